@@ -1,0 +1,64 @@
+/**
+ * What an ioctl is called, its number, and what its argument is: enough to make
+ * the call, to print it, and to answer it in a simulation.
+ *
+ * @module
+ */
+
+import type { AnyStruct } from "./layout.ts";
+
+/**
+ * What the third argument of `ioctl` is:
+ *
+ * - `none`: nothing; 0 is passed
+ * - `value`: the number itself
+ * - `fd`: a pointer to a file descriptor, `__s32`
+ * - `u32`: a pointer to a `__u32`
+ * - `string`: a pointer to a string that ends in a NUL
+ * - `struct`: a pointer to a struct
+ */
+export type IoctlArgument =
+  | "none"
+  | "value"
+  | "fd"
+  | "u32"
+  | "string"
+  | "struct";
+
+/** One ioctl of the kernel's. */
+export interface Ioctl {
+  /** Its name in the kernel's header. */
+  readonly name: string;
+  /**
+   * Its number. Two ioctls may share one: those of a container, of a group, of
+   * a device and of a migration file overlap, and the file decides.
+   */
+  readonly request: number;
+  /** What its argument is. */
+  readonly argument: IoctlArgument;
+  /** The struct, where the argument is one. */
+  readonly struct?: AnyStruct;
+}
+
+/**
+ * `_IO(type, number)` of `asm-generic/ioctl.h`: no size and no direction in the
+ * request, as everything in VFIO and iommufd is. (Alpha, MIPS, PowerPC and
+ * SPARC put a bit for "no direction" there; x86-64 and arm64 do not.)
+ *
+ * @param name The name in the kernel's header.
+ * @param type The subsystem's letter, as a character code.
+ * @param number The ioctl's number within the subsystem.
+ * @param argument What the argument is; for a struct, its layout.
+ * @returns The descriptor.
+ */
+export function io(
+  name: string,
+  type: number,
+  number: number,
+  argument: Exclude<IoctlArgument, "struct"> | AnyStruct,
+): Ioctl {
+  const request = type << 8 | number;
+  return typeof argument === "string"
+    ? { name, request, argument }
+    : { name, request, argument: "struct", struct: argument };
+}

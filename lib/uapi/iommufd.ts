@@ -1,0 +1,7 @@
+/**
+ * The whole of `linux/iommufd.h`.
+ *
+ * @module
+ */
+
+export * from "./iommufd_ioas.ts";
