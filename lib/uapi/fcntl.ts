@@ -1,0 +1,34 @@
+/**
+ * `asm-generic/fcntl.h`, and `asm/fcntl.h` where arm64 differs from x86-64.
+ *
+ * @module
+ */
+
+const arm64 = Deno.build.arch === "aarch64";
+
+export const O_RDONLY = 0o0;
+export const O_WRONLY = 0o1;
+export const O_RDWR = 0o2;
+export const O_CREAT = 0o100;
+export const O_EXCL = 0o200;
+export const O_TRUNC = 0o1000;
+export const O_APPEND = 0o2000;
+export const O_NONBLOCK = 0o4000;
+/** Past the page cache. Has O_DIRECTORY's value of the other architecture. */
+export const O_DIRECT: number = arm64 ? 0o200000 : 0o40000;
+/** Fail if it is no directory. */
+export const O_DIRECTORY: number = arm64 ? 0o40000 : 0o200000;
+/** Fail if the last component is a symbolic link. */
+export const O_NOFOLLOW: number = arm64 ? 0o100000 : 0o400000;
+export const O_SYNC = 0o4010000;
+export const O_CLOEXEC = 0o2000000;
+/** The place in the tree only; nothing can be read. */
+export const O_PATH = 0o10000000;
+
+export const F_GETFD = 1;
+export const F_SETFD = 2;
+export const F_GETFL = 3;
+export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
+/** The one flag of F_GETFD and F_SETFD. */
+export const FD_CLOEXEC = 1;
