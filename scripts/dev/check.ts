@@ -1,0 +1,26 @@
+/**
+ * `deno task check`: everything that is checked without running the code.
+ * Runs all of it and tells at the end what failed.
+ *
+ * @module
+ */
+import { deno } from "./deno.ts";
+
+const CHECKS: ReadonlyArray<readonly [name: string, ...command: string[]]> = [
+  ["format", "fmt", "--check"],
+  ["lint", "lint"],
+  ["types", "check", "."],
+  ["documentation", "doc", "--lint", "mod.ts"],
+  ["imports", "run", "-A", "scripts/dev/imports.ts"],
+];
+
+const failed: string[] = [];
+for (const [name, subcommand, ...args] of CHECKS) {
+  console.log(`── ${name}`);
+  const { success } = await (await deno(subcommand!, args)).spawn().status;
+  if (!success) failed.push(name);
+}
+console.log(
+  failed.length === 0 ? "all checks passed" : `failed: ${failed.join(", ")}`,
+);
+Deno.exit(failed.length === 0 ? 0 : 1);

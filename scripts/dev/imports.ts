@@ -1,0 +1,214 @@
+/**
+ * Dependencies point one way: what may import what, and what may be written
+ * where. `imports.ts` prints each breach and exits with 1 if there is one.
+ *
+ * @module
+ */
+import { deno, ROOT } from "./deno.ts";
+
+/** A module of the checkout. */
+export interface Module {
+  /** Such as `lib/host/groups.ts`. */
+  readonly path: string;
+  /** What it imports, types included: paths, or what names a package. */
+  readonly imports: readonly string[];
+  /** Its text. */
+  readonly source: string;
+}
+
+/**
+ * Each layer, and those right below it. It may import them, what is below them,
+ * and itself; `lib` is what lies in no folder of `lib/`, such as the errors.
+ */
+const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  "lib": [],
+  "lib/uapi": ["lib"],
+  "lib/kernel": ["lib/uapi"],
+  "lib/sim": ["lib/kernel"],
+  "lib/host": ["lib/kernel"],
+  "backends": ["lib/host"],
+  "lib/dma": ["backends"],
+  "lib/device": ["lib/dma"],
+  "lib/provision": ["lib/device"],
+  "lib/handoff": ["lib/device"],
+  "mod.ts": ["lib/provision", "lib/handoff", "lib/sim"],
+};
+
+/** What the library's text may hold nowhere but in the one place, if any. */
+const TEXT_RULES: ReadonlyArray<{
+  readonly text: RegExp;
+  readonly place?: string;
+  readonly breach: string;
+}> = [
+  {
+    text: /\bDeno\.dlopen\(/,
+    place: "lib/kernel/libc.ts",
+    breach: "calls Deno.dlopen: only lib/kernel/libc.ts may",
+  },
+  {
+    text: /\b0x3b[0-9a-f]{2}\b/i,
+    place: "lib/uapi/",
+    breach: "spells an ioctl number: only lib/uapi/ may",
+  },
+  {
+    text: /\bDeno\.(Command|lstat|mkdir|open|read|remove|rename|stat|write)/,
+    breach:
+      "reaches the system: through the Kernel, which needs one permission",
+  },
+];
+
+/** The only modules of `backends/` that the rest of the library sees. */
+const BACKENDS_FRONT = ["backends/backend.ts", "backends/select.ts"];
+
+/** The layer of a path, or undefined outside the library. */
+function layerOf(path: string): string | undefined {
+  if (path === "mod.ts") return path;
+  const [top, folder, ...rest] = path.split("/");
+  if (top === "backends") return top;
+  if (top !== "lib") return undefined;
+  return rest.length === 0 ? top : `${top}/${folder}`;
+}
+
+/** The layers that a layer may import: itself and all below. */
+function reach(layer: string): Set<string> {
+  const below = LAYERS[layer] ?? [];
+  return new Set([layer, ...below.flatMap((name) => [...reach(name)])]);
+}
+
+/** What is wrong with one import of a module of the library, if anything. */
+function importBreach(from: string, to: string): string | undefined {
+  const layer = layerOf(from)!;
+  if (LAYERS[layer] === undefined) return `no layer is named ${layer}`;
+  if (to.startsWith("node:")) return undefined;
+  const target = layerOf(to);
+  const allowed = reach(layer);
+  if (target === undefined || !allowed.has(target)) {
+    return `${layer} may import ${[...allowed].sort().join(", ")} and node:`;
+  }
+  if (
+    target === "backends" && layer !== "backends" &&
+    !BACKENDS_FRONT.includes(to)
+  ) {
+    return `which backend it is, only backends/ knows; ${
+      BACKENDS_FRONT.join(" and ")
+    } may be imported`;
+  }
+}
+
+/** The first cycle met from each module that is not in one already told. */
+function cycles(modules: readonly Module[]): string[] {
+  const imports = new Map(modules.map((m) => [m.path, m.imports]));
+  const done = new Set<string>();
+  const found: string[] = [];
+  function visit(path: string, trail: readonly string[]): void {
+    const start = trail.indexOf(path);
+    if (start >= 0) {
+      found.push(`import cycle: ${[...trail.slice(start), path].join(" → ")}`);
+    }
+    if (start >= 0 || done.has(path)) return;
+    for (const next of imports.get(path) ?? []) visit(next, [...trail, path]);
+    done.add(path);
+  }
+  for (const { path } of modules) visit(path, []);
+  return found;
+}
+
+/**
+ * Everything in which the modules break the rules.
+ *
+ * @param modules the modules, and everything local that they import
+ * @returns a line for each breach
+ */
+export function breaches(modules: readonly Module[]): string[] {
+  const library = modules.filter(({ path }) => layerOf(path) !== undefined);
+  return [
+    ...library.flatMap(({ path, imports }) =>
+      imports.flatMap((to) => {
+        const why = importBreach(path, to);
+        return why === undefined ? [] : [`${path} imports ${to}: ${why}`];
+      })
+    ),
+    ...library.flatMap(({ path, source }) =>
+      TEXT_RULES
+        .filter(({ text, place = "(none)" }) =>
+          !path.startsWith(place) && text.test(source)
+        )
+        .map(({ breach }) => `${path} ${breach}`)
+    ),
+    ...cycles(modules),
+  ];
+}
+
+/** What `deno info --json` says, as far as it is needed here. */
+interface Info {
+  modules: Array<{
+    specifier: string;
+    error?: string;
+    dependencies?: Array<{
+      specifier: string;
+      code?: { specifier?: string };
+      type?: { specifier?: string };
+    }>;
+  }>;
+}
+
+/**
+ * Reads the modules below a folder, with their imports as Deno resolves them.
+ *
+ * @param root the folder, as a `file:` URL with a slash at its end
+ * @returns every TypeScript module there, but for those below a dotted folder
+ */
+export async function readModules(root: URL): Promise<Module[]> {
+  const paths = await Array.fromAsync(typescriptFiles(root, ""));
+  // One graph that holds all of them: a run for each would take seconds.
+  const entry = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(
+      entry,
+      paths.map((path) => `import ${JSON.stringify(new URL(path, root))};\n`)
+        .join(""),
+    );
+    const command = await deno("info", ["--json", entry], { stdout: "piped" });
+    const { success, stdout } = await command.output();
+    if (!success) throw new Error("Cannot read the module graph");
+    const { modules }: Info = JSON.parse(new TextDecoder().decode(stdout));
+    // One that cannot be read is told by the type check.
+    const local = modules.filter(({ specifier, error }) =>
+      specifier.startsWith(root.href) && error === undefined
+    );
+    return await Promise.all(
+      local.map(async ({ specifier, dependencies = [] }) => ({
+        path: specifier.slice(root.href.length),
+        imports: dependencies.map(({ specifier, code, type }) =>
+          specifier.startsWith(".")
+            ? (code ?? type)!.specifier!.replace(root.href, "")
+            : specifier
+        ),
+        source: await Deno.readTextFile(new URL(specifier)),
+      })),
+    );
+  } finally {
+    await Deno.remove(entry);
+  }
+}
+
+async function* typescriptFiles(
+  root: URL,
+  folder: string,
+): AsyncGenerator<string> {
+  for await (
+    const { name, isDirectory } of Deno.readDir(new URL(folder, root))
+  ) {
+    if (isDirectory && !name.startsWith(".") && name !== "node_modules") {
+      yield* typescriptFiles(root, `${folder}${name}/`);
+    } else if (name.endsWith(".ts")) {
+      yield `${folder}${name}`;
+    }
+  }
+}
+
+if (import.meta.main) {
+  const found = breaches(await readModules(ROOT));
+  for (const line of found) console.error(line);
+  Deno.exit(found.length === 0 ? 0 : 1);
+}

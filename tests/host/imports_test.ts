@@ -1,0 +1,115 @@
+import { assertEquals } from "@std/assert";
+import { toFileUrl } from "@std/path";
+import {
+  breaches,
+  type Module,
+  readModules,
+} from "../../scripts/dev/imports.ts";
+import { ROOT } from "../../scripts/dev/deno.ts";
+
+function module(path: string, imports: string[] = [], source = ""): Module {
+  return { path, imports, source };
+}
+
+/** The rules broken by one import of one module. */
+function importing(from: string, to: string): string[] {
+  return breaches([module(from, [to])]);
+}
+
+Deno.test("breaches() finds none in this checkout", async () => {
+  const modules = await readModules(ROOT);
+  assertEquals(modules.some(({ path }) => path === "mod.ts"), true);
+  assertEquals(breaches(modules), []);
+});
+
+Deno.test("breaches() allows what lies below, node: and the errors", () => {
+  assertEquals(importing("lib/device/device.ts", "lib/uapi/vfio.ts"), []);
+  assertEquals(importing("lib/dma/space.ts", "backends/select.ts"), []);
+  assertEquals(importing("lib/uapi/vfio.ts", "lib/errors.ts"), []);
+  assertEquals(importing("lib/kernel/libc.ts", "node:os"), []);
+  assertEquals(importing("tests/unit/a_test.ts", "backends/legacy.ts"), []);
+});
+
+Deno.test("breaches() refuses an import when it goes up", () => {
+  for (
+    const [from, to] of [
+      ["lib/kernel/libc.ts", "lib/host/groups.ts"],
+      ["lib/host/groups.ts", "backends/select.ts"],
+      ["lib/dma/space.ts", "lib/device/device.ts"],
+      ["lib/errors.ts", "lib/kernel/errno.ts"],
+      ["lib/handoff/qemu.ts", "lib/provision/plan.ts"],
+      ["lib/sim/sim.ts", "lib/host/groups.ts"],
+      ["lib/device/device.ts", "scripts/vm.ts"],
+      ["backends/legacy.ts", "mod.ts"],
+      ["mod.ts", "tests/vm/prepare.ts"],
+      ["lib/host/groups.ts", "@std/path"],
+      ["backends/select.ts", "npm:chalk@5"],
+      ["lib/host/groups.ts", "https://example.com/mod.ts"],
+      ["lib/novel/idea.ts", "lib/errors.ts"],
+    ] as const
+  ) assertEquals(importing(from, to).length, 1, `${from} imports ${to}`);
+});
+
+Deno.test("breaches() refuses a backend by name outside backends/", () => {
+  assertEquals(
+    importing("lib/device/device.ts", "backends/legacy.ts").length,
+    1,
+  );
+  assertEquals(importing("mod.ts", "backends/iommufd.ts").length, 1);
+  assertEquals(importing("backends/select.ts", "backends/iommufd.ts"), []);
+});
+
+Deno.test("breaches() refuses in the text what has one place", () => {
+  function text(path: string, source: string): number {
+    return breaches([module(path, [], source)]).length;
+  }
+  assertEquals(text("lib/host/a.ts", 'Deno.dlopen("libc.so.6", {})'), 1);
+  assertEquals(text("lib/kernel/libc.ts", 'Deno.dlopen("libc.so.6", {})'), 0);
+  assertEquals(text("backends/legacy.ts", "ioctl(fd, 0x3B64)"), 1);
+  assertEquals(text("lib/uapi/vfio.ts", "const VFIO = 0x3b64"), 0);
+  assertEquals(text("lib/host/a.ts", 'Deno.readTextFileSync("/sys")'), 1);
+  assertEquals(text("scripts/a.ts", 'Deno.readTextFileSync("/sys")'), 0);
+});
+
+Deno.test("breaches() tells each import cycle once", () => {
+  assertEquals(
+    breaches([
+      module("lib/host/a.ts", ["lib/host/b.ts"]),
+      module("lib/host/b.ts", ["lib/host/c.ts"]),
+      module("lib/host/c.ts", ["lib/host/b.ts"]),
+    ]),
+    ["import cycle: lib/host/b.ts → lib/host/c.ts → lib/host/b.ts"],
+  );
+});
+
+Deno.test("readModules() reads types, dynamic imports and packages", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.mkdir(`${folder}/lib/host`, { recursive: true });
+    await Deno.mkdir(`${folder}/scripts`);
+    await Deno.writeTextFile(`${folder}/scripts/b.ts`, "export type B = 1;");
+    await Deno.writeTextFile(
+      `${folder}/lib/host/a.ts`,
+      `import type { B } from "../../scripts/b.ts";
+       import { join } from "@std/path";
+       export const a: B = 1;
+       export { join };
+       await import("../../scripts/b.ts");
+       import("node:fs");`,
+    );
+    const modules = await readModules(toFileUrl(`${folder}/`));
+    assertEquals(
+      modules.map(({ path, imports }) => [path, imports]),
+      [
+        [
+          "lib/host/a.ts",
+          ["scripts/b.ts", "@std/path", "node:fs"],
+        ],
+        ["scripts/b.ts", []],
+      ],
+    );
+    assertEquals(breaches(modules).length, 2);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
