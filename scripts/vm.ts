@@ -1,0 +1,70 @@
+/**
+ * A shell, or a script, in one of the virtual machines the tests run in.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { GuestDied, runInGuest } from "../tests/vm/guest.ts";
+import { machineNamed, MACHINES } from "../tests/vm/machines.ts";
+import { prepare } from "../tests/vm/prepare.ts";
+import { cacheModules, denoCommand } from "../tests/vm/guest_deno.ts";
+
+const USAGE = `deno task vm [--machine NAME] [-- SCRIPT [ARGUMENT...]]
+
+Boots a virtual machine on this machine's own root file system; what is written
+in it goes when it is powered off.
+
+Without a script: an interactive shell; "exit" ends it. With one: runs it as
+deno run -A, and ends with its exit code.
+
+  --machine NAME   which machine, ${MACHINES[0]!.name} unless given
+  --list           show the machines and their devices
+  --help           show this`;
+
+async function main(): Promise<number> {
+  const { machine: name, list, help, _: operands, "--": rest } = parseArgs(
+    Deno.args,
+    {
+      string: ["machine"],
+      boolean: ["list", "help"],
+      default: { machine: MACHINES[0]!.name },
+      stopEarly: true,
+      "--": true,
+      unknown: (arg, key) => {
+        if (key !== undefined) throw new TypeError(`Unknown option ${arg}`);
+      },
+    },
+  );
+  if (help) {
+    console.log(USAGE);
+    return 0;
+  }
+  if (list) {
+    for (const { name, about } of MACHINES) console.log(`${name}\t${about}`);
+    return 0;
+  }
+  const machine = machineNamed(name);
+  const [script, ...args] = [...operands.map(String), ...rest];
+  if (script === undefined && !Deno.stdin.isTerminal()) {
+    throw new TypeError("An interactive shell needs a terminal: give a script");
+  }
+  await prepare([machine]);
+  if (script === undefined) return await runInGuest(machine, {});
+  await cacheModules([script]);
+  return await runInGuest(machine, {
+    command: denoCommand("run", [script, ...args]),
+    onStdout: (chunk) => Deno.stdout.writeSync(chunk),
+    onStderr: (chunk) => Deno.stderr.writeSync(chunk),
+  });
+}
+
+try {
+  Deno.exit(await main());
+} catch (error) {
+  if (
+    !(error instanceof GuestDied || error instanceof TypeError ||
+      error instanceof RangeError)
+  ) throw error;
+  console.error(error.message);
+  Deno.exit(2);
+}

@@ -1,0 +1,98 @@
+/**
+ * Where the machines keep what is dear to make: kernels, initramfs, package
+ * lists. It lies outside the checkout, so that a fresh clone finds it, and it
+ * may be deleted at any time.
+ *
+ * @module
+ */
+import { homedir } from "node:os";
+import { dirname, join } from "@std/path";
+
+/**
+ * The cache directory, `$XDG_CACHE_HOME/passthru` or `~/.cache/passthru`.
+ *
+ * @returns An absolute path; nothing is created.
+ */
+export function cacheDir(): string {
+  const base = Deno.env.get("XDG_CACHE_HOME") ||
+    join(homedir(), ".cache");
+  return join(base, "passthru");
+}
+
+/**
+ * Runs `work` while no other process runs work under the same name.
+ *
+ * @param name The lock's name, a path below the cache directory.
+ * @param work What to do while the lock is held.
+ * @returns What `work` returns.
+ */
+export async function locked<T>(
+  name: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const path = join(cacheDir(), "locks", name.replaceAll("/", "-"));
+  await Deno.mkdir(dirname(path), { recursive: true });
+  using file = await Deno.open(path, { create: true, write: true });
+  const notice = setTimeout(
+    () => console.error(`waiting for another run that is making ${name}`),
+    1000,
+  );
+  try {
+    await file.lock(true);
+  } finally {
+    clearTimeout(notice);
+  }
+  return await work();
+}
+
+/**
+ * Gives the path of a cache entry, making it first where it is missing.
+ *
+ * An entry appears under its name only when `make` has returned: a run that is
+ * killed leaves nothing that looks finished, and of two runs that want the same
+ * entry the second waits for the first.
+ *
+ * @param name The entry's path below the cache directory.
+ * @param make Fills the directory, or writes the file, whose path it is given.
+ * @returns The absolute path of the finished entry.
+ */
+export async function cached(
+  name: string,
+  make: (path: string) => Promise<void>,
+): Promise<string> {
+  const path = join(cacheDir(), name);
+  if (await exists(path)) return path;
+  return await locked(name, async () => {
+    if (await exists(path)) return path;
+    const partial = `${path}.partial`;
+    await removeAll(partial);
+    await Deno.mkdir(dirname(path), { recursive: true });
+    try {
+      await make(partial);
+      await Deno.rename(partial, path);
+    } finally {
+      await removeAll(partial);
+    }
+    return path;
+  });
+}
+
+/**
+ * Whether something exists at `path`.
+ *
+ * @param path The path to look at.
+ * @returns `true` when it exists.
+ */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+async function removeAll(path: string): Promise<void> {
+  if (await exists(path)) await Deno.remove(path, { recursive: true });
+}

@@ -1,0 +1,93 @@
+/**
+ * Running the system's own tools.
+ *
+ * @module
+ */
+
+/** Options of {@linkcode run}. */
+export interface RunOptions {
+  /** The working directory. */
+  cwd?: string;
+  /** Environment variables added to this process's own. */
+  env?: Record<string, string>;
+  /** Called with each line of output, standard output and error alike. */
+  onLine?: (line: string) => void;
+}
+
+/**
+ * Runs a command to its end.
+ *
+ * @param command The program and its arguments.
+ * @param options Where and how it runs.
+ * @returns What it wrote to standard output.
+ * @throws {Error} When it fails, with the last lines of its output.
+ */
+export async function run(
+  command: readonly string[],
+  options: RunOptions = {},
+): Promise<string> {
+  const { onLine, ...where } = options;
+  const [program, ...args] = command;
+  const child = new Deno.Command(program!, {
+    args,
+    ...where,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const tail: string[] = [];
+  const collect = async (stream: ReadableStream<Uint8Array>) => {
+    const all: string[] = [];
+    for await (const line of lines(stream)) {
+      all.push(line);
+      tail.push(line);
+      if (tail.length > 30) tail.shift();
+      onLine?.(line);
+    }
+    return all.join("\n");
+  };
+  const [stdout, , status] = await Promise.all([
+    collect(child.stdout),
+    collect(child.stderr),
+    child.status,
+  ]);
+  if (!status.success) {
+    throw new Error(
+      `"${command.join(" ")}" failed with ${
+        status.signal ?? `exit code ${status.code}`
+      }:\n${tail.join("\n")}`,
+    );
+  }
+  return stdout;
+}
+
+/**
+ * Splits a stream of bytes into lines of text.
+ *
+ * @param stream The bytes, UTF-8.
+ * @returns The lines, without their ends; the last one need not have an end.
+ */
+export async function* lines(
+  stream: ReadableStream<Uint8Array>,
+): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of stream) {
+    const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = parts.pop()!;
+    for (const line of parts) yield line.replace(/\r$/, "");
+  }
+  if (rest !== "") yield rest;
+}
+
+/**
+ * Quotes a word for a POSIX shell.
+ *
+ * @param word The word.
+ * @returns The word, so that a shell takes it literally.
+ */
+export function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word)
+    ? word
+    : `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,255 @@
+/**
+ * Debian packages: those the machine needs are installed; those of suites the
+ * machine does not follow are fetched through an apt state of our own, so that
+ * its apt configuration stays as it is.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { cacheDir, exists, locked } from "./cache.ts";
+import { run } from "./command.ts";
+import { step } from "./progress.ts";
+
+const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/**
+ * Installs the packages that are missing, or says which they are.
+ *
+ * @param packages Names of Debian packages.
+ * @throws {Error} When one is missing and cannot be installed: not a Debian
+ * machine, not root, or apt-get refuses. The message names the packages.
+ */
+export async function installPackages(
+  packages: readonly string[],
+): Promise<void> {
+  const missing = await missingPackages(packages);
+  if (missing.length === 0) return;
+  const names = missing.join(" ");
+  if (Deno.uid() !== 0) {
+    throw new Error(
+      `These Debian packages are missing: ${names}\n` +
+        `Install them first: sudo apt-get install ${names}`,
+    );
+  }
+  await locked(
+    "apt-install",
+    () =>
+      step(
+        `Installing Debian packages: ${names}`,
+        "a minute",
+        async (detail) => {
+          const env = { DEBIAN_FRONTEND: "noninteractive" };
+          const apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300"];
+          try {
+            await run([...apt, "update"], { env, onLine: detail });
+            await run(
+              [...apt, "install", "-y", "--no-install-recommends", ...missing],
+              { env, onLine: detail },
+            );
+          } catch (cause) {
+            throw new Error(`Cannot install the Debian packages ${names}`, {
+              cause,
+            });
+          }
+        },
+      ),
+  );
+}
+
+async function missingPackages(
+  packages: readonly string[],
+): Promise<string[]> {
+  if (!await exists("/var/lib/dpkg/status")) {
+    throw new Error(
+      "This machine is not Debian: install what these packages of Debian 12 " +
+        `or 13 contain, and run this on Debian: ${packages.join(" ")}`,
+    );
+  }
+  const { stdout } = await new Deno.Command("dpkg-query", {
+    args: ["-W", "-f", "${db:Status-Status} ${Package}\n", ...packages],
+    stderr: "null",
+  }).output();
+  const installed = new Set(new TextDecoder().decode(stdout).split("\n"));
+  return packages.filter((name) => !installed.has(`installed ${name}`));
+}
+
+/** A package that a {@linkcode DebianArchive} offers. */
+export interface DebianPackage {
+  /** Its name, for example `linux-source-6.12`. */
+  name: string;
+  /** Its version, for example `6.12.94-1`. */
+  version: string;
+}
+
+/**
+ * The Debian archive as seen from this machine's own mirrors, with more suites
+ * than the machine follows.
+ */
+export class DebianArchive {
+  #options: string[];
+  #complaint: string;
+
+  private constructor(options: string[], complaint: string) {
+    this.#options = options;
+    this.#complaint = complaint;
+  }
+
+  /**
+   * Reads the package lists of bookworm and trixie, their security updates and
+   * their backports.
+   *
+   * @returns The archive; a suite the mirrors do not carry is left out.
+   */
+  static async open(): Promise<DebianArchive> {
+    const root = join(cacheDir(), "apt");
+    for (const dir of ["lists/partial", "cache/archives/partial"]) {
+      await Deno.mkdir(join(root, dir), { recursive: true });
+    }
+    const settings = {
+      "Dir::Etc::sourcelist": join(root, "sources.list"),
+      "Dir::Etc::sourceparts": "/dev/null",
+      "Dir::Etc::preferences": "/dev/null",
+      "Dir::Etc::preferencesparts": "/dev/null",
+      "Dir::State": root,
+      "Dir::State::lists": join(root, "lists"),
+      "Dir::State::status": "/var/lib/dpkg/status",
+      "Dir::Cache": join(root, "cache"),
+      "Acquire::Languages": "none",
+      // apt's own user cannot enter a home directory
+      "APT::Sandbox::User": "root",
+    };
+    const options = Object.entries(settings).flatMap(([key, value]) => [
+      "-o",
+      `${key}=${value}`,
+    ]);
+    const complaint = await locked("apt", async () => {
+      const own = await mirrors(join(root, "lists"));
+      const sources = [
+        ...own.main.flatMap((uri) =>
+          ["bookworm", "bookworm-backports", "trixie", "trixie-backports"]
+            .map((suite) => `deb [signed-by=${KEYRING}] ${uri} ${suite} main`)
+        ),
+        ...own.security.flatMap((uri) =>
+          ["bookworm-security", "trixie-security"]
+            .map((suite) => `deb [signed-by=${KEYRING}] ${uri} ${suite} main`)
+        ),
+      ];
+      await Deno.writeTextFile(
+        join(root, "sources.list"),
+        sources.join("\n") + "\n",
+      );
+      return await step(
+        "Reading Debian's package lists",
+        "some seconds",
+        async (detail) => {
+          try {
+            await run(["apt-get", ...options, "update"], { onLine: detail });
+            return "";
+          } catch (error) {
+            // A suite that a mirror lacks is no harm unless it is needed.
+            return String(error);
+          }
+        },
+      );
+    });
+    return new DebianArchive(options, complaint);
+  }
+
+  /**
+   * Finds the newest package whose name matches.
+   *
+   * @param pattern An extended regular expression for the whole name.
+   * @returns The package, or `undefined` when no suite has one.
+   */
+  async newest(pattern: string): Promise<DebianPackage | undefined> {
+    const found = await run([
+      "apt-cache",
+      ...this.#options,
+      "search",
+      "--names-only",
+      `^${pattern}$`,
+    ]);
+    const names = found.split("\n").filter(Boolean)
+      .map((line) => line.split(" ")[0]!);
+    if (names.length === 0) return undefined;
+    const shown = await run(
+      ["apt-cache", ...this.#options, "show", "--no-all-versions", ...names],
+    );
+    const packages = shown.split("\n\n").flatMap((stanza) => {
+      const name = stanza.match(/^Package: (.*)$/m)?.[1];
+      const version = stanza.match(/^Version: (.*)$/m)?.[1];
+      return name && version ? [{ name, version }] : [];
+    });
+    const order = new Intl.Collator("en", { numeric: true });
+    return packages.sort((a, b) => order.compare(a.version, b.version)).at(-1);
+  }
+
+  /**
+   * Downloads a package.
+   *
+   * @param wanted The package and its version.
+   * @param dir The directory the `.deb` file is put in.
+   * @returns The path of the `.deb` file.
+   */
+  async download(wanted: DebianPackage, dir: string): Promise<string> {
+    await run([
+      "apt-get",
+      ...this.#options,
+      "download",
+      `${wanted.name}=${wanted.version}`,
+    ], { cwd: dir });
+    for await (const { name } of Deno.readDir(dir)) {
+      if (name.startsWith(`${wanted.name}_`) && name.endsWith(".deb")) {
+        return join(dir, name);
+      }
+    }
+    throw new Error(`apt-get downloaded no ${wanted.name}`);
+  }
+
+  /**
+   * The error for a package that is not to be had.
+   *
+   * @param what The package's name, or what it looks like.
+   * @returns An error that names it and what apt-get complained about.
+   */
+  missing(what: string): Error {
+    return new Error(
+      `Cannot get the Debian package ${what}: none of this machine's Debian ` +
+        `mirrors has it${this.#complaint && `\n${this.#complaint}`}`,
+    );
+  }
+}
+
+/**
+ * The mirrors this machine's own apt sources name. Repositories of others may
+ * use Debian's suite names too; they carry no signature of Debian's, so apt
+ * itself leaves them out.
+ */
+async function mirrors(
+  lists: string,
+): Promise<{ main: string[]; security: string[] }> {
+  const uris = await run([
+    "apt-get",
+    "-o",
+    `Dir::State::lists=${lists}`,
+    "-o",
+    "Debug::NoLocking=1",
+    "update",
+    "--print-uris",
+  ]);
+  const main = new Set<string>();
+  const security = new Set<string>();
+  for (
+    const [, uri, suite] of uris.matchAll(/^'(.*)\/dists\/(.*)\/InRelease'/gm)
+  ) {
+    if (/security|\/updates$/.test(suite!)) security.add(uri!);
+    else if (/^(bookworm|trixie|stable|oldstable)/.test(suite!)) main.add(uri!);
+  }
+  if (main.size === 0) {
+    throw new Error(
+      "This machine's apt sources name no mirror of Debian 12 or 13: " +
+        "the kernels to test on come as Debian packages",
+    );
+  }
+  return { main: [...main], security: [...security] };
+}

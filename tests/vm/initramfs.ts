@@ -1,0 +1,67 @@
+/**
+ * The initramfs: busybox, the modules that reach the host's file system, and
+ * the script that mounts it.
+ *
+ * @module
+ */
+import { basename, dirname, fromFileUrl, join } from "@std/path";
+import { cached } from "./cache.ts";
+import { quote, run } from "./command.ts";
+import type { Kernel } from "./kernel.ts";
+import { bootModules } from "./modules.ts";
+
+const BUSYBOX = "/bin/busybox";
+
+/** The initramfs's `/init`. */
+const INIT = join(
+  dirname(fromFileUrl(import.meta.url)),
+  "init/initramfs.sh",
+);
+
+/**
+ * Gives the initramfs for a kernel, making it where the cache has none.
+ *
+ * @param kernel The kernel it is for.
+ * @returns The path of the archive.
+ */
+export async function initramfs(kernel: Kernel): Promise<string> {
+  const init = await Deno.readTextFile(INIT);
+  const digest = await crypto.subtle.digest(
+    "SHA-256",
+    new TextEncoder().encode(init),
+  );
+  const hash = new Uint8Array(digest).toHex().slice(0, 12);
+  const name = `initramfs/${basename(kernel.dir)}-${hash}.cpio`;
+  return await cached(name, async (archive) => {
+    const root = await Deno.makeTempDir();
+    try {
+      await fill(root, kernel, init);
+      // Not compressed: the guest would spend longer on that than on reading.
+      await run([
+        "sh",
+        "-c",
+        `cd ${quote(root)} && find . | cpio -o -H newc -R 0:0 > ${
+          quote(archive)
+        }`,
+      ]);
+    } finally {
+      await Deno.remove(root, { recursive: true });
+    }
+  });
+}
+
+async function fill(root: string, kernel: Kernel, init: string): Promise<void> {
+  for (const dir of ["bin", "dev", "lower", "modules", "over", "root"]) {
+    await Deno.mkdir(join(root, dir));
+  }
+  await Deno.copyFile(BUSYBOX, join(root, "bin/busybox"));
+  await Deno.writeTextFile(join(root, "init"), init, { mode: 0o755 });
+  const modules = await bootModules(kernel.modules);
+  for (const path of modules) {
+    await Deno.copyFile(path, join(root, "modules", basename(path)));
+  }
+  await Deno.writeTextFile(
+    join(root, "modules/order"),
+    modules.map((path) => `${basename(path)}\n`).join(""),
+  );
+}

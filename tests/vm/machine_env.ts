@@ -1,0 +1,37 @@
+/**
+ * What a test that runs in a guest can know about the machine around it. Imports
+ * nothing from the host's side, so that a guest loads little.
+ *
+ * @module
+ */
+
+/** The machine a test runs in. */
+export interface MachineInfo {
+  /** Its name, for example `testbed`. */
+  readonly name: string;
+  /** Its kernel: `testbed`, `debian-6.1` or `debian-6.12`. */
+  readonly kernel: string;
+  /** The IOMMU it has. */
+  readonly iommu: "intel" | "none";
+  /** The backends that work in it. */
+  readonly backends: readonly ("legacy" | "iommufd")[];
+  /** Device name to PCI address, for example `edu0` to `0000:00:03.0`. */
+  readonly devices: Readonly<Record<string, string>>;
+}
+
+/**
+ * The machine this process runs in.
+ *
+ * @returns The machine, or `undefined` outside a guest.
+ *
+ * @example
+ * ```ts
+ * import { currentMachine } from "./machine_env.ts";
+ *
+ * const edu0 = currentMachine()?.devices.edu0;
+ * ```
+ */
+export function currentMachine(): MachineInfo | undefined {
+  const text = Deno.env.get("PASSTHRU_MACHINE");
+  return text === undefined ? undefined : JSON.parse(text) as MachineInfo;
+}

@@ -1,0 +1,138 @@
+/**
+ * The machines: which kernel, which IOMMU, which devices at which address.
+ *
+ * @module
+ */
+import type { KernelName } from "./kernel.ts";
+import type { MachineInfo } from "./machine_env.ts";
+
+/** A device of a machine. */
+export interface Device {
+  /** What tests call it. */
+  name: string;
+  /** Its place on the root bus, `slot.function` in hexadecimal. */
+  at: string;
+  /** QEMU's name of the device and its properties. */
+  model: string;
+  /** Further QEMU arguments it needs, `{dir}` being a directory of the run. */
+  backing?: readonly string[];
+}
+
+/** A machine that can be booted. */
+export interface Machine {
+  /** What it is called on the command line. */
+  name: string;
+  /** The kernel it boots. */
+  kernel: KernelName;
+  /** The IOMMU it has. */
+  iommu: "intel" | "none";
+  /** The backends that work in it. */
+  backends: readonly ("legacy" | "iommufd")[];
+  /** One line for people. */
+  about: string;
+}
+
+/**
+ * The devices, the same in every machine. Each slot is an IOMMU group of its
+ * own and all functions of a slot share one, since none of them has ACS.
+ */
+export const DEVICES: readonly Device[] = [
+  { name: "edu0", at: "03.0", model: "edu" },
+  { name: "edu1", at: "04.0", model: "edu" },
+  // two functions, one group
+  { name: "pair0", at: "05.0", model: "edu,multifunction=on" },
+  { name: "pair1", at: "05.1", model: "edu" },
+  // one group, one of its functions carried by a driver
+  {
+    name: "mixed_nic",
+    at: "06.0",
+    model: "e1000e,multifunction=on,netdev=mixed,romfile=",
+    backing: ["-netdev", "user,id=mixed,restrict=on"],
+  },
+  { name: "mixed_edu", at: "06.1", model: "edu" },
+  {
+    name: "nvme0",
+    at: "07.0",
+    model: "nvme,serial=passthru,drive=nvme0",
+    backing: ["-drive", "id=nvme0,if=none,format=raw,file={dir}/nvme0.img"],
+  },
+  {
+    name: "e1000e0",
+    at: "08.0",
+    model: "e1000e,netdev=e1000e0,romfile=",
+    backing: ["-netdev", "user,id=e1000e0,restrict=on"],
+  },
+  // its palette register moves on at every read: it counts them
+  { name: "vga0", at: "09.0", model: "secondary-vga" },
+  // many cheap ones, for what is measured with sixteen devices
+  ...Array.from({ length: 16 }, (_, i) => ({
+    name: `bench${i}`,
+    at: `${(0x0a + i).toString(16).padStart(2, "0")}.0`,
+    model: "pci-testdev",
+  })),
+];
+
+/** The machines, the one to take by default first. */
+export const MACHINES: readonly Machine[] = [
+  {
+    name: "testbed",
+    kernel: "testbed",
+    iommu: "intel",
+    backends: ["legacy", "iommufd"],
+    about: "iommufd, cdev, mock IOMMU, mtty; an Intel IOMMU",
+  },
+  {
+    name: "testbed-noiommu",
+    kernel: "testbed",
+    iommu: "none",
+    backends: [],
+    about: "the same kernel on a machine without an IOMMU",
+  },
+  {
+    name: "debian-6.1",
+    kernel: "debian-6.1",
+    iommu: "intel",
+    backends: ["legacy"],
+    about: "Debian 12's kernel as it ships; an Intel IOMMU",
+  },
+  {
+    name: "debian-6.12",
+    kernel: "debian-6.12",
+    iommu: "intel",
+    backends: ["legacy"],
+    about: "Debian 13's kernel as it ships; an Intel IOMMU",
+  },
+];
+
+/**
+ * Finds a machine by name.
+ *
+ * @param name The name.
+ * @returns The machine.
+ * @throws {RangeError} When there is none of that name.
+ */
+export function machineNamed(name: string): Machine {
+  const machine = MACHINES.find((each) => each.name === name);
+  if (!machine) {
+    throw new RangeError(
+      `There is no machine "${name}": there are ${
+        MACHINES.map((each) => each.name).join(", ")
+      }`,
+    );
+  }
+  return machine;
+}
+
+/**
+ * What a guest is told about the machine it runs in.
+ *
+ * @param machine The machine.
+ * @returns What `currentMachine()` answers in the guest.
+ */
+export function machineInfo(machine: Machine): MachineInfo {
+  const { name, kernel, iommu, backends } = machine;
+  const devices = Object.fromEntries(
+    DEVICES.map((device) => [device.name, `0000:00:${device.at}`]),
+  );
+  return { name, kernel, iommu, backends, devices };
+}

@@ -1,0 +1,38 @@
+/**
+ * Everything the machines need, installed and built.
+ *
+ * @module
+ */
+import { installPackages } from "./debian.ts";
+import { initramfs } from "./initramfs.ts";
+import { kernel } from "./kernel.ts";
+import { type Machine, MACHINES } from "./machines.ts";
+
+export { kernelHeaders } from "./kernel.ts";
+
+/** To boot guests, and for tests that compile C. */
+const PACKAGES = [
+  "busybox-static",
+  "cpio",
+  "gcc",
+  "kmod",
+  "libc6-dev",
+  "qemu-system-x86",
+  "xz-utils",
+];
+
+/**
+ * Installs and builds what is missing to boot machines; says what it does, and
+ * is silent and quick when there is nothing to do.
+ *
+ * @param machines The machines that will be booted, all unless given.
+ * @throws {Error} When something cannot be had; the message names the package.
+ */
+export async function prepare(
+  machines: readonly Machine[] = MACHINES,
+): Promise<void> {
+  await installPackages(PACKAGES);
+  for (const name of new Set(machines.map((machine) => machine.kernel))) {
+    await initramfs(await kernel(name));
+  }
+}
