@@ -4,7 +4,7 @@
  * @module
  */
 
-import { array, i64, struct, u16, u32, u64 } from "./layout.ts";
+import { array, i32, i64, struct, u16, u32, u64 } from "./layout.ts";
 
 /** Paths are taken from the working directory. */
 export const AT_FDCWD = -100;
@@ -20,7 +20,7 @@ export const S_IFCHR = 0o020000;
 export const statx_timestamp = struct("statx_timestamp", {
   tv_sec: i64,
   tv_nsec: u32,
-  __reserved: u32,
+  __reserved: i32,
 });
 
 /** What is known of a file. The spare members are left together. */
