@@ -182,17 +182,14 @@ export class Struct<F extends Fields>
     if (this.#sizeField !== undefined) {
       view.setUint32(at, this.size, true);
     }
-    for (const [name, value] of Object.entries(values)) {
-      if (value === undefined) continue;
+    for (const name in values) {
       if (!Object.hasOwn(this.fields, name)) {
         throw new TypeError(`${path}.${name}: no such member`);
       }
-      this.fields[name]!.set(
-        view,
-        at + this.offset[name]!,
-        value,
-        `${path}.${name}`,
-      );
+      const value = (values as Record<string, unknown>)[name];
+      if (value === undefined) continue;
+      const field = this.fields[name] as Field<unknown>;
+      field.set(view, at + this.offset[name]!, value, `${path}.${name}`);
     }
   }
 
