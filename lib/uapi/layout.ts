@@ -14,7 +14,7 @@ export * from "./fields.ts";
 export type Fields = Readonly<Record<string, Field<unknown>>>;
 
 /** The names of the members that hold values: all but a flexible tail. */
-type ValueKeys<F extends Fields> = {
+export type ValueKeys<F extends Fields> = {
   [K in keyof F]: F[K] extends { readonly flexible: true } ? never : K;
 }[keyof F];
 
