@@ -1,20 +1,28 @@
 /**
- * Booting a guest: QEMU's emulation, the host's root file system, one job.
+ * Running one command in a guest: it boots, runs it, and powers off.
  *
  * @module
  */
+import { homedir } from "node:os";
 import { dirname, fromFileUrl, join } from "@std/path";
 import { cacheDir } from "./cache.ts";
-import { quote } from "./command.ts";
+import { lines, quote } from "./command.ts";
 import { initramfs } from "./initramfs.ts";
 import { type Kernel, kernel } from "./kernel.ts";
-import { DEVICES, type Machine, machineInfo } from "./machines.ts";
+import { type Machine, machineInfo } from "./machines.ts";
+import { driverModules } from "./modules.ts";
+import { Ports } from "./ports.ts";
+import { QEMU, qemuArguments, TERMINAL_ARGUMENTS } from "./qemu.ts";
 
-/** The checkout: what a guest's working directory is unless it is told. */
-export const CHECKOUT: string = join(
-  dirname(fromFileUrl(import.meta.url)),
-  "../..",
-);
+/** The checkout: a guest's working directory unless it is told another. */
+export const CHECKOUT: string = fromFileUrl(new URL("../..", import.meta.url))
+  .replace(/\/$/, "");
+
+/** Starts the job when the guest stands on its root file system. */
+const START = new URL("init/start.sh", import.meta.url);
+
+/** How long a guest may take to start its command, in milliseconds. */
+const BOOT_LIMIT = 120_000;
 
 /** What to run in a guest, and where its output goes. */
 export interface GuestOptions {
@@ -24,7 +32,7 @@ export interface GuestOptions {
   cwd?: string;
   /** Environment variables beyond what every guest gets. */
   env?: Readonly<Record<string, string>>;
-  /** Ends the guest after so many milliseconds. */
+  /** Ends the guest so many milliseconds after the command was started. */
   timeout?: number;
   /** Called with what the command writes to standard output. */
   onStdout?: (chunk: Uint8Array) => void;
@@ -38,11 +46,11 @@ export class GuestDied extends Error {
   readonly console: string;
 
   /**
-   * @param reason Why it ended.
+   * @param message Why it ended.
    * @param console The last lines of the kernel's console.
    */
-  constructor(reason: string, console: string) {
-    super(`${reason}\n--- end of the guest's console ---\n${console}`);
+  constructor(message: string, console: string) {
+    super(message);
     this.name = "GuestDied";
     this.console = console;
   }
@@ -56,60 +64,23 @@ export class GuestDied extends Error {
  * @param machine The machine.
  * @param options What to run.
  * @returns The command's exit code.
- * @throws {GuestDied} When the guest panics, hangs beyond the time limit or
- * powers off before the command has ended.
+ * @throws {GuestDied} When the guest panics, hangs beyond the time limit, is
+ * interrupted, or powers off before the command has ended.
  */
 export async function runInGuest(
   machine: Machine,
-  options: GuestOptions,
+  options: GuestOptions = {},
 ): Promise<number> {
   const itsKernel = await kernel(machine.kernel);
   const archive = await initramfs(itsKernel);
   const dir = await Deno.makeTempDir({ prefix: "passthru-" });
   try {
     await writeJob(dir, machine, itsKernel, options);
-    return await boot(dir, machine, itsKernel, archive, options);
+    const args = await qemuArguments(machine, itsKernel, archive, dir);
+    return await boot(dir, machine, args, options);
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
-}
-
-/** Writes what the guest reads when it has mounted the host's file system. */
-async function writeJob(
-  dir: string,
-  machine: Machine,
-  itsKernel: Kernel,
-  options: GuestOptions,
-): Promise<void> {
-  const deno = Deno.execPath();
-  const env = {
-    HOME: Deno.env.get("HOME") ?? "/",
-    TERM: Deno.env.get("TERM") ?? "dumb",
-    PATH: `${dirname(deno)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin` +
-      ":/sbin:/bin",
-    DENO_DIR: denoDir(),
-    DENO_NO_UPDATE_CHECK: "1",
-    PASSTHRU_MACHINE: JSON.stringify(machineInfo(machine)),
-    PASSTHRU_CWD: options.cwd ?? CHECKOUT,
-    PASSTHRU_DENO: deno,
-    PASSTHRU_MODULES: itsKernel.modules,
-    ...(options.command ? {} : { PASSTHRU_TERMINAL: terminalSize() }),
-    ...options.env,
-  };
-  const command = options.command?.map(quote).join(" ") ?? "bash -i";
-  await Deno.writeTextFile(
-    join(dir, "job.env"),
-    Object.entries(env).map(([name, value]) =>
-      `export ${name}=${quote(value)}\n`
-    ).join(""),
-  );
-  await Deno.writeTextFile(join(dir, "job.sh"), `exec ${command}\n`);
-  await Deno.copyFile(
-    join(dirname(fromFileUrl(import.meta.url)), "init/guest.sh"),
-    join(dir, "init.sh"),
-  );
-  await Deno.writeFile(join(dir, "nvme0.img"), new Uint8Array());
-  await Deno.truncate(join(dir, "nvme0.img"), 64 << 20);
 }
 
 /**
@@ -121,119 +92,134 @@ export function denoDir(): string {
   return join(cacheDir(), "deno");
 }
 
+/** Writes what the guest reads: settings of its start-up, and the job. */
+async function writeJob(
+  dir: string,
+  machine: Machine,
+  itsKernel: Kernel,
+  { command, cwd = CHECKOUT, env }: GuestOptions,
+): Promise<void> {
+  const deno = Deno.execPath();
+  const settings = {
+    NAME: machine.name,
+    MODULES: itsKernel.modules,
+    RELEASE: itsKernel.release,
+    LOAD: (await driverModules(itsKernel.modules)).join(" "),
+    REACH: [CHECKOUT, dirname(deno), denoDir()].flatMap(upwards).join(" "),
+    TERMINAL: command ? "" : terminalSize(),
+  };
+  const environment = {
+    HOME: homedir(),
+    TERM: Deno.env.get("TERM") ?? "dumb",
+    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" +
+      dirname(deno),
+    DENO_DIR: denoDir(),
+    DENO_NO_UPDATE_CHECK: "1",
+    PASSTHRU_MACHINE: JSON.stringify(machineInfo(machine)),
+    ...env,
+  };
+  const job = [
+    ...assignments(environment).map((each) => `export ${each}`),
+    `cd ${quote(cwd)} || exit`,
+    `exec ${command?.map(quote).join(" ") ?? "bash -i"}`,
+  ];
+  await Deno.copyFile(START, join(dir, "start.sh"));
+  await Deno.writeTextFile(
+    join(dir, "settings.sh"),
+    assignments(settings).join("\n") + "\n",
+  );
+  await Deno.writeTextFile(join(dir, "job.sh"), job.join("\n") + "\n");
+}
+
+function assignments(values: Record<string, string>): string[] {
+  return Object.entries(values).map(([name, value]) =>
+    `${name}=${quote(value)}`
+  );
+}
+
+/** A directory and those above it, relative to the root, which is left out. */
+function upwards(path: string): string[] {
+  return path === "/" ? [] : [path.slice(1), ...upwards(dirname(path))];
+}
+
+/** The terminal's size, as `stty` takes it. */
 function terminalSize(): string {
   const { columns, rows } = Deno.consoleSize();
   return `columns ${columns} rows ${rows}`;
 }
 
+/** Runs QEMU to its end, and says what became of the command. */
 async function boot(
   dir: string,
   machine: Machine,
-  itsKernel: Kernel,
-  archive: string,
-  options: GuestOptions,
+  args: readonly string[],
+  { command, timeout, onStdout, onStderr }: GuestOptions,
 ): Promise<number> {
-  const interactive = options.command === undefined;
-  const ports = interactive ? ["exit"] : ["exit", "stdout", "stderr"];
-  const listeners = ports.map((name) =>
-    Deno.listen({ transport: "unix", path: join(dir, `${name}.sock`) })
-  );
-  const qemu = new Deno.Command("qemu-system-x86_64", {
-    args: [
-      ...hardware(dir, machine, itsKernel, archive),
-      ...ports.flatMap((name, i) => [
-        "-chardev",
-        `socket,id=${name},path=${dir}/${name}.sock`,
-        "-device",
-        `virtserialport,chardev=${name},name=${name},nr=${i + 1}`,
-      ]),
-      ...(interactive
-        ? [
-          "-chardev",
-          "stdio,id=terminal,signal=off",
-          "-device",
-          "virtconsole,chardev=terminal,nr=0",
-        ]
-        : []),
-    ],
-    stdin: interactive ? "inherit" : "null",
-    stdout: interactive ? "inherit" : "null",
-    stderr: "inherit",
-  }).spawn();
-  let reason = "";
-  const timer = options.timeout === undefined ? undefined : setTimeout(() => {
-    reason = `no end after ${options.timeout! / 1000} s`;
-    qemu.kill("SIGKILL");
-  }, options.timeout);
-  let code = "";
-  const sinks: ((chunk: Uint8Array) => void)[] = [
-    (chunk) => code += new TextDecoder().decode(chunk),
-    options.onStdout ?? (() => {}),
-    options.onStderr ?? (() => {}),
-  ];
-  const streams = listeners.map(async (listener, i) => {
-    try {
-      using connection = await listener.accept();
-      for await (const chunk of connection.readable) sinks[i]!(chunk);
-    } catch (error) {
-      // QEMU ended before it connected: the listener was closed below.
-      if (!(error instanceof Deno.errors.BadResource)) throw error;
+  const interactive = command === undefined;
+  let exitCode: number | undefined;
+  let reason: string | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  const ports = new Ports(dir);
+  ports.open("events", async (stream) => {
+    for await (const line of lines(stream)) {
+      clearTimeout(timer);
+      if (line === "started") limit(timeout, "its command did not end");
+      else exitCode = Number(line);
     }
   });
+  if (!interactive) {
+    ports.open("stdout", (stream) => forward(stream, onStdout));
+    ports.open("stderr", (stream) => forward(stream, onStderr));
+  }
+
+  const io = interactive ? "inherit" : "null";
+  const qemu = new Deno.Command(QEMU, {
+    args: [
+      ...args,
+      ...ports.args,
+      ...(interactive ? TERMINAL_ARGUMENTS : []),
+    ],
+    stdin: io,
+    stdout: io,
+    stderr: "inherit",
+  }).spawn();
+  const end = (why: string) => {
+    reason ??= why;
+    qemu.kill("SIGKILL");
+  };
+  const limit = (milliseconds: number | undefined, what: string) => {
+    if (milliseconds === undefined) return;
+    timer = setTimeout(
+      () => end(`${what} within ${milliseconds / 1000} s`),
+      milliseconds,
+    );
+  };
+  limit(BOOT_LIMIT, "it did not start its command");
+  const interrupted = () => end("interrupted");
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, interrupted);
+
   const status = await qemu.status;
   clearTimeout(timer);
-  for (const listener of listeners) listener.close();
-  await Promise.all(streams);
-  if (/^\d+\n$/.test(code)) return Number(code);
+  for (const signal of signals) Deno.removeSignalListener(signal, interrupted);
+  await ports.close();
+  if (exitCode !== undefined && reason === undefined) return exitCode;
+
   const log = await Deno.readTextFile(join(dir, "console.log")).catch(() => "");
-  const panic = log.match(/Kernel panic.*/)?.[0];
+  reason ??= log.match(/Kernel panic.*/)?.[0] ??
+    (status.success
+      ? "it powered itself off"
+      : `QEMU ended with ${status.signal ?? `exit code ${status.code}`}`);
   throw new GuestDied(
-    `The guest ${machine.name} ended before its command did: ${
-      reason || panic || (status.success
-        ? "it was powered off"
-        : `QEMU ended with ${status.signal ?? `exit code ${status.code}`}`)
-    }`,
+    `The guest "${machine.name}" died: ${reason}`,
     log.trimEnd().split(/\r?\n/).slice(-40).join("\n"),
   );
 }
 
-/** QEMU's arguments for the machine itself. */
-function hardware(
-  dir: string,
-  machine: Machine,
-  itsKernel: Kernel,
-  archive: string,
-): string[] {
-  const parameters = [
-    "console=ttyS0",
-    "panic=-1",
-    "quiet",
-    "loglevel=5",
-    "no_timer_check",
-    ...(machine.iommu === "intel" ? ["intel_iommu=on"] : []),
-    `PASSTHRU_RUN=${dir}`,
-  ];
-  return [
-    ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
-    ...["-machine", "q35,kernel-irqchip=split"],
-    ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2G"],
-    ...["-kernel", itsKernel.image, "-initrd", archive],
-    ...["-append", parameters.join(" ")],
-    ...["-serial", `file:${dir}/console.log`],
-    // before the devices it translates for
-    ...(machine.iommu === "intel"
-      ? ["-device", "intel-iommu,intremap=on,aw-bits=48"]
-      : []),
-    ...[
-      "-fsdev",
-      "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
-    ],
-    ...["-device", "virtio-9p-pci,fsdev=host,mount_tag=host,addr=1d.0"],
-    ...["-device", "virtio-serial-pci,addr=1e.0"],
-    ...DEVICES.flatMap((device) => [
-      ...(device.backing ?? []).map((text) => text.replace("{dir}", dir)),
-      "-device",
-      `${device.model},addr=${device.at}`,
-    ]),
-  ];
+async function forward(
+  stream: ReadableStream<Uint8Array>,
+  sink: ((chunk: Uint8Array) => void) | undefined,
+): Promise<void> {
+  for await (const chunk of stream) sink?.(chunk);
 }

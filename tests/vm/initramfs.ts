@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { basename, dirname, fromFileUrl, join } from "@std/path";
+import { basename, join } from "@std/path";
 import { cached } from "./cache.ts";
 import { quote, run } from "./command.ts";
 import type { Kernel } from "./kernel.ts";
@@ -13,10 +13,7 @@ import { bootModules } from "./modules.ts";
 const BUSYBOX = "/bin/busybox";
 
 /** The initramfs's `/init`. */
-const INIT = join(
-  dirname(fromFileUrl(import.meta.url)),
-  "init/initramfs.sh",
-);
+const INIT = new URL("init/boot.sh", import.meta.url);
 
 /**
  * Gives the initramfs for a kernel, making it where the cache has none.

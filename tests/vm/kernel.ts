@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { dirname, fromFileUrl, join } from "@std/path";
+import { fromFileUrl, join } from "@std/path";
 import { cached, cacheDir, exists } from "./cache.ts";
 import { run } from "./command.ts";
 import { DebianArchive, installPackages } from "./debian.ts";
@@ -42,6 +42,9 @@ const BUILD_PACKAGES = [
 
 /** How many lines a build prints, for the progress shown. */
 const BUILD_LINES = 2100;
+
+/** What is switched on in the testbed kernel. */
+const CONFIG = fromFileUrl(new URL("testbed.config", import.meta.url));
 
 /** Counts up when the way a kernel is built or stored changes. */
 const RECIPE = 1;
@@ -183,7 +186,7 @@ async function buildFrom(
       ["make", "-C", tree, `-j${navigator.hardwareConcurrency}`, ...args],
       onLine ? { onLine } : {},
     );
-  await make(["allnoconfig", `KCONFIG_ALLCONFIG=${configFile()}`]);
+  await make(["allnoconfig", `KCONFIG_ALLCONFIG=${CONFIG}`]);
   await reportDropped(join(tree, ".config"));
   let printed = 0;
   await make(["bzImage", "modules"], (line) => {
@@ -208,19 +211,15 @@ async function buildFrom(
 /** An older source lacks some options: say which, tests will depend on them. */
 async function reportDropped(config: string): Promise<void> {
   const got = new Set((await Deno.readTextFile(config)).split("\n"));
-  const dropped = (await Deno.readTextFile(configFile())).split("\n")
+  const dropped = (await Deno.readTextFile(CONFIG)).split("\n")
     .filter((line) => line.startsWith("CONFIG_") && !got.has(line));
   if (dropped.length > 0) {
     console.error(`  this kernel source does not offer: ${dropped.join(" ")}`);
   }
 }
 
-function configFile(): string {
-  return join(dirname(fromFileUrl(import.meta.url)), "testbed.config");
-}
-
 async function configHash(): Promise<string> {
-  const text = `${RECIPE}\n${await Deno.readTextFile(configFile())}`;
+  const text = `${RECIPE}\n${await Deno.readTextFile(CONFIG)}`;
   const digest = await crypto.subtle.digest(
     "SHA-256",
     new TextEncoder().encode(text),

@@ -16,13 +16,17 @@ const BOOT_MODULES = [
   "overlay",
 ];
 
-/** Can be loaded in the guest with `modprobe`. */
-const GUEST_MODULES = [
-  "vfio_pci",
-  "vfio_iommu_type1",
+/** Loaded at the guest's start, as an ordinary system would by itself. */
+const DRIVER_MODULES = [
   "nvme",
   "e1000e",
   "igb",
+  "vfio_pci",
+  "vfio_iommu_type1",
+];
+
+/** Can be loaded in the guest with `modprobe`. */
+const FURTHER_MODULES = [
   "igbvf",
   "pci_stub",
   "uio_pci_generic",
@@ -39,13 +43,23 @@ class Dependencies {
   /** Path to the paths it needs, the last of them first to load. */
   #needs = new Map<string, string[]>();
 
-  constructor(text: string) {
+  static async of(modules: string): Promise<Dependencies> {
+    return new Dependencies(
+      await Deno.readTextFile(join(modules, "modules.dep")),
+    );
+  }
+
+  private constructor(text: string) {
     for (const line of text.split("\n")) {
       const [path, needs] = line.split(":");
       if (!path || needs === undefined) continue;
       this.#paths.set(moduleName(path), path);
       this.#needs.set(path, needs.split(" ").filter(Boolean));
     }
+  }
+
+  has(name: string): boolean {
+    return this.#paths.has(name);
   }
 
   /** The paths to load for these modules, in order; absent ones left out. */
@@ -78,10 +92,11 @@ export async function gatherModules(
   const from = join(root, "lib/modules", release);
   const to = join(target, "lib/modules", release);
   await run(["depmod", "-b", root, release]);
-  const all = new Dependencies(
-    await Deno.readTextFile(join(from, "modules.dep")),
-  );
-  const files = all.closure([...BOOT_MODULES, ...GUEST_MODULES]);
+  const files = (await Dependencies.of(from)).closure([
+    ...BOOT_MODULES,
+    ...DRIVER_MODULES,
+    ...FURTHER_MODULES,
+  ]);
   for (
     const file of [
       ...files,
@@ -106,10 +121,19 @@ export async function gatherModules(
  * @returns Absolute paths.
  */
 export async function bootModules(modules: string): Promise<string[]> {
-  const index = new Dependencies(
-    await Deno.readTextFile(join(modules, "modules.dep")),
-  );
+  const index = await Dependencies.of(modules);
   return index.closure(BOOT_MODULES).map((path) => join(modules, path));
+}
+
+/**
+ * The modules to load when the guest has started; none where they are built in.
+ *
+ * @param modules The kernel's module directory.
+ * @returns Names for `modprobe`.
+ */
+export async function driverModules(modules: string): Promise<string[]> {
+  const index = await Dependencies.of(modules);
+  return DRIVER_MODULES.filter((name) => index.has(name));
 }
 
 function moduleName(path: string): string {

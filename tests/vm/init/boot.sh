@@ -1,0 +1,53 @@
+#!/bin/busybox sh
+# The first process of a guest, in the initramfs: the host's root file system,
+# read-only over 9p, under an overlay in memory. Everything is writable and
+# nothing that is written leaves the guest. Whatever can be done from here is:
+# a static busybox starts much quicker under emulation than the host's programs.
+/bin/busybox --install -s /bin
+
+# A script that ends is a kernel panic, which the host notices.
+fail() {
+  echo "passthru: $1"
+  exit 1
+}
+
+mount -t devtmpfs dev /dev
+while read -r module; do
+  insmod "/modules/$module" || fail "cannot load $module"
+done < /modules/order
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro \
+  host /lower || fail "cannot mount the host's root file system"
+mount -t tmpfs -o size=75%,mode=755 tmpfs /over
+mkdir /over/upper /over/work
+mount -t overlay \
+  -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work overlay /root ||
+  fail "cannot mount the overlay"
+
+# of this run, from the kernel command line
+. "/root$PASSTHRU_RUN/settings.sh" || fail "cannot read the run's settings"
+
+mount --move /dev /root/dev
+cd /root/dev
+mkdir -p pts shm hugepages
+mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts pts
+mount -t tmpfs -o mode=1777 tmpfs shm
+mount -t hugetlbfs hugetlbfs hugepages
+ln -s /proc/self/fd fd
+ln -s /proc/self/fd/0 stdin
+ln -s /proc/self/fd/1 stdout
+ln -s /proc/self/fd/2 stderr
+mount -t proc proc /root/proc
+mount -t sysfs sysfs /root/sys
+mount -t debugfs debugfs /root/sys/kernel/debug
+mount -t tmpfs -o mode=755 tmpfs /root/run
+mkdir -p "/root/lib/modules/$RELEASE"
+mount --bind "/root$MODULES" "/root/lib/modules/$RELEASE"
+echo "$NAME" > /root/proc/sys/kernel/hostname
+ip link set lo up
+
+# An ordinary user of the guest may enter the directories of the checkout, of
+# Deno and of the cache, which others may read but perhaps not reach.
+cd /root
+chmod o+x $REACH
+
+exec switch_root /root /bin/sh "$PASSTHRU_RUN/start.sh"

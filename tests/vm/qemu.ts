@@ -1,0 +1,91 @@
+/**
+ * QEMU's command line for a machine.
+ *
+ * Everything is emulated, as hardware virtualisation is not to be had
+ * everywhere, in containers and in other virtual machines least of all.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import type { Kernel } from "./kernel.ts";
+import { type Device, DEVICES, type Machine } from "./machines.ts";
+
+/** The program. */
+export const QEMU = "qemu-system-x86_64";
+
+/** Connects a guest's `/dev/hvc0` with this process's terminal. */
+export const TERMINAL_ARGUMENTS: readonly string[] = [
+  ...["-chardev", "stdio,id=terminal,signal=off"],
+  ...["-device", "virtconsole,chardev=terminal,nr=0"],
+];
+
+/** The size of a device's disk, which goes with the run. */
+const DISK_BYTES = 64 << 20;
+
+/**
+ * Makes what QEMU needs and says how it is started.
+ *
+ * @param machine The machine.
+ * @param kernel Its kernel.
+ * @param initramfs The initramfs for that kernel.
+ * @param dir A directory of this run, where `console.log` will be.
+ * @returns QEMU's arguments.
+ */
+export async function qemuArguments(
+  machine: Machine,
+  kernel: Kernel,
+  initramfs: string,
+  dir: string,
+): Promise<string[]> {
+  const parameters = [
+    "console=ttyS0",
+    "loglevel=5",
+    "panic=-1",
+    // the emulated clocks are steady, whatever the kernel measures
+    "no_timer_check",
+    "tsc=reliable",
+    ...(machine.iommu === "intel" ? ["intel_iommu=on"] : []),
+    `PASSTHRU_RUN=${dir}`,
+  ];
+  return [
+    ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
+    ...["-machine", "q35,kernel-irqchip=split"],
+    ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2G"],
+    ...["-kernel", kernel.image, "-initrd", initramfs],
+    ...["-append", parameters.join(" ")],
+    ...["-serial", `file:${dir}/console.log`],
+    // before the devices it translates for
+    ...(machine.iommu === "intel"
+      ? ["-device", "intel-iommu,intremap=on,aw-bits=48"]
+      : []),
+    "-fsdev",
+    "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
+    ...["-device", "virtio-9p-pci,fsdev=host,mount_tag=host,addr=1d.0"],
+    ...["-device", "virtio-serial-pci,addr=1e.0"],
+    ...(await Promise.all(DEVICES.map((device) => attached(device, dir))))
+      .flat(),
+  ];
+}
+
+/** The arguments for one device and what is behind it. */
+async function attached(device: Device, dir: string): Promise<string[]> {
+  const { name, at, model } = device;
+  switch (device.behind) {
+    case "disk": {
+      const path = join(dir, `${name}.img`);
+      using file = await Deno.create(path);
+      await file.truncate(DISK_BYTES);
+      return [
+        ...["-drive", `id=${name},if=none,format=raw,file=${path}`],
+        ...["-device", `${model},drive=${name},addr=${at}`],
+      ];
+    }
+    case "network":
+      return [
+        ...["-netdev", `user,id=${name},restrict=on`],
+        ...["-device", `${model},netdev=${name},addr=${at}`],
+      ];
+    default:
+      return ["-device", `${model},addr=${at}`];
+  }
+}
