@@ -1,0 +1,76 @@
+/**
+ * PCI addresses, as people and sysfs write them.
+ *
+ * @module
+ */
+
+/** Where a function sits: `DDDD:BB:SS.F`. */
+export interface PciAddress {
+  /** The domain, also called segment: 16 bits, more for made-up domains. */
+  readonly domain: number;
+  /** The bus, 0 to 255. */
+  readonly bus: number;
+  /** The slot, also called device, 0 to 31. */
+  readonly slot: number;
+  /** The function, 0 to 7. */
+  readonly function: number;
+}
+
+// Domains of more than four digits are those that a driver makes up, such as
+// Intel's VMD: pci_setup_device() prints them with "%04x".
+const PATTERN = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/i;
+
+/**
+ * Reads a PCI address.
+ *
+ * @param text `0000:01:00.0`, or `01:00.0` in domain 0; upper or lower case.
+ * @throws {TypeError} When it is no PCI address.
+ *
+ * @example
+ * ```ts
+ * import { parsePciAddress } from "@passthru/vfio";
+ *
+ * const { bus } = parsePciAddress("01:00.0"); // 1
+ * ```
+ */
+export function parsePciAddress(text: string): PciAddress {
+  const match = typeof text === "string" ? PATTERN.exec(text) : null;
+  if (match === null) {
+    throw new TypeError(
+      `Cannot parse PCI address ${JSON.stringify(text)}: ` +
+        `expected "0000:01:00.0" or "01:00.0"`,
+    );
+  }
+  const [, domain = "0", bus = "", slot = "", fn = ""] = match;
+  return {
+    domain: parseInt(domain, 16),
+    bus: parseInt(bus, 16),
+    slot: parseInt(slot, 16),
+    function: parseInt(fn, 16),
+  };
+}
+
+/**
+ * Writes a PCI address as sysfs does: `0000:01:00.0`.
+ *
+ * @param address Its parts.
+ */
+export function formatPciAddress(address: PciAddress): string {
+  const hex = (value: number, digits: number) =>
+    value.toString(16).padStart(digits, "0");
+  return `${hex(address.domain, 4)}:${hex(address.bus, 2)}:${
+    hex(address.slot, 2)
+  }.${address.function}`;
+}
+
+/**
+ * Puts addresses in the order of the buses, for `Array.prototype.sort`.
+ *
+ * @param a An address as sysfs writes it.
+ * @param b Another.
+ */
+export function comparePciAddresses(a: string, b: string): number {
+  // All parts but the domain have a fixed width, and that has no zeros to
+  // spare beyond four digits.
+  return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
+}

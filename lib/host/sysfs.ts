@@ -1,0 +1,136 @@
+/**
+ * Reading sysfs: attributes, links, and what their errors mean.
+ *
+ * @module
+ */
+
+import { posix } from "node:path";
+import { VfioError } from "../errors.ts";
+import { hasErrno, KernelError } from "../kernel/errno.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+
+/**
+ * What a failed access to sysfs means for `device`. What is no
+ * {@linkcode KernelError} is given back as it is.
+ *
+ * @param error What the kernel threw.
+ * @param device The device it is about, where it is about one.
+ * @returns `PERMISSION_DENIED`, `DEVICE_NOT_FOUND` or `KERNEL`.
+ */
+export function sysfsError(error: unknown, device?: string): unknown {
+  if (!(error instanceof KernelError)) return error;
+  const { path = "sysfs", message } = error;
+  if (hasErrno(error, "EACCES", "EPERM", "EROFS")) {
+    return new VfioError("PERMISSION_DENIED", {
+      device,
+      problem: `this user may not access ${path}`,
+      hint: error.code === "EROFS"
+        ? "sysfs is mounted read-only: run this outside the container, or " +
+          "mount /sys read-write in it"
+        : "run as root, or let root make the attribute accessible",
+      cause: error,
+    });
+  }
+  if (hasErrno(error, "ENOENT", "ENODEV", "ENXIO")) {
+    return new VfioError("DEVICE_NOT_FOUND", {
+      device,
+      problem: `the host has it no longer, or it has no ${path}`,
+      cause: error,
+    });
+  }
+  return new VfioError("KERNEL", {
+    device,
+    problem: message,
+    cause: error,
+  });
+}
+
+/**
+ * The text of an attribute, without the newline at its end.
+ *
+ * @param kernel The system.
+ * @param path The attribute.
+ * @param device The device it belongs to, for errors.
+ */
+export function readAttribute(
+  kernel: Kernel,
+  path: string,
+  device?: string,
+): string {
+  try {
+    return kernel.readFile(path).trimEnd();
+  } catch (error) {
+    throw sysfsError(error, device);
+  }
+}
+
+/** What `read` gives, or `undefined` where the file is not there. */
+export function ifPresent<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    // ENOTDIR: a part of the path is a file. ENODEV: the device went while
+    // its attribute was read.
+    if (hasErrno(error, "ENOENT", "ENOTDIR", "ENODEV")) return undefined;
+    throw sysfsError(error);
+  }
+}
+
+/** Whether there is such a file. */
+export function exists(kernel: Kernel, path: string): boolean {
+  return ifPresent(() => kernel.stat(path)) !== undefined;
+}
+
+/** The names in a directory; none where it is not there. */
+export function namesIn(kernel: Kernel, path: string): string[] {
+  return ifPresent(() => kernel.readdir(path)) ?? [];
+}
+
+/**
+ * Where a link in sysfs leads, as an absolute path. The directory that the
+ * link lies in must be a real path.
+ *
+ * @returns The path, or `undefined` where there is no such link.
+ */
+export function linkTarget(kernel: Kernel, path: string): string | undefined {
+  const target = ifPresent(() => kernel.readlink(path));
+  if (target === undefined) return undefined;
+  return posix.resolve(posix.dirname(path), target);
+}
+
+/** The last part of what a link leads to, or `undefined` without the link. */
+export function linkName(kernel: Kernel, path: string): string | undefined {
+  const target = ifPresent(() => kernel.readlink(path));
+  return target === undefined ? undefined : posix.basename(target);
+}
+
+/** As many links as Linux follows in one path. */
+const MAX_LINKS = 40;
+
+/**
+ * The path without any link in it.
+ *
+ * @param kernel The system.
+ * @param path An absolute path.
+ * @returns The real path, or `undefined` where there is no such file.
+ */
+export function realPath(kernel: Kernel, path: string): string | undefined {
+  const rest = posix.resolve(path).split("/").slice(1);
+  let real = "/";
+  let links = 0;
+  while (rest.length > 0) {
+    const next = posix.join(real, rest.shift()!);
+    try {
+      const target = kernel.readlink(next);
+      if (++links > MAX_LINKS) return undefined;
+      const whole = posix.resolve(real, target, ...rest);
+      rest.splice(0, rest.length, ...whole.split("/").slice(1));
+      real = "/";
+    } catch (error) {
+      if (hasErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+      if (!hasErrno(error, "EINVAL")) throw sysfsError(error);
+      real = next; // it is no link
+    }
+  }
+  return real;
+}

@@ -1,0 +1,261 @@
+/**
+ * Taking a PCI function from its driver, and giving it back.
+ *
+ * @module
+ */
+
+import { VfioError } from "../errors.ts";
+import { Deadline, type WaitOptions } from "./deadline.ts";
+import { DriverMove, type DriverState, readDriverState } from "./driver.ts";
+import { exclusively, type Turn } from "./exclusive.ts";
+import { explainNoGroup, noIommuModeOn } from "./no_iommu.ts";
+import { nodePaths } from "./nodes.ts";
+import type { PciFunction } from "./pci_function.ts";
+import { exists } from "./sysfs.ts";
+import { isBridgeClass, isVfioDriver } from "./vfio_driver.ts";
+
+/** How a function is taken. */
+export interface TakeOptions extends WaitOptions {
+  /** The driver that gets it. Default: `"vfio-pci"`. */
+  readonly driver?: string;
+}
+
+/**
+ * A PCI function that was taken from its driver. It goes back when it is
+ * disposed of.
+ */
+export class TakenFunction implements AsyncDisposable {
+  /** The function. */
+  readonly function: PciFunction;
+  /** The driver that has it now. */
+  readonly driver: string;
+  readonly #before: DriverState;
+  #returning: Promise<void> | undefined;
+
+  /**
+   * Made by {@linkcode Host.take}.
+   *
+   * @param taken The function.
+   * @param driver The driver that has it now.
+   * @param before How it was.
+   */
+  constructor(taken: PciFunction, driver: string, before: DriverState) {
+    this.function = taken;
+    this.driver = driver;
+    this.#before = before;
+  }
+
+  /** The driver that had it; `undefined` when none had. */
+  get previousDriver(): string | undefined {
+    return this.#before.driver;
+  }
+
+  /** Its `driver_override` before; `undefined` when it had none. */
+  get previousOverride(): string | undefined {
+    return this.#before.override;
+  }
+
+  /**
+   * Gives it back to the driver that had it, or to none if none had. Where it
+   * had the wanted driver when it was taken, nothing is done. Once it is back,
+   * calling this again does nothing; when it failed, it can be called again.
+   *
+   * @param options The time limit and a signal.
+   * @throws {VfioError} `DEVICE_BUSY` when a process still has it open, or its
+   * group, `WRONG_DRIVER` when somebody else gave it to another driver
+   * meanwhile, `DRIVER_FAILED`, `DEVICE_NOT_FOUND`, `PERMISSION_DENIED`, or
+   * `TIMED_OUT`.
+   */
+  async giveBack(options: WaitOptions = {}): Promise<void> {
+    this.#returning ??= this.#giveBack(options).catch((error) => {
+      this.#returning = undefined;
+      throw error;
+    });
+    await this.#returning;
+  }
+
+  async #giveBack(options: WaitOptions): Promise<void> {
+    if (this.#before.driver === this.driver) return;
+    const deadline = new Deadline(options);
+    await inTurn(this.function, deadline, async (turn) => {
+      const move = new DriverMove(this.function, deadline, turn);
+      try {
+        await move.restore(this.#before, this.driver);
+      } catch (error) {
+        restoreLater(move, this.#before, this.driver, turn);
+        throw error;
+      }
+    });
+  }
+
+  /** Gives it back: {@linkcode TakenFunction.giveBack}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.giveBack();
+  }
+}
+
+/**
+ * Takes a PCI function from its driver: {@linkcode Host.take}.
+ *
+ * @param fn The function.
+ * @param options The driver, the time limit and a signal.
+ */
+export async function take(
+  fn: PciFunction,
+  options: TakeOptions,
+): Promise<TakenFunction> {
+  const { driver = "vfio-pci" } = options;
+  if (typeof driver !== "string" || !/^[\w.+-]+$/.test(driver)) {
+    throw new TypeError(
+      `Cannot bind to driver ${JSON.stringify(driver)}: expected a name`,
+    );
+  }
+  const deadline = new Deadline(options);
+  return await inTurn(fn, deadline, async (turn) => {
+    const before = readDriverState(fn);
+    if (before.driver === driver) {
+      await nodesOf(fn, driver, deadline);
+      return new TakenFunction(fn, driver, before);
+    }
+    refuseHopeless(fn, driver);
+    const move = new DriverMove(fn, deadline, turn);
+    try {
+      await move.change(before, driver);
+      await nodesOf(fn, driver, deadline);
+    } catch (error) {
+      throw await undo(error, move, before, driver, turn);
+    }
+    return new TakenFunction(fn, driver, before);
+  });
+}
+
+function inTurn<T>(
+  fn: PciFunction,
+  deadline: Deadline,
+  change: (turn: Turn) => Promise<T>,
+): Promise<T> {
+  const late = () =>
+    new VfioError("TIMED_OUT", {
+      device: fn.address,
+      problem: "an earlier change of its driver is not over after " +
+        `${deadline.timeout} ms`,
+    });
+  return exclusively(fn.host.kernel, fn.path, deadline, late, change);
+}
+
+/** What is certain to fail is refused before the host loses the function. */
+function refuseHopeless(fn: PciFunction, driver: string): void {
+  const { address, host: { kernel } } = fn;
+  if (!exists(kernel, `/sys/bus/pci/drivers/${driver}`)) {
+    throw new VfioError("DRIVER_FAILED", {
+      device: address,
+      problem: `the driver ${driver} is not loaded`,
+      hint: `modprobe ${driver}`,
+    });
+  }
+  if (!isVfioDriver(driver)) return;
+  // vfio_group_find_or_alloc() in drivers/vfio/group.c
+  if (fn.iommuGroup === undefined && !noIommuModeOn(kernel)) {
+    throw new VfioError("NO_IOMMU_GROUP", {
+      device: address,
+      ...explainNoGroup(fn),
+    });
+  }
+  if (isBridgeClass(fn.class)) {
+    throw new VfioError("DRIVER_FAILED", {
+      device: address,
+      problem: "it is a bridge, and VFIO drivers take none",
+      hint: "take the functions behind it",
+    });
+  }
+  // vfio_pci_core_register_device() in drivers/vfio/pci/vfio_pci_core.c; and
+  // most drivers take their virtual functions with them when they go.
+  const { length } = fn.virtualFunctions;
+  if (length > 0) {
+    throw new VfioError("DRIVER_FAILED", {
+      device: address,
+      problem: `${driver} takes no function that has virtual functions, ` +
+        `and this one has ${length}`,
+      hint: `take those, or remove them: echo 0 > ${fn.path}/sriov_numvfs`,
+    });
+  }
+}
+
+/** Waits until the nodes that the kernel has announced are there. */
+async function nodesOf(
+  fn: PciFunction,
+  driver: string,
+  deadline: Deadline,
+): Promise<void> {
+  if (!isVfioDriver(driver)) return;
+  const missing = () =>
+    nodePaths([fn]).filter((path) => !exists(fn.host.kernel, path));
+  await deadline.until(
+    () => missing().length === 0 ? true : undefined,
+    () =>
+      new VfioError("TIMED_OUT", {
+        device: fn.address,
+        problem: `${missing().join(" and ")} did not appear in ` +
+          `${deadline.timeout} ms`,
+        hint: "mount devtmpfs on /dev; in a container, let its runtime add " +
+          "the nodes",
+      }),
+  );
+}
+
+/**
+ * Brings the function back to how it was after `error`, and gives the error to
+ * throw.
+ */
+async function undo(
+  error: unknown,
+  move: DriverMove,
+  before: DriverState,
+  driver: string,
+  turn: Turn,
+): Promise<unknown> {
+  if (restoreLater(move, before, driver, turn)) return error;
+  try {
+    await restore(move.function, before, driver, turn);
+    return error;
+  } catch (second) {
+    const messages = [error, second].map((e) => (e as Error).message);
+    return new VfioError(
+      error instanceof VfioError ? error.code : "DRIVER_FAILED",
+      {
+        device: move.function.address,
+        problem: "it was neither taken nor brought back to how it was: " +
+          messages.join("\n"),
+        cause: new AggregateError([error, second]),
+      },
+    );
+  }
+}
+
+/**
+ * Where a write was given up on, has the function brought back to how it was
+ * when the kernel is done with that write.
+ *
+ * @returns Whether there was one.
+ */
+function restoreLater(
+  { pending, function: fn }: DriverMove,
+  before: DriverState,
+  driver: string,
+  turn: Turn,
+): boolean {
+  if (pending === undefined) return false;
+  turn.keep(pending.then(() => restore(fn, before, driver, turn)));
+  return true;
+}
+
+// With a time limit of its own and without the signal: those that there were
+// are what ended the change.
+async function restore(
+  fn: PciFunction,
+  before: DriverState,
+  driver: string,
+  turn: Turn,
+): Promise<void> {
+  await new DriverMove(fn, new Deadline(), turn).restore(before, driver);
+}

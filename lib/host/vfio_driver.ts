@@ -1,0 +1,63 @@
+/**
+ * Which drivers leave an IOMMU group to user space.
+ *
+ * @module
+ */
+
+/**
+ * Drivers that do no DMA of their own and are no VFIO drivers: the users of
+ * `driver_managed_dma = true` outside `drivers/vfio/` (Linux 7.3:
+ * `drivers/pci/pci-stub.c`, `drivers/pci/pcie/portdrv.c`,
+ * `arch/powerpc/sysdev/fsl_pci.c`).
+ */
+const BYSTANDERS: ReadonlySet<string> = new Set([
+  "fsl-pci",
+  "pci-stub",
+  "pcieport",
+]);
+
+/**
+ * Whether a driver is one of VFIO's, by its name: `vfio-pci`, its variants such
+ * as `mlx5_vfio_pci`, `vfio-platform` and so on. All of `drivers/vfio/` are
+ * named like that.
+ */
+export function isVfioDriver(driver: string): boolean {
+  return /(?:^|[-_])vfio(?:[-_]|$)/.test(driver);
+}
+
+/** What decides whether a device keeps its group from user space. */
+export interface Member {
+  /** The driver that it is bound to. */
+  readonly driver: string | undefined;
+  /** The bus it is on. */
+  readonly bus: string;
+  /** The name of its VFIO device, where it has one. */
+  readonly vfioDevice: string | undefined;
+}
+
+/**
+ * Whether a member of an IOMMU group keeps the group from being viable.
+ *
+ * The kernel's rule: a driver that binds takes the group's default domain for
+ * the kernel, unless it says that it manages DMA itself (`pci_dma_configure()`
+ * in `drivers/pci/pci-driver.c` and its like on the other buses), and a group
+ * with such a driver cannot be claimed for user space
+ * (`iommu_group_claim_dma_owner()`, called from `drivers/vfio/group.c`). A
+ * member without a driver is in nobody's way.
+ */
+export function standsInTheWay(member: Member): boolean {
+  const { driver, bus, vfioDevice } = member;
+  return driver !== undefined && vfioDevice === undefined && bus !== "mdev" &&
+    !isVfioDriver(driver) && !BYSTANDERS.has(driver);
+}
+
+/**
+ * Whether functions of a class have the header that VFIO's PCI drivers refuse:
+ * PCI and CardBus bridges (`vfio_pci_core_register_device()` in
+ * `drivers/vfio/pci/vfio_pci_core.c`).
+ *
+ * @param code The 24 bits of the class register.
+ */
+export function isBridgeClass(code: number): boolean {
+  return code >> 8 === 0x0604 || code >> 8 === 0x0607;
+}
