@@ -5,6 +5,7 @@
  * @module
  */
 import { deno, ROOT } from "./deno.ts";
+import { typescriptFiles } from "./files.ts";
 
 /** A module of the checkout. */
 export interface Module {
@@ -189,21 +190,6 @@ export async function readModules(root: URL): Promise<Module[]> {
     );
   } finally {
     await Deno.remove(entry);
-  }
-}
-
-async function* typescriptFiles(
-  root: URL,
-  folder: string,
-): AsyncGenerator<string> {
-  for await (
-    const { name, isDirectory } of Deno.readDir(new URL(folder, root))
-  ) {
-    if (isDirectory && !name.startsWith(".") && name !== "node_modules") {
-      yield* typescriptFiles(root, `${folder}${name}/`);
-    } else if (name.endsWith(".ts")) {
-      yield `${folder}${name}`;
-    }
   }
 }
 

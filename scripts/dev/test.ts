@@ -1,0 +1,168 @@
+/**
+ * `deno task test`: every test, each with the rights that its kind is to have,
+ * and as the last line the count of what ran.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { fromFileUrl, relative, resolve } from "@std/path";
+import { machineNamed, MACHINES } from "../../tests/vm/machines.ts";
+import { prepare } from "../../tests/vm/prepare.ts";
+import { runTests } from "../../tests/vm/run_tests.ts";
+import { type Counts, sum, summary } from "./counts.ts";
+import { ROOT } from "./deno.ts";
+import { denoTest } from "./deno_test.ts";
+import { typescriptFiles } from "./files.ts";
+
+const USAGE = `deno task test [OPTION...] [FILE...]
+
+Runs all tests, or those of the files given.
+
+  --only PART      unit: no permissions and no system; host: this machine's
+                   libc, sysfs and tools; docs: the documentation's examples;
+                   vm: real kernels, in virtual machines
+  --machine NAME   of the virtual machines only this one, repeatable:
+                   ${MACHINES.map(({ name }) => name).join(", ")}
+  --filter TEXT    only tests with TEXT, or /PATTERN/, in their name`;
+
+/** The parts, and where their tests are. */
+const PARTS = {
+  unit: ["tests/unit/", "tests/conformance/"],
+  host: ["tests/host/"],
+  docs: ["mod.ts", "lib/", "backends/", "README.md"],
+  vm: ["tests/conformance/", "tests/vm/suites/"],
+} as const;
+
+type Part = keyof typeof PARTS;
+
+/** Tests that are run in one go. */
+interface Job {
+  readonly name: string;
+  readonly run: () => Promise<Counts>;
+}
+
+function options() {
+  const { only, machine, filter, help, _ } = parseArgs(Deno.args, {
+    boolean: ["help"],
+    string: ["only", "machine", "filter", "_"],
+    collect: ["machine"],
+    unknown: (name, key) => {
+      if (key !== undefined) throw new TypeError(`Unknown option ${name}`);
+    },
+  });
+  if (only !== undefined && !Object.hasOwn(PARTS, only)) {
+    throw new TypeError(`There is no part "${only}"`);
+  }
+  const root = fromFileUrl(ROOT);
+  return {
+    help,
+    only: only as Part | undefined,
+    machines: machine.length > 0 ? machine.map(machineNamed) : MACHINES,
+    filter,
+    files: _.map((file) => relative(root, resolve(String(file)))),
+  };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await Deno.stat(new URL(path, ROOT)).then(() => true, () => false);
+}
+
+/** The files and folders of a part that are to be tested. */
+async function pathsOf(
+  part: Part,
+  { only, files }: ReturnType<typeof options>,
+): Promise<string[]> {
+  const places: readonly string[] = PARTS[part];
+  if (only !== undefined && only !== part) return [];
+  if (files.length > 0) {
+    return files.filter((file) =>
+      places.some((place) => `${file}/`.startsWith(place))
+    );
+  }
+  const there = await Promise.all(places.map(isThere));
+  return places.filter((_, i) => there[i]);
+}
+
+/** The test modules among files and folders. */
+async function testModules(paths: readonly string[]): Promise<string[]> {
+  const files = await Promise.all(
+    paths.map((path) =>
+      path.endsWith(".ts")
+        ? [path]
+        : Array.fromAsync(typescriptFiles(ROOT, path.replace(/\/?$/, "/")))
+    ),
+  );
+  return files.flat().filter((path) => path.endsWith("_test.ts"));
+}
+
+async function jobs(chosen: ReturnType<typeof options>): Promise<Job[]> {
+  const { machines, filter } = chosen;
+  const flags = filter === undefined ? [] : [`--filter=${filter}`];
+  const unit = await pathsOf("unit", chosen);
+  const host = await pathsOf("host", chosen);
+  const docs = await pathsOf("docs", chosen);
+  const guest = await testModules(await pathsOf("vm", chosen));
+  return [
+    unit.length > 0 && {
+      name: "unit",
+      run: () => denoTest([...flags, ...unit]),
+    },
+    docs.length > 0 && {
+      name: "docs",
+      run: () => denoTest(["-A", "--doc", ...flags, ...docs]),
+    },
+    host.length > 0 && {
+      name: "host",
+      run: async () => {
+        // Some compile C.
+        await prepare([]);
+        return await denoTest(["-A", ...flags, ...host]);
+      },
+    },
+    ...machines.map((machine) =>
+      guest.length > 0 && {
+        name: machine.name,
+        run: async () => {
+          await prepare([machine]);
+          return await runTests(machine, guest, flags);
+        },
+      }
+    ),
+  ].filter((job) => job !== false);
+}
+
+async function main(): Promise<number> {
+  let chosen: ReturnType<typeof options>;
+  try {
+    chosen = options();
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    return 2;
+  }
+  if (chosen.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  const outcomes: Counts[] = [];
+  const failed: string[] = [];
+  for (const { name, run } of await jobs(chosen)) {
+    console.log(`── ${name}`);
+    let outcome: Counts;
+    try {
+      outcome = await run();
+    } catch (error) {
+      // What cannot run at all has failed, and the others may still run.
+      console.error(error instanceof Error ? error.message : error);
+      outcome = { passed: 0, failed: 1, ignored: 0 };
+    }
+    outcomes.push(outcome);
+    if (outcome.failed > 0) failed.push(name);
+  }
+  const total = sum(outcomes);
+  if (failed.length > 0) console.log(`failed: ${failed.join(", ")}`);
+  if (total.passed + total.failed === 0) console.log("no test ran");
+  console.log(summary(total));
+  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+}
+
+Deno.exit(await main());
