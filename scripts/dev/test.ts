@@ -30,7 +30,7 @@ const PARTS = {
   unit: ["tests/unit/", "tests/conformance/"],
   host: ["tests/host/"],
   docs: ["mod.ts", "lib/", "backends/", "README.md"],
-  vm: ["tests/conformance/", "tests/vm/suites/"],
+  vm: ["tests/conformance/", "tests/vm/guest/"],
 } as const;
 
 type Part = keyof typeof PARTS;
