@@ -53,8 +53,8 @@ async function main(): Promise<number> {
   await cacheModules([script]);
   return await runInGuest(machine, {
     command: denoCommand("run", [script, ...args]),
-    onStdout: (chunk) => Deno.stdout.writeSync(chunk),
-    onStderr: (chunk) => Deno.stderr.writeSync(chunk),
+    stdout: (s) => s.pipeTo(Deno.stdout.writable, { preventClose: true }),
+    stderr: (s) => s.pipeTo(Deno.stderr.writable, { preventClose: true }),
   });
 }
 

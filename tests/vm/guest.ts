@@ -11,7 +11,7 @@ import { initramfs } from "./initramfs.ts";
 import { type Kernel, kernel } from "./kernel.ts";
 import { type Machine, machineInfo } from "./machines.ts";
 import { driverModules } from "./modules.ts";
-import { Ports } from "./ports.ts";
+import { Ports, type StreamReader } from "./ports.ts";
 import { QEMU, qemuArguments, TERMINAL_ARGUMENTS } from "./qemu.ts";
 
 /** The checkout: a guest's working directory unless it is told another. */
@@ -24,6 +24,9 @@ const START = new URL("init/start.sh", import.meta.url);
 /** How long a guest may take to start its command, in milliseconds. */
 const BOOT_LIMIT = 120_000;
 
+/** What ends this process ends the guest first. */
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
 /** What to run in a guest, and where its output goes. */
 export interface GuestOptions {
   /** The program and its arguments; an interactive shell when left out. */
@@ -32,12 +35,12 @@ export interface GuestOptions {
   cwd?: string;
   /** Environment variables beyond what every guest gets. */
   env?: Readonly<Record<string, string>>;
-  /** Ends the guest so many milliseconds after the command was started. */
-  timeout?: number;
-  /** Called with what the command writes to standard output. */
-  onStdout?: (chunk: Uint8Array) => void;
-  /** Called with what the command writes to standard error. */
-  onStderr?: (chunk: Uint8Array) => void;
+  /** Ends the guest when it is aborted; the reason says why. */
+  signal?: AbortSignal;
+  /** Reads what the command writes to standard output. */
+  stdout?: StreamReader;
+  /** Reads what the command writes to standard error. */
+  stderr?: StreamReader;
 }
 
 /** The guest ended without the command's exit code. */
@@ -64,7 +67,7 @@ export class GuestDied extends Error {
  * @param machine The machine.
  * @param options What to run.
  * @returns The command's exit code.
- * @throws {GuestDied} When the guest panics, hangs beyond the time limit, is
+ * @throws {GuestDied} When the guest panics, does not boot, is aborted or
  * interrupted, or powers off before the command has ended.
  */
 export async function runInGuest(
@@ -153,56 +156,47 @@ async function boot(
   dir: string,
   machine: Machine,
   args: readonly string[],
-  { command, timeout, onStdout, onStderr }: GuestOptions,
+  { command, signal, stdout = discard, stderr = discard }: GuestOptions,
 ): Promise<number> {
   const interactive = command === undefined;
   let exitCode: number | undefined;
-  let reason: string | undefined;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-
   const ports = new Ports(dir);
   ports.open("events", async (stream) => {
     for await (const line of lines(stream)) {
-      clearTimeout(timer);
-      if (line === "started") limit(timeout, "its command did not end");
+      if (line === "started") clearTimeout(bootLimit);
       else exitCode = Number(line);
     }
   });
   if (!interactive) {
-    ports.open("stdout", (stream) => forward(stream, onStdout));
-    ports.open("stderr", (stream) => forward(stream, onStderr));
+    ports.open("stdout", stdout);
+    ports.open("stderr", stderr);
   }
 
   const io = interactive ? "inherit" : "null";
   const qemu = new Deno.Command(QEMU, {
-    args: [
-      ...args,
-      ...ports.args,
-      ...(interactive ? TERMINAL_ARGUMENTS : []),
-    ],
+    args: [...args, ...ports.args, ...(interactive ? TERMINAL_ARGUMENTS : [])],
     stdin: io,
     stdout: io,
     stderr: "inherit",
   }).spawn();
+  let reason: string | undefined;
   const end = (why: string) => {
     reason ??= why;
     qemu.kill("SIGKILL");
   };
-  const limit = (milliseconds: number | undefined, what: string) => {
-    if (milliseconds === undefined) return;
-    timer = setTimeout(
-      () => end(`${what} within ${milliseconds / 1000} s`),
-      milliseconds,
-    );
-  };
-  limit(BOOT_LIMIT, "it did not start its command");
+  const bootLimit = setTimeout(
+    () => end(`it did not boot within ${BOOT_LIMIT / 1000} s`),
+    BOOT_LIMIT,
+  );
+  const aborted = () => end(String(signal!.reason));
   const interrupted = () => end("interrupted");
-  const signals = ["SIGINT", "SIGTERM"] as const;
-  for (const signal of signals) Deno.addSignalListener(signal, interrupted);
+  signal?.addEventListener("abort", aborted);
+  for (const name of SIGNALS) Deno.addSignalListener(name, interrupted);
 
   const status = await qemu.status;
-  clearTimeout(timer);
-  for (const signal of signals) Deno.removeSignalListener(signal, interrupted);
+  clearTimeout(bootLimit);
+  signal?.removeEventListener("abort", aborted);
+  for (const name of SIGNALS) Deno.removeSignalListener(name, interrupted);
   await ports.close();
   if (exitCode !== undefined && reason === undefined) return exitCode;
 
@@ -217,9 +211,6 @@ async function boot(
   );
 }
 
-async function forward(
-  stream: ReadableStream<Uint8Array>,
-  sink: ((chunk: Uint8Array) => void) | undefined,
-): Promise<void> {
-  for await (const chunk of stream) sink?.(chunk);
+async function discard(stream: ReadableStream<Uint8Array>): Promise<void> {
+  await stream.pipeTo(new WritableStream());
 }

@@ -6,6 +6,11 @@
  */
 import { join } from "@std/path";
 
+/** Reads what comes through a port, to the end. */
+export type StreamReader = (
+  stream: ReadableStream<Uint8Array>,
+) => Promise<void>;
+
 /** The ports of one run of QEMU. */
 export class Ports {
   #dir: string;
@@ -26,12 +31,9 @@ export class Ports {
    * Adds a port.
    *
    * @param name Its name, by which the guest finds it.
-   * @param read Reads what the guest writes, to the end.
+   * @param read Reads what the guest writes.
    */
-  open(
-    name: string,
-    read: (stream: ReadableStream<Uint8Array>) => Promise<void>,
-  ): void {
+  open(name: string, read: StreamReader): void {
     const path = join(this.#dir, `${name}.sock`);
     const listener = Deno.listen({ transport: "unix", path });
     this.#listeners.push(listener);
