@@ -1,0 +1,187 @@
+/**
+ * From the kernel's errno to an error that says what to do: what both backends
+ * have in common when something is refused.
+ *
+ * @module
+ */
+
+import { VfioError } from "../lib/errors.ts";
+import { memoryLock } from "../lib/host/memory_lock.ts";
+import { nodePaths } from "../lib/host/nodes.ts";
+import { openers, openersText } from "../lib/host/openers.ts";
+import { hasErrno } from "../lib/kernel/errno.ts";
+import { Fd } from "../lib/kernel/fd.ts";
+import type { Kernel } from "../lib/kernel/kernel.ts";
+import { O_RDWR } from "../lib/uapi/fcntl.ts";
+import type { AttachTarget, DmaRange } from "./backend.ts";
+
+/**
+ * Does a step of a teardown. What it fails at is made good by the steps behind
+ * it, down to the close that cannot fail, and nobody could act on it.
+ */
+export function quietly<T>(step: () => T): T | Promise<void> | void {
+  try {
+    const result = step();
+    return result instanceof Promise ? result.catch(() => {}) : result;
+  } catch {
+    // See above.
+  }
+}
+
+/** Opens a device node on behalf of a device. */
+export function openNode(
+  kernel: Kernel,
+  target: AttachTarget,
+  node: string,
+): Fd {
+  try {
+    return Fd.open(kernel, node, O_RDWR);
+  } catch (error) {
+    throw nodeRefused(target, node, error);
+  }
+}
+
+/** What it means that a node could not be opened, or refused the device. */
+export function nodeRefused(
+  target: AttachTarget,
+  node: string,
+  cause: unknown,
+): unknown {
+  const device = target.device.name;
+  if (hasErrno(cause, "ENOENT", "ENODEV", "ENXIO")) {
+    return new VfioError("BACKEND_UNAVAILABLE", {
+      device,
+      problem: `${node} does not answer`,
+      hint: "load the module behind it (modprobe vfio-pci), and let the node " +
+        "appear in this mount namespace",
+      cause,
+    });
+  }
+  if (hasErrno(cause, "EACCES", "EPERM")) {
+    return new VfioError("PERMISSION_DENIED", {
+      device,
+      problem: `this user may not open ${node}`,
+      hint: `give it the node, with a udev rule or chown; or run as root`,
+      cause,
+    });
+  }
+  return hasErrno(cause, "EBUSY") ? deviceBusy(target, cause) : cause;
+}
+
+/** The device, or its group, is open elsewhere: names who has it. */
+export function deviceBusy(target: AttachTarget, cause: unknown): VfioError {
+  const { device, group } = target;
+  // A device of the group that is open by either backend keeps all others out.
+  const found = openers(device.host.kernel, nodePaths(group.devices));
+  return new VfioError("DEVICE_BUSY", {
+    device: device.name,
+    problem: found.length === 0
+      ? "the device or its IOMMU group is in use elsewhere"
+      : `the device or its IOMMU group is open in ${openersText(found)}`,
+    hint: found.length === 0
+      ? "end whatever uses it; root can see who that is"
+      : "detach the device there, or end that process",
+    cause,
+  });
+}
+
+/** The group has a function on a host driver: names each, and what to do. */
+export function groupNotViable(
+  target: AttachTarget,
+  cause?: unknown,
+): VfioError {
+  const { device, group } = target;
+  const viability = group.viability();
+  // No driver is in the way, so it is somebody who has the group open.
+  if (viability.viable) return deviceBusy(target, cause);
+  const { obstacles } = viability;
+  const named = obstacles.map(({ device, driver }) =>
+    `${device.name} is bound to ${driver}`
+  );
+  return new VfioError("GROUP_NOT_VIABLE", {
+    device: device.name,
+    problem: `its IOMMU group ${group.id} is not viable: ${named.join(", ")}`,
+    hint: obstacles.map(({ remedy }) => remedy).join("; "),
+    cause,
+  });
+}
+
+/** MSI writes of the device would not be isolated from other devices. */
+export function unsafeInterrupts(
+  { device }: AttachTarget,
+  cause: unknown,
+): VfioError {
+  return new VfioError("PERMISSION_DENIED", {
+    device: device.name,
+    problem: "the platform does not remap interrupts, so the device could " +
+      "inject any of them into the host",
+    hint: "enable interrupt remapping (x2APIC or intremap=on); only on a " +
+      "machine whose devices you trust: vfio_iommu_type1.allow_unsafe_interrupts=1",
+    cause,
+  });
+}
+
+/** The physical function's owner gave its VFs a token, and this is not it. */
+export function wrongToken(
+  { device }: AttachTarget,
+  cause: unknown,
+): VfioError {
+  return new VfioError("PERMISSION_DENIED", {
+    device: device.name,
+    problem: "its physical function is held by a VFIO driver, which wants " +
+      "the token that it was given",
+    hint: "pass the token: VfioDevice.attach(device, space, { vfToken })",
+    cause,
+  });
+}
+
+/** A mapping that the kernel refused. */
+export function mappingRefused(
+  kernel: Kernel,
+  { iova, size }: DmaRange,
+  cause: unknown,
+): unknown {
+  const range = `${size} bytes at IOVA 0x${iova.toString(16)}`;
+  if (hasErrno(cause, "ENOMEM")) return noMemory(kernel, size, cause);
+  if (hasErrno(cause, "ENOSPC")) {
+    return new VfioError("MAPPING_LIMIT", {
+      problem: `cannot map ${range}: the container's mappings are used up`,
+      hint: "map fewer, larger ranges, or raise " +
+        "vfio_iommu_type1.dma_entry_limit",
+      cause,
+    });
+  }
+  if (hasErrno(cause, "EFAULT")) {
+    return new VfioError("NO_MEMORY", {
+      problem: `cannot map ${range}: the memory behind it is not there`,
+      hint: "map memory of this process that is readable and writable",
+      cause,
+    });
+  }
+  if (hasErrno(cause, "EINVAL", "EADDRINUSE")) {
+    return new VfioError("IOVA_OUT_OF_RANGE", {
+      problem: `cannot map ${range}: the IOMMU cannot translate it`,
+      hint: "take an IOVA inside space.limits().ranges, or let the space " +
+        "choose one once a device is attached",
+      cause,
+    });
+  }
+  return cause;
+}
+
+function noMemory(kernel: Kernel, size: bigint, cause: unknown): VfioError {
+  const { limit, locked } = memoryLock(kernel);
+  if (limit === undefined) {
+    return new VfioError("NO_MEMORY", {
+      problem: `the kernel has no memory to map ${size} bytes`,
+      cause,
+    });
+  }
+  return new VfioError("MEMLOCK_LIMIT", {
+    problem: `mapping ${size} bytes needs ${locked + size} bytes of locked ` +
+      `memory, and the limit is ${limit}`,
+    hint: "raise the limit: ulimit -l, LimitMEMLOCK= in the systemd unit, or " +
+      "memlock in /etc/security/limits.conf",
+    cause,
+  });
+}

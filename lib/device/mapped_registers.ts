@@ -1,0 +1,147 @@
+import { typed, VfioError } from "../errors.ts";
+import type { Mapping } from "../kernel/kernel.ts";
+import {
+  assertAccess,
+  assertValue,
+  assertValue64,
+  type Registers,
+} from "./registers.ts";
+
+// Where the value of every read is stored. The compiler removes a load whose
+// value nobody needs, and merges two of the same address with no store between
+// them; with this it does neither.
+const sink = new Uint32Array(1);
+const sink64 = new BigUint64Array(1);
+
+/**
+ * A part of a region, mapped into this process: a register access is one load
+ * or store of the processor's, without a system call.
+ *
+ * A load or store of 64 bits is one access where the platform makes it one;
+ * a device may see two of 32 bits.
+ *
+ * While a PCI function's memory decoding is off (`PCI_COMMAND_MEMORY`), an
+ * access ends the process with SIGBUS, as the kernel has no answer for it.
+ */
+export class MappedRegisters implements Registers, Disposable {
+  readonly #device: string;
+  readonly #unmap: () => void;
+  #mapped = true;
+  readonly #u8: Uint8Array;
+  readonly #u16: Uint16Array;
+  readonly #u32: Uint32Array;
+  readonly #u64: BigUint64Array;
+  #size: number;
+
+  /** A region makes it: `Region.map`. */
+  constructor(
+    device: string,
+    { buffer, length }: Mapping,
+    unmap: () => void,
+  ) {
+    this.#device = device;
+    this.#unmap = unmap;
+    this.#size = length;
+    this.#u8 = new Uint8Array(buffer);
+    this.#u16 = new Uint16Array(buffer);
+    this.#u32 = new Uint32Array(buffer);
+    this.#u64 = new BigUint64Array(buffer);
+  }
+
+  /** Bytes mapped; 0 once it is unmapped. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Reads 8 bits: {@linkcode Registers}. */
+  read8(offset: number): number {
+    this.#check(offset, 1);
+    return sink[0] = this.#u8[offset]!;
+  }
+
+  /** Reads 16 bits: {@linkcode Registers}. */
+  read16(offset: number): number {
+    this.#check(offset, 2);
+    return sink[0] = this.#u16[offset / 2]!;
+  }
+
+  /** Reads 32 bits: {@linkcode Registers}. */
+  read32(offset: number): number {
+    this.#check(offset, 4);
+    return sink[0] = this.#u32[offset / 4]!;
+  }
+
+  /** Reads 64 bits: {@linkcode Registers}. */
+  read64(offset: number): bigint {
+    this.#check(offset, 8);
+    return sink64[0] = this.#u64[offset / 8]!;
+  }
+
+  /** Writes 8 bits: {@linkcode Registers}. */
+  write8(offset: number, value: number): void {
+    this.#check(offset, 1);
+    assertValue(value, 1);
+    this.#u8[offset] = value;
+  }
+
+  /** Writes 16 bits: {@linkcode Registers}. */
+  write16(offset: number, value: number): void {
+    this.#check(offset, 2);
+    assertValue(value, 2);
+    this.#u16[offset / 2] = value;
+  }
+
+  /** Writes 32 bits: {@linkcode Registers}. */
+  write32(offset: number, value: number): void {
+    this.#check(offset, 4);
+    assertValue(value, 4);
+    this.#u32[offset / 4] = value;
+  }
+
+  /** Writes 64 bits: {@linkcode Registers}. */
+  write64(offset: number, value: bigint): void {
+    this.#check(offset, 8);
+    assertValue64(value);
+    this.#u64[offset / 8] = value;
+  }
+
+  /**
+   * Unmaps the registers. An access after that is a `VfioError` `DETACHED`.
+   * Again is harmless.
+   *
+   * @throws {VfioError} `KERNEL`, and it can be tried again.
+   */
+  unmap(): void {
+    if (!this.#mapped) return;
+    this.#size = 0;
+    try {
+      this.#unmap();
+    } catch (error) {
+      throw typed(error, "unmap registers", this.#device);
+    }
+    this.#mapped = false;
+  }
+
+  /** The same as {@linkcode MappedRegisters.unmap}. */
+  [Symbol.dispose](): void {
+    this.unmap();
+  }
+
+  #check(offset: number, width: number): void {
+    if (
+      offset % width !== 0 || !(offset >= 0 && offset <= this.#size - width)
+    ) this.#refuse(offset, width);
+  }
+
+  // Apart, so that the check is small enough to be inlined.
+  #refuse(offset: number, width: number): void {
+    if (this.#size === 0) {
+      throw new VfioError("DETACHED", {
+        device: this.#device,
+        problem: "its registers were unmapped, or the device was detached",
+        hint: "map them again after attaching",
+      });
+    }
+    assertAccess(this.#size, offset, width);
+  }
+}

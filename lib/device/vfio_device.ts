@@ -1,0 +1,310 @@
+import type { Attachment, AttachOptions } from "../../backends/backend.ts";
+import { type AddressSpace, attachTo, members } from "../dma/address_space.ts";
+import { typed, VfioError } from "../errors.ts";
+import type { HostDevice } from "../host/device.ts";
+import { hasErrno } from "../kernel/errno.ts";
+import type { Fd } from "../kernel/fd.ts";
+import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci_regs.ts";
+import {
+  VFIO_DEVICE_FLAGS_PCI,
+  VFIO_DEVICE_FLAGS_RESET,
+  VFIO_DEVICE_GET_INFO,
+  vfio_device_info,
+  VFIO_DEVICE_RESET,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+} from "../uapi/vfio.ts";
+import type { MappedRegisters } from "./mapped_registers.ts";
+import { Region, type RegionDevice } from "./region.ts";
+
+/** What a device says of itself. */
+export interface DeviceInfo {
+  /** Whether it is a PCI function. */
+  readonly pci: boolean;
+  /** Whether it can be reset: {@linkcode VfioDevice.reset}. */
+  readonly resettable: boolean;
+  /** How many regions it has; their indexes count from 0. */
+  readonly regions: number;
+  /** How many kinds of interrupt it has; their indexes count from 0. */
+  readonly irqs: number;
+}
+
+/** How often a reset is tried while the device is locked, and the pause. */
+const RESET_TRIES = 10;
+const RESET_PAUSE_MS = 20;
+
+/**
+ * A device in a security context: it reaches what its address space maps and
+ * nothing else, and user space drives it.
+ *
+ * @example Read a register and detach
+ * ```ts no-eval
+ * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+ *
+ * await using space = new AddressSpace();
+ * await using device = await VfioDevice.attach("0000:01:00.0", space);
+ * using bar = device.region(0).map();
+ * console.log(bar.read32(0).toString(16));
+ * ```
+ */
+export class VfioDevice implements AsyncDisposable {
+  readonly #space: AddressSpace;
+  readonly #attachment: Attachment;
+  readonly #regions = new Map<number, Region>();
+  #detaching: Promise<void> | undefined;
+  /** The device as the host has it. */
+  readonly hostDevice: HostDevice;
+  /** What it says of itself. */
+  readonly info: DeviceInfo;
+
+  private constructor(
+    hostDevice: HostDevice,
+    space: AddressSpace,
+    attachment: Attachment,
+    info: DeviceInfo,
+  ) {
+    this.hostDevice = hostDevice;
+    this.#space = space;
+    this.#attachment = attachment;
+    this.info = info;
+    space[members].add(this);
+  }
+
+  /**
+   * Puts a device into a security context. When it returns, the device sees
+   * what `space` maps and its descriptor can be used; when it fails, nothing
+   * of it remains, and it can be tried again.
+   *
+   * The device must be bound to a VFIO driver: `Host.take` does that.
+   *
+   * @param target A PCI address (`0000:01:00.0`, or `01:00.0` in domain 0), a
+   * device's path in sysfs, or a device of the space's host.
+   * @param space The address space that it joins.
+   * @param options A VF's token.
+   * @throws {TypeError} If the address is malformed.
+   * @throws {VfioError} `DEVICE_NOT_FOUND`, `WRONG_DRIVER`, `NO_IOMMU_GROUP`,
+   * `GROUP_NOT_VIABLE`, `GROUP_IN_OTHER_SPACE`, `ALREADY_ATTACHED`,
+   * `DEVICE_BUSY`, `PERMISSION_DENIED`, `BACKEND_UNAVAILABLE`,
+   * `MEMLOCK_LIMIT`, `MAPPING_LIMIT`, `IOVA_OUT_OF_RANGE`, `KERNEL`.
+   */
+  static async attach(
+    target: string | HostDevice,
+    space: AddressSpace,
+    options: AttachOptions = {},
+  ): Promise<VfioDevice> {
+    const device = space.host.find(target);
+    try {
+      await using stack = new AsyncDisposableStack();
+      const attachment = await space[attachTo](device, options);
+      stack.defer(() => attachment.detach());
+      const info = readDeviceInfo(attachment.fd);
+      stack.move();
+      return new VfioDevice(device, space, attachment, info);
+    } catch (error) {
+      throw typed(error, "attach", device.name);
+    }
+  }
+
+  /** A PCI function's address, or the name that another bus gave it. */
+  get name(): string {
+    return this.hostDevice.name;
+  }
+
+  /** The address space that it belongs to. */
+  get space(): AddressSpace {
+    return this.#space;
+  }
+
+  /** Whether it is attached still. */
+  get attached(): boolean {
+    return this.#detaching === undefined;
+  }
+
+  /**
+   * The device's file descriptor, for what this library does not do. It is
+   * closed by {@linkcode VfioDevice.detach}, and by nobody else.
+   *
+   * @throws {VfioError} `DETACHED`.
+   */
+  get fd(): number {
+    return this.#handle.number;
+  }
+
+  get #handle(): Fd {
+    if (this.attached) return this.#attachment.fd;
+    throw new VfioError("DETACHED", {
+      device: this.name,
+      problem: "the device was detached",
+      hint: "attach it again: VfioDevice.attach",
+    });
+  }
+
+  /**
+   * A region of the device.
+   *
+   * @param index A BAR's number, or another of `VFIO_PCI_*_REGION_INDEX`.
+   * @throws {RangeError} If the device has fewer regions.
+   * @throws {VfioError} `DETACHED` or `KERNEL`.
+   */
+  region(index: number): Region {
+    const present = this.#regions.get(index);
+    if (present !== undefined) return present;
+    if (!Number.isInteger(index) || index < 0 || index >= this.info.regions) {
+      throw new RangeError(
+        `Cannot take region ${index}: the device has ${this.info.regions}`,
+      );
+    }
+    try {
+      const region = new Region(this.#regionDevice(), index);
+      this.#regions.set(index, region);
+      return region;
+    } catch (error) {
+      throw typed(error, `read the info of region ${index}`, this.name);
+    }
+  }
+
+  /**
+   * A PCI function's config space.
+   *
+   * @throws {VfioError} `NOT_SUPPORTED` if it is no PCI function, `DETACHED`,
+   * or `KERNEL`.
+   */
+  get config(): Region {
+    if (this.info.pci) return this.region(VFIO_PCI_CONFIG_REGION_INDEX);
+    throw new VfioError("NOT_SUPPORTED", {
+      device: this.name,
+      problem: "it is no PCI function, and has no config space",
+    });
+  }
+
+  /**
+   * Lets a PCI function start DMA, or stops it (`PCI_COMMAND_MASTER`). It may
+   * not after attach.
+   *
+   * @param enabled Whether it may.
+   * @throws {VfioError} `NOT_SUPPORTED`, `DETACHED` or `KERNEL`.
+   */
+  setBusMaster(enabled: boolean): void {
+    const command = this.config.read16(PCI_COMMAND);
+    this.config.write16(
+      PCI_COMMAND,
+      enabled ? command | PCI_COMMAND_MASTER : command & ~PCI_COMMAND_MASTER,
+    );
+  }
+
+  /**
+   * Resets the device, by whichever method the kernel prefers for it. Its
+   * registers start over; its mappings stay.
+   *
+   * @throws {VfioError} `NOT_SUPPORTED` if the kernel has no method to reset
+   * it, `DEVICE_BUSY` while something else keeps it locked, `DETACHED`, or
+   * `KERNEL`.
+   */
+  async reset(): Promise<void> {
+    const fd = this.#handle;
+    if (!this.info.resettable) {
+      throw new VfioError("NOT_SUPPORTED", {
+        device: this.name,
+        problem: "the kernel has no method to reset it alone",
+        hint: "its reset_method in sysfs lists the methods of a PCI function",
+      });
+    }
+    for (let tries = 1;; tries++) {
+      try {
+        await fd.ioctlAsync(VFIO_DEVICE_RESET);
+        return;
+      } catch (error) {
+        if (!hasErrno(error, "EAGAIN")) {
+          throw typed(error, "reset", this.name);
+        }
+        if (tries < RESET_TRIES) await pause(RESET_PAUSE_MS);
+        else throw stillLocked(this.name, error);
+      }
+    }
+  }
+
+  /**
+   * Takes the device out of its security context. When it returns, nothing of
+   * ours holds it: its descriptor is closed, its registers are unmapped, its
+   * driver can be unbound, and another process can attach it. Again is
+   * harmless.
+   *
+   * It always completes, whatever the kernel refuses on the way.
+   *
+   * @throws {VfioError} `DETACH_INCOMPLETE` if registers could not be unmapped.
+   */
+  detach(): Promise<void> {
+    return this.#detaching ??= this.#detach();
+  }
+
+  /** The same as {@linkcode VfioDevice.detach}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.detach();
+  }
+
+  #regionDevice(): RegionDevice {
+    const { name, host: { kernel } } = this.hostDevice;
+    const fd = () => this.fd;
+    return {
+      name,
+      kernel,
+      get fd() {
+        return fd();
+      },
+    };
+  }
+
+  async #detach(): Promise<void> {
+    // A mapping of registers keeps the device open: they go first.
+    const failures = this.#unmapRegisters();
+    await this.#attachment.detach();
+    this.#space[members].delete(this);
+    if (failures.length === 0) return;
+    throw new VfioError("DETACH_INCOMPLETE", {
+      device: this.name,
+      problem: "its registers could not be unmapped, which keeps it open",
+      hint: "end this process",
+      cause: failures[0],
+    });
+  }
+
+  #unmapRegisters(): unknown[] {
+    const unmap = (registers: MappedRegisters): unknown[] => {
+      try {
+        registers.unmap();
+        return [];
+      } catch (error) {
+        return [error];
+      }
+    };
+    const mapped = [...this.#regions.values()]
+      .flatMap((region) => [...region.mapped]);
+    // Linux refuses a whole mapping for want of memory alone, which passes.
+    const refused = mapped.filter((registers) => unmap(registers).length > 0);
+    return refused.flatMap(unmap);
+  }
+}
+
+function readDeviceInfo(fd: Fd): DeviceInfo {
+  const bytes = vfio_device_info.alloc();
+  fd.ioctl(VFIO_DEVICE_GET_INFO, bytes);
+  const { flags, num_regions, num_irqs } = vfio_device_info.decode(bytes);
+  return {
+    pci: (flags & VFIO_DEVICE_FLAGS_PCI) !== 0,
+    resettable: (flags & VFIO_DEVICE_FLAGS_RESET) !== 0,
+    regions: num_regions,
+    irqs: num_irqs,
+  };
+}
+
+function stillLocked(device: string, cause: unknown): VfioError {
+  return new VfioError("DEVICE_BUSY", {
+    device,
+    problem: "cannot reset: something else keeps the device locked",
+    hint: "try again once its sysfs attributes are no longer being written",
+    cause,
+  });
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

@@ -1,0 +1,173 @@
+/** A run of IOVA pages, `[first, end)`. */
+export interface PageRun {
+  /** Its first page. */
+  readonly first: number;
+  /** The page behind its last. */
+  readonly end: number;
+}
+
+/** 64 KiB: an IOVA of 0, or close to it, is mostly a mistake. */
+const LOWEST = 16;
+
+/** How many runs a chunk holds before it is split in two. */
+const CHUNK_LIMIT = 512;
+
+/**
+ * Which IOVAs of an address space are taken, and where there is room.
+ *
+ * IOVAs are counted in pages of 4 KiB, so that a `number` holds every one of
+ * them exactly: 2^64 bytes are 2^52 pages. The runs that are taken are kept
+ * sorted, in chunks of bounded length: a mapping costs about the same however
+ * many there are.
+ */
+export class IovaAllocator {
+  /** What can be mapped, ascending. */
+  ranges: readonly PageRun[];
+  readonly #chunks: PageRun[][] = [];
+  /** What was given back, by its length: the IOMMU has tables for it already. */
+  readonly #spare = new Map<number, number[]>();
+  /** Where to look on, by the limit that was asked for. */
+  readonly #cursors = new Map<number, number>();
+
+  /** @param ranges What can be mapped, in pages, ascending. */
+  constructor(ranges: readonly PageRun[]) {
+    this.ranges = ranges;
+  }
+
+  /**
+   * Finds room and takes it.
+   *
+   * @param pages How many pages.
+   * @param alignment What the first page is a multiple of.
+   * @param limit The page below which all of them are.
+   * @returns The first page, or `undefined` where there is no room.
+   */
+  allocate(
+    pages: number,
+    alignment: number,
+    limit: number,
+  ): number | undefined {
+    const first = this.#reuse(pages, alignment, limit) ??
+      this.#search(
+        pages,
+        alignment,
+        this.#cursors.get(limit) ?? LOWEST,
+        limit,
+      ) ??
+      this.#search(pages, alignment, LOWEST, limit);
+    if (first === undefined) return undefined;
+    this.#cursors.set(limit, first + pages);
+    this.take(first, pages);
+    return first;
+  }
+
+  /** Takes pages that {@linkcode IovaAllocator.overlap} says are free. */
+  take(first: number, pages: number): void {
+    const run = { first, end: first + pages };
+    const index = this.#chunkOf(first);
+    const chunk = this.#chunks[index];
+    if (chunk === undefined) {
+      this.#append(run);
+      return;
+    }
+    chunk.splice(indexIn(chunk, first), 0, run);
+    this.#split(index, chunk);
+  }
+
+  /** Gives pages back that were taken in one piece. */
+  release(first: number, pages: number): void {
+    const index = this.#chunkOf(first);
+    const chunk = this.#chunks[index]!;
+    chunk.splice(indexIn(chunk, first), 1);
+    if (chunk.length === 0) this.#chunks.splice(index, 1);
+    const spare = this.#spare.get(pages);
+    if (spare === undefined) this.#spare.set(pages, [first]);
+    else spare.push(first);
+  }
+
+  /** The first run that lies in `[first, end)`, wholly or in part. */
+  overlap(first: number, end: number): PageRun | undefined {
+    const chunk = this.#chunks[this.#chunkOf(first)];
+    const run = chunk?.[indexIn(chunk, first)];
+    return run !== undefined && run.first < end ? run : undefined;
+  }
+
+  /** Whether all of `[first, end)` can be mapped. */
+  contains(first: number, end: number): boolean {
+    return this.ranges.some((range) =>
+      range.first <= first && end <= range.end
+    );
+  }
+
+  #reuse(pages: number, alignment: number, limit: number): number | undefined {
+    const first = this.#spare.get(pages)?.pop();
+    if (first === undefined) return undefined;
+    const end = first + pages;
+    const fits = first % alignment === 0 && end <= limit &&
+      this.contains(first, end) && this.overlap(first, end) === undefined;
+    return fits ? first : undefined;
+  }
+
+  #search(
+    pages: number,
+    alignment: number,
+    from: number,
+    limit: number,
+  ): number | undefined {
+    for (const range of this.ranges) {
+      const last = Math.min(range.end, limit) - pages;
+      let first = alignUp(Math.max(range.first, from), alignment);
+      while (first <= last) {
+        const obstacle = this.overlap(first, first + pages);
+        if (obstacle === undefined) return first;
+        first = alignUp(obstacle.end, alignment);
+      }
+    }
+    return undefined;
+  }
+
+  /** The first chunk with a run that ends behind `page`. */
+  #chunkOf(page: number): number {
+    return lowerBound(
+      this.#chunks.length,
+      (i) => this.#chunks[i]!.at(-1)!.end > page,
+    );
+  }
+
+  #append(run: PageRun): void {
+    const last = this.#chunks.length - 1;
+    const chunk = this.#chunks[last];
+    if (chunk === undefined) {
+      this.#chunks.push([run]);
+      return;
+    }
+    chunk.push(run);
+    this.#split(last, chunk);
+  }
+
+  #split(index: number, chunk: PageRun[]): void {
+    if (chunk.length <= CHUNK_LIMIT) return;
+    this.#chunks.splice(index + 1, 0, chunk.splice(CHUNK_LIMIT / 2));
+  }
+}
+
+/** The first run of a chunk that ends behind `page`. */
+function indexIn(chunk: readonly PageRun[], page: number): number {
+  return lowerBound(chunk.length, (i) => chunk[i]!.end > page);
+}
+
+/** The first of `count` indexes that `holds`, which then holds for the rest. */
+function lowerBound(count: number, holds: (i: number) => boolean): number {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (holds(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+function alignUp(page: number, alignment: number): number {
+  return Math.ceil(page / alignment) * alignment;
+}

@@ -1,0 +1,135 @@
+import type { IommuLimits } from "../../backends/backend.ts";
+import { VfioError } from "../errors.ts";
+import { IovaAllocator, type PageRun } from "./iova_allocator.ts";
+import type { MapOptions } from "./mapping.ts";
+
+/** The unit in which IOVAs are given out, in bytes: the smallest IOMMU page. */
+const PAGE = 4096;
+
+/** The end of the IOVAs, in bytes. */
+const IOVA_END = 1n << 64n;
+
+/** An IOMMU's largest page, 1 GiB: aligning to more is no use. */
+const LARGEST_PAGE = 2 ** 30;
+
+/** Where the mappings of an address space lie, in bytes. */
+export class IovaSpace {
+  readonly #pages: IovaAllocator;
+  #limits: IommuLimits;
+
+  /** @param limits What the IOMMU can translate. */
+  constructor(limits: IommuLimits) {
+    this.#limits = limits;
+    this.#pages = new IovaAllocator(pageRuns(limits));
+  }
+
+  /** What the IOMMU can translate from now on. */
+  set limits(limits: IommuLimits) {
+    this.#limits = limits;
+    this.#pages.ranges = pageRuns(limits);
+  }
+
+  /**
+   * Takes a range of IOVAs.
+   *
+   * @param size Bytes, whole pages.
+   * @param options Where it shall be.
+   * @returns The first IOVA.
+   * @throws {RangeError} If the IOVA or the mask makes no sense.
+   * @throws {VfioError} `IOVA_EXHAUSTED`, `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`.
+   */
+  place(size: number, { iova, dmaMask }: MapOptions): bigint {
+    const pages = size / PAGE;
+    const first = iova === undefined
+      ? this.#choose(pages, dmaMask)
+      : this.#reserve(pages, iova);
+    return BigInt(first) * BigInt(PAGE);
+  }
+
+  /** Gives back what {@linkcode IovaSpace.place} took. */
+  release(iova: bigint, size: number): void {
+    this.#pages.release(pageOf(iova), size / PAGE);
+  }
+
+  /** Finds room for pages; gives the first of them. */
+  #choose(pages: number, dmaMask = IOVA_END - 1n): number {
+    if (dmaMask <= 0n || dmaMask >= IOVA_END) {
+      throw new RangeError(
+        `Cannot map within DMA mask ${hex(dmaMask)}: expected 1 to 64 bits`,
+      );
+    }
+    const limit = pageOf(dmaMask + 1n);
+    const first = this.#pages.allocate(pages, this.#alignment(pages), limit);
+    if (first !== undefined) return first;
+    throw new VfioError("IOVA_EXHAUSTED", {
+      problem: `no ${pages * PAGE} bytes of IOVA are free within ` +
+        hex(dmaMask),
+      hint: this.#limits.ranges.length === 0
+        ? "without an IOMMU nothing can be mapped"
+        : "unmap what is not needed; space.limits().ranges has what there is",
+    });
+  }
+
+  // An IOMMU translates a large aligned range with few large pages.
+  #alignment(pages: number): number {
+    const natural = 2 ** Math.floor(Math.log2(pages));
+    return Math.max(
+      this.#unit / PAGE,
+      Math.min(natural, LARGEST_PAGE / PAGE),
+    );
+  }
+
+  /** What IOVAs are multiples of, in bytes. */
+  get #unit(): number {
+    return Math.max(Number(this.#limits.alignment), PAGE);
+  }
+
+  /** Takes pages at an IOVA that the caller chose; gives the first of them. */
+  #reserve(pages: number, iova: bigint): number {
+    if (iova < 0n || iova % BigInt(this.#unit) !== 0n) {
+      throw new RangeError(
+        `Cannot map at IOVA ${hex(iova)}: expected a multiple of ${this.#unit}`,
+      );
+    }
+    const first = pageOf(iova);
+    const end = first + pages;
+    if (!this.#pages.contains(first, end)) {
+      const usable = this.#limits.ranges
+        .map(({ start, last }) => `${hex(start)}-${hex(last)}`);
+      throw new VfioError("IOVA_OUT_OF_RANGE", {
+        problem: `the IOMMU cannot translate ${pages * PAGE} bytes at IOVA ` +
+          hex(iova),
+        hint: usable.length === 0
+          ? "without an IOMMU nothing can be mapped"
+          : `it can translate ${usable.join(", ")}`,
+      });
+    }
+    const taken = this.#pages.overlap(first, end);
+    if (taken !== undefined) {
+      throw new VfioError("IOVA_OVERLAP", {
+        problem: `${pages * PAGE} bytes at IOVA ${hex(iova)} overlap a ` +
+          `mapping at ${hex(BigInt(taken.first) * BigInt(PAGE))}`,
+        hint: "unmap that one first, or leave the IOVA to the space",
+      });
+    }
+    this.#pages.take(first, pages);
+    return first;
+  }
+}
+
+/** IOVA ranges as the allocator counts them; parts of pages are left out. */
+function pageRuns({ ranges }: IommuLimits): PageRun[] {
+  return ranges.map(({ start, last }) => ({
+    first: pageOf(start + BigInt(PAGE - 1)),
+    end: pageOf(last + 1n),
+  }));
+}
+
+function pageOf(iova: bigint): number {
+  return Number(iova / BigInt(PAGE));
+}
+
+/** An address as people read it. */
+export function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}

@@ -1,0 +1,139 @@
+import { VfioError } from "../errors.ts";
+import { hasErrno } from "../kernel/errno.ts";
+import type { Kernel, Mapping } from "../kernel/kernel.ts";
+import {
+  MAP_ANONYMOUS,
+  MAP_HUGE_1GB,
+  MAP_HUGE_2MB,
+  MAP_HUGETLB,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from "../uapi/mman.ts";
+import type { DmaMapping, MapOptions, MemoryRange } from "./mapping.ts";
+
+/** The sizes of huge pages, in bytes, and what `mmap` calls them. */
+const HUGE_PAGES = {
+  "2M": { size: 2 ** 21, flag: MAP_HUGE_2MB },
+  "1G": { size: 2 ** 30, flag: MAP_HUGE_1GB },
+} as const;
+
+/** The size of a huge page. */
+export type HugePageSize = keyof typeof HUGE_PAGES;
+
+/** How DMA memory is allocated, and where it is mapped. */
+export interface AllocateOptions extends MapOptions {
+  /** Takes it from the host's pool of huge pages of this size. */
+  readonly hugepages?: HugePageSize;
+}
+
+/**
+ * Maps memory for DMA into this process, whole pages of zeros.
+ *
+ * It is shared memory: after a fork, private memory would be copied at the next
+ * write, and the device would go on with the old pages.
+ *
+ * @param kernel The system.
+ * @param bytes How many bytes at least.
+ * @param hugepages The pool of huge pages that it is taken from.
+ */
+export function mapMemory(
+  kernel: Kernel,
+  bytes: number,
+  hugepages: HugePageSize | undefined,
+): Mapping {
+  if (!Number.isSafeInteger(bytes) || bytes <= 0) {
+    throw new RangeError(
+      `Cannot allocate ${bytes} bytes: expected a positive whole number`,
+    );
+  }
+  const huge = hugepages === undefined ? undefined : HUGE_PAGES[hugepages];
+  const page = huge?.size ?? kernel.pageSize;
+  const length = Math.ceil(bytes / page) * page;
+  const flags = MAP_SHARED | MAP_ANONYMOUS |
+    (huge === undefined ? 0 : MAP_HUGETLB | huge.flag);
+  try {
+    return kernel.mmap(length, PROT_READ | PROT_WRITE, flags, -1, 0n);
+  } catch (error) {
+    if (!hasErrno(error, "ENOMEM", "EINVAL")) throw error;
+    throw huge === undefined
+      ? new VfioError("NO_MEMORY", {
+        problem: `the system has no ${length} bytes of memory to give`,
+        cause: error,
+      })
+      : new VfioError("NO_MEMORY", {
+        problem: `the pool of ${hugepages} huge pages has no ${length} bytes ` +
+          "left",
+        hint: `reserve more: echo N > /sys/kernel/mm/hugepages/hugepages-` +
+          `${page / 1024}kB/nr_hugepages`,
+        cause: error,
+      });
+  }
+}
+
+/** Memory that this process and the devices of an address space share. */
+export class DmaMemory implements MemoryRange, Disposable {
+  readonly #memory: Mapping;
+  readonly #mapping: DmaMapping;
+  readonly #free: (memory: DmaMemory) => void;
+
+  /** An address space makes it: `AddressSpace.allocate`. */
+  constructor(
+    memory: Mapping,
+    mapping: DmaMapping,
+    free: (memory: DmaMemory) => void,
+  ) {
+    this.#memory = memory;
+    this.#mapping = mapping;
+    this.#free = free;
+  }
+
+  /** Where devices see it, in bytes. */
+  get iova(): bigint {
+    return this.#mapping.iova;
+  }
+
+  /** Where this process sees it. */
+  get address(): bigint {
+    return this.#memory.address;
+  }
+
+  /** Bytes: what was asked for, rounded up to whole pages. */
+  get size(): number {
+    return this.#memory.length;
+  }
+
+  /**
+   * The memory itself, to make views of. It is empty once the memory is freed,
+   * and so is every view of it.
+   */
+  get buffer(): ArrayBuffer {
+    return this.#memory.buffer;
+  }
+
+  /**
+   * All of it as bytes. What another device or this process wrote is seen at
+   * the next read.
+   *
+   * @throws {VfioError} `DETACHED` once it is freed.
+   */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    if (this.buffer.detached) {
+      throw new VfioError("DETACHED", {
+        problem: `the DMA memory at IOVA 0x${this.iova.toString(16)} was freed`,
+        hint: "free memory after its last use, or allocate it anew",
+      });
+    }
+    return new Uint8Array(this.buffer);
+  }
+
+  /** Takes it from the devices and gives it back. Again is harmless. */
+  free(): void {
+    this.#free(this);
+  }
+
+  /** The same as {@linkcode DmaMemory.free}. */
+  [Symbol.dispose](): void {
+    this.free();
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * The errors that callers are meant to tell apart.
+ *
+ * @module
+ */
+
+import { KernelError } from "./kernel/errno.ts";
+
+/**
+ * What went wrong, stable across versions.
+ *
+ * | code | meaning |
+ * | --- | --- |
+ * | `ALREADY_ATTACHED` | this process has the device attached, in this address space or another |
+ * | `BACKEND_UNAVAILABLE` | the backend asked for cannot be used for this device on this host |
+ * | `DETACHED` | the device was detached, or the memory freed, and is used still |
+ * | `DETACH_INCOMPLETE` | the device was detached, but something of it could not be released |
+ * | `DEVICE_BUSY` | another process has the device, or its group, open |
+ * | `DEVICE_NOT_FOUND` | the host has no such device |
+ * | `DRIVER_FAILED` | a driver could not be bound, or did not take the device |
+ * | `GROUP_IN_OTHER_SPACE` | the IOMMU group belongs to another address space of this process |
+ * | `GROUP_NOT_VIABLE` | a function of the IOMMU group is bound to a driver that is not safe for VFIO |
+ * | `IOVA_EXHAUSTED` | no free IOVA range is large enough |
+ * | `IOVA_OUT_OF_RANGE` | the IOMMU cannot translate this IOVA |
+ * | `IOVA_OVERLAP` | the IOVA range is mapped already |
+ * | `KERNEL` | the kernel refused for a reason this library does not know; see `cause` |
+ * | `MAPPING_LIMIT` | the kernel's limit on the number of DMA mappings is reached |
+ * | `MEMLOCK_LIMIT` | the mapping needs more locked memory than the process may have |
+ * | `NOT_SUPPORTED` | the device or the backend has no such function |
+ * | `NO_IOMMU_GROUP` | no IOMMU isolates the device |
+ * | `NO_MEMORY` | the system has no memory, or no huge pages, left to give |
+ * | `PERMISSION_DENIED` | this user may not open the device node, or write the attribute |
+ * | `TIMED_OUT` | the kernel did not answer in time |
+ * | `WRONG_DRIVER` | the device is not bound to a VFIO driver |
+ */
+export type VfioErrorCode =
+  | "ALREADY_ATTACHED"
+  | "BACKEND_UNAVAILABLE"
+  | "DETACHED"
+  | "DETACH_INCOMPLETE"
+  | "DEVICE_BUSY"
+  | "DEVICE_NOT_FOUND"
+  | "DRIVER_FAILED"
+  | "GROUP_IN_OTHER_SPACE"
+  | "GROUP_NOT_VIABLE"
+  | "IOVA_EXHAUSTED"
+  | "IOVA_OUT_OF_RANGE"
+  | "IOVA_OVERLAP"
+  | "KERNEL"
+  | "MAPPING_LIMIT"
+  | "MEMLOCK_LIMIT"
+  | "NOT_SUPPORTED"
+  | "NO_IOMMU_GROUP"
+  | "NO_MEMORY"
+  | "PERMISSION_DENIED"
+  | "TIMED_OUT"
+  | "WRONG_DRIVER";
+
+/** What a {@linkcode VfioError} is made of. */
+export interface VfioErrorDetails {
+  /** The device it is about: a PCI address, or another bus's device name. */
+  readonly device?: string | undefined;
+  /** What was wrong, as a clause: "the group is open in another process". */
+  readonly problem: string;
+  /** What to do next. */
+  readonly hint?: string | undefined;
+  /** The kernel's answer, where it was asked. */
+  readonly cause?: unknown;
+}
+
+/**
+ * An operation on a device that could not be done. Nothing of it remains: what
+ * it had acquired is released.
+ *
+ * @example Telling errors apart
+ * ```ts
+ * import { VfioError } from "@passthru/vfio";
+ *
+ * function retryLater(error: unknown): boolean {
+ *   return error instanceof VfioError && error.code === "DEVICE_BUSY";
+ * }
+ * ```
+ */
+export class VfioError extends Error {
+  /** Always `"VfioError"`. */
+  override readonly name = "VfioError";
+  /** What went wrong, stable across versions. */
+  readonly code: VfioErrorCode;
+  /** The device it is about: a PCI address, or another bus's device name. */
+  readonly device: string | undefined;
+  /** What to do next, where that is known. */
+  readonly hint: string | undefined;
+
+  /**
+   * @param code What went wrong.
+   * @param details The device, the problem, the hint and the cause.
+   */
+  constructor(code: VfioErrorCode, details: VfioErrorDetails) {
+    const { device, problem, hint, cause } = details;
+    const subject = device === undefined ? "vfio" : `vfio ${device}`;
+    super(
+      `${subject}: ${problem}${hint === undefined ? "" : `\nhint: ${hint}`}`,
+      cause === undefined ? undefined : { cause },
+    );
+    this.code = code;
+    this.device = device;
+    this.hint = hint;
+  }
+}
+
+/**
+ * The error to throw for what an operation ran into: a kernel's refusal that
+ * nothing more is known about becomes a {@linkcode VfioError} `KERNEL`, and
+ * everything else stays what it is.
+ *
+ * @param error What was thrown.
+ * @param doing What was being done, as in "cannot attach".
+ * @param device The device it is about.
+ */
+export function typed(error: unknown, doing: string, device?: string): unknown {
+  if (!(error instanceof KernelError)) return error;
+  const problem = `cannot ${doing}: ${error.message}`;
+  return new VfioError("KERNEL", { device, problem, cause: error });
+}

@@ -1,0 +1,128 @@
+/**
+ * Everything this library asks of the operating system, as one interface.
+ *
+ * The layers above take a {@linkcode Kernel} and touch the system through
+ * nothing else. That one seam carries the real system (`libc.ts`), the
+ * decorators (`trace.ts`, `fault.ts`), and the simulated host.
+ *
+ * @module
+ */
+
+import type { Ioctl } from "../uapi/ioctl.ts";
+
+/** A range of memory mapped into this process. */
+export interface Mapping {
+  /** The address the mapping begins at, in this process. */
+  readonly address: bigint;
+  /** Bytes mapped. */
+  readonly length: number;
+  /**
+   * The mapped bytes themselves, not a copy. {@linkcode Kernel.munmap} detaches
+   * it, so that a view kept longer than the mapping reads nothing, rather than
+   * ending the process.
+   */
+  readonly buffer: ArrayBuffer;
+}
+
+/** What {@linkcode Kernel.stat} tells of a file. */
+export interface FileStatus {
+  /** File type and permission bits, `st_mode`. */
+  readonly mode: number;
+  /** Owner's user id. */
+  readonly uid: number;
+  /** Owner's group id. */
+  readonly gid: number;
+  /** Device number of a device node, as sysfs writes it: `"major:minor"`. */
+  readonly device: string;
+}
+
+/** One file descriptor to wait for, and the `POLL*` bits wanted of it. */
+export interface PollRequest {
+  /** The file descriptor. */
+  readonly fd: number;
+  /** The `POLL*` bits to wait for. */
+  readonly events: number;
+}
+
+/**
+ * The operating system.
+ *
+ * A method that fails throws a {@linkcode KernelError}. A method whose name
+ * ends in `Async` may take long and leaves the event loop free meanwhile; all
+ * others are quick. Every file descriptor is opened close-on-exec.
+ */
+export interface Kernel {
+  /** Bytes in a page of memory. */
+  readonly pageSize: number;
+
+  /** Opens `path` with the `O_*` bits of `flags`; `O_CLOEXEC` is always set. */
+  open(path: string, flags: number): number;
+  /** Closes a descriptor. It is closed even where this throws. */
+  close(fd: number): void;
+  /** Like `close`, for a descriptor whose close can reset a device. */
+  closeAsync(fd: number): Promise<void>;
+
+  /**
+   * Performs an ioctl. A `Uint8Array` is passed by reference, a `bigint` by
+   * value; without one the call gets 0.
+   */
+  ioctl(fd: number, operation: Ioctl, argument?: Uint8Array | bigint): number;
+  /**
+   * Like `ioctl`, for an operation that can block. One that fails is made once
+   * more synchronously, because its errno is lost on the way back; it must
+   * therefore be safe to repeat.
+   */
+  ioctlAsync(
+    fd: number,
+    operation: Ioctl,
+    argument?: Uint8Array | bigint,
+  ): Promise<number>;
+
+  /** Maps `length` bytes; `fd` is -1 for anonymous memory. */
+  mmap(
+    length: number,
+    protection: number,
+    flags: number,
+    fd: number,
+    offset: bigint,
+  ): Mapping;
+  /** Detaches the mapping's buffer, then unmaps it. */
+  munmap(mapping: Mapping): void;
+  /** The address of a buffer's first byte. Keep the buffer referenced. */
+  addressOf(buffer: Uint8Array): bigint;
+
+  /** Reads at the current position; gives the bytes read, 0 at the end. */
+  read(fd: number, into: Uint8Array): number;
+  /** Writes at the current position; gives the bytes written. */
+  write(fd: number, from: Uint8Array): number;
+  /** Reads at `offset`, in bytes; gives the bytes read. */
+  pread(fd: number, into: Uint8Array, offset: bigint): number;
+  /** Writes at `offset`, in bytes; gives the bytes written. */
+  pwrite(fd: number, from: Uint8Array, offset: bigint): number;
+
+  /** Makes an eventfd that starts at `initial`, with `EFD_*` flags. */
+  eventfd(initial: number, flags: number): number;
+  /**
+   * Waits until one of the descriptors is ready or `timeout` milliseconds are
+   * over (-1: no limit); gives each one's `POLL*` bits, in the order asked.
+   */
+  pollAsync(requests: readonly PollRequest[], timeout: number): Promise<
+    number[]
+  >;
+
+  /** Where a symbolic link points, as it is written in the link. */
+  readlink(path: string): string;
+  /** The names in a directory, sorted, without `.` and `..`. */
+  readdir(path: string): string[];
+  /** What is known of a file, symbolic links followed. */
+  stat(path: string): FileStatus;
+  /** The text of a small file, as sysfs and procfs have them. */
+  readFile(path: string): string;
+  /** Writes a small existing file with one `write`, as sysfs wants it. */
+  writeFile(path: string, text: string): void;
+  /**
+   * Like `writeFile`, for an attribute whose write can block. One that fails
+   * is made once more synchronously; it must be safe to repeat.
+   */
+  writeFileAsync(path: string, text: string): Promise<void>;
+}

@@ -1,0 +1,464 @@
+/**
+ * The operating system by way of libc: the one place that calls `Deno.dlopen`.
+ *
+ * sysfs and the device nodes go through libc too, so that a script needs
+ * `--allow-ffi` and nothing else: `Deno.*` calls on `/sys`, `/dev` and `/proc`
+ * demand every permission at once.
+ *
+ * @module
+ */
+
+import { linux_dirent64 } from "../uapi/dirent.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, O_WRONLY } from "../uapi/fcntl.ts";
+import type { Ioctl } from "../uapi/ioctl.ts";
+import { pollfd } from "../uapi/poll.ts";
+import {
+  AT_FDCWD,
+  statx as statxLayout,
+  STATX_BASIC_STATS,
+} from "../uapi/statx.ts";
+import { KernelError } from "./errno.ts";
+import type { FileStatus, Kernel, Mapping, PollRequest } from "./kernel.ts";
+
+// A C `unsigned long` or `size_t` is declared as such and given a bigint: the
+// optimised call truncates what the first calls refuse.
+const FILES = {
+  open: {
+    parameters: [
+      "buffer", // const char *pathname
+      "i32", // int flags
+      "u32", // mode_t mode, the variadic argument
+    ],
+    result: "i32",
+  },
+  close: {
+    parameters: [
+      "i32", // int fd
+    ],
+    result: "i32",
+  },
+  read: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "usize", // size_t count
+    ],
+    result: "isize",
+  },
+  write: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "usize", // size_t count
+    ],
+    result: "isize",
+  },
+  readlink: {
+    parameters: [
+      "buffer", // const char *pathname
+      "buffer", // char *buf
+      "usize", // size_t bufsiz
+    ],
+    result: "isize",
+  },
+  getdents64: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *dirp
+      "usize", // size_t count
+    ],
+    result: "isize",
+  },
+  statx: {
+    parameters: [
+      "i32", // int dirfd
+      "buffer", // const char *pathname
+      "i32", // int flags
+      "u32", // unsigned int mask
+      "buffer", // struct statx *statxbuf
+    ],
+    result: "i32",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const DEVICES = {
+  ioctl: {
+    parameters: [
+      "i32", // int fd
+      "u32", // unsigned long request, all of VFIO's are below 2^32
+      "buffer", // void *argp
+    ],
+    result: "i32",
+  },
+  // Without a third argument the kernel reads whatever its register holds.
+  ioctl_value: {
+    name: "ioctl",
+    parameters: [
+      "i32", // int fd
+      "u32", // unsigned long request
+      "usize", // unsigned long arg
+    ],
+    result: "i32",
+  },
+  pread: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "usize", // size_t count
+      "i64", // off_t offset
+    ],
+    result: "isize",
+  },
+  pwrite: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "usize", // size_t count
+      "i64", // off_t offset
+    ],
+    result: "isize",
+  },
+  mmap: {
+    parameters: [
+      "usize", // void *addr
+      "usize", // size_t length
+      "i32", // int prot
+      "i32", // int flags
+      "i32", // int fd
+      "i64", // off_t offset
+    ],
+    result: "pointer",
+  },
+  munmap: {
+    parameters: [
+      "usize", // void *addr
+      "usize", // size_t length
+    ],
+    result: "i32",
+  },
+  eventfd: {
+    parameters: [
+      "u32", // unsigned int initval
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const BLOCKING = {
+  ioctl: { ...DEVICES.ioctl, nonblocking: true },
+  ioctl_value: { ...DEVICES.ioctl_value, nonblocking: true },
+  close: { ...FILES.close, nonblocking: true },
+  write: { ...FILES.write, nonblocking: true },
+  poll: {
+    parameters: [
+      "buffer", // struct pollfd *fds
+      "usize", // nfds_t nfds
+      "i32", // int timeout, in milliseconds
+    ],
+    result: "i32",
+    nonblocking: true,
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const PROCESS = {
+  __errno_location: { parameters: [], result: "pointer" },
+  getpagesize: { parameters: [], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+function load<const S extends Deno.ForeignLibraryInterface>(
+  symbols: S,
+): Deno.DynamicLibrary<S>["symbols"] {
+  return Deno.dlopen("libc.so.6", symbols).symbols;
+}
+
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+
+/** Larger than any attribute: sysfs's are one page. */
+const SCRATCH_BYTES = 64 * 1024;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+function cString(text: string): Uint8Array<ArrayBuffer> {
+  if (text.includes("\0")) {
+    throw new TypeError(`A path has no NUL: ${JSON.stringify(text)}`);
+  }
+  return encoder.encode(text + "\0");
+}
+
+/**
+ * The running system. Nothing is loaded before the first call; each group of
+ * functions is loaded by the first call that needs it, since each costs a
+ * fraction of a millisecond.
+ */
+export class LibcKernel implements Kernel {
+  readonly #scratch = new Uint8Array(SCRATCH_BYTES);
+  #lazyProcess: Deno.DynamicLibrary<typeof PROCESS>["symbols"] | undefined;
+  #lazyFiles: Deno.DynamicLibrary<typeof FILES>["symbols"] | undefined;
+  #lazyDevices: Deno.DynamicLibrary<typeof DEVICES>["symbols"] | undefined;
+  #lazyBlocking: Deno.DynamicLibrary<typeof BLOCKING>["symbols"] | undefined;
+  #lazyErrno: Int32Array | undefined;
+  #lazyPageSize: number | undefined;
+
+  get #process(): Deno.DynamicLibrary<typeof PROCESS>["symbols"] {
+    return this.#lazyProcess ??= load(PROCESS);
+  }
+
+  get #files(): Deno.DynamicLibrary<typeof FILES>["symbols"] {
+    this.#lazyErrno ??= this.#errnoView();
+    return this.#lazyFiles ??= load(FILES);
+  }
+
+  get #devices(): Deno.DynamicLibrary<typeof DEVICES>["symbols"] {
+    this.#lazyErrno ??= this.#errnoView();
+    return this.#lazyDevices ??= load(DEVICES);
+  }
+
+  get #blocking(): Deno.DynamicLibrary<typeof BLOCKING>["symbols"] {
+    return this.#lazyBlocking ??= load(BLOCKING);
+  }
+
+  // The address stays the same for a thread, and a memory load right after
+  // the failed call is the only way that nothing comes between.
+  #errnoView(): Int32Array {
+    const pointer = this.#process.__errno_location()!;
+    return new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
+  }
+
+  #fail(syscall: string, path?: string): never {
+    throw new KernelError(this.#lazyErrno![0]!, syscall, path);
+  }
+
+  get pageSize(): number {
+    return this.#lazyPageSize ??= this.#process.getpagesize();
+  }
+
+  open(path: string, flags: number): number {
+    const fd = this.#files.open(cString(path), flags | O_CLOEXEC, 0);
+    return fd < 0 ? this.#fail("open", path) : fd;
+  }
+
+  close(fd: number): void {
+    if (this.#files.close(fd) < 0) this.#fail("close");
+  }
+
+  async closeAsync(fd: number): Promise<void> {
+    // Not repeated: Linux releases the descriptor even where close fails, and
+    // the number may be somebody else's by now.
+    await this.#blocking.close(fd);
+  }
+
+  ioctl(
+    fd: number,
+    operation: Ioctl,
+    argument: Uint8Array | bigint = 0n,
+  ): number {
+    const result = typeof argument === "bigint"
+      ? this.#devices.ioctl_value(fd, operation.request, argument)
+      : this.#devices.ioctl(fd, operation.request, pinned(argument));
+    return result < 0 ? this.#fail(operation.name) : result;
+  }
+
+  async ioctlAsync(
+    fd: number,
+    operation: Ioctl,
+    argument: Uint8Array | bigint = 0n,
+  ): Promise<number> {
+    const result = typeof argument === "bigint"
+      ? await this.#blocking.ioctl_value(fd, operation.request, argument)
+      : await this.#blocking.ioctl(fd, operation.request, pinned(argument));
+    return result < 0 ? this.ioctl(fd, operation, argument) : result;
+  }
+
+  mmap(
+    length: number,
+    protection: number,
+    flags: number,
+    fd: number,
+    offset: bigint,
+  ): Mapping {
+    const pointer = this.#devices.mmap(
+      0n,
+      BigInt(length),
+      protection,
+      flags,
+      fd,
+      offset,
+    );
+    const address = BigInt(Deno.UnsafePointer.value(pointer));
+    if (pointer === null || address === MAP_FAILED) this.#fail("mmap");
+    const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, length);
+    return { address, length, buffer };
+  }
+
+  munmap(mapping: Mapping): void {
+    // Frees nothing, copies nothing, and leaves every view of it empty: a
+    // read through one kept too long would end the process.
+    if (!mapping.buffer.detached) mapping.buffer.transfer(0);
+    const length = BigInt(mapping.length);
+    if (this.#devices.munmap(mapping.address, length) < 0) this.#fail("munmap");
+  }
+
+  addressOf(buffer: Uint8Array): bigint {
+    return BigInt(
+      Deno.UnsafePointer.value(Deno.UnsafePointer.of(pinned(buffer))),
+    );
+  }
+
+  read(fd: number, into: Uint8Array): number {
+    const bytes = this.#files.read(fd, pinned(into), BigInt(into.length));
+    return bytes < 0 ? this.#fail("read") : Number(bytes);
+  }
+
+  write(fd: number, from: Uint8Array): number {
+    const bytes = this.#files.write(fd, pinned(from), BigInt(from.length));
+    return bytes < 0 ? this.#fail("write") : Number(bytes);
+  }
+
+  pread(fd: number, into: Uint8Array, offset: bigint): number {
+    const count = BigInt(into.length);
+    const bytes = this.#devices.pread(fd, pinned(into), count, offset);
+    return bytes < 0 ? this.#fail("pread") : Number(bytes);
+  }
+
+  pwrite(fd: number, from: Uint8Array, offset: bigint): number {
+    const count = BigInt(from.length);
+    const bytes = this.#devices.pwrite(fd, pinned(from), count, offset);
+    return bytes < 0 ? this.#fail("pwrite") : Number(bytes);
+  }
+
+  eventfd(initial: number, flags: number): number {
+    const fd = this.#devices.eventfd(initial, flags | O_CLOEXEC);
+    return fd < 0 ? this.#fail("eventfd") : fd;
+  }
+
+  async pollAsync(
+    requests: readonly PollRequest[],
+    timeout: number,
+  ): Promise<number[]> {
+    const fds = new Uint8Array(requests.length * pollfd.size);
+    for (const [i, { fd, events }] of requests.entries()) {
+      pollfd.encode(fds, { fd, events }, i * pollfd.size);
+    }
+    const count = BigInt(requests.length);
+    if (await this.#blocking.poll(fds, count, timeout) < 0) {
+      this.#fail("poll");
+    }
+    return requests.map((_, i) => pollfd.decode(fds, i * pollfd.size).revents);
+  }
+
+  readlink(path: string): string {
+    const { length } = this.#scratch;
+    const bytes = this.#files.readlink(
+      cString(path),
+      this.#scratch,
+      BigInt(length),
+    );
+    return bytes < 0 ? this.#fail("readlink", path) : this.#text(Number(bytes));
+  }
+
+  readdir(path: string): string[] {
+    const fd = this.open(path, O_RDONLY | O_DIRECTORY);
+    try {
+      const names: string[] = [];
+      const { length } = this.#scratch;
+      for (;;) {
+        const bytes = this.#files.getdents64(
+          fd,
+          this.#scratch,
+          BigInt(length),
+        );
+        if (bytes < 0) this.#fail("getdents64", path);
+        if (bytes === 0n) return names.sort();
+        for (const name of this.#names(Number(bytes))) {
+          if (name !== "." && name !== "..") names.push(name);
+        }
+      }
+    } finally {
+      this.close(fd);
+    }
+  }
+
+  stat(path: string): FileStatus {
+    const bytes = statxLayout.alloc();
+    const result = this.#files.statx(
+      AT_FDCWD,
+      cString(path),
+      0,
+      STATX_BASIC_STATS,
+      pinned(bytes),
+    );
+    if (result < 0) this.#fail("statx", path);
+    const status = statxLayout.decode(bytes);
+    return {
+      mode: status.stx_mode,
+      uid: status.stx_uid,
+      gid: status.stx_gid,
+      device: `${status.stx_rdev_major}:${status.stx_rdev_minor}`,
+    };
+  }
+
+  readFile(path: string): string {
+    const fd = this.open(path, O_RDONLY);
+    try {
+      let text = "";
+      for (;;) {
+        const bytes = this.#files.read(
+          fd,
+          this.#scratch,
+          BigInt(SCRATCH_BYTES),
+        );
+        if (bytes < 0) this.#fail("read", path);
+        if (bytes === 0n) return text;
+        text += this.#text(Number(bytes));
+      }
+    } finally {
+      this.close(fd);
+    }
+  }
+
+  writeFile(path: string, text: string): void {
+    const fd = this.open(path, O_WRONLY);
+    try {
+      const from = encoder.encode(text);
+      if (this.#files.write(fd, from, BigInt(from.length)) < 0) {
+        this.#fail("write", path);
+      }
+    } finally {
+      this.close(fd);
+    }
+  }
+
+  async writeFileAsync(path: string, text: string): Promise<void> {
+    const fd = this.open(path, O_WRONLY);
+    try {
+      const from = encoder.encode(text);
+      const count = BigInt(from.length);
+      if (await this.#blocking.write(fd, from, count) >= 0) return;
+      if (this.#files.write(fd, from, count) < 0) this.#fail("write", path);
+    } finally {
+      this.close(fd);
+    }
+  }
+
+  *#names(bytes: number): Generator<string> {
+    const { d_reclen, d_name } = linux_dirent64.offset;
+    const entries = new DataView(this.#scratch.buffer);
+    for (let at = 0; at < bytes;) {
+      const start = at + d_name;
+      yield this.#text(this.#scratch.indexOf(0, start), start);
+      at += entries.getUint16(at + d_reclen, true);
+    }
+  }
+
+  #text(end: number, start = 0): string {
+    return decoder.decode(this.#scratch.subarray(start, end));
+  }
+}
+
+// A buffer that is shared or resizable cannot be passed by reference; none of
+// ours is, which its type does not say.
+function pinned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes as Uint8Array<ArrayBuffer>;
+}

@@ -1,0 +1,119 @@
+import type { Ioctl } from "../uapi/ioctl.ts";
+import { KernelError } from "./errno.ts";
+import { intercept, type KernelCall } from "./intercept.ts";
+import type { Kernel } from "./kernel.ts";
+
+/**
+ * A kernel that prints each call, its decoded struct before and after, and its
+ * result, in the manner of `strace`.
+ *
+ * @param kernel The kernel that is asked.
+ * @param print Takes one line; standard error by default.
+ */
+export function traced(
+  kernel: Kernel,
+  print: (line: string) => void = (line) => console.error(line),
+): Kernel {
+  return intercept(kernel, (call, proceed) => {
+    const asked = describeCall(call);
+    const done = (result: unknown) => {
+      print(`${asked} = ${describeResult(call, result)}`);
+      return result;
+    };
+    const failed = (error: unknown) => {
+      print(`${asked} = ${describeError(error)}`);
+      throw error;
+    };
+    try {
+      const result = proceed();
+      return result instanceof Promise
+        ? result.then(done, failed)
+        : done(result);
+    } catch (error) {
+      return failed(error);
+    }
+  });
+}
+
+function describeCall({ method, args }: KernelCall): string {
+  if (method === "ioctl" || method === "ioctlAsync") {
+    const [fd, operation, argument] = args as IoctlArguments;
+    const value = describeArgument(operation, argument);
+    return `${method}(${fd}, ${operation.name}${value && `, ${value}`})`;
+  }
+  return `${method}(${args.map(describeValue).join(", ")})`;
+}
+
+type IoctlArguments = [
+  fd: number,
+  operation: Ioctl,
+  argument?: Uint8Array | bigint,
+];
+
+function describeArgument(
+  operation: Ioctl,
+  argument: Uint8Array | bigint | undefined,
+): string {
+  if (!(argument instanceof Uint8Array)) return argument?.toString() ?? "";
+  const view = new DataView(argument.buffer, argument.byteOffset);
+  switch (operation.argument) {
+    case "fd":
+      return `[${view.getInt32(0, true)}]`;
+    case "u32":
+      return `[${view.getUint32(0, true)}]`;
+    case "string":
+      return JSON.stringify(
+        new TextDecoder().decode(argument).replace(/\0.*$/s, ""),
+      );
+    default:
+      return operation.struct === undefined
+        ? describeValue(argument)
+        : describeValue(operation.struct.decode(whole(operation, argument)));
+  }
+}
+
+// A caller sends the smallest struct that its flags need: what is left out
+// reads as 0, as the kernel takes it.
+function whole(operation: Ioctl, argument: Uint8Array): Uint8Array {
+  const size = operation.struct!.size;
+  if (argument.length >= size) return argument;
+  const bytes = new Uint8Array(size);
+  bytes.set(argument);
+  return bytes;
+}
+
+function describeResult({ method, args }: KernelCall, result: unknown): string {
+  if (method === "ioctl" || method === "ioctlAsync") {
+    const [, operation, argument] = args as IoctlArguments;
+    const after = operation.argument === "struct"
+      ? ` ${describeArgument(operation, argument)}`
+      : "";
+    return `${result}${after}`;
+  }
+  return describeValue(result);
+}
+
+function describeError(error: unknown): string {
+  return error instanceof KernelError ? `-1 ${error.code}` : String(error);
+}
+
+function describeValue(value: unknown): string {
+  switch (typeof value) {
+    case "undefined":
+      return "0";
+    case "string":
+      return JSON.stringify(value);
+    case "bigint":
+      return `0x${value.toString(16)}`;
+    case "object":
+      break;
+    default:
+      return String(value);
+  }
+  if (value instanceof Uint8Array) return `[${value.length} bytes]`;
+  if (value instanceof ArrayBuffer) return `[${value.byteLength} bytes]`;
+  if (Array.isArray(value)) return `[${value.map(describeValue).join(", ")}]`;
+  const members = Object.entries(value as object)
+    .map(([name, member]) => `${name}=${describeValue(member)}`);
+  return `{${members.join(", ")}}`;
+}

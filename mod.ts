@@ -1,0 +1,72 @@
+/**
+ * Device passthrough for Deno: take PCI functions from their drivers, put them
+ * into a security context through VFIO, give them memory for DMA, drive their
+ * registers, and put everything back. The legacy container and iommufd are one
+ * interface, {@linkcode VfioDevice}.
+ *
+ * Everything goes through libc by FFI: a script needs `--allow-ffi` and no
+ * other permission.
+ *
+ * @example Take a function, attach it, and give everything back
+ * ```ts no-eval
+ * import { AddressSpace, Host, VfioDevice } from "@passthru/vfio";
+ *
+ * await using taken = await new Host().take("0000:01:00.0");
+ * await using space = new AddressSpace();
+ * await using device = await VfioDevice.attach(taken.function, space);
+ * using memory = space.allocate(4096);
+ * console.log(device.config.read16(0).toString(16), memory.iova);
+ * ```
+ *
+ * @module
+ */
+
+export type {
+  AttachOptions,
+  BackendName,
+  DmaRange,
+  IommuLimits,
+  IovaRange,
+} from "./backends/backend.ts";
+export type { Selection } from "./backends/select.ts";
+export * from "./lib/device/mapped_registers.ts";
+export * from "./lib/device/region.ts";
+export type { Registers } from "./lib/device/registers.ts";
+export * from "./lib/device/vfio_device.ts";
+export {
+  AddressSpace,
+  type AddressSpaceOptions,
+  type SpaceLimits,
+} from "./lib/dma/address_space.ts";
+export * from "./lib/dma/mapping.ts";
+export {
+  type AllocateOptions,
+  DmaMemory,
+  type HugePageSize,
+} from "./lib/dma/memory.ts";
+export {
+  VfioError,
+  type VfioErrorCode,
+  type VfioErrorDetails,
+} from "./lib/errors.ts";
+export type { WaitOptions } from "./lib/host/deadline.ts";
+export {
+  type DeviceHost,
+  HostDevice,
+  IommuGroup,
+  type Obstacle,
+  type Viability,
+} from "./lib/host/device.ts";
+export { Host, type HostOptions } from "./lib/host/host.ts";
+export type { MemoryLock } from "./lib/host/memory_lock.ts";
+export { explainNoGroup, type Explanation } from "./lib/host/no_iommu.ts";
+export { type Bar, PciFunction } from "./lib/host/pci_function.ts";
+export { TakenFunction, type TakeOptions } from "./lib/host/take.ts";
+export { KernelError } from "./lib/kernel/errno.ts";
+export type {
+  FileStatus,
+  Kernel,
+  Mapping,
+  PollRequest,
+} from "./lib/kernel/kernel.ts";
+export type { Ioctl, IoctlArgument } from "./lib/uapi/ioctl.ts";
