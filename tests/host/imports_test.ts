@@ -25,7 +25,7 @@ Deno.test("breaches() finds none in this checkout", async () => {
 Deno.test("breaches() allows what lies below, node: and the errors", () => {
   assertEquals(importing("lib/device/device.ts", "lib/uapi/vfio.ts"), []);
   assertEquals(importing("lib/dma/space.ts", "backends/select.ts"), []);
-  assertEquals(importing("lib/uapi/vfio.ts", "lib/errors.ts"), []);
+  assertEquals(importing("lib/host/groups.ts", "lib/errors.ts"), []);
   assertEquals(importing("lib/kernel/libc.ts", "node:os"), []);
   assertEquals(importing("tests/unit/a_test.ts", "backends/legacy.ts"), []);
 });
@@ -36,7 +36,7 @@ Deno.test("breaches() refuses an import when it goes up", () => {
       ["lib/kernel/libc.ts", "lib/host/groups.ts"],
       ["lib/host/groups.ts", "backends/select.ts"],
       ["lib/dma/space.ts", "lib/device/device.ts"],
-      ["lib/errors.ts", "lib/kernel/errno.ts"],
+      ["lib/kernel/errno.ts", "lib/errors.ts"],
       ["lib/handoff/qemu.ts", "lib/provision/plan.ts"],
       ["lib/sim/sim.ts", "lib/host/groups.ts"],
       ["lib/device/device.ts", "scripts/vm.ts"],
