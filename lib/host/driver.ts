@@ -111,18 +111,26 @@ export class DriverMove {
           "stays there",
       });
     }
-    if (![taken, before.override].includes(override)) {
+    if (![taken, before.override, before.driver].includes(override)) {
       throw this.#error("WRONG_DRIVER", {
         problem: "its driver_override was changed " +
           (override === undefined ? "" : `to ${override} `) +
           `meanwhile, and it stays with ${driver ?? "no driver"}`,
       });
     }
-    if (driver !== before.driver) await this.#released(driver);
-    if (override !== before.override) await this.#override(before.override);
     if (driver !== before.driver) {
+      await this.#released(driver);
+      // A driver that it was bound to against its override takes it again
+      // only where that names the driver.
+      const lets = before.override === undefined
+        ? undefined
+        : before.driver ?? before.override;
+      if (override !== lets) await this.#override(lets);
       if (driver !== undefined) await this.#unbind(driver);
       if (before.driver !== undefined) await this.#bind(before.driver);
+    }
+    if (this.function.driverOverride !== before.override) {
+      await this.#override(before.override);
     }
     await this.#restorePower(before);
   }

@@ -50,13 +50,13 @@ export async function exclusively<T>(
   const { promise: over, resolve } = Promise.withResolvers<void>();
   const last = earlier.then(() => over);
   queue.set(path, last);
+  last.then(() => {
+    if (queue.get(path) === last) queue.delete(path);
+  });
   try {
     await deadline.wait(earlier, late);
     return await change(turn);
   } finally {
-    turn.rest.then(() => {
-      resolve();
-      if (queue.get(path) === last) queue.delete(path);
-    });
+    turn.rest.then(() => resolve());
   }
 }

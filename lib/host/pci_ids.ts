@@ -56,20 +56,15 @@ export class PciIds {
   }
 
   /**
-   * The name of a class: of its programming interface, else of its subclass,
-   * else of its base class.
+   * The name of a class: `"Non-Volatile memory controller (NVM Express)"`, or
+   * as much of it as is listed.
    *
    * @param code The 24 bits of the class register.
    */
   class(code: number): string | undefined {
-    const keys = [
-      `\nC ${hex(code >> 16, 2)}  `,
-      `\n\t${hex(code >> 8 & 0xff, 2)}  `,
-      `\n\t\t${hex(code & 0xff, 2)}  `,
-    ] as const;
-    // An interface's name alone, such as "VGA controller", says as much as its
-    // subclass's only where both are given.
-    const [base, sub, programming] = keys;
+    const base = `\nC ${hex(code >> 16, 2)}  `;
+    const sub = `\n\t${hex(code >> 8 & 0xff, 2)}  `;
+    const programming = `\n\t\t${hex(code & 0xff, 2)}  `;
     const name = this.#name(base, sub) ?? this.#name(base);
     const detail = this.#name(base, sub, programming);
     return detail === undefined ? name : `${name} (${detail})`;
