@@ -69,4 +69,4 @@ export type {
   Mapping,
   PollRequest,
 } from "./lib/kernel/kernel.ts";
-export type { Ioctl, IoctlArgument } from "./lib/uapi/ioctl.ts";
+export type { Ioctl, IoctlArgument, StructLayout } from "./lib/uapi/ioctl.ts";

@@ -92,6 +92,8 @@ export class VfioError extends Error {
   readonly hint: string | undefined;
 
   /**
+   * Makes the error; its message begins with the device.
+   *
    * @param code What went wrong.
    * @param details The device, the problem, the hint and the cause.
    */

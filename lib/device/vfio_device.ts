@@ -1,5 +1,5 @@
 import type { Attachment, AttachOptions } from "../../backends/backend.ts";
-import { type AddressSpace, attachTo, members } from "../dma/address_space.ts";
+import { type AddressSpace, joining } from "../dma/address_space.ts";
 import { typed, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { hasErrno } from "../kernel/errno.ts";
@@ -66,7 +66,7 @@ export class VfioDevice implements AsyncDisposable {
     this.#space = space;
     this.#attachment = attachment;
     this.info = info;
-    space[members].add(this);
+    joining.members(space).add(this);
   }
 
   /**
@@ -94,7 +94,7 @@ export class VfioDevice implements AsyncDisposable {
     const device = space.host.find(target);
     try {
       await using stack = new AsyncDisposableStack();
-      const attachment = await space[attachTo](device, options);
+      const attachment = await joining.attach(space, device, options);
       stack.defer(() => attachment.detach());
       const info = readDeviceInfo(attachment.fd);
       stack.move();
@@ -257,7 +257,7 @@ export class VfioDevice implements AsyncDisposable {
     // A mapping of registers keeps the device open: they go first.
     const failures = this.#unmapRegisters();
     await this.#attachment.detach();
-    this.#space[members].delete(this);
+    joining.members(this.#space).delete(this);
     if (failures.length === 0) return;
     throw new VfioError("DETACH_INCOMPLETE", {
       device: this.name,

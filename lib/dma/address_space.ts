@@ -48,17 +48,25 @@ export interface SpaceLimits extends IommuLimits {
   readonly memoryLock: MemoryLock;
 }
 
-/** A device of an address space, as the space needs to know it. */
-export interface Member {
-  /** Takes the device out of the space. */
+/** An attached device, as its address space needs to know it. */
+interface Member {
   detach(): Promise<void>;
 }
 
-/** Attaches a device: for `VfioDevice` alone. */
-export const attachTo: unique symbol = Symbol("attachTo");
+/** What `VfioDevice` may do with an address space, and nobody else. */
+interface Joining {
+  /** Attaches a device. */
+  attach(
+    space: AddressSpace,
+    device: HostDevice,
+    options: AttachOptions,
+  ): Promise<Attachment>;
+  /** The devices that closing the space detaches. */
+  members(space: AddressSpace): Set<Member>;
+}
 
-/** The devices that are attached: for `VfioDevice` alone. */
-export const members: unique symbol = Symbol("members");
+/** What `VfioDevice` may do with an address space, and nobody else. */
+export let joining: Joining;
 
 /**
  * What holds before a device is attached: every IOMMU that VFIO drives has 39
@@ -91,6 +99,13 @@ const UNATTACHED: IommuLimits = {
  * ```
  */
 export class AddressSpace implements AsyncDisposable {
+  static {
+    joining = {
+      attach: (space, device, options) => space.#attach(device, options),
+      members: (space) => space.#members,
+    };
+  }
+
   readonly #host: Host;
   readonly #wanted: BackendName | "auto";
   readonly #unsafeNoIommu: boolean;
@@ -106,8 +121,10 @@ export class AddressSpace implements AsyncDisposable {
   #closed = false;
 
   /**
+   * Makes an empty space. Nothing is asked of the kernel before a device is
+   * attached.
+   *
    * @param options The backend, the host, and whether an IOMMU is required.
-   * Nothing is asked of the kernel before a device is attached.
    */
   constructor(options: AddressSpaceOptions = {}) {
     const { backend = "auto", host, unsafeNoIommu = false } = options;
@@ -255,11 +272,7 @@ export class AddressSpace implements AsyncDisposable {
     await this.close();
   }
 
-  /**
-   * Attaches a device to the space: for `VfioDevice.attach`, which is what to
-   * call.
-   */
-  async [attachTo](
+  async #attach(
     device: HostDevice,
     options: AttachOptions,
   ): Promise<Attachment> {
@@ -274,11 +287,6 @@ export class AddressSpace implements AsyncDisposable {
     this.#refreshLimits();
     const held = stack.move();
     return { fd: attachment.fd, detach: () => held.disposeAsync() };
-  }
-
-  /** The devices that closing the space detaches. */
-  get [members](): Set<Member> {
-    return this.#members;
   }
 
   get #kernel(): Kernel {

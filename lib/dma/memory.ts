@@ -12,14 +12,16 @@ import {
 } from "../uapi/mman.ts";
 import type { DmaMapping, MapOptions, MemoryRange } from "./mapping.ts";
 
-/** The sizes of huge pages, in bytes, and what `mmap` calls them. */
-const HUGE_PAGES = {
+/** The size of a huge page. */
+export type HugePageSize = "2M" | "1G";
+
+/** The sizes of huge pages in bytes, and what `mmap` calls them. */
+const HUGE_PAGES: Readonly<
+  Record<HugePageSize, { readonly size: number; readonly flag: number }>
+> = {
   "2M": { size: 2 ** 21, flag: MAP_HUGE_2MB },
   "1G": { size: 2 ** 30, flag: MAP_HUGE_1GB },
-} as const;
-
-/** The size of a huge page. */
-export type HugePageSize = keyof typeof HUGE_PAGES;
+};
 
 /** How DMA memory is allocated, and where it is mapped. */
 export interface AllocateOptions extends MapOptions {

@@ -172,6 +172,8 @@ export class KernelError extends Error {
   readonly path: string | undefined;
 
   /**
+   * Makes the error; its message names the call and the errno.
+   *
    * @param errno The kernel's number for what went wrong.
    * @param syscall The call that failed.
    * @param path The file it was about.

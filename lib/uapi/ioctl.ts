@@ -5,8 +5,6 @@
  * @module
  */
 
-import type { AnyStruct } from "./layout.ts";
-
 /**
  * What the third argument of `ioctl` is:
  *
@@ -25,6 +23,16 @@ export type IoctlArgument =
   | "string"
   | "struct";
 
+/** A struct's layout, where its members do not matter: any `Struct`. */
+export interface StructLayout {
+  /** The struct's name in the kernel's header. */
+  readonly type: string;
+  /** Its size in bytes. */
+  readonly size: number;
+  /** Reads the struct from `bytes`, from byte offset `at` on. */
+  decode(bytes: Uint8Array, at?: number): Readonly<Record<string, unknown>>;
+}
+
 /** One ioctl of the kernel's. */
 export interface Ioctl {
   /** Its name in the kernel's header. */
@@ -37,7 +45,7 @@ export interface Ioctl {
   /** What its argument is. */
   readonly argument: IoctlArgument;
   /** The struct, where the argument is one. */
-  readonly struct?: AnyStruct;
+  readonly struct?: StructLayout;
 }
 
 /**
@@ -55,7 +63,7 @@ export function io(
   name: string,
   type: number,
   number: number,
-  argument: Exclude<IoctlArgument, "struct"> | AnyStruct,
+  argument: Exclude<IoctlArgument, "struct"> | StructLayout,
 ): Ioctl {
   const request = type << 8 | number;
   return typeof argument === "string"
