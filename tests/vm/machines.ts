@@ -10,12 +10,12 @@ import type { MachineInfo } from "./machine_env.ts";
 export interface Device {
   /** What tests call it. */
   name: string;
-  /** Its place on the root bus, `slot.function` in hexadecimal. */
-  at: string;
+  /** Its PCI address. A bus other than 00 is that of a PCI Express port. */
+  address: string;
   /** QEMU's name of the device and its properties. */
   model: string;
-  /** Whether it has a disk, or a network without a way out, behind it. */
-  behind?: "disk" | "network";
+  /** A disk, a network without a way out, or the NVMe subsystem of VFs. */
+  behind?: "disk" | "network" | "subsystem";
 }
 
 /** A machine that can be booted. */
@@ -34,32 +34,51 @@ export interface Machine {
 
 /**
  * The devices, the same in every machine. Each slot is an IOMMU group of its
- * own and all functions of a slot share one, since none of them has ACS.
+ * own and all functions of a slot share one, since none of them has ACS. Slots
+ * 1b to 1f are the machine's own.
  */
 export const DEVICES: readonly Device[] = [
-  { name: "edu0", at: "03.0", model: "edu" },
-  { name: "edu1", at: "04.0", model: "edu" },
+  { name: "edu0", address: "0000:00:03.0", model: "edu" },
+  { name: "edu1", address: "0000:00:04.0", model: "edu" },
   // two functions, one group
-  { name: "pair0", at: "05.0", model: "edu,multifunction=on" },
-  { name: "pair1", at: "05.1", model: "edu" },
+  { name: "pair0", address: "0000:00:05.0", model: "edu,multifunction=on" },
+  { name: "pair1", address: "0000:00:05.1", model: "edu" },
   // two functions, one group, the first carried by a driver
   {
     name: "mixed0",
-    at: "06.0",
+    address: "0000:00:06.0",
     model: "nvme,serial=mixed0,multifunction=on",
     behind: "disk",
   },
-  { name: "mixed1", at: "06.1", model: "edu" },
-  { name: "nvme0", at: "07.0", model: "nvme,serial=nvme0", behind: "disk" },
-  { name: "e1000e0", at: "08.0", model: "e1000e,romfile=", behind: "network" },
+  { name: "mixed1", address: "0000:00:06.1", model: "edu" },
+  {
+    name: "nvme0",
+    address: "0000:00:07.0",
+    model: "nvme,serial=nvme0",
+    behind: "disk",
+  },
+  {
+    name: "e1000e0",
+    address: "0000:00:08.0",
+    model: "e1000e,romfile=",
+    behind: "network",
+  },
   // its palette register moves on at every read: it counts them
-  { name: "vga0", at: "09.0", model: "secondary-vga" },
+  { name: "vga0", address: "0000:00:09.0", model: "secondary-vga" },
   // many cheap ones, for what is measured with sixteen devices
   ...Array.from({ length: 16 }, (_, i) => ({
     name: `bench${i}`,
-    at: `${(0x0a + i).toString(16).padStart(2, "0")}.0`,
+    address: `0000:00:${(0x0a + i).toString(16).padStart(2, "0")}.0`,
     model: "pci-testdev",
   })),
+  // four virtual functions
+  {
+    name: "sriov0",
+    address: "0000:01:00.0",
+    model: "nvme,serial=sriov0,sriov_max_vfs=4,sriov_vq_flexible=8," +
+      "sriov_vi_flexible=4",
+    behind: "subsystem",
+  },
 ];
 
 /** The machines, the one to take by default first. */
@@ -122,7 +141,7 @@ export function machineNamed(name: string): Machine {
 export function machineInfo(machine: Machine): MachineInfo {
   const { name, kernel, iommu, backends } = machine;
   const devices = Object.fromEntries(
-    DEVICES.map((device) => [device.name, `0000:00:${device.at}`]),
+    DEVICES.map((device) => [device.name, device.address]),
   );
   return { name, kernel, iommu, backends, devices };
 }

@@ -62,6 +62,7 @@ export async function qemuArguments(
     "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
     ...["-device", "virtio-9p-pci,fsdev=host,mount_tag=host,addr=1d.0"],
     ...["-device", "virtio-serial-pci,addr=1e.0"],
+    ...["-device", "pcie-root-port,id=port01,chassis=1,addr=1c.0"],
     ...(await Promise.all(DEVICES.map((device) => attached(device, dir))))
       .flat(),
   ];
@@ -69,23 +70,30 @@ export async function qemuArguments(
 
 /** The arguments for one device and what is behind it. */
 async function attached(device: Device, dir: string): Promise<string[]> {
-  const { name, at, model } = device;
-  switch (device.behind) {
+  const { name, address, model, behind } = device;
+  const [, bus, at] = address.split(":");
+  const place = bus === "00" ? `addr=${at}` : `bus=port${bus},addr=${at}`;
+  switch (behind) {
     case "disk": {
       const path = join(dir, `${name}.img`);
       using file = await Deno.create(path);
       await file.truncate(DISK_BYTES);
       return [
         ...["-drive", `id=${name},if=none,format=raw,file=${path}`],
-        ...["-device", `${model},drive=${name},addr=${at}`],
+        ...["-device", `${model},drive=${name},${place}`],
       ];
     }
     case "network":
       return [
         ...["-netdev", `user,id=${name},restrict=on`],
-        ...["-device", `${model},netdev=${name},addr=${at}`],
+        ...["-device", `${model},netdev=${name},${place}`],
+      ];
+    case "subsystem":
+      return [
+        ...["-device", `nvme-subsys,id=${name}`],
+        ...["-device", `${model},subsys=${name},${place}`],
       ];
     default:
-      return ["-device", `${model},addr=${at}`];
+      return ["-device", `${model},${place}`];
   }
 }
