@@ -4,8 +4,9 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { GuestDied, runInGuest } from "../tests/vm/guest.ts";
-import { machineNamed, MACHINES } from "../tests/vm/machines.ts";
+import { MachineError } from "../tests/vm/errors.ts";
+import { runInGuest } from "../tests/vm/guest.ts";
+import { DEVICES, machineNamed, MACHINES } from "../tests/vm/machines.ts";
 import { prepare } from "../tests/vm/prepare.ts";
 import { cacheModules, denoCommand } from "../tests/vm/guest_deno.ts";
 
@@ -31,7 +32,7 @@ async function main(): Promise<number> {
       stopEarly: true,
       "--": true,
       unknown: (arg, key) => {
-        if (key !== undefined) throw new TypeError(`Unknown option ${arg}`);
+        if (key !== undefined) throw new MachineError(`Unknown option ${arg}`);
       },
     },
   );
@@ -40,13 +41,21 @@ async function main(): Promise<number> {
     return 0;
   }
   if (list) {
-    for (const { name, about } of MACHINES) console.log(`${name}\t${about}`);
+    for (const { name, about } of MACHINES) {
+      console.log(`${name.padEnd(16)} ${about}`);
+    }
+    console.log("\neach with");
+    for (const { name, address, model } of DEVICES) {
+      console.log(`${name.padEnd(16)} ${address}  ${model.split(",")[0]}`);
+    }
     return 0;
   }
   const machine = machineNamed(name);
   const [script, ...args] = [...operands.map(String), ...rest];
   if (script === undefined && !Deno.stdin.isTerminal()) {
-    throw new TypeError("An interactive shell needs a terminal: give a script");
+    throw new MachineError(
+      "An interactive shell needs a terminal: give a script",
+    );
   }
   await prepare([machine]);
   if (script === undefined) return await runInGuest(machine, {});
@@ -61,10 +70,7 @@ async function main(): Promise<number> {
 try {
   Deno.exit(await main());
 } catch (error) {
-  if (
-    !(error instanceof GuestDied || error instanceof TypeError ||
-      error instanceof RangeError)
-  ) throw error;
+  if (!(error instanceof MachineError)) throw error;
   console.error(error.message);
   Deno.exit(2);
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { CommandError } from "./errors.ts";
 
 /** Options of {@linkcode run}. */
 export interface RunOptions {
@@ -20,7 +21,7 @@ export interface RunOptions {
  * @param command The program and its arguments.
  * @param options Where and how it runs.
  * @returns What it wrote to standard output.
- * @throws {Error} When it fails, with the last lines of its output.
+ * @throws {CommandError} When it fails.
  */
 export async function run(
   command: readonly string[],
@@ -51,13 +52,7 @@ export async function run(
     collect(child.stderr),
     child.status,
   ]);
-  if (!status.success) {
-    throw new Error(
-      `"${command.join(" ")}" failed with ${
-        status.signal ?? `exit code ${status.code}`
-      }:\n${tail.join("\n")}`,
-    );
-  }
+  if (!status.success) throw new CommandError(command, status, tail);
   return stdout;
 }
 

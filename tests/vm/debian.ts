@@ -8,6 +8,7 @@
 import { join } from "@std/path";
 import { cacheDir, exists, locked } from "./cache.ts";
 import { run } from "./command.ts";
+import { MachineError } from "./errors.ts";
 import { step } from "./progress.ts";
 
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -16,7 +17,7 @@ const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
  * Installs the packages that are missing, or says which they are.
  *
  * @param packages Names of Debian packages.
- * @throws {Error} When one is missing and cannot be installed: not a Debian
+ * @throws {MachineError} When one is missing and cannot be installed: not a Debian
  * machine, not root, or apt-get refuses. The message names the packages.
  */
 export async function installPackages(
@@ -26,7 +27,7 @@ export async function installPackages(
   if (missing.length === 0) return;
   const names = missing.join(" ");
   if (Deno.uid() !== 0) {
-    throw new Error(
+    throw new MachineError(
       `These Debian packages are missing: ${names}\n` +
         `Install them first: sudo apt-get install ${names}`,
     );
@@ -47,9 +48,12 @@ export async function installPackages(
               { env, onLine: detail },
             );
           } catch (cause) {
-            throw new Error(`Cannot install the Debian packages ${names}`, {
-              cause,
-            });
+            throw new MachineError(
+              `Cannot install the Debian packages ${names}`,
+              {
+                cause,
+              },
+            );
           }
         },
       ),
@@ -60,7 +64,7 @@ async function missingPackages(
   packages: readonly string[],
 ): Promise<string[]> {
   if (!await exists("/var/lib/dpkg/status")) {
-    throw new Error(
+    throw new MachineError(
       "This machine is not Debian: install what these packages of Debian 12 " +
         `or 13 contain, and run this on Debian: ${packages.join(" ")}`,
     );
@@ -203,7 +207,7 @@ export class DebianArchive {
         return join(dir, name);
       }
     }
-    throw new Error(`apt-get downloaded no ${wanted.name}`);
+    throw new MachineError(`apt-get downloaded no ${wanted.name}`);
   }
 
   /**
@@ -212,8 +216,8 @@ export class DebianArchive {
    * @param what The package's name, or what it looks like.
    * @returns An error that names it and what apt-get complained about.
    */
-  missing(what: string): Error {
-    return new Error(
+  missing(what: string): MachineError {
+    return new MachineError(
       `Cannot get the Debian package ${what}: none of this machine's Debian ` +
         `mirrors has it${this.#complaint && `\n${this.#complaint}`}`,
     );
@@ -246,7 +250,7 @@ async function mirrors(
     else if (/^(bookworm|trixie|stable|oldstable)/.test(suite!)) main.add(uri!);
   }
   if (main.size === 0) {
-    throw new Error(
+    throw new MachineError(
       "This machine's apt sources name no mirror of Debian 12 or 13: " +
         "the kernels to test on come as Debian packages",
     );

@@ -7,6 +7,7 @@ import { homedir } from "node:os";
 import { dirname, fromFileUrl, join } from "@std/path";
 import { cacheDir } from "./cache.ts";
 import { lines, quote } from "./command.ts";
+import { GuestDied } from "./errors.ts";
 import { initramfs } from "./initramfs.ts";
 import { type Kernel, kernel } from "./kernel.ts";
 import { type Machine, machineInfo } from "./machines.ts";
@@ -41,22 +42,6 @@ export interface GuestOptions {
   stdout?: StreamReader;
   /** Reads what the command writes to standard error. */
   stderr?: StreamReader;
-}
-
-/** The guest ended without the command's exit code. */
-export class GuestDied extends Error {
-  /** The last lines of the kernel's console. */
-  readonly console: string;
-
-  /**
-   * @param message Why it ended.
-   * @param console The last lines of the kernel's console.
-   */
-  constructor(message: string, console: string) {
-    super(message);
-    this.name = "GuestDied";
-    this.console = console;
-  }
 }
 
 /**

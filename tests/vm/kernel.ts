@@ -9,6 +9,7 @@ import { fromFileUrl, join } from "@std/path";
 import { cached, cacheDir, exists } from "./cache.ts";
 import { run } from "./command.ts";
 import { DebianArchive, installPackages } from "./debian.ts";
+import { MachineError } from "./errors.ts";
 import { gatherModules } from "./modules.ts";
 import { step } from "./progress.ts";
 
@@ -87,7 +88,7 @@ async function describe(dir: string): Promise<Kernel> {
       modules: join(root, release),
     };
   }
-  throw new Error(`${root} is empty: delete ${dir} and try again`);
+  throw new MachineError(`${root} is empty: delete ${dir} and try again`);
 }
 
 async function newestCached(prefix: string): Promise<string | undefined> {
@@ -203,8 +204,9 @@ async function buildFrom(
     join(dir, "vmlinuz"),
   );
   await Deno.rename(join(tree, ".config"), join(dir, "config"));
-  const release = (await run(["ls", join(dir, "lib/modules")])).trim();
-  await Deno.remove(join(dir, "lib/modules", release, "build"));
+  // Links into the tree, and the notes of the build between the headers
+  await run(["find", join(dir, "lib"), "-type", "l", "-delete"]);
+  await run(["find", join(dir, "include"), "-name", ".*", "-delete"]);
   await Deno.remove(tree, { recursive: true });
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { MachineError } from "./errors.ts";
 import type { KernelName } from "./kernel.ts";
 import type { MachineInfo } from "./machine_env.ts";
 
@@ -118,12 +119,12 @@ export const MACHINES: readonly Machine[] = [
  *
  * @param name The name.
  * @returns The machine.
- * @throws {RangeError} When there is none of that name.
+ * @throws {MachineError} When there is none of that name.
  */
 export function machineNamed(name: string): Machine {
   const machine = MACHINES.find((each) => each.name === name);
   if (!machine) {
-    throw new RangeError(
+    throw new MachineError(
       `There is no machine "${name}": there are ${
         MACHINES.map((each) => each.name).join(", ")
       }`,

@@ -4,6 +4,7 @@
  * @module
  */
 import { installPackages } from "./debian.ts";
+import { MachineError } from "./errors.ts";
 import { initramfs } from "./initramfs.ts";
 import { kernel } from "./kernel.ts";
 import { type Machine, MACHINES } from "./machines.ts";
@@ -26,11 +27,17 @@ const PACKAGES = [
  * is silent and quick when there is nothing to do.
  *
  * @param machines The machines that will be booted, all unless given.
- * @throws {Error} When something cannot be had; the message names the package.
+ * @throws {MachineError} When something cannot be had; the message names the package.
  */
 export async function prepare(
   machines: readonly Machine[] = MACHINES,
 ): Promise<void> {
+  if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
+    throw new MachineError(
+      "The machines boot the root file system of an x86-64 Linux: this is " +
+        `${Deno.build.arch} ${Deno.build.os}`,
+    );
+  }
   await installPackages(PACKAGES);
   for (const name of new Set(machines.map((machine) => machine.kernel))) {
     await initramfs(await kernel(name));

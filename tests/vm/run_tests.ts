@@ -5,7 +5,8 @@
  * @module
  */
 import { lines } from "./command.ts";
-import { GuestDied, runInGuest } from "./guest.ts";
+import { GuestDied } from "./errors.ts";
+import { runInGuest } from "./guest.ts";
 import { cacheModules, denoCommand } from "./guest_deno.ts";
 import type { Machine } from "./machines.ts";
 import { type Counts, TestReport } from "./test_report.ts";
@@ -74,7 +75,7 @@ export async function runTests(
     return results.end(exitCode);
   } catch (error) {
     if (!(error instanceof GuestDied)) throw error;
-    return results.died(error.message, error.console);
+    return results.died(error);
   } finally {
     clearTimeout(timer);
   }

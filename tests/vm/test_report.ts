@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { GuestDied } from "./errors.ts";
 
 /** The outcome of some tests; a step of a test counts as one. */
 export interface Counts {
@@ -82,20 +83,17 @@ export class TestReport {
   /**
    * Ends the report of a run whose guest died.
    *
-   * @param reason Why it died.
-   * @param console The last lines of its kernel's console.
+   * @param error Why it died.
    * @returns How many tests did what; the one that was running has failed.
    */
-  died(reason: string, console: string): Counts {
+  died(error: GuestDied): Counts {
     const [, unfinished] = this.#partial.match(/^ *(.*) \.\.\. ?$/) ?? [];
     const path = [...this.#running, ...(unfinished ? [unfinished] : [])];
     this.#say(
       "FAILED",
       path.length > 0 ? path.join(" > ") : "outside of any test",
     );
-    this.note(reason);
-    this.note("the end of its console:");
-    for (const line of console.split("\n")) this.note(line);
+    for (const line of error.message.split("\n")) this.note(line);
     return { ...this.#seen, failed: this.#seen.failed + 1 };
   }
 
