@@ -9,7 +9,7 @@ import { deno } from "./deno.ts";
 const CHECKS: ReadonlyArray<readonly [name: string, ...command: string[]]> = [
   ["format", "fmt", "--check"],
   ["lint", "lint"],
-  ["types", "check", "--quiet", "."],
+  ["types", "check", "--quiet", "--doc", "."],
   ["documentation", "doc", "--lint", "mod.ts"],
   ["imports", "run", "-A", "scripts/dev/imports.ts"],
 ];

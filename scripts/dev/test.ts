@@ -19,8 +19,8 @@ const USAGE = `deno task test [OPTION...] [FILE...]
 Runs all tests, or those of the files given.
 
   --only PART      unit: no permissions and no system; host: this machine's
-                   libc, sysfs and tools; docs: the documentation's examples;
-                   vm: real kernels, in virtual machines
+                   libc, sysfs and tools; docs: the documentation's examples,
+                   in a virtual machine; vm: real kernels, in all of them
   --machine NAME   of the virtual machines only this one, repeatable:
                    ${MACHINES.map(({ name }) => name).join(", ")}
   --filter TEXT    only tests with TEXT, or /PATTERN/, in their name`;
@@ -83,16 +83,25 @@ async function pathsOf(
   return places.filter((_, i) => there[i]);
 }
 
-/** The test modules among files and folders. */
-async function testModules(paths: readonly string[]): Promise<string[]> {
+/** The files among files and folders. */
+async function filesOf(paths: readonly string[]): Promise<string[]> {
   const files = await Promise.all(
     paths.map((path) =>
-      path.endsWith(".ts")
+      /\.(ts|md)$/.test(path)
         ? [path]
         : Array.fromAsync(typescriptFiles(ROOT, path.replace(/\/?$/, "/")))
     ),
   );
-  return files.flat().filter((path) => path.endsWith("_test.ts"));
+  return files.flat();
+}
+
+/** The files that have an example to run. */
+async function withExamples(paths: readonly string[]): Promise<string[]> {
+  const files = await filesOf(paths);
+  const texts = await Promise.all(
+    files.map((file) => Deno.readTextFile(new URL(file, ROOT))),
+  );
+  return files.filter((_, i) => /^[ *]*```ts(?!.*\bignore\b)/m.test(texts[i]!));
 }
 
 async function jobs(chosen: ReturnType<typeof options>): Promise<Job[]> {
@@ -100,16 +109,13 @@ async function jobs(chosen: ReturnType<typeof options>): Promise<Job[]> {
   const flags = filter === undefined ? [] : [`--filter=${filter}`];
   const unit = await pathsOf("unit", chosen);
   const host = await pathsOf("host", chosen);
-  const docs = await pathsOf("docs", chosen);
-  const guest = await testModules(await pathsOf("vm", chosen));
+  const docs = await withExamples(await pathsOf("docs", chosen));
+  const guest = (await filesOf(await pathsOf("vm", chosen)))
+    .filter((file) => file.endsWith("_test.ts"));
   return [
     unit.length > 0 && {
       name: "unit",
       run: () => denoTest([...flags, ...unit]),
-    },
-    docs.length > 0 && {
-      name: "docs",
-      run: () => denoTest(["-A", "--doc", ...flags, ...docs]),
     },
     host.length > 0 && {
       name: "host",
@@ -117,6 +123,18 @@ async function jobs(chosen: ReturnType<typeof options>): Promise<Job[]> {
         // Some compile C.
         await prepare([]);
         return await denoTest(["-A", ...flags, ...host]);
+      },
+    },
+    docs.length > 0 && {
+      name: "docs",
+      run: async () => {
+        // On a real kernel, as most examples attach a device.
+        await prepare([MACHINES[0]!]);
+        return await runTests(MACHINES[0]!, docs, [
+          "--doc",
+          "--preload=tests/docs/stage.ts",
+          ...flags,
+        ]);
       },
     },
     ...machines.map((machine) =>
