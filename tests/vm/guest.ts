@@ -103,6 +103,7 @@ async function writeJob(
       dirname(deno),
     DENO_DIR: denoDir(),
     DENO_NO_UPDATE_CHECK: "1",
+    PASSTHRU_DENO_CONFIG: "deno.offline.json",
     PASSTHRU_MACHINE: JSON.stringify(machineInfo(machine)),
     ...env,
   };
@@ -145,7 +146,7 @@ async function boot(
 ): Promise<number> {
   const interactive = command === undefined;
   let exitCode: number | undefined;
-  const ports = new Ports(dir);
+  const ports = new Ports(dir, () => end("its output cannot be passed on"));
   ports.open("events", async (stream) => {
     for await (const line of lines(stream)) {
       if (line === "started") clearTimeout(bootLimit);
@@ -158,8 +159,14 @@ async function boot(
   }
 
   const io = interactive ? "inherit" : "null";
-  const qemu = new Deno.Command(QEMU, {
-    args: [...args, ...ports.args, ...(interactive ? TERMINAL_ARGUMENTS : [])],
+  const qemu = new Deno.Command("setpriv", {
+    args: [
+      // however this process ends, QEMU does not stay behind
+      ...["--pdeathsig", "KILL", QEMU],
+      ...args,
+      ...ports.args,
+      ...(interactive ? TERMINAL_ARGUMENTS : []),
+    ],
     stdin: io,
     stdout: io,
     stderr: "inherit",

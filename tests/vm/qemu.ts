@@ -49,7 +49,7 @@ export async function qemuArguments(
   ];
   return [
     ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
-    ...["-machine", "q35,kernel-irqchip=split"],
+    ...["-machine", "q35"],
     ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2G"],
     ...["-kernel", kernel.image, "-initrd", initramfs],
     ...["-append", parameters.join(" ")],
