@@ -40,7 +40,9 @@ export async function qemuArguments(
   const parameters = [
     "console=ttyS0",
     "loglevel=5",
+    // an end that the host notices, rather than a guest that limps on
     "panic=-1",
+    "oops=panic",
     // the emulated clocks are steady, whatever the kernel measures
     "no_timer_check",
     "tsc=reliable",
