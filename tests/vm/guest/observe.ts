@@ -42,7 +42,7 @@ export function descriptors(): string[] {
  */
 export function mappings(): string[] {
   return Deno.readTextFileSync("/proc/self/maps").split("\n")
-    .filter((line) => /^\S+ ..\.s /.test(line))
+    .filter((line) => /^\S+ ...s /.test(line))
     .map((line) => line.split(/\s+/).slice(5).join(" "))
     .sort();
 }

@@ -36,10 +36,15 @@ export class OtherProcess implements AsyncDisposable {
    *
    * @param address The PCI address, bound to vfio-pci.
    * @param backend The backend that it takes.
+   * @returns Has it detach the device, when disposed of.
    * @throws {Error} What the other process ran into.
    */
-  async attach(address: string, backend: BackendName): Promise<void> {
+  async attach(
+    address: string,
+    backend: BackendName,
+  ): Promise<AsyncDisposable> {
     await this.#order(address, backend);
+    return { [Symbol.asyncDispose]: () => this.detach() };
   }
 
   /** Has it detach the device that it has. */
