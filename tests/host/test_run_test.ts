@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { Counts } from "../../scripts/dev/counts.ts";
-import { denoTest } from "../../scripts/dev/deno_test.ts";
+import { denoTest } from "../../scripts/dev/test_run.ts";
 
 /** The outcome of a test file of that text. */
 async function outcome(source: string): Promise<Counts> {
