@@ -11,9 +11,9 @@ import { prepare } from "../../tests/vm/prepare.ts";
 import { runTests } from "../../tests/vm/run_tests.ts";
 import { type Counts, sum, summary } from "./counts.ts";
 import { ROOT } from "./deno.ts";
-import { denoTest } from "./test_run.ts";
 import { typescriptFiles } from "./files.ts";
 import { isPart, type Part, partsOf } from "./parts.ts";
+import { denoTest } from "./test_run.ts";
 
 const USAGE = `deno task test [OPTION...] [FILE...]
 
