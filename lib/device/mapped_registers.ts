@@ -43,9 +43,9 @@ export class MappedRegisters implements Registers, Disposable {
     this.#unmap = unmap;
     this.#size = length;
     this.#u8 = new Uint8Array(buffer);
-    this.#u16 = new Uint16Array(buffer);
-    this.#u32 = new Uint32Array(buffer);
-    this.#u64 = new BigUint64Array(buffer);
+    this.#u16 = new Uint16Array(buffer, 0, Math.floor(length / 2));
+    this.#u32 = new Uint32Array(buffer, 0, Math.floor(length / 4));
+    this.#u64 = new BigUint64Array(buffer, 0, Math.floor(length / 8));
   }
 
   /** Bytes mapped; 0 once it is unmapped. */
