@@ -54,6 +54,12 @@ Deno.test("attachTarget() is NO_IOMMU_GROUP when the group has no IOMMU, unless 
   assertEquals(nodes.group, "/dev/vfio/noiommu-0");
 });
 
+Deno.test("attachTarget() takes a mediated device when its group is named vfio-noiommu", () => {
+  const { fake, device } = setUp({ group: 0, driver: "vfio-pci" });
+  fake.kernel.file("/sys/kernel/iommu_groups/0/name", "vfio-noiommu");
+  assertEquals(attachTarget(device, false).noIommu, false);
+});
+
 Deno.test("attachTarget() is WRONG_DRIVER when a host driver has the device", () => {
   const { device } = setUp({ group: 4, driver: "nvme" });
   const error = failure("WRONG_DRIVER", () => attachTarget(device, false));
