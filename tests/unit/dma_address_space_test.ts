@@ -321,13 +321,13 @@ Deno.test("AddressSpace.allocate() is MEMLOCK_LIMIT when the limit is in the way
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   const { kernel } = vfio.fake;
-  kernel.file("/proc/100/status", "VmLck:\t4 kB\nVmPin:\t8 kB\nCapEff:\t0");
+  kernel.file("/proc/100/status", "VmLck:\t8 kB\nCapEff:\t0");
   kernel.file("/proc/100/limits", "Max locked memory  65536  131072  bytes");
   vfio.errors.set("VFIO_IOMMU_MAP_DMA", "ENOMEM");
   const error = failure("MEMLOCK_LIMIT", () => space.allocate(61440));
   assertEquals(
     error.message.split("\n")[0],
-    "vfio: mapping 61440 bytes needs 73728 bytes of locked memory, and the " +
+    "vfio: mapping 61440 bytes needs 69632 bytes of locked memory, and the " +
       "limit is 65536",
   );
   assertEquals(vfio.memory.size, 0);
