@@ -161,5 +161,5 @@ async function check(
   if (found.some((byte, i) => byte !== bytes[i])) {
     throw new Error(`${disk} does not hold what was written: ${hex(found)}`);
   }
-  report.line("checked", `${disk} holds the bytes: ${hex(found)}`);
+  report.line("checked", `${disk}, read by its driver: ${hex(found)}`);
 }

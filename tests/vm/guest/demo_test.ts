@@ -31,7 +31,7 @@ Deno.test({
     const text = await story("nvme0", true);
     assertTimes(text, /^compared +all 4096 bytes are equal$/mg);
     assertTimes(text, /^given back +\d+ ms +driver nvme: .*\/dev\/nvme/mg);
-    assertTimes(text, /^checked +\/dev\/nvme\dn1 holds the bytes/mg);
+    assertTimes(text, /^checked +\/dev\/nvme\dn1, read by its driver: /mg);
     for (const backend of machine.backends) {
       assertMatch(text, new RegExp(`^attached .* by ${backend}: `, "m"));
     }
