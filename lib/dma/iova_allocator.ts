@@ -9,8 +9,8 @@ export interface PageRun {
 /** 64 KiB: an IOVA of 0, or close to it, is mostly a mistake. */
 const LOWEST = 16;
 
-/** How many runs a chunk holds before it is split in two. */
-const CHUNK_LIMIT = 512;
+/** How many runs a chunk holds before it is split in two: few to move. */
+const CHUNK_LIMIT = 64;
 
 /** How many released runs of one length are kept in mind. */
 const SPARE_LIMIT = 512;
@@ -51,16 +51,8 @@ export class IovaAllocator {
     limit: number,
   ): number | undefined {
     const first = this.#reuse(pages, alignment, limit) ??
-      this.#search(
-        pages,
-        alignment,
-        this.#cursors.get(limit) ?? LOWEST,
-        limit,
-      ) ??
-      this.#search(pages, alignment, LOWEST, limit);
-    if (first === undefined) return undefined;
-    this.#cursors.set(limit, first + pages);
-    this.take(first, pages);
+      this.#find(pages, alignment, limit);
+    if (first !== undefined) this.take(first, pages);
     return first;
   }
 
@@ -110,6 +102,15 @@ export class IovaAllocator {
     const fits = first % alignment === 0 && end <= limit &&
       this.contains(first, end) && this.overlap(first, end) === undefined;
     return fits ? first : undefined;
+  }
+
+  /** Finds room behind what was found before, or else anywhere. */
+  #find(pages: number, alignment: number, limit: number): number | undefined {
+    const from = this.#cursors.get(limit) ?? LOWEST;
+    const first = this.#search(pages, alignment, from, limit) ??
+      this.#search(pages, alignment, LOWEST, limit);
+    if (first !== undefined) this.#cursors.set(limit, first + pages);
+    return first;
   }
 
   #search(

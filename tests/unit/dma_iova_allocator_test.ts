@@ -181,6 +181,18 @@ Deno.test("IovaAllocator.allocate() gives nothing below 64 KiB when it was relea
   }
 });
 
+Deno.test("IovaAllocator.allocate() looks on where it was when it took something again", () => {
+  const allocator = new IovaAllocator([{ first: 16, end: 1 << 20 }]);
+  const first = allocator.allocate(1, 1, 1 << 20)!;
+  const second = allocator.allocate(2, 1, 1 << 20)!;
+  const last = allocator.allocate(1, 1, 1 << 20)!;
+  allocator.release(first, 1);
+  allocator.release(second, 2);
+  assertEquals(allocator.allocate(1, 1, 1 << 20), first);
+  // and not from there on, past everything that is taken
+  assertEquals(allocator.allocate(1, 1, 1 << 20), last + 1);
+});
+
 Deno.test("IovaAllocator.allocate() leaves what was released and taken since", () => {
   const allocator = new IovaAllocator([{ first: 0, end: 1024 }]);
   const first = allocator.allocate(4, 4, 1024)!;
