@@ -128,9 +128,16 @@ export class AddressSpace implements AsyncDisposable {
    * attached.
    *
    * @param options The backend, the host, and whether an IOMMU is required.
+   * @throws {TypeError} If there is no such backend.
    */
   constructor(options: AddressSpaceOptions = {}) {
     const { backend = "auto", host, unsafeNoIommu = false } = options;
+    if (!["auto", "legacy", "iommufd"].includes(backend)) {
+      throw new TypeError(
+        `Cannot take backend ${JSON.stringify(backend)}: expected "auto", ` +
+          '"legacy" or "iommufd"',
+      );
+    }
     this.#host = host ?? new Host();
     this.#wanted = backend;
     this.#unsafeNoIommu = unsafeNoIommu;
@@ -263,12 +270,19 @@ export class AddressSpace implements AsyncDisposable {
   /**
    * Detaches its devices, unmaps everything and frees the memory that was
    * allocated from it. Again is harmless.
+   *
+   * @throws {VfioError} `DETACH_INCOMPLETE` if a device's detach was, with all
+   * the rest done.
    */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#members].map((member) => member.detach()));
+    const detached = await Promise.allSettled(
+      [...this.#members].map((member) => member.detach()),
+    );
     for (const memory of this.#memories) memory.free();
     this.unmapAll();
+    const failed = detached.find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
   }
 
   /** The same as {@linkcode AddressSpace.close}. */

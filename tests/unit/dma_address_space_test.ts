@@ -27,6 +27,16 @@ Deno.test("AddressSpace() asks nothing of the kernel", () => {
   assertEquals(vfio.calls, []);
 });
 
+Deno.test("AddressSpace() is a TypeError when there is no such backend", () => {
+  const backend = "iommu" as "iommufd";
+  const { host } = new FakeVfio();
+  assertThrows(
+    () => new AddressSpace({ backend, host }),
+    TypeError,
+    'Cannot take backend "iommu"',
+  );
+});
+
 for (
   const size of [
     0,
@@ -463,6 +473,20 @@ Deno.test("AddressSpace.close() detaches, unmaps and frees, and again is harmles
   await device.detach();
   memory.free();
   assertEquals(vfio.calls, []);
+});
+
+Deno.test("AddressSpace.close() frees its memory when a detach is incomplete", async () => {
+  const vfio = new FakeVfio();
+  const { space, device } = await vfio.attach();
+  const memory = space.allocate(4096);
+  device.region(0).map();
+  let refusals = 2;
+  vfio.errors.get = (name) =>
+    name === "munmap" && refusals-- > 0 ? "ENOMEM" : undefined;
+  const error = await assertRejects(() => space.close(), VfioError);
+  assertEquals(error.code, "DETACH_INCOMPLETE");
+  failure("DETACHED", () => memory.bytes);
+  assertEquals(vfio.iommu.size, 0);
 });
 
 Deno.test("AddressSpace is DETACHED when it is used after close()", async () => {
