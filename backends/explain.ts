@@ -168,6 +168,13 @@ export function mappingRefused(
       cause,
     });
   }
+  if (hasErrno(cause, "ENOTTY")) {
+    return new VfioError("NOT_SUPPORTED", {
+      problem: `cannot map ${range}: the device has no IOMMU`,
+      hint: "unmap everything before attaching a device without an IOMMU",
+      cause,
+    });
+  }
   if (hasErrno(cause, "EINVAL", "EADDRINUSE")) {
     return new VfioError("IOVA_OUT_OF_RANGE", {
       problem: `cannot map ${range}: the IOMMU cannot translate it`,

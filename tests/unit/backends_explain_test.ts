@@ -237,6 +237,7 @@ for (
   const [errno, code] of Object.entries({
     ENOSPC: "MAPPING_LIMIT",
     EFAULT: "NO_MEMORY",
+    ENOTTY: "NOT_SUPPORTED",
     EINVAL: "IOVA_OUT_OF_RANGE",
     EADDRINUSE: "IOVA_OUT_OF_RANGE",
   })
