@@ -57,7 +57,8 @@ export async function demonstrate(
   } catch (error) {
     if (!(error instanceof VfioError)) throw error;
     if (error.code !== "BACKEND_UNAVAILABLE") throw error;
-    report.line("not here", error.message);
+    report.line("not here", error.message.split("\n")[0]!);
+    report.line("given back", `driver ${withNodes(fn, [])}`);
   }
 }
 
