@@ -130,3 +130,28 @@ Deno.test("diskUse() says where a partition of the disk is mounted", async () =>
   );
   assertEquals(await use("/dev/nvme1n10 /srv ext4 rw 0 0"), undefined);
 });
+
+Deno.test({
+  name: "demo.ts gives the device back when it is interrupted",
+  ignore,
+  async fn() {
+    const demo = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-check", "--config", "deno.offline.json"]
+        .concat("scripts/demo.ts", "--device", addressOf("nvme0")),
+      stdout: "piped",
+      stderr: "piped",
+      env: { NO_COLOR: "1" },
+    }).spawn();
+    let out = "";
+    for await (const text of demo.stdout.pipeThrough(new TextDecoderStream())) {
+      if (/^taken /m.test(out += text)) demo.kill("SIGINT");
+    }
+    const err = await new Response(demo.stderr).text();
+    assertEquals([(await demo.status).code, err.trim()], [
+      1,
+      "Interrupted: everything is put back",
+    ]);
+    assertEquals(out.match(/^by legacy/m), null, out);
+    assertEquals(host.function(addressOf("nvme0")).driver, "nvme");
+  },
+});
