@@ -222,18 +222,18 @@ export class AddressSpace implements AsyncDisposable {
   map(memory: MemoryRange, options: MapOptions = {}): DmaMapping {
     this.#assertOpen();
     const { address, size } = memory;
-    assertPages(this.#kernel.pageSize, address, size);
+    const bytes = checkedSize(this.#kernel.pageSize, address, size);
     const mapping = new DmaMapping(
       this,
       this.#iovas.place(size, options),
       address,
-      BigInt(size),
+      bytes,
       options.writable ?? true,
     );
     try {
       this.#context?.map(mapping);
     } catch (error) {
-      this.#iovas.release(mapping.iova, size);
+      this.#iovas.release(mapping.iova);
       throw typed(error, `map ${size} bytes`);
     }
     this.#mappings.set(mapping.iova, mapping);
@@ -350,21 +350,26 @@ export class AddressSpace implements AsyncDisposable {
       throw typed(error, `unmap ${hex(mapping.iova)}`);
     }
     this.#mappings.delete(mapping.iova);
-    this.#iovas.release(mapping.iova, Number(mapping.size));
+    this.#iovas.release(mapping.iova);
   }
 }
 
-function assertPages(pageSize: number, address: bigint, size: number): void {
+/** Checks memory that is to be mapped, and gives its size. */
+function checkedSize(pageSize: number, address: bigint, size: number): bigint {
   if (!Number.isSafeInteger(size) || size <= 0 || size % pageSize !== 0) {
     throw new RangeError(
       `Cannot map ${size} bytes: expected a multiple of ${pageSize}`,
     );
   }
-  const end = address + BigInt(size);
-  if (address < 0n || end > ADDRESS_END || address % BigInt(pageSize) !== 0n) {
+  const bytes = BigInt(size);
+  if (
+    address < 0n || address + bytes > ADDRESS_END ||
+    address % BigInt(pageSize) !== 0n
+  ) {
     throw new RangeError(
       `Cannot map memory at ${hex(address)}: expected a multiple of ` +
         `${pageSize}, and all of it inside 64 bits`,
     );
   }
+  return bytes;
 }

@@ -65,15 +65,16 @@ export class IovaAllocator {
       this.#append(run);
       return;
     }
-    chunk.splice(indexIn(chunk, first), 0, run);
+    insert(chunk, indexIn(chunk, first), run);
     this.#split(index, chunk);
   }
 
-  /** Gives pages back that were taken in one piece. */
-  release(first: number, pages: number): void {
+  /** Gives back what was taken in one piece from page `first` on. */
+  release(first: number): void {
     const index = this.#chunkOf(first);
     const chunk = this.#chunks[index]!;
-    chunk.splice(indexIn(chunk, first), 1);
+    const run = remove(chunk, indexIn(chunk, first));
+    const pages = run.end - run.first;
     if (chunk.length === 0) this.#chunks.splice(index, 1);
     if (first < LOWEST) return;
     const spare = this.#spare.get(pages);
@@ -154,6 +155,20 @@ export class IovaAllocator {
     if (chunk.length <= CHUNK_LIMIT) return;
     this.#chunks.splice(index + 1, 0, chunk.splice(CHUNK_LIMIT / 2));
   }
+}
+
+// In place of splice(), which makes an array of what it removes.
+function insert(chunk: PageRun[], at: number, run: PageRun): void {
+  chunk.push(run);
+  for (let i = chunk.length - 1; i > at; i--) chunk[i] = chunk[i - 1]!;
+  chunk[at] = run;
+}
+
+function remove(chunk: PageRun[], at: number): PageRun {
+  const run = chunk[at]!;
+  for (let i = at + 1; i < chunk.length; i++) chunk[i - 1] = chunk[i]!;
+  chunk.pop();
+  return run;
 }
 
 /** The first run of a chunk that ends behind `page`. */

@@ -55,12 +55,13 @@ export class IovaSpace {
     const first = iova === undefined
       ? this.#choose(pages, dmaMask)
       : this.#reserve(pages, iova);
-    return BigInt(first) * BigInt(PAGE);
+    // Within 64 bits, which the processor multiplies itself.
+    return BigInt.asUintN(64, BigInt(first) * BigInt(PAGE));
   }
 
   /** Gives back what {@linkcode IovaSpace.place} took. */
-  release(iova: bigint, size: number): void {
-    this.#pages.release(pageOf(iova), size / PAGE);
+  release(iova: bigint): void {
+    this.#pages.release(pageOf(iova));
   }
 
   /** Finds room for pages; gives the first of them. */

@@ -150,7 +150,7 @@ async function measureAllocator(
     {
       ts: timed((times) => {
         for (let i = 0; i < times; i++) {
-          allocator.release(pages[next]!, 1);
+          allocator.release(pages[next]!);
           pages[next] = allocator.allocate(1, 1, end)!;
           next = (next + 7919) % mappings;
         }
