@@ -385,18 +385,17 @@ export class LibcKernel implements Kernel {
   }
 
   stat(path: string): FileStatus {
-    const bytes = statxLayout.alloc();
     const result = this.#files.statx(
       AT_FDCWD,
       cString(path),
       0,
       STATX_BASIC_STATS,
-      pinned(bytes),
+      this.#scratch,
     );
     if (result < 0) this.#fail("statx", path);
     // Decoding all of it takes longer than the call.
     const { offset } = statxLayout;
-    const status = new DataView(bytes.buffer);
+    const status = new DataView(this.#scratch.buffer);
     const major = status.getUint32(offset.stx_rdev_major, true);
     const minor = status.getUint32(offset.stx_rdev_minor, true);
     return {
