@@ -20,7 +20,12 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { claim } from "./claims.ts";
 import { hex, IovaSpace } from "./iova_space.ts";
 import { DmaMapping, type MapOptions, type MemoryRange } from "./mapping.ts";
-import { type AllocateOptions, DmaMemory, mapMemory } from "./memory.ts";
+import {
+  type AllocateOptions,
+  DmaMemory,
+  mapMemory,
+  unmapMemory,
+} from "./memory.ts";
 
 /** What an address space is made for. */
 export interface AddressSpaceOptions {
@@ -182,7 +187,7 @@ export class AddressSpace implements AsyncDisposable {
    * is not aligned.
    * @throws {TypeError} If there are no huge pages of that size.
    * @throws {VfioError} `NO_MEMORY`, `MEMLOCK_LIMIT`, `MAPPING_LIMIT`,
-   * `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`, `IOVA_EXHAUSTED`.
+   * `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`, `IOVA_EXHAUSTED`, `KERNEL`.
    */
   allocate(bytes: number, options: AllocateOptions = {}): DmaMemory {
     this.#assertOpen();
@@ -191,17 +196,17 @@ export class AddressSpace implements AsyncDisposable {
       const { address, length: size } = memory;
       const mapping = this.map({ address, size }, options);
       const dma = new DmaMemory(memory, mapping, (dma) => {
-        if (!this.#memories.delete(dma)) return;
-        try {
-          mapping.unmap();
-        } finally {
-          this.#kernel.munmap(memory);
-        }
+        if (!this.#memories.has(dma)) return;
+        // First: as long as it is mapped for devices its address must not
+        // become that of other memory, which a device attached later would get.
+        mapping.unmap();
+        unmapMemory(this.#kernel, memory);
+        this.#memories.delete(dma);
       });
       this.#memories.add(dma);
       return dma;
     } catch (error) {
-      this.#kernel.munmap(memory);
+      unmapMemory(this.#kernel, memory);
       throw error;
     }
   }

@@ -409,14 +409,25 @@ Deno.test("DmaMemory.free() unmaps it everywhere, once, and empties its views", 
   assert(error.message.includes(`IOVA 0x${iova.toString(16)} was freed`));
 });
 
-Deno.test("DmaMemory.free() gives the memory back even when it cannot be unmapped", async () => {
+for (const call of ["VFIO_IOMMU_UNMAP_DMA", "munmap"]) {
+  Deno.test(`DmaMemory.free() is KERNEL when ${call} fails, and works when tried again`, async () => {
+    const vfio = new FakeVfio();
+    const { space } = await vfio.attach();
+    const memory = space.allocate(4096);
+    vfio.errors.set(call, "EIO");
+    failure("KERNEL", () => memory.free());
+    assertEquals(vfio.memory.size, 1);
+    memory.free();
+    assertEquals([vfio.memory.size, vfio.iommu.size], [0, 0]);
+    failure("DETACHED", () => memory.bytes);
+  });
+}
+
+Deno.test("AddressSpace.allocate() is KERNEL when mmap fails for a reason of its own", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
-  const memory = space.allocate(4096);
-  vfio.errors.set("VFIO_IOMMU_UNMAP_DMA", "EIO");
-  failure("KERNEL", () => memory.free());
-  assertEquals(vfio.memory.size, 0);
-  failure("DETACHED", () => memory.bytes);
+  vfio.errors.set("mmap", "EPERM");
+  failure("KERNEL", () => space.allocate(4096));
 });
 
 Deno.test("AddressSpace keeps its mappings when the last device is detached, and maps them again", async () => {
