@@ -68,7 +68,6 @@ export class VfioDevice implements AsyncDisposable {
     this.#space = space;
     this.#attachment = attachment;
     this.info = info;
-    joining.members(space).add(this);
   }
 
   /**
@@ -96,12 +95,10 @@ export class VfioDevice implements AsyncDisposable {
     const device = space.host.find(target);
     assertToken(options.vfToken);
     try {
-      await using stack = new AsyncDisposableStack();
-      const attachment = await joining.attach(space, device, options);
-      stack.defer(() => attachment.detach());
-      const info = readDeviceInfo(attachment.fd);
-      stack.move();
-      return new VfioDevice(device, space, attachment, info);
+      return await joining.attach(space, device, options, (attachment) => {
+        const info = readDeviceInfo(attachment.fd);
+        return new VfioDevice(device, space, attachment, info);
+      });
     } catch (error) {
       throw typed(error, "attach", device.name);
     }
