@@ -130,6 +130,8 @@ export class AddressSpace implements AsyncDisposable {
   #limits = UNATTACHED;
   /** Devices attached, and those on the way. */
   #users = 0;
+  /** Devices attached, of which none is on the way out: these set limits. */
+  #attached = 0;
   #closed = false;
 
   /**
@@ -173,7 +175,7 @@ export class AddressSpace implements AsyncDisposable {
    */
   limits(): SpaceLimits {
     try {
-      if (this.#users > 0) this.#refreshLimits();
+      if (this.#attached > 0) this.#refreshLimits();
       return { ...this.#limits, memoryLock: memoryLock(this.#kernel) };
     } catch (error) {
       throw typed(error, "read the limits");
@@ -329,6 +331,8 @@ export class AddressSpace implements AsyncDisposable {
     stack.defer(() => this.#leave());
     const attachment = await context.attach(target, options);
     stack.defer(() => attachment.detach());
+    this.#attached++;
+    stack.defer(() => void this.#attached--);
     this.#refreshLimits();
     // It can have been closed meanwhile.
     this.#assertOpen();
