@@ -143,7 +143,8 @@ export class VfioDevice implements AsyncDisposable {
    *
    * @param index A BAR's number, or another of `VFIO_PCI_*_REGION_INDEX`.
    * @throws {RangeError} If the device has fewer regions.
-   * @throws {VfioError} `DETACHED` or `KERNEL`.
+   * @throws {VfioError} `NOT_SUPPORTED` if the kernel leaves this one out, as it
+   * does a VGA region where there is none, `DETACHED`, or `KERNEL`.
    */
   region(index: number): Region {
     const present = this.#regions.get(index);
@@ -158,6 +159,13 @@ export class VfioDevice implements AsyncDisposable {
       this.#regions.set(index, region);
       return region;
     } catch (error) {
+      if (hasErrno(error, "EINVAL")) {
+        throw new VfioError("NOT_SUPPORTED", {
+          device: this.name,
+          problem: `it has no region ${index}`,
+          cause: error,
+        });
+      }
       throw typed(error, `read the info of region ${index}`, this.name);
     }
   }
