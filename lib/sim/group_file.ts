@@ -1,0 +1,125 @@
+/**
+ * `/dev/vfio/$GROUP` (`drivers/vfio/group.c`).
+ *
+ * @module
+ */
+
+import type { Ioctl } from "../uapi/ioctl.ts";
+import {
+  VFIO_GROUP_FLAGS_CONTAINER_SET,
+  VFIO_GROUP_FLAGS_VIABLE,
+  VFIO_GROUP_GET_DEVICE_FD,
+  VFIO_GROUP_GET_STATUS,
+  VFIO_GROUP_SET_CONTAINER,
+  vfio_group_status,
+  VFIO_GROUP_UNSET_CONTAINER,
+} from "../uapi/vfio.ts";
+import { inMemory, received, sizeOf } from "./argument.ts";
+import type { Group } from "./bus.ts";
+import { ContainerFile } from "./container_file.ts";
+import { DeviceFile } from "./device_file.ts";
+import type { OpenFile } from "./file.ts";
+import type { SimKernel } from "./kernel.ts";
+import type { Machine } from "./machine.ts";
+import { refuse } from "./refusal.ts";
+
+/** An open IOMMU group; its device files keep it open. */
+export class GroupFile implements OpenFile {
+  readonly shown: string;
+  readonly #machine: Machine;
+  readonly #group: Group;
+  #container: ContainerFile | undefined;
+  /** Device files, and the group's own descriptor. */
+  #users = 1;
+
+  /**
+   * Opens a group, where nobody has it open.
+   *
+   * @param machine The machine it is on.
+   * @param group The group.
+   * @param process Who opens it.
+   */
+  constructor(machine: Machine, group: Group, process: SimKernel) {
+    if (group.noIommu && process.uid !== 0) refuse("EPERM");
+    if (group.bound > 0 || group.opened) refuse("EBUSY");
+    this.shown = `/dev/vfio/${group.noIommu ? "noiommu-" : ""}${group.id}`;
+    this.#machine = machine;
+    this.#group = group;
+    group.opened = true;
+  }
+
+  ioctl(
+    operation: Ioctl,
+    argument: Uint8Array | bigint,
+    process: SimKernel,
+  ): number {
+    switch (operation.request) {
+      case VFIO_GROUP_GET_STATUS.request:
+        return this.#getStatus(argument);
+      case VFIO_GROUP_SET_CONTAINER.request:
+        return this.#setContainer(argument, process);
+      case VFIO_GROUP_UNSET_CONTAINER.request:
+        return this.#unsetContainer();
+      case VFIO_GROUP_GET_DEVICE_FD.request:
+        return this.#getDevice(argument, process);
+      default:
+        return refuse("ENOTTY");
+    }
+  }
+
+  close(): void {
+    this.#put();
+  }
+
+  #getStatus(argument: Uint8Array | bigint): number {
+    received(vfio_group_status, argument);
+    const flags = this.#container !== undefined
+      ? VFIO_GROUP_FLAGS_CONTAINER_SET | VFIO_GROUP_FLAGS_VIABLE
+      : this.#group.claimed
+      ? 0
+      : VFIO_GROUP_FLAGS_VIABLE;
+    const argsz = sizeOf(argument);
+    vfio_group_status.encode(inMemory(argument), { argsz, flags });
+    return 0;
+  }
+
+  #setContainer(argument: Uint8Array | bigint, process: SimKernel): number {
+    const bytes = inMemory(argument);
+    const fd = new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true);
+    const file = process.file(fd);
+    if (this.#container !== undefined) refuse("EINVAL");
+    if (!(file instanceof ContainerFile)) refuse("EBADFD");
+    file.attach(this.#group, process);
+    this.#container = file;
+    return 0;
+  }
+
+  #unsetContainer(): number {
+    if (this.#container === undefined) refuse("EINVAL");
+    if (this.#users > 1) refuse("EBUSY");
+    this.#container.detach(this.#group);
+    this.#container = undefined;
+    return 0;
+  }
+
+  #getDevice(argument: Uint8Array | bigint, process: SimKernel): number {
+    const name = new TextDecoder().decode(inMemory(argument))
+      .replace(/\0.*$/s, "");
+    const device = [...this.#group.devices].find((device) =>
+      device.vfio !== undefined && device.name === name.split(" ")[0]
+    );
+    if (device === undefined) refuse("ENODEV");
+    device.vfio!.checkToken(name);
+    if (!this.#container?.ready) refuse("EINVAL");
+    this.#users++;
+    const file = new DeviceFile(this.#machine, device, () => this.#put());
+    return process.install(file);
+  }
+
+  #put(): void {
+    if (--this.#users > 0) return;
+    this.#container?.detach(this.#group);
+    this.#container = undefined;
+    this.#group.opened = false;
+  }
+}
