@@ -8,7 +8,7 @@
 import { VfioError } from "../lib/errors.ts";
 import { memoryLock } from "../lib/host/memory_lock.ts";
 import { nodePaths } from "../lib/host/nodes.ts";
-import { openers, openersText } from "../lib/host/openers.ts";
+import { type Opener, openers, openersText } from "../lib/host/openers.ts";
 import { hasErrno } from "../lib/kernel/errno.ts";
 import { Fd } from "../lib/kernel/fd.ts";
 import type { Kernel } from "../lib/kernel/kernel.ts";
@@ -70,9 +70,8 @@ export function nodeRefused(
 
 /** The device, or its group, is open elsewhere: names who has it. */
 export function deviceBusy(target: AttachTarget, cause: unknown): VfioError {
-  const { device, group } = target;
-  // A device of the group that is open by either backend keeps all others out.
-  const found = openers(device.host.kernel, nodePaths(group.devices));
+  const { device } = target;
+  const found = groupOpeners(target);
   return new VfioError("DEVICE_BUSY", {
     device: device.name,
     problem: found.length === 0
@@ -83,6 +82,16 @@ export function deviceBusy(target: AttachTarget, cause: unknown): VfioError {
       : "detach the device there, or end that process",
     cause,
   });
+}
+
+// A device of the group that is open by either backend keeps all others out.
+function groupOpeners({ device, group }: AttachTarget): Opener[] {
+  return openers(device.host.kernel, nodePaths(group.devices));
+}
+
+/** Whether a host driver, or a process, is seen to have the group. */
+export function groupHasOwner(target: AttachTarget): boolean {
+  return !target.group.viability().viable || groupOpeners(target).length > 0;
 }
 
 /** The group has a function on a host driver: names each, and what to do. */

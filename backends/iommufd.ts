@@ -46,6 +46,7 @@ import type {
 } from "./backend.ts";
 import {
   deviceBusy,
+  groupHasOwner,
   groupNotViable,
   mappingRefused,
   openNode,
@@ -90,7 +91,13 @@ export class IommufdContext implements IommuContext {
     stack.defer(() => this.#leave(ioas));
     const fd = openNode(this.#kernel, target, target.nodes.cdev!);
     stack.defer(() => quietly(() => fd.closeAsync()));
-    await bind(target, fd, ioas, options);
+    try {
+      await bind(target, fd, ioas, options);
+    } catch (error) {
+      // Before it is asked who else has the device open.
+      await quietly(() => fd.closeAsync());
+      throw bindRefused(target, error);
+    }
     ioas.attach(target, fd);
     stack.defer(() => quietly(() => ioas.detach(fd)));
     const held = stack.move();
@@ -253,8 +260,6 @@ async function bind(
   });
   try {
     await fd.ioctlAsync(VFIO_DEVICE_BIND_IOMMUFD, argument);
-  } catch (error) {
-    throw bindRefused(target, error);
   } finally {
     // Keeps the buffer, whose address the kernel has, until here.
     token?.fill(0);
@@ -266,10 +271,13 @@ function uuidBytes(uuid: string): Uint8Array {
 }
 
 function bindRefused(target: AttachTarget, cause: unknown): unknown {
-  // EINVAL is the answer where the device is open by this backend already.
-  return hasErrno(cause, "EBUSY", "EINVAL")
-    ? groupNotViable(target, cause)
-    : attachRefused(target, cause);
+  // EINVAL is the answer where the device is open by this backend already,
+  // EPERM where a host driver or another iommufd owns the group, and also where
+  // interrupts are not remapped (`iommufd_device_bind()` in
+  // `drivers/iommu/iommufd/device.c`).
+  const owned = hasErrno(cause, "EBUSY", "EINVAL") ||
+    hasErrno(cause, "EPERM") && groupHasOwner(target);
+  return owned ? groupNotViable(target, cause) : attachRefused(target, cause);
 }
 
 function attachRefused(target: AttachTarget, cause: unknown): unknown {

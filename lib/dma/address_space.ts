@@ -79,6 +79,9 @@ const UNATTACHED: IommuLimits = {
   mappingsAvailable: undefined,
 };
 
+/** The end of the addresses, in bytes. */
+const ADDRESS_END = 1n << 64n;
+
 /**
  * One IOVA space, shared by the devices attached to it: all see the same memory
  * at the same IOVA.
@@ -155,10 +158,10 @@ export class AddressSpace implements AsyncDisposable {
   limits(): SpaceLimits {
     try {
       if (this.#users > 0) this.#refreshLimits();
+      return { ...this.#limits, memoryLock: memoryLock(this.#kernel) };
     } catch (error) {
-      throw typed(error, "read the IOMMU's limits");
+      throw typed(error, "read the limits");
     }
-    return { ...this.#limits, memoryLock: memoryLock(this.#kernel) };
   }
 
   /**
@@ -170,6 +173,7 @@ export class AddressSpace implements AsyncDisposable {
    * @returns The memory, to be freed by its owner or with the space.
    * @throws {RangeError} If `bytes` is not a positive whole number, or the IOVA
    * is not aligned.
+   * @throws {TypeError} If there are no huge pages of that size.
    * @throws {VfioError} `NO_MEMORY`, `MEMLOCK_LIMIT`, `MAPPING_LIMIT`,
    * `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`, `IOVA_EXHAUSTED`.
    */
@@ -342,11 +346,11 @@ function assertPages(pageSize: number, address: bigint, size: number): void {
       `Cannot map ${size} bytes: expected a multiple of ${pageSize}`,
     );
   }
-  if (address % BigInt(pageSize) !== 0n) {
+  const end = address + BigInt(size);
+  if (address < 0n || end > ADDRESS_END || address % BigInt(pageSize) !== 0n) {
     throw new RangeError(
-      `Cannot map memory at ${
-        hex(address)
-      }: expected a multiple of ${pageSize}`,
+      `Cannot map memory at ${hex(address)}: expected a multiple of ` +
+        `${pageSize}, and all of it inside 64 bits`,
     );
   }
 }

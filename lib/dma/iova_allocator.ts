@@ -12,6 +12,9 @@ const LOWEST = 16;
 /** How many runs a chunk holds before it is split in two. */
 const CHUNK_LIMIT = 512;
 
+/** How many released runs of one length are kept in mind. */
+const SPARE_LIMIT = 512;
+
 /**
  * Which IOVAs of an address space are taken, and where there is room.
  *
@@ -80,9 +83,10 @@ export class IovaAllocator {
     const chunk = this.#chunks[index]!;
     chunk.splice(indexIn(chunk, first), 1);
     if (chunk.length === 0) this.#chunks.splice(index, 1);
+    if (first < LOWEST) return;
     const spare = this.#spare.get(pages);
     if (spare === undefined) this.#spare.set(pages, [first]);
-    else spare.push(first);
+    else if (spare.length < SPARE_LIMIT) spare.push(first);
   }
 
   /** The first run that lies in `[first, end)`, wholly or in part. */

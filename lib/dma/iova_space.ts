@@ -9,6 +9,9 @@ const PAGE = 4096;
 /** The end of the IOVAs, in bytes. */
 const IOVA_END = 1n << 64n;
 
+/** The same in pages. */
+const PAGES_END = pageOf(IOVA_END);
+
 /** An IOMMU's largest page, 1 GiB: aligning to more is no use. */
 const LARGEST_PAGE = 2 ** 30;
 
@@ -35,10 +38,15 @@ export class IovaSpace {
    * @param size Bytes, whole pages.
    * @param options Where it shall be.
    * @returns The first IOVA.
-   * @throws {RangeError} If the IOVA or the mask makes no sense.
+   * @throws {RangeError} If the size, the IOVA or the mask makes no sense.
    * @throws {VfioError} `IOVA_EXHAUSTED`, `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`.
    */
   place(size: number, { iova, dmaMask }: MapOptions): bigint {
+    if (size % this.#unit !== 0) {
+      throw new RangeError(
+        `Cannot map ${size} bytes: expected a multiple of ${this.#unit}`,
+      );
+    }
     const pages = size / PAGE;
     const first = iova === undefined
       ? this.#choose(pages, dmaMask)
@@ -52,18 +60,13 @@ export class IovaSpace {
   }
 
   /** Finds room for pages; gives the first of them. */
-  #choose(pages: number, dmaMask = IOVA_END - 1n): number {
-    if (dmaMask <= 0n || dmaMask >= IOVA_END) {
-      throw new RangeError(
-        `Cannot map within DMA mask ${hex(dmaMask)}: expected 1 to 64 bits`,
-      );
-    }
-    const limit = pageOf(dmaMask + 1n);
+  #choose(pages: number, dmaMask: bigint | undefined): number {
+    const limit = dmaMask === undefined ? PAGES_END : pagesWithin(dmaMask);
     const first = this.#pages.allocate(pages, this.#alignment(pages), limit);
     if (first !== undefined) return first;
     throw new VfioError("IOVA_EXHAUSTED", {
       problem: `no ${pages * PAGE} bytes of IOVA are free within ` +
-        hex(dmaMask),
+        hex(dmaMask ?? IOVA_END - 1n),
       hint: this.#limits.ranges.length === 0
         ? "without an IOMMU nothing can be mapped"
         : "unmap what is not needed; space.limits().ranges has what there is",
@@ -123,6 +126,18 @@ function pageRuns({ ranges }: IommuLimits): PageRun[] {
     first: pageOf(start + BigInt(PAGE - 1)),
     end: pageOf(last + 1n),
   }));
+}
+
+/** How many pages a device with that DMA mask reaches. */
+function pagesWithin(dmaMask: bigint): number {
+  const end = dmaMask + 1n;
+  if (dmaMask <= 0n || end > IOVA_END || (dmaMask & end) !== 0n) {
+    throw new RangeError(
+      `Cannot map within DMA mask ${hex(dmaMask)}: expected the lowest 1 to ` +
+        "64 bits to be set, and no other",
+    );
+  }
+  return pageOf(end);
 }
 
 function pageOf(iova: bigint): number {

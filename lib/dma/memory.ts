@@ -49,6 +49,12 @@ export function mapMemory(
       `Cannot allocate ${bytes} bytes: expected a positive whole number`,
     );
   }
+  if (hugepages !== undefined && !Object.hasOwn(HUGE_PAGES, hugepages)) {
+    throw new TypeError(
+      `Cannot allocate huge pages of ${JSON.stringify(hugepages)}: expected ` +
+        Object.keys(HUGE_PAGES).join(" or "),
+    );
+  }
   const huge = hugepages === undefined ? undefined : HUGE_PAGES[hugepages];
   const page = huge?.size ?? kernel.pageSize;
   const length = Math.ceil(bytes / page) * page;

@@ -32,7 +32,12 @@ export interface Explanation {
  */
 export function explainNoGroup(device: HostDevice): Explanation {
   const { kernel } = device.host;
-  const units = namesIn(kernel, "/sys/class/iommu");
+  // Those that translate for some device: the kernel's mock IOMMU is there
+  // whether it does or not.
+  const units = namesIn(kernel, "/sys/class/iommu")
+    .filter((unit) =>
+      namesIn(kernel, `/sys/class/iommu/${unit}/devices`).length > 0
+    );
   const { problem, hint } = units.length > 0
     ? {
       problem: `the host's IOMMU (${units.join(", ")}) does not cover it`,

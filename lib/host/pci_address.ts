@@ -25,13 +25,6 @@ const PATTERN = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/i;
  *
  * @param text `0000:01:00.0`, or `01:00.0` in domain 0; upper or lower case.
  * @throws {TypeError} When it is no PCI address.
- *
- * @example
- * ```ts
- * import { parsePciAddress } from "@passthru/vfio";
- *
- * const { bus } = parsePciAddress("01:00.0"); // 1
- * ```
  */
 export function parsePciAddress(text: string): PciAddress {
   const match = typeof text === "string" ? PATTERN.exec(text) : null;

@@ -1,5 +1,6 @@
 import type { Encodable, Fields, Struct } from "../uapi/layout.ts";
 import { vfio_info_cap_header } from "../uapi/vfio.ts";
+import { errnoNumber, KernelError } from "./errno.ts";
 
 /** A member of the capability chain behind an info struct. */
 export interface InfoCapability {
@@ -23,15 +24,15 @@ export function readInfo<F extends Fields>(
   layout: Struct<F>,
   values: Encodable<F> = {},
 ): Uint8Array {
-  let bytes = layout.alloc(values);
-  ask(bytes);
-  // Every info struct begins with it.
-  const argsz = new DataView(bytes.buffer).getUint32(0, true);
-  if (argsz > bytes.length) {
-    bytes = layout.alloc(values, argsz - bytes.length);
+  for (let extraBytes = 0;;) {
+    const bytes = layout.alloc(values, extraBytes);
     ask(bytes);
+    // Every info struct begins with it.
+    const argsz = new DataView(bytes.buffer).getUint32(0, true);
+    if (argsz <= bytes.length) return bytes;
+    // What there is to tell can grow from one call to the next.
+    extraBytes = argsz - layout.size;
   }
-  return bytes;
 }
 
 /**
@@ -39,12 +40,18 @@ export function readInfo<F extends Fields>(
  *
  * @param bytes What {@linkcode readInfo} gave.
  * @param first The struct's `cap_offset`; 0 where there is no chain.
+ * @throws {KernelError} `EBADMSG` if the chain leads out of `bytes` or back.
  */
 export function* infoCapabilities(
   bytes: Uint8Array,
   first: number,
 ): Generator<InfoCapability> {
+  const { size } = vfio_info_cap_header;
+  let room = Math.floor(bytes.length / size);
   for (let at = first; at !== 0;) {
+    if (at + size > bytes.length || room-- === 0) {
+      throw new KernelError(errnoNumber("EBADMSG"), "capability chain");
+    }
     const { id, next } = vfio_info_cap_header.decode(bytes, at);
     yield { id, at };
     at = next;

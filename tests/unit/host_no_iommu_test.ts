@@ -15,14 +15,14 @@ interface Machine {
 function explain(machine: Machine): Explanation {
   const fake = new FakeHost();
   fake.function(A);
-  fake.kernel.directory("/sys/class/iommu");
+  fake.kernel.directory("/sys/class/iommu/mock/devices");
   fake.kernel.file("/proc/cpuinfo", machine.cpu ?? "");
   fake.kernel.file("/proc/cmdline", machine.cmdline ?? "quiet");
   if (machine.table !== undefined) {
     fake.kernel.file(`/sys/firmware/acpi/tables/${machine.table}`, "");
   }
   if (machine.unit !== undefined) {
-    fake.kernel.directory(`/sys/class/iommu/${machine.unit}`);
+    fake.kernel.link(`/sys/class/iommu/${machine.unit}/devices/x`, "/sys/x");
   }
   return explainNoGroup(new Host(fake).function(A));
 }

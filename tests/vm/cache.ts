@@ -78,6 +78,18 @@ export async function cached(
 }
 
 /**
+ * A short name for a text, for the names of what is made from it.
+ *
+ * @param text The text.
+ * @returns Twelve hexadecimal digits.
+ */
+export async function fingerprint(text: string): Promise<string> {
+  const bytes = new TextEncoder().encode(text);
+  const digest = await crypto.subtle.digest("SHA-256", bytes);
+  return new Uint8Array(digest).toHex().slice(0, 12);
+}
+
+/**
  * Whether something exists at `path`.
  *
  * @param path The path to look at.

@@ -15,7 +15,7 @@ import { driverModules } from "./modules.ts";
 import { Ports, type StreamReader } from "./ports.ts";
 import { QEMU, qemuArguments, TERMINAL_ARGUMENTS } from "./qemu.ts";
 
-/** The checkout: a guest's working directory unless it is told another. */
+/** The checkout, where every command of a guest starts. */
 export const CHECKOUT: string = fromFileUrl(new URL("../..", import.meta.url))
   .replace(/\/$/, "");
 
@@ -23,7 +23,7 @@ export const CHECKOUT: string = fromFileUrl(new URL("../..", import.meta.url))
 const START = new URL("init/start.sh", import.meta.url);
 
 /** How long a guest may take to start its command, in milliseconds. */
-const BOOT_LIMIT = 120_000;
+const BOOT_LIMIT = 300_000;
 
 /** What ends this process ends the guest first. */
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
@@ -32,8 +32,6 @@ const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 export interface GuestOptions {
   /** The program and its arguments; an interactive shell when left out. */
   command?: readonly string[];
-  /** The working directory, the checkout unless given. */
-  cwd?: string;
   /** Environment variables beyond what every guest gets. */
   env?: Readonly<Record<string, string>>;
   /** Ends the guest when it is aborted; the reason says why. */
@@ -85,7 +83,7 @@ async function writeJob(
   dir: string,
   machine: Machine,
   itsKernel: Kernel,
-  { command, cwd = CHECKOUT, env }: GuestOptions,
+  { command, env }: GuestOptions,
 ): Promise<void> {
   const deno = Deno.execPath();
   const settings = {
@@ -103,12 +101,13 @@ async function writeJob(
       dirname(deno),
     DENO_DIR: denoDir(),
     DENO_NO_UPDATE_CHECK: "1",
+    PASSTHRU_DENO_CONFIG: "deno.offline.json",
     PASSTHRU_MACHINE: JSON.stringify(machineInfo(machine)),
     ...env,
   };
   const job = [
     ...assignments(environment).map((each) => `export ${each}`),
-    `cd ${quote(cwd)} || exit`,
+    `cd ${quote(CHECKOUT)} || exit`,
     `exec ${command?.map(quote).join(" ") ?? "bash -i"}`,
   ];
   await Deno.copyFile(START, join(dir, "start.sh"));
@@ -145,7 +144,7 @@ async function boot(
 ): Promise<number> {
   const interactive = command === undefined;
   let exitCode: number | undefined;
-  const ports = new Ports(dir);
+  const ports = new Ports(dir, () => end("its output cannot be passed on"));
   ports.open("events", async (stream) => {
     for await (const line of lines(stream)) {
       if (line === "started") clearTimeout(bootLimit);
@@ -158,8 +157,14 @@ async function boot(
   }
 
   const io = interactive ? "inherit" : "null";
-  const qemu = new Deno.Command(QEMU, {
-    args: [...args, ...ports.args, ...(interactive ? TERMINAL_ARGUMENTS : [])],
+  const qemu = new Deno.Command("setpriv", {
+    args: [
+      // however this process ends, QEMU does not stay behind
+      ...["--pdeathsig", "KILL", QEMU],
+      ...args,
+      ...ports.args,
+      ...(interactive ? TERMINAL_ARGUMENTS : []),
+    ],
     stdin: io,
     stdout: io,
     stderr: "inherit",

@@ -5,7 +5,7 @@
  * @module
  */
 import { basename, join } from "@std/path";
-import { cached } from "./cache.ts";
+import { cached, fingerprint } from "./cache.ts";
 import { quote, run } from "./command.ts";
 import type { Kernel } from "./kernel.ts";
 import { bootModules } from "./modules.ts";
@@ -23,12 +23,7 @@ const INIT = new URL("init/boot.sh", import.meta.url);
  */
 export async function initramfs(kernel: Kernel): Promise<string> {
   const init = await Deno.readTextFile(INIT);
-  const digest = await crypto.subtle.digest(
-    "SHA-256",
-    new TextEncoder().encode(init),
-  );
-  const hash = new Uint8Array(digest).toHex().slice(0, 12);
-  const name = `initramfs/${basename(kernel.dir)}-${hash}.cpio`;
+  const name = `initramfs/${basename(kernel.dir)}-${await fingerprint(init)}`;
   return await cached(name, async (archive) => {
     const root = await Deno.makeTempDir();
     try {

@@ -14,6 +14,8 @@ export type StreamReader = (
 /** The ports of one run of QEMU. */
 export class Ports {
   #dir: string;
+  #onFailure: () => void;
+  #failure: unknown;
   #listeners: Deno.Listener[] = [];
   #readers: Promise<void>[] = [];
 
@@ -22,9 +24,11 @@ export class Ports {
 
   /**
    * @param dir A directory for the sockets.
+   * @param onFailure Called when a reader fails; `close()` then throws why.
    */
-  constructor(dir: string) {
+  constructor(dir: string, onFailure: () => void) {
     this.#dir = dir;
+    this.#onFailure = onFailure;
   }
 
   /**
@@ -50,7 +54,10 @@ export class Ports {
           // close() before QEMU connected: it ended at once
           if (!(error instanceof Deno.errors.BadResource)) throw error;
         },
-      ),
+      ).catch((error) => {
+        this.#failure ??= error;
+        this.#onFailure();
+      }),
     );
   }
 
@@ -58,5 +65,6 @@ export class Ports {
   async close(): Promise<void> {
     for (const listener of this.#listeners) listener.close();
     await Promise.all(this.#readers);
+    if (this.#failure !== undefined) throw this.#failure;
   }
 }

@@ -40,7 +40,9 @@ export async function qemuArguments(
   const parameters = [
     "console=ttyS0",
     "loglevel=5",
+    // an end that the host notices, rather than a guest that limps on
     "panic=-1",
+    "oops=panic",
     // the emulated clocks are steady, whatever the kernel measures
     "no_timer_check",
     "tsc=reliable",
@@ -49,7 +51,7 @@ export async function qemuArguments(
   ];
   return [
     ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
-    ...["-machine", "q35,kernel-irqchip=split"],
+    ...["-machine", "q35"],
     ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2G"],
     ...["-kernel", kernel.image, "-initrd", initramfs],
     ...["-append", parameters.join(" ")],

@@ -75,7 +75,8 @@ export class TestReport {
   end(exitCode: number): Counts {
     if (this.#partial) this.#line(this.#partial);
     const counts = this.#summary ?? this.#seen;
-    if (exitCode === 0 || counts.failed > 0) return counts;
+    const whole = this.#summary !== undefined;
+    if (whole && (exitCode === 0 || counts.failed > 0)) return counts;
     this.#say("FAILED", `deno test ended with exit code ${exitCode}`);
     return { ...counts, failed: counts.failed + 1 };
   }

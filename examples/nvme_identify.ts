@@ -1,0 +1,21 @@
+/**
+ * A userspace NVMe driver that asks a controller what it is. It only reads, and
+ * is safe on a disk with data; nothing may use the disk meanwhile.
+ *
+ *     deno run --allow-ffi examples/nvme_identify.ts 0000:01:00.0
+ *
+ * @module
+ */
+// In a script of yours: from "https://HOST/PATH/mod.ts"
+import { AddressSpace, Host, VfioDevice } from "../mod.ts";
+import { NvmeController } from "./nvme/controller.ts";
+
+await using taken = await new Host().take(Deno.args[0]!);
+await using space = new AddressSpace();
+await using device = await VfioDevice.attach(taken.function, space);
+await using controller = await NvmeController.start(device);
+
+const { model, serial, firmware } = await controller.identify();
+console.log(`model     ${model}`);
+console.log(`serial    ${serial}`);
+console.log(`firmware  ${firmware}`);

@@ -1,0 +1,58 @@
+/**
+ * Telling people what happens, a line for each thing.
+ *
+ * @module
+ */
+
+/** Prints lines that have a label, and the time that a step took. */
+export class Report {
+  readonly #print: (line: string) => void;
+
+  /** @param print Gets each line. */
+  constructor(print: (line: string) => void = console.log) {
+    this.#print = print;
+  }
+
+  /** Begins a part. */
+  heading(text: string): void {
+    this.#print(`\n── ${text}`);
+  }
+
+  /**
+   * Tells something.
+   *
+   * @param label What it is about, one or two words.
+   * @param text What there is to tell.
+   * @param time How long it took, in milliseconds.
+   */
+  line(label: string, text: string, time?: number): void {
+    const took = time === undefined ? "" : `${Math.round(time)} ms`;
+    this.#print(`${label.padEnd(11)}${took.padStart(8)}  ${text}`);
+  }
+
+  /**
+   * Does a step and tells what came of it.
+   *
+   * @param label What the step is.
+   * @param work The step.
+   * @param text What there is to tell, given its result.
+   * @returns The step's result.
+   */
+  async step<T>(
+    label: string,
+    work: () => Promise<T>,
+    text: (result: T) => string,
+  ): Promise<T> {
+    const start = performance.now();
+    const result = await work();
+    this.line(label, text(result), performance.now() - start);
+    return result;
+  }
+}
+
+/** The first bytes, for people to compare. */
+export function hex(bytes: Uint8Array): string {
+  const shown = [...bytes.subarray(0, 12)]
+    .map((byte) => byte.toString(16).padStart(2, "0"));
+  return `${shown.join(" ")} …`;
+}

@@ -1,0 +1,148 @@
+/**
+ * The main job, told while it is done: a function is taken from its driver,
+ * attached, used, detached and given back; once through each backend.
+ *
+ * @module
+ */
+import {
+  AddressSpace,
+  type BackendName,
+  type Host,
+  type PciFunction,
+  VfioDevice,
+  VfioError,
+} from "../../mod.ts";
+import { exercise, type ExerciseOptions, type Written } from "./exercise.ts";
+import { type DeviceNode, nodesOf } from "./nodes.ts";
+import { hex, Report } from "./report.ts";
+
+/** How long a driver may take to bring its nodes back, in milliseconds. */
+const NODES_LIMIT = 60_000;
+
+/** What is to be shown. */
+export interface StoryOptions extends ExerciseOptions {
+  /** The only backend. Default: each that the host has. */
+  readonly backend?: BackendName | undefined;
+  /** Ends the story early, with everything put back. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Shows on one function what the library does.
+ *
+ * @param host The host.
+ * @param fn The function, which nobody uses.
+ * @param options The backend, and what may be done.
+ */
+export async function demonstrate(
+  host: Host,
+  fn: PciFunction,
+  options: StoryOptions,
+): Promise<void> {
+  const report = new Report();
+  introduce(fn, report);
+  const { backend } = options;
+  if (backend !== undefined) {
+    report.heading(`by ${backend}`);
+    await once(host, fn, backend, report, options);
+    return;
+  }
+  report.heading("by the backend that is chosen where none is named");
+  const first = await once(host, fn, "auto", report, options);
+  const other = first === "iommufd" ? "legacy" : "iommufd";
+  report.heading(`by ${other}`);
+  try {
+    await once(host, fn, other, report, options);
+  } catch (error) {
+    if (!(error instanceof VfioError)) throw error;
+    if (error.code !== "BACKEND_UNAVAILABLE") throw error;
+    report.line("not here", error.message);
+  }
+}
+
+/** Says which function it is, and with which others it shares a group. */
+function introduce(fn: PciFunction, report: Report): void {
+  const ids = [fn.vendor, fn.device]
+    .map((id) => id.toString(16).padStart(4, "0")).join(":");
+  const names = [fn.vendorName, fn.deviceName]
+    .filter((name) => name !== undefined).join(" ");
+  report.line("function", `${fn.address}  ${ids}  ${names}`.trimEnd());
+  const group = fn.iommuGroup;
+  if (group === undefined) return; // taking it says why
+  const members = group.devices.map((device) =>
+    `${device.name} (${device.driver ?? "no driver"})`
+  );
+  report.line("group", `${group.id}: ${members.join(", ")}`);
+}
+
+/** The story by one backend, which is returned. */
+async function once(
+  host: Host,
+  fn: PciFunction,
+  wanted: BackendName | "auto",
+  report: Report,
+  { scratch, signal }: StoryOptions,
+): Promise<BackendName> {
+  const nodes = await nodesOf(fn.path);
+  report.line("before", driverAnd(fn, nodes));
+  await using taken = await report.step(
+    "taken",
+    () => host.take(fn, signal === undefined ? {} : { signal }),
+    ({ driver }) => `from its driver; it is with ${driver}`,
+  );
+  await using space = new AddressSpace({ host, backend: wanted });
+  signal?.throwIfAborted();
+  await using device = await report.step(
+    "attached",
+    () => VfioDevice.attach(fn, space),
+    () => `by ${space.backend!.backend}: ${space.backend!.reason}`,
+  );
+  const { backend } = space.backend!;
+  signal?.throwIfAborted();
+  const written = await exercise(device, report, { scratch });
+  await report.step("detached", () => device.detach(), () => "");
+  await report.step(
+    "given back",
+    async () => {
+      await taken.giveBack();
+      await comeBack(fn, nodes);
+    },
+    () => "",
+  );
+  report.line("after", driverAnd(fn, await nodesOf(fn.path)));
+  if (written !== undefined) await check(nodes, written, report);
+  return backend;
+}
+
+function driverAnd({ driver }: PciFunction, nodes: DeviceNode[]): string {
+  const names = nodes.map(({ name }) => name).join(", ");
+  return `${driver ?? "no driver"}${names === "" ? "" : `, with ${names}`}`;
+}
+
+/** Waits until a driver has made again what there was before. */
+async function comeBack(fn: PciFunction, before: DeviceNode[]): Promise<void> {
+  const deadline = performance.now() + NODES_LIMIT;
+  while ((await nodesOf(fn.path)).length < before.length) {
+    if (performance.now() > deadline) {
+      throw new Error(`${fn.driver} did not bring all of its nodes back`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Reads through the host's own driver what the demo has left on the disk. */
+async function check(
+  nodes: DeviceNode[],
+  { bytes, offset }: Written,
+  report: Report,
+): Promise<void> {
+  const disk = nodes.find(({ kind }) => kind === "disk")!.name;
+  using file = await Deno.open(disk);
+  await file.seek(offset, Deno.SeekMode.Start);
+  const found = new Uint8Array(bytes.length);
+  await file.read(found);
+  if (found.some((byte, i) => byte !== bytes[i])) {
+    throw new Error(`${disk} does not hold what was written: ${hex(found)}`);
+  }
+  report.line("checked", `${disk} holds the bytes: ${hex(found)}`);
+}

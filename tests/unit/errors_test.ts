@@ -1,0 +1,95 @@
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { typed, VfioError, type VfioErrorCode } from "../../lib/errors.ts";
+import source from "../../lib/errors.ts" with { type: "text" };
+import { KernelError } from "../../lib/kernel/errno.ts";
+
+/** The members of the union, as the source has them. */
+function codesOfUnion(): string[] {
+  const union = /export type VfioErrorCode =([^;]*);/.exec(source)![1]!;
+  return [...union.matchAll(/"(\w+)"/g)].map(([, code]) => code!);
+}
+
+/** The rows of the table in the documentation: codes and meanings. */
+function rowsOfTable(): [code: string, meaning: string][] {
+  return [...source.matchAll(/^ \* \| `(\w+)` \| (.*) \|$/gm)]
+    .map(([, code, meaning]) => [code!, meaning!]);
+}
+
+Deno.test("VfioErrorCode has each of its codes documented, in order", () => {
+  const codes = codesOfUnion();
+  assert(codes.includes("GROUP_NOT_VIABLE" satisfies VfioErrorCode));
+  assertEquals(rowsOfTable().map(([code]) => code), codes);
+  assertEquals(codes, codes.toSorted());
+  assertEquals(new Set(codes).size, codes.length);
+});
+
+Deno.test("VfioErrorCode has a meaning of its own for each code", () => {
+  const meanings = rowsOfTable().map(([, meaning]) => meaning);
+  assertEquals(meanings.filter((meaning) => meaning.trim().length < 10), []);
+  assertEquals(new Set(meanings).size, meanings.length);
+});
+
+Deno.test("VfioError begins with the device and ends with the hint", () => {
+  const error = new VfioError("DEVICE_BUSY", {
+    device: "0000:01:00.0",
+    problem: "the group is open in another process",
+    hint: "end that process",
+  });
+  assertEquals(
+    error.message,
+    "vfio 0000:01:00.0: the group is open in another process\n" +
+      "hint: end that process",
+  );
+  assertEquals(error.name, "VfioError");
+  assertEquals(error.code, "DEVICE_BUSY");
+  assertEquals(error.device, "0000:01:00.0");
+  assertEquals(error.hint, "end that process");
+  assert(error instanceof Error);
+});
+
+Deno.test("VfioError has no hint line when there is no hint", () => {
+  const error = new VfioError("KERNEL", { device: "gpu", problem: "it burns" });
+  assertEquals(error.message, "vfio gpu: it burns");
+  assertEquals(error.hint, undefined);
+});
+
+Deno.test("VfioError begins with vfio when it is about no device", () => {
+  const error = new VfioError("NO_MEMORY", { problem: "there is none" });
+  assertEquals(error.message, "vfio: there is none");
+  assertEquals(error.device, undefined);
+});
+
+Deno.test("VfioError keeps the cause, and has none when there is none", () => {
+  const cause = new KernelError(5, "pread");
+  assertStrictEquals(
+    new VfioError("KERNEL", { problem: "x", cause }).cause,
+    cause,
+  );
+  const without = new VfioError("KERNEL", { problem: "x", cause: undefined });
+  assert(!Object.hasOwn(without, "cause"));
+});
+
+Deno.test("typed() makes a VfioError KERNEL of a KernelError", () => {
+  const cause = new KernelError(5, "VFIO_DEVICE_RESET");
+  const error = typed(cause, "reset", "0000:01:00.0");
+  assert(error instanceof VfioError);
+  assertEquals(error.code, "KERNEL");
+  assertEquals(
+    error.message,
+    "vfio 0000:01:00.0: cannot reset: " +
+      "VFIO_DEVICE_RESET: EIO (Input/output error)",
+  );
+  assertStrictEquals(error.cause, cause);
+});
+
+Deno.test("typed() leaves every other error what it is", () => {
+  const errors = [
+    new VfioError("DETACHED", { problem: "gone" }),
+    new RangeError("too far"),
+    "text",
+    undefined,
+  ];
+  for (const error of errors) {
+    assertStrictEquals(typed(error, "attach", "0000:01:00.0"), error);
+  }
+});

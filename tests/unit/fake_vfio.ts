@@ -1,0 +1,165 @@
+/**
+ * As much of VFIO's container as the tests of `lib/dma/` and `lib/device/`
+ * need, on the small sysfs: one function that is attached, an IOMMU that
+ * remembers what is mapped, and a record of what it was asked.
+ */
+import type { IovaRange } from "../../backends/backend.ts";
+import { AddressSpace } from "../../lib/dma/address_space.ts";
+import { VfioDevice } from "../../lib/device/vfio_device.ts";
+import { Host } from "../../lib/host/host.ts";
+import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
+import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
+import type { Kernel, Mapping } from "../../lib/kernel/kernel.ts";
+import type { Ioctl } from "../../lib/uapi/ioctl.ts";
+import {
+  vfio_device_info,
+  VFIO_GROUP_FLAGS_VIABLE,
+  vfio_group_status,
+  vfio_iommu_type1_dma_map,
+  vfio_iommu_type1_dma_unmap,
+  vfio_iommu_type1_info,
+  VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+  vfio_iommu_type1_info_cap_iova_range,
+  vfio_iova_range,
+} from "../../lib/uapi/vfio.ts";
+import { FakeHost } from "./fake_sysfs.ts";
+
+/** The function. */
+export const ADDRESS = "0000:00:03.0";
+
+export class FakeVfio {
+  /** What the IOMMU translates, and the pages it has. */
+  ranges: readonly IovaRange[] = [
+    { start: 0n, last: 0xfedf_ffffn },
+    { start: 0xfef0_0000n, last: (1n << 48n) - 1n },
+  ];
+  pageSizes = 0x4020_1000n;
+  /** What the next call of a method, or ioctl of a name, answers. */
+  readonly errors = new Map<string, string>();
+  /** What was asked: ioctls by their name, all else by the method's. */
+  readonly calls: string[] = [];
+  /** What the IOMMU has mapped: sizes by IOVA. */
+  readonly iommu = new Map<bigint, bigint>();
+  /** What of this process's memory is mapped: sizes by address. */
+  readonly memory = new Map<bigint, number>();
+  readonly fake = new FakeHost();
+  readonly kernel: Kernel;
+  readonly host: Host;
+  #nextAddress = 0x7f00_0000_0000n;
+  #nextFd = 3;
+
+  constructor() {
+    this.fake.driver("vfio-pci");
+    this.fake.function(ADDRESS, { group: 4, driver: "vfio-pci" });
+    this.fake.kernel.file("/proc/100/status", "VmLck:\t0 kB\nCapEff:\tffff");
+    this.kernel = intercept(this.fake.kernel, (call, proceed) => {
+      const answer = this.#answers[call.method];
+      return answer === undefined
+        ? proceed()
+        : this.#record(call, () => answer(call.args));
+    });
+    this.host = new Host(this);
+  }
+
+  /** An address space with the function attached to it, and nothing on record. */
+  async attach(): Promise<{ space: AddressSpace; device: VfioDevice }> {
+    const space = new AddressSpace({ host: this.host });
+    const device = await VfioDevice.attach(ADDRESS, space);
+    this.calls.length = 0;
+    return { space, device };
+  }
+
+  #record({ method, args }: KernelCall, answer: () => unknown): unknown {
+    const name = method.startsWith("ioctl")
+      ? (args[1] as Ioctl).name
+      : method as string;
+    this.calls.push(name);
+    const code = this.errors.get(name);
+    if (code === undefined) return answer();
+    this.errors.delete(name);
+    throw new KernelError(errnoNumber(code), name);
+  }
+
+  readonly #answers: Partial<
+    Record<keyof Kernel, (args: readonly unknown[]) => unknown>
+  > = {
+    open: () => this.#nextFd++,
+    close: () => {},
+    closeAsync: () => Promise.resolve(),
+    ioctl: ([, operation, argument]) =>
+      this.#ioctl(operation as Ioctl, argument as Uint8Array),
+    ioctlAsync: ([, operation, argument]) =>
+      Promise.resolve(this.#ioctl(operation as Ioctl, argument as Uint8Array)),
+    mmap: ([length]) => this.#mmap(length as number),
+    munmap: ([mapping]) => {
+      const { address, buffer } = mapping as Mapping;
+      if (!this.memory.delete(address)) throw new Error("munmap of nothing");
+      buffer.transfer(0);
+    },
+  };
+
+  #mmap(length: number): Mapping {
+    const address = this.#nextAddress;
+    this.#nextAddress += 1n << 32n;
+    this.memory.set(address, length);
+    return {
+      address,
+      length,
+      buffer: new ArrayBuffer(Math.min(length, 65536)),
+    };
+  }
+
+  #ioctl({ name }: Ioctl, bytes: Uint8Array): number {
+    switch (name) {
+      case "VFIO_GROUP_GET_STATUS":
+        vfio_group_status.encode(bytes, { flags: VFIO_GROUP_FLAGS_VIABLE });
+        return 0;
+      case "VFIO_CHECK_EXTENSION":
+        return 1;
+      case "VFIO_GROUP_GET_DEVICE_FD":
+        return this.#nextFd++;
+      case "VFIO_DEVICE_GET_INFO":
+        vfio_device_info.encode(bytes, { flags: 3, num_regions: 9 });
+        return 0;
+      case "VFIO_IOMMU_GET_INFO":
+        this.#info(bytes);
+        return 0;
+      case "VFIO_IOMMU_MAP_DMA": {
+        const { iova, size } = vfio_iommu_type1_dma_map.decode(bytes);
+        this.iommu.set(iova, size);
+        return 0;
+      }
+      case "VFIO_IOMMU_UNMAP_DMA": {
+        const { iova, size } = vfio_iommu_type1_dma_unmap.decode(bytes);
+        if (size === 0n) this.iommu.clear();
+        else if (this.iommu.get(iova) === size) this.iommu.delete(iova);
+        else throw new KernelError(errnoNumber("EINVAL"), name);
+        return 0;
+      }
+      default:
+        return 0;
+    }
+  }
+
+  #info(bytes: Uint8Array): void {
+    const { size } = vfio_iommu_type1_info;
+    const capability = vfio_iommu_type1_info_cap_iova_range;
+    const argsz = size + capability.size +
+      this.ranges.length * vfio_iova_range.size;
+    const fits = argsz <= bytes.length;
+    vfio_iommu_type1_info.encode(bytes, {
+      argsz,
+      iova_pgsizes: this.pageSizes,
+      cap_offset: fits ? size : 0,
+    });
+    if (!fits) return;
+    capability.encode(bytes, {
+      header: { id: VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE },
+      nr_iovas: this.ranges.length,
+    }, size);
+    for (const [i, { start, last }] of this.ranges.entries()) {
+      const at = size + capability.size + i * vfio_iova_range.size;
+      vfio_iova_range.encode(bytes, { start, end: last }, at);
+    }
+  }
+}

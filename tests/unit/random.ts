@@ -1,0 +1,15 @@
+/**
+ * Whole numbers that look random and are the same at every run: xorshift32.
+ *
+ * @param seed any but 0
+ * @returns gives a number below its argument
+ */
+export function randomNumbers(seed: number): (below: number) => number {
+  let state = seed * 0x9e3779b1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}

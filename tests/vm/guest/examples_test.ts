@@ -1,0 +1,82 @@
+/**
+ * The examples, each run as its first lines say, with nothing but
+ * `--allow-ffi`.
+ */
+import { assertEquals, assertMatch } from "@std/assert";
+import { addressOf, host, machine } from "./setup.ts";
+
+const withoutIommu = machine.iommu === "none";
+
+/** Runs an example and gives what it prints. */
+async function example(file: string, ...args: string[]): Promise<string> {
+  const path = new URL(`../../../examples/${file}`, import.meta.url).pathname;
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-check", "--no-prompt", "--allow-ffi", path, ...args],
+    env: { NO_COLOR: "1" },
+  }).output();
+  const text = new TextDecoder();
+  assertEquals([success, text.decode(stderr)], [true, ""]);
+  return text.decode(stdout);
+}
+
+function driverOf(device: string): string | undefined {
+  return host.find(addressOf(device)).driver;
+}
+
+Deno.test("list.ts shows each group with its functions", async () => {
+  const printed = await example("list.ts");
+  if (withoutIommu) assertMatch(printed, /^0000:00:00\.0: .*iommu/i);
+  for (const fn of withoutIommu ? [] : host.functions()) {
+    assertMatch(printed, new RegExp(`^  ${fn.address}  `, "m"));
+  }
+});
+
+Deno.test({
+  name: "attach.ts tells who the function is and gives it back",
+  ignore: withoutIommu,
+  async fn() {
+    const printed = await example("attach.ts", addressOf("nvme0"));
+    assertMatch(printed, /0000:00:07\.0 is 1b36:0010\n/);
+    const backend = machine.backends.at(-1);
+    assertMatch(printed, new RegExp(`attached by ${backend}: `));
+    assertMatch(printed, /driver: nvme\n$/);
+    assertEquals(driverOf("nvme0"), "nvme");
+  },
+});
+
+Deno.test({
+  name: "edu.ts copies a page through the device",
+  ignore: withoutIommu,
+  async fn() {
+    const printed = await example("edu.ts", addressOf("edu0"));
+    assertMatch(printed, /0x10000ed, 10! = 3628800\n/);
+    assertMatch(printed, /^4096 bytes .*: equal\n$/m);
+    assertEquals(driverOf("edu0"), undefined);
+  },
+});
+
+Deno.test({
+  name: "shared_space.ts lets a device go on with what another has written",
+  ignore: withoutIommu,
+  async fn() {
+    const printed = await example(
+      "shared_space.ts",
+      addressOf("edu0"),
+      addressOf("edu1"),
+    );
+    assertMatch(printed, /are equal\n$/);
+  },
+});
+
+Deno.test({
+  name: "nvme_identify.ts tells a controller's model, serial and firmware",
+  ignore: withoutIommu,
+  async fn() {
+    const printed = await example("nvme_identify.ts", addressOf("nvme0"));
+    assertMatch(
+      printed,
+      /^model {5}QEMU NVMe Ctrl\nserial {4}nvme0\nfirmware /,
+    );
+    assertEquals(driverOf("nvme0"), "nvme");
+  },
+});

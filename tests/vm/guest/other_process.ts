@@ -1,0 +1,89 @@
+/**
+ * Another process, which attaches what it is told to.
+ *
+ * @module
+ */
+import { AddressSpace, type BackendName, VfioDevice } from "../../../mod.ts";
+import { lines } from "../command.ts";
+
+/** Another process. It ends when it is disposed of. */
+export class OtherProcess implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #orders: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #answers: AsyncGenerator<string>;
+
+  /** Starts it. */
+  constructor() {
+    this.#child = new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "-A", "--no-check", "--no-lock"],
+        ...["--config", "deno.offline.json", import.meta.filename!],
+      ],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    this.#orders = this.#child.stdin.getWriter();
+    this.#answers = lines(this.#child.stdout);
+  }
+
+  /** Its name and number, as the library tells of a process. */
+  get name(): string {
+    return `deno (process ${this.#child.pid})`;
+  }
+
+  /**
+   * Has it attach a device.
+   *
+   * @param address The PCI address, bound to vfio-pci.
+   * @param backend The backend that it takes.
+   * @returns Has it detach the device, when disposed of.
+   * @throws {Error} What the other process ran into.
+   */
+  async attach(
+    address: string,
+    backend: BackendName,
+  ): Promise<AsyncDisposable> {
+    await this.#order(address, backend);
+    return { [Symbol.asyncDispose]: () => this.detach() };
+  }
+
+  /** Has it detach the device that it has. */
+  async detach(): Promise<void> {
+    await this.#order();
+  }
+
+  async #order(...order: string[]): Promise<void> {
+    await this.#orders.write(new TextEncoder().encode(`${order.join(" ")}\n`));
+    const { value: answer } = await this.#answers.next();
+    if (answer !== "done") throw new Error(`The other process: ${answer}`);
+  }
+
+  /** Has it end, and with it what it has attached. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#orders.close();
+    for await (const _ of this.#answers);
+    await this.#child.status;
+  }
+}
+
+/** Carries out one order: attach a device, or detach the one that there is. */
+async function carryOut(order: string, space: AddressSpace | undefined) {
+  await space?.close();
+  if (order === "") return undefined;
+  const [address, backend] = order.split(" ");
+  const next = new AddressSpace({ backend: backend as BackendName });
+  await VfioDevice.attach(address!, next);
+  return next;
+}
+
+if (import.meta.main) {
+  let space: AddressSpace | undefined;
+  for await (const order of lines(Deno.stdin.readable)) {
+    try {
+      space = await carryOut(order, space);
+      console.log("done");
+    } catch (error) {
+      console.log(Deno.inspect(error).replaceAll("\n", " "));
+    }
+  }
+}
