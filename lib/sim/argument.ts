@@ -55,11 +55,13 @@ export function answerInfo<F extends Fields>(
     0,
   );
   const room = argsz >= layout.size + chain;
-  const answer = layout.alloc({
-    ...info,
-    argsz: room || chain === 0 ? argsz : layout.size + chain,
-    ...(room && chain > 0 ? { cap_offset: layout.size } : {}),
-  } as Parameters<Struct<F>["encode"]>[1]);
+  const answer = layout.alloc(
+    {
+      ...info,
+      argsz: room || chain === 0 ? argsz : layout.size + chain,
+      ...(room && chain > 0 ? { cap_offset: layout.size } : {}),
+    } as Parameters<Struct<F>["encode"]>[1],
+  );
   bytes.set(answer.subarray(0, Math.min(bytes.length, argsz)));
   if (!room) return;
   let at = layout.size;

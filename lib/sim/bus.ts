@@ -7,7 +7,7 @@
 
 import type { IoMap } from "./io_map.ts";
 import { refuse } from "./refusal.ts";
-import type { DeviceModel } from "./models/model.ts";
+import type { PciCore } from "./pci_core.ts";
 import type { VfioDevice } from "./vfio_device.ts";
 
 /** A driver. */
@@ -42,6 +42,8 @@ export class Group {
   opened = false;
   /** How many of its devices are bound to an iommufd. */
   bound = 0;
+  /** How many of its devices are attached to an IO address space. */
+  attached = 0;
   #owner: DmaOwner | undefined;
   #claims = 0;
 
@@ -95,6 +97,8 @@ export class Device {
   readonly path: string;
   /** What drivers match it by: `"8086:10d3"`. */
   readonly id: string;
+  readonly #createCore: (device: Device) => PciCore;
+  #core: PciCore | undefined;
   /** The group it is in. */
   group: Group | undefined;
   /** The driver it is bound to. */
@@ -103,8 +107,8 @@ export class Device {
   override: string | undefined;
   /** Whether it is a bridge, which VFIO does not take. */
   readonly isBridge: boolean = false;
-  /** What it does; a device without a model has no registers. */
-  model: DeviceModel | undefined;
+  /** How the kernel can reset it, the preferred first. */
+  resets: readonly string[] = [];
   /** What VFIO made of it, while it is bound to a VFIO driver. */
   vfio: VfioDevice | undefined;
 
@@ -115,12 +119,25 @@ export class Device {
    * @param bus The bus it is on.
    * @param path Its real path in sysfs.
    * @param id What drivers match it by.
+   * @param createCore Makes its registers and interrupts.
    */
-  constructor(name: string, bus: string, path: string, id: string) {
+  constructor(
+    name: string,
+    bus: string,
+    path: string,
+    id: string,
+    createCore: (device: Device) => PciCore,
+  ) {
     this.name = name;
     this.bus = bus;
     this.path = path;
     this.id = id;
+    this.#createCore = createCore;
+  }
+
+  /** Its registers and interrupts, made when they are first looked at. */
+  get core(): PciCore {
+    return this.#core ??= this.#createCore(this);
   }
 
   /** Whether a driver may bind it: by its override, else by its ids. */

@@ -20,13 +20,11 @@ import { ContainerFile } from "./container_file.ts";
 import { DeviceFile } from "./device_file.ts";
 import type { OpenFile } from "./file.ts";
 import type { SimKernel } from "./kernel.ts";
-import type { Machine } from "./machine.ts";
 import { refuse } from "./refusal.ts";
 
 /** An open IOMMU group; its device files keep it open. */
 export class GroupFile implements OpenFile {
   readonly shown: string;
-  readonly #machine: Machine;
   readonly #group: Group;
   #container: ContainerFile | undefined;
   /** Device files, and the group's own descriptor. */
@@ -35,15 +33,13 @@ export class GroupFile implements OpenFile {
   /**
    * Opens a group, where nobody has it open.
    *
-   * @param machine The machine it is on.
    * @param group The group.
    * @param process Who opens it.
    */
-  constructor(machine: Machine, group: Group, process: SimKernel) {
+  constructor(group: Group, process: SimKernel) {
     if (group.noIommu && process.uid !== 0) refuse("EPERM");
     if (group.bound > 0 || group.opened) refuse("EBUSY");
     this.shown = `/dev/vfio/${group.noIommu ? "noiommu-" : ""}${group.id}`;
-    this.#machine = machine;
     this.#group = group;
     group.opened = true;
   }
@@ -109,11 +105,19 @@ export class GroupFile implements OpenFile {
       device.vfio !== undefined && device.name === name.split(" ")[0]
     );
     if (device === undefined) refuse("ENODEV");
-    device.vfio!.checkToken(name);
     if (!this.#container?.ready) refuse("EINVAL");
     this.#users++;
-    const file = new DeviceFile(this.#machine, device, () => this.#put());
-    return process.install(file);
+    const { core } = device;
+    const vfio = device.vfio!;
+    if (!vfio.isOpen) core.reset();
+    vfio.opened();
+    return process.install(
+      new DeviceFile(device, () => {
+        vfio.closed();
+        if (!vfio.isOpen) core.interrupts.clear();
+        this.#put();
+      }),
+    );
   }
 
   #put(): void {

@@ -74,6 +74,11 @@ export class Ioas {
     this.attached++;
   }
 
+  /** A device leaves. */
+  detach(): void {
+    this.attached--;
+  }
+
   /** IOMMU_IOAS_IOVA_RANGES: EMSGSIZE where there is too little room. */
   iovaRanges(argument: Uint8Array, process: SimKernel): number {
     const asked = iommu_ioas_iova_ranges.decode(argument);

@@ -13,7 +13,7 @@ import { EventFile } from "./event_file.ts";
 import type { FileNode, OpenFile } from "./file.ts";
 import type { Machine } from "./machine.ts";
 import { AddressMap, Pages } from "./memory.ts";
-import { resolve } from "./path.ts";
+import { resolve, resolveLink } from "./path.ts";
 import { Refusal, refuse } from "./refusal.ts";
 
 /** Who a simulated process is. */
@@ -154,7 +154,7 @@ export class SimKernel implements Kernel {
         if ((flags & MAP_HUGETLB) !== 0) {
           this.machine.hugePages.take(length, flags);
         }
-        return this.memory.map(new Pages(pagesUp(length)));
+        return this.memory.map(new Pages(new Uint8Array(pagesUp(length))));
       }
       const description = this.#description(fd);
       const pages = description.file.mmap?.(length, offset) ?? refuse("ENODEV");
@@ -236,7 +236,7 @@ export class SimKernel implements Kernel {
 
   readlink(path: string): string {
     return this.#call("readlink", path, () => {
-      const node = resolve(this.machine.root, path, { follow: false });
+      const node = resolveLink(this.machine.root, path);
       return node.kind === "link" ? node.target : refuse("EINVAL");
     });
   }

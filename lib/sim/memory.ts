@@ -1,5 +1,4 @@
-import type { Mapping } from "../kernel/kernel.ts";
-import type { RegisterViews } from "../kernel/kernel.ts";
+import type { Mapping, RegisterViews } from "../kernel/kernel.ts";
 import { refuse } from "./refusal.ts";
 
 /**
@@ -12,24 +11,16 @@ export class Pages {
   bytes: Uint8Array<ArrayBuffer>;
   /** What an access to them does, where it does more than memory. */
   readonly registers: RegisterViews | undefined;
-  /** Called when the process unmaps them. */
-  readonly released: (() => void) | undefined;
 
   /**
-   * Memory of `length` zeros.
+   * Memory.
    *
-   * @param length Bytes.
+   * @param bytes The memory.
    * @param registers What an access does, where it is no plain memory.
-   * @param released Called when the process unmaps it.
    */
-  constructor(
-    length: number,
-    registers?: RegisterViews,
-    released?: () => void,
-  ) {
-    this.bytes = new Uint8Array(length);
+  constructor(bytes: Uint8Array<ArrayBuffer>, registers?: RegisterViews) {
+    this.bytes = bytes;
     this.registers = registers;
-    this.released = released;
   }
 }
 
@@ -88,7 +79,6 @@ export class AddressMap {
     const { pages } = range;
     // The views that the process made are detached; the memory goes on.
     if (!buffer.detached) pages.bytes = new Uint8Array(buffer.transfer());
-    pages.released?.();
   }
 
   /** The memory behind a range, or `undefined` where a part of it is not there. */

@@ -1,32 +1,27 @@
-import type { Directory, Node } from "./file.ts";
+import type { Directory, FileNode, Node } from "./file.ts";
 import { refuse } from "./refusal.ts";
 
 /** As many links as Linux follows in one path. */
 const MAX_LINKS = 40;
-
-/** How a path is resolved. */
-export interface ResolveOptions {
-  /**
-   * Whether a link at the end is followed.
-   *
-   * @default {true}
-   */
-  readonly follow?: boolean;
-}
 
 /**
  * Finds what a path leads to, as the kernel does: ENOENT, ENOTDIR and ELOOP.
  *
  * @param root What `/` is.
  * @param path An absolute path.
- * @param options Whether a link at the end is followed.
  */
-export function resolve(
-  root: Directory,
-  path: string,
-  options: ResolveOptions = {},
-): Node {
-  const { follow = true } = options;
+export function resolve(root: Directory, path: string): Directory | FileNode {
+  const node = walk(root, path, true);
+  if (node.kind === "link") throw new Error("A link at the end was followed");
+  return node;
+}
+
+/** As {@linkcode resolve}, but a link at the path's end is not followed. */
+export function resolveLink(root: Directory, path: string): Node {
+  return walk(root, path, false);
+}
+
+function walk(root: Directory, path: string, follow: boolean): Node {
   if (!path.startsWith("/")) refuse("ENOENT");
   const rest = path.split("/").filter((name) => name !== "");
   let trail: Directory[] = [root];

@@ -9,8 +9,8 @@ export class VfioDevice {
   readonly device: Device;
   /** The number in `vfio0`. */
   readonly number: number;
-  /** Called when user space is asked to give the device back. */
-  readonly onRequest = new Set<() => void>();
+  /** Whether it is bound to an iommufd. */
+  bound = false;
   readonly #waiting: (() => void)[] = [];
   #files = 0;
 
@@ -53,7 +53,7 @@ export class VfioDevice {
 
   /** Asks for the device, and waits until the last of its files is closed. */
   requested(): Promise<void> {
-    for (const ask of this.onRequest) ask();
+    this.device.core.interrupts.request();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.push(resolve);
     return promise;
