@@ -5,6 +5,7 @@
  */
 
 import { VfioError } from "../lib/errors.ts";
+import { exists } from "../lib/host/sysfs.ts";
 import { KernelError } from "../lib/kernel/errno.ts";
 import { Fd } from "../lib/kernel/fd.ts";
 import type { Kernel } from "../lib/kernel/kernel.ts";
@@ -33,51 +34,67 @@ export interface Selection {
  * @param target The device, bound to a VFIO driver.
  * @param wanted The backend that was asked for by name, or `"auto"`.
  * @returns The backend and the reason for it.
- * @throws {VfioError} `BACKEND_UNAVAILABLE` if iommufd was asked for by name
- * and the host has none for this device.
+ * @throws {VfioError} `BACKEND_UNAVAILABLE` if the host has not got the backend
+ * that was asked for, or neither, for this device.
  */
 export function selectBackend(
   target: AttachTarget,
   wanted: BackendName | "auto",
 ): Selection {
-  if (wanted === "legacy") return { backend: wanted, reason: "asked for" };
-  const obstacle = iommufdObstacle(target);
-  if (wanted === "iommufd") {
-    if (obstacle === undefined) return { backend: wanted, reason: "asked for" };
-    throw new VfioError("BACKEND_UNAVAILABLE", {
-      device: target.device.name,
-      problem: `iommufd was asked for, but ${obstacle}`,
-      hint: "take the legacy backend, or a kernel with CONFIG_IOMMUFD and " +
-        "CONFIG_VFIO_DEVICE_CDEV",
-    });
-  }
-  if (obstacle !== undefined) return { backend: "legacy", reason: obstacle };
+  if (wanted === "iommufd") return namedIommufd(target);
+  if (wanted === "legacy") return legacy(target, "asked for");
+  const obstacle = iommufdMissing(target) ?? iommufdClosed(target);
+  if (obstacle !== undefined) return legacy(target, obstacle);
   const reason = `${IOMMUFD_NODE} and ${target.nodes.cdev} both work`;
   return { backend: "iommufd", reason };
 }
 
-/** What stands in the way of iommufd for this device. */
-function iommufdObstacle(
+// Whether its nodes can be opened is seen when they are, and told in full.
+function namedIommufd(target: AttachTarget): Selection {
+  const missing = iommufdMissing(target);
+  if (missing === undefined) return { backend: "iommufd", reason: "asked for" };
+  throw new VfioError("BACKEND_UNAVAILABLE", {
+    device: target.device.name,
+    problem: `iommufd was asked for, but ${missing}`,
+    hint: "take the legacy backend, or a kernel with CONFIG_IOMMUFD and " +
+      "CONFIG_VFIO_DEVICE_CDEV",
+  });
+}
+
+function legacy(target: AttachTarget, reason: string): Selection {
+  if (target.nodes.group !== undefined) return { backend: "legacy", reason };
+  throw new VfioError("BACKEND_UNAVAILABLE", {
+    device: target.device.name,
+    problem: `legacy was taken (${reason}), but the kernel has no node for ` +
+      `IOMMU group ${target.group.id}`,
+    hint: "take the iommufd backend, or a kernel with CONFIG_VFIO_GROUP",
+  });
+}
+
+/** What iommufd needs for this device and the host has not got. */
+function iommufdMissing(
   { device, nodes, noIommu }: AttachTarget,
 ): string | undefined {
   if (noIommu) return "without an IOMMU only the container serves the device";
-  const { kernel } = device.host;
-  return nodeObstacle(kernel, IOMMUFD_NODE) ??
-    (nodes.cdev === undefined
-      ? "the device has no node of its own in /dev/vfio/devices"
-      : nodeObstacle(kernel, nodes.cdev));
+  if (!exists(device.host.kernel, IOMMUFD_NODE)) {
+    return `${IOMMUFD_NODE} does not exist`;
+  }
+  return nodes.cdev === undefined
+    ? "the device has no node of its own in /dev/vfio/devices"
+    : undefined;
 }
 
-function nodeObstacle(kernel: Kernel, node: string): string | undefined {
-  try {
-    Fd.open(kernel, node, O_RDWR).close();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
-    return error.code === "ENOENT"
-      ? `${node} does not exist`
-      : `${node} cannot be opened (${error.code})`;
+/** Which of its nodes cannot be opened, and why. */
+function iommufdClosed({ device, nodes }: AttachTarget): string | undefined {
+  for (const node of [IOMMUFD_NODE, nodes.cdev!]) {
+    try {
+      Fd.open(device.host.kernel, node, O_RDWR).close();
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      return `${node} cannot be opened (${error.code})`;
+    }
   }
+  return undefined;
 }
 
 /** Makes the context of a backend; nothing is asked of the kernel yet. */

@@ -5,8 +5,13 @@ import { vfioNodes } from "../lib/host/nodes.ts";
 import { standsInTheWay } from "../lib/host/vfio_driver.ts";
 import type { AttachTarget } from "./backend.ts";
 
-/** What VFIO calls a group that it made for a device without an IOMMU. */
-const NO_IOMMU_GROUP = "vfio-noiommu";
+/**
+ * What marks the node of a group that no IOMMU isolates (`vfio_group_alloc()`
+ * in `drivers/vfio/group.c`). The group's name does not: a mediated device,
+ * whose parent does the DMA within what is mapped, has a group that is named
+ * `vfio-noiommu` as well.
+ */
+const NO_IOMMU_NODE = "/dev/vfio/noiommu-";
 
 /**
  * What is known of a device that is to be attached.
@@ -20,22 +25,25 @@ export function attachTarget(
   unsafeNoIommu: boolean,
 ): AttachTarget {
   const group = device.iommuGroup;
-  const noIommu = group?.name === NO_IOMMU_GROUP;
+  const nodes = vfioNodes(device, group);
+  const noIommu = nodes.group?.startsWith(NO_IOMMU_NODE) ?? false;
   if (group === undefined || (noIommu && !unsafeNoIommu)) {
     throw new VfioError("NO_IOMMU_GROUP", {
       device: device.name,
       ...explainNoGroup(device),
     });
   }
-  const nodes = vfioNodes(device);
-  if (standsInTheWay(device) || device.driver === undefined) {
-    throw wrongDriver(device);
-  }
+  // None but a VFIO driver gives the device such a node.
+  if (nodes.cdev === undefined) assertVfioDriver(device);
   return { device, group, noIommu, nodes };
 }
 
-function wrongDriver({ name, driver, bus }: HostDevice): VfioError {
-  return new VfioError("WRONG_DRIVER", {
+function assertVfioDriver(device: HostDevice): void {
+  const { name, driver, bus, vfioDevice } = device;
+  if (driver !== undefined && !standsInTheWay({ driver, bus, vfioDevice })) {
+    return;
+  }
+  throw new VfioError("WRONG_DRIVER", {
     device: name,
     problem: driver === undefined
       ? "it is bound to no driver"

@@ -12,6 +12,7 @@ import { cacheModules, denoCommand } from "../tests/vm/guest_deno.ts";
 import { type Machine, machineNamed, MACHINES } from "../tests/vm/machines.ts";
 import { prepare } from "../tests/vm/prepare.ts";
 import { usesOf } from "./demo/in_use.ts";
+import { Report } from "./demo/report.ts";
 import { demonstrate } from "./demo/story.ts";
 
 const USAGE = `deno task demo [OPTION...]
@@ -48,6 +49,9 @@ function options(): Options {
       throw new TypeError(`Unknown argument: ${argument}`);
     },
   });
+  for (const [name, value] of Object.entries({ machine, device, backend })) {
+    if (value === "") throw new TypeError(`--${name} needs a value`);
+  }
   if (machine !== undefined && device !== undefined) {
     throw new TypeError("Give --machine or --device, not both");
   }
@@ -68,7 +72,8 @@ async function inGuest({ machine, backend }: Options): Promise<number> {
   await installPackages(["pci.ids"]);
   await prepare([machine]);
   await cacheModules([GUEST_SCRIPT]);
-  console.log(`booting "${machine.name}": ${machine.about}`);
+  console.log(`Booting ${machine.name} (${machine.about})`);
+  console.log("All of it is emulated: on hardware each step is much quicker\n");
   return await runInGuest(machine, {
     command: denoCommand("run", [GUEST_SCRIPT, ...(backend ? [backend] : [])]),
     stdout: (s) => s.pipeTo(Deno.stdout.writable, { preventClose: true }),
@@ -95,7 +100,7 @@ async function here(
       interrupt.abort(new MachineError("Interrupted: everything is put back"));
     });
   }
-  await demonstrate(host, device, {
+  await demonstrate(host, device, new Report(), {
     backend,
     scratch: false,
     signal: interrupt.signal,

@@ -218,8 +218,10 @@ export class Region implements Registers {
 
   #assertMappable({ offset, size }: Area): void {
     const page = this.#device.kernel.pageSize;
+    // Where a region is less than a page, its end is that of an area.
     const inside = this.mappable.some((part) =>
-      part.offset <= offset && offset + size <= part.offset + part.size
+      part.offset <= offset && offset + size <= part.offset + part.size &&
+      (size % page === 0 || offset + size === part.offset + part.size)
     );
     if (inside && size > 0 && offset % page === 0) return;
     throw new RangeError(

@@ -32,6 +32,8 @@ export interface DeviceInfo {
 const RESET_TRIES = 10;
 const RESET_PAUSE_MS = 20;
 
+const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
+
 /**
  * A device in a security context: it reaches what its address space maps and
  * nothing else, and user space drives it.
@@ -80,7 +82,7 @@ export class VfioDevice implements AsyncDisposable {
    * device's path in sysfs, or a device of the space's host.
    * @param space The address space that it joins.
    * @param options A VF's token.
-   * @throws {TypeError} If the address is malformed.
+   * @throws {TypeError} If the address, or the token, is malformed.
    * @throws {VfioError} `DEVICE_NOT_FOUND`, `WRONG_DRIVER`, `NO_IOMMU_GROUP`,
    * `GROUP_NOT_VIABLE`, `GROUP_IN_OTHER_SPACE`, `ALREADY_ATTACHED`,
    * `DEVICE_BUSY`, `PERMISSION_DENIED`, `BACKEND_UNAVAILABLE`,
@@ -92,6 +94,7 @@ export class VfioDevice implements AsyncDisposable {
     options: AttachOptions = {},
   ): Promise<VfioDevice> {
     const device = space.host.find(target);
+    assertToken(options.vfToken);
     try {
       await using stack = new AsyncDisposableStack();
       const attachment = await joining.attach(space, device, options);
@@ -282,6 +285,15 @@ export class VfioDevice implements AsyncDisposable {
     const refused = mapped.filter((registers) => unmap(registers).length > 0);
     return refused.flatMap(unmap);
   }
+}
+
+function assertToken(token: string | undefined): void {
+  // The kernel reads 16 bytes, however many there are.
+  if (token === undefined || UUID.test(token)) return;
+  throw new TypeError(
+    "Cannot use the VF token: expected a UUID such as " +
+      "00112233-4455-6677-8899-aabbccddeeff",
+  );
 }
 
 function readDeviceInfo(fd: Fd): DeviceInfo {

@@ -126,7 +126,10 @@ export class IommuGroup {
     });
   }
 
-  /** The name that a driver gave it: `"vfio-noiommu"` where no IOMMU is. */
+  /**
+   * The name that a driver gave it: VFIO names those that it makes itself, for
+   * mediated devices and where no IOMMU is, `"vfio-noiommu"`.
+   */
   get name(): string | undefined {
     const { kernel } = this.host;
     return ifPresent(() => kernel.readFile(`${this.path}/name`))?.trimEnd();

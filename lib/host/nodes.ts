@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { HostDevice } from "./device.ts";
+import type { HostDevice, IommuGroup } from "./device.ts";
 import { exists } from "./sysfs.ts";
 
 /** Where a device that is bound to a VFIO driver can be opened. */
@@ -21,9 +21,13 @@ export interface VfioNodes {
  * container's runtime makes them.
  *
  * @param device Any device of this host.
+ * @param iommuGroup The group that it belongs to.
  */
-export function vfioNodes(device: HostDevice): VfioNodes {
-  const { iommuGroup, vfioDevice, path, host: { kernel } } = device;
+export function vfioNodes(
+  device: HostDevice,
+  iommuGroup: IommuGroup | undefined = device.iommuGroup,
+): VfioNodes {
+  const { vfioDevice, path, host: { kernel } } = device;
   // drivers/vfio/group.c, vfio_group_alloc(): a group without an IOMMU is
   // named so that nobody takes it for a safe one.
   const group = iommuGroup === undefined
@@ -41,7 +45,7 @@ export function vfioNodes(device: HostDevice): VfioNodes {
 
 /** The paths of the nodes through which devices are in use. */
 export function nodePaths(devices: readonly HostDevice[]): string[] {
-  const paths = devices.map(vfioNodes)
+  const paths = devices.map((device) => vfioNodes(device))
     .flatMap(({ group, cdev }) => [group, cdev])
     .filter((path) => path !== undefined);
   return [...new Set(paths)];

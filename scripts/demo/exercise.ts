@@ -5,7 +5,7 @@
  */
 import { Edu, EDU_DMA_MASK } from "../../examples/edu.ts";
 import { NvmeController } from "../../examples/nvme/controller.ts";
-import { type DmaMemory, PciFunction, type VfioDevice } from "../../mod.ts";
+import type { DmaMemory, PciFunction, VfioDevice } from "../../mod.ts";
 import { hex, type Report } from "./report.ts";
 
 const PAGE = 4096;
@@ -29,22 +29,21 @@ export interface ExerciseOptions {
 /**
  * Moves data with a device by DMA, where it is of a kind that this knows.
  *
+ * @param fn The function that the device is.
  * @param device The device, attached.
  * @param report Told what is done.
  * @param options Whether a disk may be written to.
  * @returns What was left on its disk, if anything.
  */
 export async function exercise(
+  fn: PciFunction,
   device: VfioDevice,
   report: Report,
   { scratch }: ExerciseOptions,
 ): Promise<Written | undefined> {
-  const fn = device.hostDevice;
-  if (!(fn instanceof PciFunction)) throw new TypeError("No PCI function");
-  const { vendor, device: id, class: code } = fn;
-  if (code === 0x010802) return await nvme(device, report, scratch);
-  if (vendor === 0x1234 && id === 0x11e8) await edu(device, report);
-  else look(device, report);
+  if (fn.class === 0x010802) return await nvme(device, report, scratch);
+  if (fn.vendor === 0x1234 && fn.device === 0x11e8) await edu(device, report);
+  else look(fn, device, report);
 }
 
 /** An NVMe controller: asks what it is; writes to its disk and reads back. */
@@ -68,8 +67,9 @@ async function nvme(
 
   const disk = await controller.namespace(1);
   const block = DISK_OFFSET / disk.blockSize;
-  using out = page(device, report, "out");
-  using back = page(device, report, "back");
+  using out = device.space.allocate(PAGE);
+  using back = device.space.allocate(PAGE);
+  tellMemory(out, back, report);
   const bytes = crypto.getRandomValues(out.bytes).slice();
   await report.step(
     "written",
@@ -90,12 +90,10 @@ async function edu(device: VfioDevice, report: Report): Promise<void> {
   device.setBusMaster(true);
   using registers = device.region(0).map();
   const driver = new Edu(registers);
-  report.line(
-    "register",
-    `0x${driver.id.toString(16)} says which device it is`,
-  );
-  using out = page(device, report, "out", EDU_DMA_MASK);
-  using back = page(device, report, "back", EDU_DMA_MASK);
+  report.line("register", `0x${driver.id.toString(16)} at offset 0`);
+  using out = device.space.allocate(PAGE, { dmaMask: EDU_DMA_MASK });
+  using back = device.space.allocate(PAGE, { dmaMask: EDU_DMA_MASK });
+  tellMemory(out, back, report);
   crypto.getRandomValues(out.bytes);
   await report.step(
     "copied",
@@ -107,34 +105,23 @@ async function edu(device: VfioDevice, report: Report): Promise<void> {
   compare(out, back, report);
 }
 
-/** Any other: looks at what every PCI function has. */
-function look(device: VfioDevice, report: Report): void {
+/** Any other: looks at what every PCI function has, and leaves it alone. */
+function look(fn: PciFunction, device: VfioDevice, report: Report): void {
   const { config } = device;
   const ids = [config.read16(0), config.read16(2)]
-    .map((id) => id.toString(16).padStart(4, "0"));
-  report.line("config", `${config.size} bytes; ids ${ids.join(":")}`);
-  for (let index = 0; index < 6; index++) {
-    const { size, mappable } = device.region(index);
-    if (size === 0) continue;
-    const how = mappable.length > 0 ? "can be mapped" : "read and write only";
-    report.line(`BAR ${index}`, `${size} bytes, ${how}`);
+    .map((id) => id.toString(16).padStart(4, "0")).join(":");
+  report.line("config", `${config.size} bytes, which begin with ${ids}`);
+  for (const { index, kind, size } of fn.bars) {
+    const value = device.region(index).read32(0).toString(16).padStart(8, "0");
+    report.line(`BAR ${index}`, `${size} bytes of ${kind}: 0x${value} …`);
   }
-  report.line("DMA", "none: the demo does not know how to move data with it");
+  report.line("DMA", "none: the demo does not know how to drive this device");
 }
 
-function page(
-  { space }: VfioDevice,
-  report: Report,
-  name: string,
-  dmaMask?: bigint,
-): DmaMemory {
-  const memory = space.allocate(
-    PAGE,
-    dmaMask === undefined ? {} : { dmaMask },
-  );
-  const iova = `0x${memory.iova.toString(16)}`;
-  report.line("memory", `${PAGE} bytes at IOVA ${iova}, the way ${name}`);
-  return memory;
+function tellMemory(out: DmaMemory, back: DmaMemory, report: Report): void {
+  const [from, to] = [out, back].map(({ iova }) => `0x${iova.toString(16)}`);
+  report.line("memory", `${PAGE} bytes at IOVA ${from} to send`);
+  report.line("memory", `${PAGE} bytes at IOVA ${to} to receive`);
 }
 
 function compare(out: DmaMemory, back: DmaMemory, report: Report): void {

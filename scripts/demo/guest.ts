@@ -6,13 +6,14 @@
  */
 import { type BackendName, Host, VfioError } from "../../mod.ts";
 import { currentMachine } from "../../tests/vm/machine_env.ts";
+import { Report } from "./report.ts";
 import { demonstrate } from "./story.ts";
 
 const machine = currentMachine();
 if (machine === undefined) throw new Error("Not in a virtual machine");
 const host = new Host();
 try {
-  await demonstrate(host, host.function(machine.devices.nvme0!), {
+  await demonstrate(host, host.function(machine.devices.nvme0!), new Report(), {
     backend: Deno.args[0] as BackendName | undefined,
     scratch: true,
   });

@@ -45,10 +45,12 @@ export async function diskUse(
   disk: string,
   mounts = "/proc/mounts",
 ): Promise<string | undefined> {
-  const partition = new RegExp(`^${disk}(p?\\d+)?$`);
+  // nvme0n1 has nvme0n1p1, sda has sda1.
+  const part = /\d$/.test(disk) ? "(p\\d+)?" : "\\d*";
+  const itOrPart = new RegExp(`^${disk}${part}$`);
   for (const line of (await Deno.readTextFile(mounts)).split("\n")) {
     const [source, target] = line.split(" ");
-    if (partition.test(source!)) return `${source} is mounted at ${target}`;
+    if (itOrPart.test(source!)) return `${source} is mounted at ${target}`;
   }
   try {
     kernel.close(kernel.open(disk, constants.O_RDONLY | constants.O_EXCL));

@@ -14,7 +14,7 @@ import {
 } from "../../mod.ts";
 import { exercise, type ExerciseOptions, type Written } from "./exercise.ts";
 import { type DeviceNode, nodesOf } from "./nodes.ts";
-import { hex, Report } from "./report.ts";
+import { hex, type Report } from "./report.ts";
 
 /** How long a driver may take to bring its nodes back, in milliseconds. */
 const NODES_LIMIT = 60_000;
@@ -32,14 +32,15 @@ export interface StoryOptions extends ExerciseOptions {
  *
  * @param host The host.
  * @param fn The function, which nobody uses.
+ * @param report Told what is done.
  * @param options The backend, and what may be done.
  */
 export async function demonstrate(
   host: Host,
   fn: PciFunction,
+  report: Report,
   options: StoryOptions,
 ): Promise<void> {
-  const report = new Report();
   introduce(fn, report);
   const { backend } = options;
   if (backend !== undefined) {
@@ -84,11 +85,11 @@ async function once(
   { scratch, signal }: StoryOptions,
 ): Promise<BackendName> {
   const nodes = await nodesOf(fn.path);
-  report.line("before", driverAnd(fn, nodes));
+  report.line("driver", withNodes(fn, nodes));
   await using taken = await report.step(
     "taken",
     () => host.take(fn, signal === undefined ? {} : { signal }),
-    ({ driver }) => `from its driver; it is with ${driver}`,
+    ({ driver }) => `by ${driver}`,
   );
   await using space = new AddressSpace({ host, backend: wanted });
   signal?.throwIfAborted();
@@ -99,35 +100,51 @@ async function once(
   );
   const { backend } = space.backend!;
   signal?.throwIfAborted();
-  const written = await exercise(device, report, { scratch });
-  await report.step("detached", () => device.detach(), () => "");
+  const written = await exercise(fn, device, report, { scratch });
   await report.step(
+    "detached",
+    () => device.detach(),
+    () => "nothing of this process holds it",
+  );
+  const again = await report.step(
     "given back",
     async () => {
       await taken.giveBack();
-      await comeBack(fn, nodes);
+      return await nodesAgain(fn, nodes.length);
     },
-    () => "",
+    (again) => `driver ${withNodes(fn, again)}`,
   );
-  report.line("after", driverAnd(fn, await nodesOf(fn.path)));
-  if (written !== undefined) await check(nodes, written, report);
+  if (written !== undefined) await check(again, written, report);
   return backend;
 }
 
-function driverAnd({ driver }: PciFunction, nodes: DeviceNode[]): string {
+function withNodes({ driver }: PciFunction, nodes: DeviceNode[]): string {
   const names = nodes.map(({ name }) => name).join(", ");
-  return `${driver ?? "no driver"}${names === "" ? "" : `, with ${names}`}`;
+  return `${driver ?? "none"}${names === "" ? "" : `: ${names}`}`;
 }
 
-/** Waits until a driver has made again what there was before. */
-async function comeBack(fn: PciFunction, before: DeviceNode[]): Promise<void> {
+/** Waits until the driver has made as many nodes as there were before. */
+async function nodesAgain(
+  fn: PciFunction,
+  count: number,
+): Promise<DeviceNode[]> {
   const deadline = performance.now() + NODES_LIMIT;
-  while ((await nodesOf(fn.path)).length < before.length) {
+  for (;;) {
+    const nodes = await nodesOf(fn.path);
+    if (nodes.length >= count && await allThere(nodes)) return nodes;
     if (performance.now() > deadline) {
       throw new Error(`${fn.driver} did not bring all of its nodes back`);
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** Whether those in /dev are there: they come after what sysfs says. */
+async function allThere(nodes: DeviceNode[]): Promise<boolean> {
+  const there = nodes.map(({ name }) =>
+    !name.startsWith("/") || Deno.stat(name).then(() => true, () => false)
+  );
+  return (await Promise.all(there)).every(Boolean);
 }
 
 /** Reads through the host's own driver what the demo has left on the disk. */

@@ -11,8 +11,9 @@ import { prepare } from "../../tests/vm/prepare.ts";
 import { runTests } from "../../tests/vm/run_tests.ts";
 import { type Counts, sum, summary } from "./counts.ts";
 import { ROOT } from "./deno.ts";
-import { denoTest } from "./deno_test.ts";
 import { typescriptFiles } from "./files.ts";
+import { isPart, type Part, partsOf } from "./parts.ts";
+import { denoTest } from "./test_run.ts";
 
 const USAGE = `deno task test [OPTION...] [FILE...]
 
@@ -24,16 +25,6 @@ Runs all tests, or those of the files given.
   --machine NAME   of the virtual machines only this one, repeatable:
                    ${MACHINES.map(({ name }) => name).join(", ")}
   --filter TEXT    only tests with TEXT, or /PATTERN/, in their name`;
-
-/** The parts, and where their tests are. */
-const PARTS = {
-  unit: ["tests/unit/", "tests/conformance/"],
-  host: ["tests/host/"],
-  docs: ["mod.ts", "lib/", "backends/", "README.md"],
-  vm: ["tests/conformance/", "tests/vm/guest/"],
-} as const;
-
-type Part = keyof typeof PARTS;
 
 /** Tests that are run in one go. */
 interface Job {
@@ -50,68 +41,51 @@ function options() {
       if (key !== undefined) throw new TypeError(`Unknown option ${name}`);
     },
   });
-  if (only !== undefined && !Object.hasOwn(PARTS, only)) {
+  if (only !== undefined && !isPart(only)) {
     throw new TypeError(`There is no part "${only}"`);
   }
   const root = fromFileUrl(ROOT);
   return {
     help,
-    only: only as Part | undefined,
+    only,
     machines: machine.length > 0 ? machine.map(machineNamed) : MACHINES,
     filter,
-    files: _.map((file) => relative(root, resolve(String(file)))),
+    paths: _.map((path) =>
+      relative(root, Deno.realPathSync(resolve(String(path))))
+    ),
   };
 }
 
-async function isThere(path: string): Promise<boolean> {
-  return await Deno.stat(new URL(path, ROOT)).then(() => true, () => false);
-}
-
-/** The files and folders of a part that are to be tested. */
-async function pathsOf(
-  part: Part,
-  { only, files }: ReturnType<typeof options>,
-): Promise<string[]> {
-  const places: readonly string[] = PARTS[part];
-  if (only !== undefined && only !== part) return [];
-  if (files.length > 0) {
-    return files.filter((file) =>
-      places.some((place) => `${file}/`.startsWith(place))
-    );
-  }
-  const there = await Promise.all(places.map(isThere));
-  return places.filter((_, i) => there[i]);
-}
-
-/** The files among files and folders. */
+/** The files among files and folders, "" being the checkout. */
 async function filesOf(paths: readonly string[]): Promise<string[]> {
   const files = await Promise.all(
     paths.map((path) =>
-      /\.(ts|md)$/.test(path)
-        ? [path]
-        : Array.fromAsync(typescriptFiles(ROOT, path.replace(/\/?$/, "/")))
+      /\.(ts|md)$/.test(path) ? [path] : Array.fromAsync(
+        typescriptFiles(ROOT, path.replace(/(?<=.)\/?$/, "/")),
+      )
     ),
   );
   return files.flat();
 }
 
-/** The files that have an example to run. */
-async function withExamples(paths: readonly string[]): Promise<string[]> {
-  const files = await filesOf(paths);
-  const texts = await Promise.all(
-    files.map((file) => Deno.readTextFile(new URL(file, ROOT))),
-  );
-  return files.filter((_, i) => /^[ *]*```ts(?!.*\bignore\b)/m.test(texts[i]!));
+/** Whether a file has an example to run. */
+async function hasExample(file: string): Promise<boolean> {
+  const text = await Deno.readTextFile(new URL(file, ROOT));
+  return /^[ *]*```ts(?!.*\bignore\b)/m.test(text);
 }
 
-async function jobs(chosen: ReturnType<typeof options>): Promise<Job[]> {
-  const { machines, filter } = chosen;
+async function jobs(
+  { only, machines, filter, paths }: ReturnType<typeof options>,
+): Promise<Job[]> {
+  const files = await filesOf(paths.length > 0 ? paths : ["", "README.md"]);
+  const part = (name: Part) =>
+    only === undefined || only === name
+      ? files.filter((file) => partsOf(file).includes(name))
+      : [];
+  const [unit, host, guest] = [part("unit"), part("host"), part("vm")];
+  const examples = await Promise.all(part("docs").map(hasExample));
+  const docs = part("docs").filter((_, i) => examples[i]);
   const flags = filter === undefined ? [] : [`--filter=${filter}`];
-  const unit = await pathsOf("unit", chosen);
-  const host = await pathsOf("host", chosen);
-  const docs = await withExamples(await pathsOf("docs", chosen));
-  const guest = (await filesOf(await pathsOf("vm", chosen)))
-    .filter((file) => file.endsWith("_test.ts"));
   return [
     unit.length > 0 && {
       name: "unit",
@@ -183,4 +157,5 @@ async function main(): Promise<number> {
   return total.failed === 0 && total.passed > 0 ? 0 : 1;
 }
 
-Deno.exit(await main());
+// `deno test` takes a file of this name for a test.
+if (import.meta.main) Deno.exit(await main());

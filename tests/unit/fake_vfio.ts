@@ -4,14 +4,16 @@
  * remembers what is mapped, and a record of what it was asked.
  */
 import type { IovaRange } from "../../backends/backend.ts";
-import { AddressSpace } from "../../lib/dma/address_space.ts";
 import { VfioDevice } from "../../lib/device/vfio_device.ts";
+import { AddressSpace } from "../../lib/dma/address_space.ts";
 import { Host } from "../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel, Mapping } from "../../lib/kernel/kernel.ts";
 import type { Ioctl } from "../../lib/uapi/ioctl.ts";
 import {
+  VFIO_DEVICE_FLAGS_PCI,
+  VFIO_DEVICE_FLAGS_RESET,
   vfio_device_info,
   VFIO_GROUP_FLAGS_VIABLE,
   vfio_group_status,
@@ -21,6 +23,7 @@ import {
   VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
   vfio_iommu_type1_info_cap_iova_range,
   vfio_iova_range,
+  vfio_region_info,
 } from "../../lib/uapi/vfio.ts";
 import { FakeHost } from "./fake_sysfs.ts";
 
@@ -34,7 +37,11 @@ export class FakeVfio {
     { start: 0xfef0_0000n, last: (1n << 48n) - 1n },
   ];
   pageSizes = 0x4020_1000n;
-  /** What the next call of a method, or ioctl of a name, answers. */
+  /** `vfio_device_info.flags`: a PCI function that can be reset. */
+  deviceFlags = VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_PCI;
+  /** The function's registers: every region shows the same. */
+  readonly registers = new Uint8Array(4096);
+  /** The errno that the next call of a method, or ioctl of a name, answers. */
   readonly errors = new Map<string, string>();
   /** What was asked: ioctls by their name, all else by the method's. */
   readonly calls: string[] = [];
@@ -90,6 +97,16 @@ export class FakeVfio {
       this.#ioctl(operation as Ioctl, argument as Uint8Array),
     ioctlAsync: ([, operation, argument]) =>
       Promise.resolve(this.#ioctl(operation as Ioctl, argument as Uint8Array)),
+    pread: ([, into, offset]) => {
+      const bytes = into as Uint8Array;
+      const at = Number(offset);
+      bytes.set(this.registers.subarray(at, at + bytes.length));
+      return bytes.length;
+    },
+    pwrite: ([, from, offset]) => {
+      this.registers.set(from as Uint8Array, Number(offset));
+      return (from as Uint8Array).length;
+    },
     mmap: ([length]) => this.#mmap(length as number),
     munmap: ([mapping]) => {
       const { address, buffer } = mapping as Mapping;
@@ -119,8 +136,17 @@ export class FakeVfio {
       case "VFIO_GROUP_GET_DEVICE_FD":
         return this.#nextFd++;
       case "VFIO_DEVICE_GET_INFO":
-        vfio_device_info.encode(bytes, { flags: 3, num_regions: 9 });
+        vfio_device_info.encode(bytes, {
+          flags: this.deviceFlags,
+          num_regions: 9,
+          num_irqs: 5,
+        });
         return 0;
+      case "VFIO_DEVICE_GET_REGION_INFO": {
+        const { index } = vfio_region_info.decode(bytes);
+        vfio_region_info.encode(bytes, { index, flags: 7, size: 4096n });
+        return 0;
+      }
       case "VFIO_IOMMU_GET_INFO":
         this.#info(bytes);
         return 0;

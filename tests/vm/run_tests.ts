@@ -14,7 +14,7 @@ import { type Counts, TestReport } from "./test_report.ts";
 export { type Counts } from "./test_report.ts";
 
 /** How long a guest may say nothing, in milliseconds. */
-const SILENCE_LIMIT = 180_000;
+const SILENCE_LIMIT = 300_000;
 
 /**
  * Runs test files in a machine.

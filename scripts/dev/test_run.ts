@@ -9,7 +9,7 @@ import { deno } from "./deno.ts";
 /**
  * Runs `deno test` and counts what ran.
  *
- * What no test can report, such as a module that does not compile, counts as
+ * What no test can report, such as a module that does not load, counts as
  * one failure.
  *
  * @param args flags and files

@@ -1,0 +1,240 @@
+import {
+  assert,
+  assertEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import {
+  deviceBusy,
+  groupHasOwner,
+  groupNotViable,
+  mappingRefused,
+  nodeRefused,
+  openNode,
+  quietly,
+} from "../../backends/explain.ts";
+import { attachTarget } from "../../backends/target.ts";
+import { VfioError } from "../../lib/errors.ts";
+import { Host } from "../../lib/host/host.ts";
+import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
+import { FakeHost } from "./fake_sysfs.ts";
+import { stubKernel } from "./stub_kernel.ts";
+
+const A = "0000:00:03.0";
+const B = "0000:00:03.1";
+
+function refused(code: string): KernelError {
+  return new KernelError(errnoNumber(code), "open", "/dev/vfio/4");
+}
+
+/** A function of group 4, and what else a test puts there. */
+function setUp(prepare: (fake: FakeHost) => void = () => {}) {
+  const fake = new FakeHost();
+  fake.driver("vfio-pci");
+  fake.driver("nvme");
+  fake.function(A, { group: 4, driver: "vfio-pci" });
+  prepare(fake);
+  const target = attachTarget(new Host(fake).function(A), false);
+  return { fake, target };
+}
+
+function assertVfioError(error: unknown, code: string): VfioError {
+  assert(error instanceof VfioError, String(error));
+  assertEquals(error.code, code);
+  return error;
+}
+
+for (
+  const [errno, code] of Object.entries({
+    ENOENT: "BACKEND_UNAVAILABLE",
+    ENODEV: "BACKEND_UNAVAILABLE",
+    ENXIO: "BACKEND_UNAVAILABLE",
+    EACCES: "PERMISSION_DENIED",
+    EPERM: "PERMISSION_DENIED",
+    EBUSY: "DEVICE_BUSY",
+  })
+) {
+  Deno.test(`nodeRefused() is ${code} when the node answers ${errno}`, () => {
+    const { target } = setUp();
+    const cause = refused(errno);
+    const error = assertVfioError(
+      nodeRefused(target, "/dev/vfio/4", cause),
+      code,
+    );
+    assertEquals(error.device, A);
+    assertStrictEquals(error.cause, cause);
+    if (code !== "DEVICE_BUSY") assert(error.message.includes("/dev/vfio/4"));
+    assert(error.hint !== undefined);
+  });
+}
+
+Deno.test("nodeRefused() leaves every other answer what it is", () => {
+  const { target } = setUp();
+  for (const cause of [refused("EMFILE"), refused("EIO"), new TypeError()]) {
+    assertStrictEquals(nodeRefused(target, "/dev/vfio/4", cause), cause);
+  }
+});
+
+Deno.test("openNode() opens for reading and writing, or says who may not", () => {
+  const { target } = setUp();
+  const opened: unknown[] = [];
+  const open = (...args: unknown[]) => opened.push(args);
+  const fd = openNode(stubKernel({ open }), target, "/dev/vfio/4");
+  assertEquals([fd.number, opened], [1, [["/dev/vfio/4", 2]]]);
+  const refusing = stubKernel({
+    open() {
+      throw refused("EACCES");
+    },
+  });
+  const error = assertThrows(() => openNode(refusing, target, "/dev/vfio/4"));
+  assertVfioError(error, "PERMISSION_DENIED");
+});
+
+Deno.test("deviceBusy() names each process that has the group or a device of it open", () => {
+  const { target } = setUp((fake) => {
+    fake.function(B, { group: 4, driver: "vfio-pci" });
+    fake.process(200, "qemu-system-x86", ["/dev/null", "/dev/vfio/4"]);
+    fake.process(300, "dpdk", ["/dev/vfio/devices/vfio1"]);
+    fake.process(400, "other", ["/dev/vfio/5"]);
+  });
+  const error = deviceBusy(target, refused("EBUSY"));
+  assertEquals(
+    error.message,
+    `vfio ${A}: the device or its IOMMU group is open in ` +
+      "qemu-system-x86 (process 200), dpdk (process 300)\n" +
+      "hint: detach the device there, or end that process",
+  );
+});
+
+Deno.test("deviceBusy() says so when no process can be found", () => {
+  const error = deviceBusy(setUp().target, refused("EBUSY"));
+  assertEquals(
+    error.message,
+    `vfio ${A}: the device or its IOMMU group is in use elsewhere\n` +
+      "hint: end whatever uses it; root can see who that is",
+  );
+});
+
+Deno.test("groupNotViable() names each function in the way, its driver and the remedy", () => {
+  const { target } = setUp((fake) => {
+    fake.function(B, { group: 4, driver: "nvme" });
+    fake.function("0000:00:03.2", { group: 4 });
+    fake.function("0000:00:03.3", { group: 4, driver: "nvme" });
+  });
+  const error = assertVfioError(groupNotViable(target), "GROUP_NOT_VIABLE");
+  assertEquals(
+    error.message,
+    `vfio ${A}: its IOMMU group 4 is not viable: ${B} is bound to nvme, ` +
+      "0000:00:03.3 is bound to nvme\n" +
+      `hint: take ${B} from nvme as well: host.take("${B}"); ` +
+      'take 0000:00:03.3 from nvme as well: host.take("0000:00:03.3")',
+  );
+});
+
+Deno.test("groupNotViable() is DEVICE_BUSY when no driver is in the way", () => {
+  const { target } = setUp((fake) => {
+    fake.process(200, "qemu", ["/dev/vfio/4"]);
+  });
+  const error = assertVfioError(groupNotViable(target), "DEVICE_BUSY");
+  assert(error.message.includes("qemu (process 200)"));
+});
+
+Deno.test("groupHasOwner() is true for a host driver and for a process, else false", () => {
+  assert(!groupHasOwner(setUp().target));
+  const driver = setUp((fake) => {
+    fake.function(B, { group: 4, driver: "nvme" });
+  });
+  assert(groupHasOwner(driver.target));
+  const process = setUp((fake) => fake.process(200, "x", ["/dev/vfio/4"]));
+  assert(groupHasOwner(process.target));
+});
+
+/** A kernel whose process has those limits on locked memory. */
+function locking(status: string, limits: string) {
+  return stubKernel({
+    readFile: (path) => path.endsWith("status") ? status : limits,
+  });
+}
+
+const RANGE = {
+  iova: 0x10_0000n,
+  address: 0x7f00_0000_0000n,
+  size: 0x20_0000n,
+  writable: true,
+};
+
+Deno.test("mappingRefused() is MEMLOCK_LIMIT, with the limit and the need, when one applies", () => {
+  const kernel = locking(
+    "VmLck:\t     100 kB\nVmPin:\t      28 kB\nCapEff:\t0000000000000000\n",
+    "Max locked memory         8388608              8388608              bytes",
+  );
+  const cause = refused("ENOMEM");
+  const error = assertVfioError(
+    mappingRefused(kernel, RANGE, cause),
+    "MEMLOCK_LIMIT",
+  );
+  assertEquals(
+    error.message.split("\n")[0],
+    "vfio: mapping 2097152 bytes needs 2228224 bytes of locked memory, and " +
+      "the limit is 8388608",
+  );
+  assertStrictEquals(error.cause, cause);
+});
+
+for (
+  const [why, status, limits] of [
+    ["the process may lock all it wants", "CapEff:\t0000000000004000", "-"],
+    [
+      "it has no limit",
+      "CapEff:\t0",
+      "Max locked memory  unlimited  unlimited",
+    ],
+  ] as const
+) {
+  Deno.test(`mappingRefused() is NO_MEMORY when ${why}`, () => {
+    const error = assertVfioError(
+      mappingRefused(locking(status, limits), RANGE, refused("ENOMEM")),
+      "NO_MEMORY",
+    );
+    assertEquals(
+      error.message,
+      "vfio: the kernel has no memory to map 2097152 bytes",
+    );
+  });
+}
+
+for (
+  const [errno, code] of Object.entries({
+    ENOSPC: "MAPPING_LIMIT",
+    EFAULT: "NO_MEMORY",
+    EINVAL: "IOVA_OUT_OF_RANGE",
+    EADDRINUSE: "IOVA_OUT_OF_RANGE",
+  })
+) {
+  Deno.test(`mappingRefused() is ${code} when the kernel answers ${errno}`, () => {
+    const error = assertVfioError(
+      mappingRefused(stubKernel(), RANGE, refused(errno)),
+      code,
+    );
+    assert(
+      error.message.startsWith(
+        "vfio: cannot map 2097152 bytes at IOVA 0x100000: ",
+      ),
+    );
+  });
+}
+
+Deno.test("mappingRefused() leaves every other answer what it is", () => {
+  const cause = refused("EIO");
+  assertStrictEquals(mappingRefused(stubKernel(), RANGE, cause), cause);
+});
+
+Deno.test("quietly() gives what the step gives, and nothing when it fails", async () => {
+  const fail = () => {
+    throw refused("EIO");
+  };
+  assertEquals(quietly(() => 5), 5);
+  assertEquals(quietly(fail), undefined);
+  assertEquals(await quietly(() => Promise.resolve(5)), 5 as unknown);
+  assertEquals(await quietly(() => Promise.reject(refused("EIO"))), undefined);
+});
