@@ -1,13 +1,14 @@
 /**
- * Devices, their drivers and their IOMMU groups, and the kernel's rules for who
- * may have whom (`drivers/base/dd.c`, `drivers/iommu/iommu.c`).
+ * Devices, their drivers and their IOMMU groups, and who may have a group's DMA
+ * (`drivers/iommu/iommu.c`).
  *
  * @module
  */
 
+import { Lock, type Steps } from "./blocking.ts";
 import type { IoMap } from "./io_map.ts";
-import { refuse } from "./refusal.ts";
 import type { PciCore } from "./pci_core.ts";
+import { refuse } from "./refusal.ts";
 import type { VfioDevice } from "./vfio_device.ts";
 
 /** A driver. */
@@ -16,26 +17,41 @@ export interface Driver {
   readonly name: string;
   /** The bus it is for. */
   readonly bus: string;
-  /** The devices that it takes by itself: `"8086:10d3"`. */
+  /** What it takes by itself: `"8086:10d3"`, or `"class:010802"`. */
   readonly ids: ReadonlySet<string>;
   /**
    * Who does DMA with its devices: the kernel, user space (a VFIO driver), or
    * nobody (`driver_managed_dma`, as `pcieport` and `pci-stub`).
    */
   readonly dma: "kernel" | "user" | "none";
+  /**
+   * What becomes of a device's virtual functions when it goes: it removes them,
+   * or leaves them behind. Where it makes none, `undefined`.
+   */
+  readonly virtualFunctions: "removed" | "kept" | undefined;
+  /** Whether it has the files `bind` and `unbind`. */
+  readonly bindable: boolean;
 }
 
 /** Who has claimed a group's DMA for user space: a container or an iommufd. */
 export type DmaOwner = object;
 
+/**
+ * Who made a group: the IOMMU; or VFIO, for a device that no IOMMU isolates, or
+ * for one whose parent does its DMA.
+ */
+export type GroupKind = "iommu" | "noiommu" | "emulated";
+
 /** An IOMMU group. */
 export class Group {
   /** Its number. */
   readonly id: string;
-  /** Whether VFIO made it for a device that no IOMMU isolates. */
-  readonly noIommu: boolean;
+  /** Who made it. */
+  readonly kind: GroupKind;
   /** Its members. */
   readonly devices = new Set<Device>();
+  /** Its node, while a member is bound to a VFIO driver. */
+  node: GroupNode | undefined;
   /** What its devices see: nothing while no user space has attached it. */
   domain: IoMap | undefined;
   /** Whether its node is open. */
@@ -51,11 +67,16 @@ export class Group {
    * An empty group.
    *
    * @param id Its number.
-   * @param noIommu Whether VFIO made it for a device without an IOMMU.
+   * @param kind Who made it.
    */
-  constructor(id: string, noIommu = false) {
+  constructor(id: string, kind: GroupKind = "iommu") {
     this.id = id;
-    this.noIommu = noIommu;
+    this.kind = kind;
+  }
+
+  /** Whether VFIO made it for a device that no IOMMU isolates. */
+  get noIommu(): boolean {
+    return this.kind === "noiommu";
   }
 
   /** Whether a kernel driver or user space has its DMA. */
@@ -87,6 +108,14 @@ export class Group {
   }
 }
 
+/** A group's node in `/dev/vfio`. */
+export interface GroupNode {
+  /** Its minor number. */
+  readonly minor: number;
+  /** The members that are bound to VFIO drivers. */
+  readonly devices: Set<Device>;
+}
+
 /** A device on some bus. */
 export class Device {
   /** Its name; for a PCI function its address. */
@@ -96,17 +125,21 @@ export class Device {
   /** Its real path in sysfs. */
   readonly path: string;
   /** What drivers match it by: `"8086:10d3"`. */
-  readonly id: string;
+  readonly ids: readonly string[];
+  /** Held by whoever changes its driver: `device_lock()`. */
+  readonly lock = new Lock();
   readonly #createCore: (device: Device) => PciCore;
   #core: PciCore | undefined;
   /** The group it is in. */
   group: Group | undefined;
   /** The driver it is bound to. */
   driver: Driver | undefined;
+  /** Whether the driver lets go of it just now. */
+  unbinding = false;
+  /** Whether it was taken from the machine. */
+  removed = false;
   /** The only driver that may bind it. */
   override: string | undefined;
-  /** Whether it is a bridge, which VFIO does not take. */
-  readonly isBridge: boolean = false;
   /** How the kernel can reset it, the preferred first. */
   resets: readonly string[] = [];
   /** What VFIO made of it, while it is bound to a VFIO driver. */
@@ -118,20 +151,20 @@ export class Device {
    * @param name Its name.
    * @param bus The bus it is on.
    * @param path Its real path in sysfs.
-   * @param id What drivers match it by.
+   * @param ids What drivers match it by.
    * @param createCore Makes its registers and interrupts.
    */
   constructor(
     name: string,
     bus: string,
     path: string,
-    id: string,
+    ids: readonly string[],
     createCore: (device: Device) => PciCore,
   ) {
     this.name = name;
     this.bus = bus;
     this.path = path;
-    this.id = id;
+    this.ids = ids;
     this.#createCore = createCore;
   }
 
@@ -144,7 +177,19 @@ export class Device {
   matches(driver: Driver): boolean {
     if (driver.bus !== this.bus) return false;
     return this.override === undefined
-      ? driver.ids.has(this.id)
+      ? this.ids.some((id) => driver.ids.has(id))
       : driver.name === this.override;
   }
+
+  /** What the bus has to say before a driver gets it: a refusal, or nothing. */
+  assertTakable(_driver: Driver): void {}
+
+  /**
+   * What a driver does first when it lets go; without one, the device is taken
+   * from the machine.
+   */
+  *abandoned(_driver?: Driver): Steps<void> {}
+
+  /** What a driver does last as it has it, or has let go of it. */
+  settled(_driver: Driver, _bound: boolean): void {}
 }

@@ -19,10 +19,10 @@ import {
 import { inMemory, received } from "./argument.ts";
 import type { Device, Group } from "./bus.ts";
 import { DeviceFile } from "./device_file.ts";
+import type { Process } from "./file.ts";
 import type { Pages } from "./memory.ts";
 import type { Ioas } from "./ioas.ts";
 import { IommufdFile } from "./iommufd_file.ts";
-import type { SimKernel } from "./kernel.ts";
 import { refuse } from "./refusal.ts";
 
 /** A device's own node, open: it is of use once it is bound to an iommufd. */
@@ -49,7 +49,7 @@ export class CdevFile extends DeviceFile {
   override ioctl(
     operation: Ioctl,
     argument: Uint8Array | bigint,
-    process: SimKernel,
+    process: Process,
   ): number | Promise<number> {
     if (operation.request === VFIO_DEVICE_BIND_IOMMUFD.request) {
       return this.#bind(argument, process);
@@ -84,7 +84,7 @@ export class CdevFile extends DeviceFile {
     if (this.#bound === undefined) refuse("EINVAL");
   }
 
-  #bind(argument: Uint8Array | bigint, process: SimKernel): number {
+  #bind(argument: Uint8Array | bigint, process: Process): number {
     const { iommufd: fd, flags } = received(
       vfio_device_bind_iommufd,
       argument,

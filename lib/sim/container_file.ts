@@ -19,8 +19,7 @@ import {
   VFIO_UPDATE_VADDR,
 } from "../uapi/vfio.ts";
 import type { Group } from "./bus.ts";
-import type { OpenFile } from "./file.ts";
-import type { SimKernel } from "./kernel.ts";
+import type { OpenFile, Process } from "./file.ts";
 import type { Machine } from "./machine.ts";
 import { refuse } from "./refusal.ts";
 import { Type1 } from "./type1.ts";
@@ -54,7 +53,7 @@ export class ContainerFile implements OpenFile {
   }
 
   /** Puts a group in. */
-  attach(group: Group, process: SimKernel): void {
+  attach(group: Group, process: Process): void {
     if (group.noIommu && process.uid !== 0) refuse("EPERM");
     const [present] = this.#groups;
     if (present !== undefined && present.noIommu !== group.noIommu) {
@@ -78,7 +77,7 @@ export class ContainerFile implements OpenFile {
   ioctl(
     operation: Ioctl,
     argument: Uint8Array | bigint,
-    process: SimKernel,
+    process: Process,
   ): number {
     switch (operation.request) {
       case VFIO_GET_API_VERSION.request:

@@ -37,8 +37,7 @@ import {
   sizeOf,
 } from "./argument.ts";
 import type { Device } from "./bus.ts";
-import type { OpenFile } from "./file.ts";
-import type { SimKernel } from "./kernel.ts";
+import type { OpenFile, Process } from "./file.ts";
 import { Pages } from "./memory.ts";
 import type { Bar } from "./models/model.ts";
 import type { PciCore } from "./pci_core.ts";
@@ -75,7 +74,7 @@ export class DeviceFile implements OpenFile {
   ioctl(
     operation: Ioctl,
     argument: Uint8Array | bigint,
-    process: SimKernel,
+    process: Process,
   ): number | Promise<number> {
     switch (operation.request) {
       case VFIO_DEVICE_GET_INFO.request:
@@ -182,7 +181,7 @@ export class DeviceFile implements OpenFile {
     return 0;
   }
 
-  #setIrqs(argument: Uint8Array | bigint, process: SimKernel): number {
+  #setIrqs(argument: Uint8Array | bigint, process: Process): number {
     const least = vfio_irq_set.offset.data;
     const request = received(vfio_irq_set, argument, least);
     const bytes = inMemory(argument);

@@ -6,8 +6,7 @@
 
 import type { FileStatus } from "../kernel/kernel.ts";
 import type { Ioctl } from "../uapi/ioctl.ts";
-import type { SimKernel } from "./kernel.ts";
-import type { Pages } from "./memory.ts";
+import type { AddressMap, Pages } from "./memory.ts";
 
 /** What a path leads to. */
 export type Node = Directory | Link | FileNode;
@@ -15,10 +14,10 @@ export type Node = Directory | Link | FileNode;
 /** A directory. What is in it is made when it is looked at. */
 export interface Directory {
   readonly kind: "directory";
-  /** The names in it, in any order. */
-  names(): Iterable<string>;
+  /** The names in it, in any order; procfs shows each process others. */
+  names(process: Process): Iterable<string>;
   /** What a name leads to. */
-  lookup(name: string): Node | undefined;
+  lookup(name: string, process: Process): Node | undefined;
 }
 
 /** A symbolic link. */
@@ -33,8 +32,20 @@ export interface FileNode {
   readonly kind: "file";
   /** Who may open it, and which device it is. */
   readonly status: FileStatus;
-  /** Opens it; who may has been checked. */
-  open(process: SimKernel): OpenFile;
+  /** Opens it with `O_*` bits; whether its mode allows it has been checked. */
+  open(process: Process, flags: number): OpenFile;
+  /** Changes its owner or its mode, where it keeps them. */
+  change?(to: Ownership): void;
+}
+
+/** What chown and chmod change of a file. */
+export interface Ownership {
+  /** The owner. */
+  readonly uid?: number;
+  /** The owner's group. */
+  readonly gid?: number;
+  /** Permission bits. */
+  readonly mode?: number;
 }
 
 /**
@@ -58,7 +69,7 @@ export interface OpenFile {
   ioctl?(
     operation: Ioctl,
     argument: Uint8Array | bigint,
-    process: SimKernel,
+    process: Process,
   ): number | Promise<number>;
   /** The memory behind a part of the file. */
   mmap?(length: number, offset: bigint): Pages;
@@ -66,4 +77,30 @@ export interface OpenFile {
   poll?(changed: () => void): number;
   /** The last descriptor is closed, and nothing of it is mapped any more. */
   close(): void;
+}
+
+/** A process, as its files see it. */
+export interface Process {
+  /** Its process id. */
+  readonly pid: number;
+  /** What `/proc/PID/comm` says. */
+  readonly name: string;
+  /** The user it runs as; 0 may do everything. */
+  readonly uid: number;
+  /** The group it runs as. */
+  readonly gid: number;
+  /** RLIMIT_MEMLOCK in bytes, which binds every user but 0. */
+  readonly memlock: number;
+  /** Bytes that containers lock, `VmLck`. */
+  locked: number;
+  /** Bytes that iommufd pins, `VmPin`. */
+  pinned: number;
+  /** Its memory. */
+  readonly memory: AddressMap;
+  /** Its open files, by descriptor. */
+  readonly files: ReadonlyMap<number, OpenFile>;
+  /** Gives an open file a descriptor. */
+  install(file: OpenFile): number;
+  /** The open file behind a descriptor: EBADF where there is none. */
+  file(fd: number): OpenFile;
 }

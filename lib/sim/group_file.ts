@@ -18,8 +18,7 @@ import { inMemory, received, sizeOf } from "./argument.ts";
 import type { Group } from "./bus.ts";
 import { ContainerFile } from "./container_file.ts";
 import { DeviceFile } from "./device_file.ts";
-import type { OpenFile } from "./file.ts";
-import type { SimKernel } from "./kernel.ts";
+import type { OpenFile, Process } from "./file.ts";
 import { refuse } from "./refusal.ts";
 
 /** An open IOMMU group; its device files keep it open. */
@@ -36,7 +35,7 @@ export class GroupFile implements OpenFile {
    * @param group The group.
    * @param process Who opens it.
    */
-  constructor(group: Group, process: SimKernel) {
+  constructor(group: Group, process: Process) {
     if (group.noIommu && process.uid !== 0) refuse("EPERM");
     if (group.bound > 0 || group.opened) refuse("EBUSY");
     this.shown = `/dev/vfio/${group.noIommu ? "noiommu-" : ""}${group.id}`;
@@ -47,7 +46,7 @@ export class GroupFile implements OpenFile {
   ioctl(
     operation: Ioctl,
     argument: Uint8Array | bigint,
-    process: SimKernel,
+    process: Process,
   ): number {
     switch (operation.request) {
       case VFIO_GROUP_GET_STATUS.request:
@@ -79,7 +78,7 @@ export class GroupFile implements OpenFile {
     return 0;
   }
 
-  #setContainer(argument: Uint8Array | bigint, process: SimKernel): number {
+  #setContainer(argument: Uint8Array | bigint, process: Process): number {
     const bytes = inMemory(argument);
     const fd = new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true);
     const file = process.file(fd);
@@ -98,11 +97,11 @@ export class GroupFile implements OpenFile {
     return 0;
   }
 
-  #getDevice(argument: Uint8Array | bigint, process: SimKernel): number {
+  #getDevice(argument: Uint8Array | bigint, process: Process): number {
     const name = new TextDecoder().decode(inMemory(argument))
       .replace(/\0.*$/s, "");
     const device = [...this.#group.devices].find((device) =>
-      device.vfio !== undefined && device.name === name.split(" ")[0]
+      device.vfio?.registered && device.name === name.split(" ")[0]
     );
     if (device === undefined) refuse("ENODEV");
     if (!this.#container?.ready) refuse("EINVAL");

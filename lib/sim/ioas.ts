@@ -5,9 +5,9 @@ import {
   IOMMU_IOAS_MAP_WRITEABLE,
   iommu_iova_range,
 } from "../uapi/iommufd.ts";
+import type { Process } from "./file.ts";
 import { type IoArea, IoMap } from "./io_map.ts";
 import type { IovaWindow } from "./iommu.ts";
-import type { SimKernel } from "./kernel.ts";
 import type { Machine } from "./machine.ts";
 import { refuse } from "./refusal.ts";
 
@@ -35,7 +35,7 @@ export class Ioas {
   /** What is mapped. */
   readonly map = new IoMap();
   readonly #machine: Machine;
-  readonly #owners = new Map<IoArea, SimKernel>();
+  readonly #owners = new Map<IoArea, Process>();
   /** How many devices are attached to it. */
   attached = 0;
 
@@ -80,7 +80,7 @@ export class Ioas {
   }
 
   /** IOMMU_IOAS_IOVA_RANGES: EMSGSIZE where there is too little room. */
-  iovaRanges(argument: Uint8Array, process: SimKernel): number {
+  iovaRanges(argument: Uint8Array, process: Process): number {
     const asked = iommu_ioas_iova_ranges.decode(argument);
     const { ranges } = this;
     iommu_ioas_iova_ranges.encode(argument, {
@@ -100,7 +100,7 @@ export class Ioas {
   }
 
   /** IOMMU_IOAS_MAP; gives the IOVA. */
-  mapUser(request: IoasMapRequest, process: SimKernel): bigint {
+  mapUser(request: IoasMapRequest, process: Process): bigint {
     const { flags, user_va, length } = request;
     if ((flags & ~FLAGS) !== 0 || request.__reserved !== 0) {
       refuse("EOPNOTSUPP");
@@ -181,7 +181,7 @@ export class Ioas {
   }
 
   // Locked memory counts per user, unless the process may lock all it wants.
-  #pin(process: SimKernel, bytes: number): void {
+  #pin(process: Process, bytes: number): void {
     const { pinnedByUser } = this.#machine;
     const pinned = (pinnedByUser.get(process.uid) ?? 0) + bytes;
     if (process.uid !== 0 && pinned > process.memlock) refuse("ENOMEM");

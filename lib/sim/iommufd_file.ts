@@ -18,9 +18,8 @@ import {
   iommu_ioas_unmap,
 } from "../uapi/iommufd.ts";
 import { inMemory, received } from "./argument.ts";
-import type { OpenFile } from "./file.ts";
+import type { OpenFile, Process } from "./file.ts";
 import { Ioas } from "./ioas.ts";
-import type { SimKernel } from "./kernel.ts";
 import type { Machine } from "./machine.ts";
 import { refuse } from "./refusal.ts";
 
@@ -71,7 +70,7 @@ export class IommufdFile implements OpenFile {
   ioctl(
     operation: Ioctl,
     argument: Uint8Array | bigint,
-    process: SimKernel,
+    process: Process,
   ): number {
     switch (operation.request) {
       case IOMMU_IOAS_ALLOC.request: {

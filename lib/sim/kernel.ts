@@ -10,8 +10,8 @@ import type { Ioctl } from "../uapi/ioctl.ts";
 import { MAP_ANONYMOUS, MAP_HUGETLB } from "../uapi/mman.ts";
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT } from "../uapi/poll.ts";
 import { EventFile } from "./event_file.ts";
-import type { FileNode, OpenFile } from "./file.ts";
-import type { Machine } from "./machine.ts";
+import type { Directory, FileNode, OpenFile, Process } from "./file.ts";
+import type { HugePages } from "./huge_pages.ts";
 import { AddressMap, Pages } from "./memory.ts";
 import { resolve, resolveLink } from "./path.ts";
 import { Refusal, refuse } from "./refusal.ts";
@@ -22,8 +22,20 @@ export interface ProcessOptions {
   readonly name?: string;
   /** The user it runs as; 0 may open everything and lock all memory. */
   readonly uid?: number;
+  /** The group it runs as. Default: the number of the user. */
+  readonly gid?: number;
   /** RLIMIT_MEMLOCK in bytes, which binds every user but 0. */
   readonly memlock?: number;
+}
+
+/** What processes have in common. */
+export interface System {
+  /** What `/` is. */
+  readonly root: Directory;
+  /** The pool of huge pages. */
+  readonly hugePages: HugePages;
+  /** Forgets a process that has ended. */
+  reap(process: SimKernel): void;
 }
 
 /** What is open, and by how much. */
@@ -37,43 +49,43 @@ interface Description {
  * A process on a simulated machine: its descriptors and its memory, and the
  * {@linkcode Kernel} that it sees.
  */
-export class SimKernel implements Kernel {
+export class SimKernel implements Kernel, Process {
   readonly pageSize = 4096;
-  /** The machine it runs on. */
-  readonly machine: Machine;
-  /** Its process id. */
   readonly pid: number;
-  /** What `/proc/PID/comm` says. */
   readonly name: string;
-  /** The user it runs as. */
   readonly uid: number;
-  /** RLIMIT_MEMLOCK in bytes. */
+  readonly gid: number;
   readonly memlock: number;
-  /** Bytes that containers lock, `VmLck`. */
   locked = 0;
-  /** Bytes that iommufd pins, `VmPin`. */
   pinned = 0;
-  /** Its memory. */
   readonly memory = new AddressMap();
+  readonly #system: System;
   readonly #open = new Map<number, Description>();
-  readonly #mapped = new Map<bigint, Description>();
+  /** What gives back what a mapping holds, by its address. */
+  readonly #mapped = new Map<bigint, () => void>();
 
-  /** Made by {@linkcode Machine.spawn}. */
-  constructor(machine: Machine, pid: number, options: ProcessOptions) {
-    const { name = "deno", uid = 0, memlock = 8 * 2 ** 20 } = options;
-    this.machine = machine;
+  /**
+   * A process that has nothing open.
+   *
+   * @param system The system that it runs on.
+   * @param pid Its process id.
+   * @param options Who it is.
+   */
+  constructor(system: System, pid: number, options: ProcessOptions) {
+    const { name = "deno", uid = 0, gid = uid, memlock = 8 * 2 ** 20 } =
+      options;
+    this.#system = system;
     this.pid = pid;
     this.name = name;
     this.uid = uid;
+    this.gid = gid;
     this.memlock = memlock;
   }
 
-  /** Its open files, by descriptor. */
   get files(): ReadonlyMap<number, OpenFile> {
     return new Map([...this.#open].map(([fd, { file }]) => [fd, file]));
   }
 
-  /** Gives an open file a descriptor. */
   install(file: OpenFile): number {
     // As Linux does: the lowest that is free; 0 to 2 are the terminal's.
     let fd = 3;
@@ -82,25 +94,24 @@ export class SimKernel implements Kernel {
     return fd;
   }
 
-  /** The open file behind a descriptor. */
   file(fd: number): OpenFile {
     return this.#description(fd).file;
   }
 
   /** Ends the process, as SIGKILL does: everything it has open is closed. */
   exit(): void {
-    for (const description of this.#mapped.values()) release(description);
+    for (const give of this.#mapped.values()) give();
     for (const fd of this.#open.keys()) this.close(fd);
-    this.machine.reap(this);
+    this.#system.reap(this);
   }
 
   open(path: string, flags: number): number {
     return this.#call("open", path, () => {
-      const node = resolve(this.machine.root, path);
+      const node = resolve(this.#system.root, path, this);
       if (node.kind === "directory") return refuse("EISDIR");
       if ((flags & O_DIRECTORY) !== 0) return refuse("ENOTDIR");
       this.#assertMay(node, flags);
-      return this.install(node.open(this));
+      return this.install(node.open(this, flags));
     });
   }
 
@@ -151,16 +162,19 @@ export class SimKernel implements Kernel {
     return this.#call("mmap", undefined, () => {
       if (length <= 0) refuse("EINVAL");
       if ((flags & MAP_ANONYMOUS) !== 0) {
-        if ((flags & MAP_HUGETLB) !== 0) {
-          this.machine.hugePages.take(length, flags);
-        }
-        return this.memory.map(new Pages(new Uint8Array(pagesUp(length))));
+        const give = (flags & MAP_HUGETLB) === 0
+          ? () => {}
+          : this.#system.hugePages.take(length, flags);
+        const bytes = new Uint8Array(pagesUp(length));
+        const mapping = this.memory.map(new Pages(bytes));
+        this.#mapped.set(mapping.address, give);
+        return mapping;
       }
       const description = this.#description(fd);
       const pages = description.file.mmap?.(length, offset) ?? refuse("ENODEV");
       const mapping = this.memory.map(pages);
       description.holders++;
-      this.#mapped.set(mapping.address, description);
+      this.#mapped.set(mapping.address, () => release(description));
       return mapping;
     });
   }
@@ -168,9 +182,8 @@ export class SimKernel implements Kernel {
   munmap(mapping: Mapping): void {
     this.#call("munmap", undefined, () => {
       this.memory.unmap(mapping);
-      const description = this.#mapped.get(mapping.address);
+      this.#mapped.get(mapping.address)?.();
       this.#mapped.delete(mapping.address);
-      if (description !== undefined) release(description);
     });
   }
 
@@ -236,22 +249,22 @@ export class SimKernel implements Kernel {
 
   readlink(path: string): string {
     return this.#call("readlink", path, () => {
-      const node = resolveLink(this.machine.root, path);
+      const node = resolveLink(this.#system.root, path, this);
       return node.kind === "link" ? node.target : refuse("EINVAL");
     });
   }
 
   readdir(path: string): string[] {
     return this.#call("open", path, () => {
-      const node = resolve(this.machine.root, path);
+      const node = resolve(this.#system.root, path, this);
       if (node.kind !== "directory") return refuse("ENOTDIR");
-      return [...node.names()].sort();
+      return [...node.names(this)].sort();
     });
   }
 
   stat(path: string): FileStatus {
     return this.#call("statx", path, () => {
-      const node = resolve(this.machine.root, path);
+      const node = resolve(this.#system.root, path, this);
       return node.kind === "file" ? node.status : DIRECTORY_STATUS;
     });
   }
@@ -302,7 +315,7 @@ export class SimKernel implements Kernel {
 
   #assertMay({ status }: FileNode, flags: number): void {
     if (this.uid === 0) return;
-    const shift = status.uid === this.uid ? 6 : 0;
+    const shift = status.uid === this.uid ? 6 : status.gid === this.gid ? 3 : 0;
     const wanted = [0o4, 0o2, 0o6][flags & 0o3] ?? 0o6;
     if ((status.mode >> shift & wanted) !== wanted) refuse("EACCES");
   }

@@ -1,37 +1,42 @@
-import { type Device, type Driver, Group } from "./bus.ts";
-import type { Directory } from "./file.ts";
+import { type Device, type Driver, Group, type GroupKind } from "./bus.ts";
+import { DeviceTable } from "./device_table.ts";
+import type { Directory, Ownership } from "./file.ts";
 import { HugePages } from "./huge_pages.ts";
 import type { Iommu } from "./iommu.ts";
-import { type ProcessOptions, SimKernel } from "./kernel.ts";
-import { refuse } from "./refusal.ts";
-import { VfioDevice } from "./vfio_device.ts";
+import { type ProcessOptions, SimKernel, type System } from "./kernel.ts";
+import { Numbers } from "./numbers.ts";
+import { resolve } from "./path.ts";
 
-/** What the simulated kernel was built with, and what it was booted with. */
+/** What the simulated kernel was built with, and what it was told. */
 export interface KernelFeatures {
   /** What `uname -r` says. */
   readonly release: string;
   /** CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV. */
   readonly iommufd: boolean;
-  /** `vfio.enable_unsafe_noiommu_mode`. */
-  readonly noIommu: boolean;
-  /** `vfio_iommu_type1.dma_entry_limit`. */
-  readonly mappingLimit: number;
   /** The kernel's command line. */
   readonly commandLine: string;
+  /** How the IOMMU translates for the kernel: `"DMA-FQ"`. */
+  readonly translation: string;
+  /** `vfio.enable_unsafe_noiommu_mode`. */
+  noIommu: boolean;
+  /** `vfio_iommu_type1.dma_entry_limit`. */
+  mappingLimit: number;
+  /** `vfio_pci.enable_sriov`. */
+  enableSriov: boolean;
 }
 
 /**
  * A simulated machine: its devices, its drivers, its processes. It holds the
- * state and the rules for changing it; sysfs, procfs and the device nodes are
- * views of it.
+ * state; the rules for changing it are those of the kernel's subsystems, and
+ * sysfs, procfs and the device nodes are views of it.
  */
-export class Machine {
+export class Machine implements System {
   /** What its kernel can do. */
   readonly features: KernelFeatures;
   /** Its IOMMU, where it has one that is switched on. */
   readonly iommu: Iommu | undefined;
-  /** Its devices, by their path in sysfs. */
-  readonly devices = new Map<string, Device>();
+  /** Its devices. */
+  readonly devices = new DeviceTable();
   /** Its IOMMU groups, by number. */
   readonly groups = new Map<string, Group>();
   /** Its drivers, by bus and name: `"pci/vfio-pci"`. */
@@ -42,10 +47,16 @@ export class Machine {
   readonly hugePages = new HugePages();
   /** Bytes that iommufd pins, by user: what its accounting counts. */
   readonly pinnedByUser = new Map<number, number>();
+  /** The numbers of its IOMMU groups. */
+  readonly groupNumbers = new Numbers();
+  /** The minor numbers of its groups' nodes. */
+  readonly groupMinors = new Numbers();
+  /** The numbers of its VFIO devices. */
+  readonly vfioNumbers = new Numbers();
   /** What `/` is; set by whoever builds the machine. */
   root!: Directory;
-  readonly #vfioNumbers = new Set<number>();
-  #nextPid = 1000;
+  readonly #init: SimKernel;
+  #nextPid = 1;
 
   /**
    * A machine without devices.
@@ -56,12 +67,19 @@ export class Machine {
   constructor(features: KernelFeatures, iommu: Iommu | undefined) {
     this.features = features;
     this.iommu = iommu;
+    this.#init = this.spawn({ name: "init" });
+    this.#nextPid = 1000;
   }
 
   /** Whether its kernel is of this version or newer. */
   since(major: number, minor: number): boolean {
     const [a = 0, b = 0] = this.features.release.split(".").map(parseFloat);
     return a > major || (a === major && b >= minor);
+  }
+
+  /** Whether a VFIO driver is loaded, and with it VFIO itself. */
+  get hasVfio(): boolean {
+    return [...this.drivers.values()].some(({ dma }) => dma === "user");
   }
 
   /** Starts a process. */
@@ -77,85 +95,41 @@ export class Machine {
   }
 
   /**
-   * Binds a device to a driver, as the driver's `bind` does: EBUSY where it is
-   * bound, ENODEV where the driver is not for it.
+   * Changes who owns a file and who may open it, as chown and chmod do, for as
+   * long as the file is there.
+   *
+   * @param path A device node, or an attribute.
+   * @param to What is changed of it.
    */
-  bind(device: Device, driver: Driver): void {
-    if (device.driver !== undefined) refuse("EBUSY");
-    if (!device.matches(driver)) refuse("ENODEV");
-    this.#probe(device, driver);
-  }
-
-  /** Lets the drivers look at a device; whether one took it. */
-  probe(device: Device): boolean {
-    if (device.driver !== undefined) return true;
-    for (const driver of this.drivers.values()) {
-      if (!device.matches(driver)) continue;
-      try {
-        this.#probe(device, driver);
-        return true;
-      } catch {
-        // The next one may take it.
-      }
+  setOwnership(path: string, to: Ownership): void {
+    const node = resolve(this.root, path, this.#init);
+    if (node.kind !== "file" || node.change === undefined) {
+      throw new TypeError(`Cannot change the owner or the mode of ${path}`);
     }
-    return false;
+    node.change(to);
   }
 
-  /**
-   * Unbinds a device. From a VFIO driver it comes loose when the last of its
-   * files is closed.
-   */
-  unbind(device: Device): void | Promise<void> {
-    const { vfio } = device;
-    const loosen = () => {
-      device.driver = undefined;
-      device.vfio = undefined;
-      if (vfio !== undefined) this.#unregister(device, vfio);
-    };
-    if (vfio === undefined || !vfio.isOpen) return loosen();
-    return vfio.requested().then(loosen);
+  /** Makes a group with the lowest number that is free. */
+  newGroup(kind: GroupKind): Group {
+    return new Group(String(this.groupNumbers.take()), kind);
   }
 
   /** Puts a device into a group. */
-  addToGroup(device: Device, group: Group): void {
+  join(device: Device, group: Group): void {
+    this.groupNumbers.reserve(Number(group.id));
     this.groups.set(group.id, group);
     group.devices.add(device);
     device.group = group;
   }
 
-  #freeGroup(): string {
-    let id = 0;
-    while (this.groups.has(String(id))) id++;
-    return String(id);
-  }
-
-  #probe(device: Device, driver: Driver): void {
-    if (driver.dma === "user") {
-      if (device.isBridge) refuse("EINVAL");
-      this.#register(device);
-    } else if (driver.dma === "kernel" && device.group?.userOwned) {
-      refuse("EBUSY");
-    }
-    device.driver = driver;
-  }
-
-  #register(device: Device): void {
-    if (device.group === undefined) {
-      if (!this.features.noIommu) refuse("EINVAL");
-      this.addToGroup(device, new Group(this.#freeGroup(), true));
-    }
-    let number = 0;
-    while (this.#vfioNumbers.has(number)) number++;
-    this.#vfioNumbers.add(number);
-    device.vfio = new VfioDevice(device, number);
-  }
-
-  #unregister(device: Device, vfio: VfioDevice): void {
-    this.#vfioNumbers.delete(vfio.number);
+  /** Takes a device out of its group, which goes with its last device. */
+  leaveGroup(device: Device): void {
     const { group } = device;
-    if (group?.noIommu) {
-      device.group = undefined;
-      this.groups.delete(group.id);
-    }
+    if (group === undefined) return;
+    group.devices.delete(device);
+    device.group = undefined;
+    if (group.devices.size > 0) return;
+    this.groups.delete(group.id);
+    this.groupNumbers.give(Number(group.id));
   }
 }

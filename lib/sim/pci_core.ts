@@ -1,7 +1,13 @@
 import { ConfigSpace, type Identity } from "./config_space.ts";
-import type { Device } from "./bus.ts";
 import { Interrupts } from "./interrupts.ts";
+import type { IoMap } from "./io_map.ts";
 import type { DeviceKind, DeviceModel, DevicePort } from "./models/model.ts";
+
+/** Whose requests are translated: a device, by its group's domain. */
+export interface Requester {
+  /** The group; a device without one reaches nothing that is simulated. */
+  readonly group: { readonly domain: IoMap | undefined } | undefined;
+}
 
 /** What makes a device a PCI function: config space, a model, interrupts. */
 export class PciCore implements DevicePort {
@@ -11,17 +17,17 @@ export class PciCore implements DevicePort {
   readonly config: ConfigSpace;
   /** Its interrupts. */
   readonly interrupts: Interrupts;
-  readonly #device: Device;
+  readonly #requester: Requester;
 
   /**
    * A function after power-on.
    *
-   * @param device The device.
+   * @param requester The device.
    * @param kind What it does.
    * @param identity What its header says it is.
    */
-  constructor(device: Device, kind: DeviceKind, identity: Identity) {
-    this.#device = device;
+  constructor(requester: Requester, kind: DeviceKind, identity: Identity) {
+    this.#requester = requester;
     this.model = kind.create(this);
     this.config = new ConfigSpace(identity, this.model);
     this.interrupts = new Interrupts(this.model, identity.express);
@@ -71,6 +77,6 @@ export class PciCore implements DevicePort {
     access: "readable" | "writable",
   ): Uint8Array[] | undefined {
     if (!this.config.master) return undefined;
-    return this.#device.group?.domain?.translate(iova, length, access);
+    return this.#requester.group?.domain?.translate(iova, length, access);
   }
 }

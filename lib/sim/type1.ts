@@ -27,8 +27,8 @@ import {
   vfio_iova_range,
 } from "../uapi/vfio.ts";
 import { answerInfo, inMemory, received } from "./argument.ts";
+import type { Process } from "./file.ts";
 import { type IoArea, IoMap } from "./io_map.ts";
-import type { SimKernel } from "./kernel.ts";
 import type { Machine } from "./machine.ts";
 import { refuse } from "./refusal.ts";
 
@@ -49,7 +49,7 @@ export class Type1 {
   readonly #machine: Machine;
   readonly #version: 1 | 2;
   /** Which process locks a mapping's pages. */
-  readonly #lockers = new Map<IoArea, SimKernel>();
+  readonly #lockers = new Map<IoArea, Process>();
 
   /**
    * An empty IOVA space.
@@ -66,7 +66,7 @@ export class Type1 {
   ioctl(
     operation: Ioctl,
     argument: Uint8Array | bigint,
-    process: SimKernel,
+    process: Process,
   ): number {
     switch (operation.request) {
       case VFIO_IOMMU_GET_INFO.request:
@@ -116,7 +116,7 @@ export class Type1 {
     return 0;
   }
 
-  #mapDma(argument: Uint8Array | bigint, process: SimKernel): number {
+  #mapDma(argument: Uint8Array | bigint, process: Process): number {
     const { flags, vaddr, iova, size } = received(
       vfio_iommu_type1_dma_map,
       argument,

@@ -1,28 +1,27 @@
-import type { Device } from "./bus.ts";
-
 /**
  * What VFIO made of a device that is bound to a VFIO driver
  * (`drivers/vfio/vfio_main.c`): its number, and who has it open.
  */
 export class VfioDevice {
-  /** The device. */
-  readonly device: Device;
   /** The number in `vfio0`. */
   readonly number: number;
+  /** Whether it can be opened: its driver has not let go of it. */
+  registered = true;
   /** Whether it is bound to an iommufd. */
   bound = false;
   readonly #waiting: (() => void)[] = [];
+  readonly #ask: () => void;
   #files = 0;
 
   /**
    * A device that nobody has open.
    *
-   * @param device The device.
    * @param number The number in `vfio0`.
+   * @param ask Asks user space to give it back.
    */
-  constructor(device: Device, number: number) {
-    this.device = device;
+  constructor(number: number, ask: () => void) {
     this.number = number;
+    this.#ask = ask;
   }
 
   /** Its name in sysfs. */
@@ -53,7 +52,7 @@ export class VfioDevice {
 
   /** Asks for the device, and waits until the last of its files is closed. */
   requested(): Promise<void> {
-    this.device.core.interrupts.request();
+    this.#ask();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.push(resolve);
     return promise;

@@ -34,6 +34,7 @@ export const edu: DeviceKind = {
   name: "edu",
   id: "1234:11e8",
   class: 0x00ff00,
+  conventional: true,
   resets: [],
   create: (port) => new Edu(port),
 };

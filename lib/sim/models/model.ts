@@ -60,6 +60,8 @@ export interface DeviceKind {
   readonly id: string;
   /** Class code, 24 bits. */
   readonly class: number;
+  /** Whether it is conventional PCI. Default: PCI Express. */
+  readonly conventional?: boolean;
   /** Whether it can be reset by itself, unless the topology says otherwise. */
   readonly resets: readonly string[];
   /** Puts one onto the bus. */

@@ -5,6 +5,7 @@ export const plain: DeviceKind = {
   name: "plain",
   id: "1b36:0005",
   class: 0x00ff00,
+  conventional: true,
   resets: [],
   create: () => ({
     bars: [],

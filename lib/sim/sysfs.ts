@@ -1,0 +1,210 @@
+/**
+ * `/sys`: the views of a machine, put together.
+ *
+ * @module
+ */
+
+import { posix } from "node:path";
+import type { Device, GroupNode } from "./bus.ts";
+import type { Directory } from "./file.ts";
+import { unsigned } from "./input.ts";
+import type { Machine } from "./machine.ts";
+import { MediatedDevice, type MediatedTypes } from "./mediated.ts";
+import { PciFunction } from "./pci_function.ts";
+import { PhysicalFunction } from "./sriov.ts";
+import { busesDirectory } from "./sysfs_buses.ts";
+import { DEVICE_TABLE, vfioDirectory } from "./sysfs_device.ts";
+import { groupsDirectory, iommuNames, iommusDirectory } from "./sysfs_iommu.ts";
+import { MEDIATED_TABLE, typesDirectory } from "./sysfs_mediated.ts";
+import { modulesDirectory } from "./sysfs_modules.ts";
+import { FUNCTION_TABLE, PHYSICAL_TABLE, virtualPaths } from "./sysfs_pci.ts";
+import {
+  linksDirectory,
+  linkTo,
+  mapDirectory,
+  pathTree,
+  readOnly,
+  readWrite,
+  type Table,
+  tableDirectory,
+  union,
+} from "./tree.ts";
+import { groupDeviceNumber, groupNodeName } from "./vfio_core.ts";
+
+const VIRTUAL = "/sys/devices/virtual";
+
+/**
+ * `/sys`.
+ *
+ * @param machine What it shows.
+ * @param types The types of mediated devices.
+ */
+export function sysfs(machine: Machine, types: MediatedTypes): Directory {
+  const places: [string, (path: string) => Directory][] = [
+    ["/sys/bus", (path) => busesDirectory(machine, path)],
+    [
+      "/sys/class/iommu",
+      (path) => linksDirectory(path, () => iommuNames(machine)),
+    ],
+    [
+      "/sys/class/mdev_bus",
+      (path) =>
+        linksDirectory(path, () =>
+          new Map(
+            [...types.keys()].map((path) => [posix.basename(path), path]),
+          )),
+    ],
+    [
+      "/sys/class/vfio",
+      (path) =>
+        linksDirectory(path, () =>
+          new Map(
+            [...vfioGroups(machine).keys()].map((
+              name,
+            ) => [name, `${VIRTUAL}/vfio/${name}`]),
+          )),
+    ],
+    [
+      "/sys/class/vfio-dev",
+      (path) => linksDirectory(path, () => vfioDevicePaths(machine)),
+    ],
+    ["/sys/devices", (path) => rootsDirectory(machine, types, path)],
+    [`${VIRTUAL}/iommu`, (path) => iommusDirectory(machine, path)],
+    [`${VIRTUAL}/vfio`, (path) => vfioGroupsDirectory(machine, path)],
+    [
+      "/sys/firmware/acpi/tables",
+      (path) => tableDirectory(machine, path, ACPI),
+    ],
+    ["/sys/kernel/iommu_groups", (path) => groupsDirectory(machine, path)],
+    ["/sys/kernel/mm/hugepages", (path) => hugePagesDirectory(machine, path)],
+    ["/sys/module", (path) => modulesDirectory(machine, path)],
+    ...[...types.keys()].filter((path) => path.startsWith(VIRTUAL))
+      .map((
+        path,
+      ): [string, (path: string) => Directory] => [
+        path,
+        (path) => belowDirectory(machine, types, path),
+      ]),
+  ];
+  return pathTree(places.map(([path, view]) => [path, view(path)]));
+}
+
+/** The firmware's tables that tell of an IOMMU. */
+const ACPI: Table<Machine> = {
+  DMAR: readOnly(({ iommu }) => iommu?.kind === "dmar" ? "" : undefined, 0o400),
+  IVRS: readOnly(({ iommu }) => iommu?.kind === "ivhd" ? "" : undefined, 0o400),
+};
+
+/** `/sys/devices`: the root buses. */
+function rootsDirectory(
+  machine: Machine,
+  types: MediatedTypes,
+  path: string,
+): Directory {
+  const roots = () =>
+    new Map(
+      [...machine.devices.parents]
+        .filter((parent) => posix.dirname(parent) === path)
+        .map((parent) => [posix.basename(parent), parent]),
+    );
+  return mapDirectory(
+    path,
+    roots,
+    (root) => belowDirectory(machine, types, root),
+  );
+}
+
+/** What is below a device or a root bus, and belongs to no table. */
+function belowDirectory(
+  machine: Machine,
+  types: MediatedTypes,
+  path: string,
+): Directory {
+  const devices = mapDirectory(
+    path,
+    () => machine.devices.below(path),
+    (device) => deviceDirectory(machine, types, device),
+  );
+  const made = types.get(path);
+  return made === undefined
+    ? devices
+    : union(devices, typesDirectory(path, made));
+}
+
+function deviceDirectory(
+  machine: Machine,
+  types: MediatedTypes,
+  device: Device,
+): Directory {
+  const { path } = device;
+  const below = belowDirectory(machine, types, path);
+  const vfio = vfioDirectory(machine, device);
+  if (device instanceof PhysicalFunction) {
+    return union(
+      tableDirectory(device, path, FUNCTION_TABLE),
+      tableDirectory(device, path, PHYSICAL_TABLE),
+      linksDirectory(path, () => virtualPaths(device)),
+      vfio,
+      below,
+    );
+  }
+  const own = device instanceof PciFunction
+    ? tableDirectory(device, path, FUNCTION_TABLE)
+    : device instanceof MediatedDevice
+    ? tableDirectory(device, path, MEDIATED_TABLE)
+    : tableDirectory(device, path, DEVICE_TABLE);
+  return union(own, vfio, below);
+}
+
+/** The groups that VFIO has, by the names of their nodes. */
+function vfioGroups(machine: Machine): Map<string, GroupNode> {
+  return new Map(
+    [...machine.groups.values()].flatMap((group) =>
+      group.node === undefined ? [] : [[groupNodeName(group), group.node]]
+    ),
+  );
+}
+
+function vfioGroupsDirectory(machine: Machine, path: string): Directory {
+  const table: Table<GroupNode> = {
+    dev: readOnly((node) => `${groupDeviceNumber(node)}\n`),
+    subsystem: (_, path) => linkTo(path, "/sys/class/vfio"),
+  };
+  return mapDirectory(
+    path,
+    () => vfioGroups(machine),
+    (node, path) => tableDirectory(node, path, table),
+  );
+}
+
+function vfioDevicePaths(machine: Machine): Map<string, string> {
+  return new Map(
+    [...machine.devices].flatMap(({ path, vfio }) =>
+      vfio?.registered && machine.since(6, 1)
+        ? [[vfio.name, `${path}/vfio-dev/${vfio.name}`]]
+        : []
+    ),
+  );
+}
+
+function hugePagesDirectory(machine: Machine, path: string): Directory {
+  const { hugePages } = machine;
+  const pools = new Map(
+    [...hugePages.shifts].map((shift) => [
+      `hugepages-${2 ** (shift - 10)}kB`,
+      { shift },
+    ]),
+  );
+  const table: Table<{ shift: number }> = {
+    nr_hugepages: readWrite(
+      ({ shift }) => `${hugePages.total(shift)}\n`,
+      ({ shift }, text) => hugePages.reserve(shift, unsigned(text)),
+    ),
+    free_hugepages: readOnly(({ shift }) => `${hugePages.free(shift)}\n`),
+  };
+  return mapDirectory(
+    path,
+    () => pools,
+    (pool, path) => tableDirectory(pool, path, table),
+  );
+}
