@@ -38,6 +38,9 @@ export interface System {
   reap(process: SimKernel): void;
 }
 
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder();
+
 /** What is open, and by how much. */
 interface Description {
   readonly file: OpenFile;
@@ -60,6 +63,8 @@ export class SimKernel implements Kernel, Process {
   pinned = 0;
   readonly memory = new AddressMap();
   readonly #system: System;
+  /** What small files are read into. */
+  readonly #scratch = new Uint8Array(4096);
   readonly #open = new Map<number, Description>();
   /** What gives back what a mapping holds, by its address. */
   readonly #mapped = new Map<bigint, () => void>();
@@ -274,9 +279,13 @@ export class SimKernel implements Kernel, Process {
     try {
       return this.#call("read", path, () => {
         const { file } = this.#description(fd);
-        const bytes = new Uint8Array(SMALL_FILE);
-        const length = file.read?.(bytes) ?? refuse("EINVAL");
-        return new TextDecoder().decode(bytes.subarray(0, length));
+        let text = "";
+        for (;;) {
+          const length = file.read?.(this.#scratch) ?? refuse("EINVAL");
+          if (length === 0) return text + DECODER.decode();
+          const part = this.#scratch.subarray(0, length);
+          text += DECODER.decode(part, { stream: true });
+        }
       });
     } finally {
       this.close(fd);
@@ -306,7 +315,7 @@ export class SimKernel implements Kernel, Process {
   #put(fd: number, text: string): number | Promise<number> {
     if (text === "") return 0;
     const { file } = this.#description(fd);
-    return file.write?.(new TextEncoder().encode(text)) ?? refuse("EINVAL");
+    return file.write?.(ENCODER.encode(text)) ?? refuse("EINVAL");
   }
 
   #description(fd: number): Description {
@@ -340,9 +349,6 @@ export class SimKernel implements Kernel, Process {
     }
   }
 }
-
-/** More than any attribute has. */
-const SMALL_FILE = 64 * 1024;
 
 const DIRECTORY_STATUS: FileStatus = {
   mode: 0o040755,

@@ -131,12 +131,15 @@ export function romResource(spaces: AddressSpaces, rom: BarSpec): Resource {
   };
 }
 
+const NO_RESOURCE = `${Array(3).fill(`0x${"0".repeat(16)}`).join(" ")}\n`;
+
 /** Lines of `resource`, with zeros for what is not there. */
 export function resourceLines(
   resources: readonly (Resource | undefined)[],
 ): string {
   return resources.map((resource) => {
-    const { start, size, flags } = resource ?? { start: 0n, size: 1, flags: 0 };
+    if (resource === undefined) return NO_RESOURCE;
+    const { start, size, flags } = resource;
     return [start, start + BigInt(size) - 1n, flags]
       .map((value) => `0x${hex(value, 16)}`).join(" ") + "\n";
   }).join("");

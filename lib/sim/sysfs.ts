@@ -5,19 +5,15 @@
  */
 
 import { posix } from "node:path";
-import type { Device, GroupNode } from "./bus.ts";
+import type { GroupNode } from "./bus.ts";
 import type { Directory } from "./file.ts";
 import { unsigned } from "./input.ts";
 import type { Machine } from "./machine.ts";
-import { MediatedDevice, type MediatedTypes } from "./mediated.ts";
-import { PciFunction } from "./pci_function.ts";
-import { PhysicalFunction } from "./sriov.ts";
+import type { MediatedTypes } from "./mediated.ts";
 import { busesDirectory } from "./sysfs_buses.ts";
-import { DEVICE_TABLE, vfioDirectory } from "./sysfs_device.ts";
+import { DevicesDirectory } from "./sysfs_devices.ts";
 import { groupsDirectory, iommuNames, iommusDirectory } from "./sysfs_iommu.ts";
-import { MEDIATED_TABLE, typesDirectory } from "./sysfs_mediated.ts";
 import { modulesDirectory } from "./sysfs_modules.ts";
-import { FUNCTION_TABLE, PHYSICAL_TABLE, virtualPaths } from "./sysfs_pci.ts";
 import {
   linksDirectory,
   linkTo,
@@ -27,7 +23,7 @@ import {
   readWrite,
   type Table,
   tableDirectory,
-  union,
+  where,
 } from "./tree.ts";
 import { groupDeviceNumber, groupNodeName } from "./vfio_core.ts";
 
@@ -40,6 +36,7 @@ const VIRTUAL = "/sys/devices/virtual";
  * @param types The types of mediated devices.
  */
 export function sysfs(machine: Machine, types: MediatedTypes): Directory {
+  const devices = new DevicesDirectory(machine, types);
   const places: [string, (path: string) => Directory][] = [
     ["/sys/bus", (path) => busesDirectory(machine, path)],
     [
@@ -68,7 +65,7 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
       "/sys/class/vfio-dev",
       (path) => linksDirectory(path, () => vfioDevicePaths(machine)),
     ],
-    ["/sys/devices", (path) => rootsDirectory(machine, types, path)],
+    ["/sys/devices", () => devices],
     [`${VIRTUAL}/iommu`, (path) => iommusDirectory(machine, path)],
     [`${VIRTUAL}/vfio`, (path) => vfioGroupsDirectory(machine, path)],
     [
@@ -79,11 +76,9 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
     ["/sys/kernel/mm/hugepages", (path) => hugePagesDirectory(machine, path)],
     ["/sys/module", (path) => modulesDirectory(machine, path)],
     ...[...types.keys()].filter((path) => path.startsWith(VIRTUAL))
-      .map((
+      .map((path): [string, () => Directory] => [
         path,
-      ): [string, (path: string) => Directory] => [
-        path,
-        (path) => belowDirectory(machine, types, path),
+        () => devices.below(path),
       ]),
   ];
   return pathTree(places.map(([path, view]) => [path, view(path)]));
@@ -91,70 +86,9 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
 
 /** The firmware's tables that tell of an IOMMU. */
 const ACPI: Table<Machine> = {
-  DMAR: readOnly(({ iommu }) => iommu?.kind === "dmar" ? "" : undefined, 0o400),
-  IVRS: readOnly(({ iommu }) => iommu?.kind === "ivhd" ? "" : undefined, 0o400),
+  DMAR: where(({ iommu }) => iommu?.kind === "dmar", readOnly(() => "", 0o400)),
+  IVRS: where(({ iommu }) => iommu?.kind === "ivhd", readOnly(() => "", 0o400)),
 };
-
-/** `/sys/devices`: the root buses. */
-function rootsDirectory(
-  machine: Machine,
-  types: MediatedTypes,
-  path: string,
-): Directory {
-  const roots = () =>
-    new Map(
-      [...machine.devices.parents]
-        .filter((parent) => posix.dirname(parent) === path)
-        .map((parent) => [posix.basename(parent), parent]),
-    );
-  return mapDirectory(
-    path,
-    roots,
-    (root) => belowDirectory(machine, types, root),
-  );
-}
-
-/** What is below a device or a root bus, and belongs to no table. */
-function belowDirectory(
-  machine: Machine,
-  types: MediatedTypes,
-  path: string,
-): Directory {
-  const devices = mapDirectory(
-    path,
-    () => machine.devices.below(path),
-    (device) => deviceDirectory(machine, types, device),
-  );
-  const made = types.get(path);
-  return made === undefined
-    ? devices
-    : union(devices, typesDirectory(path, made));
-}
-
-function deviceDirectory(
-  machine: Machine,
-  types: MediatedTypes,
-  device: Device,
-): Directory {
-  const { path } = device;
-  const below = belowDirectory(machine, types, path);
-  const vfio = vfioDirectory(machine, device);
-  if (device instanceof PhysicalFunction) {
-    return union(
-      tableDirectory(device, path, FUNCTION_TABLE),
-      tableDirectory(device, path, PHYSICAL_TABLE),
-      linksDirectory(path, () => virtualPaths(device)),
-      vfio,
-      below,
-    );
-  }
-  const own = device instanceof PciFunction
-    ? tableDirectory(device, path, FUNCTION_TABLE)
-    : device instanceof MediatedDevice
-    ? tableDirectory(device, path, MEDIATED_TABLE)
-    : tableDirectory(device, path, DEVICE_TABLE);
-  return union(own, vfio, below);
-}
 
 /** The groups that VFIO has, by the names of their nodes. */
 function vfioGroups(machine: Machine): Map<string, GroupNode> {

@@ -14,6 +14,7 @@ import {
   readOnly,
   type Table,
   tableDirectory,
+  where,
 } from "./tree.ts";
 import { cdevNumber } from "./vfio_core.ts";
 
@@ -35,10 +36,10 @@ export function vfioDirectory(machine: Machine, device: Device): Directory {
   const table: Table<Device> = {
     device: link(({ path }) => path),
     subsystem: link(() => "/sys/class/vfio-dev"),
-    dev: readOnly((device) => {
-      const number = cdevNumber(machine, device);
-      return number === undefined ? undefined : `${number}\n`;
-    }),
+    dev: where(
+      (device) => cdevNumber(machine, device) !== undefined,
+      readOnly((device) => `${cdevNumber(machine, device)}\n`),
+    ),
   };
   const present = () =>
     new Map(

@@ -15,6 +15,7 @@ import {
   readOnly,
   type Table,
   tableDirectory,
+  where,
 } from "./tree.ts";
 
 function groupTable({ features, iommu }: Machine): Table<Group> {
@@ -23,8 +24,9 @@ function groupTable({ features, iommu }: Machine): Table<Group> {
     type: readOnly(({ kind }) =>
       kind === "iommu" ? `${features.translation}\n` : "unknown\n"
     ),
-    name: readOnly(({ kind }) =>
-      kind === "iommu" ? undefined : "vfio-noiommu\n"
+    name: where(
+      ({ kind }) => kind !== "iommu",
+      readOnly(() => "vfio-noiommu\n"),
     ),
     reserved_regions: readOnly(({ kind }) =>
       kind !== "iommu"

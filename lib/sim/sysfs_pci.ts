@@ -49,7 +49,7 @@ const hexadecimal = (digits: number, of: (fn: PciFunction) => number) =>
   readOnly<PciFunction>((fn) => `0x${hex(of(fn), digits)}\n`);
 
 const express = (text: string) =>
-  readOnly<PciFunction>(({ identity }) => identity.express ? text : undefined);
+  where<PciFunction>(({ identity }) => identity.express, readOnly(() => text));
 
 const resettable = (fn: PciFunction) => fn.supportedResets.length > 0;
 
@@ -87,9 +87,13 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
   max_link_width: express("4\n"),
   current_link_speed: express("8.0 GT/s PCIe\n"),
   current_link_width: express("4\n"),
-  secondary_bus_number: readOnly(secondaryBus),
-  boot_vga: readOnly(({ identity }) =>
-    identity.class >> 8 === 0x0300 ? "0\n" : undefined
+  secondary_bus_number: where(
+    ({ isBridge }) => isBridge,
+    readOnly(secondaryBus),
+  ),
+  boot_vga: where(
+    ({ identity }) => identity.class >> 8 === 0x0300,
+    readOnly(() => "0\n"),
   ),
   remove: where(
     (fn) => !(fn instanceof VirtualFunction),
@@ -185,8 +189,7 @@ function storeReset(fn: PciFunction, text: string): void {
   fn.core.reset();
 }
 
-function secondaryBus(fn: PciFunction): string | undefined {
-  if (!fn.isBridge) return undefined;
+function secondaryBus(fn: PciFunction): string {
   const [first] = fn.machine.devices.below(fn.path).values();
   const bus = first === undefined ? 0 : parseInt(first.name.split(":")[1]!, 16);
   return `${bus}\n`;

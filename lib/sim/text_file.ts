@@ -13,6 +13,9 @@ export interface TextAccess {
 /** The most that reaches an attribute in one write (`fs/kernfs/file.c`). */
 const MAX_WRITE = 4096;
 
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder();
+
 /** An open file of text, whose text is made when it is read from its start. */
 export class TextFile implements OpenFile {
   readonly shown: string;
@@ -40,7 +43,7 @@ export class TextFile implements OpenFile {
   pread(into: Uint8Array, offset: bigint): number {
     const { show } = this.#access;
     if (show === undefined) return refuse("EINVAL");
-    if (offset === 0n) this.#bytes = new TextEncoder().encode(show());
+    if (offset === 0n) this.#bytes = ENCODER.encode(show());
     const part = this.#bytes.subarray(
       Number(offset),
       Number(offset) + into.length,
@@ -55,7 +58,7 @@ export class TextFile implements OpenFile {
     // The kernel does not ask the attribute about an empty write.
     if (from.length === 0) return 0;
     const taken = from.subarray(0, MAX_WRITE);
-    const done = store(new TextDecoder().decode(taken));
+    const done = store(DECODER.decode(taken));
     return done instanceof Promise
       ? done.then(() => taken.length)
       : taken.length;

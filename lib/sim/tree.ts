@@ -5,7 +5,6 @@
  * @module
  */
 
-import { posix } from "node:path";
 import type { FileStatus } from "../kernel/kernel.ts";
 import { O_RDONLY, O_WRONLY } from "../uapi/fcntl.ts";
 import type { Blocking } from "./blocking.ts";
@@ -29,8 +28,8 @@ export type Entry<T> = (subject: T, path: string) => Node | undefined;
 /** The entries that all directories of one kind have, by name. */
 export type Table<T> = Readonly<Record<string, Entry<T>>>;
 
-/** What is shown of a subject; `undefined` where it has no such file. */
-export type Show<T> = (subject: T) => string | undefined;
+/** What is shown of a subject. */
+export type Show<T> = (subject: T) => string;
 
 /** What a write does to a subject. */
 export type Store<T> = (
@@ -92,12 +91,13 @@ export function union(...parts: readonly Directory[]): Directory {
     names: (process) =>
       new Set(parts.flatMap((part) => [...part.names(process)])),
     lookup(name, process) {
-      const found = parts.flatMap((part) => part.lookup(name, process) ?? []);
-      const [first] = found;
-      const rest = found.filter((node) => node.kind === "directory");
-      return first?.kind === "directory" && rest.length > 1
-        ? union(...rest)
-        : first;
+      const found: Directory[] = [];
+      for (const part of parts) {
+        const node = part.lookup(name, process);
+        if (node?.kind === "directory") found.push(node);
+        else if (node !== undefined && found.length === 0) return node;
+      }
+      return found.length > 1 ? union(...found) : found[0];
     },
   };
 }
@@ -155,9 +155,11 @@ export function where<T>(
 /**
  * A link as sysfs writes it (`fs/kernfs/symlink.c`).
  *
- * @param target The absolute path it leads to.
+ * @param target The absolute path it leads to; without one it is not there.
  */
-export function link<T>(target: Show<T>): Entry<T> {
+export function link<T>(
+  target: (subject: T) => string | undefined,
+): Entry<T> {
   return (subject, path) => {
     const to = target(subject);
     return to === undefined ? undefined : linkTo(path, to);
@@ -166,8 +168,13 @@ export function link<T>(target: Show<T>): Entry<T> {
 
 /** A link at `path` to `target`, as sysfs writes it. */
 export function linkTo(path: string, target: string): Link {
-  const up = posix.relative(posix.dirname(path), posix.dirname(target));
-  return { kind: "link", target: posix.join(up, posix.basename(target)) };
+  const from = path.split("/").slice(0, -1);
+  const to = target.split("/");
+  let shared = 0;
+  // The target's own name is always spelled.
+  while (shared < to.length - 1 && from[shared] === to[shared]) shared++;
+  const up = "../".repeat(from.length - shared);
+  return { kind: "link", target: up + to.slice(shared).join("/") };
 }
 
 /** An attribute that is only read. */
@@ -176,9 +183,7 @@ export function readOnly<T extends object>(
   mode = 0o444,
 ): Entry<T> {
   return (subject, path) =>
-    show(subject) === undefined
-      ? undefined
-      : attribute(subject, path, mode, () => ({ show: () => show(subject)! }));
+    attribute(subject, path, mode, () => ({ show: () => show(subject) }));
 }
 
 /** An attribute that is read and written. */
@@ -188,12 +193,10 @@ export function readWrite<T extends object>(
   mode = 0o644,
 ): Entry<T> {
   return (subject, path) =>
-    show(subject) === undefined
-      ? undefined
-      : attribute(subject, path, mode, (process) => ({
-        show: () => show(subject)!,
-        store: (text) => store(subject, text, process),
-      }));
+    attribute(subject, path, mode, (process) => ({
+      show: () => show(subject),
+      store: (text) => store(subject, text, process),
+    }));
 }
 
 /** An attribute that is only written. */
