@@ -1,0 +1,4 @@
+import type { System } from "./bench.ts";
+export function simulatedSystems(): readonly System[] {
+  return [];
+}
