@@ -6,14 +6,14 @@
  */
 
 import { VfioError } from "../lib/errors.ts";
-import { memoryLock } from "../lib/host/memory_lock.ts";
+import { lockedMemory } from "../lib/host/memory_lock.ts";
 import { nodePaths } from "../lib/host/nodes.ts";
 import { type Opener, openers, openersText } from "../lib/host/openers.ts";
 import { hasErrno } from "../lib/kernel/errno.ts";
 import { Fd } from "../lib/kernel/fd.ts";
 import type { Kernel } from "../lib/kernel/kernel.ts";
 import { O_RDWR } from "../lib/uapi/fcntl.ts";
-import type { AttachTarget, DmaRange } from "./backend.ts";
+import type { AttachTarget, BackendName, DmaRange } from "./backend.ts";
 
 /**
  * Does a step of a teardown. What it fails at is made good by the steps behind
@@ -144,14 +144,15 @@ export function wrongToken(
   });
 }
 
-/** A mapping that the kernel refused. */
+/** A mapping that the kernel refused to a backend. */
 export function mappingRefused(
   kernel: Kernel,
+  backend: BackendName,
   { iova, size }: DmaRange,
   cause: unknown,
 ): unknown {
   const range = `${size} bytes at IOVA 0x${iova.toString(16)}`;
-  if (hasErrno(cause, "ENOMEM")) return noMemory(kernel, size, cause);
+  if (hasErrno(cause, "ENOMEM")) return noMemory(kernel, backend, size, cause);
   if (hasErrno(cause, "ENOSPC")) {
     return new VfioError("MAPPING_LIMIT", {
       problem: `cannot map ${range}: the container's mappings are used up`,
@@ -167,6 +168,13 @@ export function mappingRefused(
       cause,
     });
   }
+  if (hasErrno(cause, "ENOTTY")) {
+    return new VfioError("NOT_SUPPORTED", {
+      problem: `cannot map ${range}: the device has no IOMMU`,
+      hint: "unmap everything before attaching a device without an IOMMU",
+      cause,
+    });
+  }
   if (hasErrno(cause, "EINVAL", "EADDRINUSE")) {
     return new VfioError("IOVA_OUT_OF_RANGE", {
       problem: `cannot map ${range}: the IOMMU cannot translate it`,
@@ -178,17 +186,26 @@ export function mappingRefused(
   return cause;
 }
 
-function noMemory(kernel: Kernel, size: bigint, cause: unknown): VfioError {
-  const { limit, locked } = memoryLock(kernel);
-  if (limit === undefined) {
+/** There is no memory to map, or this process may not lock as much. */
+export function noMemory(
+  kernel: Kernel,
+  backend: BackendName,
+  size: bigint,
+  cause: unknown,
+): VfioError {
+  const { limit, byContainer, byIommufd } = lockedMemory(kernel);
+  const need = size + (backend === "iommufd" ? byIommufd : byContainer);
+  if (limit === undefined || (backend === "legacy" && need <= limit)) {
     return new VfioError("NO_MEMORY", {
       problem: `the kernel has no memory to map ${size} bytes`,
       cause,
     });
   }
   return new VfioError("MEMLOCK_LIMIT", {
-    problem: `mapping ${size} bytes needs ${locked + size} bytes of locked ` +
-      `memory, and the limit is ${limit}`,
+    problem: `mapping ${size} bytes needs ${need} bytes of locked memory, ` +
+      (need > limit
+        ? `and the limit is ${limit}`
+        : `and the limit of ${limit} is one for all processes of this user`),
     hint: "raise the limit: ulimit -l, LimitMEMLOCK= in the systemd unit, or " +
       "memlock in /etc/security/limits.conf",
     cause,

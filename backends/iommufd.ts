@@ -49,6 +49,7 @@ import {
   groupHasOwner,
   groupNotViable,
   mappingRefused,
+  noMemory,
   openNode,
   quietly,
   unsafeInterrupts,
@@ -98,10 +99,23 @@ export class IommufdContext implements IommuContext {
       await quietly(() => fd.closeAsync());
       throw bindRefused(target, error);
     }
-    ioas.attach(target, fd);
+    try {
+      ioas.attach(fd);
+    } catch (error) {
+      throw this.#pinRefused(error) ?? attachRefused(target, error);
+    }
     stack.defer(() => quietly(() => ioas.detach(fd)));
     const held = stack.move();
     return { fd, detach: () => held.disposeAsync() };
+  }
+
+  // An IOAS without a device pins nothing: the first one has all of it pinned.
+  #pinRefused(cause: unknown): unknown {
+    if (!hasErrno(cause, "ENOMEM") || this.#users > 1) return undefined;
+    const size = [...this.#mapped()]
+      .reduce((sum, range) => sum + range.size, 0n);
+    if (size === 0n) return undefined;
+    return noMemory(this.#kernel, "iommufd", size, cause);
   }
 
   #leave(ioas: Ioas): void {
@@ -170,16 +184,12 @@ class Ioas {
     quietly(() => this.#fd.close());
   }
 
-  attach(target: AttachTarget, fd: Fd): void {
+  attach(fd: Fd): void {
     const argument = vfio_device_attach_iommufd_pt.alloc({
       argsz: VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
       pt_id: this.#id,
     });
-    try {
-      fd.ioctl(VFIO_DEVICE_ATTACH_IOMMUFD_PT, argument);
-    } catch (error) {
-      throw attachRefused(target, error);
-    }
+    fd.ioctl(VFIO_DEVICE_ATTACH_IOMMUFD_PT, argument);
   }
 
   detach(fd: Fd): void {
@@ -201,7 +211,7 @@ class Ioas {
     try {
       this.#fd.ioctl(IOMMU_IOAS_MAP, this.#map);
     } catch (error) {
-      throw mappingRefused(this.#kernel, range, error);
+      throw mappingRefused(this.#kernel, "iommufd", range, error);
     }
   }
 

@@ -325,7 +325,7 @@ class Container {
     try {
       this.#fd.ioctl(VFIO_IOMMU_MAP_DMA, this.#map);
     } catch (error) {
-      throw mappingRefused(this.#kernel, range, error);
+      throw mappingRefused(this.#kernel, "legacy", range, error);
     }
   }
 

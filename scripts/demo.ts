@@ -24,8 +24,9 @@ machine, unless a device of this machine is named.
   --machine NAME    the virtual machine, ${MACHINES[0]!.name} unless given:
                     ${MACHINES.map(({ name }) => name).join(", ")}
   --device ADDRESS  a spare PCI function of this machine, such as 0000:01:00.0,
-                    in place of a virtual machine. Nothing is written to a disk,
-                    and a function that is in use is refused.
+                    in place of a virtual machine. Nothing is written to a disk.
+                    Refused are a disk that something holds, a network interface
+                    that is up, and the display.
   --backend NAME    only legacy, or only iommufd
   --help            show this`;
 

@@ -53,8 +53,6 @@ export interface Identity {
 export interface Namespace {
   /** Its number; the first is 1. */
   readonly id: number;
-  /** How many blocks it has. */
-  readonly blocks: bigint;
   /** Bytes in a block. */
   readonly blockSize: number;
 }
@@ -117,16 +115,14 @@ export class NvmeController implements AsyncDisposable {
   }
 
   /**
-   * Asks how large a namespace is.
+   * Asks how large a namespace's blocks are.
    *
    * @param id Its number.
    */
   async namespace(id: number): Promise<Namespace> {
     const data = await this.#identify(IDENTIFY_NAMESPACE, id);
     const format = 128 + 4 * (data[26]! & 0xf);
-    const view = new DataView(data.buffer);
-    const blockSize = 2 ** data[format + 2]!;
-    return { id, blocks: view.getBigUint64(0, true), blockSize };
+    return { id, blockSize: 2 ** data[format + 2]! };
   }
 
   /**

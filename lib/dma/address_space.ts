@@ -20,7 +20,12 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { claim } from "./claims.ts";
 import { hex, IovaSpace } from "./iova_space.ts";
 import { DmaMapping, type MapOptions, type MemoryRange } from "./mapping.ts";
-import { type AllocateOptions, DmaMemory, mapMemory } from "./memory.ts";
+import {
+  type AllocateOptions,
+  DmaMemory,
+  mapMemory,
+  unmapMemory,
+} from "./memory.ts";
 
 /** What an address space is made for. */
 export interface AddressSpaceOptions {
@@ -128,9 +133,16 @@ export class AddressSpace implements AsyncDisposable {
    * attached.
    *
    * @param options The backend, the host, and whether an IOMMU is required.
+   * @throws {TypeError} If there is no such backend.
    */
   constructor(options: AddressSpaceOptions = {}) {
     const { backend = "auto", host, unsafeNoIommu = false } = options;
+    if (!["auto", "legacy", "iommufd"].includes(backend)) {
+      throw new TypeError(
+        `Cannot take backend ${JSON.stringify(backend)}: expected "auto", ` +
+          '"legacy" or "iommufd"',
+      );
+    }
     this.#host = host ?? new Host();
     this.#wanted = backend;
     this.#unsafeNoIommu = unsafeNoIommu;
@@ -175,7 +187,7 @@ export class AddressSpace implements AsyncDisposable {
    * is not aligned.
    * @throws {TypeError} If there are no huge pages of that size.
    * @throws {VfioError} `NO_MEMORY`, `MEMLOCK_LIMIT`, `MAPPING_LIMIT`,
-   * `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`, `IOVA_EXHAUSTED`.
+   * `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`, `IOVA_EXHAUSTED`, `KERNEL`.
    */
   allocate(bytes: number, options: AllocateOptions = {}): DmaMemory {
     this.#assertOpen();
@@ -184,17 +196,17 @@ export class AddressSpace implements AsyncDisposable {
       const { address, length: size } = memory;
       const mapping = this.map({ address, size }, options);
       const dma = new DmaMemory(memory, mapping, (dma) => {
-        if (!this.#memories.delete(dma)) return;
-        try {
-          mapping.unmap();
-        } finally {
-          this.#kernel.munmap(memory);
-        }
+        if (!this.#memories.has(dma)) return;
+        // First: as long as it is mapped for devices its address must not
+        // become that of other memory, which a device attached later would get.
+        mapping.unmap();
+        unmapMemory(this.#kernel, memory);
+        this.#memories.delete(dma);
       });
       this.#memories.add(dma);
       return dma;
     } catch (error) {
-      this.#kernel.munmap(memory);
+      unmapMemory(this.#kernel, memory);
       throw error;
     }
   }
@@ -215,18 +227,18 @@ export class AddressSpace implements AsyncDisposable {
   map(memory: MemoryRange, options: MapOptions = {}): DmaMapping {
     this.#assertOpen();
     const { address, size } = memory;
-    assertPages(this.#kernel.pageSize, address, size);
+    const bytes = checkedSize(this.#kernel.pageSize, address, size);
     const mapping = new DmaMapping(
       this,
       this.#iovas.place(size, options),
       address,
-      BigInt(size),
+      bytes,
       options.writable ?? true,
     );
     try {
       this.#context?.map(mapping);
     } catch (error) {
-      this.#iovas.release(mapping.iova, size);
+      this.#iovas.release(mapping.iova);
       throw typed(error, `map ${size} bytes`);
     }
     this.#mappings.set(mapping.iova, mapping);
@@ -263,12 +275,19 @@ export class AddressSpace implements AsyncDisposable {
   /**
    * Detaches its devices, unmaps everything and frees the memory that was
    * allocated from it. Again is harmless.
+   *
+   * @throws {VfioError} `DETACH_INCOMPLETE` if a device's detach was, with all
+   * the rest done.
    */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#members].map((member) => member.detach()));
+    const detached = await Promise.allSettled(
+      [...this.#members].map((member) => member.detach()),
+    );
     for (const memory of this.#memories) memory.free();
     this.unmapAll();
+    const failed = detached.find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
   }
 
   /** The same as {@linkcode AddressSpace.close}. */
@@ -336,21 +355,26 @@ export class AddressSpace implements AsyncDisposable {
       throw typed(error, `unmap ${hex(mapping.iova)}`);
     }
     this.#mappings.delete(mapping.iova);
-    this.#iovas.release(mapping.iova, Number(mapping.size));
+    this.#iovas.release(mapping.iova);
   }
 }
 
-function assertPages(pageSize: number, address: bigint, size: number): void {
+/** Checks memory that is to be mapped, and gives its size. */
+function checkedSize(pageSize: number, address: bigint, size: number): bigint {
   if (!Number.isSafeInteger(size) || size <= 0 || size % pageSize !== 0) {
     throw new RangeError(
       `Cannot map ${size} bytes: expected a multiple of ${pageSize}`,
     );
   }
-  const end = address + BigInt(size);
-  if (address < 0n || end > ADDRESS_END || address % BigInt(pageSize) !== 0n) {
+  const bytes = BigInt(size);
+  if (
+    address < 0n || address + bytes > ADDRESS_END ||
+    address % BigInt(pageSize) !== 0n
+  ) {
     throw new RangeError(
       `Cannot map memory at ${hex(address)}: expected a multiple of ` +
         `${pageSize}, and all of it inside 64 bits`,
     );
   }
+  return bytes;
 }

@@ -9,8 +9,8 @@ export interface PageRun {
 /** 64 KiB: an IOVA of 0, or close to it, is mostly a mistake. */
 const LOWEST = 16;
 
-/** How many runs a chunk holds before it is split in two. */
-const CHUNK_LIMIT = 512;
+/** How many runs a chunk holds before it is split in two: few to move. */
+const CHUNK_LIMIT = 64;
 
 /** How many released runs of one length are kept in mind. */
 const SPARE_LIMIT = 512;
@@ -51,16 +51,8 @@ export class IovaAllocator {
     limit: number,
   ): number | undefined {
     const first = this.#reuse(pages, alignment, limit) ??
-      this.#search(
-        pages,
-        alignment,
-        this.#cursors.get(limit) ?? LOWEST,
-        limit,
-      ) ??
-      this.#search(pages, alignment, LOWEST, limit);
-    if (first === undefined) return undefined;
-    this.#cursors.set(limit, first + pages);
-    this.take(first, pages);
+      this.#find(pages, alignment, limit);
+    if (first !== undefined) this.take(first, pages);
     return first;
   }
 
@@ -73,15 +65,16 @@ export class IovaAllocator {
       this.#append(run);
       return;
     }
-    chunk.splice(indexIn(chunk, first), 0, run);
+    insert(chunk, indexIn(chunk, first), run);
     this.#split(index, chunk);
   }
 
-  /** Gives pages back that were taken in one piece. */
-  release(first: number, pages: number): void {
+  /** Gives back what was taken in one piece from page `first` on. */
+  release(first: number): void {
     const index = this.#chunkOf(first);
     const chunk = this.#chunks[index]!;
-    chunk.splice(indexIn(chunk, first), 1);
+    const run = remove(chunk, indexIn(chunk, first));
+    const pages = run.end - run.first;
     if (chunk.length === 0) this.#chunks.splice(index, 1);
     if (first < LOWEST) return;
     const spare = this.#spare.get(pages);
@@ -110,6 +103,15 @@ export class IovaAllocator {
     const fits = first % alignment === 0 && end <= limit &&
       this.contains(first, end) && this.overlap(first, end) === undefined;
     return fits ? first : undefined;
+  }
+
+  /** Finds room behind what was found before, or else anywhere. */
+  #find(pages: number, alignment: number, limit: number): number | undefined {
+    const from = this.#cursors.get(limit) ?? LOWEST;
+    const first = this.#search(pages, alignment, from, limit) ??
+      this.#search(pages, alignment, LOWEST, limit);
+    if (first !== undefined) this.#cursors.set(limit, first + pages);
+    return first;
   }
 
   #search(
@@ -153,6 +155,20 @@ export class IovaAllocator {
     if (chunk.length <= CHUNK_LIMIT) return;
     this.#chunks.splice(index + 1, 0, chunk.splice(CHUNK_LIMIT / 2));
   }
+}
+
+// In place of splice(), which makes an array of what it removes.
+function insert(chunk: PageRun[], at: number, run: PageRun): void {
+  chunk.push(run);
+  for (let i = chunk.length - 1; i > at; i--) chunk[i] = chunk[i - 1]!;
+  chunk[at] = run;
+}
+
+function remove(chunk: PageRun[], at: number): PageRun {
+  const run = chunk[at]!;
+  for (let i = at + 1; i < chunk.length; i++) chunk[i - 1] = chunk[i]!;
+  chunk.pop();
+  return run;
 }
 
 /** The first run of a chunk that ends behind `page`. */

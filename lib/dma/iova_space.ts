@@ -12,23 +12,27 @@ const IOVA_END = 1n << 64n;
 /** The same in pages. */
 const PAGES_END = pageOf(IOVA_END);
 
-/** An IOMMU's largest page, 1 GiB: aligning to more is no use. */
-const LARGEST_PAGE = 2 ** 30;
+/** An IOMMU's largest page, 1 GiB, in pages: aligning to more is no use. */
+const LARGEST_PAGE = 2 ** 30 / PAGE;
 
 /** Where the mappings of an address space lie, in bytes. */
 export class IovaSpace {
   readonly #pages: IovaAllocator;
   #limits: IommuLimits;
+  /** What IOVAs are multiples of, in bytes. */
+  #unit: number;
 
   /** @param limits What the IOMMU can translate. */
   constructor(limits: IommuLimits) {
     this.#limits = limits;
+    this.#unit = unitOf(limits);
     this.#pages = new IovaAllocator(pageRuns(limits));
   }
 
   /** What the IOMMU can translate from now on. */
   set limits(limits: IommuLimits) {
     this.#limits = limits;
+    this.#unit = unitOf(limits);
     this.#pages.ranges = pageRuns(limits);
   }
 
@@ -51,12 +55,13 @@ export class IovaSpace {
     const first = iova === undefined
       ? this.#choose(pages, dmaMask)
       : this.#reserve(pages, iova);
-    return BigInt(first) * BigInt(PAGE);
+    // Within 64 bits, which the processor multiplies itself.
+    return BigInt.asUintN(64, BigInt(first) * BigInt(PAGE));
   }
 
   /** Gives back what {@linkcode IovaSpace.place} took. */
-  release(iova: bigint, size: number): void {
-    this.#pages.release(pageOf(iova), size / PAGE);
+  release(iova: bigint): void {
+    this.#pages.release(pageOf(iova));
   }
 
   /** Finds room for pages; gives the first of them. */
@@ -75,16 +80,8 @@ export class IovaSpace {
 
   // An IOMMU translates a large aligned range with few large pages.
   #alignment(pages: number): number {
-    const natural = 2 ** Math.floor(Math.log2(pages));
-    return Math.max(
-      this.#unit / PAGE,
-      Math.min(natural, LARGEST_PAGE / PAGE),
-    );
-  }
-
-  /** What IOVAs are multiples of, in bytes. */
-  get #unit(): number {
-    return Math.max(Number(this.#limits.alignment), PAGE);
+    const log2 = 31 - Math.clz32(Math.min(pages, LARGEST_PAGE));
+    return Math.max(this.#unit / PAGE, 1 << log2);
   }
 
   /** Takes pages at an IOVA that the caller chose; gives the first of them. */
@@ -118,6 +115,10 @@ export class IovaSpace {
     this.#pages.take(first, pages);
     return first;
   }
+}
+
+function unitOf({ alignment }: IommuLimits): number {
+  return Math.max(Number(alignment), PAGE);
 }
 
 /** IOVA ranges as the allocator counts them; parts of pages are left out. */

@@ -1,4 +1,4 @@
-import { VfioError } from "../errors.ts";
+import { typed, VfioError } from "../errors.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Kernel, Mapping } from "../kernel/kernel.ts";
 import {
@@ -63,7 +63,9 @@ export function mapMemory(
   try {
     return kernel.mmap(length, PROT_READ | PROT_WRITE, flags, -1, 0n);
   } catch (error) {
-    if (!hasErrno(error, "ENOMEM", "EINVAL")) throw error;
+    if (!hasErrno(error, "ENOMEM", "EINVAL")) {
+      throw typed(error, `allocate ${length} bytes`);
+    }
     throw huge === undefined
       ? new VfioError("NO_MEMORY", {
         problem: `the system has no ${length} bytes of memory to give`,
@@ -76,6 +78,15 @@ export function mapMemory(
           `${page / 1024}kB/nr_hugepages`,
         cause: error,
       });
+  }
+}
+
+/** Gives back what {@linkcode mapMemory} gave. */
+export function unmapMemory(kernel: Kernel, memory: Mapping): void {
+  try {
+    kernel.munmap(memory);
+  } catch (error) {
+    throw typed(error, `free ${memory.length} bytes`);
   }
 }
 
@@ -135,7 +146,11 @@ export class DmaMemory implements MemoryRange, Disposable {
     return new Uint8Array(this.buffer);
   }
 
-  /** Takes it from the devices and gives it back. Again is harmless. */
+  /**
+   * Takes it from the devices and gives it back. Again is harmless.
+   *
+   * @throws {VfioError} `KERNEL`, and it can be tried again.
+   */
   free(): void {
     this.#free(this);
   }

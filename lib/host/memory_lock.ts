@@ -11,18 +11,41 @@ export interface MemoryLock {
 /** `include/uapi/linux/capability.h`. */
 const CAP_IPC_LOCK = 14n;
 
+/** The same, with what is locked told apart by what counts it. */
+export interface LockedMemory {
+  /** {@linkcode MemoryLock.limit}. */
+  readonly limit: bigint | undefined;
+  /** Bytes that the container, or `mlock`, has locked for this process. */
+  readonly byContainer: bigint;
+  /** Bytes that iommufd has pinned for this process. */
+  readonly byIommufd: bigint;
+}
+
+/** Reads the limit on locked memory, and what is used of it. */
+export function memoryLock(kernel: Kernel): MemoryLock {
+  const { limit, byContainer, byIommufd } = lockedMemory(kernel);
+  return { limit, locked: byContainer + byIommufd };
+}
+
 /**
  * Reads the limit on locked memory, and what is used of it. A process with
- * CAP_IPC_LOCK has none. The container counts in `VmLck`, iommufd in `VmPin`.
+ * CAP_IPC_LOCK has no limit. To the container's limit counts what this process
+ * has locked (`account_locked_vm()`, `VmLck`); to iommufd's, what all processes
+ * of its user have pinned (`incr_user_locked_vm()`), of which `VmPin` is this
+ * one's part.
  */
-export function memoryLock(kernel: Kernel): MemoryLock {
+export function lockedMemory(kernel: Kernel): LockedMemory {
   const status = kernel.readFile("/proc/self/status");
-  const locked = kilobytes(status, "VmLck") + kilobytes(status, "VmPin");
+  const locked = {
+    byContainer: kilobytes(status, "VmLck"),
+    byIommufd: kilobytes(status, "VmPin"),
+  };
   const effective = BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(status)?.[1] ?? 0}`);
-  if (effective >> CAP_IPC_LOCK & 1n) return { limit: undefined, locked };
+  if (effective >> CAP_IPC_LOCK & 1n) return { limit: undefined, ...locked };
   const limits = kernel.readFile("/proc/self/limits");
   const soft = /^Max locked memory\s+(\d+)/m.exec(limits)?.[1];
-  return { limit: soft === undefined ? undefined : BigInt(soft), locked };
+  const limit = soft === undefined ? undefined : BigInt(soft);
+  return { limit, ...locked };
 }
 
 function kilobytes(status: string, name: string): bigint {

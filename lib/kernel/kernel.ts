@@ -122,7 +122,8 @@ export interface Kernel {
   eventfd(initial: number, flags: number): number;
   /**
    * Waits until one of the descriptors is ready or `timeout` milliseconds are
-   * over (-1: no limit); gives each one's `POLL*` bits, in the order asked.
+   * over (-1: no limit); gives each one's `POLL*` bits, in the order asked. A
+   * signal can end the wait early, with none ready.
    */
   pollAsync(requests: readonly PollRequest[], timeout: number): Promise<
     number[]

@@ -145,20 +145,22 @@ const DEVICES = {
   },
 } as const satisfies Deno.ForeignLibraryInterface;
 
+const POLL = {
+  parameters: [
+    "buffer", // struct pollfd *fds
+    "usize", // nfds_t nfds
+    "i32", // int timeout, in milliseconds
+  ],
+  result: "i32",
+} as const satisfies Deno.ForeignFunction;
+
 const BLOCKING = {
   ioctl: { ...DEVICES.ioctl, nonblocking: true },
   ioctl_value: { ...DEVICES.ioctl_value, nonblocking: true },
   close: { ...FILES.close, nonblocking: true },
   write: { ...FILES.write, nonblocking: true },
-  poll: {
-    parameters: [
-      "buffer", // struct pollfd *fds
-      "usize", // nfds_t nfds
-      "i32", // int timeout, in milliseconds
-    ],
-    result: "i32",
-    nonblocking: true,
-  },
+  poll: { ...POLL, nonblocking: true },
+  poll_now: { name: "poll", ...POLL },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 const PROCESS = {
@@ -216,6 +218,7 @@ export class LibcKernel implements Kernel {
   }
 
   get #blocking(): Deno.DynamicLibrary<typeof BLOCKING>["symbols"] {
+    this.#lazyErrno ??= this.#errnoView();
     return this.#lazyBlocking ??= load(BLOCKING);
   }
 
@@ -342,9 +345,10 @@ export class LibcKernel implements Kernel {
       pollfd.encode(fds, { fd, events }, i * pollfd.size);
     }
     const count = BigInt(requests.length);
-    if (await this.#blocking.poll(fds, count, timeout) < 0) {
-      this.#fail("poll");
-    }
+    if (
+      await this.#blocking.poll(fds, count, timeout) < 0 &&
+      this.#blocking.poll_now(fds, count, 0) < 0
+    ) this.#fail("poll");
     return requests.map((_, i) => pollfd.decode(fds, i * pollfd.size).revents);
   }
 
@@ -381,37 +385,42 @@ export class LibcKernel implements Kernel {
   }
 
   stat(path: string): FileStatus {
-    const bytes = statxLayout.alloc();
     const result = this.#files.statx(
       AT_FDCWD,
       cString(path),
       0,
       STATX_BASIC_STATS,
-      pinned(bytes),
+      this.#scratch,
     );
     if (result < 0) this.#fail("statx", path);
-    const status = statxLayout.decode(bytes);
+    // Decoding all of it takes longer than the call.
+    const { offset } = statxLayout;
+    const status = new DataView(this.#scratch.buffer);
+    const major = status.getUint32(offset.stx_rdev_major, true);
+    const minor = status.getUint32(offset.stx_rdev_minor, true);
     return {
-      mode: status.stx_mode,
-      uid: status.stx_uid,
-      gid: status.stx_gid,
-      device: `${status.stx_rdev_major}:${status.stx_rdev_minor}`,
+      mode: status.getUint16(offset.stx_mode, true),
+      uid: status.getUint32(offset.stx_uid, true),
+      gid: status.getUint32(offset.stx_gid, true),
+      device: `${major}:${minor}`,
     };
   }
 
   readFile(path: string): string {
     const fd = this.open(path, O_RDONLY);
     try {
-      let text = "";
-      for (;;) {
-        const bytes = this.#files.read(
-          fd,
-          this.#scratch,
-          BigInt(SCRATCH_BYTES),
-        );
-        if (bytes < 0) this.#fail("read", path);
-        if (bytes === 0n) return text;
-        text += this.#text(Number(bytes));
+      let bytes = this.#scratch;
+      for (let end = 0;;) {
+        const rest = bytes.subarray(end);
+        const count = this.#files.read(fd, rest, BigInt(rest.length));
+        if (count < 0) this.#fail("read", path);
+        if (count === 0n) return decoder.decode(bytes.subarray(0, end));
+        end += Number(count);
+        if (end < bytes.length) continue;
+        // Decoded as a whole, as a character can lie across two reads.
+        const larger = new Uint8Array(2 * end);
+        larger.set(bytes);
+        bytes = larger;
       }
     } finally {
       this.close(fd);

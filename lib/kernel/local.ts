@@ -1,3 +1,4 @@
+import { KernelError } from "./errno.ts";
 import type { Kernel } from "./kernel.ts";
 import { LibcKernel } from "./libc.ts";
 import { traced } from "./trace.ts";
@@ -18,6 +19,13 @@ export function localKernel(): Kernel {
 // Asked of procfs, because the environment as Deno gives it needs a permission
 // of its own.
 function traceWanted(libc: Kernel): boolean {
-  return libc.readFile("/proc/self/environ").split("\0")
-    .includes("PASSTHRU_TRACE=1");
+  try {
+    return libc.readFile("/proc/self/environ").split("\0")
+      .includes("PASSTHRU_TRACE=1");
+  } catch (error) {
+    // Root's alone in a process that was given capabilities or another user's
+    // id, and not there without procfs.
+    if (error instanceof KernelError) return false;
+    throw error;
+  }
 }

@@ -68,10 +68,10 @@ export class Struct<F extends Fields>
   /** The members' layouts. */
   readonly fields: F;
   /**
-   * The leading member by which the kernel learns how long the struct is that
-   * it was handed: `argsz` in VFIO, `size` in iommufd.
+   * Whether the leading member tells the kernel how long the struct is that it
+   * was handed: `argsz` in VFIO, `size` in iommufd.
    */
-  readonly #sizeField: string | undefined;
+  readonly #sized: boolean;
   readonly #names: readonly string[];
 
   /** Use {@linkcode struct}. */
@@ -94,7 +94,7 @@ export class Struct<F extends Fields>
     this.offset = offset as { [K in keyof F]: number };
     this.align = align;
     this.size = alignUp(end, align);
-    this.#sizeField = first === "argsz" || first === "size" ? first : undefined;
+    this.#sized = first === "argsz" || first === "size";
     this.#names = Object.keys(fields).filter((name) =>
       !("flexible" in fields[name]!)
     );
@@ -157,10 +157,9 @@ export class Struct<F extends Fields>
     extraBytes = 0,
   ): Uint8Array<ArrayBuffer> {
     const bytes = new Uint8Array(this.size + extraBytes);
-    const sized = this.#sizeField === undefined
-      ? values
-      : { [this.#sizeField]: bytes.length, ...values };
-    this.encode(bytes, sized);
+    const view = new DataView(bytes.buffer);
+    if (this.#sized) view.setUint32(0, bytes.length, true);
+    this.#assign(view, 0, values, this.type);
     return bytes;
   }
 
@@ -175,12 +174,19 @@ export class Struct<F extends Fields>
 
   /** As a nested member: writes it. */
   set(view: DataView, at: number, values: Encodable<F>, path: string): void {
+    new Uint8Array(view.buffer, view.byteOffset + at, this.size).fill(0);
+    if (this.#sized) view.setUint32(at, this.size, true);
+    this.#assign(view, at, values, path);
+  }
+
+  #assign(
+    view: DataView,
+    at: number,
+    values: Encodable<F>,
+    path: string,
+  ): void {
     if (typeof values !== "object" || values === null) {
       throw new TypeError(`${path}: expected an object, got ${typeof values}`);
-    }
-    new Uint8Array(view.buffer, view.byteOffset + at, this.size).fill(0);
-    if (this.#sizeField !== undefined) {
-      view.setUint32(at, this.size, true);
     }
     for (const name in values) {
       if (!Object.hasOwn(this.fields, name)) {

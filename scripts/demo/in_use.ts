@@ -11,13 +11,17 @@ const IFF_UP = 1;
 
 /**
  * What a function is used for: a disk of it that is mounted, swapped to, or
- * part of a volume, a network interface that is up.
+ * part of a volume, a network interface that is up, the display.
  *
  * @param fn The function.
  * @returns A clause for each use; none where it is free.
  */
-export async function usesOf(fn: PciFunction): Promise<string[]> {
+export async function usesOf(
+  fn: Pick<PciFunction, "host" | "path">,
+): Promise<string[]> {
   const uses: string[] = [];
+  const boot = await Deno.readTextFile(`${fn.path}/boot_vga`).catch(() => "");
+  if (boot.trim() === "1") uses.push("it is the display");
   for (const { name, kind } of await nodesOf(fn.path)) {
     const use = kind === "disk"
       ? await diskUse(fn.host.kernel, name)

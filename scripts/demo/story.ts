@@ -57,7 +57,8 @@ export async function demonstrate(
   } catch (error) {
     if (!(error instanceof VfioError)) throw error;
     if (error.code !== "BACKEND_UNAVAILABLE") throw error;
-    report.line("not here", error.message);
+    report.line("not here", error.message.split("\n")[0]!);
+    report.line("given back", `driver ${withNodes(fn, [])}`);
   }
 }
 
@@ -161,5 +162,5 @@ async function check(
   if (found.some((byte, i) => byte !== bytes[i])) {
     throw new Error(`${disk} does not hold what was written: ${hex(found)}`);
   }
-  report.line("checked", `${disk} holds the bytes: ${hex(found)}`);
+  report.line("checked", `${disk}, read by its driver: ${hex(found)}`);
 }

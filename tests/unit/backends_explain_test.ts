@@ -163,22 +163,46 @@ const RANGE = {
   writable: true,
 };
 
-Deno.test("mappingRefused() is MEMLOCK_LIMIT, with the limit and the need, when one applies", () => {
-  const kernel = locking(
-    "VmLck:\t     100 kB\nVmPin:\t      28 kB\nCapEff:\t0000000000000000\n",
-    "Max locked memory         8388608              8388608              bytes",
-  );
-  const cause = refused("ENOMEM");
+const LIMIT =
+  "Max locked memory         2097152              2097152              bytes";
+
+for (
+  const [backend, need] of [["legacy", 2199552], ["iommufd", 2125824]] as const
+) {
+  Deno.test(`mappingRefused() is MEMLOCK_LIMIT, with the limit and what ${backend} needs, when one applies`, () => {
+    const kernel = locking(
+      "VmLck:\t     100 kB\nVmPin:\t      28 kB\nCapEff:\t0000000000000000\n",
+      LIMIT,
+    );
+    const cause = refused("ENOMEM");
+    const error = assertVfioError(
+      mappingRefused(kernel, backend, RANGE, cause),
+      "MEMLOCK_LIMIT",
+    );
+    assertEquals(
+      error.message.split("\n")[0],
+      `vfio: mapping 2097152 bytes needs ${need} bytes of locked memory, and ` +
+        "the limit is 2097152",
+    );
+    assertStrictEquals(error.cause, cause);
+  });
+}
+
+Deno.test("mappingRefused() tells whose limit it is when other processes count to iommufd's", () => {
   const error = assertVfioError(
-    mappingRefused(kernel, RANGE, cause),
+    mappingRefused(
+      locking("CapEff:\t0", LIMIT),
+      "iommufd",
+      RANGE,
+      refused("ENOMEM"),
+    ),
     "MEMLOCK_LIMIT",
   );
   assertEquals(
     error.message.split("\n")[0],
-    "vfio: mapping 2097152 bytes needs 2228224 bytes of locked memory, and " +
-      "the limit is 8388608",
+    "vfio: mapping 2097152 bytes needs 2097152 bytes of locked memory, and " +
+      "the limit of 2097152 is one for all processes of this user",
   );
-  assertStrictEquals(error.cause, cause);
 });
 
 for (
@@ -189,11 +213,17 @@ for (
       "CapEff:\t0",
       "Max locked memory  unlimited  unlimited",
     ],
+    ["the limit leaves enough", "CapEff:\t0", LIMIT],
   ] as const
 ) {
   Deno.test(`mappingRefused() is NO_MEMORY when ${why}`, () => {
     const error = assertVfioError(
-      mappingRefused(locking(status, limits), RANGE, refused("ENOMEM")),
+      mappingRefused(
+        locking(status, limits),
+        "legacy",
+        RANGE,
+        refused("ENOMEM"),
+      ),
       "NO_MEMORY",
     );
     assertEquals(
@@ -207,13 +237,14 @@ for (
   const [errno, code] of Object.entries({
     ENOSPC: "MAPPING_LIMIT",
     EFAULT: "NO_MEMORY",
+    ENOTTY: "NOT_SUPPORTED",
     EINVAL: "IOVA_OUT_OF_RANGE",
     EADDRINUSE: "IOVA_OUT_OF_RANGE",
   })
 ) {
   Deno.test(`mappingRefused() is ${code} when the kernel answers ${errno}`, () => {
     const error = assertVfioError(
-      mappingRefused(stubKernel(), RANGE, refused(errno)),
+      mappingRefused(stubKernel(), "legacy", RANGE, refused(errno)),
       code,
     );
     assert(
@@ -226,7 +257,10 @@ for (
 
 Deno.test("mappingRefused() leaves every other answer what it is", () => {
   const cause = refused("EIO");
-  assertStrictEquals(mappingRefused(stubKernel(), RANGE, cause), cause);
+  assertStrictEquals(
+    mappingRefused(stubKernel(), "legacy", RANGE, cause),
+    cause,
+  );
 });
 
 Deno.test("quietly() gives what the step gives, and nothing when it fails", async () => {

@@ -27,6 +27,16 @@ Deno.test("AddressSpace() asks nothing of the kernel", () => {
   assertEquals(vfio.calls, []);
 });
 
+Deno.test("AddressSpace() is a TypeError when there is no such backend", () => {
+  const backend = "iommu" as "iommufd";
+  const { host } = new FakeVfio();
+  assertThrows(
+    () => new AddressSpace({ backend, host }),
+    TypeError,
+    'Cannot take backend "iommu"',
+  );
+});
+
 for (
   const size of [
     0,
@@ -321,13 +331,13 @@ Deno.test("AddressSpace.allocate() is MEMLOCK_LIMIT when the limit is in the way
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   const { kernel } = vfio.fake;
-  kernel.file("/proc/100/status", "VmLck:\t4 kB\nVmPin:\t8 kB\nCapEff:\t0");
+  kernel.file("/proc/100/status", "VmLck:\t8 kB\nCapEff:\t0");
   kernel.file("/proc/100/limits", "Max locked memory  65536  131072  bytes");
   vfio.errors.set("VFIO_IOMMU_MAP_DMA", "ENOMEM");
   const error = failure("MEMLOCK_LIMIT", () => space.allocate(61440));
   assertEquals(
     error.message.split("\n")[0],
-    "vfio: mapping 61440 bytes needs 73728 bytes of locked memory, and the " +
+    "vfio: mapping 61440 bytes needs 69632 bytes of locked memory, and the " +
       "limit is 65536",
   );
   assertEquals(vfio.memory.size, 0);
@@ -399,14 +409,25 @@ Deno.test("DmaMemory.free() unmaps it everywhere, once, and empties its views", 
   assert(error.message.includes(`IOVA 0x${iova.toString(16)} was freed`));
 });
 
-Deno.test("DmaMemory.free() gives the memory back even when it cannot be unmapped", async () => {
+for (const call of ["VFIO_IOMMU_UNMAP_DMA", "munmap"]) {
+  Deno.test(`DmaMemory.free() is KERNEL when ${call} fails, and works when tried again`, async () => {
+    const vfio = new FakeVfio();
+    const { space } = await vfio.attach();
+    const memory = space.allocate(4096);
+    vfio.errors.set(call, "EIO");
+    failure("KERNEL", () => memory.free());
+    assertEquals(vfio.memory.size, 1);
+    memory.free();
+    assertEquals([vfio.memory.size, vfio.iommu.size], [0, 0]);
+    failure("DETACHED", () => memory.bytes);
+  });
+}
+
+Deno.test("AddressSpace.allocate() is KERNEL when mmap fails for a reason of its own", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
-  const memory = space.allocate(4096);
-  vfio.errors.set("VFIO_IOMMU_UNMAP_DMA", "EIO");
-  failure("KERNEL", () => memory.free());
-  assertEquals(vfio.memory.size, 0);
-  failure("DETACHED", () => memory.bytes);
+  vfio.errors.set("mmap", "EPERM");
+  failure("KERNEL", () => space.allocate(4096));
 });
 
 Deno.test("AddressSpace keeps its mappings when the last device is detached, and maps them again", async () => {
@@ -463,6 +484,20 @@ Deno.test("AddressSpace.close() detaches, unmaps and frees, and again is harmles
   await device.detach();
   memory.free();
   assertEquals(vfio.calls, []);
+});
+
+Deno.test("AddressSpace.close() frees its memory when a detach is incomplete", async () => {
+  const vfio = new FakeVfio();
+  const { space, device } = await vfio.attach();
+  const memory = space.allocate(4096);
+  device.region(0).map();
+  let refusals = 2;
+  vfio.errors.get = (name) =>
+    name === "munmap" && refusals-- > 0 ? "ENOMEM" : undefined;
+  const error = await assertRejects(() => space.close(), VfioError);
+  assertEquals(error.code, "DETACH_INCOMPLETE");
+  failure("DETACHED", () => memory.bytes);
+  assertEquals(vfio.iommu.size, 0);
 });
 
 Deno.test("AddressSpace is DETACHED when it is used after close()", async () => {

@@ -84,7 +84,7 @@ for (const seed of [1, 2, 3, 4]) {
       } else if (random(10) < (filling ? 2 : 8)) {
         const [run] = runs.splice(random(runs.length), 1);
         if (run === undefined) continue;
-        allocator.release(run.first, run.end - run.first);
+        allocator.release(run.first);
         naive.set(run.first, run.end - run.first, false);
       } else {
         const first = random(size - pages);
@@ -128,11 +128,11 @@ Deno.test("IovaAllocator keeps thousands of runs in order", () => {
   }
   check();
   for (const page of [...taken].filter((page) => page % 3 > 0)) {
-    allocator.release(page, 1);
+    allocator.release(page);
     taken.delete(page);
   }
   check();
-  for (const page of taken) allocator.release(page, 1);
+  for (const page of taken) allocator.release(page);
   taken.clear();
   check();
 });
@@ -155,7 +155,7 @@ Deno.test("IovaAllocator.allocate() finds every page again when all were release
   for (let round = 0; round < 3; round++) {
     const pages = all.map(() => allocator.allocate(1, 1, 6000)!);
     assertEquals(pages.toSorted((a, b) => a - b), all);
-    for (const page of pages) allocator.release(page, 1);
+    for (const page of pages) allocator.release(page);
   }
 });
 
@@ -163,8 +163,8 @@ Deno.test("IovaAllocator.allocate() takes again what was released last", () => {
   const allocator = new IovaAllocator([{ first: 0, end: 1024 }]);
   const [first, second] = [0, 1].map(() => allocator.allocate(4, 4, 1024)!);
   allocator.allocate(4, 4, 1024);
-  allocator.release(first!, 4);
-  allocator.release(second!, 4);
+  allocator.release(first!);
+  allocator.release(second!);
   assertEquals(allocator.allocate(4, 4, 1024), second);
   assertEquals(allocator.allocate(4, 4, 1024), first);
 });
@@ -173,7 +173,7 @@ Deno.test("IovaAllocator.allocate() gives nothing below 64 KiB when it was relea
   const allocator = new IovaAllocator([{ first: 0, end: 1024 }]);
   for (const first of [0, LOWEST - 1]) {
     allocator.take(first, 1);
-    allocator.release(first, 1);
+    allocator.release(first);
     assertEquals(allocator.overlap(first, first + 1), undefined);
   }
   for (let i = 0; i < 4; i++) {
@@ -181,10 +181,22 @@ Deno.test("IovaAllocator.allocate() gives nothing below 64 KiB when it was relea
   }
 });
 
+Deno.test("IovaAllocator.allocate() looks on where it was when it took something again", () => {
+  const allocator = new IovaAllocator([{ first: 16, end: 1 << 20 }]);
+  const first = allocator.allocate(1, 1, 1 << 20)!;
+  const second = allocator.allocate(2, 1, 1 << 20)!;
+  const last = allocator.allocate(1, 1, 1 << 20)!;
+  allocator.release(first);
+  allocator.release(second);
+  assertEquals(allocator.allocate(1, 1, 1 << 20), first);
+  // and not from there on, past everything that is taken
+  assertEquals(allocator.allocate(1, 1, 1 << 20), last + 1);
+});
+
 Deno.test("IovaAllocator.allocate() leaves what was released and taken since", () => {
   const allocator = new IovaAllocator([{ first: 0, end: 1024 }]);
   const first = allocator.allocate(4, 4, 1024)!;
-  allocator.release(first, 4);
+  allocator.release(first);
   allocator.take(first + 3, 1);
   const other = allocator.allocate(4, 4, 1024)!;
   assertEquals(allocator.overlap(first, first + 3), undefined);
@@ -196,7 +208,7 @@ Deno.test("IovaAllocator.release() does not keep each of a million releases in m
   const before = Deno.memoryUsage().heapUsed;
   for (let i = 0; i < 2_000_000; i++) {
     allocator.take(100, 1);
-    allocator.release(100, 1);
+    allocator.release(100);
   }
   // A number each would be 16 MB; what is not collected yet is less.
   assertLess(Deno.memoryUsage().heapUsed - before, 16e6);
@@ -206,7 +218,7 @@ Deno.test("IovaAllocator.allocate() joins released neighbours to a larger run", 
   const allocator = new IovaAllocator([{ first: 16, end: 32 }]);
   const pages = Array.from({ length: 16 }, () => allocator.allocate(1, 1, 32)!);
   assertEquals(allocator.allocate(16, 16, 32), undefined);
-  for (const page of pages) allocator.release(page, 1);
+  for (const page of pages) allocator.release(page);
   assertEquals(allocator.allocate(16, 16, 32), 16);
 });
 
@@ -227,7 +239,7 @@ Deno.test("IovaAllocator.allocate() has no room when there is no range", () => {
 Deno.test("IovaAllocator.allocate() obeys ranges that have changed", () => {
   const allocator = new IovaAllocator([{ first: 0, end: 64 }]);
   const first = allocator.allocate(8, 8, 1 << 20)!;
-  allocator.release(first, 8);
+  allocator.release(first);
   allocator.ranges = [{ first: 512, end: 520 }];
   assertEquals(allocator.allocate(8, 8, 1 << 20), 512);
   assertEquals(allocator.allocate(8, 8, 1 << 20), undefined);

@@ -21,7 +21,12 @@ import {
   vfio_device_info,
 } from "../../../lib/uapi/vfio.ts";
 import { Edu, EDU_DMA_MASK, EDU_ID } from "./edu.ts";
-import { descriptors, faultOf, holdings, lockedKilobytes } from "./observe.ts";
+import {
+  assertFault,
+  descriptors,
+  holdings,
+  lockedKilobytes,
+} from "./observe.ts";
 import { addressOf, forEachBackend, host, refused } from "./setup.ts";
 
 /** Functions of five kinds, two of them with a driver before. */
@@ -215,7 +220,7 @@ forEachBackend(
 
     // Attached to another space, it finds nothing there.
     const again = new Edu(await setup.attach("edu0"));
-    await faultOf(device.name, iova, () => again.copyFromDevice(iova, 512));
+    await assertFault(() => again.copyFromDevice(iova, 512));
     assertEquals(memory.bytes, new Uint8Array(4096).fill(0xa5));
   },
 );

@@ -1,17 +1,23 @@
 /**
- * The examples, each run as its first lines say, with nothing but
- * `--allow-ffi`.
+ * The examples, and the README's script, each run as it says itself, with
+ * nothing but `--allow-ffi`.
  */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { addressOf, host, machine } from "./setup.ts";
 
 const withoutIommu = machine.iommu === "none";
 
+const ROOT = new URL("../../../", import.meta.url);
+
 /** Runs an example and gives what it prints. */
 async function example(file: string, ...args: string[]): Promise<string> {
-  const path = new URL(`../../../examples/${file}`, import.meta.url).pathname;
+  return await run(new URL(`examples/${file}`, ROOT).pathname, ...args);
+}
+
+/** Runs a script and gives what it prints. */
+async function run(...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-check", "--no-prompt", "--allow-ffi", path, ...args],
+    args: ["run", "--no-check", "--no-prompt", "--allow-ffi", ...args],
     env: { NO_COLOR: "1" },
   }).output();
   const text = new TextDecoder();
@@ -78,5 +84,38 @@ Deno.test({
       /^model {5}QEMU NVMe Ctrl\nserial {4}nvme0\nfirmware /,
     );
     assertEquals(driverOf("nvme0"), "nvme");
+  },
+});
+
+Deno.test({
+  name: "The README's script runs as it stands when mod.ts comes by URL",
+  ignore: withoutIommu,
+  async fn() {
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      async ({ url }) =>
+        new Response(
+          await Deno.readTextFile(new URL(`.${new URL(url).pathname}`, ROOT)),
+          { headers: { "content-type": "application/typescript" } },
+        ),
+    );
+    const address = `127.0.0.1:${server.addr.port}`;
+    const readme = await Deno.readTextFile(new URL("README.md", ROOT));
+    const [, script] = readme.match(/```ts ignore\n(\/\/ spare\.ts\n.*?)```/s)!;
+    assertStringIncludes(script!, "https://HOST/PATH/mod.ts");
+    const path = await Deno.makeTempFile({ suffix: ".ts" });
+    await Deno.writeTextFile(
+      path,
+      script!.replace("https://HOST/PATH", `http://${address}`),
+    );
+    assertMatch(
+      await run("--quiet", `--allow-import=${address}`, path),
+      new RegExp(
+        "^0000:01:00\\.0: nvme, group \\d+\n" +
+          `attached by ${machine.backends.at(-1)}\n` +
+          "1 MiB at IOVA 0x[0-9a-f]+\nregister 8: 0x10400\n$",
+      ),
+    );
+    assertEquals(driverOf("sriov0"), "nvme");
   },
 });

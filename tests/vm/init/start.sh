@@ -15,8 +15,10 @@ for port in /sys/class/virtio-ports/*; do
 done
 echo started > "$events"
 if [ -n "$TERMINAL" ]; then
-  stty sane $TERMINAL < /dev/hvc0
-  setsid -c sh "$PASSTHRU_RUN/job.sh" < /dev/hvc0 > /dev/hvc0 2>&1
+  # kept open: its settings go with the last that has it open
+  exec 0<> /dev/hvc0
+  stty sane $TERMINAL
+  setsid -c sh "$PASSTHRU_RUN/job.sh" >&0 2>&0
 else
   setsid sh "$PASSTHRU_RUN/job.sh" < /dev/null > "$stdout" 2> "$stderr"
 fi

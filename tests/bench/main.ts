@@ -1,0 +1,112 @@
+/**
+ * `deno task bench`: what the library takes, in times of a C program that makes
+ * the same calls.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { lines } from "../vm/command.ts";
+import { runInGuest } from "../vm/guest.ts";
+import { cacheModules, denoCommand } from "../vm/guest_deno.ts";
+import { type Machine, machineNamed } from "../vm/machines.ts";
+import { prepare } from "../vm/prepare.ts";
+import { duration } from "../vm/progress.ts";
+import type { Comparison } from "./compare.ts";
+import { measureHost } from "./host.ts";
+import { compilePeer } from "./peer.ts";
+import { outcome, table } from "./report.ts";
+
+const USAGE = `deno task bench [--quick] [--json]
+
+Measures the library against a C program that makes the same calls, in turn
+with it: attach, map and register reads in a virtual machine, one ioctl on this
+machine. Medians of rounds.
+
+  --quick   few rounds: about a minute, and less exact
+  --json    prints everything as JSON, each round's nanoseconds too`;
+
+/** What runs in the guest. */
+const GUEST = "tests/bench/guest.ts";
+
+/** Where a comparison was made, and what came of it. */
+interface Place {
+  readonly title: string;
+  readonly comparisons: Comparison[];
+}
+
+async function measureInGuest(
+  machine: Machine,
+  program: string,
+  rounds: number,
+  found: (comparison: Comparison) => void,
+): Promise<void> {
+  await cacheModules([GUEST]);
+  const exitCode = await runInGuest(machine, {
+    command: denoCommand("run", [GUEST, program, String(rounds)]),
+    stdout: async (stream) => {
+      for await (const line of lines(stream)) found(JSON.parse(line));
+    },
+    stderr: (stream) =>
+      stream.pipeTo(Deno.stderr.writable, { preventClose: true }),
+  });
+  if (exitCode !== 0) throw new Error(`${GUEST} failed in ${machine.name}`);
+}
+
+async function measure(quick: boolean): Promise<Place[]> {
+  const machine = machineNamed("testbed");
+  await prepare([machine]);
+  const start = performance.now();
+  const places = [
+    { title: "on this machine", comparisons: [] as Comparison[] },
+    { title: `in ${machine.name}, emulated`, comparisons: [] as Comparison[] },
+  ] as const;
+  const found = ({ comparisons }: Place) => (comparison: Comparison) => {
+    comparisons.push(comparison);
+    const elapsed = duration(performance.now() - start);
+    console.error(`  ${elapsed.padStart(8)}  ${comparison.what}`);
+  };
+  const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
+  try {
+    const program = await compilePeer(dir);
+    const here = measureHost(program, dir, quick ? 21 : 101);
+    for await (const comparison of here) found(places[0])(comparison);
+    const rounds = quick ? 5 : 31;
+    await measureInGuest(machine, program, rounds, found(places[1]));
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+  return [...places];
+}
+
+function printJson(places: readonly Place[]): void {
+  const measured = places.map(({ title, comparisons }) => ({
+    title,
+    comparisons: comparisons.map((comparison) => {
+      const { c: rounds_c, ts: rounds_ts, ...told } = comparison;
+      return {
+        ...told,
+        ...outcome(comparison),
+        rounds: { c: rounds_c, ts: rounds_ts },
+      };
+    }),
+  }));
+  console.log(JSON.stringify(measured, null, 2));
+}
+
+async function main(): Promise<void> {
+  const { quick, json, help } = parseArgs(Deno.args, {
+    boolean: ["quick", "json", "help"],
+    unknown: (name) => {
+      console.error(`Unknown argument ${name}\n\n${USAGE}`);
+      Deno.exit(2);
+    },
+  });
+  if (help) return console.log(USAGE);
+  const places = await measure(quick);
+  if (json) return printJson(places);
+  for (const { title, comparisons } of places) {
+    console.log(["", ...table(title, comparisons)].join("\n"));
+  }
+}
+
+await main();

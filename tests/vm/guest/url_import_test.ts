@@ -1,0 +1,61 @@
+/**
+ * The library imported by URL.
+ */
+import { assertEquals, assertMatch } from "@std/assert";
+import { EDU_ID } from "./edu.ts";
+import { addressOf, forEachBackend } from "./setup.ts";
+
+const CHECKOUT = new URL("../../../", import.meta.url);
+
+/** Serves the checkout, and keeps what was asked for. */
+function serveCheckout() {
+  const paths: string[] = [];
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      const { pathname } = new URL(request.url);
+      paths.push(pathname);
+      const text = await Deno.readTextFile(new URL(`.${pathname}`, CHECKOUT));
+      return new Response(text, {
+        headers: { "content-type": "application/typescript" },
+      });
+    },
+  );
+  return { server, paths };
+}
+
+forEachBackend(
+  "mod.ts attaches a device when it is imported by URL and may do nothing but FFI",
+  async (setup) => {
+    await setup.take("edu0");
+    const { server, paths } = serveCheckout();
+    await using _server = server;
+    const host = `127.0.0.1:${server.addr.port}`;
+    const directory = await Deno.makeTempDir();
+    await Deno.writeTextFile(
+      `${directory}/script.ts`,
+      `import { AddressSpace, VfioDevice } from "http://${host}/mod.ts";
+
+await using space = new AddressSpace({ backend: "${setup.backend}" });
+await using device = await VfioDevice.attach("${addressOf("edu0")}", space);
+using registers = device.region(0).map();
+console.log(space.backend?.backend, registers.read32(0));
+`,
+    );
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "--no-prompt", `--allow-import=${host}`, "--allow-ffi"],
+        "script.ts",
+      ],
+      cwd: directory,
+      env: { DENO_DIR: `${directory}/cache`, NO_COLOR: "1" },
+    }).output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    assertEquals(code, 0, text(stderr));
+    assertEquals(text(stdout), `${setup.backend} ${EDU_ID}\n`);
+    // Nothing beyond the library is loaded.
+    for (const path of paths) {
+      assertMatch(path, /^\/(mod\.ts|(lib|backends)\/)/);
+    }
+  },
+);
