@@ -56,6 +56,15 @@ export class Lock {
     }
   }
 
+  /** Throws where a call that cannot wait would have to. */
+  assertFree(): void {
+    if (this.#held === undefined) return;
+    throw new Error(
+      "A real process would hang in this call until a driver has let go of " +
+        "the device",
+    );
+  }
+
   /** Ends when nobody has the lock. */
   *free(): Steps<void> {
     while (this.#held !== undefined) yield this.#held;

@@ -117,6 +117,8 @@ function bindAtBoot(machine: Machine, { fn, driver, topology }: Built): void {
     const found = machine.drivers.get(`pci/${driver}`);
     try {
       if (found === undefined) throw new Refusal("ENOENT");
+      // Whatever it may be bound to later.
+      fn.override = driver;
       fn.assertTakable(found);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
@@ -127,6 +129,7 @@ function bindAtBoot(machine: Machine, { fn, driver, topology }: Built): void {
     fn.driver = found;
     fn.settled(found, true);
   }
+  fn.override = topology.override;
   fn.power = topology.power ?? fn.power;
 }
 

@@ -84,11 +84,13 @@ export class ConfigSpace {
       true,
     );
     this.#bytes[PCI_INTERRUPT_PIN] = model.intx ? 1 : 0;
+    const { msi, msix } = model;
+    const vectors = Math.ceil(Math.log2(msi)) << 1;
     this.#addCapabilities([
-      ...(identity.express ? [PCI_CAP_ID_EXP] : []),
-      PCI_CAP_ID_PM,
-      ...(model.msi > 0 ? [PCI_CAP_ID_MSI] : []),
-      ...(model.msix > 0 ? [PCI_CAP_ID_MSIX] : []),
+      ...(identity.express ? [{ id: PCI_CAP_ID_EXP, flags: 0 }] : []),
+      { id: PCI_CAP_ID_PM, flags: 0 },
+      ...(msi > 0 ? [{ id: PCI_CAP_ID_MSI, flags: vectors }] : []),
+      ...(msix > 0 ? [{ id: PCI_CAP_ID_MSIX, flags: msix - 1 }] : []),
     ]);
     this.reset();
   }
@@ -157,14 +159,17 @@ export class ConfigSpace {
     this.#view.setUint32(PCI_BASE_ADDRESS_0 + 4 * index, masked >>> 0, true);
   }
 
-  #addCapabilities(ids: readonly number[]): void {
-    if (ids.length === 0) return;
+  #addCapabilities(
+    capabilities: readonly { id: number; flags: number }[],
+  ): void {
     this.#put16(PCI_STATUS, PCI_STATUS_CAP_LIST);
     this.#bytes[PCI_CAPABILITY_LIST] = FIRST_CAPABILITY;
-    for (const [i, id] of ids.entries()) {
+    for (const [i, { id, flags }] of capabilities.entries()) {
       const at = FIRST_CAPABILITY + i * CAPABILITY_STRIDE;
+      const isLast = i + 1 === capabilities.length;
       this.#bytes[at] = id;
-      this.#bytes[at + 1] = i + 1 < ids.length ? at + CAPABILITY_STRIDE : 0;
+      this.#bytes[at + 1] = isLast ? 0 : at + CAPABILITY_STRIDE;
+      this.#put16(at + 2, flags);
     }
   }
 

@@ -17,6 +17,7 @@ import { GroupFile } from "./group_file.ts";
 import { IommufdFile } from "./iommufd_file.ts";
 import type { Machine } from "./machine.ts";
 import { changeStatus, statusOf } from "./ownership.ts";
+import { refuse } from "./refusal.ts";
 import { mapDirectory, pathTree } from "./tree.ts";
 import { cdevNumber, groupDeviceNumber, groupNodeName } from "./vfio_core.ts";
 
@@ -78,7 +79,10 @@ function vfioContents(machine: Machine): Contents {
         subject: device.vfio!,
         mode: 0o600,
         device: number,
-        open: () => new CdevFile(device),
+        open: ({ uid }) =>
+          device.vfio!.noIommu && uid !== 0
+            ? refuse("EPERM")
+            : new CdevFile(device),
       }]];
     });
   return {

@@ -14,6 +14,11 @@ import { unregister } from "./vfio_core.ts";
 /** Binds a device to a driver, as the driver's `bind` does. */
 export function* bind(device: Device, driver: Driver): Steps<void> {
   if (!device.matches(driver)) refuse("ENODEV");
+  yield* attach(device, driver);
+}
+
+/** Binds a device to a driver, whether that is for it or not. */
+export function* attach(device: Device, driver: Driver): Steps<void> {
   yield* device.lock.hold(function* () {
     if (device.removed) refuse("ENODEV");
     if (device.driver !== undefined) refuse("EBUSY");
@@ -27,6 +32,8 @@ export function* bind(device: Device, driver: Driver): Steps<void> {
  * space has its group ends the search with EBUSY.
  */
 export function* probe(machine: Machine, device: Device): Steps<void> {
+  // Nor does the kernel wait for a driver that lets go of it.
+  if (device.driver !== undefined) return;
   yield* device.lock.hold(function* () {
     if (device.removed || device.driver !== undefined) return;
     for (const driver of machine.drivers.values()) {

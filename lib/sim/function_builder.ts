@@ -138,7 +138,6 @@ export class FunctionBuilder {
   }
 
   #note(fn: PciFunction, topology: FunctionTopology, usual?: string): void {
-    fn.override = topology.override;
     const { driver = usual } = topology;
     this.#built.push({ fn, topology, driver: driver ?? undefined });
   }

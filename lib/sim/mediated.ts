@@ -5,7 +5,7 @@
  * @module
  */
 
-import { bind, remove } from "./driver_core.ts";
+import { attach, remove } from "./driver_core.ts";
 import type { Steps } from "./blocking.ts";
 import { Device, type Driver } from "./bus.ts";
 import type { Identity } from "./config_space.ts";
@@ -78,7 +78,7 @@ export class MediatedType {
     const device = new MediatedDevice(this.#machine, this, uuid, this.#kind);
     devices.add(device);
     this.devices.set(uuid, device);
-    yield* bind(device, this.driver);
+    yield* attach(device, this.driver);
   }
 }
 
@@ -106,11 +106,16 @@ export class MediatedDevice extends Device {
       uuid,
       "mdev",
       `${type.parent}/${uuid}`,
-      [type.name],
+      [],
       (device) => new PciCore(device, kind, identityOf(kind)),
     );
     this.type = type;
     this.#machine = machine;
+  }
+
+  /** No driver takes one by itself, or because it is told to. */
+  override matches(_driver: Driver): boolean {
+    return false;
   }
 
   override assertTakable(_driver: Driver): void {

@@ -81,6 +81,8 @@ export class PciFunction extends Device {
   }
 
   override assertTakable(driver: Driver): void {
+    // It may have been overridden since: `__pci_device_probe()`.
+    if (!this.matches(driver)) refuse("ENODEV");
     if (driver.dma !== "user") return;
     // `vfio_pci_core_register_device()` in `drivers/vfio/pci/vfio_pci_core.c`
     if (this.isBridge) refuse("EINVAL");

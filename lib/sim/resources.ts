@@ -57,7 +57,10 @@ export function parseBar(text: string): BarSpec {
   const match = PATTERN.exec(text);
   const [, digits = "", unit = "", io, wide, prefetchable, start] = match ?? [];
   const size = Number(digits) * 2 ** (10 * UNITS.indexOf(unit));
-  if (match === null || size < 4 || !Number.isInteger(Math.log2(size))) {
+  // What was recorded can be a range that no register holds, as with IDE.
+  const fits = size >= 4 && Number.isInteger(Math.log2(size)) ||
+    start !== undefined;
+  if (match === null || !fits) {
     throw new TypeError(
       `Cannot parse BAR ${JSON.stringify(text)}: expected a power of two, ` +
         'such as "128K", "32 io" or "8G 64bit prefetchable at 0x4000000000"',

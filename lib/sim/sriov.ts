@@ -31,7 +31,7 @@ export class PhysicalFunction extends PciFunction {
   /** Whether drivers may take virtual functions by themselves. */
   autoprobe = true;
   readonly #make: (physical: PhysicalFunction, index: number) => PciFunction;
-  readonly #functions: PciFunction[] = [];
+  readonly #functions = new Map<number, PciFunction>();
 
   /**
    * Without virtual functions.
@@ -52,13 +52,18 @@ export class PhysicalFunction extends PciFunction {
     this.#make = make;
   }
 
-  /** The virtual functions that there are. */
-  get functions(): readonly PciFunction[] {
+  /** The virtual functions that there are, by number. */
+  get functions(): ReadonlyMap<number, PciFunction> {
     return this.#functions;
   }
 
+  /** Whether a virtual function is not yet being removed. */
+  has(fn: PciFunction): boolean {
+    return [...this.#functions.values()].includes(fn);
+  }
+
   override assertTakable(driver: Driver): void {
-    if (driver.dma === "user" && this.#functions.length > 0) refuse("EBUSY");
+    if (driver.dma === "user" && this.#functions.size > 0) refuse("EBUSY");
     super.assertTakable(driver);
   }
 
@@ -75,7 +80,7 @@ export class PhysicalFunction extends PciFunction {
   }
 
   *#configure(count: number): Steps<void> {
-    const present = this.#functions.length;
+    const present = this.#functions.size;
     if (count === present) return;
     const { driver, machine: { features } } = this;
     const able = driver?.virtualFunctions !== undefined &&
@@ -101,14 +106,16 @@ export class PhysicalFunction extends PciFunction {
 
   /** Makes one virtual function more, that no driver has looked at. */
   make(): PciFunction {
-    const fn = this.#make(this, this.#functions.length);
-    this.#functions.push(fn);
+    const number = this.#functions.size;
+    const fn = this.#make(this, number);
+    this.#functions.set(number, fn);
     return fn;
   }
 
   /** Removes all virtual functions, each when nobody uses it any more. */
   *#removeAll(): Steps<void> {
-    for (let fn; (fn = this.#functions.shift()) !== undefined;) {
+    for (const [number, fn] of [...this.#functions]) {
+      this.#functions.delete(number);
       yield* remove(this.machine, fn);
     }
   }

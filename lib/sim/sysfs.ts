@@ -25,7 +25,7 @@ import {
   tableDirectory,
   where,
 } from "./tree.ts";
-import { groupDeviceNumber, groupNodeName } from "./vfio_core.ts";
+import { groupDeviceNumber, groupNodeName, isListed } from "./vfio_core.ts";
 
 const VIRTUAL = "/sys/devices/virtual";
 
@@ -42,14 +42,6 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
     [
       "/sys/class/iommu",
       (path) => linksDirectory(path, () => iommuNames(machine)),
-    ],
-    [
-      "/sys/class/mdev_bus",
-      (path) =>
-        linksDirectory(path, () =>
-          new Map(
-            [...types.keys()].map((path) => [posix.basename(path), path]),
-          )),
     ],
     [
       "/sys/class/vfio",
@@ -81,6 +73,16 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
         () => devices.below(path),
       ]),
   ];
+  if (types.size > 0) {
+    const parents = [...types.keys()].map((path): [string, string] => [
+      posix.basename(path),
+      path,
+    ]);
+    places.push([
+      "/sys/class/mdev_bus",
+      (path) => linksDirectory(path, () => new Map(parents)),
+    ]);
+  }
   return pathTree(places.map(([path, view]) => [path, view(path)]));
 }
 
@@ -113,11 +115,8 @@ function vfioGroupsDirectory(machine: Machine, path: string): Directory {
 
 function vfioDevicePaths(machine: Machine): Map<string, string> {
   return new Map(
-    [...machine.devices].flatMap(({ path, vfio }) =>
-      vfio?.registered && machine.since(6, 1)
-        ? [[vfio.name, `${path}/vfio-dev/${vfio.name}`]]
-        : []
-    ),
+    [...machine.devices].filter((device) => isListed(machine, device))
+      .map(({ path, vfio }) => [vfio!.name, `${path}/vfio-dev/${vfio!.name}`]),
   );
 }
 

@@ -16,7 +16,7 @@ import {
   tableDirectory,
   where,
 } from "./tree.ts";
-import { cdevNumber } from "./vfio_core.ts";
+import { cdevNumber, isListed } from "./vfio_core.ts";
 
 /** The entries of every device. */
 export const DEVICE_TABLE: Table<Device> = {
@@ -42,11 +42,7 @@ export function vfioDirectory(machine: Machine, device: Device): Directory {
     ),
   };
   const present = () =>
-    new Map(
-      device.vfio?.registered && machine.since(6, 1)
-        ? [[device.vfio.name, device]]
-        : [],
-    );
+    new Map(isListed(machine, device) ? [[device.vfio!.name, device]] : []);
   return mapDirectory(
     device.path,
     () => new Map(present().size > 0 ? [["vfio-dev", device]] : []),

@@ -5,13 +5,13 @@
  */
 
 import { type Blocking, run } from "./blocking.ts";
-import type { Device } from "./bus.ts";
 import { remove } from "./driver_core.ts";
 import { boolean, cString, unsigned, word } from "./input.ts";
 import { hex } from "./pci_address.ts";
 import type { PciFunction } from "./pci_function.ts";
 import { refuse } from "./refusal.ts";
 import { resourceLines } from "./resources.ts";
+import { configAttribute } from "./sysfs_config.ts";
 import { DEVICE_TABLE } from "./sysfs_device.ts";
 import { type PhysicalFunction, VirtualFunction } from "./sriov.ts";
 import {
@@ -29,13 +29,13 @@ import {
 /** The most that an override may have: a page, less what is added to it. */
 const MAX_OVERRIDE = 4095;
 
-const showOverride: Show<Device> = ({ override }) =>
-  `${override ?? "(null)"}\n`;
+// Before Linux 7.0 both wait for whoever changes the device's driver.
+const showOverride: Show<PciFunction> = ({ machine, lock, override }) => {
+  if (!machine.since(7, 0)) lock.assertFree();
+  return `${override ?? "(null)"}\n`;
+};
 
-/**
- * `__device_set_driver_override()` in `drivers/base/dd.c`. Before Linux 7.0 it
- * waits for whoever changes the device's driver.
- */
+/** `__device_set_driver_override()` in `drivers/base/dd.c`. */
 const storeOverride: Store<PciFunction> = (fn, text) => {
   if (text.length >= MAX_OVERRIDE) refuse("EINVAL");
   const name = cString(text).split("\n")[0]!;
@@ -69,9 +69,10 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
   revision: hexadecimal(2, ({ identity }) => identity.revision),
   modalias: readOnly((fn) => `${modalias(fn)}\n`),
   uevent: readOnly(uevent),
+  config: configAttribute,
   resource: readOnly(({ resources }) => resourceLines(resources)),
   numa_node: readOnly(({ numaNode }) => `${numaNode}\n`),
-  driver_override: readWrite<PciFunction>(showOverride, storeOverride),
+  driver_override: readWrite(showOverride, storeOverride),
   power: nested<PciFunction>({
     control: readWrite(({ power }) => `${power}\n`, storePower),
   }),
@@ -96,7 +97,7 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
     readOnly(() => "0\n"),
   ),
   remove: where(
-    (fn) => !(fn instanceof VirtualFunction),
+    (fn) => !(fn instanceof VirtualFunction) && !fn.removed,
     writeOnly(
       (fn, text) =>
         unsigned(text) === 0 ? undefined : run(remove(fn.machine, fn)),
@@ -104,7 +105,9 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
     ),
   ),
   physfn: link((fn) =>
-    fn instanceof VirtualFunction ? fn.physical.path : undefined
+    fn instanceof VirtualFunction && fn.physical.has(fn)
+      ? fn.physical.path
+      : undefined
   ),
 };
 
@@ -112,7 +115,10 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
 export const PHYSICAL_TABLE: Table<PhysicalFunction> = {
   sriov_totalvfs: readOnly(({ capability }) => `${capability.total}\n`),
   sriov_numvfs: readWrite(
-    ({ functions }) => `${functions.length}\n`,
+    ({ lock, functions }) => {
+      lock.assertFree();
+      return `${functions.size}\n`;
+    },
     (fn, text) => run(fn.configure(unsigned(text, 0xffff))),
   ),
   sriov_offset: readOnly(({ capability }) => `${capability.offset}\n`),
@@ -132,7 +138,7 @@ export const PHYSICAL_TABLE: Table<PhysicalFunction> = {
 export function virtualPaths(
   { functions }: PhysicalFunction,
 ): Map<string, string> {
-  return new Map(functions.map(({ path }, i) => [`virtfn${i}`, path]));
+  return new Map([...functions].map(([i, { path }]) => [`virtfn${i}`, path]));
 }
 
 function modalias({ identity }: PciFunction): string {

@@ -30,10 +30,17 @@ export function register(
   }
   if (kind !== "iommu") machine.join(device, machine.newGroup(kind));
   const group = device.group!;
-  group.node ??= { minor: machine.groupMinors.take(), devices: new Set() };
+  group.node ??= {
+    minor: machine.groupMinors.take(),
+    devices: new Set(),
+    holder: undefined,
+    bound: 0,
+  };
   group.node.devices.add(device);
   device.vfio = new VfioDevice(
     machine.vfioNumbers.take(),
+    // CONFIG_IOMMUFD_NOIOMMU
+    kind === "noiommu" && machine.since(7, 3),
     () => device.core.interrupts.request(),
   );
 }
@@ -46,12 +53,13 @@ export function* unregister(machine: Machine, device: Device): Steps<void> {
   if (vfio.isOpen) yield vfio.requested();
   const group = device.group!;
   const node = group.node!;
-  if (group.kind !== "iommu") machine.leaveGroup(device);
   node.devices.delete(device);
   if (node.devices.size === 0) {
     machine.groupMinors.give(node.minor);
     group.node = undefined;
+    node.holder?.revoked();
   }
+  if (group.kind !== "iommu") machine.leaveGroup(device);
   machine.vfioNumbers.give(vfio.number);
   device.vfio = undefined;
 }
@@ -59,6 +67,15 @@ export function* unregister(machine: Machine, device: Device): Steps<void> {
 /** The name of a group's node: `"12"`, or `"noiommu-0"`. */
 export function groupNodeName({ id, noIommu }: Group): string {
   return noIommu ? `noiommu-${id}` : id;
+}
+
+/**
+ * Whether sysfs shows a device's VFIO device. Before Linux 6.6 it does until
+ * the last of its files is closed.
+ */
+export function isListed(machine: Machine, { vfio }: Device): boolean {
+  return vfio !== undefined && machine.since(6, 1) &&
+    (vfio.registered || !machine.since(6, 6));
 }
 
 /** The major numbers of the nodes, which the kernel gives out as it boots. */
@@ -75,7 +92,8 @@ export function cdevNumber(
   machine: Machine,
   { vfio, group }: Device,
 ): string | undefined {
-  return machine.features.iommufd && vfio?.registered && !group?.noIommu
+  return machine.features.iommufd && vfio?.registered &&
+      group?.noIommu === vfio.noIommu
     ? `${CDEV_MAJOR}:${vfio.number}`
     : undefined;
 }

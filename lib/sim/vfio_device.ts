@@ -5,10 +5,12 @@
 export class VfioDevice {
   /** The number in `vfio0`. */
   readonly number: number;
+  /** Whether iommufd takes it though no IOMMU isolates it. */
+  readonly noIommu: boolean;
   /** Whether it can be opened: its driver has not let go of it. */
   registered = true;
-  /** Whether it is bound to an iommufd. */
-  bound = false;
+  /** How many of its files may use it: with the first it is enabled. */
+  users = 0;
   readonly #waiting: (() => void)[] = [];
   readonly #ask: () => void;
   #files = 0;
@@ -17,16 +19,18 @@ export class VfioDevice {
    * A device that nobody has open.
    *
    * @param number The number in `vfio0`.
+   * @param noIommu Whether iommufd takes it though no IOMMU isolates it.
    * @param ask Asks user space to give it back.
    */
-  constructor(number: number, ask: () => void) {
+  constructor(number: number, noIommu: boolean, ask: () => void) {
     this.number = number;
+    this.noIommu = noIommu;
     this.#ask = ask;
   }
 
   /** Its name in sysfs. */
   get name(): string {
-    return `vfio${this.number}`;
+    return `${this.noIommu ? "noiommu-" : ""}vfio${this.number}`;
   }
 
   /** How many of its files are open. */
