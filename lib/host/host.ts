@@ -19,6 +19,7 @@ import {
   parsePciAddress,
 } from "./pci_address.ts";
 import { PciFunction } from "./pci_function.ts";
+import { record } from "./snapshot.ts";
 import { exists, linkTarget, namesIn, realPath } from "./sysfs.ts";
 import { take, type TakenFunction, type TakeOptions } from "./take.ts";
 
@@ -230,6 +231,26 @@ export class Host implements DeviceHost {
       );
     }
     return await take(device, options);
+  }
+
+  /**
+   * Records this host, to simulate it elsewhere: its functions, groups, drivers
+   * and what its kernel can do. As root it tells also how many interrupts each
+   * function has. No serial number, MAC address or host name is in it.
+   *
+   * @returns What {@linkcode Host.simulated} takes, now or read from JSON.
+   *
+   * @example
+   * ```ts
+   * import { Host } from "@passthru/vfio";
+   *
+   * const recording = JSON.stringify(new Host().snapshot());
+   * const host = Host.simulated(JSON.parse(recording));
+   * console.log(host.functions().length === new Host().functions().length);
+   * ```
+   */
+  snapshot(): Topology {
+    return record(this.kernel, this.functions());
   }
 
   #functionAt(address: string): PciFunction | undefined {
