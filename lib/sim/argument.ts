@@ -87,3 +87,23 @@ export interface InfoCapability {
 function padded(length: number): number {
   return Math.ceil(length / 8) * 8;
 }
+
+/** Answers with a number of 32 bits in what was passed. */
+export function put32(
+  argument: Uint8Array | bigint,
+  at: number,
+  value: number,
+): void {
+  const bytes = inMemory(argument);
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(at, value, true);
+}
+
+/** Answers with a number of 64 bits in what was passed. */
+export function put64(
+  argument: Uint8Array | bigint,
+  at: number,
+  value: bigint,
+): void {
+  const bytes = inMemory(argument);
+  new DataView(bytes.buffer, bytes.byteOffset).setBigUint64(at, value, true);
+}

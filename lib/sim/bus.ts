@@ -42,6 +42,12 @@ export type DmaOwner = object;
  */
 export type GroupKind = "iommu" | "noiommu" | "emulated";
 
+/** What a group's devices see. */
+export interface Domain {
+  /** What is mapped. */
+  readonly map: IoMap;
+}
+
 /** An IOMMU group. */
 export class Group {
   /** Its number. */
@@ -53,13 +59,9 @@ export class Group {
   /** Its node, while a member is bound to a VFIO driver. */
   node: GroupNode | undefined;
   /** What its devices see: nothing while no user space has attached it. */
-  domain: IoMap | undefined;
-  /** Whether its node is open. */
-  opened = false;
-  /** How many of its devices are bound to an iommufd. */
-  bound = 0;
-  /** How many of its devices are attached to an IO address space. */
-  attached = 0;
+  domain: Domain | undefined;
+  /** Those of its devices that are attached to a page table of an iommufd. */
+  readonly attached = new Set<Device>();
   #owner: DmaOwner | undefined;
   #claims = 0;
 
@@ -94,10 +96,10 @@ export class Group {
     return this.#owner !== undefined;
   }
 
-  /** Claims its DMA for user space; EBUSY where somebody else has it. */
+  /** Claims its DMA for user space; EPERM where somebody else has it. */
   claim(owner: DmaOwner): void {
-    if (this.kernelOwned) refuse("EBUSY");
-    if (this.#owner !== undefined && this.#owner !== owner) refuse("EBUSY");
+    if (this.kernelOwned) refuse("EPERM");
+    if (this.#owner !== undefined && this.#owner !== owner) refuse("EPERM");
     this.#owner = owner;
     this.#claims++;
   }
@@ -114,10 +116,14 @@ export interface GroupNode {
   readonly minor: number;
   /** The members that are bound to VFIO drivers. */
   readonly devices: Set<Device>;
+  /** Who has it open; called when the node goes. */
+  holder: { revoked(): void } | undefined;
+  /** How many of the members are bound to an iommufd. */
+  bound: number;
 }
 
 /** A device on some bus. */
-export class Device {
+export abstract class Device {
   /** Its name; for a PCI function its address. */
   readonly name: string;
   /** The bus it is on. */
@@ -128,7 +134,6 @@ export class Device {
   readonly ids: readonly string[];
   /** Held by whoever changes its driver: `device_lock()`. */
   readonly lock = new Lock();
-  readonly #createCore: (device: Device) => PciCore;
   #core: PciCore | undefined;
   /** The group it is in. */
   group: Group | undefined;
@@ -152,26 +157,26 @@ export class Device {
    * @param bus The bus it is on.
    * @param path Its real path in sysfs.
    * @param ids What drivers match it by.
-   * @param createCore Makes its registers and interrupts.
    */
   constructor(
     name: string,
     bus: string,
     path: string,
     ids: readonly string[],
-    createCore: (device: Device) => PciCore,
   ) {
     this.name = name;
     this.bus = bus;
     this.path = path;
     this.ids = ids;
-    this.#createCore = createCore;
   }
 
   /** Its registers and interrupts, made when they are first looked at. */
   get core(): PciCore {
-    return this.#core ??= this.#createCore(this);
+    return this.#core ??= this.createCore();
   }
+
+  /** Makes its registers and interrupts. */
+  protected abstract createCore(): PciCore;
 
   /** Whether a driver may bind it: by its override, else by its ids. */
   matches(driver: Driver): boolean {

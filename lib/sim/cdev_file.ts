@@ -9,27 +9,35 @@ import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   vfio_device_attach_iommufd_pt,
   VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
+  VFIO_DEVICE_ATTACH_PASID,
+  VFIO_DEVICE_BIND_FLAG_TOKEN,
   VFIO_DEVICE_BIND_IOMMUFD,
   vfio_device_bind_iommufd,
   VFIO_DEVICE_BIND_IOMMUFD_SIZE_WITHOUT_TOKEN,
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
   vfio_device_detach_iommufd_pt,
   VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
+  VFIO_DEVICE_DETACH_PASID,
 } from "../uapi/vfio.ts";
-import { inMemory, received } from "./argument.ts";
-import type { Device, Group } from "./bus.ts";
+import { put32, received, sizeOf } from "./argument.ts";
+import type { Device, GroupNode } from "./bus.ts";
 import { DeviceFile } from "./device_file.ts";
 import type { Process } from "./file.ts";
-import type { Pages } from "./memory.ts";
-import type { Ioas } from "./ioas.ts";
 import { IommufdFile } from "./iommufd_file.ts";
+import type { Pages } from "./memory.ts";
 import { refuse } from "./refusal.ts";
+
+/** What a device is bound to, and its id there. */
+interface Binding {
+  readonly iommufd: IommufdFile;
+  readonly id: number;
+  readonly node: GroupNode;
+}
 
 /** A device's own node, open: it is of use once it is bound to an iommufd. */
 export class CdevFile extends DeviceFile {
   override readonly shown: string;
-  #bound: { iommufd: IommufdFile; id: number } | undefined;
-  #ioas: Ioas | undefined;
+  #binding: Binding | undefined;
 
   /**
    * Opens a device's own node.
@@ -37,13 +45,8 @@ export class CdevFile extends DeviceFile {
    * @param device The device.
    */
   constructor(device: Device) {
-    const vfio = device.vfio!;
-    super(device, () => {
-      this.#unbind();
-      vfio.closed();
-    });
-    vfio.opened();
-    this.shown = `/dev/vfio/devices/${vfio.name}`;
+    super(device, () => this.#unbind());
+    this.shown = `/dev/vfio/devices/${device.vfio!.name}`;
   }
 
   override ioctl(
@@ -54,12 +57,12 @@ export class CdevFile extends DeviceFile {
     if (operation.request === VFIO_DEVICE_BIND_IOMMUFD.request) {
       return this.#bind(argument, process);
     }
-    if (this.#bound === undefined) return refuse("EINVAL");
+    const { iommufd } = this.#binding ?? refuse("EINVAL");
     switch (operation.request) {
       case VFIO_DEVICE_ATTACH_IOMMUFD_PT.request:
-        return this.#attach(argument, this.#bound.iommufd);
+        return this.#attach(argument, iommufd);
       case VFIO_DEVICE_DETACH_IOMMUFD_PT.request:
-        return this.#detachRequested(argument);
+        return this.#detach(argument, iommufd);
       default:
         return super.ioctl(operation, argument, process);
     }
@@ -81,84 +84,66 @@ export class CdevFile extends DeviceFile {
   }
 
   #assertBound(): void {
-    if (this.#bound === undefined) refuse("EINVAL");
+    if (this.#binding === undefined) refuse("EINVAL");
   }
 
   #bind(argument: Uint8Array | bigint, process: Process): number {
-    const { iommufd: fd, flags } = received(
-      vfio_device_bind_iommufd,
-      argument,
-      VFIO_DEVICE_BIND_IOMMUFD_SIZE_WITHOUT_TOKEN,
-    );
-    if (fd < 0 || flags !== 0) refuse("EINVAL");
+    const least = VFIO_DEVICE_BIND_IOMMUFD_SIZE_WITHOUT_TOKEN;
+    const bind = received(vfio_device_bind_iommufd, argument, least);
+    const { iommufd: fd, flags, token_uuid_ptr } = bind;
+    if (fd < 0 || (flags & ~VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0) {
+      refuse("EINVAL");
+    }
     const { device } = this;
-    const group = device.group!;
-    if (group.opened) refuse("EBUSY");
-    if (this.#bound !== undefined) refuse("EINVAL");
+    const node = device.group!.node!;
+    if (node.holder !== undefined) refuse("EBUSY");
+    if (this.#binding !== undefined) refuse("EINVAL");
+    if ((flags & VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0) {
+      process.memory.buffer(token_uuid_ptr);
+      // Nobody has set one.
+      refuse("EINVAL");
+    }
     const file = process.file(fd);
     if (!(file instanceof IommufdFile)) return refuse("EBADFD");
-    if (device.vfio!.bound) refuse("EINVAL");
-    group.claim(file);
-    const id = file.bind();
-    device.vfio!.bound = true;
-    group.bound++;
-    device.core.reset();
-    this.#bound = { iommufd: file, id };
-    const bytes = inMemory(argument);
-    new DataView(bytes.buffer, bytes.byteOffset)
-      .setUint32(vfio_device_bind_iommufd.offset.out_devid, id, true);
+    if (device.vfio!.users > 0) refuse("EINVAL");
+    const id = file.bind(device);
+    node.bound++;
+    this.#binding = { iommufd: file, id, node };
+    this.grant();
+    put32(argument, vfio_device_bind_iommufd.offset.out_devid, id);
     return 0;
   }
 
   #attach(argument: Uint8Array | bigint, iommufd: IommufdFile): number {
-    const { flags, pt_id } = received(
-      vfio_device_attach_iommufd_pt,
-      argument,
-      VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-    );
-    if (flags !== 0) refuse("EINVAL");
-    const ioas = iommufd.pageTable(pt_id);
-    if (ioas === this.#ioas) return 0;
-    const group = this.device.group!;
-    // A group moves as a whole, by its only attached device.
-    const alone = this.#ioas !== undefined && group.attached === 1;
-    if (group.attached > 0 && group.domain !== ioas.map && !alone) {
+    const layout = vfio_device_attach_iommufd_pt;
+    const least = VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID;
+    const { flags, pt_id } = received(layout, argument, least);
+    if ((flags & ~VFIO_DEVICE_ATTACH_PASID) !== 0) refuse("EINVAL");
+    if ((flags & VFIO_DEVICE_ATTACH_PASID) !== 0) {
+      if (sizeOf(argument) < layout.size) refuse("EINVAL");
+      iommufd.assertThere(pt_id);
+      // The IOMMU has no page tables for single PASIDs.
       refuse("EINVAL");
     }
-    ioas.attach();
-    this.#ioas?.detach();
-    if (this.#ioas === undefined) group.attached++;
-    this.#ioas = ioas;
-    group.domain = ioas.map;
+    const id = iommufd.attach(this.device, pt_id);
+    put32(argument, layout.offset.pt_id, id);
     return 0;
   }
 
-  #detachRequested(argument: Uint8Array | bigint): number {
-    const { flags } = received(
-      vfio_device_detach_iommufd_pt,
-      argument,
-      VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-    );
-    if (flags !== 0) refuse("EINVAL");
-    this.#detach(this.device.group!);
+  #detach(argument: Uint8Array | bigint, iommufd: IommufdFile): number {
+    const layout = vfio_device_detach_iommufd_pt;
+    const least = VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID;
+    const { flags } = received(layout, argument, least);
+    if ((flags & ~VFIO_DEVICE_DETACH_PASID) !== 0) refuse("EINVAL");
+    if ((flags & VFIO_DEVICE_DETACH_PASID) === 0) iommufd.detach(this.device);
+    else if (sizeOf(argument) < layout.size) refuse("EINVAL");
     return 0;
-  }
-
-  #detach(group: Group): void {
-    if (this.#ioas === undefined) return;
-    this.#ioas.detach();
-    this.#ioas = undefined;
-    if (--group.attached === 0) group.domain = undefined;
   }
 
   #unbind(): void {
-    if (this.#bound === undefined) return;
-    const group = this.device.group!;
-    this.#detach(group);
-    this.device.vfio!.bound = false;
-    this.#bound.iommufd.unbind(this.#bound.id);
-    group.bound--;
-    group.release();
-    this.device.core.interrupts.clear();
+    if (this.#binding === undefined) return;
+    const { iommufd, id, node } = this.#binding;
+    iommufd.unbind(this.device, id);
+    node.bound--;
   }
 }

@@ -7,11 +7,7 @@
 
 import {
   PCI_BASE_ADDRESS_0,
-  PCI_CAP_ID_EXP,
-  PCI_CAP_ID_MSI,
-  PCI_CAP_ID_MSIX,
-  PCI_CAP_ID_PM,
-  PCI_CAPABILITY_LIST,
+  PCI_CACHE_LINE_SIZE,
   PCI_CFG_SPACE_EXP_SIZE,
   PCI_CFG_SPACE_SIZE,
   PCI_CLASS_REVISION,
@@ -20,16 +16,17 @@ import {
   PCI_COMMAND_IO,
   PCI_COMMAND_MASTER,
   PCI_COMMAND_MEMORY,
+  PCI_COMMAND_SERR,
   PCI_DEVICE_ID,
   PCI_INTERRUPT_LINE,
   PCI_INTERRUPT_PIN,
-  PCI_STATUS,
-  PCI_STATUS_CAP_LIST,
   PCI_SUBSYSTEM_ID,
   PCI_SUBSYSTEM_VENDOR_ID,
   PCI_VENDOR_ID,
 } from "../uapi/pci_regs.ts";
-import type { Bar, DeviceModel } from "./models/model.ts";
+import { BarRegisters } from "./bar_registers.ts";
+import { putCapabilities } from "./capabilities.ts";
+import type { DeviceModel } from "./models/model.ts";
 
 /** What a function's header says it is. */
 export interface Identity {
@@ -49,50 +46,48 @@ export interface Identity {
   readonly express: boolean;
 }
 
-const COMMAND_BITS = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
+/** What firmware switches on. */
+const COMMAND_AT_BOOT = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_SERR;
+const COMMAND_BITS = COMMAND_AT_BOOT | PCI_COMMAND_MASTER |
   PCI_COMMAND_INTX_DISABLE;
-
-/** Where the capabilities begin, and how far they are apart. */
-const FIRST_CAPABILITY = 0x40;
-const CAPABILITY_STRIDE = 0x18;
 
 /** Config space. */
 export class ConfigSpace {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
-  readonly #bars: readonly (Bar | undefined)[];
+  readonly #bars: BarRegisters;
+  readonly #commanded: (command: number) => void;
 
   /**
-   * A function's config space after it was enabled: it decodes its BARs, and
-   * may not start DMA.
+   * A function's config space as firmware left it.
    *
    * @param identity What its header says it is.
    * @param model Its BARs and interrupts.
+   * @param options Whether it can be reset by a function level reset, and what
+   * is called as its command register is written.
    */
-  constructor(identity: Identity, model: DeviceModel) {
+  constructor(
+    identity: Identity,
+    model: DeviceModel,
+    options: {
+      readonly resets: boolean;
+      readonly commanded: (command: number) => void;
+    },
+  ) {
     const size = identity.express ? PCI_CFG_SPACE_EXP_SIZE : PCI_CFG_SPACE_SIZE;
     this.#bytes = new Uint8Array(size);
     this.#view = new DataView(this.#bytes.buffer);
-    this.#bars = model.bars;
+    this.#commanded = options.commanded;
     this.#put16(PCI_VENDOR_ID, identity.vendor);
     this.#put16(PCI_DEVICE_ID, identity.device);
     this.#put16(PCI_SUBSYSTEM_VENDOR_ID, identity.subsystemVendor);
     this.#put16(PCI_SUBSYSTEM_ID, identity.subsystem);
-    this.#view.setUint32(
-      PCI_CLASS_REVISION,
-      (identity.class << 8 | identity.revision) >>> 0,
-      true,
-    );
+    const revision = identity.class * 2 ** 8 + identity.revision;
+    this.#view.setUint32(PCI_CLASS_REVISION, revision, true);
     this.#bytes[PCI_INTERRUPT_PIN] = model.intx ? 1 : 0;
-    const { msi, msix } = model;
-    const vectors = Math.ceil(Math.log2(msi)) << 1;
-    this.#addCapabilities([
-      ...(identity.express ? [{ id: PCI_CAP_ID_EXP, flags: 0 }] : []),
-      { id: PCI_CAP_ID_PM, flags: 0 },
-      ...(msi > 0 ? [{ id: PCI_CAP_ID_MSI, flags: vectors }] : []),
-      ...(msix > 0 ? [{ id: PCI_CAP_ID_MSIX, flags: msix - 1 }] : []),
-    ]);
-    this.reset();
+    this.#bars = new BarRegisters(this.#view, model.bars);
+    putCapabilities(this.#view, { ...options, ...identity }, model);
+    this.#put16(PCI_COMMAND, COMMAND_AT_BOOT);
   }
 
   /** Bytes in it. */
@@ -102,74 +97,69 @@ export class ConfigSpace {
 
   /** Whether the function may start DMA. */
   get master(): boolean {
-    return (this.#view.getUint16(PCI_COMMAND, true) & PCI_COMMAND_MASTER) !== 0;
+    return (this.#command & PCI_COMMAND_MASTER) !== 0;
   }
 
   /** Whether the function answers memory accesses. */
   get memory(): boolean {
-    return (this.#view.getUint16(PCI_COMMAND, true) & PCI_COMMAND_MEMORY) !== 0;
+    return (this.#command & PCI_COMMAND_MEMORY) !== 0;
   }
 
-  /** Back to how it is when the function is enabled. */
-  reset(): void {
-    const ports = this.#bars.some((bar) => bar?.io) ? PCI_COMMAND_IO : 0;
-    this.#put16(PCI_COMMAND, PCI_COMMAND_MEMORY | ports);
-    for (const index of this.#bars.keys()) this.#putBar(index, 0);
+  /**
+   * The function is handed to user space: it may not start DMA, and what the
+   * last user wrote is gone.
+   *
+   * @param addresses Where its BARs lie, by number.
+   */
+  enable(addresses: readonly (bigint | undefined)[]): void {
+    this.#setCommand(COMMAND_AT_BOOT);
+    this.#bytes[PCI_INTERRUPT_LINE] = 0;
+    this.#bytes[PCI_CACHE_LINE_SIZE] = 0;
+    this.#bars.place(addresses);
   }
 
-  /** Reads; what is outside is 0. */
+  /** The function is taken back: it may not start DMA. */
+  disable(): void {
+    this.#setCommand(this.#command & ~PCI_COMMAND_MASTER);
+  }
+
+  /** Reads what is all inside it. */
   read(offset: number, into: Uint8Array): void {
     into.set(this.#bytes.subarray(offset, offset + into.length));
   }
 
   /** Writes what can be written of it. */
   write(offset: number, from: Uint8Array): void {
-    for (const [i, value] of from.entries()) this.#write8(offset + i, value);
-    for (const index of this.#bars.keys()) {
-      const at = PCI_BASE_ADDRESS_0 + 4 * index;
-      if (offset < at + 4 && at < offset + from.length) {
-        this.#putBar(index, this.#view.getUint32(at, true));
-      }
+    const command = this.#command;
+    for (const [i, value] of from.entries()) {
+      const mask = this.#writable(offset + i);
+      const old = this.#bytes[offset + i]!;
+      this.#bytes[offset + i] = (old & ~mask) | (value & mask);
     }
+    this.#bars.mask();
+    if (this.#command !== command) this.#commanded(this.#command);
   }
 
-  #write8(offset: number, value: number): void {
-    const shift = 8 * (offset - PCI_COMMAND);
-    const old = this.#bytes[offset]!;
-    const mask = offset === PCI_COMMAND || offset === PCI_COMMAND + 1
-      ? COMMAND_BITS >> shift & 0xff
-      : this.#isBar(offset) || offset === PCI_INTERRUPT_LINE
-      ? 0xff
-      : 0;
-    this.#bytes[offset] = (old & ~mask) | (value & mask);
+  get #command(): number {
+    return this.#view.getUint16(PCI_COMMAND, true);
   }
 
-  #isBar(offset: number): boolean {
-    const index = (offset - PCI_BASE_ADDRESS_0) >> 2;
-    return offset >= PCI_BASE_ADDRESS_0 && this.#bars[index] !== undefined;
+  #setCommand(command: number): void {
+    this.#put16(PCI_COMMAND, command);
+    this.#commanded(command);
   }
 
-  // The bits that the size leaves are the address's, so that all ones read
-  // back as the size.
-  #putBar(index: number, value: number): void {
-    const bar = this.#bars[index];
-    if (bar === undefined) return;
-    const address = bar.io ? value & ~0x3 | 0x1 : value & ~0xf;
-    const masked = address & (-bar.size | (bar.io ? 0x1 : 0));
-    this.#view.setUint32(PCI_BASE_ADDRESS_0 + 4 * index, masked >>> 0, true);
-  }
-
-  #addCapabilities(
-    capabilities: readonly { id: number; flags: number }[],
-  ): void {
-    this.#put16(PCI_STATUS, PCI_STATUS_CAP_LIST);
-    this.#bytes[PCI_CAPABILITY_LIST] = FIRST_CAPABILITY;
-    for (const [i, { id, flags }] of capabilities.entries()) {
-      const at = FIRST_CAPABILITY + i * CAPABILITY_STRIDE;
-      const isLast = i + 1 === capabilities.length;
-      this.#bytes[at] = id;
-      this.#bytes[at + 1] = isLast ? 0 : at + CAPABILITY_STRIDE;
-      this.#put16(at + 2, flags);
+  #writable(offset: number): number {
+    switch (offset) {
+      case PCI_COMMAND:
+        return COMMAND_BITS & 0xff;
+      case PCI_COMMAND + 1:
+        return COMMAND_BITS >> 8;
+      case PCI_INTERRUPT_LINE:
+      case PCI_CACHE_LINE_SIZE:
+        return 0xff;
+      default:
+        return this.#bars.has(offset - PCI_BASE_ADDRESS_0) ? 0xff : 0;
     }
   }
 

@@ -9,7 +9,6 @@ import type { Ioctl } from "../uapi/ioctl.ts";
 import {
   VFIO_API_VERSION,
   VFIO_CHECK_EXTENSION,
-  VFIO_DMA_CC_IOMMU,
   VFIO_GET_API_VERSION,
   VFIO_NOIOMMU_IOMMU,
   VFIO_SET_IOMMU,
@@ -59,16 +58,23 @@ export class ContainerFile implements OpenFile {
     if (present !== undefined && present.noIommu !== group.noIommu) {
       refuse("EPERM");
     }
-    if (!group.noIommu) group.claim(group);
+    if (group.kind === "iommu") group.claim(group);
+    if (this.#driver instanceof Type1) {
+      try {
+        this.#driver.attach(group);
+      } catch (error) {
+        if (group.kind === "iommu") group.release();
+        throw error;
+      }
+    }
     this.#groups.add(group);
-    if (this.#driver instanceof Type1) group.domain = this.#driver.map;
   }
 
   /** Takes a group out; the IOMMU driver goes with the last one. */
   detach(group: Group): void {
     this.#groups.delete(group);
-    group.domain = undefined;
-    if (!group.noIommu) group.release();
+    if (this.#driver instanceof Type1) this.#driver.detach(group);
+    if (group.kind === "iommu") group.release();
     if (this.#groups.size > 0) return;
     if (this.#driver instanceof Type1) this.#driver.unmapAll();
     this.#driver = undefined;
@@ -102,8 +108,7 @@ export class ContainerFile implements OpenFile {
     const noIommu = extension === VFIO_NOIOMMU_IOMMU;
     if (this.#driver === "noiommu") return noIommu;
     if (this.#driver !== undefined) {
-      return TYPE1_EXTENSIONS.has(extension) ||
-        extension === VFIO_UPDATE_VADDR || extension === VFIO_DMA_CC_IOMMU;
+      return TYPE1_EXTENSIONS.has(extension) || extension === VFIO_UPDATE_VADDR;
     }
     const mayNoIommu = this.#machine.features.noIommu &&
       (group === undefined || group.noIommu);
@@ -125,6 +130,6 @@ export class ContainerFile implements OpenFile {
     if (type === VFIO_UNMAP_ALL) refuse("EINVAL");
     const version = type === VFIO_TYPE1v2_IOMMU ? 2 : 1;
     this.#driver = new Type1(this.#machine, version);
-    for (const each of this.#groups) each.domain = this.#driver.map;
+    for (const each of this.#groups) this.#driver.attach(each);
   }
 }

@@ -7,6 +7,7 @@
 
 import type { Ioctl } from "../uapi/ioctl.ts";
 import {
+  VFIO_DEVICE_BIND_IOMMUFD,
   VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_FLAGS_RESET,
   VFIO_DEVICE_GET_INFO,
@@ -39,13 +40,15 @@ import {
 import type { Device } from "./bus.ts";
 import type { OpenFile, Process } from "./file.ts";
 import { Pages } from "./memory.ts";
-import type { Bar } from "./models/model.ts";
+import { type Bar, msixBar } from "./models/model.ts";
 import type { PciCore } from "./pci_core.ts";
 import { refuse } from "./refusal.ts";
 import { registerViews } from "./register_views.ts";
+import type { VfioDevice } from "./vfio_device.ts";
 
 /** Where a region's index is in an offset of the device's file. */
 const REGION_SHIFT = 40n;
+const PAGE = 4096;
 const OFFSET_MASK = (1n << REGION_SHIFT) - 1n;
 
 /** A device whose registers and interrupts can be used. */
@@ -53,17 +56,27 @@ export class DeviceFile implements OpenFile {
   readonly shown: string = "anon_inode:[vfio-device]";
   /** The device. */
   protected readonly device: Device;
+  readonly #vfio: VfioDevice;
   readonly #closed: () => void;
+  #granted = false;
 
   /**
-   * Opens a device that its group's container gave out.
+   * Opens a device, which cannot be used yet.
    *
    * @param device The device.
    * @param closed Called when the last descriptor and mapping is gone.
    */
   constructor(device: Device, closed: () => void) {
     this.device = device;
+    this.#vfio = device.vfio!;
+    this.#vfio.opened();
     this.#closed = closed;
+  }
+
+  /** Lets it be used: the first user finds the device enabled. */
+  grant(): void {
+    this.#granted = true;
+    if (this.#vfio.users++ === 0) this.core.enable();
   }
 
   /** What makes it a PCI function. */
@@ -87,6 +100,8 @@ export class DeviceFile implements OpenFile {
         return this.#setIrqs(argument, process);
       case VFIO_DEVICE_RESET.request:
         return this.#reset();
+      case VFIO_DEVICE_BIND_IOMMUFD.request:
+        return refuse("EINVAL");
       default:
         return refuse("ENOTTY");
     }
@@ -99,7 +114,7 @@ export class DeviceFile implements OpenFile {
       for (let i = 0; i < width; i++) {
         into[done + i] = Number(value >> BigInt(8 * i) & 0xffn);
       }
-    }, (count) => this.core.config.read(at, into.subarray(0, count)));
+    }, () => this.core.config.read(at, into));
   }
 
   pwrite(from: Uint8Array, offset: bigint): number {
@@ -110,20 +125,26 @@ export class DeviceFile implements OpenFile {
         value = value << 8n | BigInt(from[done + i]!);
       }
       bar.write(to, width, value);
-    }, (count) => this.core.config.write(at, from.subarray(0, count)));
+    }, () => this.core.config.write(at, from));
   }
 
   mmap(length: number, offset: bigint): Pages {
     const { index, at } = place(offset);
     const bar = this.#bar(index);
     if (bar === undefined || !bar.mappable) return refuse("EINVAL");
-    if (at + length > bar.size || at % 4096 !== 0) refuse("EINVAL");
+    const size = Math.ceil(length / PAGE) * PAGE;
+    if (at % PAGE !== 0 || at + size > Math.max(bar.size, PAGE)) {
+      refuse("EINVAL");
+    }
     const memory = new ArrayBuffer(length);
-    return new Pages(new Uint8Array(memory), registerViews(bar, at, memory));
+    const views = registerViews(bar, at, memory, () => this.core.config.memory);
+    return new Pages(new Uint8Array(memory), views);
   }
 
   close(): void {
+    if (this.#granted && --this.#vfio.users === 0) this.core.disable();
     this.#closed();
+    this.#vfio.closed();
   }
 
   #bar(index: number): Bar | undefined {
@@ -148,7 +169,7 @@ export class DeviceFile implements OpenFile {
     const size = index === VFIO_PCI_CONFIG_REGION_INDEX
       ? this.core.config.size
       : bar?.size ?? 0;
-    const msix = bar !== undefined && index === 0 && this.core.model.msix > 0;
+    const msix = bar?.mappable && index === msixBar(this.core.model);
     const capabilities: InfoCapability[] = msix
       ? [{
         id: VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
@@ -170,12 +191,12 @@ export class DeviceFile implements OpenFile {
 
   #getIrqInfo(argument: Uint8Array | bigint): number {
     const { index } = received(vfio_irq_info, argument);
-    if (index >= VFIO_PCI_NUM_IRQS) refuse("EINVAL");
     const { interrupts } = this.core;
+    const flags = interrupts.flags(index);
     vfio_irq_info.encode(inMemory(argument), {
       argsz: sizeOf(argument),
       index,
-      flags: interrupts.flags(index),
+      flags,
       count: interrupts.count(index),
     });
     return 0;
@@ -207,26 +228,31 @@ export class DeviceFile implements OpenFile {
     at: number,
     length: number,
     access: (bar: Bar, at: number, width: number, done: number) => void,
-    config: (count: number) => void,
+    config: () => void,
   ): number {
+    if (length === 0) return 0;
     if (index === VFIO_PCI_CONFIG_REGION_INDEX) {
-      if (at >= this.core.config.size) refuse("EFAULT");
-      const count = Math.min(length, this.core.config.size - at);
-      config(count);
-      return count;
+      if (at + length > this.core.config.size) refuse("EFAULT");
+      config();
+      return length;
     }
     const bar = this.#bar(index);
     if (bar === undefined || at >= bar.size) return refuse("EINVAL");
     if (!bar.io && !this.core.config.memory) refuse("EIO");
     const count = Math.min(length, bar.size - at);
     for (let done = 0; done < count;) {
-      const width = [8, 4, 2, 1].find((width) =>
+      const width = this.#widths.find((width) =>
         width <= count - done && (at + done) % width === 0
       )!;
       access(bar, at + done, width, done);
       done += width;
     }
     return count;
+  }
+
+  /** The widths of an access, the widest first. */
+  get #widths(): readonly number[] {
+    return this.core.hasWideAccess ? [8, 4, 2, 1] : [4, 2, 1];
   }
 }
 

@@ -68,7 +68,7 @@ function vfioContents(machine: Machine): Contents {
         subject: node,
         mode: 0o600,
         device: groupDeviceNumber(node),
-        open: (process) => new GroupFile(group, process),
+        open: (process) => new GroupFile(machine, group, process),
       }]];
     });
   const devices: [string, NodeOptions][] = [...machine.devices]

@@ -11,6 +11,7 @@ export class EventFile implements OpenFile {
   readonly shown = "anon_inode:[eventfd]";
   readonly #flags: number;
   readonly #waiters = new Set<() => void>();
+  readonly #listeners = new Set<() => void>();
   #count: bigint;
 
   /**
@@ -24,11 +25,24 @@ export class EventFile implements OpenFile {
     this.#flags = flags;
   }
 
+  /**
+   * Has something done each time the counter is added to, which resets it
+   * (`drivers/vfio/virqfd.c`).
+   *
+   * @returns Ends that when it is disposed of.
+   */
+  listen(listener: () => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
+  }
+
   /** Adds to the counter, as an interrupt does. */
   signal(count = 1n): void {
     this.#count = this.#count + count > MAX_COUNT
       ? MAX_COUNT
       : this.#count + count;
+    if (this.#listeners.size > 0) this.#count = 0n;
+    for (const listener of this.#listeners) listener();
     this.#wake();
   }
 
@@ -66,6 +80,7 @@ export class EventFile implements OpenFile {
   }
 
   close(): void {
+    this.#listeners.clear();
     this.#waiters.clear();
   }
 

@@ -15,16 +15,20 @@ import {
   VFIO_GROUP_UNSET_CONTAINER,
 } from "../uapi/vfio.ts";
 import { inMemory, received, sizeOf } from "./argument.ts";
-import type { Group } from "./bus.ts";
+import type { Group, GroupNode } from "./bus.ts";
 import { ContainerFile } from "./container_file.ts";
 import { DeviceFile } from "./device_file.ts";
 import type { OpenFile, Process } from "./file.ts";
+import type { Machine } from "./machine.ts";
 import { refuse } from "./refusal.ts";
+import { groupNodeName } from "./vfio_core.ts";
 
 /** An open IOMMU group; its device files keep it open. */
 export class GroupFile implements OpenFile {
-  readonly shown: string;
+  readonly #path: string;
+  readonly #machine: Machine;
   readonly #group: Group;
+  readonly #node: GroupNode;
   #container: ContainerFile | undefined;
   /** Device files, and the group's own descriptor. */
   #users = 1;
@@ -32,15 +36,32 @@ export class GroupFile implements OpenFile {
   /**
    * Opens a group, where nobody has it open.
    *
+   * @param machine The machine it is on.
    * @param group The group.
    * @param process Who opens it.
    */
-  constructor(group: Group, process: Process) {
+  constructor(machine: Machine, group: Group, process: Process) {
     if (group.noIommu && process.uid !== 0) refuse("EPERM");
-    if (group.bound > 0 || group.opened) refuse("EBUSY");
-    this.shown = `/dev/vfio/${group.noIommu ? "noiommu-" : ""}${group.id}`;
+    const node = group.node ?? refuse("ENODEV");
+    if (node.bound > 0 || node.holder !== undefined) refuse("EBUSY");
+    this.#path = `/dev/vfio/${groupNodeName(group)}`;
+    this.#machine = machine;
     this.#group = group;
-    group.opened = true;
+    this.#node = node;
+    node.holder = this;
+  }
+
+  get shown(): string {
+    return this.#gone ? `${this.#path} (deleted)` : this.#path;
+  }
+
+  /** The last of the group's devices left VFIO, and its node went. */
+  revoked(): void {
+    this.#leave();
+  }
+
+  get #gone(): boolean {
+    return this.#group.node !== this.#node;
   }
 
   ioctl(
@@ -68,6 +89,7 @@ export class GroupFile implements OpenFile {
 
   #getStatus(argument: Uint8Array | bigint): number {
     received(vfio_group_status, argument);
+    if (this.#gone) refuse("ENODEV");
     const flags = this.#container !== undefined
       ? VFIO_GROUP_FLAGS_CONTAINER_SET | VFIO_GROUP_FLAGS_VIABLE
       : this.#group.claimed
@@ -82,8 +104,11 @@ export class GroupFile implements OpenFile {
     const bytes = inMemory(argument);
     const fd = new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true);
     const file = process.file(fd);
+    if (this.#gone) refuse("ENODEV");
     if (this.#container !== undefined) refuse("EINVAL");
-    if (!(file instanceof ContainerFile)) refuse("EBADFD");
+    if (!(file instanceof ContainerFile)) {
+      return refuse(this.#machine.since(6, 2) ? "EBADFD" : "EINVAL");
+    }
     file.attach(this.#group, process);
     this.#container = file;
     return 0;
@@ -98,31 +123,31 @@ export class GroupFile implements OpenFile {
   }
 
   #getDevice(argument: Uint8Array | bigint, process: Process): number {
-    const name = new TextDecoder().decode(inMemory(argument))
+    const text = new TextDecoder().decode(inMemory(argument))
       .replace(/\0.*$/s, "");
-    const device = [...this.#group.devices].find((device) =>
-      device.vfio?.registered && device.name === name.split(" ")[0]
+    const [name, ...options] = text.split(" ");
+    if (this.#gone) refuse("ENODEV");
+    const device = [...this.#node.devices].find((device) =>
+      device.vfio!.registered && device.name === name
     );
     if (device === undefined) refuse("ENODEV");
+    // There are no options but a token, and nobody has set one.
+    if (options.some((option) => option !== "")) refuse("EINVAL");
     if (!this.#container?.ready) refuse("EINVAL");
     this.#users++;
-    const { core } = device;
-    const vfio = device.vfio!;
-    if (!vfio.isOpen) core.reset();
-    vfio.opened();
-    return process.install(
-      new DeviceFile(device, () => {
-        vfio.closed();
-        if (!vfio.isOpen) core.interrupts.clear();
-        this.#put();
-      }),
-    );
+    const file = new DeviceFile(device, () => this.#put());
+    file.grant();
+    return process.install(file);
   }
 
   #put(): void {
     if (--this.#users > 0) return;
+    this.#leave();
+    this.#node.holder = undefined;
+  }
+
+  #leave(): void {
     this.#container?.detach(this.#group);
     this.#container = undefined;
-    this.#group.opened = false;
   }
 }

@@ -13,194 +13,220 @@ import {
   VFIO_IRQ_SET_ACTION_TRIGGER,
   VFIO_IRQ_SET_ACTION_TYPE_MASK,
   VFIO_IRQ_SET_ACTION_UNMASK,
-  VFIO_IRQ_SET_DATA_BOOL,
-  VFIO_IRQ_SET_DATA_EVENTFD,
-  VFIO_IRQ_SET_DATA_NONE,
-  VFIO_IRQ_SET_DATA_TYPE_MASK,
   VFIO_PCI_ERR_IRQ_INDEX,
   VFIO_PCI_INTX_IRQ_INDEX,
-  VFIO_PCI_MSI_IRQ_INDEX,
   VFIO_PCI_MSIX_IRQ_INDEX,
   VFIO_PCI_NUM_IRQS,
   VFIO_PCI_REQ_IRQ_INDEX,
 } from "../uapi/vfio.ts";
 import { EventFile } from "./event_file.ts";
-import type { DeviceModel } from "./models/model.ts";
+import { IntxLine } from "./intx_line.ts";
+import { type IrqData, irqData, type IrqRequest } from "./irq_request.ts";
 import { refuse } from "./refusal.ts";
 
-/** What VFIO_DEVICE_SET_IRQS asks for, without its data. */
-export interface IrqRequest {
-  /** One of `VFIO_IRQ_SET_DATA_*` and one of `VFIO_IRQ_SET_ACTION_*`. */
-  readonly flags: number;
-  /** `VFIO_PCI_*_IRQ_INDEX`. */
-  readonly index: number;
-  /** The first vector. */
-  readonly start: number;
-  /** How many vectors. */
-  readonly count: number;
+/** What a device has, and what its kernel knows of it. */
+export interface InterruptTraits {
+  /** How many MSI vectors it has. */
+  readonly msi: number;
+  /** How many MSI-X vectors it has. */
+  readonly msix: number;
+  /** Whether it has an INTx pin. */
+  readonly intx: boolean;
+  /** Whether errors are told. */
+  readonly errors: boolean;
+  /** Whether MSI-X vectors can be added while others are in use. */
+  readonly dynamic: boolean;
 }
+
+/** Gives the open file behind a descriptor: EBADF where there is none. */
+export type FileOf = (fd: number) => unknown;
 
 /** Which eventfd each vector of each kind of interrupt signals. */
 export class Interrupts {
-  readonly #model: DeviceModel;
-  readonly #express: boolean;
-  readonly #eventfds: Map<number, EventFile>[] = Array.from(
-    { length: VFIO_PCI_NUM_IRQS },
-    () => new Map(),
-  );
-  #line = false;
-  #masked = false;
+  /** The INTx line. */
+  readonly intx = new IntxLine();
+  readonly #traits: InterruptTraits;
+  /** Which of MSI and MSI-X is in use. */
+  #messages: number | undefined;
+  /** Vectors that there are, as one of them is in use. */
+  #enabled = 0;
+  readonly #vectors = new Map<number, EventFile>();
+  /** The eventfds of errors and of requests. */
+  readonly #singles = new Map<number, EventFile>();
 
   /**
    * Interrupts that signal nobody.
    *
-   * @param model The device that has them.
-   * @param express Whether it is a PCI Express function, which tells errors.
+   * @param traits What the device has.
    */
-  constructor(model: DeviceModel, express: boolean) {
-    this.#model = model;
-    this.#express = express;
+  constructor(traits: InterruptTraits) {
+    this.#traits = traits;
+  }
+
+  /** Whether the device sends messages, rather than drives its line. */
+  get sendsMessages(): boolean {
+    return this.#messages !== undefined;
   }
 
   /** How many vectors an index has. */
   count(index: number): number {
-    switch (index) {
-      case VFIO_PCI_INTX_IRQ_INDEX:
-        return this.#model.intx ? 1 : 0;
-      case VFIO_PCI_MSI_IRQ_INDEX:
-        return this.#model.msi;
-      case VFIO_PCI_MSIX_IRQ_INDEX:
-        return this.#model.msix;
-      case VFIO_PCI_ERR_IRQ_INDEX:
-        return this.#express ? 1 : 0;
-      case VFIO_PCI_REQ_IRQ_INDEX:
-        return 1;
-      default:
-        return 0;
-    }
+    const { intx, msi, msix, errors } = this.#traits;
+    return [intx ? 1 : 0, msi, msix, errors ? 1 : 0, 1][index] ?? 0;
   }
 
-  /** The `VFIO_IRQ_INFO_*` bits of an index. */
+  /** The `VFIO_IRQ_INFO_*` bits of an index: EINVAL where there is none. */
   flags(index: number): number {
-    return VFIO_IRQ_INFO_EVENTFD |
-      (index === VFIO_PCI_INTX_IRQ_INDEX
-        ? VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED
-        : index === VFIO_PCI_MSIX_IRQ_INDEX
-        ? 0
-        : VFIO_IRQ_INFO_NORESIZE);
+    const { msix, errors, dynamic } = this.#traits;
+    if (index >= VFIO_PCI_NUM_IRQS) refuse("EINVAL");
+    if (index === VFIO_PCI_ERR_IRQ_INDEX && !errors) refuse("EINVAL");
+    const { INTX, MSIX } = INDEX;
+    const grows = index === MSIX && dynamic && msix > 0;
+    const more = index === INTX
+      ? VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED
+      : VFIO_IRQ_INFO_NORESIZE;
+    return VFIO_IRQ_INFO_EVENTFD | (grows ? 0 : more);
   }
 
-  /**
-   * VFIO_DEVICE_SET_IRQS.
-   *
-   * @param request What is asked for.
-   * @param data What follows it.
-   * @param fileOf The open file behind a descriptor.
-   */
-  set(
-    request: IrqRequest,
-    data: DataView,
-    fileOf: (fd: number) => unknown,
-  ): void {
-    const { flags, index, start, count } = request;
-    this.#validate(request, data);
+  /** VFIO_DEVICE_SET_IRQS; `bytes` is what follows the struct. */
+  set(request: IrqRequest, bytes: DataView, fileOf: FileOf): void {
+    const { flags, index } = request;
+    const data = irqData(request, bytes, this.count(index));
     const action = flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
-    if (action !== VFIO_IRQ_SET_ACTION_TRIGGER) {
-      return this.#mask(index, action);
-    }
-    const eventfds = this.#eventfds[index]!;
-    const none = (flags & VFIO_IRQ_SET_DATA_NONE) !== 0;
-    if (none && count === 0) {
-      eventfds.clear();
-      this.#masked = false;
-      return;
-    }
-    const many = index <= VFIO_PCI_MSIX_IRQ_INDEX;
-    if ((flags & VFIO_IRQ_SET_DATA_EVENTFD) === 0) {
-      // A trigger of what nobody set up is EINVAL for INTx, MSI and MSI-X.
-      if (many && eventfds.size === 0) refuse("EINVAL");
-      for (let i = 0; i < count; i++) {
-        if (none || data.getUint8(i) !== 0) eventfds.get(start + i)?.signal();
-      }
-      return;
-    }
-    if (many && this.#otherInUse(index)) refuse("EINVAL");
-    this.#connect(eventfds, request, data, fileOf);
+    const eventfd = (fd: number) => eventFile(fileOf(fd));
+    if (action === VFIO_IRQ_SET_ACTION_TRIGGER) {
+      if (index === INDEX.INTX) this.#triggerIntx(data, eventfd);
+      else if (index >= VFIO_PCI_ERR_IRQ_INDEX) {
+        this.#triggerSingle(index, data, eventfd);
+      } else this.#triggerMessages(index, request.start, data, eventfd);
+    } else if (index !== INDEX.INTX) refuse("ENOTTY");
+    else if (action === VFIO_IRQ_SET_ACTION_MASK) this.#mask(data);
+    else if (action === VFIO_IRQ_SET_ACTION_UNMASK) this.#unmask(data, eventfd);
+    else refuse("ENOTTY");
   }
 
-  /** A vector fires. */
+  /** The device sent a message. */
   fire(vector: number): void {
-    for (const index of [VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX]) {
-      this.#eventfds[index]!.get(vector)?.signal();
-    }
-  }
-
-  /** The INTx line changes. VFIO masks it when it is asserted. */
-  drive(asserted: boolean): void {
-    this.#line = asserted;
-    const eventfd = this.#eventfds[VFIO_PCI_INTX_IRQ_INDEX]!.get(0);
-    if (!asserted || this.#masked || eventfd === undefined) return;
-    this.#masked = true;
-    eventfd.signal();
+    this.#vectors.get(vector)?.signal();
   }
 
   /** User space is asked to give the device back. */
   request(): void {
-    this.#eventfds[VFIO_PCI_REQ_IRQ_INDEX]!.get(0)?.signal();
+    this.#singles.get(VFIO_PCI_REQ_IRQ_INDEX)?.signal();
   }
 
   /** Signals nobody any more. */
   clear(): void {
-    for (const eventfds of this.#eventfds) eventfds.clear();
-    this.#masked = false;
+    this.intx.disconnect();
+    this.#disableMessages();
+    this.#singles.clear();
   }
 
-  #validate({ flags, index, start, count }: IrqRequest, data: DataView): void {
-    const known = VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK;
-    if (index >= VFIO_PCI_NUM_IRQS || (flags & ~known) !== 0) refuse("EINVAL");
-    const vectors = this.count(index);
-    if (start >= vectors || start + count > vectors) refuse("EINVAL");
-    const kind = flags & VFIO_IRQ_SET_DATA_TYPE_MASK;
-    const width = ({
-      [VFIO_IRQ_SET_DATA_NONE]: 0,
-      [VFIO_IRQ_SET_DATA_BOOL]: 1,
-      [VFIO_IRQ_SET_DATA_EVENTFD]: 4,
-    } as Record<number, number>)[kind] ?? refuse("EINVAL");
-    if (data.byteLength < count * width) refuse("EINVAL");
+  #triggerIntx(data: IrqData, eventfd: ToEventFile): void {
+    const { intx } = this;
+    if (data.isEmpty && intx.connected) return intx.disconnect();
+    if (this.sendsMessages || data.length !== 1) refuse("EINVAL");
+    if (data.kind === "eventfd") {
+      const fd = data.fds[0]!;
+      return intx.connect(fd < 0 ? undefined : eventfd(fd));
+    }
+    if (!intx.connected) refuse("EINVAL");
+    if (data.bools[0]) intx.signal();
   }
 
-  #connect(
-    eventfds: Map<number, EventFile>,
-    { start, count }: IrqRequest,
-    data: DataView,
-    fileOf: (fd: number) => unknown,
+  #mask(data: IrqData): void {
+    if (!this.intx.connected || data.length !== 1) refuse("EINVAL");
+    if (data.kind === "eventfd") refuse("ENOTTY");
+    if (data.bools[0]) this.intx.mask();
+  }
+
+  #unmask(data: IrqData, eventfd: ToEventFile): void {
+    if (!this.intx.connected || data.length !== 1) refuse("EINVAL");
+    if (data.kind === "eventfd") {
+      const fd = data.fds[0]!;
+      this.intx.unmaskBy(fd < 0 ? undefined : eventfd(fd));
+    } else if (data.bools[0]) this.intx.unmask();
+  }
+
+  #triggerMessages(
+    index: number,
+    start: number,
+    data: IrqData,
+    eventfd: ToEventFile,
   ): void {
-    const connected: [number, EventFile | undefined][] = [];
-    for (let i = 0; i < count; i++) {
-      const fd = data.getInt32(4 * i, true);
-      const file = fd < 0 ? undefined : fileOf(fd);
-      if (file !== undefined && !(file instanceof EventFile)) refuse("EINVAL");
-      connected.push([start + i, file]);
+    const active = this.#messages === index;
+    if (data.isEmpty && active) return this.#disableMessages();
+    if (this.intx.connected || (this.sendsMessages && !active)) {
+      refuse("EINVAL");
     }
-    for (const [vector, file] of connected) {
-      if (file === undefined) eventfds.delete(vector);
-      else eventfds.set(vector, file);
+    if (data.kind !== "eventfd") {
+      if (!active) refuse("EINVAL");
+      data.bools.forEach((fires, i) => fires && this.fire(start + i));
+      return;
+    }
+    if (active) return this.#connect(start, data.fds, eventfd);
+    this.#enabled = start + data.length;
+    if (this.#enabled === 0) refuse("ERANGE");
+    this.#messages = index;
+    try {
+      this.#connect(start, data.fds, eventfd);
+    } catch (error) {
+      this.#disableMessages();
+      throw error;
     }
   }
 
-  #mask(index: number, action: number): void {
-    if (index !== VFIO_PCI_INTX_IRQ_INDEX) refuse("ENOTTY");
-    if (this.#eventfds[index]!.size === 0) refuse("EINVAL");
-    this.#masked = action === VFIO_IRQ_SET_ACTION_MASK;
-    // A line that is still asserted fires again at once.
-    if (action === VFIO_IRQ_SET_ACTION_UNMASK) this.drive(this.#line);
+  /** Connects vectors; where one is refused, none of them is connected. */
+  #connect(start: number, fds: readonly number[], eventfd: ToEventFile): void {
+    for (const [i, fd] of fds.entries()) {
+      try {
+        this.#connectVector(start + i, fd, eventfd);
+      } catch (error) {
+        for (let j = 0; j <= i; j++) this.#vectors.delete(start + j);
+        throw error;
+      }
+    }
   }
 
-  #otherInUse(index: number): boolean {
-    return [
-      VFIO_PCI_INTX_IRQ_INDEX,
-      VFIO_PCI_MSI_IRQ_INDEX,
-      VFIO_PCI_MSIX_IRQ_INDEX,
-    ].some((other) => other !== index && this.#eventfds[other]!.size > 0);
+  #connectVector(vector: number, fd: number, eventfd: ToEventFile): void {
+    this.#vectors.delete(vector);
+    if (fd < 0) return;
+    const grows = this.#messages === INDEX.MSIX && this.#traits.dynamic;
+    if (vector >= this.#enabled && !grows) refuse("EINVAL");
+    this.#vectors.set(vector, eventfd(fd));
   }
+
+  #disableMessages(): void {
+    this.#messages = undefined;
+    this.#vectors.clear();
+  }
+
+  #triggerSingle(index: number, data: IrqData, eventfd: ToEventFile): void {
+    const present = this.#singles.get(index);
+    if (data.kind === "none") {
+      if (present === undefined) refuse("EINVAL");
+      if (data.isEmpty) this.#singles.delete(index);
+      else present.signal();
+      return;
+    }
+    if (data.length === 0) refuse("EINVAL");
+    if (data.kind === "bool") {
+      if (data.bools[0]) present?.signal();
+      return;
+    }
+    const fd = data.fds[0]!;
+    if (fd < -1) refuse("EINVAL");
+    if (fd === -1) this.#singles.delete(index);
+    else this.#singles.set(index, eventfd(fd));
+  }
+}
+
+type ToEventFile = (fd: number) => EventFile;
+
+const INDEX = {
+  INTX: VFIO_PCI_INTX_IRQ_INDEX,
+  MSIX: VFIO_PCI_MSIX_IRQ_INDEX,
+} as const;
+
+function eventFile(file: unknown): EventFile {
+  return file instanceof EventFile ? file : refuse("EINVAL");
 }

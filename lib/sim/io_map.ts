@@ -1,17 +1,45 @@
+import type { Process } from "./file.ts";
 import type { PagesSlice } from "./memory.ts";
 
-/** A mapping in an IOMMU's tables. */
+/** A mapping in an IOVA space. */
 export interface IoArea {
   /** The first IOVA. */
   readonly iova: bigint;
   /** The last IOVA. */
   readonly last: bigint;
-  /** The memory behind it, which stays though the process unmaps it. */
-  readonly memory: PagesSlice;
+  /** Whose memory it is. */
+  readonly process: Process;
+  /** Where the process has it. */
+  readonly address: bigint;
   /** Whether devices may read it. */
   readonly readable: boolean;
   /** Whether devices may write it. */
   readonly writable: boolean;
+  /**
+   * The memory while it is pinned, which stays though the process unmaps it.
+   */
+  pinned: PagesSlice | undefined;
+}
+
+/** How a device reaches memory. */
+export interface Access {
+  /** What it wants to do. */
+  readonly direction: "readable" | "writable";
+  /**
+   * Whether it goes through the IOMMU, whose memory is pinned; else its driver
+   * looks for the memory as it is needed.
+   */
+  readonly translated: boolean;
+}
+
+/** A part of an access by DMA. */
+export interface Piece {
+  /** Where it begins. */
+  readonly iova: bigint;
+  /** How long it is, in bytes. */
+  readonly length: number;
+  /** The memory there; none where the IOMMU blocks it. */
+  readonly bytes: Uint8Array | undefined;
 }
 
 /** What is mapped in an IOVA space, sorted and without overlap. */
@@ -45,27 +73,21 @@ export class IoMap {
   }
 
   /**
-   * The memory behind a range of IOVAs, piece by piece; `undefined` where a
-   * part of it is not mapped for that.
+   * What an access to `[iova, iova + length)` meets, piece by piece and in
+   * order: memory, or nothing that is mapped for that.
    */
-  translate(
-    iova: bigint,
-    length: number,
-    access: "readable" | "writable",
-  ): Uint8Array[] | undefined {
-    const pieces: Uint8Array[] = [];
+  *translate(iova: bigint, length: number, access: Access): Generator<Piece> {
     const end = iova + BigInt(length);
     for (let at = iova; at < end;) {
-      const [area] = this.within(at, at);
-      if (area === undefined || !area[access]) return undefined;
-      const stop = end <= area.last ? end : area.last + 1n;
-      const start = area.memory.start + Number(at - area.iova);
-      pieces.push(
-        area.memory.pages.bytes.subarray(start, start + Number(stop - at)),
-      );
+      const [area] = this.within(at, end - 1n);
+      const hit = area !== undefined && area.iova <= at;
+      const next = area === undefined ? end : hit ? area.last + 1n : area.iova;
+      const stop = next < end ? next : end;
+      const length = Number(stop - at);
+      const bytes = hit ? reach(area, at, length, access) : undefined;
+      yield { iova: at, length, bytes };
       at = stop;
     }
-    return pieces;
   }
 
   /** The first mapping that ends at `iova` or behind it. */
@@ -79,4 +101,20 @@ export class IoMap {
     }
     return low;
   }
+}
+
+function reach(
+  area: IoArea,
+  iova: bigint,
+  length: number,
+  { direction, translated }: Access,
+): Uint8Array | undefined {
+  if (!area[direction]) return undefined;
+  const offset = iova - area.iova;
+  const memory = translated
+    ? area.pinned
+    : area.process.memory.slice(area.address + offset, length);
+  if (memory === undefined) return undefined;
+  const start = memory.start + (translated ? Number(offset) : 0);
+  return memory.pages.bytes.subarray(start, start + length);
 }

@@ -1,27 +1,25 @@
 import {
-  iommu_ioas_iova_ranges,
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
-  iommu_iova_range,
 } from "../uapi/iommufd.ts";
+import type { Device } from "./bus.ts";
 import type { Process } from "./file.ts";
 import { type IoArea, IoMap } from "./io_map.ts";
 import type { IovaWindow } from "./iommu.ts";
 import type { Machine } from "./machine.ts";
+import { type Account, pin, pinAll, unpin, unpinAll } from "./pinning.ts";
 import { refuse } from "./refusal.ts";
 
 const LAST = 0xffff_ffff_ffff_ffffn;
 const PAGE = 4096n;
-const FLAGS = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
-  IOMMU_IOAS_MAP_WRITEABLE;
+/** What a found IOVA is aligned to at the most: a huge page. */
+const HUGE_PAGE = 1n << 21n;
 
-/** What is asked of IOMMU_IOAS_MAP. */
+/** What is asked of IOMMU_IOAS_MAP, but for the IOAS. */
 export interface IoasMapRequest {
   /** `IOMMU_IOAS_MAP_*`. */
   readonly flags: number;
-  /** Must be 0. */
-  readonly __reserved: number;
   /** The memory. */
   readonly user_va: bigint;
   /** Its length in bytes. */
@@ -30,14 +28,23 @@ export interface IoasMapRequest {
   readonly iova: bigint;
 }
 
-/** An IO address space (`drivers/iommu/iommufd/io_pagetable.c`). */
+/**
+ * An IO address space (`drivers/iommu/iommufd/io_pagetable.c`).
+ *
+ * Memory is pinned while a page table has what is mapped; until then nobody
+ * looks whether it is there. Devices bring reserved windows, and page tables
+ * bring what the IOMMU cannot do.
+ */
 export class Ioas {
   /** What is mapped. */
   readonly map = new IoMap();
   readonly #machine: Machine;
-  readonly #owners = new Map<IoArea, Process>();
-  /** How many devices are attached to it. */
-  attached = 0;
+  readonly #account: Account;
+  /** The devices whose reserved windows hold. */
+  readonly #devices = new Set<Device>();
+  #tables = 0;
+  /** Mediated devices, which need no page table. */
+  #accesses = 0;
 
   /**
    * An empty IO address space.
@@ -46,90 +53,96 @@ export class Ioas {
    */
   constructor(machine: Machine) {
     this.#machine = machine;
+    this.#account = userAccount(machine);
   }
 
-  /** What can be mapped: everything, until a device brings its windows. */
+  /** What can be mapped, ascending: everything, where nothing restricts it. */
   get ranges(): readonly IovaWindow[] {
-    const { iommu } = this.#machine;
-    return this.attached === 0 || iommu === undefined
-      ? [{ start: 0n, last: LAST }]
-      : iommu.ranges;
+    const ranges: IovaWindow[] = [];
+    let start = 0n;
+    for (const reserved of this.#reserved) {
+      if (reserved.start > start) {
+        ranges.push({ start, last: reserved.start - 1n });
+      }
+      start = reserved.last + 1n;
+    }
+    if (start <= LAST) ranges.push({ start, last: LAST });
+    return ranges;
   }
 
   /** What IOVAs are multiples of: any byte, until a device is attached. */
   get alignment(): bigint {
-    return this.attached === 0 ? 1n : PAGE;
+    return this.inUse ? PAGE : 1n;
   }
 
-  /** A device joins: EADDRINUSE where what is mapped is in its windows. */
-  attach(): void {
-    const { iommu } = this.#machine;
-    const conflict = this.map.areas.some(({ iova, last }) =>
-      iommu !== undefined && !iommu.translates(iova, last)
-    );
-    const unaligned = this.map.areas.some(({ iova, last }) =>
-      iova % PAGE !== 0n || (last + 1n) % PAGE !== 0n
-    );
-    if (conflict || unaligned) refuse("EADDRINUSE");
-    this.attached++;
+  /** Whether a device is attached, so that it cannot be destroyed. */
+  get inUse(): boolean {
+    return this.#tables + this.#accesses > 0;
   }
 
-  /** A device leaves. */
-  detach(): void {
-    this.attached--;
-  }
-
-  /** IOMMU_IOAS_IOVA_RANGES: EMSGSIZE where there is too little room. */
-  iovaRanges(argument: Uint8Array, process: Process): number {
-    const asked = iommu_ioas_iova_ranges.decode(argument);
-    const { ranges } = this;
-    iommu_ioas_iova_ranges.encode(argument, {
-      ...asked,
-      num_iovas: ranges.length,
-      out_iova_alignment: this.alignment,
-    });
-    const room = Math.min(asked.num_iovas, ranges.length);
-    if (room > 0) {
-      const array = process.memory.buffer(asked.allowed_iovas);
-      for (const [i, range] of ranges.slice(0, room).entries()) {
-        iommu_iova_range.encode(array, range, i * iommu_iova_range.size);
-      }
+  /** A device's windows are left out: EADDRINUSE where one is mapped. */
+  reserve(device: Device): void {
+    const { reserved } = this.#machine.iommu!;
+    if (reserved.some((window) => this.#isMapped(window))) {
+      refuse("EADDRINUSE");
     }
-    if (room < ranges.length) refuse("EMSGSIZE");
-    return 0;
+    this.#devices.add(device);
   }
 
-  /** IOMMU_IOAS_MAP; gives the IOVA. */
+  /** Undoes {@linkcode Ioas.reserve}. */
+  unreserve(device: Device): void {
+    this.#devices.delete(device);
+  }
+
+  /** A page table gets what is mapped: EADDRINUSE where it cannot have it. */
+  addTable(): void {
+    if (this.#tables === 0) {
+      this.#assertAligned();
+      if (this.#isMapped(this.#beyond)) refuse("EADDRINUSE");
+      pinAll(this.map.areas, this.#account);
+    }
+    this.#tables++;
+  }
+
+  /** Undoes {@linkcode Ioas.addTable}. */
+  removeTable(): void {
+    if (--this.#tables === 0) unpinAll(this.map.areas, this.#account);
+  }
+
+  /** A mediated device gets what is mapped: EADDRINUSE as for a page table. */
+  addAccess(): void {
+    this.#assertAligned();
+    this.#accesses++;
+  }
+
+  /** Undoes {@linkcode Ioas.addAccess}. */
+  removeAccess(): void {
+    this.#accesses--;
+  }
+
+  /** IOMMU_IOAS_MAP, where its flags are valid; gives the IOVA. */
   mapUser(request: IoasMapRequest, process: Process): bigint {
-    const { flags, user_va, length } = request;
-    if ((flags & ~FLAGS) !== 0 || request.__reserved !== 0) {
-      refuse("EOPNOTSUPP");
-    }
-    if (request.iova >= LAST || length >= LAST) refuse("EOVERFLOW");
-    const access = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE;
-    if ((flags & access) === 0) refuse("EINVAL");
-    if (length === 0n) refuse("EINVAL");
-    if (user_va + length > LAST) refuse("EOVERFLOW");
-    if (length % this.alignment !== 0n) refuse("EINVAL");
+    const { flags, user_va: address, length } = request;
+    if (address + length > LAST) refuse("EOVERFLOW");
+    if (length === 0n || length % this.alignment !== 0n) refuse("EINVAL");
     const fixed = (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
-    const iova = fixed ? request.iova : this.#choose(length);
+    const iova = fixed ? request.iova : this.#find(address, length);
     const last = iova + length - 1n;
     if (iova % this.alignment !== 0n) refuse("EINVAL");
     if (last > LAST) refuse("EOVERFLOW");
-    if (!this.#mappable(iova, last)) refuse("EINVAL");
-    if (this.map.within(iova, last).length > 0) refuse("EEXIST");
-    if (user_va % this.alignment !== 0n) refuse("EINVAL");
-    const memory = process.memory.slice(user_va, Number(length)) ??
-      refuse("EFAULT");
-    this.#pin(process, memory.length);
+    if (!this.#isMappable(iova, last)) refuse("EINVAL");
+    if (this.#isMapped({ start: iova, last })) refuse("EEXIST");
+    if (address % this.alignment !== 0n) refuse("EINVAL");
     const area: IoArea = {
       iova,
       last,
-      memory,
+      process,
+      address,
       readable: (flags & IOMMU_IOAS_MAP_READABLE) !== 0,
       writable: (flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0,
+      pinned: undefined,
     };
-    this.#owners.set(area, process);
+    if (this.#tables > 0) pin(area, this.#account);
     this.map.add(area);
     return iova;
   }
@@ -145,58 +158,95 @@ export class Ioas {
     if (last > LAST) refuse("EOVERFLOW");
     let unmapped = 0n;
     for (const area of this.map.within(iova, last)) {
+      // Those before it stay unmapped.
       if (area.iova < iova || area.last > last) refuse("ENOENT");
-      unmapped += area.last - area.iova + 1n;
-      this.#remove(area);
+      unmapped += this.#remove(area);
     }
     return unmapped === 0n ? refuse("ENOENT") : unmapped;
   }
 
   /** Unmaps everything; gives the bytes that were unmapped. */
   unmapAll(): bigint {
-    let unmapped = 0n;
-    for (const area of [...this.map.areas]) {
-      unmapped += area.last - area.iova + 1n;
-      this.#remove(area);
-    }
-    return unmapped;
+    return [...this.map.areas]
+      .reduce((unmapped, area) => unmapped + this.#remove(area), 0n);
   }
 
-  #mappable(iova: bigint, last: bigint): boolean {
-    return this.ranges.some((range) =>
-      range.start <= iova && last <= range.last
+  /** The windows that cannot be mapped, ascending. */
+  get #reserved(): readonly IovaWindow[] {
+    const windows = this.#devices.size === 0
+      ? []
+      : this.#machine.iommu!.reserved;
+    return this.#tables === 0 ? windows : [...windows, this.#beyond];
+  }
+
+  /** What has more address bits than the IOMMU. */
+  get #beyond(): IovaWindow {
+    return { start: this.#machine.iommu!.last + 1n, last: LAST };
+  }
+
+  #isMappable(iova: bigint, last: bigint): boolean {
+    return !this.#reserved.some((window) =>
+      window.start <= last && iova <= window.last
     );
   }
 
-  #choose(length: bigint): bigint {
-    for (const range of this.ranges) {
-      let iova = range.start;
-      for (const area of this.map.within(range.start, range.last)) {
-        if (area.iova - iova >= length) break;
-        iova = (area.last + PAGE) / PAGE * PAGE;
-      }
-      if (iova + length - 1n <= range.last) return iova;
+  #isMapped({ start, last }: IovaWindow): boolean {
+    return this.map.within(start, last).length > 0;
+  }
+
+  /** Room for a mapping, as aligned as its memory is (`iopt_alloc_iova()`). */
+  #find(address: bigint, length: bigint): bigint {
+    if (length >= LAST / 2n) refuse("EOVERFLOW");
+    let alignment = 1n;
+    while (alignment < length && alignment < HUGE_PAGE) alignment *= 2n;
+    if (address !== 0n) alignment = min(alignment, address & -address);
+    if (alignment < this.alignment) refuse("EINVAL");
+    // Never 0, though that is valid.
+    let from = PAGE;
+    const end = LAST - PAGE;
+    while (from < end) {
+      const aligned = (from + alignment - 1n) / alignment * alignment;
+      const start = aligned | address % PAGE;
+      const last = start + length - 1n;
+      if (last > end) break;
+      const taken = this.map.within(from, last).at(-1) ??
+        this.#reserved.find((window) =>
+          window.start <= last && from <= window.last
+        );
+      if (taken === undefined) return start;
+      from = taken.last + 1n;
     }
     return refuse("ENOSPC");
   }
 
-  // Locked memory counts per user, unless the process may lock all it wants.
-  #pin(process: Process, bytes: number): void {
-    const { pinnedByUser } = this.#machine;
+  #assertAligned(): void {
+    for (const { iova, last, address } of this.map.areas) {
+      if ((iova | last + 1n | address) % PAGE !== 0n) refuse("EADDRINUSE");
+    }
+  }
+
+  #remove(area: IoArea): bigint {
+    unpin(area, this.#account);
+    this.map.remove(area);
+    return area.last - area.iova + 1n;
+  }
+}
+
+/** Memory is counted by user, unless a process may lock all it wants. */
+function userAccount({ pinnedByUser }: Machine): Account {
+  const count = (process: Process, bytes: number) => {
     const pinned = (pinnedByUser.get(process.uid) ?? 0) + bytes;
     if (process.uid !== 0 && pinned > process.memlock) refuse("ENOMEM");
     pinnedByUser.set(process.uid, pinned);
     process.pinned += bytes;
-  }
+  };
+  return {
+    charge: count,
+    refund: (process, bytes) => count(process, -bytes),
+    takesRegisters: false,
+  };
+}
 
-  #remove(area: IoArea): void {
-    this.map.remove(area);
-    const process = this.#owners.get(area);
-    this.#owners.delete(area);
-    if (process === undefined) return;
-    const { pinnedByUser } = this.#machine;
-    const pinned = pinnedByUser.get(process.uid) ?? 0;
-    pinnedByUser.set(process.uid, pinned - area.memory.length);
-    process.pinned -= area.memory.length;
-  }
+function min(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
 }

@@ -25,6 +25,14 @@ export interface KernelFeatures {
   enableSriov: boolean;
 }
 
+/** DMA that the IOMMU stopped. */
+export interface DmaFault {
+  /** The device that did it. */
+  readonly device: string;
+  /** Where, in bytes. */
+  readonly iova: bigint;
+}
+
 /**
  * A simulated machine: its devices, its drivers, its processes. It holds the
  * state; the rules for changing it are those of the kernel's subsystems, and
@@ -53,6 +61,8 @@ export class Machine implements System {
   readonly groupMinors = new Numbers();
   /** The numbers of its VFIO devices. */
   readonly vfioNumbers = new Numbers();
+  /** What the IOMMU reported, in its order. */
+  readonly faults: DmaFault[] = [];
   /** What `/` is; set by whoever builds the machine. */
   root!: Directory;
   readonly #init: SimKernel;

@@ -86,7 +86,11 @@ export class MediatedType {
 export class MediatedDevice extends Device {
   /** What it is one of. */
   readonly type: MediatedType;
-  readonly #machine: Machine;
+  /** The machine it is on. */
+  readonly machine: Machine;
+  /** Nobody placed its BARs. */
+  readonly barAddresses = [];
+  readonly #kind: DeviceKind;
 
   /**
    * Made by {@linkcode MediatedType.create}.
@@ -107,10 +111,17 @@ export class MediatedDevice extends Device {
       "mdev",
       `${type.parent}/${uuid}`,
       [],
-      (device) => new PciCore(device, kind, identityOf(kind)),
     );
     this.type = type;
-    this.#machine = machine;
+    this.machine = machine;
+    this.#kind = kind;
+  }
+
+  /** The IOMMU has nothing to do with it. */
+  blocked(): void {}
+
+  protected override createCore(): PciCore {
+    return new PciCore(this, this.#kind, identityOf(this.#kind));
   }
 
   /** No driver takes one by itself, or because it is told to. */
@@ -119,14 +130,14 @@ export class MediatedDevice extends Device {
   }
 
   override assertTakable(_driver: Driver): void {
-    register(this.#machine, this, "emulated");
+    register(this.machine, this, "emulated");
   }
 
   /** What a write to `remove` does. */
   *remove(text: string): Steps<void> {
     if (unsigned(text) === 0) return;
     this.type.devices.delete(this.name);
-    yield* remove(this.#machine, this);
+    yield* remove(this.machine, this);
   }
 }
 

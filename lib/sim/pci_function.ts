@@ -40,6 +40,7 @@ export class PciFunction extends Device {
   readonly supportedResets: readonly string[];
   /** Whether it may be suspended: `power/control`. */
   power: "on" | "auto" = "on";
+  readonly #kind: DeviceKind;
   readonly #resources: PciFunctionOptions["resources"];
   #placed: readonly (Resource | undefined)[] | undefined;
 
@@ -59,8 +60,8 @@ export class PciFunction extends Device {
         `${hex(identity.vendor, 4)}:${hex(identity.device, 4)}`,
         `class:${hex(identity.class, 6)}`,
       ],
-      (device) => new PciCore(device, kind, identity),
     );
+    this.#kind = kind;
     this.machine = machine;
     this.routing = parseAddress(address);
     this.identity = identity;
@@ -78,6 +79,20 @@ export class PciFunction extends Device {
   /** Where its BARs and its ROM lie, as the lines of `resource`. */
   get resources(): readonly (Resource | undefined)[] {
     return this.#placed ??= this.#resources(this);
+  }
+
+  /** Where its BARs lie, by number. */
+  get barAddresses(): readonly (bigint | undefined)[] {
+    return this.resources.slice(0, 6).map((resource) => resource?.start);
+  }
+
+  /** The IOMMU stopped DMA of it. */
+  blocked(iova: bigint): void {
+    this.machine.faults.push({ device: this.name, iova });
+  }
+
+  protected override createCore(): PciCore {
+    return new PciCore(this, this.#kind, this.identity);
   }
 
   override assertTakable(driver: Driver): void {

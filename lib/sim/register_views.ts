@@ -1,56 +1,57 @@
 import type { RegisterViews } from "../kernel/kernel.ts";
 import type { Bar } from "./models/model.ts";
 
+type Words = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
+
+const SIGBUS =
+  "A real process would be ended by SIGBUS: the function's memory " +
+  "decoding is off (PCI_COMMAND_MEMORY)";
+
 /**
  * Views by which each access to a mapped BAR is one access of the device.
  *
  * @param bar The BAR.
  * @param start Where the mapping begins in it, in bytes.
  * @param memory The mapped memory, whose length the views have.
+ * @param isDecoded Whether the device answers just now.
  */
 export function registerViews(
   bar: Bar,
   start: number,
   memory: ArrayBuffer,
+  isDecoded: () => boolean,
 ): RegisterViews {
-  const numbers = <T extends Uint8Array | Uint16Array | Uint32Array>(
+  const accessed = <T extends Words>(
     words: T,
-  ): T =>
-    accessed(
-      words,
-      (at, width) => Number(bar.read(start + at, width)),
-      (at, width, value) =>
-        bar.write(start + at, width, BigInt(value as number)),
-    );
-  return {
-    u8: numbers(new Uint8Array(memory)),
-    u16: numbers(new Uint16Array(memory)),
-    u32: numbers(new Uint32Array(memory)),
-    u64: accessed(
-      new BigUint64Array(memory),
-      (at, width) => bar.read(start + at, width),
-      (at, width, value) => bar.write(start + at, width, value as bigint),
-    ),
+    fromDevice: (value: bigint) => T[number],
+  ): T => {
+    const width = words.BYTES_PER_ELEMENT;
+    const at = (key: string | symbol): number | undefined => {
+      const index = typeof key === "symbol" ? NaN : Number(key);
+      // Nothing has a place in a view that is detached.
+      if (!(index < words.length)) return undefined;
+      if (!isDecoded()) throw new Error(SIGBUS);
+      return start + index * width;
+    };
+    return new Proxy(words, {
+      get(_, key) {
+        const offset = at(key);
+        return offset === undefined
+          ? undefined
+          : fromDevice(bar.read(offset, width));
+      },
+      set(_, key, value) {
+        const offset = at(key);
+        if (offset !== undefined) bar.write(offset, width, BigInt(value));
+        return true;
+      },
+    });
   };
-}
-
-function accessed<
-  T extends Uint8Array | Uint16Array | Uint32Array | BigUint64Array,
->(
-  words: T,
-  read: (at: number, width: number) => number | bigint,
-  write: (at: number, width: number, value: unknown) => void,
-): T {
-  const width = words.BYTES_PER_ELEMENT;
-  return new Proxy(words, {
-    get(target, key) {
-      const index = Number(key);
-      return index < target.length ? read(index * width, width) : undefined;
-    },
-    set(target, key, value) {
-      const index = Number(key);
-      if (index < target.length) write(index * width, width, value);
-      return true;
-    },
-  });
+  const count = (width: number) => Math.floor(memory.byteLength / width);
+  return {
+    u8: accessed(new Uint8Array(memory), Number),
+    u16: accessed(new Uint16Array(memory, 0, count(2)), Number),
+    u32: accessed(new Uint32Array(memory, 0, count(4)), Number),
+    u64: accessed(new BigUint64Array(memory, 0, count(8)), (value) => value),
+  };
 }

@@ -21,15 +21,20 @@ import {
   vfio_iommu_type1_info,
   VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
   vfio_iommu_type1_info_cap_iova_range,
+  VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
+  vfio_iommu_type1_info_cap_migration,
   VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
   vfio_iommu_type1_info_dma_avail,
   VFIO_IOMMU_UNMAP_DMA,
   vfio_iova_range,
 } from "../uapi/vfio.ts";
-import { answerInfo, inMemory, received } from "./argument.ts";
+import { answerInfo, put64, received } from "./argument.ts";
+import type { Domain, Group } from "./bus.ts";
 import type { Process } from "./file.ts";
+import type { IovaWindow } from "./iommu.ts";
 import { type IoArea, IoMap } from "./io_map.ts";
 import type { Machine } from "./machine.ts";
+import { type Account, pin, pinAll, unpin, unpinAll } from "./pinning.ts";
 import { refuse } from "./refusal.ts";
 
 /** The page sizes that Intel's and AMD's IOMMUs have in common. */
@@ -37,19 +42,39 @@ const PAGE_SIZES = 0x4020_1000n;
 const PAGE_MASK = 0xfffn;
 const LAST = 0xffff_ffff_ffff_ffffn;
 
+/** The largest bitmap of dirty pages. */
+const MAX_BITMAP = 0x1000_0000n;
+
 const MAP_FLAGS = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE |
   VFIO_DMA_MAP_FLAG_VADDR;
 const UNMAP_FLAGS = VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR |
   VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
 
-/** A container's mappings, and who locks the memory behind them. */
-export class Type1 {
-  /** What is mapped. */
+/** Memory is counted by process, unless that may lock all it wants. */
+const ACCOUNT: Account = {
+  charge(process, bytes) {
+    const locked = process.locked + bytes;
+    if (process.uid !== 0 && locked > process.memlock) refuse("ENOMEM");
+    process.locked = locked;
+  },
+  refund(process, bytes) {
+    process.locked -= bytes;
+  },
+  takesRegisters: true,
+};
+
+/**
+ * A container's mappings. Their memory is pinned while a group is in the
+ * container whose DMA the IOMMU translates.
+ */
+export class Type1 implements Domain {
   readonly map = new IoMap();
   readonly #machine: Machine;
   readonly #version: 1 | 2;
-  /** Which process locks a mapping's pages. */
-  readonly #lockers = new Map<IoArea, Process>();
+  readonly #limit: number;
+  /** Mappings whose address in memory was given up. */
+  readonly #unaddressed = new Set<IoArea>();
+  #translated = 0;
 
   /**
    * An empty IOVA space.
@@ -60,6 +85,23 @@ export class Type1 {
   constructor(machine: Machine, version: 1 | 2) {
     this.#machine = machine;
     this.#version = version;
+    this.#limit = machine.features.mappingLimit;
+  }
+
+  /** A group joins: it sees what is mapped. */
+  attach(group: Group): void {
+    if (group.kind === "iommu") {
+      if (this.#translated === 0) pinAll(this.map.areas, ACCOUNT);
+      this.#translated++;
+    }
+    group.domain = this;
+  }
+
+  /** A group leaves. */
+  detach(group: Group): void {
+    group.domain = undefined;
+    if (group.kind !== "iommu") return;
+    if (--this.#translated === 0) unpinAll(this.map.areas, ACCOUNT);
   }
 
   /** Answers the ioctls of a container whose IOMMU is set. */
@@ -87,17 +129,6 @@ export class Type1 {
 
   #getInfo(argument: Uint8Array | bigint): number {
     received(vfio_iommu_type1_info, argument, 16);
-    const { ranges } = this.#machine.iommu!;
-    const layout = vfio_iommu_type1_info_cap_iova_range;
-    const rangeBytes = layout.alloc(
-      { nr_iovas: ranges.length },
-      ranges.length * vfio_iova_range.size,
-    );
-    for (const [i, { start, last: end }] of ranges.entries()) {
-      const at = layout.offset.iova_ranges + i * vfio_iova_range.size;
-      vfio_iova_range.encode(rangeBytes, { start, end }, at);
-    }
-    const avail = this.#machine.features.mappingLimit - this.map.areas.length;
     answerInfo(
       argument,
       vfio_iommu_type1_info,
@@ -107,10 +138,24 @@ export class Type1 {
       },
       [
         {
-          id: VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
-          bytes: vfio_iommu_type1_info_dma_avail.alloc({ avail }),
+          id: VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
+          bytes: vfio_iommu_type1_info_cap_migration.alloc({
+            pgsize_bitmap: PAGE_MASK + 1n,
+            max_dirty_bitmap_size: MAX_BITMAP,
+          }),
         },
-        { id: VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, bytes: rangeBytes },
+        {
+          id: VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+          bytes: vfio_iommu_type1_info_dma_avail.alloc({
+            avail: this.#available,
+          }),
+        },
+        ...this.#translated > 0
+          ? [{
+            id: VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+            bytes: rangesCapability(this.#machine.iommu!.ranges),
+          }]
+          : [],
       ],
     );
     return 0;
@@ -132,27 +177,29 @@ export class Type1 {
     if ((access !== 0) === setsAddress) refuse("EINVAL");
     if (((size | iova | vaddr) & PAGE_MASK) !== 0n) refuse("EINVAL");
     const [present] = this.map.within(iova, last);
-    if (setsAddress) refuse(present === undefined ? "ENOENT" : "EINVAL");
+    if (setsAddress) return this.#readdress(present, iova, last);
     if (present !== undefined) refuse("EEXIST");
-    if (this.map.areas.length >= this.#machine.features.mappingLimit) {
-      refuse("ENOSPC");
-    }
-    if (!this.#machine.iommu!.translates(iova, last)) refuse("EINVAL");
-    const memory = process.memory.slice(vaddr, Number(size)) ??
-      refuse("EFAULT");
-    if (process.uid !== 0 && process.locked + memory.length > process.memlock) {
-      refuse("ENOMEM");
-    }
+    if (this.#available === 0) refuse("ENOSPC");
+    if (!this.#translates(iova, last)) refuse("EINVAL");
     const area: IoArea = {
       iova,
       last,
-      memory,
+      process,
+      address: vaddr,
       readable: (flags & VFIO_DMA_MAP_FLAG_READ) !== 0,
       writable: (flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0,
+      pinned: undefined,
     };
-    process.locked += memory.length;
-    this.#lockers.set(area, process);
+    if (this.#translated > 0) pin(area, ACCOUNT);
     this.map.add(area);
+    return 0;
+  }
+
+  /** A mapping whose address was given up gets another: what is pinned stays. */
+  #readdress(area: IoArea | undefined, iova: bigint, last: bigint): number {
+    if (area === undefined) return refuse("ENOENT");
+    if (area.iova !== iova || area.last !== last) refuse("EINVAL");
+    if (!this.#unaddressed.delete(area)) refuse("EINVAL");
     return 0;
   }
 
@@ -160,6 +207,8 @@ export class Type1 {
     const layout = vfio_iommu_type1_dma_unmap;
     const { flags, iova, size } = received(layout, argument);
     if ((flags & ~UNMAP_FLAGS) !== 0) refuse("EINVAL");
+    // Dirty pages are tracked nowhere.
+    if ((flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) refuse("EINVAL");
     const all = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
     if ((iova & PAGE_MASK) !== 0n) refuse("EINVAL");
     if (all && (iova !== 0n || size !== 0n)) refuse("EINVAL");
@@ -171,23 +220,46 @@ export class Type1 {
     const areas = this.map.within(iova, last);
     const splits = areas.some((area) => area.iova < iova || area.last > last);
     if (splits && this.#version === 2) refuse("EINVAL");
-    let unmapped = 0n;
-    for (const area of areas) {
-      // Version 1 takes a mapping whose beginning is in the range, whole.
-      if (area.iova < iova) break;
-      unmapped += area.last - area.iova + 1n;
-      this.#remove(area);
+    // Version 1 takes a mapping whose beginning is in the range, whole.
+    const whole = areas.filter((area) => area.iova >= iova);
+    if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0) {
+      if (whole.some((area) => this.#unaddressed.has(area))) refuse("EINVAL");
+      for (const area of whole) this.#unaddressed.add(area);
+    } else {
+      for (const area of whole) this.#remove(area);
     }
-    const bytes = inMemory(argument);
-    new DataView(bytes.buffer, bytes.byteOffset)
-      .setBigUint64(layout.offset.size, unmapped, true);
+    const unmapped = whole.reduce(
+      (bytes, area) => bytes + (area.last - area.iova + 1n),
+      0n,
+    );
+    put64(argument, layout.offset.size, unmapped);
     return 0;
   }
 
-  #remove(area: IoArea): void {
-    this.map.remove(area);
-    const process = this.#lockers.get(area);
-    if (process !== undefined) process.locked -= area.memory.length;
-    this.#lockers.delete(area);
+  /** How many more mappings it takes. */
+  get #available(): number {
+    return this.#limit - this.map.areas.length;
   }
+
+  #translates(iova: bigint, last: bigint): boolean {
+    return this.#translated === 0 ||
+      this.#machine.iommu!.translates(iova, last);
+  }
+
+  #remove(area: IoArea): void {
+    this.#unaddressed.delete(area);
+    unpin(area, ACCOUNT);
+    this.map.remove(area);
+  }
+}
+
+function rangesCapability(ranges: readonly IovaWindow[]): Uint8Array {
+  const layout = vfio_iommu_type1_info_cap_iova_range;
+  const extra = ranges.length * vfio_iova_range.size;
+  const bytes = layout.alloc({ nr_iovas: ranges.length }, extra);
+  for (const [i, { start, last: end }] of ranges.entries()) {
+    const at = layout.offset.iova_ranges + i * vfio_iova_range.size;
+    vfio_iova_range.encode(bytes, { start, end }, at);
+  }
+  return bytes;
 }

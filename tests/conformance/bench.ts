@@ -45,18 +45,11 @@ export interface Bench extends AsyncDisposable {
   /** Starts another process. */
   other(): OtherProcess;
   /**
-   * Has a device do something that the IOMMU has to stop, and waits until that
-   * is reported.
+   * Asserts that the IOMMU stops what a device does, and tells it.
    *
-   * @param address The device.
-   * @param iova Where it does it.
-   * @param forbidden Has it do it.
+   * @param forbidden Has a device do it.
    */
-  faultOf(
-    address: string,
-    iova: bigint,
-    forbidden: () => Promise<void>,
-  ): Promise<void>;
+  assertFault(forbidden: () => Promise<void>): Promise<void>;
 }
 
 /** A system that tests are run on. */

@@ -5,7 +5,7 @@
  */
 import { Host } from "../../mod.ts";
 import { MAP_ANONYMOUS, MAP_SHARED, PROT_NONE } from "../../lib/uapi/mman.ts";
-import { faultOf, holdings } from "../vm/guest/observe.ts";
+import { assertFault, holdings } from "../vm/guest/observe.ts";
 import { OtherProcess } from "../vm/guest/other_process.ts";
 import type { MachineInfo } from "../vm/machine_env.ts";
 import type { Bench, System } from "./bench.ts";
@@ -30,7 +30,7 @@ export async function realSystem(machine: MachineInfo): Promise<System> {
     host,
     holdings,
     other: () => new OtherProcess(),
-    faultOf,
+    assertFault,
     [Symbol.asyncDispose]: async () => {},
   };
   const name = release.match(/^\d+\.\d+/)![0];

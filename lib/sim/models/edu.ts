@@ -62,26 +62,34 @@ class Edu implements DeviceModel {
   reset(): void {
     this.#registers.clear();
     this.#buffer.fill(0);
-    this.#raise(0);
+    this.#pending = 0;
+    this.#port.line(false);
   }
 
-  // Below 0x80 registers have 32 bits and answer to nothing else.
   #read(offset: number, width: number): bigint {
-    if (offset < 0x80 ? width !== 4 : width !== 4 && width !== 8) {
-      return (1n << BigInt(8 * width)) - 1n;
-    }
+    const ones = (1n << BigInt(8 * width)) - 1n;
+    if (width < 4) return 0n;
+    if (!answers(offset, width)) return ones;
     switch (offset) {
       case ID:
         return 0x0100_00edn;
       case IRQ_STATUS:
         return BigInt(this.#pending);
+      case LIVENESS:
+      case FACTORIAL:
+      case STATUS:
+      case DMA_SOURCE:
+      case DMA_DESTINATION:
+      case DMA_COUNT:
+      case DMA_COMMAND:
+        return this.#register(offset) & ones;
       default:
-        return this.#registers.get(offset) ?? 0n;
+        return ones;
     }
   }
 
   #write(offset: number, width: number, value: bigint): void {
-    if (offset < 0x80 ? width !== 4 : width !== 4 && width !== 8) return;
+    if (!answers(offset, width)) return;
     switch (offset) {
       case LIVENESS:
         this.#registers.set(offset, ~value & 0xffff_ffffn);
@@ -89,17 +97,17 @@ class Edu implements DeviceModel {
       case FACTORIAL:
         this.#registers.set(offset, factorial(value));
         if ((this.#register(STATUS) & BigInt(STATUS_IRQ_FACTORIAL)) !== 0n) {
-          this.#raise(this.#pending | IRQ_FACTORIAL);
+          this.#raise(IRQ_FACTORIAL);
         }
         return;
       case STATUS:
         this.#registers.set(offset, value & BigInt(STATUS_IRQ_FACTORIAL));
         return;
       case IRQ_RAISE:
-        this.#raise(this.#pending | Number(value));
+        this.#raise(Number(value));
         return;
       case IRQ_ACKNOWLEDGE:
-        this.#raise(this.#pending & ~Number(value));
+        this.#acknowledge(Number(value));
         return;
       case DMA_SOURCE:
       case DMA_DESTINATION:
@@ -107,7 +115,9 @@ class Edu implements DeviceModel {
         this.#registers.set(offset, value);
         return;
       case DMA_COMMAND:
-        if ((value & DMA_RUN) !== 0n) this.#transfer(value);
+        if ((value & DMA_RUN) === 0n) return;
+        this.#registers.set(offset, value & ~DMA_RUN);
+        this.#transfer(value);
     }
   }
 
@@ -123,22 +133,31 @@ class Edu implements DeviceModel {
     const own = Number((fromDevice ? source : destination) - BUFFER_BASE);
     if (own >= 0 && own + count <= BUFFER_SIZE) {
       const bytes = this.#buffer.subarray(own, own + count);
-      if (fromDevice) {
-        this.#port.dmaWrite(destination & DMA_MASK, bytes);
-      } else {
-        const read = this.#port.dmaRead(source & DMA_MASK, count);
-        if (read !== undefined) bytes.set(read);
-      }
+      if (fromDevice) this.#port.dmaWrite(destination & DMA_MASK, bytes);
+      else this.#port.dmaRead(source & DMA_MASK, bytes);
     }
-    if ((command & DMA_IRQ) !== 0n) this.#raise(this.#pending | IRQ_DMA);
+    if ((command & DMA_IRQ) !== 0n) this.#raise(IRQ_DMA);
   }
 
-  #raise(pending: number): void {
-    const more = (pending & ~this.#pending) !== 0;
-    this.#pending = pending;
-    this.#port.line(pending !== 0);
-    if (more) this.#port.interrupt(0);
+  #raise(bits: number): void {
+    this.#pending = (this.#pending | bits) >>> 0;
+    if (this.#pending === 0) return;
+    if (this.#port.sendsMessages) this.#port.interrupt(0);
+    else this.#port.line(true);
   }
+
+  // As QEMU has it: the line stays as it is while messages are sent.
+  #acknowledge(bits: number): void {
+    this.#pending = (this.#pending & ~bits) >>> 0;
+    if (this.#pending === 0 && !this.#port.sendsMessages) {
+      this.#port.line(false);
+    }
+  }
+}
+
+/** Below 0x80, registers have 32 bits and answer to nothing else. */
+function answers(offset: number, width: number): boolean {
+  return width === 4 || (width === 8 && offset >= 0x80);
 }
 
 function factorial(value: bigint): bigint {

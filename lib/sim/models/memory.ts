@@ -13,7 +13,7 @@ export interface MemoryFunction {
 }
 
 /** The size and the kind of a BAR. */
-export type MemoryBar = Pick<Bar, "size" | "io">;
+export type MemoryBar = Pick<Bar, "size" | "io" | "wide" | "prefetchable">;
 
 const PAGE = 4096;
 
@@ -48,12 +48,17 @@ export function memoryFunction(
 class PagedBar implements Bar {
   readonly size: number;
   readonly io: boolean;
+  readonly wide: boolean;
+  readonly prefetchable: boolean;
   readonly mappable: boolean;
   readonly #pages = new Map<number, DataView>();
 
-  constructor({ size, io = false }: MemoryBar) {
+  constructor(bar: MemoryBar) {
+    const { size, io = false, wide = false, prefetchable = false } = bar;
     this.size = size;
     this.io = io;
+    this.wide = wide;
+    this.prefetchable = prefetchable;
     this.mappable = !io && size >= PAGE;
   }
 

@@ -7,21 +7,23 @@
 /** What the bus does for a device. */
 export interface DevicePort {
   /**
-   * Reads memory by DMA.
+   * Reads memory by DMA. What the IOMMU blocks reads as 0.
    *
-   * @returns The bytes, or `undefined` where the IOMMU blocks it.
+   * @returns Whether it let all of it through.
    */
-  dmaRead(iova: bigint, length: number): Uint8Array | undefined;
+  dmaRead(iova: bigint, into: Uint8Array): boolean;
   /**
-   * Writes memory by DMA.
+   * Writes memory by DMA, but for what the IOMMU blocks.
    *
-   * @returns Whether the IOMMU let it through.
+   * @returns Whether it let all of it through.
    */
   dmaWrite(iova: bigint, bytes: Uint8Array): boolean;
   /** Sends MSI or MSI-X vector `vector`. */
   interrupt(vector: number): void;
   /** Drives the INTx line. */
   line(asserted: boolean): void;
+  /** Whether MSI or MSI-X is switched on, and the line is not to be driven. */
+  readonly sendsMessages: boolean;
 }
 
 /** A BAR of a device. */
@@ -32,6 +34,10 @@ export interface Bar {
   readonly mappable: boolean;
   /** Whether it is ports rather than memory. */
   readonly io?: boolean;
+  /** Whether its address has 64 bits, and takes the next number too. */
+  readonly wide?: boolean;
+  /** Whether reading it has no side effect. */
+  readonly prefetchable?: boolean;
   /** Reads `width` bytes, little-endian. */
   read(offset: number, width: number): bigint;
   /** Writes `width` bytes, little-endian. */
@@ -50,6 +56,13 @@ export interface DeviceModel {
   readonly intx: boolean;
   /** Back to how it was at power-on. */
   reset(): void;
+}
+
+/** Which BAR has a device's MSI-X table: its last one that is memory. */
+export function msixBar({ bars, msix }: DeviceModel): number | undefined {
+  if (msix === 0) return undefined;
+  const last = bars.findLastIndex((bar) => bar !== undefined && !bar.io);
+  return last < 0 ? undefined : last;
 }
 
 /** Makes a device of this kind. */
