@@ -71,10 +71,10 @@ export class AddressMap {
     return registers === undefined ? mapping : { ...mapping, registers };
   }
 
-  /** Unmaps what {@linkcode AddressMap.map} gave. */
+  /** Unmaps what {@linkcode AddressMap.map} gave; again is no error. */
   unmap({ address, buffer }: Mapping): void {
     const range = this.#ranges.get(address);
-    if (range === undefined) refuse("EINVAL");
+    if (range === undefined) return;
     this.#ranges.delete(address);
     const { pages } = range;
     // The views that the process made are detached; the memory goes on.
