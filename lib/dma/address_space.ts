@@ -313,6 +313,8 @@ export class AddressSpace implements AsyncDisposable {
     stack.defer(() => this.#leave());
     const attachment = await context.attach(target, options);
     stack.defer(() => attachment.detach());
+    // It may have been closed while the kernel was at it.
+    this.#assertOpen();
     this.#refreshLimits();
     const held = stack.move();
     return { fd: attachment.fd, detach: () => held.disposeAsync() };
