@@ -9,8 +9,8 @@ import { VfioError } from "../errors.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { localKernel } from "../kernel/local.ts";
 import { simulate } from "../sim/build.ts";
+import type { SimulatedMachine } from "../sim/control.ts";
 import type { ProcessOptions } from "../sim/kernel.ts";
-import type { Machine } from "../sim/machine.ts";
 import type { Topology } from "../sim/topology.ts";
 import { type DeviceHost, HostDevice, IommuGroup } from "./device.ts";
 import {
@@ -273,7 +273,7 @@ export class Host implements DeviceHost {
  */
 export class SimulatedHost extends Host {
   /** The machine. */
-  readonly machine: Machine;
+  readonly machine: SimulatedMachine;
 
   /**
    * Starts a process on a machine.
@@ -281,7 +281,7 @@ export class SimulatedHost extends Host {
    * @param machine The machine.
    * @param process Who the process is.
    */
-  constructor(machine: Machine, process?: ProcessOptions) {
+  constructor(machine: SimulatedMachine, process?: ProcessOptions) {
     super({ kernel: machine.spawn(process) });
     this.machine = machine;
   }

@@ -12,13 +12,8 @@ import { memoryFunction } from "./models/memory.ts";
 import type { DeviceKind } from "./models/model.ts";
 import { busName, parseAddress } from "./pci_address.ts";
 import { PciFunction, type PciFunctionOptions } from "./pci_function.ts";
-import {
-  AddressSpaces,
-  type BarSpec,
-  parseBar,
-  type Resource,
-  romResource,
-} from "./resources.ts";
+import { parseBars, placement, virtualPlacement } from "./placement.ts";
+import { AddressSpaces } from "./resources.ts";
 import {
   PhysicalFunction,
   type SriovCapability,
@@ -36,13 +31,6 @@ export interface Built {
   /** What the topology says of it. */
   readonly topology: FunctionTopology;
 }
-
-/** Lines of `resource`: BARs, the ROM, the BARs of virtual functions. */
-const BARS = 6;
-const FIRST_VF_BAR = 7;
-const LINES = 13;
-/** A bridge has its windows behind them. */
-const BRIDGE_LINES = 17;
 
 const BRIDGE: FunctionTopology = { id: "8086:a110", class: 0x060400 };
 const UNASSIGNED_CLASS = 0xff0000;
@@ -194,7 +182,7 @@ export class FunctionBuilder {
       },
       resets: topology.reset ?? (kind.name === "memory" ? usual : kind.resets),
       numaNode: topology.numaNode ?? -1,
-      resources: this.#resources(topology, isBridge),
+      resources: placement(this.#spaces, topology, isBridge),
     };
   }
 
@@ -209,33 +197,6 @@ export class FunctionBuilder {
       { id, class: UNASSIGNED_CLASS, resets: [] },
       { bars: parseBars(topology.bars), intx, msi, msix },
     );
-  }
-
-  #resources(
-    { bars, rom, sriov }: FunctionTopology,
-    isBridge: boolean,
-  ): PciFunctionOptions["resources"] {
-    const given = bars && parseBars(bars);
-    const romBar = rom === undefined ? undefined : parseBar(rom);
-    const virtual = parseBars(sriov?.bars);
-    return (fn) => {
-      const lines: (Resource | undefined)[] = Array(
-        isBridge ? BRIDGE_LINES : LINES,
-      ).fill(undefined);
-      const own = given ??
-        fn.core.model.bars.map((bar) =>
-          bar && { ...ORDINARY, size: bar.size, io: bar.io ?? false }
-        );
-      for (const [i, bar] of own.entries()) {
-        lines[i] = bar && this.#spaces.place(bar);
-      }
-      lines[BARS] = romBar && romResource(this.#spaces, romBar);
-      for (const [i, bar] of virtual.entries()) {
-        const place = bar && this.#spaces.place(bar, sriov!.total);
-        lines[FIRST_VF_BAR + i] = place;
-      }
-      return lines;
-    };
   }
 
   #physical(
@@ -272,7 +233,7 @@ export class FunctionBuilder {
           address: virtualAddress(physical.routing, capability, index),
           identity: { ...options.identity, device },
           resets: ["flr"],
-          resources: () => virtualResources(physical, bars, index),
+          resources: () => virtualPlacement(physical.resources, bars, index),
         });
         this.#machine.devices.add(made);
         if (physical.group !== undefined) this.#join(made, undefined);
@@ -280,42 +241,6 @@ export class FunctionBuilder {
       },
     );
   }
-}
-
-const ORDINARY = {
-  wide: false,
-  prefetchable: false,
-  start: undefined,
-};
-
-function virtualResources(
-  physical: PhysicalFunction,
-  bars: readonly (BarSpec | undefined)[],
-  index: number,
-): (Resource | undefined)[] {
-  const lines: (Resource | undefined)[] = Array(LINES).fill(undefined);
-  for (const [i, bar] of bars.entries()) {
-    const all = physical.resources[FIRST_VF_BAR + i];
-    if (bar === undefined || all === undefined) continue;
-    const { size } = bar;
-    lines[i] = { ...all, size, start: all.start + BigInt(size * index) };
-  }
-  return lines;
-}
-
-function parseBars(
-  bars: readonly (string | null)[] = [],
-): (BarSpec | undefined)[] {
-  const parsed = bars.map((bar) => bar === null ? undefined : parseBar(bar));
-  for (const [i, bar] of parsed.entries()) {
-    if (i >= BARS || bar?.wide && (i + 1 === BARS || parsed[i + 1])) {
-      throw new TypeError(
-        `Cannot have BARs ${JSON.stringify(bars)}: there are ${BARS}, and ` +
-          "one of 64 bits takes the next number too: null",
-      );
-    }
-  }
-  return parsed;
 }
 
 function parseId(address: string, id: string): [number, number] {

@@ -112,6 +112,7 @@ export class Machine implements System {
    * @param to What is changed of it.
    */
   setOwnership(path: string, to: Ownership): void {
+    this.#init.stat(path);
     const node = resolve(this.root, path, this.#init);
     if (node.kind !== "file" || node.change === undefined) {
       throw new TypeError(`Cannot change the owner or the mode of ${path}`);

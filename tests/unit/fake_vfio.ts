@@ -10,6 +10,7 @@ import { Host } from "../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel, Mapping } from "../../lib/kernel/kernel.ts";
+import { simulate } from "../../lib/sim/build.ts";
 import type { ProcessOptions, SimKernel } from "../../lib/sim/kernel.ts";
 import type { Ioctl } from "../../lib/uapi/ioctl.ts";
 import {
@@ -57,7 +58,7 @@ export class FakeVfio {
   #nextFd = 3;
 
   constructor(process?: ProcessOptions) {
-    const { machine } = Host.simulated({
+    const machine = simulate({
       kernel: { iommufd: false },
       functions: {
         [ADDRESS]: { id: "8086:10d3", group: 4, driver: "vfio-pci" },

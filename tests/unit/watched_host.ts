@@ -6,6 +6,7 @@ import { Host } from "../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
+import { simulate } from "../../lib/sim/build.ts";
 import type { Machine } from "../../lib/sim/machine.ts";
 import type { Topology } from "../../lib/sim/topology.ts";
 
@@ -31,8 +32,8 @@ export class WatchedHost {
   readonly hidden = new Set<string>();
 
   constructor(topology: Topology) {
-    const { machine, kernel } = Host.simulated(topology);
-    this.machine = machine;
+    this.machine = simulate(topology);
+    const kernel = this.machine.spawn();
     this.raw = kernel;
     this.kernel = intercept(kernel, (call, proceed) => {
       const [path] = call.args;
