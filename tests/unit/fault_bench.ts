@@ -119,6 +119,8 @@ export class World {
 export interface Operation<T> {
   /** Default: one by one. */
   readonly backends?: readonly Wanted[];
+  /** What the system is like. Default: as it is simulated. */
+  readonly system?: (kernel: Kernel) => Kernel;
   /** Comes before, while all is well. */
   prepare(world: World): T | Promise<T>;
   /** Is done while a call goes wrong, and once more where it failed. */
@@ -142,6 +144,8 @@ export interface Operation<T> {
   otherwise?(call: KernelCall, fault: Failing, backend: Wanted): boolean;
 }
 
+const unchanged = (kernel: Kernel) => kernel;
+
 /** What an operation does when all is well. */
 export interface Rehearsal {
   /** How many calls come before it. */
@@ -154,13 +158,13 @@ export interface Rehearsal {
 
 /** Does an operation while all is well. */
 export async function rehearse<T>(
-  { prepare, act }: Operation<T>,
+  { prepare, act, system = unchanged }: Operation<T>,
   backend: Wanted,
 ): Promise<Rehearsal> {
   const bench = new Bench();
   const initial = bench.state();
   const { kernel, calls } = faulty(bench.process);
-  const world = new World(kernel, backend);
+  const world = new World(system(kernel), backend);
   const prepared = await prepare(world);
   const skipped = calls.length;
   await act(world, prepared);
@@ -229,9 +233,11 @@ async function withFault<T>(
   fault: Fault,
   call: KernelCall,
 ): Promise<void> {
-  const { prepare, act, leaves = "before", raw = false } = operation;
+  const { prepare, act, leaves = "before", raw, system = unchanged } =
+    operation;
   const initial = bench.state();
-  const world = new World(faulty(bench.process, fault).kernel, backend);
+  const { kernel } = faulty(bench.process, fault);
+  const world = new World(system(kernel), backend);
   const prepared = await prepare(world);
   const before = bench.state();
   const result = await settle(() => act(world, prepared));

@@ -5,9 +5,11 @@
  * is one of the library's, and the same can be done again.
  */
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
-import { VfioError } from "../../mod.ts";
+import { type Kernel, KernelError, VfioError } from "../../mod.ts";
+import { errnoNumber } from "../../lib/kernel/errno.ts";
 import { type Failing, faulty, Hang } from "../../lib/kernel/fault.ts";
-import type { KernelCall } from "../../lib/kernel/intercept.ts";
+import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
+import { VFIO_GROUP_SET_CONTAINER } from "../../lib/uapi/vfio.ts";
 import {
   A,
   B,
@@ -59,6 +61,55 @@ failEachCall("VfioDevice.attach() leaves nothing of a second device behind", {
   otherwise: (call, fault) =>
     textOf(call) === "ioctl VFIO_GROUP_SET_CONTAINER" &&
     "code" in fault && fault.code === "EINVAL",
+});
+
+/** A system that takes one group into each container, as some IOMMUs do. */
+function oneGroupEach(kernel: Kernel): Kernel {
+  const full = new Set<unknown>();
+  return intercept(kernel, ({ method, args }, proceed) => {
+    if (method === "close") full.delete(args[0]);
+    if (args[1] !== VFIO_GROUP_SET_CONTAINER) return proceed();
+    const [container] = new Int32Array((args[2] as Uint8Array).slice().buffer);
+    if (full.has(container)) {
+      throw new KernelError(errnoNumber("EINVAL"), "VFIO_GROUP_SET_CONTAINER");
+    }
+    const result = proceed();
+    full.add(container);
+    return result;
+  });
+}
+
+failEachCall("VfioDevice.attach() leaves nothing of a second container", {
+  backends: ["legacy"],
+  system: oneGroupEach,
+  async prepare(world) {
+    withMappings(world);
+    await world.attach(B);
+  },
+  act: (world) => world.attach(A),
+});
+
+failEachCall("AddressSpace.map() maps in two containers or in none", {
+  backends: ["legacy"],
+  system: oneGroupEach,
+  async prepare(world) {
+    await world.attach(A);
+    await world.attach(B);
+    return world.space.allocate(4096);
+  },
+  act: ({ space }, memory) => void space.map(memory, { iova: 0x50_0000n }),
+});
+
+failEachCall("AddressSpace.unmap() of two containers can be repeated", {
+  backends: ["legacy"],
+  system: oneGroupEach,
+  async prepare(world) {
+    await world.attach(A);
+    await world.attach(B);
+    withMappings(world);
+  },
+  act: ({ space }) => space.unmap(0x20_0000n),
+  leaves: "part",
 });
 
 failEachCall("VfioDevice.attach() leaves the rest of its group alone", {

@@ -165,6 +165,7 @@ Deno.test("errnosOf() knows what each call can fail with", () => {
     "EINVAL",
     "ENOMEM",
     "ENOSPC",
+    "EOVERFLOW",
     "EPERM",
   ]);
   assertEquals(errnosOf({ method: "closeAsync", args: [3] }), ["EINTR", "EIO"]);
