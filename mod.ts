@@ -57,7 +57,7 @@ export {
   type Obstacle,
   type Viability,
 } from "./lib/host/device.ts";
-export { Host, type HostOptions } from "./lib/host/host.ts";
+export { Host, type HostOptions, SimulatedHost } from "./lib/host/host.ts";
 export type { MemoryLock } from "./lib/host/memory_lock.ts";
 export { explainNoGroup, type Explanation } from "./lib/host/no_iommu.ts";
 export { type Bar, PciFunction } from "./lib/host/pci_function.ts";
@@ -68,5 +68,17 @@ export type {
   Kernel,
   Mapping,
   PollRequest,
+  RegisterViews,
 } from "./lib/kernel/kernel.ts";
+export type { SimulatedMachine, SimulatedProcess } from "./lib/sim/control.ts";
+export type { Ownership } from "./lib/sim/file.ts";
+export type { ProcessOptions } from "./lib/sim/kernel.ts";
+export type { DmaFault } from "./lib/sim/machine.ts";
+export type {
+  Bar as ModelBar,
+  DeviceKind,
+  DeviceModel,
+  DevicePort,
+} from "./lib/sim/models/model.ts";
+export type * from "./lib/sim/topology.ts";
 export type { Ioctl, IoctlArgument, StructLayout } from "./lib/uapi/ioctl.ts";

@@ -36,16 +36,17 @@ export class MappedRegisters implements Registers, Disposable {
   /** A region makes it: `Region.map`. */
   constructor(
     device: string,
-    { buffer, length }: Mapping,
+    { buffer, length, registers }: Mapping,
     unmap: () => void,
   ) {
     this.#device = device;
     this.#unmap = unmap;
     this.#size = length;
-    this.#u8 = new Uint8Array(buffer);
-    this.#u16 = new Uint16Array(buffer, 0, Math.floor(length / 2));
-    this.#u32 = new Uint32Array(buffer, 0, Math.floor(length / 4));
-    this.#u64 = new BigUint64Array(buffer, 0, Math.floor(length / 8));
+    const words = (width: number) => Math.floor(length / width);
+    this.#u8 = registers?.u8 ?? new Uint8Array(buffer);
+    this.#u16 = registers?.u16 ?? new Uint16Array(buffer, 0, words(2));
+    this.#u32 = registers?.u32 ?? new Uint32Array(buffer, 0, words(4));
+    this.#u64 = registers?.u64 ?? new BigUint64Array(buffer, 0, words(8));
   }
 
   /** Bytes mapped; 0 once it is unmapped. */

@@ -283,8 +283,8 @@ export class AddressSpace implements AsyncDisposable {
    * allocated from it. An attach that is under way ends in `DETACHED`. Again is
    * harmless.
    *
-   * @throws {VfioError} `DETACH_INCOMPLETE` if a device's detach was, with all
-   * the rest done.
+   * @throws {VfioError} `DETACH_INCOMPLETE` if a device's detach was, and
+   * `KERNEL` if memory could not be given back, with all the rest done.
    */
   async close(): Promise<void> {
     this.#closed = true;
@@ -292,10 +292,16 @@ export class AddressSpace implements AsyncDisposable {
     const detached = await Promise.allSettled(
       [...this.#members].map((member) => member.detach()),
     );
-    for (const memory of this.#memories) memory.free();
+    const failures = detached.flatMap((result) =>
+      result.status === "rejected" ? [result.reason] : []
+    );
+    for (const memory of this.#memories) attempt(() => memory.free());
+    // Linux refuses it for want of memory alone, which passes.
+    for (const memory of this.#memories) {
+      failures.push(...attempt(() => memory.free()));
+    }
     this.unmapAll();
-    const failed = detached.find(({ status }) => status === "rejected");
-    if (failed?.status === "rejected") throw failed.reason;
+    if (failures.length > 0) throw failures[0];
   }
 
   /** The same as {@linkcode AddressSpace.close}. */
@@ -389,6 +395,16 @@ export class AddressSpace implements AsyncDisposable {
     }
     this.#mappings.delete(mapping.iova);
     this.#iovas.release(mapping.iova);
+  }
+}
+
+/** What a step fails with. */
+function attempt(step: () => void): unknown[] {
+  try {
+    step();
+    return [];
+  } catch (error) {
+    return [error];
   }
 }
 

@@ -16,7 +16,7 @@ import type { Turn } from "./exclusive.ts";
 import { nodePaths } from "./nodes.ts";
 import { type Opener, openers, openersText } from "./openers.ts";
 import type { PciFunction } from "./pci_function.ts";
-import { exists, ifPresent, linkName, sysfsError } from "./sysfs.ts";
+import { exists, ifPresent, linkName, sysfsError, whole } from "./sysfs.ts";
 import { isVfioDriver } from "./vfio_driver.ts";
 
 /** What a change of driver changes of a function. */
@@ -33,14 +33,17 @@ export interface DriverState {
   readonly powerControl: string | undefined;
 }
 
+/** What decides which driver has a function. */
+export type Binding = Pick<DriverState, "driver" | "override">;
+
 /** How a function is bound now. */
 export function readDriverState(fn: PciFunction): DriverState {
   const { kernel } = fn.host;
+  const power = `${fn.path}/power/control`;
   return {
     driver: fn.driver,
     override: fn.driverOverride,
-    powerControl: ifPresent(() => kernel.readFile(`${fn.path}/power/control`))
-      ?.trimEnd(),
+    powerControl: ifPresent(() => whole(power, kernel.readFile(power))),
   };
 }
 
@@ -96,22 +99,31 @@ export class DriverMove {
   }
 
   /**
-   * Brings the function back to how it was, from wherever a change to `taken`
-   * got it.
+   * Brings the function back to how it was, from wherever a change got it.
    *
    * @param before How it was.
-   * @param taken The driver that it was, or was to be, moved to.
+   * @param change How it was, or was to be, after the change.
    * @throws {VfioError} `WRONG_DRIVER` when somebody else has moved it since.
    */
-  async restore(before: DriverState, taken: string): Promise<void> {
+  async restore(before: DriverState, change: Binding): Promise<void> {
     const { driver, override } = readDriverState(this.function);
-    if (driver !== undefined && ![taken, before.driver].includes(driver)) {
+    if (
+      driver !== undefined && ![change.driver, before.driver].includes(driver)
+    ) {
+      // An override of ours would keep it from that driver the next time.
+      if (override !== undefined && override === change.override) {
+        await this.#override(before.override);
+      }
       throw this.#error("WRONG_DRIVER", {
-        problem: `it was moved from ${taken} to ${driver} meanwhile, and ` +
-          "stays there",
+        problem: `it was moved from ${change.driver ?? "no driver"} to ` +
+          `${driver} meanwhile, and stays there`,
       });
     }
-    if (![taken, before.override, before.driver].includes(override)) {
+    const ours = [before, change].flatMap((state) => [
+      state.driver,
+      state.override,
+    ]);
+    if (!ours.includes(override)) {
       throw this.#error("WRONG_DRIVER", {
         problem: "its driver_override was changed " +
           (override === undefined ? "" : `to ${override} `) +

@@ -8,6 +8,10 @@ import { posix } from "node:path";
 import { VfioError } from "../errors.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { localKernel } from "../kernel/local.ts";
+import { simulate } from "../sim/build.ts";
+import type { SimulatedMachine } from "../sim/control.ts";
+import type { ProcessOptions } from "../sim/kernel.ts";
+import type { Topology } from "../sim/topology.ts";
 import { type DeviceHost, HostDevice, IommuGroup } from "./device.ts";
 import {
   comparePciAddresses,
@@ -15,6 +19,7 @@ import {
   parsePciAddress,
 } from "./pci_address.ts";
 import { PciFunction } from "./pci_function.ts";
+import { record } from "./snapshot.ts";
 import { exists, linkTarget, namesIn, realPath } from "./sysfs.ts";
 import { take, type TakenFunction, type TakeOptions } from "./take.ts";
 
@@ -51,6 +56,29 @@ export class Host implements DeviceHost {
    */
   constructor(options: HostOptions = {}) {
     this.kernel = options.kernel ?? localKernel();
+  }
+
+  /**
+   * A host that exists in memory only, and behaves as the kernel does: scripts
+   * and tests run on it in a sandbox, without a permission.
+   *
+   * @param topology What it is made of: a few lines, or what
+   * {@linkcode Host.snapshot} recorded.
+   * @throws {TypeError} When there can be no such machine.
+   *
+   * @example
+   * ```ts
+   * import { Host } from "@passthru/vfio";
+   *
+   * const host = Host.simulated({
+   *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
+   * });
+   * await using taken = await host.take("0000:01:00.0");
+   * console.log(taken.function.driver); // vfio-pci
+   * ```
+   */
+  static simulated(topology?: Topology): SimulatedHost {
+    return new SimulatedHost(simulate(topology));
   }
 
   /**
@@ -205,8 +233,56 @@ export class Host implements DeviceHost {
     return await take(device, options);
   }
 
+  /**
+   * Records this host, to simulate it elsewhere: its functions, groups, drivers
+   * and what its kernel can do. As root it tells also how many interrupts each
+   * function has. No serial number, MAC address or host name is in it.
+   *
+   * @returns What {@linkcode Host.simulated} takes, now or read from JSON.
+   *
+   * @example
+   * ```ts
+   * import { Host } from "@passthru/vfio";
+   *
+   * const recording = JSON.stringify(new Host().snapshot());
+   * const host = Host.simulated(JSON.parse(recording));
+   * console.log(host.functions().length === new Host().functions().length);
+   * ```
+   */
+  snapshot(): Topology {
+    return record(this.kernel, this.functions());
+  }
+
   #functionAt(address: string): PciFunction | undefined {
     const path = linkTarget(this.kernel, `${PCI_DEVICES}/${address}`);
     return path === undefined ? undefined : new PciFunction(this, path, "pci");
+  }
+}
+
+/**
+ * A simulated machine as one of its processes sees it.
+ *
+ * @example Another process, which a user without privileges runs
+ * ```ts
+ * import { Host, SimulatedHost } from "@passthru/vfio";
+ *
+ * const { machine } = Host.simulated();
+ * const other = new SimulatedHost(machine, { name: "qemu", uid: 1000 });
+ * console.log(other.functions().length);
+ * ```
+ */
+export class SimulatedHost extends Host {
+  /** The machine. */
+  readonly machine: SimulatedMachine;
+
+  /**
+   * Starts a process on a machine.
+   *
+   * @param machine The machine.
+   * @param process Who the process is.
+   */
+  constructor(machine: SimulatedMachine, process?: ProcessOptions) {
+    super({ kernel: machine.spawn(process) });
+    this.machine = machine;
   }
 }

@@ -34,6 +34,26 @@ const IORESOURCE_MEM_64 = 0x100000n;
 const BARS = 6;
 
 /**
+ * What lines of the attribute `resource` say: each is a BAR by its place.
+ *
+ * @param lines The lines; one of zeros is no BAR.
+ */
+export function barsIn(lines: readonly string[]): Bar[] {
+  return lines.flatMap((line, index) => {
+    const [start = 0n, end = 0n, flags = 0n] = line.split(" ").map(BigInt);
+    if (flags === 0n) return [];
+    return [{
+      index,
+      kind: (flags & IORESOURCE_IO) !== 0n ? "io" : "memory",
+      is64bit: (flags & IORESOURCE_MEM_64) !== 0n,
+      prefetchable: (flags & IORESOURCE_PREFETCH) !== 0n,
+      start,
+      size: Number(end - start + 1n),
+    }];
+  });
+}
+
+/**
  * A PCI function of this host.
  *
  * What its hardware fixes is read once, when it is first asked for; what can
@@ -117,18 +137,7 @@ export class PciFunction extends HostDevice {
   get bars(): Bar[] {
     const path = `${this.path}/resource`;
     const text = readAttribute(this.host.kernel, path, this.name);
-    return text.split("\n").slice(0, BARS).flatMap((line, index) => {
-      const [start = 0n, end = 0n, flags = 0n] = line.split(" ").map(BigInt);
-      if (flags === 0n) return [];
-      return [{
-        index,
-        kind: (flags & IORESOURCE_IO) !== 0n ? "io" : "memory",
-        is64bit: (flags & IORESOURCE_MEM_64) !== 0n,
-        prefetchable: (flags & IORESOURCE_PREFETCH) !== 0n,
-        start,
-        size: Number(end - start + 1n),
-      }];
-    });
+    return barsIn(text.split("\n").slice(0, BARS));
   }
 
   /**

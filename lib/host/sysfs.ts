@@ -6,7 +6,7 @@
 
 import { posix } from "node:path";
 import { VfioError } from "../errors.ts";
-import { hasErrno, KernelError } from "../kernel/errno.ts";
+import { errnoNumber, hasErrno, KernelError } from "../kernel/errno.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 
 /**
@@ -46,7 +46,8 @@ export function sysfsError(error: unknown, device?: string): unknown {
 }
 
 /**
- * The text of an attribute, without the newline at its end.
+ * The text of an attribute, without the newline at its end. Each of those that
+ * are read by this has one: a text without it is not all of the attribute's.
  *
  * @param kernel The system.
  * @param path The attribute.
@@ -58,10 +59,17 @@ export function readAttribute(
   device?: string,
 ): string {
   try {
-    return kernel.readFile(path).trimEnd();
+    return whole(path, kernel.readFile(path));
   } catch (error) {
     throw sysfsError(error, device);
   }
+}
+
+/** The text of an attribute that has a newline at its end, without it. */
+export function whole(path: string, text: string): string {
+  if (text.endsWith("\n")) return text.trimEnd();
+  // What was read of it may be written back one day.
+  throw new KernelError(errnoNumber("EBADMSG"), "read", path);
 }
 
 /** What `read` gives, or `undefined` where the file is not there. */

@@ -6,7 +6,12 @@
 
 import { VfioError } from "../errors.ts";
 import { Deadline, type WaitOptions } from "./deadline.ts";
-import { DriverMove, type DriverState, readDriverState } from "./driver.ts";
+import {
+  type Binding,
+  DriverMove,
+  type DriverState,
+  readDriverState,
+} from "./driver.ts";
 import { exclusively, type Turn } from "./exclusive.ts";
 import { explainNoGroup, noIommuModeOn } from "./no_iommu.ts";
 import { nodePaths } from "./nodes.ts";
@@ -58,7 +63,8 @@ export class TakenFunction implements AsyncDisposable {
   /**
    * Gives it back to the driver that had it, or to none if none had. Where it
    * had the wanted driver when it was taken, nothing is done. Once it is back,
-   * calling this again does nothing; when it failed, it can be called again.
+   * calling this again does nothing. When it fails, the function is where it
+   * was before, and it can be called again.
    *
    * @param options The time limit and a signal.
    * @throws {VfioError} `DEVICE_BUSY` when a process still has it open, or its
@@ -78,12 +84,15 @@ export class TakenFunction implements AsyncDisposable {
     if (this.#before.driver === this.driver) return;
     const deadline = new Deadline(options);
     await inTurn(this.function, deadline, async (turn) => {
+      const now = readDriverState(this.function);
       const move = new DriverMove(this.function, deadline, turn);
+      const taken = { driver: this.driver, override: this.driver };
       try {
-        await move.restore(this.#before, this.driver);
+        await move.restore(this.#before, taken);
       } catch (error) {
-        restoreLater(move, this.#before, this.driver, turn);
-        throw error;
+        // It was to go back, so what is late goes on with that.
+        if (restoreLater(move, this.#before, taken, turn)) throw error;
+        throw await undo(error, move, now, this.#before, turn);
       }
     });
   }
@@ -123,7 +132,8 @@ export async function take(
       await move.change(before, driver);
       await nodesOf(fn, driver, deadline);
     } catch (error) {
-      throw await undo(error, move, before, driver, turn);
+      const taken = { driver, override: driver };
+      throw await undo(error, move, before, taken, turn);
     }
     return new TakenFunction(fn, driver, before);
   });
@@ -211,12 +221,12 @@ async function undo(
   error: unknown,
   move: DriverMove,
   before: DriverState,
-  driver: string,
+  change: Binding,
   turn: Turn,
 ): Promise<unknown> {
-  if (restoreLater(move, before, driver, turn)) return error;
+  if (restoreLater(move, before, change, turn)) return error;
   try {
-    await restore(move.function, before, driver, turn);
+    await restore(move.function, before, change, turn);
     return error;
   } catch (second) {
     const messages = [error, second].map((e) => (e as Error).message);
@@ -224,8 +234,8 @@ async function undo(
       error instanceof VfioError ? error.code : "DRIVER_FAILED",
       {
         device: move.function.address,
-        problem: "it was neither taken nor brought back to how it was: " +
-          messages.join("\n"),
+        problem: "its driver could neither be changed nor be brought back " +
+          "to how it was: " + messages.join("\n"),
         cause: new AggregateError([error, second]),
       },
     );
@@ -241,11 +251,11 @@ async function undo(
 function restoreLater(
   { pending, function: fn }: DriverMove,
   before: DriverState,
-  driver: string,
+  change: Binding,
   turn: Turn,
 ): boolean {
   if (pending === undefined) return false;
-  turn.keep(pending.then(() => restore(fn, before, driver, turn)));
+  turn.keep(pending.then(() => restore(fn, before, change, turn)));
   return true;
 }
 
@@ -254,8 +264,8 @@ function restoreLater(
 async function restore(
   fn: PciFunction,
   before: DriverState,
-  driver: string,
+  change: Binding,
   turn: Turn,
 ): Promise<void> {
-  await new DriverMove(fn, new Deadline(), turn).restore(before, driver);
+  await new DriverMove(fn, new Deadline(), turn).restore(before, change);
 }

@@ -10,6 +10,18 @@
 
 import type { Ioctl } from "../uapi/ioctl.ts";
 
+/** Mapped memory by width; an index counts in words of that width. */
+export interface RegisterViews {
+  /** 8 bits. */
+  readonly u8: Uint8Array;
+  /** 16 bits. */
+  readonly u16: Uint16Array;
+  /** 32 bits. */
+  readonly u32: Uint32Array;
+  /** 64 bits. */
+  readonly u64: BigUint64Array;
+}
+
 /** A range of memory mapped into this process. */
 export interface Mapping {
   /** The address the mapping begins at, in this process. */
@@ -22,6 +34,12 @@ export interface Mapping {
    * ending the process.
    */
   readonly buffer: ArrayBuffer;
+  /**
+   * Views by which the registers of a simulated device are accessed, as an
+   * access has effects that memory does not have. Real ones have none: the
+   * processor makes the access.
+   */
+  readonly registers?: RegisterViews;
 }
 
 /** What {@linkcode Kernel.stat} tells of a file. */

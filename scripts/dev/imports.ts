@@ -25,14 +25,14 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "lib/uapi": [],
   "lib/kernel": ["lib/uapi"],
   "lib": ["lib/kernel"],
-  "lib/sim": ["lib"],
-  "lib/host": ["lib"],
+  "lib/sim": ["lib/kernel"],
+  "lib/host": ["lib", "lib/sim"],
   "backends": ["lib/host"],
   "lib/dma": ["backends"],
   "lib/device": ["lib/dma"],
   "lib/provision": ["lib/device"],
   "lib/handoff": ["lib/device"],
-  "mod.ts": ["lib/provision", "lib/handoff", "lib/sim"],
+  "mod.ts": ["lib/provision", "lib/handoff"],
 };
 
 /** What the library's text may hold nowhere but in the one place, if any. */

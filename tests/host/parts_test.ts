@@ -13,6 +13,8 @@ Deno.test("partsOf() gives each test of this checkout a part", async () => {
 Deno.test("partsOf() sorts files by folder", () => {
   assertEquals(partsOf("tests/unit/a_test.ts"), ["unit"]);
   assertEquals(partsOf("tests/unit/fake.ts"), []);
+  assertEquals(partsOf("examples/a_test.ts"), ["unit"]);
+  assertEquals(partsOf("examples/a.ts"), []);
   assertEquals(partsOf("tests/conformance/a/b_test.ts"), ["unit", "vm"]);
   assertEquals(partsOf("tests/vm/guest/a_test.ts"), ["vm"]);
   assertEquals(partsOf("tests/vm/report_test.ts"), ["host"]);

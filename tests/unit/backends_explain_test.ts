@@ -17,7 +17,8 @@ import { attachTarget } from "../../backends/target.ts";
 import { VfioError } from "../../lib/errors.ts";
 import { Host } from "../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
-import { FakeHost } from "./fake_sysfs.ts";
+import type { FunctionTopology } from "../../lib/sim/topology.ts";
+import { O_RDWR } from "../../lib/uapi/fcntl.ts";
 import { stubKernel } from "./stub_kernel.ts";
 
 const A = "0000:00:03.0";
@@ -27,15 +28,26 @@ function refused(code: string): KernelError {
   return new KernelError(errnoNumber(code), "open", "/dev/vfio/4");
 }
 
-/** A function of group 4, and what else a test puts there. */
-function setUp(prepare: (fake: FakeHost) => void = () => {}) {
-  const fake = new FakeHost();
-  fake.driver("vfio-pci");
-  fake.driver("nvme");
-  fake.function(A, { group: 4, driver: "vfio-pci" });
-  prepare(fake);
-  const target = attachTarget(new Host(fake).function(A), false);
-  return { fake, target };
+/** A function of group 4, other functions, and who has which node open. */
+function setUp(
+  others: Record<string, FunctionTopology> = {},
+  open: Record<string, string> = {},
+) {
+  const functions = { [A]: { group: 4, driver: "vfio-pci" }, ...others };
+  const host = Host.simulated({
+    functions: Object.fromEntries(
+      Object.entries(functions).map(([address, what]) => [
+        address,
+        { id: "8086:10d3", ...what },
+      ]),
+    ),
+  });
+  const pids = Object.entries(open).map(([name, node]) => {
+    const process = host.machine.spawn({ name });
+    process.open(node, O_RDWR);
+    return process.pid;
+  });
+  return { target: attachTarget(host.function(A), false), pids };
 }
 
 function assertVfioError(error: unknown, code: string): VfioError {
@@ -91,17 +103,19 @@ Deno.test("openNode() opens for reading and writing, or says who may not", () =>
 });
 
 Deno.test("deviceBusy() names each process that has the group or a device of it open", () => {
-  const { target } = setUp((fake) => {
-    fake.function(B, { group: 4, driver: "vfio-pci" });
-    fake.process(200, "qemu-system-x86", ["/dev/null", "/dev/vfio/4"]);
-    fake.process(300, "dpdk", ["/dev/vfio/devices/vfio1"]);
-    fake.process(400, "other", ["/dev/vfio/5"]);
+  const { target, pids } = setUp({
+    [B]: { group: 4, driver: "vfio-pci" },
+    "0000:00:04.0": { group: 5, driver: "vfio-pci" },
+  }, {
+    "qemu-system-x86": "/dev/vfio/4",
+    "dpdk": "/dev/vfio/devices/vfio1",
+    "other": "/dev/vfio/5",
   });
   const error = deviceBusy(target, refused("EBUSY"));
   assertEquals(
     error.message,
     `vfio ${A}: the device or its IOMMU group is open in ` +
-      "qemu-system-x86 (process 200), dpdk (process 300)\n" +
+      `qemu-system-x86 (process ${pids[0]}), dpdk (process ${pids[1]})\n` +
       "hint: detach the device there, or end that process",
   );
 });
@@ -116,10 +130,10 @@ Deno.test("deviceBusy() says so when no process can be found", () => {
 });
 
 Deno.test("groupNotViable() names each function in the way, its driver and the remedy", () => {
-  const { target } = setUp((fake) => {
-    fake.function(B, { group: 4, driver: "nvme" });
-    fake.function("0000:00:03.2", { group: 4 });
-    fake.function("0000:00:03.3", { group: 4, driver: "nvme" });
+  const { target } = setUp({
+    [B]: { group: 4, driver: "nvme" },
+    "0000:00:03.2": { group: 4 },
+    "0000:00:03.3": { group: 4, driver: "nvme" },
   });
   const error = assertVfioError(groupNotViable(target), "GROUP_NOT_VIABLE");
   assertEquals(
@@ -132,20 +146,16 @@ Deno.test("groupNotViable() names each function in the way, its driver and the r
 });
 
 Deno.test("groupNotViable() is DEVICE_BUSY when no driver is in the way", () => {
-  const { target } = setUp((fake) => {
-    fake.process(200, "qemu", ["/dev/vfio/4"]);
-  });
+  const { target, pids } = setUp({}, { qemu: "/dev/vfio/4" });
   const error = assertVfioError(groupNotViable(target), "DEVICE_BUSY");
-  assert(error.message.includes("qemu (process 200)"));
+  assert(error.message.includes(`qemu (process ${pids[0]})`));
 });
 
 Deno.test("groupHasOwner() is true for a host driver and for a process, else false", () => {
   assert(!groupHasOwner(setUp().target));
-  const driver = setUp((fake) => {
-    fake.function(B, { group: 4, driver: "nvme" });
-  });
+  const driver = setUp({ [B]: { group: 4, driver: "nvme" } });
   assert(groupHasOwner(driver.target));
-  const process = setUp((fake) => fake.process(200, "x", ["/dev/vfio/4"]));
+  const process = setUp({}, { x: "/dev/vfio/4" });
   assert(groupHasOwner(process.target));
 });
 

@@ -5,7 +5,6 @@ import { VfioError } from "../../lib/errors.ts";
 import { Host } from "../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept } from "../../lib/kernel/intercept.ts";
-import { FakeHost } from "./fake_sysfs.ts";
 
 const A = "0000:00:03.0";
 const GROUP = "/dev/vfio/4";
@@ -19,14 +18,16 @@ interface Options {
 
 /** A device with those nodes, and a record of what is opened and closed. */
 function setUp({ nodes, noIommu = false }: Options) {
-  const fake = new FakeHost();
-  fake.function(A, { group: 4 });
-  for (const node of Object.keys(nodes)) fake.kernel.file(node, "");
+  const host = Host.simulated({
+    kernel: { iommufd: false },
+    functions: { [A]: { id: "8086:10d3", group: 4 } },
+  });
   const calls: string[] = [];
-  const kernel = intercept(fake.kernel, ({ method, args }, proceed) => {
+  const kernel = intercept(host.kernel, ({ method, args }, proceed) => {
     if (method === "close") return calls.push(`close ${args[0]}`);
-    if (method !== "open") return proceed();
     const path = args[0] as string;
+    if (method === "stat" && path in nodes) return {};
+    if (method !== "open") return proceed();
     calls.push(`open ${path}`);
     const answer = nodes[path];
     if (answer === "") return 7;

@@ -2,7 +2,7 @@ import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { attachTarget } from "../../backends/target.ts";
 import { VfioError } from "../../lib/errors.ts";
 import { Host } from "../../lib/host/host.ts";
-import { type FakeFunction, FakeHost } from "./fake_sysfs.ts";
+import type { FunctionTopology, Topology } from "../../lib/sim/topology.ts";
 
 const A = "0000:00:03.0";
 
@@ -12,12 +12,9 @@ function failure(code: string, step: () => unknown): VfioError {
   return error;
 }
 
-function setUp(what: FakeFunction) {
-  const fake = new FakeHost();
-  fake.driver("vfio-pci");
-  fake.driver("nvme", A);
-  fake.function(A, what);
-  return { fake, device: new Host(fake).function(A) };
+function setUp(what: FunctionTopology, more: Topology = {}) {
+  const functions = { [A]: { id: "1b36:0010", ...what } };
+  return { device: Host.simulated({ functions, ...more }).function(A) };
 }
 
 Deno.test("attachTarget() finds the group and the nodes", () => {
@@ -33,7 +30,7 @@ Deno.test("attachTarget() finds the group and the nodes", () => {
 });
 
 Deno.test("attachTarget() is NO_IOMMU_GROUP when there is no group", () => {
-  const { device } = setUp({ driver: "nvme" });
+  const { device } = setUp({ driver: "nvme" }, { iommu: "none" });
   for (const unsafeNoIommu of [false, true]) {
     const error = failure(
       "NO_IOMMU_GROUP",
@@ -44,10 +41,10 @@ Deno.test("attachTarget() is NO_IOMMU_GROUP when there is no group", () => {
 });
 
 Deno.test("attachTarget() is NO_IOMMU_GROUP when the group has no IOMMU, unless that is wanted", () => {
-  const { fake, device } = setUp({ group: 0, driver: "vfio-pci" });
-  fake.kernel.file("/sys/kernel/iommu_groups/0/name", "vfio-noiommu");
-  fake.kernel.remove("/sys/class/vfio/0");
-  fake.kernel.directory("/sys/class/vfio/noiommu-0");
+  const { device } = setUp({ driver: "vfio-pci" }, {
+    iommu: "none",
+    kernel: { unsafeNoIommu: true },
+  });
   failure("NO_IOMMU_GROUP", () => attachTarget(device, false));
   const { noIommu, nodes } = attachTarget(device, true);
   assertEquals(noIommu, true);
@@ -55,8 +52,13 @@ Deno.test("attachTarget() is NO_IOMMU_GROUP when the group has no IOMMU, unless 
 });
 
 Deno.test("attachTarget() takes a mediated device when its group is named vfio-noiommu", () => {
-  const { fake, device } = setUp({ group: 0, driver: "vfio-pci" });
-  fake.kernel.file("/sys/kernel/iommu_groups/0/name", "vfio-noiommu");
+  const uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+  const host = Host.simulated({
+    functions: { [A]: { id: "8086:5917" } },
+    mediated: { [uuid]: { parent: A, type: "i915-GVTg_V5_4" } },
+  });
+  const device = host.find(`/sys/bus/mdev/devices/${uuid}`);
+  assertEquals(device.iommuGroup?.name, "vfio-noiommu");
   assertEquals(attachTarget(device, false).noIommu, false);
 });
 

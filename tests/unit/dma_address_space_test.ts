@@ -328,11 +328,9 @@ Deno.test("AddressSpace.allocate() keeps no memory when the kernel does not map 
 });
 
 Deno.test("AddressSpace.allocate() is MEMLOCK_LIMIT when the limit is in the way", async () => {
-  const vfio = new FakeVfio();
+  const vfio = new FakeVfio({ uid: 1000, memlock: 65536 });
   const { space } = await vfio.attach();
-  const { kernel } = vfio.fake;
-  kernel.file("/proc/100/status", "VmLck:\t8 kB\nCapEff:\t0");
-  kernel.file("/proc/100/limits", "Max locked memory  65536  131072  bytes");
+  vfio.process.locked = 8192;
   vfio.errors.set("VFIO_IOMMU_MAP_DMA", "ENOMEM");
   const error = failure("MEMLOCK_LIMIT", () => space.allocate(61440));
   assertEquals(
@@ -348,7 +346,7 @@ Deno.test("AddressSpace.limits() is KERNEL when they cannot be read", async () =
   const { space } = await vfio.attach();
   vfio.errors.set("VFIO_IOMMU_GET_INFO", "EIO");
   failure("KERNEL", () => space.limits());
-  vfio.fake.kernel.remove("/proc/100/status");
+  vfio.errors.set("readFile", "EIO");
   failure("KERNEL", () => space.limits());
 });
 

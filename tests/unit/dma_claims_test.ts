@@ -2,7 +2,6 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { claim } from "../../lib/dma/claims.ts";
 import { VfioError } from "../../lib/errors.ts";
 import { Host } from "../../lib/host/host.ts";
-import { FakeHost } from "./fake_sysfs.ts";
 
 const A = "0000:00:03.0";
 const B = "0000:00:03.1";
@@ -10,11 +9,13 @@ const C = "0000:00:04.0";
 
 /** A host with two functions in group 4 and one in group 5. */
 function setUp() {
-  const fake = new FakeHost();
-  fake.function(A, { group: 4 });
-  fake.function(B, { group: 4 });
-  fake.function(C, { group: 5 });
-  const host = new Host(fake);
+  const host = Host.simulated({
+    functions: {
+      [A]: { model: "edu", group: 4 },
+      [B]: { model: "edu", group: 4 },
+      [C]: { model: "edu", group: 5 },
+    },
+  });
   const space = {};
   return {
     space,
@@ -24,7 +25,7 @@ function setUp() {
     },
     /** The same function of the same kernel, seen by another `Host`. */
     takeAnew(address: string): Disposable {
-      const device = new Host(fake).function(address);
+      const device = new Host(host).function(address);
       return claim(device, device.iommuGroup!, {});
     },
   };

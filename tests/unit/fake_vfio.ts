@@ -1,6 +1,6 @@
 /**
  * As much of VFIO's container as the tests of `lib/dma/` and `lib/device/`
- * need, on the small sysfs: one function that is attached, an IOMMU that
+ * need, on a simulated host: one function that is attached, an IOMMU that
  * remembers what is mapped, and a record of what it was asked.
  */
 import type { IovaRange } from "../../backends/backend.ts";
@@ -10,6 +10,8 @@ import { Host } from "../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel, Mapping } from "../../lib/kernel/kernel.ts";
+import { simulate } from "../../lib/sim/build.ts";
+import type { ProcessOptions, SimKernel } from "../../lib/sim/kernel.ts";
 import type { Ioctl } from "../../lib/uapi/ioctl.ts";
 import {
   VFIO_DEVICE_FLAGS_PCI,
@@ -25,7 +27,6 @@ import {
   vfio_iova_range,
   vfio_region_info,
 } from "../../lib/uapi/vfio.ts";
-import { FakeHost } from "./fake_sysfs.ts";
 
 /** The function. */
 export const ADDRESS = "0000:00:03.0";
@@ -49,21 +50,27 @@ export class FakeVfio {
   readonly iommu = new Map<bigint, bigint>();
   /** What of this process's memory is mapped: sizes by address. */
   readonly memory = new Map<bigint, number>();
-  readonly fake = new FakeHost();
+  /** The process, whose other calls are answered as they are. */
+  readonly process: SimKernel;
   readonly kernel: Kernel;
   readonly host: Host;
   #nextAddress = 0x7f00_0000_0000n;
   #nextFd = 3;
 
-  constructor() {
-    this.fake.driver("vfio-pci");
-    this.fake.function(ADDRESS, { group: 4, driver: "vfio-pci" });
-    this.fake.kernel.file("/proc/100/status", "VmLck:\t0 kB\nCapEff:\tffff");
-    this.kernel = intercept(this.fake.kernel, (call, proceed) => {
-      const answer = this.#answers[call.method];
-      return answer === undefined
+  constructor(process?: ProcessOptions) {
+    const machine = simulate({
+      kernel: { iommufd: false },
+      functions: {
+        [ADDRESS]: { id: "8086:10d3", group: 4, driver: "vfio-pci" },
+      },
+    });
+    this.process = machine.spawn(process);
+    this.kernel = intercept(this.process, (call, proceed) => {
+      const { method, args } = call;
+      const answer = this.#answers[method];
+      return answer === undefined && !this.errors.has(method)
         ? proceed()
-        : this.#record(call, () => answer(call.args));
+        : this.#record(call, () => answer === undefined ? 0 : answer(args));
     });
     this.host = new Host(this);
   }

@@ -6,29 +6,49 @@ import {
   assertThrows,
 } from "@std/assert";
 import { VfioError } from "../../lib/errors.ts";
-import { Host } from "../../lib/host/host.ts";
+import { Host, SimulatedHost } from "../../lib/host/host.ts";
 import { nodePaths, vfioNodes } from "../../lib/host/nodes.ts";
 import { PciFunction } from "../../lib/host/pci_function.ts";
 import { isVfioDriver, standsInTheWay } from "../../lib/host/vfio_driver.ts";
-import { KernelError } from "../../lib/kernel/errno.ts";
 import { intercept } from "../../lib/kernel/intercept.ts";
-import { FakeHost } from "./fake_sysfs.ts";
+import type { FunctionTopology } from "../../lib/sim/topology.ts";
 
 const A = "0000:00:03.0";
 const B = "0000:00:03.1";
 const MDEV = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+
+const NIC: FunctionTopology = { id: "8086:10d3", class: 0x020000 };
+
+/** A host with functions, of which each is a network card unless it says. */
+function setUp(
+  functions: Record<string, FunctionTopology>,
+  files: Record<string, string> = {},
+): SimulatedHost {
+  return Host.simulated({
+    functions: Object.fromEntries(
+      Object.entries(functions).map(([address, what]) => [
+        address,
+        { ...NIC, ...what },
+      ]),
+    ),
+    files,
+  });
+}
 
 function code(action: () => unknown): string {
   return assertThrows(action, VfioError).code;
 }
 
 Deno.test("Host.functions() reads nothing of a function but its link", () => {
-  const fake = new FakeHost();
-  for (let slot = 31; slot >= 0; slot--) {
-    fake.function(`0000:00:${slot.toString(16).padStart(2, "0")}.0`);
-  }
+  const slots = Array.from(
+    { length: 32 },
+    (_, slot) => `0000:00:${slot.toString(16).padStart(2, "0")}.0`,
+  );
+  const simulated = setUp(
+    Object.fromEntries(slots.reverse().map((address) => [address, {}])),
+  );
   const methods: string[] = [];
-  const kernel = intercept(fake.kernel, ({ method }, proceed) => {
+  const kernel = intercept(simulated.kernel, ({ method }, proceed) => {
     methods.push(method);
     return proceed();
   });
@@ -39,33 +59,27 @@ Deno.test("Host.functions() reads nothing of a function but its link", () => {
 });
 
 Deno.test("Host.functions() is empty when the host has no PCI", () => {
-  assertEquals(new Host(new FakeHost()).functions(), []);
+  assertEquals(setUp({}).functions(), []);
 });
 
 Deno.test("Host.function() takes an address with and without domain", () => {
-  const fake = new FakeHost();
-  fake.function(A);
-  const host = new Host(fake);
+  const host = setUp({ [A]: {} });
   assertEquals(host.function("00:03.0").address, A);
   assertEquals(host.function(A).path, `/sys/devices/pci0000:00/${A}`);
 });
 
 Deno.test("Host.function() refuses an address that is malformed or absent", () => {
-  const host = new Host(new FakeHost());
+  const host = setUp({});
   assertThrows(() => host.function("03"), TypeError, '"03"');
   assertEquals(code(() => host.function(A)), "DEVICE_NOT_FOUND");
 });
 
 Deno.test("Host.find() follows links to a device on any bus", () => {
-  const fake = new FakeHost();
-  fake.function(A);
+  const host = Host.simulated({
+    functions: { [A]: NIC },
+    mediated: { [MDEV]: { parent: A, type: "i915-GVTg_V5_4" } },
+  });
   const path = `/sys/devices/pci0000:00/${A}/${MDEV}`;
-  fake.kernel.link(`${path}/subsystem`, "../../../../bus/mdev");
-  fake.kernel.link(
-    `/sys/bus/mdev/devices/${MDEV}`,
-    `../../../devices/pci0000:00/${A}/${MDEV}`,
-  );
-  const host = new Host(fake);
   const mdev = host.find(`/sys/bus/mdev/devices/${MDEV}`);
   assertEquals(mdev.path, path);
   assertEquals(mdev.bus, "mdev");
@@ -76,67 +90,69 @@ Deno.test("Host.find() follows links to a device on any bus", () => {
 });
 
 Deno.test("Host.find() gives its own devices back, and finds another host's", () => {
-  const fake = new FakeHost();
-  fake.function(A);
-  const host = new Host(fake);
+  const host = setUp({ [A]: {} });
   const device = host.find(A);
   assertStrictEquals(host.find(device), device);
-  const other = new Host(fake).find(device);
+  const other = new Host(host).find(device);
   assert(other !== device);
   assertEquals(other.path, device.path);
 });
 
 Deno.test("Host.find() refuses what is no device", () => {
-  const fake = new FakeHost();
-  fake.function(A);
-  const net = `/sys/devices/pci0000:00/${A}/net/eth0`;
-  fake.kernel.link(`${net}/subsystem`, "../../../../../class/net");
-  fake.kernel.link(`${net}/device`, `../../../${A}`);
-  fake.kernel.link("/sys/loop", "loop");
-  fake.kernel.file("/etc/passwd", "");
-  const host = new Host(fake);
-  const error = assertThrows(() => host.find(net), VfioError);
+  const host = setUp({ [A]: { driver: "vfio-pci" } }, { "/etc/passwd": "" });
+  const vfio = `/sys/devices/pci0000:00/${A}/vfio-dev/vfio0`;
+  const error = assertThrows(() => host.find(vfio), VfioError);
   assertEquals(error.code, "DEVICE_NOT_FOUND");
   assertEquals(error.hint, `its device is /sys/devices/pci0000:00/${A}`);
   assertEquals(code(() => host.find("/sys/nowhere")), "DEVICE_NOT_FOUND");
-  assertEquals(code(() => host.find("/sys/loop")), "DEVICE_NOT_FOUND");
   assertThrows(() => host.find("/etc/passwd"), TypeError, "below /sys");
   assertThrows(() => host.find("eth0"), TypeError, "PCI address");
   assertThrows(() => host.find(3 as unknown as string), TypeError);
 });
 
+Deno.test("Host.find() is DEVICE_NOT_FOUND when links lead in a circle", () => {
+  const { kernel } = setUp({});
+  const looping = intercept(
+    kernel,
+    (call, proceed) =>
+      call.method === "readlink" && call.args[0] === "/sys/loop"
+        ? "loop"
+        : proceed(),
+  );
+  const host = new Host({ kernel: looping });
+  assertEquals(code(() => host.find("/sys/loop")), "DEVICE_NOT_FOUND");
+});
+
 Deno.test("PciFunction reads what is fixed once and what changes each time", () => {
-  const fake = new FakeHost();
-  fake.driver("e1000e", A);
-  fake.function(A, { driver: "e1000e" });
-  const fn = new Host(fake).function(A);
+  const host = setUp({ [A]: { driver: "e1000e" } });
+  const reads: string[] = [];
+  const kernel = intercept(host.kernel, ({ method, args }, proceed) => {
+    if (method === "readFile") reads.push(String(args[0]).split("/").at(-1)!);
+    return proceed();
+  });
+  const fn = new Host({ kernel }).function(A);
   assertEquals([fn.vendor, fn.driver], [0x8086, "e1000e"]);
   assertEquals(fn.driverOverride, undefined);
-  fake.kernel.file(`${fn.path}/vendor`, "0xffff");
-  fake.unbind("e1000e", A);
-  fake.kernel.writeFile(`${fn.path}/driver_override`, "vfio-pci");
+  kernel.writeFile("/sys/bus/pci/drivers/e1000e/unbind", A);
+  kernel.writeFile(`${fn.path}/driver_override`, "vfio-pci");
   assertEquals([fn.vendor, fn.driver], [0x8086, undefined]);
   assertEquals(fn.driverOverride, "vfio-pci");
+  assertEquals(reads, ["vendor", "driver_override", "driver_override"]);
 });
 
 Deno.test("PciFunction.bars tells memory from ports, and 64 bits from 32", () => {
-  const fake = new FakeHost();
-  fake.function(A);
-  const none = "0x0000000000000000 0x0000000000000000 0x0000000000000000";
-  fake.kernel.file(
-    `/sys/devices/pci0000:00/${A}/resource`,
-    [
-      "0x00000000fe000000 0x00000000fe01ffff 0x0000000000040200",
-      "0x0000000000001000 0x000000000000101f 0x0000000000040101",
-      "0x0000004000000000 0x00000041ffffffff 0x000000000014220c",
-      none,
-      none,
-      none,
-      // the ROM, which is no BAR
-      "0x00000000fe020000 0x00000000fe03ffff 0x0000000000046200",
-    ].join("\n"),
-  );
-  assertEquals(new Host(fake).function(A).bars, [
+  const host = setUp({
+    [A]: {
+      bars: [
+        "128K at 0xfe000000",
+        "32 io at 0x1000",
+        "8G 64bit prefetchable at 0x4000000000",
+      ],
+      // which is no BAR
+      rom: "128K",
+    },
+  });
+  assertEquals(host.function(A).bars, [
     {
       index: 0,
       kind: "memory",
@@ -164,51 +180,46 @@ Deno.test("PciFunction.bars tells memory from ports, and 64 bits from 32", () =>
   ]);
 });
 
-Deno.test("PciFunction.resetMethods is empty when the kernel has none", () => {
-  const fake = new FakeHost();
-  fake.function(A);
-  const fn = new Host(fake).function(A);
-  assertEquals(fn.resetMethods, []);
-  fake.kernel.file(`${fn.path}/reset_method`, "flr bus");
-  assertEquals(fn.resetMethods, ["flr", "bus"]);
+Deno.test("PciFunction.resetMethods is empty when there are none", () => {
+  const host = setUp({ [A]: { reset: [] }, [B]: { reset: ["flr", "bus"] } });
+  assertEquals(host.function(A).resetMethods, []);
+  assertEquals(host.function(B).resetMethods, ["flr", "bus"]);
+  host.kernel.writeFile(`${host.function(B).path}/reset_method`, "bus");
+  assertEquals(host.function(B).resetMethods, ["bus"]);
+});
+
+Deno.test("PciFunction.resetMethods is empty when the kernel does not tell", () => {
+  const host = Host.simulated({
+    kernel: { release: "5.10.0" },
+    functions: { [A]: { ...NIC, reset: ["flr"] } },
+  });
+  assertEquals(host.function(A).resetMethods, []);
 });
 
 Deno.test("PciFunction.numaNode is undefined when the host has one node", () => {
-  const fake = new FakeHost();
-  fake.function(A);
-  const fn = new Host(fake).function(A);
-  fake.kernel.file(`${fn.path}/numa_node`, "-1");
-  assertEquals(fn.numaNode, undefined);
-  fake.kernel.file(`${fn.path}/numa_node`, "1");
-  assertEquals(fn.numaNode, 1);
+  const host = setUp({ [A]: {}, [B]: { numaNode: 1 } });
+  assertEquals(host.function(A).numaNode, undefined);
+  assertEquals(host.function(B).numaNode, 1);
 });
 
 Deno.test("PciFunction links virtual functions and their physical one", () => {
-  const fake = new FakeHost();
-  fake.function(A);
-  const names = Array.from(
-    { length: 12 },
-    (_, i) => `0000:00:1${i >> 3}.${i & 7}`,
-  );
-  for (const name of names) fake.function(name, { physfn: A });
-  const fn = new Host(fake).function(A);
+  const sriov = { total: 12, enabled: 12, id: "8086:10ca", stride: 1 };
+  const fn = setUp({ [A]: { sriov } }).function(A);
   const functions = fn.virtualFunctions;
-  assertEquals(functions.map(({ address }) => address), names);
+  assertEquals(
+    functions.map(({ address }) => address),
+    Array.from({ length: 12 }, (_, i) => `0000:00:1${3 + (i >> 3)}.${i & 7}`),
+  );
   assertEquals(functions[11]?.physicalFunction?.address, A);
   assertEquals(fn.physicalFunction, undefined);
 });
 
 Deno.test("PciFunction names come from pci.ids where it is installed", () => {
-  const fake = new FakeHost();
-  fake.function(A);
-  assertEquals(new Host(fake).function(A).vendorName, undefined);
-  const installed = new FakeHost();
-  installed.function(A);
-  installed.kernel.file(
-    "/usr/share/hwdata/pci.ids",
-    "8086  Intel\n\t10d3  82574L\nC 02  Network\n\t00  Ethernet",
-  );
-  const fn = new Host(installed).function(A);
+  assertEquals(setUp({ [A]: {} }).function(A).vendorName, undefined);
+  const fn = setUp({ [A]: {} }, {
+    "/usr/share/hwdata/pci.ids":
+      "8086  Intel\n\t10d3  82574L\nC 02  Network\n\t00  Ethernet",
+  }).function(A);
   assertEquals(
     [fn.vendorName, fn.deviceName, fn.className],
     ["Intel", "82574L", "Ethernet"],
@@ -216,48 +227,39 @@ Deno.test("PciFunction names come from pci.ids where it is installed", () => {
 });
 
 Deno.test("PciFunction.revision is PERMISSION_DENIED when it may not be read", () => {
-  const fake = new FakeHost();
-  fake.function(A);
-  const fn = new Host(fake).function(A);
-  fake.kernel.file(`${fn.path}/revision`, () => {
-    throw new KernelError(13, "open", `${fn.path}/revision`);
-  });
+  const { machine } = setUp({ [A]: {} });
+  const fn = new SimulatedHost(machine, { uid: 1000 }).function(A);
+  machine.setOwnership(`${fn.path}/revision`, { mode: 0o600 });
   const error = assertThrows(() => fn.revision, VfioError, "/revision");
   assertEquals(error.code, "PERMISSION_DENIED");
   assertEquals(error.device, A);
 });
 
 Deno.test("PciFunction.vendor is DEVICE_NOT_FOUND when the function was removed", () => {
-  const fake = new FakeHost();
-  fake.function(A);
-  const fn = new Host(fake).function(A);
-  fake.kernel.remove(fn.path);
+  const { kernel } = setUp({ [A]: {} });
+  const fn = new Host({ kernel }).function(A);
+  kernel.writeFile(`${fn.path}/remove`, "1");
   assertEquals(code(() => fn.vendor), "DEVICE_NOT_FOUND");
   assertEquals(fn.driver, undefined);
 });
 
 Deno.test("IommuGroup lists its members and its type", () => {
-  const fake = new FakeHost();
-  fake.function(A, { group: 7 });
-  fake.function(B, { group: 7 });
-  const group = new Host(fake).function(A).iommuGroup;
+  const host = setUp({ [A]: { group: 7 }, [B]: { group: 7 } });
+  const group = host.function(A).iommuGroup;
   assertEquals(group?.id, "7");
-  assertEquals(group?.type, "DMA");
+  assertEquals(group?.type, "DMA-FQ");
   assertEquals(group?.name, undefined);
   assertEquals(group?.devices.map(({ name }) => name), [A, B]);
 });
 
 Deno.test("Host.groups() puts groups in order of their numbers", () => {
-  const fake = new FakeHost();
-  fake.function(A, { group: 10 });
-  fake.function(B, { group: 9 });
-  const host = new Host(fake);
+  const host = setUp({ [A]: { group: 10 }, [B]: { group: 9 } });
   assertEquals(host.groups().map(({ id }) => id), ["9", "10"]);
   assertEquals(host.group(10).devices[0]?.name, A);
 });
 
 Deno.test("Host.group() refuses what is no number, or no group", () => {
-  const host = new Host(new FakeHost());
+  const host = setUp({});
   assertThrows(() => host.group("../.."), TypeError, "expected a number");
   assertThrows(() => host.group(""), TypeError);
   assertThrows(() => host.group(-1), TypeError);
@@ -266,20 +268,14 @@ Deno.test("Host.group() refuses what is no number, or no group", () => {
 });
 
 Deno.test("IommuGroup.viability() names each member in the way", () => {
-  const fake = new FakeHost();
-  for (const driver of ["e1000e", "nvme", "pcieport", "snd_hda_intel"]) {
-    fake.driver(driver);
-  }
-  fake.function("0000:00:03.0", { group: 1 });
-  fake.function("0000:00:03.1", { group: 1, driver: "e1000e" });
-  fake.function("0000:00:03.2", { group: 1, driver: "pcieport" });
-  fake.function("0000:00:03.3", {
-    group: 1,
-    driver: "snd_hda_intel",
-    class: 0x060400,
+  const host = setUp({
+    "0000:00:03.0": { group: 1 },
+    "0000:00:03.1": { group: 1, driver: "e1000e" },
+    "0000:00:03.2": { group: 1, driver: "pcieport" },
+    "0000:00:03.3": { group: 1, driver: "snd_hda_intel", class: 0x060400 },
+    "0000:00:03.4": { group: 1, driver: "vfio-pci" },
   });
-  fake.function("0000:00:03.4", { group: 1, driver: "vfio-pci" });
-  const viability = new Host(fake).group(1).viability();
+  const viability = host.group(1).viability();
   assert(!viability.viable);
   assertEquals(
     viability.obstacles.map(({ device, driver, remedy }) => [
@@ -305,12 +301,12 @@ Deno.test("IommuGroup.viability() names each member in the way", () => {
 });
 
 Deno.test("IommuGroup.viability() is viable when no member is in the way", () => {
-  const fake = new FakeHost();
-  fake.driver("pci-stub");
-  fake.function("0000:00:03.0", { group: 1 });
-  fake.function("0000:00:03.1", { group: 1, driver: "pci-stub" });
-  fake.function("0000:00:03.2", { group: 1, driver: "vfio-pci" });
-  assertEquals(new Host(fake).group(1).viability(), { viable: true });
+  const host = setUp({
+    "0000:00:03.0": { group: 1 },
+    "0000:00:03.1": { group: 1, driver: "pci-stub" },
+    "0000:00:03.2": { group: 1, driver: "vfio-pci" },
+  });
+  assertEquals(host.group(1).viability(), { viable: true });
 });
 
 Deno.test("standsInTheWay() lets every driver of the kernel's VFIO pass", () => {
@@ -344,10 +340,13 @@ Deno.test("standsInTheWay() lets every driver of the kernel's VFIO pass", () => 
 });
 
 Deno.test("vfioNodes() gives what the kernel has announced", () => {
-  const fake = new FakeHost();
-  fake.function(A, { group: 4, driver: "vfio-pci" });
-  fake.function(B, { group: 5 });
-  const host = new Host(fake);
+  const topology = {
+    functions: {
+      [A]: { ...NIC, group: 4, driver: "vfio-pci" },
+      [B]: { ...NIC, group: 5 },
+    },
+  };
+  const host = Host.simulated(topology);
   assertEquals(vfioNodes(host.function(A)), {
     group: "/dev/vfio/4",
     cdev: "/dev/vfio/devices/vfio0",
@@ -356,9 +355,12 @@ Deno.test("vfioNodes() gives what the kernel has announced", () => {
     group: undefined,
     cdev: undefined,
   });
-  // without the device cdev, and in a group without an IOMMU
-  fake.kernel.remove(`${host.function(A).path}/vfio-dev/vfio0/dev`);
-  fake.kernel.remove("/sys/class/vfio/4");
-  fake.kernel.directory("/sys/class/vfio/noiommu-4");
-  assertEquals(nodePaths([host.function(A)]), ["/dev/vfio/noiommu-4"]);
+  const legacy = Host.simulated({ ...topology, kernel: { iommufd: false } });
+  assertEquals(nodePaths([legacy.function(A)]), ["/dev/vfio/4"]);
+  const noIommu = Host.simulated({
+    iommu: "none",
+    kernel: { iommufd: false, unsafeNoIommu: true },
+    functions: { [A]: { ...NIC, driver: "vfio-pci" } },
+  });
+  assertEquals(nodePaths([noIommu.function(A)]), ["/dev/vfio/noiommu-0"]);
 });

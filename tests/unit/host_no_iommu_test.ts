@@ -1,7 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Host } from "../../lib/host/host.ts";
 import { explainNoGroup, type Explanation } from "../../lib/host/no_iommu.ts";
-import { FakeHost } from "./fake_sysfs.ts";
 
 const A = "0000:00:03.0";
 
@@ -9,22 +8,25 @@ interface Machine {
   cpu?: string;
   cmdline?: string;
   table?: string;
-  unit?: string;
+  iommu?: "intel";
 }
 
-function explain(machine: Machine): Explanation {
-  const fake = new FakeHost();
-  fake.function(A);
-  fake.kernel.directory("/sys/class/iommu/mock/devices");
-  fake.kernel.file("/proc/cpuinfo", machine.cpu ?? "");
-  fake.kernel.file("/proc/cmdline", machine.cmdline ?? "quiet");
-  if (machine.table !== undefined) {
-    fake.kernel.file(`/sys/firmware/acpi/tables/${machine.table}`, "");
-  }
-  if (machine.unit !== undefined) {
-    fake.kernel.link(`/sys/class/iommu/${machine.unit}/devices/x`, "/sys/x");
-  }
-  return explainNoGroup(new Host(fake).function(A));
+function explain({ cpu = "", cmdline, table, iommu }: Machine): Explanation {
+  const host = Host.simulated({
+    iommu: iommu ?? "none",
+    kernel: { commandLine: cmdline ?? "quiet" },
+    functions: {
+      [A]: { id: "8086:10d3", group: null },
+      "0000:00:04.0": { id: "8086:10d3" },
+    },
+    files: {
+      "/proc/cpuinfo": cpu,
+      ...(table && { [`/sys/firmware/acpi/tables/${table}`]: "" }),
+      // the kernel's mock, which translates for nothing
+      "/sys/class/iommu/mock/uevent": "",
+    },
+  });
+  return explainNoGroup(host.function(A));
 }
 
 const INTEL = "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu vme";
@@ -88,7 +90,7 @@ const CASES: readonly [string, Machine, string, string][] = [
   ["another processor", { cpu: "isa : rv64" }, "found no IOMMU", "firmware"],
   [
     "an IOMMU that leaves the device out",
-    { cpu: INTEL, unit: "dmar0" },
+    { cpu: INTEL, iommu: "intel" },
     "IOMMU (dmar0) does not cover it",
     "dmesg",
   ],

@@ -4,9 +4,10 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
-import { KernelError } from "../../lib/kernel/errno.ts";
-import { faulty } from "../../lib/kernel/fault.ts";
-import { VFIO_DEVICE_RESET } from "../../lib/uapi/vfio.ts";
+import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
+import { errnosOf } from "../../lib/kernel/errnos_of.ts";
+import { faulty, Hang } from "../../lib/kernel/fault.ts";
+import { VFIO_DEVICE_RESET, VFIO_IOMMU_MAP_DMA } from "../../lib/uapi/vfio.ts";
 import { stubKernel } from "./stub_kernel.ts";
 
 /** A kernel that keeps what it really did. */
@@ -98,4 +99,92 @@ Deno.test("faulty() is a TypeError when the errno has no such name", () => {
   const { kernel } = recording();
   const { kernel: failing } = faulty(kernel, { nth: 1, code: "EWHAT" });
   assertThrows(() => failing.open("/a", 0), TypeError, "EWHAT");
+});
+
+Deno.test("faulty() carries out a call that is done and fails", async () => {
+  const { kernel, done } = recording();
+  const fault = { nth: 1, code: "EIO", done: true };
+  assertThrows(() => faulty(kernel, fault).kernel.open("/a", 0), KernelError);
+  const { kernel: failing } = faulty(kernel, fault);
+  await assertRejects(() => failing.writeFileAsync("/b", "x"), KernelError);
+  assertEquals(done, ["open /a", "write /b"]);
+});
+
+Deno.test("faulty() makes an async call that hangs when it is let go", async () => {
+  const { kernel, done } = recording();
+  const hang = new Hang();
+  const { kernel: failing } = faulty(kernel, { nth: 1, hang });
+  const hanging = failing.writeFileAsync("/sys/unbind", "x");
+  await hang.reached;
+  await failing.closeAsync(3);
+  assertEquals(done, ["closeAsync 3"]);
+  hang.release();
+  await hanging;
+  assertEquals(done, ["closeAsync 3", "write /sys/unbind"]);
+});
+
+Deno.test("faulty() is a TypeError when a call that is not async is to hang", () => {
+  const { kernel, done } = recording();
+  const { kernel: failing } = faulty(kernel, { nth: 1, hang: new Hang() });
+  assertThrows(() => failing.open("/a", 0), TypeError, "holds the event loop");
+  assertEquals(done, []);
+});
+
+Deno.test("faulty() does a part of a call that is cut short", () => {
+  const whole = (bytes: Uint8Array) => bytes.fill(7).length;
+  const kernel = stubKernel({
+    read: (_, into) => whole(into),
+    write: (_, from) => from.length,
+    pread: (_, into, offset) => whole(into) + Number(offset),
+    pwrite: (_, from, offset) => from.length + Number(offset),
+    readFile: () => "vfio-pci\n",
+  });
+  const short = () => faulty(kernel, { nth: 1, bytes: 2 }).kernel;
+  const bytes = new Uint8Array(4);
+  assertEquals(short().read(3, bytes), 2);
+  assertEquals([...bytes], [7, 7, 0, 0]);
+  assertEquals(short().write(3, bytes), 2);
+  assertEquals(short().pread(3, bytes, 100n), 102);
+  assertEquals(short().pwrite(3, bytes, 100n), 102);
+  assertEquals(short().readFile("/a"), "vf");
+});
+
+Deno.test("faulty() is a TypeError when a call that does no part is cut short", () => {
+  const { kernel } = recording();
+  const { kernel: failing } = faulty(kernel, { nth: 1, bytes: 2 });
+  assertThrows(() => failing.open("/a", 0), TypeError, "all or nothing");
+});
+
+Deno.test("errnosOf() knows what each call can fail with", () => {
+  const ioctl = errnosOf({ method: "ioctl", args: [3, VFIO_IOMMU_MAP_DMA] });
+  assertEquals(ioctl, [
+    "EACCES",
+    "EBUSY",
+    "EEXIST",
+    "EFAULT",
+    "EINVAL",
+    "ENOMEM",
+    "ENOSPC",
+    "EOVERFLOW",
+    "EPERM",
+  ]);
+  assertEquals(errnosOf({ method: "closeAsync", args: [3] }), ["EINTR", "EIO"]);
+  const written = (path: string) =>
+    errnosOf({ method: "writeFileAsync", args: [path, "x"] });
+  const attribute = written("/sys/a/power/control");
+  const numvfs = written("/sys/a/sriov_numvfs");
+  assertEquals(numvfs.filter((code) => !attribute.includes(code)), [
+    "EAGAIN",
+    "ERANGE",
+  ]);
+  for (const code of [...ioctl, ...written("/sys/bind")]) errnoNumber(code);
+});
+
+Deno.test("errnosOf() is a TypeError when it does not know the call", () => {
+  const operation = { ...VFIO_DEVICE_RESET, name: "VFIO_NO_SUCH_THING" };
+  assertThrows(
+    () => errnosOf({ method: "ioctl", args: [3, operation] }),
+    TypeError,
+    "VFIO_NO_SUCH_THING",
+  );
 });

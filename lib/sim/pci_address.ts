@@ -1,0 +1,42 @@
+/** Where a function sits. */
+export interface RoutingId {
+  /** The domain. */
+  readonly domain: number;
+  /** Bus, slot and function in 16 bits, as requests carry them. */
+  readonly id: number;
+}
+
+/**
+ * Reads a PCI address.
+ *
+ * @param text `0000:01:00.0`.
+ * @throws {TypeError} When it is none, or one that sysfs writes otherwise.
+ */
+export function parseAddress(text: string): RoutingId {
+  const match = /^([0-9a-f]{4,8}):([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/
+    .exec(text);
+  if (match === null) {
+    throw new TypeError(
+      `Cannot parse PCI address ${JSON.stringify(text)}: ` +
+        'expected one such as "0000:01:00.0"',
+    );
+  }
+  const [domain = 0, bus = 0, slot = 0, fn = 0] = match.slice(1)
+    .map((digits) => parseInt(digits, 16));
+  return { domain, id: bus << 8 | slot << 3 | fn };
+}
+
+/** Writes a PCI address as sysfs does. */
+export function formatAddress({ domain, id }: RoutingId): string {
+  return `${busName({ domain, id })}:${hex(id >> 3 & 0x1f, 2)}.${id & 7}`;
+}
+
+/** The bus that a function is on: `0000:01`. */
+export function busName({ domain, id }: RoutingId): string {
+  return `${hex(domain, 4)}:${hex(id >> 8, 2)}`;
+}
+
+/** A number in hexadecimal, with leading zeros. */
+export function hex(value: number | bigint, digits: number): string {
+  return value.toString(16).padStart(digits, "0");
+}

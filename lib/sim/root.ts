@@ -1,0 +1,44 @@
+/**
+ * A machine's whole file system.
+ *
+ * @module
+ */
+
+import { devtmpfs } from "./devtmpfs.ts";
+import type { Directory } from "./file.ts";
+import type { Machine } from "./machine.ts";
+import type { MediatedTypes } from "./mediated.ts";
+import { procfs } from "./procfs.ts";
+import { sysfs } from "./sysfs.ts";
+import { pathTree, readWrite, union } from "./tree.ts";
+
+/**
+ * What `/` is.
+ *
+ * @param machine The machine.
+ * @param types The types of mediated devices.
+ * @param files Files beside those of sysfs, procfs and devtmpfs, or in place of
+ * some, by path.
+ */
+export function rootDirectory(
+  machine: Machine,
+  types: MediatedTypes,
+  files: Readonly<Record<string, string>> = {},
+): Directory {
+  const views = [sysfs(machine, types), procfs(machine), devtmpfs(machine)];
+  const given = Object.entries(files);
+  return given.length === 0 ? union(...views) : union(
+    pathTree(given.map(([path, text]) => {
+      const node = TEXT({ text }, path)!;
+      return [path, node];
+    })),
+    ...views,
+  );
+}
+
+const TEXT = readWrite<{ text: string }>(
+  ({ text }) => text,
+  (file, text) => {
+    file.text = text;
+  },
+);

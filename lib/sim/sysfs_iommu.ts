@@ -1,0 +1,82 @@
+/**
+ * IOMMU groups and the IOMMU itself (`drivers/iommu/iommu.c`,
+ * `drivers/iommu/iommu-sysfs.c`).
+ *
+ * @module
+ */
+
+import type { Device, Group } from "./bus.ts";
+import type { Directory } from "./file.ts";
+import type { Machine } from "./machine.ts";
+import { hex } from "./pci_address.ts";
+import {
+  linkTo,
+  mapDirectory,
+  readOnly,
+  type Table,
+  tableDirectory,
+  where,
+} from "./tree.ts";
+
+function groupTable({ features, iommu }: Machine): Table<Group> {
+  return {
+    devices: ({ devices }, path) => linksTo(path, () => devices),
+    type: readOnly(({ kind }) =>
+      kind === "iommu" ? `${features.translation}\n` : "unknown\n"
+    ),
+    name: where(
+      ({ kind }) => kind !== "iommu",
+      readOnly(() => "vfio-noiommu\n"),
+    ),
+    reserved_regions: readOnly(({ kind }) =>
+      kind !== "iommu"
+        ? ""
+        : iommu!.reserved.map(({ start, last }) =>
+          `0x${hex(start, 16)} 0x${hex(last, 16)} msi\n`
+        ).join("")
+    ),
+  };
+}
+
+/** `/sys/kernel/iommu_groups`. */
+export function groupsDirectory(machine: Machine, path: string): Directory {
+  const table = groupTable(machine);
+  return mapDirectory(
+    path,
+    () => machine.groups,
+    (group, path) => tableDirectory(group, path, table),
+  );
+}
+
+/** `/sys/devices/virtual/iommu`. */
+export function iommusDirectory(machine: Machine, path: string): Directory {
+  const table: Table<Machine> = {
+    devices: (machine, path) =>
+      linksTo(
+        path,
+        () =>
+          [...machine.devices].filter(({ group }) => group?.kind === "iommu"),
+      ),
+    subsystem: (_, path) => linkTo(path, "/sys/class/iommu"),
+  };
+  return mapDirectory(
+    path,
+    () => iommuNames(machine),
+    (_, path) => tableDirectory(machine, path, table),
+  );
+}
+
+/** The IOMMU, by its name: the one that all devices are behind. */
+export function iommuNames({ iommu }: Machine): Map<string, string> {
+  if (iommu === undefined) return new Map();
+  const name = `${iommu.kind}0`;
+  return new Map([[name, `/sys/devices/virtual/iommu/${name}`]]);
+}
+
+function linksTo(path: string, devices: () => Iterable<Device>): Directory {
+  return mapDirectory(
+    path,
+    () => new Map([...devices()].map((device) => [device.name, device])),
+    (device, path) => linkTo(path, device.path),
+  );
+}

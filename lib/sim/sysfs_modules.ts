@@ -1,0 +1,90 @@
+/**
+ * `/sys/module`: the drivers' modules, and what VFIO's can be told.
+ *
+ * @module
+ */
+
+import type { Driver } from "./bus.ts";
+import type { Directory } from "./file.ts";
+import { boolean, unsigned } from "./input.ts";
+import type { Machine } from "./machine.ts";
+import { moduleOf } from "./sysfs_buses.ts";
+import {
+  linkTo,
+  mapDirectory,
+  nested,
+  readWrite,
+  type Table,
+  tableDirectory,
+  union,
+} from "./tree.ts";
+
+/** A parameter that is true or false. */
+function flag(name: "noIommu" | "enableSriov"): Table<Machine>[string] {
+  return readWrite(
+    ({ features }) => features[name] ? "Y\n" : "N\n",
+    ({ features }, text) => {
+      features[name] = boolean(text);
+    },
+  );
+}
+
+/** The parameters that change what the simulation does, by module. */
+const PARAMETERS: Readonly<Record<string, Table<Machine>>> = {
+  vfio: { enable_unsafe_noiommu_mode: flag("noIommu") },
+  vfio_iommu_type1: {
+    dma_entry_limit: readWrite(
+      ({ features }) => `${features.mappingLimit}\n`,
+      ({ features }, text) => {
+        features.mappingLimit = unsigned(text, 0xffff_ffff);
+      },
+    ),
+  },
+  vfio_pci: { enable_sriov: flag("enableSriov") },
+};
+
+/** `/sys/module`. */
+export function modulesDirectory(machine: Machine, path: string): Directory {
+  const modules = () => {
+    const drivers = [...machine.drivers.values()];
+    const grouped = Map.groupBy(drivers, moduleOf);
+    if (machine.hasVfio) {
+      grouped.set("vfio", []);
+      grouped.set("vfio_iommu_type1", []);
+    }
+    return new Map([...grouped].map(([name, drivers]) => [
+      name,
+      { name, drivers },
+    ]));
+  };
+  return mapDirectory(
+    path,
+    modules,
+    ({ name, drivers }, path) =>
+      union(
+        tableDirectory(machine, path, {
+          ...(PARAMETERS[name] && { parameters: nested(PARAMETERS[name]) }),
+        }),
+        mapDirectory(
+          path,
+          () =>
+            new Map<string, Driver[]>(
+              drivers.length > 0 ? [["drivers", drivers]] : [],
+            ),
+          driversDirectory,
+        ),
+      ),
+  );
+}
+
+function driversDirectory(drivers: readonly Driver[], path: string): Directory {
+  return mapDirectory(
+    path,
+    () =>
+      new Map(drivers.map((driver) => [
+        `${driver.bus}:${driver.name}`,
+        driver,
+      ])),
+    ({ bus, name }, path) => linkTo(path, `/sys/bus/${bus}/drivers/${name}`),
+  );
+}

@@ -1,0 +1,31 @@
+import type { Kernel } from "../../mod.ts";
+import { EFD_CLOEXEC, EFD_NONBLOCK } from "../../lib/uapi/eventfd.ts";
+import { POLLIN } from "../../lib/uapi/poll.ts";
+import { answer } from "./answer.ts";
+import { KernelFile } from "./kernel_file.ts";
+
+/** An eventfd that is read without waiting. */
+export class EventFd extends KernelFile {
+  /** @param kernel The system. */
+  constructor(kernel: Kernel) {
+    super(kernel, kernel.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  }
+
+  /** How often it was signalled since it was last asked. */
+  count(): number {
+    const bytes = new Uint8Array(8);
+    const done = answer(() => this.kernel.read(this.fd, bytes));
+    if (done === "EAGAIN") return 0;
+    return Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  }
+
+  /**
+   * Waits until it is signalled, for a second at the most.
+   *
+   * @returns How often it was signalled since it was last asked.
+   */
+  async wait(): Promise<number> {
+    await this.kernel.pollAsync([{ fd: this.fd, events: POLLIN }], 1000);
+    return this.count();
+  }
+}

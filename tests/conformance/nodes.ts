@@ -1,0 +1,207 @@
+/**
+ * The device nodes of VFIO and iommufd, one method an ioctl: what conformance
+ * tests ask the kernel, with every argument theirs to get wrong.
+ *
+ * @module
+ */
+import type { Kernel } from "../../mod.ts";
+import { O_RDWR } from "../../lib/uapi/fcntl.ts";
+import {
+  IOMMU_DESTROY,
+  iommu_destroy,
+  IOMMU_IOAS_ALLOC,
+  iommu_ioas_alloc,
+  IOMMU_IOAS_IOVA_RANGES,
+  iommu_ioas_iova_ranges,
+  IOMMU_IOAS_MAP,
+  iommu_ioas_map,
+  IOMMU_IOAS_MAP_FIXED_IOVA,
+  IOMMU_IOAS_MAP_READABLE,
+  IOMMU_IOAS_MAP_WRITEABLE,
+  IOMMU_IOAS_UNMAP,
+  iommu_ioas_unmap,
+  iommu_iova_range,
+} from "../../lib/uapi/iommufd.ts";
+import type { Encodable, Struct } from "../../lib/uapi/layout.ts";
+import {
+  VFIO_CHECK_EXTENSION,
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  VFIO_GET_API_VERSION,
+  VFIO_GROUP_GET_DEVICE_FD,
+  VFIO_GROUP_GET_STATUS,
+  VFIO_GROUP_SET_CONTAINER,
+  vfio_group_status,
+  VFIO_GROUP_UNSET_CONTAINER,
+  VFIO_IOMMU_GET_INFO,
+  VFIO_IOMMU_MAP_DMA,
+  vfio_iommu_type1_dma_map,
+  vfio_iommu_type1_dma_unmap,
+  VFIO_IOMMU_UNMAP_DMA,
+  VFIO_SET_IOMMU,
+} from "../../lib/uapi/vfio.ts";
+import { answer } from "./answer.ts";
+import { DeviceFile } from "./device_file.ts";
+import { KernelFile } from "./kernel_file.ts";
+
+/** The values of a struct. */
+export type Values<S> = S extends Struct<infer F> ? Encodable<F> : never;
+
+/** `/dev/vfio/vfio`. */
+export class Container extends KernelFile {
+  /** @param kernel The system. */
+  constructor(kernel: Kernel) {
+    super(kernel, kernel.open("/dev/vfio/vfio", O_RDWR));
+  }
+
+  /** VFIO_GET_API_VERSION. */
+  version(): number {
+    return this.ioctl(VFIO_GET_API_VERSION);
+  }
+
+  /** VFIO_CHECK_EXTENSION. */
+  extension(extension: number): number {
+    return this.ioctl(VFIO_CHECK_EXTENSION, BigInt(extension));
+  }
+
+  /** VFIO_SET_IOMMU. */
+  setIommu(type: number): void {
+    this.ioctl(VFIO_SET_IOMMU, BigInt(type));
+  }
+
+  /** VFIO_IOMMU_GET_INFO. */
+  info(argument: Uint8Array): void {
+    this.ioctl(VFIO_IOMMU_GET_INFO, argument);
+  }
+
+  /** VFIO_IOMMU_MAP_DMA; for reading and writing, unless it says otherwise. */
+  map(values: Values<typeof vfio_iommu_type1_dma_map>): void {
+    const flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+    const argument = vfio_iommu_type1_dma_map.alloc({ flags, ...values });
+    this.ioctl(VFIO_IOMMU_MAP_DMA, argument);
+  }
+
+  /** VFIO_IOMMU_UNMAP_DMA; gives the bytes that were unmapped. */
+  unmap(values: Values<typeof vfio_iommu_type1_dma_unmap>): bigint {
+    const argument = vfio_iommu_type1_dma_unmap.alloc(values);
+    this.ioctl(VFIO_IOMMU_UNMAP_DMA, argument);
+    return vfio_iommu_type1_dma_unmap.decode(argument).size;
+  }
+}
+
+/** `/dev/vfio/$GROUP`. */
+export class Group extends KernelFile {
+  /**
+   * @param kernel The system.
+   * @param node Its path.
+   */
+  constructor(kernel: Kernel, node: string) {
+    super(kernel, kernel.open(node, O_RDWR));
+  }
+
+  /** VFIO_GROUP_GET_STATUS; gives `VFIO_GROUP_FLAGS_*`. */
+  status(values: Values<typeof vfio_group_status> = {}): number {
+    const argument = vfio_group_status.alloc(values);
+    this.ioctl(VFIO_GROUP_GET_STATUS, argument);
+    return vfio_group_status.decode(argument).flags;
+  }
+
+  /** VFIO_GROUP_SET_CONTAINER. */
+  setContainer({ fd }: { readonly fd: number }): void {
+    const argument = new Uint8Array(new Int32Array([fd]).buffer);
+    this.ioctl(VFIO_GROUP_SET_CONTAINER, argument);
+  }
+
+  /** VFIO_GROUP_UNSET_CONTAINER. */
+  unsetContainer(): void {
+    this.ioctl(VFIO_GROUP_UNSET_CONTAINER);
+  }
+
+  /** VFIO_GROUP_GET_DEVICE_FD. */
+  device(name: string): DeviceFile {
+    const argument = new TextEncoder().encode(`${name}\0`);
+    return new DeviceFile(
+      this.kernel,
+      this.ioctl(VFIO_GROUP_GET_DEVICE_FD, argument),
+    );
+  }
+}
+
+/** `/dev/iommu`. */
+export class Iommufd extends KernelFile {
+  /** @param kernel The system. */
+  constructor(kernel: Kernel) {
+    super(kernel, kernel.open("/dev/iommu", O_RDWR));
+  }
+
+  /** IOMMU_IOAS_ALLOC; gives its id. */
+  allocate(values: Values<typeof iommu_ioas_alloc> = {}): number {
+    const argument = iommu_ioas_alloc.alloc(values);
+    this.ioctl(IOMMU_IOAS_ALLOC, argument);
+    return iommu_ioas_alloc.decode(argument).out_ioas_id;
+  }
+
+  /** IOMMU_DESTROY. */
+  destroy(id: number, values: Values<typeof iommu_destroy> = {}): void {
+    this.ioctl(IOMMU_DESTROY, iommu_destroy.alloc({ id, ...values }));
+  }
+
+  /**
+   * IOMMU_IOAS_MAP, at an IOVA for reading and writing, unless it says
+   * otherwise; gives the IOVA.
+   */
+  map(values: Values<typeof iommu_ioas_map>): bigint {
+    const flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+      IOMMU_IOAS_MAP_WRITEABLE;
+    const argument = iommu_ioas_map.alloc({ flags, ...values });
+    this.ioctl(IOMMU_IOAS_MAP, argument);
+    return iommu_ioas_map.decode(argument).iova;
+  }
+
+  /** IOMMU_IOAS_UNMAP; gives the bytes that were unmapped. */
+  unmap(values: Values<typeof iommu_ioas_unmap>): bigint {
+    const argument = iommu_ioas_unmap.alloc(values);
+    this.ioctl(IOMMU_IOAS_UNMAP, argument);
+    return iommu_ioas_unmap.decode(argument).length;
+  }
+
+  /**
+   * IOMMU_IOAS_IOVA_RANGES.
+   *
+   * @param ioas Its id.
+   * @param room For how many ranges there is room.
+   * @param values What else is in the struct.
+   * @returns The errno if there was one, how many ranges there are, those for
+   * which there was room, and the alignment.
+   */
+  ranges(
+    ioas: number,
+    room: number,
+    values: Values<typeof iommu_ioas_iova_ranges> = {},
+  ): {
+    readonly errno: string | number;
+    readonly count: number;
+    readonly ranges: readonly {
+      readonly start: bigint;
+      readonly last: bigint;
+    }[];
+    readonly alignment: bigint;
+  } {
+    const array = new Uint8Array(room * iommu_iova_range.size);
+    const argument = iommu_ioas_iova_ranges.alloc({
+      ioas_id: ioas,
+      num_iovas: room,
+      ...room > 0 ? { allowed_iovas: this.kernel.addressOf(array) } : {},
+      ...values,
+    });
+    const errno = answer(() => this.ioctl(IOMMU_IOAS_IOVA_RANGES, argument));
+    const { num_iovas, out_iova_alignment } = iommu_ioas_iova_ranges
+      .decode(argument);
+    return {
+      errno,
+      count: num_iovas,
+      ranges: iommu_iova_range.decodeArray(array, Math.min(room, num_iovas)),
+      alignment: out_iova_alignment,
+    };
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * The real kernel of the virtual machine around this process.
+ *
+ * @module
+ */
+import { Host } from "../../mod.ts";
+import { MAP_ANONYMOUS, MAP_SHARED, PROT_NONE } from "../../lib/uapi/mman.ts";
+import { assertFault, holdings } from "../vm/guest/observe.ts";
+import { OtherProcess } from "../vm/guest/other_process.ts";
+import type { MachineInfo } from "../vm/machine_env.ts";
+import type { Bench, System } from "./bench.ts";
+
+/**
+ * The system around this process.
+ *
+ * @param machine What is known of it.
+ */
+export async function realSystem(machine: MachineInfo): Promise<System> {
+  const host = new Host();
+  const { kernel } = host;
+  // libc is loaded in parts, each at its first use: in a test that would look
+  // like a leak.
+  const flags = MAP_SHARED | MAP_ANONYMOUS;
+  kernel.munmap(kernel.mmap(kernel.pageSize, PROT_NONE, flags, -1, 0n));
+  await kernel.pollAsync([], 0);
+  const release = kernel.readFile("/proc/sys/kernel/osrelease").trimEnd();
+  const bench: Bench = {
+    machine,
+    release,
+    host,
+    holdings,
+    other: () => new OtherProcess(),
+    assertFault,
+    [Symbol.asyncDispose]: async () => {},
+  };
+  const name = release.match(/^\d+\.\d+/)![0];
+  return { name, machine, bench: () => bench };
+}

@@ -1,0 +1,291 @@
+/**
+ * What conformance tests begin with. In a virtual machine they run on its real
+ * kernel, elsewhere on a simulation of each kernel that the machines have, and
+ * what they expect is the same.
+ *
+ * @module
+ */
+import { assertEquals, assertRejects } from "@std/assert";
+import {
+  AddressSpace,
+  type BackendName,
+  type Host,
+  type Kernel,
+  type Mapping,
+  type PciFunction,
+  type TakenFunction,
+  VfioDevice,
+  VfioError,
+  type VfioErrorCode,
+} from "../../mod.ts";
+import { vfioNodes } from "../../lib/host/nodes.ts";
+import {
+  MAP_ANONYMOUS,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from "../../lib/uapi/mman.ts";
+import { VFIO_TYPE1v2_IOMMU } from "../../lib/uapi/vfio.ts";
+import { currentMachine } from "../vm/machine_env.ts";
+import type { Bench, System } from "./bench.ts";
+import { Cdev, type DeviceFile } from "./device_file.ts";
+import { EventFd } from "./event_fd.ts";
+import { type Expected, expectedOf } from "./expected.ts";
+import type { KernelFile } from "./kernel_file.ts";
+import { Container, Group, Iommufd } from "./nodes.ts";
+import { realSystem } from "./real.ts";
+import { simulatedSystems } from "./simulated.ts";
+
+const MAPPING_LIMIT = "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";
+
+const here = currentMachine();
+
+/** The systems that tests are run on. */
+export const SYSTEMS: readonly System[] = here === undefined
+  ? simulatedSystems()
+  : [await realSystem(here)];
+
+/** What a test works with. Everything goes when it ends. */
+export class Setup implements AsyncDisposable {
+  #open = new DisposableStack();
+  readonly #spaces = new AsyncDisposableStack();
+  readonly #taken = new AsyncDisposableStack();
+  readonly #taking = new Map<string, Promise<TakenFunction>>();
+  /** The system. */
+  readonly bench: Bench;
+  /** The backend under test. */
+  readonly backend: BackendName;
+
+  /**
+   * @param bench The system.
+   * @param backend The backend under test.
+   */
+  constructor(bench: Bench, backend: BackendName) {
+    this.bench = bench;
+    this.backend = backend;
+  }
+
+  /** The system as the library sees it. */
+  get host(): Host {
+    return this.bench.host;
+  }
+
+  /** The system. */
+  get kernel(): Kernel {
+    return this.bench.host.kernel;
+  }
+
+  /** What this kernel answers where others answer something else. */
+  get expected(): Expected {
+    return expectedOf(this.bench.release);
+  }
+
+  /**
+   * Limits how many mappings a container takes that is opened from now on.
+   *
+   * @param count How many.
+   */
+  limitMappings(count: number): Disposable {
+    const { kernel } = this;
+    const before = kernel.readFile(MAPPING_LIMIT).trimEnd();
+    kernel.writeFile(MAPPING_LIMIT, String(count));
+    return {
+      [Symbol.dispose]: () => kernel.writeFile(MAPPING_LIMIT, before),
+    };
+  }
+
+  /**
+   * The PCI address of one of the machine's functions.
+   *
+   * @param name What the machine calls it.
+   */
+  address(name: string): string {
+    const address = this.bench.machine.devices[name];
+    if (address === undefined) throw new RangeError(`There is no "${name}"`);
+    return address;
+  }
+
+  /**
+   * Makes an address space.
+   *
+   * @param backend Default: the backend under test.
+   */
+  space(backend: BackendName = this.backend): AddressSpace {
+    const { host } = this.bench;
+    return this.#spaces.use(new AddressSpace({ host, backend }));
+  }
+
+  /**
+   * Takes a function from its driver, unless that is done.
+   *
+   * @param name What the machine calls it.
+   */
+  async take(name: string): Promise<PciFunction> {
+    const present = this.#taking.get(name);
+    if (present !== undefined) return (await present).function;
+    const taking = this.host.take(this.address(name));
+    this.#taking.set(name, taking);
+    return this.#taken.use(await taking).function;
+  }
+
+  /**
+   * Takes a function and attaches it.
+   *
+   * @param name What the machine calls it.
+   * @param space Default: a new one.
+   */
+  async attach(
+    name: string,
+    space: AddressSpace = this.space(),
+  ): Promise<VfioDevice> {
+    return await VfioDevice.attach(await this.take(name), space);
+  }
+
+  /** Has a file closed when the test ends, if it is open still. */
+  use<F extends KernelFile>(file: F): F {
+    return this.#open.use(file);
+  }
+
+  /** Opens a container. */
+  container(): Container {
+    return this.use(new Container(this.kernel));
+  }
+
+  /** Opens an iommufd. */
+  iommufd(): Iommufd {
+    return this.use(new Iommufd(this.kernel));
+  }
+
+  /** Takes a function and opens its group. */
+  async group(name: string): Promise<Group> {
+    const { group } = vfioNodes(await this.take(name));
+    return this.use(new Group(this.kernel, group!));
+  }
+
+  /** Takes a function and opens its own node. */
+  async cdev(name: string): Promise<Cdev> {
+    const { cdev } = vfioNodes(await this.take(name));
+    return this.use(new Cdev(this.kernel, cdev!));
+  }
+
+  /** A container with a function's group in it, and its IOMMU set. */
+  async readyContainer(
+    name: string,
+    type: number = VFIO_TYPE1v2_IOMMU,
+  ): Promise<{ group: Group; container: Container }> {
+    const group = await this.group(name);
+    const container = this.container();
+    group.setContainer(container);
+    container.setIommu(type);
+    return { group, container };
+  }
+
+  /** An IOAS, and a function attached to it. */
+  async readyIoas(
+    name: string,
+  ): Promise<{ cdev: Cdev; iommufd: Iommufd; ioas: number }> {
+    const cdev = await this.cdev(name);
+    const iommufd = this.iommufd();
+    cdev.bind(iommufd);
+    const ioas = iommufd.allocate();
+    cdev.attach(ioas);
+    return { cdev, iommufd, ioas };
+  }
+
+  /** A function whose registers can be used, by the backend under test. */
+  async device(name: string): Promise<DeviceFile> {
+    if (this.backend === "iommufd") return (await this.readyIoas(name)).cdev;
+    const { group } = await this.readyContainer(name);
+    return this.use(group.device(this.address(name)));
+  }
+
+  /** Memory of this process. */
+  memory(length: number): Mapping {
+    const { kernel } = this;
+    const flags = MAP_SHARED | MAP_ANONYMOUS;
+    const protection = PROT_READ | PROT_WRITE;
+    const memory = kernel.mmap(length, protection, flags, -1, 0n);
+    this.#open.defer(() => kernel.munmap(memory));
+    return memory;
+  }
+
+  /** Makes an eventfd that is read without waiting. */
+  eventfd(): EventFd {
+    return this.use(new EventFd(this.kernel));
+  }
+
+  /** Closes the files that are open. */
+  closeAll(): void {
+    const open = this.#open;
+    this.#open = new DisposableStack();
+    open.dispose();
+  }
+
+  /** Closes everything, and gives the functions back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await using _taken = this.#taken;
+    await using _spaces = this.#spaces;
+    this.closeAll();
+  }
+}
+
+/**
+ * Makes a test for each backend of each system. Whatever a test does, this
+ * process holds nothing more after it than before.
+ *
+ * @param name What the test shows; the system and the backend are put before.
+ * @param test Shows it.
+ * @param backends For which backends.
+ */
+export function forEachBackend(
+  name: string,
+  test: (setup: Setup) => void | Promise<void>,
+  backends: readonly BackendName[] = ["legacy", "iommufd"],
+): void {
+  for (const system of SYSTEMS) {
+    for (const backend of system.machine.backends) {
+      if (!backends.includes(backend)) continue;
+      Deno.test(`${system.name} ${backend}: ${name}`, async () => {
+        await using bench = system.bench();
+        const before = bench.holdings();
+        {
+          await using setup = new Setup(bench, backend);
+          await test(setup);
+        }
+        assertEquals(bench.holdings(), before);
+      });
+    }
+  }
+}
+
+/** As {@linkcode forEachBackend}, for what only the container has. */
+export function withContainer(
+  name: string,
+  test: (setup: Setup) => void | Promise<void>,
+): void {
+  forEachBackend(name, test, ["legacy"]);
+}
+
+/** As {@linkcode forEachBackend}, for what only iommufd has. */
+export function withIommufd(
+  name: string,
+  test: (setup: Setup) => void | Promise<void>,
+): void {
+  forEachBackend(name, test, ["iommufd"]);
+}
+
+/**
+ * Asserts that an operation ends in a `VfioError`.
+ *
+ * @param code The error's code.
+ * @param operation What is refused.
+ * @returns The error.
+ */
+export async function refused(
+  code: VfioErrorCode,
+  operation: () => unknown,
+): Promise<VfioError> {
+  const error = await assertRejects(async () => await operation(), VfioError);
+  assertEquals(error.code, code, error.message);
+  return error;
+}

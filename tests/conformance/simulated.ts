@@ -1,0 +1,173 @@
+/**
+ * Simulations of the virtual machines: the same devices at the same addresses,
+ * on the same kernels.
+ *
+ * @module
+ */
+import { assertEquals, assertNotEquals } from "@std/assert";
+import { AddressSpace, type BackendName, Host, VfioDevice } from "../../mod.ts";
+import { simulate } from "../../lib/sim/build.ts";
+import type { SimKernel } from "../../lib/sim/kernel.ts";
+import type { Machine } from "../../lib/sim/machine.ts";
+import type { FunctionTopology, Topology } from "../../lib/sim/topology.ts";
+import type { KernelName } from "../vm/kernel.ts";
+import type { MachineInfo } from "../vm/machine_env.ts";
+import { type Device, DEVICES, machineInfo, MACHINES } from "../vm/machines.ts";
+import type { Bench, Holdings, OtherProcess, System } from "./bench.ts";
+
+/** What `uname -r` says in the machines. */
+const RELEASES: Readonly<Record<KernelName, string>> = {
+  "testbed": "7.3.4-passthru",
+  "debian-6.1": "6.1.0-50-amd64",
+  "debian-6.12": "6.12.90-1-amd64",
+};
+
+/** The PCI Express port that a bus other than 00 is behind. */
+const PORT = "0000:00:1b.0";
+
+/** QEMU's devices, by the beginning of their `-device`. */
+const MODELS: Readonly<Record<string, FunctionTopology>> = {
+  "edu": { model: "edu" },
+  "nvme": {
+    id: "1b36:0010",
+    class: 0x010802,
+    driver: "nvme",
+    bars: ["16K 64bit", null],
+    interrupts: { intx: true, msix: 65 },
+  },
+  "e1000e": {
+    id: "8086:10d3",
+    class: 0x020000,
+    driver: "e1000e",
+    bars: ["128K", "128K", "32 io", "16K"],
+    interrupts: { intx: true, msi: 1, msix: 5 },
+  },
+  "secondary-vga": {
+    id: "1234:1111",
+    class: 0x038000,
+    conventional: true,
+    bars: ["16M prefetchable", null, "4K"],
+    interrupts: {},
+  },
+  "pci-testdev": {
+    id: "1b36:0005",
+    class: 0x00ff00,
+    conventional: true,
+    bars: ["4K", "256 io"],
+    interrupts: {},
+  },
+};
+
+/** The simulated kernels, each with the machines' devices. */
+export function simulatedSystems(): readonly System[] {
+  return MACHINES.filter(({ iommu }) => iommu !== "none").map((machine) => {
+    const info = machineInfo(machine);
+    const release = RELEASES[machine.kernel];
+    const kernel = { release, iommufd: info.backends.includes("iommufd") };
+    const topology = { kernel, functions: functions() };
+    return {
+      name: `simulated ${release.match(/^\d+\.\d+/)![0]}`,
+      machine: info,
+      bench: () => new SimulatedBench(info, topology),
+    };
+  });
+}
+
+/** The machines' devices, as a topology has them. */
+function functions(): Record<string, FunctionTopology> {
+  return Object.fromEntries(
+    DEVICES.map((device) => [device.address, functionOf(device)]),
+  );
+}
+
+function functionOf({ address, model }: Device): FunctionTopology {
+  const kind = model.split(",")[0]!;
+  const topology = MODELS[kind];
+  if (topology === undefined) throw new Error(`What is a "${kind}"?`);
+  const behind = address.startsWith("0000:00:") ? {} : { behind: PORT };
+  const total = Number(/sriov_max_vfs=(\d+)/.exec(model)?.[1] ?? 0);
+  const { id, driver } = topology;
+  const sriov = total === 0
+    ? {}
+    : { sriov: { total, id: id!, driver: driver!, offset: 1, stride: 1 } };
+  return { ...topology, ...behind, ...sriov };
+}
+
+/** A simulated machine of one test's own. */
+class SimulatedBench implements Bench {
+  readonly machine: MachineInfo;
+  readonly release: string;
+  readonly host: Host;
+  readonly #machine: Machine;
+  readonly #process: SimKernel;
+
+  constructor(info: MachineInfo, topology: Topology) {
+    this.machine = info;
+    this.#machine = simulate(topology);
+    this.release = this.#machine.features.release;
+    this.#process = this.#machine.spawn();
+    this.host = new Host({ kernel: this.#process });
+  }
+
+  holdings(): Holdings {
+    const { files, memory, locked, pinned } = this.#process;
+    return {
+      descriptors: [...files.values()].map(({ shown }) => shown).sort(),
+      mappings: Array(memory.size).fill("mapped"),
+      locked: (locked + pinned) / 1024,
+    };
+  }
+
+  other(): OtherProcess {
+    return new SimulatedProcess(this.#machine.spawn());
+  }
+
+  async assertFault(forbidden: () => Promise<void>): Promise<void> {
+    const before = this.#machine.faults.length;
+    await forbidden();
+    assertNotEquals(this.#machine.faults.length, before);
+  }
+
+  // deno-lint-ignore require-await
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { id, userOwned } of this.#machine.groups.values()) {
+      assertEquals(userOwned, false, `group ${id}`);
+    }
+    assertEquals([...this.#machine.pinnedByUser.values()].filter(Boolean), []);
+  }
+}
+
+/** Another process of a simulated machine. */
+class SimulatedProcess implements OtherProcess {
+  readonly #process: SimKernel;
+  #space: AddressSpace | undefined;
+
+  constructor(process: SimKernel) {
+    this.#process = process;
+  }
+
+  get name(): string {
+    return `${this.#process.name} (process ${this.#process.pid})`;
+  }
+
+  async attach(
+    address: string,
+    backend: BackendName,
+  ): Promise<AsyncDisposable> {
+    await this.detach();
+    const host = new Host({ kernel: this.#process });
+    this.#space = new AddressSpace({ host, backend });
+    await VfioDevice.attach(address, this.#space);
+    return { [Symbol.asyncDispose]: () => this.detach() };
+  }
+
+  async detach(): Promise<void> {
+    await this.#space?.close();
+    this.#space = undefined;
+  }
+
+  // deno-lint-ignore require-await
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.exit();
+  }
+}

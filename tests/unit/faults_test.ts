@@ -1,0 +1,407 @@
+/**
+ * Every call that an operation makes of the kernel goes wrong in turn, in every
+ * way that it can: nothing is left open, mapped, locked or claimed, a function
+ * is with the driver that had it or with the one that was asked for, the error
+ * is one of the library's, and the same can be done again.
+ */
+import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { type Kernel, KernelError, VfioError } from "../../mod.ts";
+import { errnoNumber } from "../../lib/kernel/errno.ts";
+import { type Failing, faulty, Hang } from "../../lib/kernel/fault.ts";
+import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
+import { VFIO_GROUP_SET_CONTAINER } from "../../lib/uapi/vfio.ts";
+import {
+  A,
+  B,
+  Bench,
+  C,
+  failEachCall,
+  NUMVFS,
+  type Operation,
+  OVERRIDDEN,
+  PHYSICAL,
+  rehearse,
+  SPARE,
+  textOf,
+  UNBOUND,
+  type Wanted,
+  World,
+} from "./fault_bench.ts";
+
+/** Maps memory for devices, twice. */
+function withMappings({ space }: World): void {
+  const memory = space.allocate(8192, { iova: 0x10_0000n });
+  space.map(memory, { iova: 0x20_0000n, writable: false });
+}
+
+/** Attaches a function, and maps its registers. */
+async function withRegisters(world: World, address: string) {
+  const device = await world.attach(address);
+  return { device, registers: device.region(0).map() };
+}
+
+const attach: Operation<void> = {
+  backends: ["legacy", "iommufd", "auto"],
+  prepare: withMappings,
+  act: (world) => world.attach(A),
+  // Without iommufd's nodes the legacy ones are taken.
+  otherwise: ({ method }, _, backend) =>
+    backend === "auto" && /^(open|readdir|stat|close)$/.test(method),
+};
+
+failEachCall("VfioDevice.attach() leaves nothing behind", attach);
+
+failEachCall("VfioDevice.attach() leaves nothing of a second device behind", {
+  async prepare(world) {
+    withMappings(world);
+    await world.attach(B);
+  },
+  act: (world) => world.attach(A),
+  // A group that no container takes gets one of its own.
+  otherwise: (call, fault) =>
+    textOf(call) === "ioctl VFIO_GROUP_SET_CONTAINER" &&
+    "code" in fault && fault.code === "EINVAL",
+});
+
+/** A system that takes one group into each container, as some IOMMUs do. */
+function oneGroupEach(kernel: Kernel): Kernel {
+  const full = new Set<unknown>();
+  return intercept(kernel, ({ method, args }, proceed) => {
+    if (method === "close") full.delete(args[0]);
+    if (args[1] !== VFIO_GROUP_SET_CONTAINER) return proceed();
+    const [container] = new Int32Array((args[2] as Uint8Array).slice().buffer);
+    if (full.has(container)) {
+      throw new KernelError(errnoNumber("EINVAL"), "VFIO_GROUP_SET_CONTAINER");
+    }
+    const result = proceed();
+    full.add(container);
+    return result;
+  });
+}
+
+failEachCall("VfioDevice.attach() leaves nothing of a second container", {
+  backends: ["legacy"],
+  system: oneGroupEach,
+  async prepare(world) {
+    withMappings(world);
+    await world.attach(B);
+  },
+  act: (world) => world.attach(A),
+});
+
+failEachCall("AddressSpace.map() maps in two containers or in none", {
+  backends: ["legacy"],
+  system: oneGroupEach,
+  async prepare(world) {
+    await world.attach(A);
+    await world.attach(B);
+    return world.space.allocate(4096);
+  },
+  act: ({ space }, memory) => void space.map(memory, { iova: 0x50_0000n }),
+});
+
+failEachCall("AddressSpace.unmap() of two containers can be repeated", {
+  backends: ["legacy"],
+  system: oneGroupEach,
+  async prepare(world) {
+    await world.attach(A);
+    await world.attach(B);
+    withMappings(world);
+  },
+  act: ({ space }) => space.unmap(0x20_0000n),
+  leaves: "part",
+});
+
+failEachCall("VfioDevice.attach() leaves the rest of its group alone", {
+  async prepare(world) {
+    withMappings(world);
+    await world.attach(C);
+  },
+  act: (world) => world.attach(B),
+});
+
+failEachCall("VfioDevice.detach() completes", {
+  async prepare(world) {
+    withMappings(world);
+    return await withRegisters(world, A);
+  },
+  act: (_, { device }) => device.detach(),
+  leaves: "done",
+});
+
+failEachCall("VfioDevice.detach() completes beside another device", {
+  async prepare(world) {
+    withMappings(world);
+    await world.attach(B);
+    return await withRegisters(world, A);
+  },
+  act: (_, { device }) => device.detach(),
+  leaves: "done",
+});
+
+failEachCall("AddressSpace.close() completes", {
+  async prepare(world) {
+    withMappings(world);
+    world.space.allocate(4096);
+    await world.attach(B);
+    await withRegisters(world, A);
+  },
+  act: ({ space }) => space.close(),
+  leaves: "done",
+});
+
+failEachCall("AddressSpace.allocate() leaves nothing behind", {
+  prepare: (world) => world.attach(A),
+  act: ({ space }) => void space.allocate(4096),
+});
+
+failEachCall("AddressSpace.map() leaves nothing behind", {
+  async prepare(world) {
+    await world.attach(A);
+    return world.space.allocate(4096);
+  },
+  act: ({ space }, memory) => void space.map(memory, { iova: 0x50_0000n }),
+});
+
+failEachCall("AddressSpace.unmap() is all or nothing", {
+  async prepare(world) {
+    await world.attach(A);
+    withMappings(world);
+  },
+  act: ({ space }) => space.unmap(0x20_0000n),
+});
+
+failEachCall("AddressSpace.limits() changes nothing", {
+  prepare: (world) => world.attach(A),
+  act: ({ space }) => void space.limits(),
+});
+
+failEachCall("DmaMemory.free() goes on where it failed", {
+  async prepare(world) {
+    await world.attach(A);
+    return world.space.allocate(4096);
+  },
+  act: (_, memory) => memory.free(),
+  leaves: "part",
+});
+
+failEachCall("Region.map() leaves nothing behind", {
+  prepare: (world) => world.attach(A),
+  act: (_, device) => void device.region(0).map(),
+});
+
+failEachCall("MappedRegisters.unmap() is all or nothing", {
+  prepare: (world) => withRegisters(world, A),
+  act: (_, { registers }) => registers.unmap(),
+});
+
+failEachCall("VfioDevice.setBusMaster() can be repeated", {
+  prepare: (world) => world.attach(A),
+  act: (_, device) => device.setBusMaster(true),
+});
+
+failEachCall("Writing sriov_numvfs is all or nothing", {
+  backends: ["auto"],
+  prepare: () => {},
+  act: ({ host }) => host.kernel.writeFileAsync(NUMVFS, "2"),
+  raw: true,
+});
+
+/** Whether a function is said to have no driver, or no `power/control`. */
+function isMissing({ method, args }: KernelCall, fault: Failing): boolean {
+  if (!("code" in fault)) return false;
+  const path = String(args[0]);
+  return method === "readlink" && path.endsWith("/driver") &&
+      fault.code === "ENOENT" ||
+    method === "readFile" && path.endsWith("/power/control") &&
+      ["ENOENT", "ENODEV"].includes(fault.code);
+}
+
+/** Taking a function. */
+function takes(address: string): Operation<void> {
+  return {
+    backends: ["auto"],
+    prepare: () => {},
+    async act(world) {
+      world.taken = await world.host.take(address);
+    },
+    believes: isMissing,
+  };
+}
+
+/** Giving a function back. */
+function returns(address: string): Operation<void> {
+  return {
+    backends: ["auto"],
+    async prepare(world) {
+      world.taken = await world.host.take(address);
+    },
+    act: (world) => world.taken!.giveBack(),
+    believes: isMissing,
+  };
+}
+
+for (
+  const [what, address] of [
+    ["with a driver", SPARE],
+    ["without a driver", UNBOUND],
+    ["with an override", OVERRIDDEN],
+    ["with vfio-pci already", A],
+  ] as const
+) {
+  failEachCall(`Host.take() of one ${what} is undone`, takes(address));
+  if (address === A) continue;
+  failEachCall(`giveBack() of one ${what} is undone`, returns(address));
+}
+
+failEachCall("Host.take() of a virtual function is undone", {
+  backends: ["auto"],
+  async prepare({ host }) {
+    await host.kernel.writeFileAsync(NUMVFS, "2");
+    return host.function(PHYSICAL).virtualFunctions[1]!;
+  },
+  async act(world, fn) {
+    world.taken = await world.host.take(fn);
+  },
+  believes: isMissing,
+});
+
+/** How long an operation has whose call hangs, in milliseconds. */
+const LIMIT = 30;
+
+/** A world in which a call hangs. */
+interface Hanging {
+  readonly bench: Bench;
+  readonly world: World;
+  readonly hang: Hang;
+}
+
+/** Makes a test of what happens when each of the calls that can hang does. */
+function hangEachCall<T>(
+  name: string,
+  operation: Operation<T>,
+  check: (hanging: Hanging, prepared: T) => Promise<void>,
+): void {
+  for (const backend of operation.backends ?? ["legacy", "iommufd"]) {
+    Deno.test(`${backend}: ${name}`, async () => {
+      const { skipped, calls } = await rehearse(operation, backend);
+      const able = [...calls.entries()]
+        .filter(([_, { method }]) => method.endsWith("Async"));
+      assert(able.length > 0, "none of its calls can hang");
+      for (const [i, call] of able) {
+        await withHang(operation, backend, skipped + i + 1, check)
+          .catch((cause) => {
+            throw new Error(`${textOf(call)} hung`, { cause });
+          });
+      }
+    });
+  }
+}
+
+async function withHang<T>(
+  { prepare }: Operation<T>,
+  backend: Wanted,
+  nth: number,
+  check: (hanging: Hanging, prepared: T) => Promise<void>,
+): Promise<void> {
+  const bench = new Bench();
+  const initial = bench.state();
+  const hang = new Hang();
+  const world = new World(faulty(bench.process, { nth, hang }).kernel, backend);
+  const prepared = await prepare(world);
+  await check({ bench, world, hang }, prepared);
+  await world.end();
+  assertEquals(bench.state(), initial);
+}
+
+/** Asserts that an operation gives up in time. */
+async function assertTimedOut(operation: Promise<unknown>): Promise<void> {
+  const start = performance.now();
+  const error = await assertRejects(() => operation, VfioError);
+  assertEquals(error.code, "TIMED_OUT", error.message);
+  assertLess(performance.now() - start, LIMIT + 1000);
+}
+
+/** Waits until nothing is to be repaired any more. */
+async function becomes(bench: Bench, state: unknown): Promise<void> {
+  const end = performance.now() + 2000;
+  const wanted = JSON.stringify(state);
+  while (JSON.stringify(bench.state()) !== wanted && performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assertEquals(bench.state(), state);
+}
+
+for (const address of [SPARE, UNBOUND, OVERRIDDEN]) {
+  hangEachCall(
+    `Host.take() of ${address} is TIMED_OUT when a call hangs, and undone after it`,
+    takes(address),
+    async ({ bench, world, hang }) => {
+      const before = bench.state();
+      await assertTimedOut(world.host.take(address, { timeout: LIMIT }));
+      // The kernel has the device's lock, so nobody comes by.
+      await assertTimedOut(world.host.take(address, { timeout: LIMIT }));
+      hang.release();
+      await becomes(bench, before);
+      world.taken = await world.host.take(address);
+    },
+  );
+
+  hangEachCall(
+    `giveBack() of ${address} is TIMED_OUT when a call hangs, and done after it`,
+    returns(address),
+    async ({ bench, world, hang }) => {
+      await assertTimedOut(world.taken!.giveBack({ timeout: LIMIT }));
+      hang.release();
+      await becomes(bench, new Bench().state());
+    },
+  );
+}
+
+hangEachCall(
+  "VfioDevice.attach() goes on when a call that hangs does, and lets others work",
+  attach,
+  async ({ bench, world, hang }) => {
+    const attaching = world.attach(A);
+    await hang.reached;
+    const memory = world.space.allocate(4096, { iova: 0x50_0000n });
+    const other = new World(bench.process, "auto");
+    await other.attach(B);
+    await other.end();
+    memory.free();
+    hang.release();
+    assertEquals((await attaching).config.read16(0), 0x1234);
+  },
+);
+
+hangEachCall(
+  "VfioDevice.attach() leaves nothing when the space was closed meanwhile",
+  attach,
+  async ({ world, hang }) => {
+    const attaching = world.attach(A);
+    await hang.reached;
+    await world.space.close();
+    hang.release();
+    const error = await assertRejects(() => attaching, VfioError);
+    assertEquals(error.code, "DETACHED", error.message);
+  },
+);
+
+hangEachCall(
+  "VfioDevice.detach() goes on when a call that hangs does",
+  {
+    async prepare(world) {
+      withMappings(world);
+      return await withRegisters(world, A);
+    },
+    act: (_, { device }) => device.detach(),
+  },
+  async ({ bench, hang }, { device }) => {
+    const detaching = device.detach();
+    await hang.reached;
+    assertEquals(device.attached, false);
+    hang.release();
+    await detaching;
+    assertEquals(bench.state().files, []);
+  },
+);
