@@ -417,7 +417,7 @@ Deno.test("Host.simulated() makes and lists 4,096 functions in seconds at worst"
     listed[16 + 8],
     ["0000:01:01.0", 0x8086, 0x10d3, "e1000e", "17"],
   );
-  // Half a second where nothing else runs.
+  // About half a second of processor time.
   console.log(`    4,096 functions made and listed in ${time.toFixed()} ms`);
   assertLess(time, 5000);
 });
