@@ -87,11 +87,14 @@ export interface IommuContext {
    * else, and its descriptor can be used. When it fails, nothing remains.
    */
   attach(target: AttachTarget, options: AttachOptions): Promise<Attachment>;
-  /** Maps a range that is valid, free, and within the limits. */
+  /**
+   * Maps a range that is valid, free, and within the limits. Where the last
+   * device has just gone, there is nothing to map it in.
+   */
   map(range: DmaRange): void;
   /** Unmaps a range that was mapped, whole. */
   unmap(range: DmaRange): void;
-  /** Asks the kernel what can be mapped. */
+  /** Asks the kernel what can be mapped, while a device is attached. */
   limits(): IommuLimits;
 }
 

@@ -125,11 +125,11 @@ export class IommufdContext implements IommuContext {
   }
 
   map(range: DmaRange): void {
-    this.#ioas!.map(range);
+    this.#ioas?.map(range);
   }
 
   unmap(range: DmaRange): void {
-    this.#ioas!.unmap(range);
+    this.#ioas?.unmap(range);
   }
 
   limits(): IommuLimits {

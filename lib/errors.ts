@@ -88,6 +88,8 @@ export class VfioError extends Error {
   readonly code: VfioErrorCode;
   /** The device it is about: a PCI address, or another bus's device name. */
   readonly device: string | undefined;
+  /** What was wrong, as a clause. */
+  readonly problem: string;
   /** What to do next, where that is known. */
   readonly hint: string | undefined;
 
@@ -106,21 +108,29 @@ export class VfioError extends Error {
     );
     this.code = code;
     this.device = device;
+    this.problem = problem;
     this.hint = hint;
   }
 }
 
 /**
  * The error to throw for what an operation ran into: a kernel's refusal that
- * nothing more is known about becomes a {@linkcode VfioError} `KERNEL`, and
- * everything else stays what it is.
+ * nothing more is known about becomes a {@linkcode VfioError} `KERNEL`, one that
+ * names no device gets the operation's, and everything else stays what it is.
  *
  * @param error What was thrown.
  * @param doing What was being done, as in "cannot attach".
  * @param device The device it is about.
  */
 export function typed(error: unknown, doing: string, device?: string): unknown {
-  if (!(error instanceof KernelError)) return error;
-  const problem = `cannot ${doing}: ${error.message}`;
-  return new VfioError("KERNEL", { device, problem, cause: error });
+  if (error instanceof KernelError) {
+    const problem = `cannot ${doing}: ${error.message}`;
+    return new VfioError("KERNEL", { device, problem, cause: error });
+  }
+  const nameless = error instanceof VfioError && error.device === undefined;
+  if (nameless && device !== undefined) {
+    const { code, problem, hint, cause } = error;
+    return new VfioError(code, { device, problem, hint, cause });
+  }
+  return error;
 }

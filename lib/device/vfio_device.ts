@@ -68,7 +68,6 @@ export class VfioDevice implements AsyncDisposable {
     this.#space = space;
     this.#attachment = attachment;
     this.info = info;
-    joining.members(space).add(this);
   }
 
   /**
@@ -96,12 +95,10 @@ export class VfioDevice implements AsyncDisposable {
     const device = space.host.find(target);
     assertToken(options.vfToken);
     try {
-      await using stack = new AsyncDisposableStack();
-      const attachment = await joining.attach(space, device, options);
-      stack.defer(() => attachment.detach());
-      const info = readDeviceInfo(attachment.fd);
-      stack.move();
-      return new VfioDevice(device, space, attachment, info);
+      return await joining.attach(space, device, options, (attachment) => {
+        const info = readDeviceInfo(attachment.fd);
+        return new VfioDevice(device, space, attachment, info);
+      });
     } catch (error) {
       throw typed(error, "attach", device.name);
     }
@@ -146,7 +143,8 @@ export class VfioDevice implements AsyncDisposable {
    *
    * @param index A BAR's number, or another of `VFIO_PCI_*_REGION_INDEX`.
    * @throws {RangeError} If the device has fewer regions.
-   * @throws {VfioError} `DETACHED` or `KERNEL`.
+   * @throws {VfioError} `NOT_SUPPORTED` if the kernel leaves this one out, as it
+   * does a VGA region where there is none, `DETACHED`, or `KERNEL`.
    */
   region(index: number): Region {
     const present = this.#regions.get(index);
@@ -161,6 +159,13 @@ export class VfioDevice implements AsyncDisposable {
       this.#regions.set(index, region);
       return region;
     } catch (error) {
+      if (hasErrno(error, "EINVAL")) {
+        throw new VfioError("NOT_SUPPORTED", {
+          device: this.name,
+          problem: `it has no region ${index}`,
+          cause: error,
+        });
+      }
       throw typed(error, `read the info of region ${index}`, this.name);
     }
   }

@@ -60,12 +60,13 @@ interface Member {
 
 /** What `VfioDevice` may do with an address space, and nobody else. */
 interface Joining {
-  /** Attaches a device. */
-  attach(
+  /** Attaches a device, of which `make` makes the member that it then is. */
+  attach<M extends Member>(
     space: AddressSpace,
     device: HostDevice,
     options: AttachOptions,
-  ): Promise<Attachment>;
+    make: (attachment: Attachment) => M,
+  ): Promise<M>;
   /** The devices that closing the space detaches. */
   members(space: AddressSpace): Set<Member>;
 }
@@ -109,7 +110,8 @@ const ADDRESS_END = 1n << 64n;
 export class AddressSpace implements AsyncDisposable {
   static {
     joining = {
-      attach: (space, device, options) => space.#attach(device, options),
+      attach: (space, device, options, make) =>
+        space.#attach(device, options, make),
       members: (space) => space.#members,
     };
   }
@@ -120,12 +122,16 @@ export class AddressSpace implements AsyncDisposable {
   readonly #mappings = new Map<bigint, DmaMapping>();
   readonly #memories = new Set<DmaMemory>();
   readonly #members = new Set<Member>();
+  /** What is being attached: each is done when that is over. */
+  readonly #attaching = new Set<Promise<void>>();
   readonly #iovas = new IovaSpace(UNATTACHED);
   #context: IommuContext | undefined;
   #selection: Selection | undefined;
   #limits = UNATTACHED;
   /** Devices attached, and those on the way. */
   #users = 0;
+  /** Devices attached, of which none is on the way out: these set limits. */
+  #attached = 0;
   #closed = false;
 
   /**
@@ -169,7 +175,7 @@ export class AddressSpace implements AsyncDisposable {
    */
   limits(): SpaceLimits {
     try {
-      if (this.#users > 0) this.#refreshLimits();
+      if (this.#attached > 0) this.#refreshLimits();
       return { ...this.#limits, memoryLock: memoryLock(this.#kernel) };
     } catch (error) {
       throw typed(error, "read the limits");
@@ -274,13 +280,15 @@ export class AddressSpace implements AsyncDisposable {
 
   /**
    * Detaches its devices, unmaps everything and frees the memory that was
-   * allocated from it. Again is harmless.
+   * allocated from it. An attach that is under way ends in `DETACHED`. Again is
+   * harmless.
    *
    * @throws {VfioError} `DETACH_INCOMPLETE` if a device's detach was, and
    * `KERNEL` if memory could not be given back, with all the rest done.
    */
   async close(): Promise<void> {
     this.#closed = true;
+    await Promise.all(this.#attaching);
     const detached = await Promise.allSettled(
       [...this.#members].map((member) => member.detach()),
     );
@@ -301,10 +309,26 @@ export class AddressSpace implements AsyncDisposable {
     await this.close();
   }
 
-  async #attach(
+  async #attach<M extends Member>(
     device: HostDevice,
     options: AttachOptions,
-  ): Promise<Attachment> {
+    make: (attachment: Attachment) => M,
+  ): Promise<M> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#attaching.add(promise);
+    try {
+      return await this.#join(device, options, make);
+    } finally {
+      this.#attaching.delete(promise);
+      resolve();
+    }
+  }
+
+  async #join<M extends Member>(
+    device: HostDevice,
+    options: AttachOptions,
+    make: (attachment: Attachment) => M,
+  ): Promise<M> {
     this.#assertOpen();
     const target = attachTarget(device, this.#unsafeNoIommu);
     await using stack = new AsyncDisposableStack();
@@ -313,11 +337,18 @@ export class AddressSpace implements AsyncDisposable {
     stack.defer(() => this.#leave());
     const attachment = await context.attach(target, options);
     stack.defer(() => attachment.detach());
-    // It may have been closed while the kernel was at it.
-    this.#assertOpen();
+    this.#attached++;
+    stack.defer(() => void this.#attached--);
     this.#refreshLimits();
+    // It can have been closed meanwhile.
+    this.#assertOpen();
+    const member = make({
+      fd: attachment.fd,
+      detach: () => held.disposeAsync(),
+    });
     const held = stack.move();
-    return { fd: attachment.fd, detach: () => held.disposeAsync() };
+    this.#members.add(member);
+    return member;
   }
 
   get #kernel(): Kernel {

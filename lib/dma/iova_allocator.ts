@@ -75,7 +75,7 @@ export class IovaAllocator {
     const chunk = this.#chunks[index]!;
     const run = remove(chunk, indexIn(chunk, first));
     const pages = run.end - run.first;
-    if (chunk.length === 0) this.#chunks.splice(index, 1);
+    if (chunk.length === 0) remove(this.#chunks, index);
     if (first < LOWEST) return;
     const spare = this.#spare.get(pages);
     if (spare === undefined) this.#spare.set(pages, [first]);
@@ -153,22 +153,22 @@ export class IovaAllocator {
 
   #split(index: number, chunk: PageRun[]): void {
     if (chunk.length <= CHUNK_LIMIT) return;
-    this.#chunks.splice(index + 1, 0, chunk.splice(CHUNK_LIMIT / 2));
+    insert(this.#chunks, index + 1, chunk.splice(CHUNK_LIMIT / 2));
   }
 }
 
 // In place of splice(), which makes an array of what it removes.
-function insert(chunk: PageRun[], at: number, run: PageRun): void {
-  chunk.push(run);
-  for (let i = chunk.length - 1; i > at; i--) chunk[i] = chunk[i - 1]!;
-  chunk[at] = run;
+function insert<T>(items: T[], at: number, item: T): void {
+  items.push(item);
+  for (let i = items.length - 1; i > at; i--) items[i] = items[i - 1]!;
+  items[at] = item;
 }
 
-function remove(chunk: PageRun[], at: number): PageRun {
-  const run = chunk[at]!;
-  for (let i = at + 1; i < chunk.length; i++) chunk[i - 1] = chunk[i]!;
-  chunk.pop();
-  return run;
+function remove<T>(items: T[], at: number): T {
+  const item = items[at]!;
+  for (let i = at + 1; i < items.length; i++) items[i - 1] = items[i]!;
+  items.pop();
+  return item;
 }
 
 /** The first run of a chunk that ends behind `page`. */

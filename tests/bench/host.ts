@@ -31,7 +31,10 @@ const PAGE = 4096;
 
 const IOCTL = {
   target: 1.15,
-  holds: "",
+  holds:
+    "The process has threads, as Deno always has: the kernel then counts " +
+    "each use of a descriptor up and down. C with a second thread pays the " +
+    "same.",
 };
 
 /**

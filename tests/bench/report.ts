@@ -7,37 +7,33 @@ import { type Comparison, median } from "./compare.ts";
 
 const COLUMNS = ["C", "TypeScript", "ratio", "at best", "target", ""];
 
-/** The medians of a comparison, and how they compare. */
+/** What a comparison says. Without C there is nothing but its time. */
 export interface Outcome {
-  /** C's median in nanoseconds; `undefined` where C has no such thing. */
-  readonly c: number | undefined;
-  /** TypeScript's median in nanoseconds. */
+  /** TypeScript's median, in nanoseconds. */
   readonly ts: number;
+  /** C's median, in nanoseconds. */
+  readonly c?: number;
   /** What TypeScript takes, in times of C. */
-  readonly ratio: number | undefined;
-  /** The same of the fastest rounds, which nothing else disturbed. */
-  readonly atBest: number | undefined;
-  /** Whether the target is met, where there is one. */
-  readonly ok: boolean | undefined;
+  readonly ratio?: number;
+  /** The same of the fastest rounds, which the least else disturbed. */
+  readonly atBest?: number;
+  /** Whether the target is met. */
+  readonly ok?: boolean;
 }
 
 /** Sums a comparison up. */
 export function outcome({ c, ts, target }: Comparison): Outcome {
   const tsMedian = median(ts);
-  if (c.length === 0) {
-    return {
-      c: undefined,
-      ts: tsMedian,
-      ratio: undefined,
-      atBest: undefined,
-      ok: undefined,
-    };
-  }
+  if (c.length === 0) return { ts: tsMedian };
   const cMedian = median(c);
   const ratio = tsMedian / cMedian;
-  const atBest = Math.min(...ts) / Math.min(...c);
-  const ok = target === undefined ? undefined : ratio <= target;
-  return { c: cMedian, ts: tsMedian, ratio, atBest, ok };
+  return {
+    ts: tsMedian,
+    c: cMedian,
+    ratio,
+    atBest: Math.min(...ts) / Math.min(...c),
+    ...target !== undefined && { ok: ratio <= target },
+  };
 }
 
 /**
@@ -95,7 +91,9 @@ function notes(comparisons: readonly Comparison[]): string[] {
 
 /** A time in the unit that fits it. */
 function time(nanoseconds: number): string {
-  const [value, unit] = nanoseconds >= 1e6
+  const [value, unit] = nanoseconds >= 1e9
+    ? [nanoseconds / 1e9, "s"]
+    : nanoseconds >= 1e6
     ? [nanoseconds / 1e6, "ms"]
     : nanoseconds >= 1e3
     ? [nanoseconds / 1e3, "µs"]

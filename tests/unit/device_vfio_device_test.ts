@@ -174,10 +174,18 @@ for (const index of [-1, 9, 0.5, NaN, Infinity, 2 ** 32]) {
 Deno.test("VfioDevice.region() is KERNEL when refused, and can be tried again", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
-  vfio.errors.set("VFIO_DEVICE_GET_REGION_INFO", "EINVAL");
+  vfio.errors.set("VFIO_DEVICE_GET_REGION_INFO", "EIO");
   const error = failure("KERNEL", () => device.region(2));
   assertEquals(error.device, ADDRESS);
   assertEquals(device.region(2).size, 4096);
+});
+
+Deno.test("VfioDevice.region() is NOT_SUPPORTED when the kernel has no such region", async () => {
+  const vfio = new FakeVfio();
+  const { device } = await vfio.attach();
+  vfio.errors.set("VFIO_DEVICE_GET_REGION_INFO", "EINVAL");
+  const error = failure("NOT_SUPPORTED", () => device.region(8));
+  assertEquals(error.message, `vfio ${ADDRESS}: it has no region 8`);
 });
 
 Deno.test("VfioDevice.config is NOT_SUPPORTED when it is no PCI function", async () => {

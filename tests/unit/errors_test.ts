@@ -82,9 +82,24 @@ Deno.test("typed() makes a VfioError KERNEL of a KernelError", () => {
   assertStrictEquals(error.cause, cause);
 });
 
+Deno.test("typed() names the device when the error does not", () => {
+  const cause = new KernelError(12, "VFIO_IOMMU_MAP_DMA");
+  const details = { problem: "too much", hint: "map less", cause };
+  const nameless = new VfioError("MEMLOCK_LIMIT", details);
+  const error = typed(nameless, "attach", "0000:01:00.0");
+  assert(error instanceof VfioError);
+  assertEquals(error.code, "MEMLOCK_LIMIT");
+  assertEquals(
+    error.message,
+    "vfio 0000:01:00.0: too much\nhint: map less",
+  );
+  assertStrictEquals(error.cause, cause);
+  assertStrictEquals(typed(nameless, "map"), nameless);
+});
+
 Deno.test("typed() leaves every other error what it is", () => {
   const errors = [
-    new VfioError("DETACHED", { problem: "gone" }),
+    new VfioError("DETACHED", { device: "vfio0", problem: "gone" }),
     new RangeError("too far"),
     "text",
     undefined,

@@ -6,7 +6,7 @@
  *                                      then detaches them
  *   attach-threads TIMES BACKEND ADDRESS...        the same, a thread for each
  *   open BACKEND ADDRESS               attaches, for what follows
- *   map TIMES BYTES                    maps and unmaps memory
+ *   map TIMES FILE BYTES               maps and unmaps the file's memory
  *   read TIMES                         32 bits of a mapped BAR 0
  *   pread TIMES                        32 bits of BAR 0, by a system call
  *   close                              detaches
@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #define MAX_DEVICES 64
-#define IOVA 0x10000
+#define LOWEST_IOVA 0x10000
 #define PAGE 4096
 
 pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
@@ -166,18 +166,20 @@ static uint64_t attach_threads(void)
 static uint64_t map(void)
 {
 	long times = atol(word());
+	int file = must(open(word(), O_RDWR | O_CLOEXEC), "open");
 	size_t size = atol(word());
-	void *memory = memory_of(size, MAP_ANONYMOUS, -1, 0);
-	uint64_t start;
+	void *memory = memory_of(size, 0, file, 0);
+	/* As the library chooses it: aligned to the size. */
+	uint64_t iova = size > LOWEST_IOVA ? size : LOWEST_IOVA;
+	uint64_t start = now();
 
-	memset(memory, 1, size);
-	start = now();
 	while (times-- > 0) {
-		backend->map(&space, memory, size, IOVA);
-		backend->unmap(&space, size, IOVA);
+		backend->map(&space, memory, size, iova);
+		backend->unmap(&space, size, iova);
 	}
 	start = now() - start;
 	munmap(memory, size);
+	close(file);
 	return start;
 }
 

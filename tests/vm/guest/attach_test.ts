@@ -259,6 +259,21 @@ forEachBackend(
 );
 
 forEachBackend(
+  "AddressSpace.close() leaves nothing of an attach that is under way",
+  async (setup) => {
+    const [edu0, edu1] = [await setup.take("edu0"), await setup.take("edu1")];
+    const before = descriptors();
+    const space = setup.space();
+    await VfioDevice.attach(edu0, space);
+    await Promise.all([
+      refused("DETACHED", () => VfioDevice.attach(edu1, space)),
+      space.close().then(() => assertEquals(descriptors(), before)),
+    ]);
+    await setup.attach("edu1");
+  },
+);
+
+forEachBackend(
   "VfioDevice.attach() and detach() leave nothing behind in 200 rounds",
   async (setup) => {
     await setup.take("edu0");

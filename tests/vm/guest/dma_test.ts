@@ -2,10 +2,22 @@
  * What devices reach of this process's memory, and what they do not.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import type { DmaMemory } from "../../../mod.ts";
+import {
+  AddressSpace,
+  type DmaMemory,
+  Host,
+  VfioDevice,
+} from "../../../mod.ts";
+import { intercept } from "../../../lib/kernel/intercept.ts";
 import { Edu, EDU_DMA_MASK } from "./edu.ts";
 import { assertFault, lockedKilobytes } from "./observe.ts";
-import { addressOf, forEachBackend, refused, type Setup } from "./setup.ts";
+import {
+  addressOf,
+  forEachBackend,
+  host,
+  refused,
+  type Setup,
+} from "./setup.ts";
 
 /** Within reach of edu. */
 const dmaMask = EDU_DMA_MASK;
@@ -317,5 +329,32 @@ forEachBackend(
     assertEquals(device.name, addressOf("edu0"));
     await device.detach();
     assertEquals(space.backend, undefined);
+  },
+);
+
+forEachBackend(
+  "AddressSpace.allocate() and limits() work at every moment of a detach",
+  async (setup) => {
+    const { address } = await setup.take("edu0");
+    let probing = Promise.resolve();
+    const probe = async () => {
+      for (let moment = 0; moment < 50; moment++) {
+        space.allocate(4096).free();
+        assertEquals(space.limits().alignment, 4096n);
+        await undefined;
+      }
+    };
+    const kernel = intercept(host.kernel, ({ method }, proceed) => {
+      if (method !== "closeAsync") return proceed();
+      return (proceed() as Promise<void>).then(() => void (probing = probe()));
+    });
+    const { backend } = setup;
+    await using space = new AddressSpace({
+      host: new Host({ kernel }),
+      backend,
+    });
+    const device = await VfioDevice.attach(address, space);
+    await device.detach();
+    await probing;
   },
 );

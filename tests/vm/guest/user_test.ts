@@ -138,13 +138,15 @@ forEachBackend(
         ? [
           // It maps one after the other.
           "MEMLOCK_LIMIT",
-          "vfio: mapping 4096 bytes needs 69632 bytes of locked memory, and the " +
-          "limit is 65536",
+          `vfio ${
+            addressOf("edu0")
+          }: mapping 4096 bytes needs 69632 bytes of ` +
+          "locked memory, and the limit is 65536",
         ]
         : [
           "MEMLOCK_LIMIT",
-          "vfio: mapping 69632 bytes needs 69632 bytes of locked memory, and the " +
-          "limit is 65536",
+          `vfio ${addressOf("edu0")}: mapping 69632 bytes needs 69632 bytes ` +
+          "of locked memory, and the limit is 65536",
         ],
     );
     assertEquals(await script.end(), { code: 0, signal: null, stderr: "" });
