@@ -8,7 +8,13 @@
  */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 // In a test of yours: from "https://HOST/PATH/mod.ts"
-import { AddressSpace, Host, VfioDevice, VfioError } from "../mod.ts";
+import {
+  AddressSpace,
+  Host,
+  SimulatedHost,
+  VfioDevice,
+  VfioError,
+} from "../mod.ts";
 import { main } from "./spare_function.ts";
 
 const SPARE = "0000:01:00.0";
@@ -60,7 +66,7 @@ Deno.test("main() says who has the device when it is busy", async () => {
     functions: { [SPARE]: { model: "edu", driver: "vfio-pci" } },
   });
   // Another process on the same machine.
-  const qemu = new Host({ kernel: host.machine.spawn({ name: "qemu" }) });
+  const qemu = new SimulatedHost(host.machine, { name: "qemu" });
   await using space = new AddressSpace({ host: qemu });
   await using _theirs = await VfioDevice.attach(SPARE, space);
 

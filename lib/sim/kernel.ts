@@ -5,7 +5,7 @@ import type {
   Mapping,
   PollRequest,
 } from "../kernel/kernel.ts";
-import { O_DIRECTORY, O_RDONLY, O_WRONLY } from "../uapi/fcntl.ts";
+import { O_ACCMODE, O_DIRECTORY, O_RDONLY, O_WRONLY } from "../uapi/fcntl.ts";
 import type { Ioctl } from "../uapi/ioctl.ts";
 import { MAP_ANONYMOUS, MAP_HUGETLB } from "../uapi/mman.ts";
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT } from "../uapi/poll.ts";
@@ -113,7 +113,10 @@ export class SimKernel implements Kernel, Process {
   open(path: string, flags: number): number {
     return this.#call("open", path, () => {
       const node = resolve(this.#system.root, path, this);
-      if (node.kind === "directory") return refuse("EISDIR");
+      if (node.kind === "directory") {
+        if ((flags & O_ACCMODE) !== O_RDONLY) refuse("EISDIR");
+        return this.install(new DirectoryFile(path));
+      }
       if ((flags & O_DIRECTORY) !== 0) return refuse("ENOTDIR");
       this.#assertMay(node, flags);
       return this.install(node.open(this, flags));
@@ -325,7 +328,7 @@ export class SimKernel implements Kernel, Process {
   #assertMay({ status }: FileNode, flags: number): void {
     if (this.uid === 0) return;
     const shift = status.uid === this.uid ? 6 : status.gid === this.gid ? 3 : 0;
-    const wanted = [0o4, 0o2, 0o6][flags & 0o3] ?? 0o6;
+    const wanted = [0o4, 0o2, 0o6][flags & O_ACCMODE] ?? 0o6;
     if ((status.mode >> shift & wanted) !== wanted) refuse("EACCES");
   }
 
@@ -348,6 +351,25 @@ export class SimKernel implements Kernel, Process {
       throw answered(error, syscall, path);
     }
   }
+}
+
+/** An open directory, which is not read as a file. */
+class DirectoryFile implements OpenFile {
+  readonly shown: string;
+
+  constructor(path: string) {
+    this.shown = path;
+  }
+
+  read(): number {
+    return refuse("EISDIR");
+  }
+
+  pread(): number {
+    return refuse("EISDIR");
+  }
+
+  close(): void {}
 }
 
 const DIRECTORY_STATUS: FileStatus = {

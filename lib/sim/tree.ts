@@ -6,7 +6,7 @@
  */
 
 import type { FileStatus } from "../kernel/kernel.ts";
-import { O_RDONLY, O_WRONLY } from "../uapi/fcntl.ts";
+import { O_ACCMODE, O_RDONLY, O_WRONLY } from "../uapi/fcntl.ts";
 import type { Blocking } from "./blocking.ts";
 import type {
   Directory,
@@ -232,7 +232,7 @@ export function attribute(
       const granted = access(process);
       // Not even root opens an attribute for what it cannot do
       // (`kernfs_fop_open()` in `fs/kernfs/file.c`).
-      const wanted = flags & 0o3;
+      const wanted = flags & O_ACCMODE;
       if (wanted !== O_WRONLY && granted.show === undefined) refuse("EACCES");
       if (wanted !== O_RDONLY && granted.store === undefined) refuse("EACCES");
       return new TextFile(path, granted);

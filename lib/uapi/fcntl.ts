@@ -9,6 +9,8 @@ const arm64 = Deno.build.arch === "aarch64";
 export const O_RDONLY = 0o0;
 export const O_WRONLY = 0o1;
 export const O_RDWR = 0o2;
+/** The bits that say which of these three it is. */
+export const O_ACCMODE = 0o3;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;

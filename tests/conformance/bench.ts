@@ -42,6 +42,8 @@ export interface Bench extends AsyncDisposable {
   readonly host: Host;
   /** What this process holds now, seen without the library. */
   holdings(): Holdings;
+  /** Waits until interrupts that were raised have arrived. */
+  settle(): Promise<void>;
   /** Starts another process. */
   other(): OtherProcess;
   /**
@@ -58,6 +60,8 @@ export interface System {
   readonly name: string;
   /** Its devices, and the backends that work on it. */
   readonly machine: MachineInfo;
+  /** Whether it is a real kernel. */
+  readonly isReal: boolean;
   /** Gives it to one test. */
   bench(): Bench;
 }

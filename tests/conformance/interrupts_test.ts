@@ -25,6 +25,7 @@ import {
 } from "../../lib/uapi/vfio.ts";
 import { answer } from "./answer.ts";
 import type { DeviceFile } from "./device_file.ts";
+import { EduRegisters } from "./edu_registers.ts";
 import { forEachBackend, type Setup } from "./setup.ts";
 
 const INTX = VFIO_PCI_INTX_IRQ_INDEX;
@@ -39,10 +40,6 @@ const EVENTFD = VFIO_IRQ_SET_DATA_EVENTFD;
 const TRIGGER = VFIO_IRQ_SET_ACTION_TRIGGER;
 const MASK = VFIO_IRQ_SET_ACTION_MASK;
 const UNMASK = VFIO_IRQ_SET_ACTION_UNMASK;
-
-/** Registers of an `edu`, which raise and acknowledge its interrupts. */
-const RAISE = 0x60;
-const ACKNOWLEDGE = 0x64;
 
 /** A function, its interrupts, and what sets them. */
 async function interrupts(setup: Setup, name = "edu0") {
@@ -68,12 +65,12 @@ async function interrupts(setup: Setup, name = "edu0") {
   return { device, set, connect, disable, trigger, mask, unmask };
 }
 
-function raise(edu: DeviceFile, bits = 1): void {
-  edu.write(0, RAISE, new Uint8Array(new Uint32Array([bits]).buffer));
+function raise(edu: DeviceFile, reasons = 1): void {
+  new EduRegisters(edu).raise(reasons);
 }
 
-function acknowledge(edu: DeviceFile, bits = 1): void {
-  edu.write(0, ACKNOWLEDGE, new Uint8Array(new Uint32Array([bits]).buffer));
+function acknowledge(edu: DeviceFile, reasons = 1): void {
+  new EduRegisters(edu).acknowledge(reasons);
 }
 
 function setCommand(device: DeviceFile, value: number): void {

@@ -29,10 +29,11 @@ export async function realSystem(machine: MachineInfo): Promise<System> {
     release,
     host,
     holdings,
+    settle: () => new Promise((resolve) => setTimeout(resolve, 20)),
     other: () => new OtherProcess(),
     assertFault,
     [Symbol.asyncDispose]: async () => {},
   };
   const name = release.match(/^\d+\.\d+/)![0];
-  return { name, machine, bench: () => bench };
+  return { name, machine, isReal: true, bench: () => bench };
 }

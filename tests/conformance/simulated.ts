@@ -27,7 +27,7 @@ const PORT = "0000:00:1b.0";
 
 /** QEMU's devices, by the beginning of their `-device`. */
 const MODELS: Readonly<Record<string, FunctionTopology>> = {
-  "edu": { model: "edu" },
+  "edu": { model: "edu", subsystem: "1af4:1100", revision: 0x10 },
   "nvme": {
     id: "1b36:0010",
     class: 0x010802,
@@ -60,23 +60,41 @@ const MODELS: Readonly<Record<string, FunctionTopology>> = {
 
 /** The simulated kernels, each with the machines' devices. */
 export function simulatedSystems(): readonly System[] {
-  return MACHINES.filter(({ iommu }) => iommu !== "none").map((machine) => {
-    const info = machineInfo(machine);
-    const release = RELEASES[machine.kernel];
-    const kernel = { release, iommufd: info.backends.includes("iommufd") };
-    const topology = { kernel, functions: functions() };
-    return {
-      name: `simulated ${release.match(/^\d+\.\d+/)![0]}`,
-      machine: info,
-      bench: () => new SimulatedBench(info, topology),
-    };
-  });
+  return MACHINES.filter(({ iommu }) => iommu !== "none")
+    .map((machine) => simulationOf(machineInfo(machine)));
+}
+
+/**
+ * The simulation of a machine.
+ *
+ * @param machine The machine.
+ * @param names Which of its functions are there; all unless it is told.
+ */
+export function simulationOf(
+  machine: MachineInfo,
+  names: readonly string[] = Object.keys(machine.devices),
+): System {
+  const { backends } = machine;
+  const release = RELEASES[machine.kernel as KernelName];
+  const topology = {
+    kernel: { release, iommufd: backends.includes("iommufd") },
+    functions: functions(names),
+  };
+  return {
+    name: `simulated ${release.match(/^\d+\.\d+/)![0]}`,
+    machine,
+    isReal: false,
+    bench: () => new SimulatedBench(machine, topology),
+  };
 }
 
 /** The machines' devices, as a topology has them. */
-function functions(): Record<string, FunctionTopology> {
+function functions(
+  names: readonly string[],
+): Record<string, FunctionTopology> {
   return Object.fromEntries(
-    DEVICES.map((device) => [device.address, functionOf(device)]),
+    DEVICES.filter(({ name }) => names.includes(name))
+      .map((device) => [device.address, functionOf(device)]),
   );
 }
 
@@ -117,6 +135,9 @@ class SimulatedBench implements Bench {
       locked: (locked + pinned) / 1024,
     };
   }
+
+  // They arrive as they are raised.
+  async settle(): Promise<void> {}
 
   other(): OtherProcess {
     return new SimulatedProcess(this.#machine.spawn());

@@ -521,6 +521,8 @@ Deno.test("an attribute is EACCES, for root too, when it is opened for what it c
   assertEquals(await open(`${PATH}/vendor`, O_RDWR), "EACCES");
   assertEquals(await open(`${PCI}/drivers_probe`, O_RDONLY), "EACCES");
   assertEquals(await open(PATH, O_RDWR), "EISDIR");
+  assertEquals(await open(PATH, O_RDONLY), "ok");
+  assertEquals(await answer(() => kernel.readFile(PATH)), "EISDIR");
   assertEquals(await open(`${PATH}/vendor/x`, O_RDONLY), "ENOTDIR");
   assertEquals(await open(`${PATH}/nothing`, O_RDONLY), "ENOENT");
   assertEquals(await answer(() => kernel.readdir(`${PATH}/vendor`)), "ENOTDIR");

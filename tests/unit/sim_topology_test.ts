@@ -395,7 +395,7 @@ Deno.test("Machine.setOwnership() lasts as long as the file", async () => {
   assertThrows(() => machine.setOwnership("/dev", { uid: 1 }), TypeError);
 });
 
-Deno.test("Host.simulated() makes and lists 4,096 functions in under a second", () => {
+Deno.test("Host.simulated() makes and lists 4,096 functions in seconds at worst", () => {
   const hex = (value: number) => value.toString(16).padStart(2, "0");
   const functions = Object.fromEntries(
     Array.from({ length: 4096 }, (_, i) => [
@@ -403,27 +403,21 @@ Deno.test("Host.simulated() makes and lists 4,096 functions in under a second", 
       { ...NIC, driver: "e1000e", behind: `0000:00:${hex(1 + (i >> 8))}.0` },
     ]),
   );
-  // The best of three: other tests run meanwhile.
-  const times = [1, 2, 3].map(() => {
-    const start = performance.now();
-    const listed = Host.simulated({ functions }).functions().map((fn) => [
-      fn.address,
-      fn.vendor,
-      fn.device,
-      fn.driver,
-      fn.iommuGroup?.id,
-    ]);
-    assertEquals(listed.length, 4096 + 16);
-    assertEquals(listed[16 + 8], [
-      "0000:01:01.0",
-      0x8086,
-      0x10d3,
-      "e1000e",
-      "17",
-    ]);
-    return performance.now() - start;
-  });
-  const best = Math.min(...times);
-  console.log(`    4,096 functions made and listed in ${best.toFixed()} ms`);
-  assertLess(best, 5000);
+  const start = performance.now();
+  const listed = Host.simulated({ functions }).functions().map((fn) => [
+    fn.address,
+    fn.vendor,
+    fn.device,
+    fn.driver,
+    fn.iommuGroup?.id,
+  ]);
+  const time = performance.now() - start;
+  assertEquals(listed.length, 4096 + 16);
+  assertEquals(
+    listed[16 + 8],
+    ["0000:01:01.0", 0x8086, 0x10d3, "e1000e", "17"],
+  );
+  // About half a second of processor time.
+  console.log(`    4,096 functions made and listed in ${time.toFixed()} ms`);
+  assertLess(time, 5000);
 });

@@ -1,0 +1,49 @@
+/**
+ * Sequences as scripts, to be run where they failed:
+ * `deno task vm -- script.ts`.
+ *
+ * @module
+ */
+import { SYSTEMS } from "../setup.ts";
+import { simulationOf } from "../simulated.ts";
+import { type Operation, perform } from "./operations.ts";
+import { FUNCTIONS, World } from "./world.ts";
+
+/**
+ * A script that carries out operations and tells what each answers.
+ *
+ * @param operations What is carried out.
+ */
+export function scriptOf(operations: readonly Operation[]): string {
+  const lines = operations.map((operation) => {
+    const text = Deno.inspect(operation, { breakLength: Infinity, depth: 9 });
+    return `  ${text},\n`;
+  });
+  return `import { replay } from "${import.meta.url}";\n\n` +
+    `await replay([\n${lines.join("")}]);\n`;
+}
+
+/**
+ * Carries out operations on this system and on the simulation of it, and tells
+ * what each answers; what differs is marked.
+ *
+ * @param operations What is carried out.
+ */
+export async function replay(operations: readonly Operation[]): Promise<void> {
+  for (const system of SYSTEMS) {
+    const worlds = [system, simulationOf(system.machine, FUNCTIONS)]
+      .map((each) => new World(each.bench()));
+    for (const world of worlds) await world.begin();
+    for (const operation of operations) {
+      const answers: string[] = [];
+      for (const world of worlds) {
+        answers.push(Deno.inspect(await perform(world, operation)));
+      }
+      const [here, simulated] = answers;
+      const same = here === simulated;
+      console.log(same ? " " : "!", ...operation, "→", here);
+      if (!same) console.log("    simulated:", simulated);
+    }
+    for (const world of worlds) await world.end();
+  }
+}
