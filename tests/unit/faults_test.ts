@@ -380,10 +380,11 @@ hangEachCall(
   async ({ world, hang }) => {
     const attaching = world.attach(A);
     await hang.reached;
-    await world.space.close();
+    const closing = world.space.close();
     hang.release();
     const error = await assertRejects(() => attaching, VfioError);
     assertEquals(error.code, "DETACHED", error.message);
+    await closing;
   },
 );
 

@@ -5,13 +5,13 @@
  * @module
  */
 import fc from "fast-check";
-import {
-  type ArgumentsOf,
-  type At,
-  type DeviceAt,
-  type Operation,
-  type OperationName,
-  type PageOfMemory,
+import type {
+  ArgumentsOf,
+  At,
+  DeviceAt,
+  Operation,
+  OperationName,
+  PageOfMemory,
 } from "./operations.ts";
 import { FUNCTIONS } from "./world.ts";
 

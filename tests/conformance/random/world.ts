@@ -14,11 +14,11 @@ import {
 } from "../../../lib/uapi/mman.ts";
 import { answer, answerOf } from "../answer.ts";
 import type { Bench } from "../bench.ts";
-import { Cdev, type DeviceFile } from "../device_file.ts";
+import type { Cdev, DeviceFile } from "../device_file.ts";
 import { EduRegisters } from "../edu_registers.ts";
 import { EventFd } from "../event_fd.ts";
 import type { KernelFile } from "../kernel_file.ts";
-import { Container, Group, Iommufd } from "../nodes.ts";
+import { Container, Group, type Iommufd } from "../nodes.ts";
 
 /** The functions that operations name: a group of one, and one of two. */
 export const FUNCTIONS = ["edu0", "pair0", "pair1"] as const;
