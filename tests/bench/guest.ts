@@ -41,8 +41,8 @@ const MAP = {
   target: 1.3,
   holds: "Finding an IOVA, and calculating with bigints: 5 thousand " +
     "instructions beside 6 (legacy) and 11 thousand (iommufd) of the C " +
-    "program's and the kernel's. This machine's own processor takes them in " +
-    '0.3 µs: see "map + unmap, no device".',
+    "program's and the kernel's. What this machine's own processor takes for " +
+    'them is "map + unmap, no device".',
 };
 const READ = {
   target: 1.5,
