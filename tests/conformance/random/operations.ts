@@ -8,6 +8,7 @@ import { IOMMU_IOAS_MAP_FIXED_IOVA } from "../../../lib/uapi/iommufd.ts";
 import { PCI_BASE_ADDRESS_0, PCI_COMMAND } from "../../../lib/uapi/pci_regs.ts";
 import { VFIO_PCI_CONFIG_REGION_INDEX } from "../../../lib/uapi/vfio.ts";
 import { answer, answerOf } from "../answer.ts";
+import { NOBODYS_MEMORY } from "../bench.ts";
 import { Cdev, type DeviceFile } from "../device_file.ts";
 import { EduRegisters } from "../edu_registers.ts";
 import { Container, Group, Iommufd } from "../nodes.ts";
@@ -27,8 +28,10 @@ export type PageOfMemory = number | "gone";
 
 const PAGE = 4096;
 
-function addressOf({ memory, gone }: World, page: PageOfMemory): bigint {
-  return page === "gone" ? gone : memory.address + BigInt(page * PAGE);
+function addressOf({ memory }: World, page: PageOfMemory): bigint {
+  return page === "gone"
+    ? NOBODYS_MEMORY
+    : memory.address + BigInt(page * PAGE);
 }
 
 function withDevice<T>(

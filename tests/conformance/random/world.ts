@@ -81,17 +81,12 @@ export class World {
   readonly eventfds: readonly EventFd[];
   /** Memory to map. */
   readonly memory: Mapping;
-  /** Memory that is there no more. */
-  readonly gone: bigint;
 
   /** @param bench The system. */
   constructor(bench: Bench) {
     this.bench = bench;
     const { kernel } = this;
     this.memory = pages(kernel, MEMORY_PAGES);
-    const gone = pages(kernel, 1);
-    this.gone = gone.address;
-    kernel.munmap(gone);
     this.eventfds = [new EventFd(kernel), new EventFd(kernel)];
   }
 
