@@ -1,0 +1,90 @@
+/**
+ * What a plan is made of: changes to a host that can be undone.
+ *
+ * @module
+ */
+
+/** A change to the host. */
+export type Step =
+  | AttributeStep
+  | DriverStep
+  | FileStep
+  | MediatedStep
+  | NodeStep
+  | VirtualFunctionsStep;
+
+/** What every change has. */
+export interface StepBase {
+  /** The device it is about: an address or a UUID. */
+  readonly device?: string;
+  /** Why it is made: a clause. */
+  readonly why: string;
+}
+
+/** Writes an attribute: a reset method, a power policy, huge pages. */
+export interface AttributeStep extends StepBase {
+  /** Which change it is. */
+  readonly kind: "attribute";
+  /** The attribute, below `/sys` or `/proc/sys`. */
+  readonly path: string;
+  /** What it shall read as, without the newline at its end. */
+  readonly value: string;
+}
+
+/** Moves a PCI function to a driver. */
+export interface DriverStep extends StepBase {
+  /** Which change it is. */
+  readonly kind: "driver";
+  /** The function's address. */
+  readonly device: string;
+  /** The driver; `null` for none. */
+  readonly driver: string | null;
+}
+
+/** Creates virtual functions, or removes them with a count of 0. */
+export interface VirtualFunctionsStep extends StepBase {
+  /** Which change it is. */
+  readonly kind: "virtual functions";
+  /** The physical function's address. */
+  readonly device: string;
+  /** How many there shall be. */
+  readonly count: number;
+}
+
+/** Creates a mediated device. */
+export interface MediatedStep extends StepBase {
+  /** Which change it is. */
+  readonly kind: "mediated device";
+  /** Its UUID. */
+  readonly device: string;
+  /** The path in sysfs of the device that makes it. */
+  readonly parent: string;
+  /** Its type, such as `"i915-GVTg_V5_4"`. */
+  readonly type: string;
+}
+
+/** Says who may open the nodes that VFIO has for a device. */
+export interface NodeStep extends StepBase {
+  /** Which change it is. */
+  readonly kind: "node";
+  /** The device's address or UUID. */
+  readonly device: string;
+  /** The owner's user id. */
+  readonly uid?: number;
+  /** The owner's group id. */
+  readonly gid?: number;
+  /** Permission bits, such as 0o660. */
+  readonly mode?: number;
+}
+
+/** Writes a file of its own, or removes it. */
+export interface FileStep extends StepBase {
+  /** Which change it is. */
+  readonly kind: "file";
+  /** The file's path. */
+  readonly path: string;
+  /** What is in it; `null` when it shall not be there. */
+  readonly text: string | null;
+  /** Permission bits. Default: 0o644. */
+  readonly mode?: number;
+}
