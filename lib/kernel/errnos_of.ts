@@ -4,6 +4,7 @@
  * @module
  */
 
+import { O_CREAT } from "../uapi/fcntl.ts";
 import type { Ioctl } from "../uapi/ioctl.ts";
 import type { KernelCall } from "./intercept.ts";
 import type { Kernel } from "./kernel.ts";
@@ -17,6 +18,22 @@ const READ = [...OPEN, "EIO", "ENODEV"];
 /** What writing an attribute can fail with, besides. */
 const WRITE = [...READ, "EBUSY", "EINVAL", "EPERM", "EROFS"];
 
+/** What changing the names in a directory can fail with. */
+const NAMES = [
+  "EACCES",
+  "EDQUOT",
+  "EIO",
+  "ENOENT",
+  "ENOMEM",
+  "ENOSPC",
+  "ENOTDIR",
+  "EPERM",
+  "EROFS",
+];
+
+/** What opening a file that may have to be made can fail with, besides. */
+const CREATE = [...NAMES, "EEXIST", "EISDIR"];
+
 /** By method, for what no other table has. */
 const METHODS: Readonly<
   Partial<Record<keyof Kernel, readonly string[]>>
@@ -27,7 +44,7 @@ const METHODS: Readonly<
   mmap: ["EACCES", "EAGAIN", "EINVAL", "ENODEV", "ENOMEM", "EPERM"],
   munmap: ["EINVAL", "ENOMEM"],
   read: ["EAGAIN", "EINTR", "EINVAL", "EIO"],
-  write: ["EAGAIN", "EINTR", "EINVAL", "EIO"],
+  write: ["EAGAIN", "EDQUOT", "EINTR", "EINVAL", "EIO", "ENOSPC"],
   pread: ["EFAULT", "EINVAL", "EIO"],
   pwrite: ["EFAULT", "EINVAL", "EIO"],
   eventfd: ["EMFILE", "ENFILE", "ENODEV", "ENOMEM"],
@@ -36,6 +53,16 @@ const METHODS: Readonly<
   readdir: OPEN,
   stat: ["EACCES", "ENOENT", "ENOMEM"],
   readFile: READ,
+  readFileAsync: READ,
+  mkdir: [...NAMES, "EEXIST"],
+  rmdir: [...NAMES, "EBUSY", "ENOTEMPTY"],
+  rename: [...NAMES, "EBUSY", "EISDIR", "ENOTEMPTY", "EXDEV"],
+  unlink: [...NAMES, "EBUSY", "EISDIR"],
+  symlink: [...NAMES, "EEXIST"],
+  chmod: NAMES,
+  chown: NAMES,
+  fsync: ["EDQUOT", "EINVAL", "EIO", "ENOSPC", "EROFS"],
+  flock: ["EAGAIN", "EINTR", "ENOLCK"],
 };
 
 /** By the name of the attribute, which its driver or its bus answers for. */
@@ -165,6 +192,10 @@ function codesOf(
     case "ioctlAsync": {
       const codes = IOCTLS[(args[1] as Ioctl).name];
       return codes === undefined ? undefined : [...IOCTL, ...codes];
+    }
+    case "open": {
+      const creates = ((args[1] as number) & O_CREAT) !== 0;
+      return creates ? [...METHODS.open!, ...CREATE] : METHODS.open;
     }
     case "writeFile":
     case "writeFileAsync":

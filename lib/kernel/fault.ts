@@ -120,6 +120,9 @@ function cutShort(
     }
     case "readFile":
       return kernel.readFile(args[0] as string).slice(0, bytes);
+    case "readFileAsync":
+      return kernel.readFileAsync(args[0] as string)
+        .then((text) => text.slice(0, bytes));
     default:
       throw new TypeError(`Cannot cut ${method} short: it does all or nothing`);
   }

@@ -11,9 +11,17 @@ export class Fd implements Disposable {
     this.#number = number;
   }
 
-  /** Opens `path` with the `O_*` bits of `flags`, and owns the result. */
-  static open(kernel: Kernel, path: string, flags: number): Fd {
-    return new Fd(kernel, kernel.open(path, flags));
+  /**
+   * Opens `path` with the `O_*` bits of `flags`, and owns the result. `mode` is
+   * that of a file it makes: {@linkcode Kernel.open}.
+   */
+  static open(kernel: Kernel, path: string, flags: number, mode?: number): Fd {
+    return new Fd(
+      kernel,
+      mode === undefined
+        ? kernel.open(path, flags)
+        : kernel.open(path, flags, mode),
+    );
   }
 
   /** Takes over a descriptor that the kernel has just made. */

@@ -73,8 +73,12 @@ export interface Kernel {
   /** Bytes in a page of memory. */
   readonly pageSize: number;
 
-  /** Opens `path` with the `O_*` bits of `flags`; `O_CLOEXEC` is always set. */
-  open(path: string, flags: number): number;
+  /**
+   * Opens `path` with the `O_*` bits of `flags`; `O_CLOEXEC` is always set.
+   * A file that it makes (`O_CREAT`) gets the permission bits of `mode`, less
+   * those of the process's umask; 0o644 by default.
+   */
+  open(path: string, flags: number, mode?: number): number;
   /** Closes a descriptor. It is closed even where this throws. */
   close(fd: number): void;
   /** Like `close`, for a descriptor whose close can reset a device. */
@@ -129,6 +133,39 @@ export interface Kernel {
     number[]
   >;
 
+  /** Makes a directory with the permission bits of `mode`, less the umask's. */
+  mkdir(path: string, mode: number): void;
+  /** Removes an empty directory. */
+  rmdir(path: string): void;
+  /**
+   * Gives a file or a directory another name, in one step: a file that had it,
+   * or an empty directory, is gone. Both names are in one file system.
+   */
+  rename(from: string, to: string): void;
+  /** Removes a name of a file; of a symbolic link, the link. */
+  unlink(path: string): void;
+  /** Makes a symbolic link at `path` in which `target` is written. */
+  symlink(target: string, path: string): void;
+  /** Sets the permission bits of a file, symbolic links followed. */
+  chmod(path: string, mode: number): void;
+  /**
+   * Sets the owner and the group of a file, symbolic links followed; -1 leaves
+   * one as it is.
+   */
+  chown(path: string, uid: number, gid: number): void;
+  /**
+   * Returns when what was written to a file, or the names in a directory, are
+   * on the disk.
+   */
+  fsync(fd: number): void;
+  /**
+   * Takes or gives up a lock on an open file, with `LOCK_*`. It goes with the
+   * last descriptor of that opening, so with the process at the latest.
+   * `LOCK_NB` makes it fail with `EAGAIN` where another opening has the lock;
+   * without it the call waits, and holds the event loop.
+   */
+  flock(fd: number, operation: number): void;
+
   /** Where a symbolic link points, as it is written in the link. */
   readlink(path: string): string;
   /** The names in a directory, sorted, without `.` and `..`. */
@@ -137,6 +174,12 @@ export interface Kernel {
   stat(path: string): FileStatus;
   /** The text of a small file, as sysfs and procfs have them. */
   readFile(path: string): string;
+  /**
+   * Like `readFile`, for an attribute whose read can block: that of
+   * `driver_override` waits, before Linux 7.0, for whoever moves the device.
+   * One that fails is made once more synchronously.
+   */
+  readFileAsync(path: string): Promise<string>;
   /** Writes a small existing file with one `write`, as sysfs wants it. */
   writeFile(path: string, text: string): void;
   /**

@@ -19,154 +19,7 @@ import {
 } from "../uapi/statx.ts";
 import { KernelError } from "./errno.ts";
 import type { FileStatus, Kernel, Mapping, PollRequest } from "./kernel.ts";
-
-// A C `unsigned long` or `size_t` is declared as such and given a bigint: the
-// optimised call truncates what the first calls refuse.
-const FILES = {
-  open: {
-    parameters: [
-      "buffer", // const char *pathname
-      "i32", // int flags
-      "u32", // mode_t mode, the variadic argument
-    ],
-    result: "i32",
-  },
-  close: {
-    parameters: [
-      "i32", // int fd
-    ],
-    result: "i32",
-  },
-  read: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // void *buf
-      "usize", // size_t count
-    ],
-    result: "isize",
-  },
-  write: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // const void *buf
-      "usize", // size_t count
-    ],
-    result: "isize",
-  },
-  readlink: {
-    parameters: [
-      "buffer", // const char *pathname
-      "buffer", // char *buf
-      "usize", // size_t bufsiz
-    ],
-    result: "isize",
-  },
-  getdents64: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // void *dirp
-      "usize", // size_t count
-    ],
-    result: "isize",
-  },
-  statx: {
-    parameters: [
-      "i32", // int dirfd
-      "buffer", // const char *pathname
-      "i32", // int flags
-      "u32", // unsigned int mask
-      "buffer", // struct statx *statxbuf
-    ],
-    result: "i32",
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-const DEVICES = {
-  ioctl: {
-    parameters: [
-      "i32", // int fd
-      "u32", // unsigned long request, all of VFIO's are below 2^32
-      "buffer", // void *argp
-    ],
-    result: "i32",
-  },
-  // Without a third argument the kernel reads whatever its register holds.
-  ioctl_value: {
-    name: "ioctl",
-    parameters: [
-      "i32", // int fd
-      "u32", // unsigned long request
-      "usize", // unsigned long arg
-    ],
-    result: "i32",
-  },
-  pread: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // void *buf
-      "usize", // size_t count
-      "i64", // off_t offset
-    ],
-    result: "isize",
-  },
-  pwrite: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // const void *buf
-      "usize", // size_t count
-      "i64", // off_t offset
-    ],
-    result: "isize",
-  },
-  mmap: {
-    parameters: [
-      "usize", // void *addr
-      "usize", // size_t length
-      "i32", // int prot
-      "i32", // int flags
-      "i32", // int fd
-      "i64", // off_t offset
-    ],
-    result: "pointer",
-  },
-  munmap: {
-    parameters: [
-      "usize", // void *addr
-      "usize", // size_t length
-    ],
-    result: "i32",
-  },
-  eventfd: {
-    parameters: [
-      "u32", // unsigned int initval
-      "i32", // int flags
-    ],
-    result: "i32",
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-const POLL = {
-  parameters: [
-    "buffer", // struct pollfd *fds
-    "usize", // nfds_t nfds
-    "i32", // int timeout, in milliseconds
-  ],
-  result: "i32",
-} as const satisfies Deno.ForeignFunction;
-
-const BLOCKING = {
-  ioctl: { ...DEVICES.ioctl, nonblocking: true },
-  ioctl_value: { ...DEVICES.ioctl_value, nonblocking: true },
-  close: { ...FILES.close, nonblocking: true },
-  write: { ...FILES.write, nonblocking: true },
-  poll: { ...POLL, nonblocking: true },
-  poll_now: { name: "poll", ...POLL },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-const PROCESS = {
-  __errno_location: { parameters: [], result: "pointer" },
-  getpagesize: { parameters: [], result: "i32" },
-} as const satisfies Deno.ForeignLibraryInterface;
+import { BLOCKING, DEVICES, FILES, PROCESS, TREE } from "./libc_symbols.ts";
 
 function load<const S extends Deno.ForeignLibraryInterface>(
   symbols: S,
@@ -198,6 +51,7 @@ export class LibcKernel implements Kernel {
   readonly #scratch = new Uint8Array(SCRATCH_BYTES);
   #lazyProcess: Deno.DynamicLibrary<typeof PROCESS>["symbols"] | undefined;
   #lazyFiles: Deno.DynamicLibrary<typeof FILES>["symbols"] | undefined;
+  #lazyTree: Deno.DynamicLibrary<typeof TREE>["symbols"] | undefined;
   #lazyDevices: Deno.DynamicLibrary<typeof DEVICES>["symbols"] | undefined;
   #lazyBlocking: Deno.DynamicLibrary<typeof BLOCKING>["symbols"] | undefined;
   #lazyErrno: Int32Array | undefined;
@@ -210,6 +64,11 @@ export class LibcKernel implements Kernel {
   get #files(): Deno.DynamicLibrary<typeof FILES>["symbols"] {
     this.#lazyErrno ??= this.#errnoView();
     return this.#lazyFiles ??= load(FILES);
+  }
+
+  get #tree(): Deno.DynamicLibrary<typeof TREE>["symbols"] {
+    this.#lazyErrno ??= this.#errnoView();
+    return this.#lazyTree ??= load(TREE);
   }
 
   get #devices(): Deno.DynamicLibrary<typeof DEVICES>["symbols"] {
@@ -237,8 +96,8 @@ export class LibcKernel implements Kernel {
     return this.#lazyPageSize ??= this.#process.getpagesize();
   }
 
-  open(path: string, flags: number): number {
-    const fd = this.#files.open(cString(path), flags | O_CLOEXEC, 0);
+  open(path: string, flags: number, mode = 0o644): number {
+    const fd = this.#files.open(cString(path), flags | O_CLOEXEC, mode);
     return fd < 0 ? this.#fail("open", path) : fd;
   }
 
@@ -352,6 +211,45 @@ export class LibcKernel implements Kernel {
     return requests.map((_, i) => pollfd.decode(fds, i * pollfd.size).revents);
   }
 
+  mkdir(path: string, mode: number): void {
+    if (this.#tree.mkdir(cString(path), mode) < 0) this.#fail("mkdir", path);
+  }
+
+  rmdir(path: string): void {
+    if (this.#tree.rmdir(cString(path)) < 0) this.#fail("rmdir", path);
+  }
+
+  rename(from: string, to: string): void {
+    const result = this.#tree.rename(cString(from), cString(to));
+    if (result < 0) this.#fail("rename", to);
+  }
+
+  unlink(path: string): void {
+    if (this.#tree.unlink(cString(path)) < 0) this.#fail("unlink", path);
+  }
+
+  symlink(target: string, path: string): void {
+    const result = this.#tree.symlink(cString(target), cString(path));
+    if (result < 0) this.#fail("symlink", path);
+  }
+
+  chmod(path: string, mode: number): void {
+    if (this.#tree.chmod(cString(path), mode) < 0) this.#fail("chmod", path);
+  }
+
+  chown(path: string, uid: number, gid: number): void {
+    const result = this.#tree.chown(cString(path), uid, gid);
+    if (result < 0) this.#fail("chown", path);
+  }
+
+  fsync(fd: number): void {
+    if (this.#tree.fsync(fd) < 0) this.#fail("fsync");
+  }
+
+  flock(fd: number, operation: number): void {
+    if (this.#tree.flock(fd, operation) < 0) this.#fail("flock");
+  }
+
   readlink(path: string): string {
     const { length } = this.#scratch;
     const bytes = this.#files.readlink(
@@ -425,6 +323,18 @@ export class LibcKernel implements Kernel {
     } finally {
       this.close(fd);
     }
+  }
+
+  async readFileAsync(path: string): Promise<string> {
+    const fd = this.open(path, O_RDONLY);
+    try {
+      const bytes = new Uint8Array(SCRATCH_BYTES);
+      const count = await this.#blocking.read(fd, bytes, BigInt(bytes.length));
+      if (count >= 0) return decoder.decode(bytes.subarray(0, Number(count)));
+    } finally {
+      this.close(fd);
+    }
+    return this.readFile(path);
   }
 
   writeFile(path: string, text: string): void {

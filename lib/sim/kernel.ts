@@ -255,6 +255,42 @@ export class SimKernel implements Kernel, Process {
     return ready();
   }
 
+  mkdir(path: string, _mode: number): void {
+    this.#call("mkdir", path, () => refuse("EROFS"));
+  }
+
+  rmdir(path: string): void {
+    this.#call("rmdir", path, () => refuse("EROFS"));
+  }
+
+  rename(_from: string, to: string): void {
+    this.#call("rename", to, () => refuse("EROFS"));
+  }
+
+  unlink(path: string): void {
+    this.#call("unlink", path, () => refuse("EROFS"));
+  }
+
+  symlink(_target: string, path: string): void {
+    this.#call("symlink", path, () => refuse("EROFS"));
+  }
+
+  chmod(path: string, _mode: number): void {
+    this.#call("chmod", path, () => refuse("EROFS"));
+  }
+
+  chown(path: string, _uid: number, _gid: number): void {
+    this.#call("chown", path, () => refuse("EROFS"));
+  }
+
+  fsync(fd: number): void {
+    this.#call("fsync", undefined, () => void this.#description(fd));
+  }
+
+  flock(_fd: number, _operation: number): void {
+    this.#call("flock", undefined, () => refuse("ENOLCK"));
+  }
+
   readlink(path: string): string {
     return this.#call("readlink", path, () => {
       const node = resolveLink(this.#system.root, path, this);
@@ -293,6 +329,11 @@ export class SimKernel implements Kernel, Process {
     } finally {
       this.close(fd);
     }
+  }
+
+  async readFileAsync(path: string): Promise<string> {
+    await settled();
+    return this.readFile(path);
   }
 
   writeFile(path: string, text: string): void {

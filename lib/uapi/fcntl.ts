@@ -34,3 +34,12 @@ export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
 /** The one flag of F_GETFD and F_SETFD. */
 export const FD_CLOEXEC = 1;
+
+/** Many may have the lock. */
+export const LOCK_SH = 1;
+/** One alone may have the lock. */
+export const LOCK_EX = 2;
+/** Do not wait for it. */
+export const LOCK_NB = 4;
+/** Give it up. */
+export const LOCK_UN = 8;
