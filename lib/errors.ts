@@ -12,6 +12,7 @@ import { KernelError } from "./kernel/errno.ts";
  * | code | meaning |
  * | --- | --- |
  * | `ALREADY_ATTACHED` | this process has the device attached, in this address space or another |
+ * | `AMBIGUOUS` | what was said of a device is true of several |
  * | `BACKEND_UNAVAILABLE` | the backend asked for cannot be used for this device on this host |
  * | `DETACHED` | the device was detached, or the memory freed, and is used still |
  * | `DETACH_INCOMPLETE` | the device was detached, but something of it could not be released |
@@ -20,6 +21,7 @@ import { KernelError } from "./kernel/errno.ts";
  * | `DRIVER_FAILED` | a driver could not be bound, or did not take the device |
  * | `GROUP_IN_OTHER_SPACE` | the IOMMU group belongs to another address space of this process |
  * | `GROUP_NOT_VIABLE` | a function of the IOMMU group is bound to a driver that is not safe for VFIO |
+ * | `IDENTITY_CHANGED` | the hardware at this place is not what it was pinned to |
  * | `IOVA_EXHAUSTED` | no free IOVA range is large enough |
  * | `IOVA_OUT_OF_RANGE` | the IOMMU cannot translate this IOVA |
  * | `IOVA_OVERLAP` | the IOVA range is mapped already |
@@ -35,6 +37,7 @@ import { KernelError } from "./kernel/errno.ts";
  */
 export type VfioErrorCode =
   | "ALREADY_ATTACHED"
+  | "AMBIGUOUS"
   | "BACKEND_UNAVAILABLE"
   | "DETACHED"
   | "DETACH_INCOMPLETE"
@@ -43,6 +46,7 @@ export type VfioErrorCode =
   | "DRIVER_FAILED"
   | "GROUP_IN_OTHER_SPACE"
   | "GROUP_NOT_VIABLE"
+  | "IDENTITY_CHANGED"
   | "IOVA_EXHAUSTED"
   | "IOVA_OUT_OF_RANGE"
   | "IOVA_OVERLAP"
