@@ -25,6 +25,12 @@ proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0
 udev /dev devtmpfs rw,nosuid,relatime,mode=755 0 0
 `;
 
+const MOUNT_INFO = `20 1 0:19 / /sys rw,nosuid,nodev,noexec,relatime \
+shared:1 - sysfs sysfs rw
+21 1 0:20 / /proc rw,nosuid,nodev,noexec,relatime shared:2 - proc proc rw
+22 1 0:5 / /dev rw,nosuid,relatime shared:3 - devtmpfs udev rw,mode=755
+`;
+
 /** `/proc`. */
 export function procfs(machine: Machine): Directory {
   const processes = mapDirectory(
@@ -56,6 +62,7 @@ const SYSTEM_TABLE: Table<Machine> = {
     "flags\t\t: fpu vme de pse tsc msr pae mce cx8 apic sep\n\n"
   ),
   mounts: () => ({ kind: "link", target: "self/mounts" }),
+  swaps: readOnly(() => "Filename\tType\tSize\tUsed\tPriority\n"),
   sys: (machine, path) => tableDirectory(machine, path, SYS_TABLE),
 };
 
@@ -71,6 +78,7 @@ const PROCESS_TABLE: Table<Process> = {
   environ: readOnly(() => "", 0o400),
   fd: fdDirectory,
   limits: readOnly(limits),
+  mountinfo: readOnly(() => MOUNT_INFO),
   mounts: readOnly(() => MOUNTS),
   status: readOnly(status),
 };
@@ -113,6 +121,7 @@ function status({ name, pid, uid, gid, locked, pinned }: Process): string {
     Name: name.slice(0, 15),
     Tgid: pid,
     Pid: pid,
+    PPid: pid === 1 ? 0 : 1,
     Uid: ids(uid),
     Gid: ids(gid),
     VmLck: size(locked),

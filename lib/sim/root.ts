@@ -10,7 +10,8 @@ import type { Machine } from "./machine.ts";
 import type { MediatedTypes } from "./mediated.ts";
 import { procfs } from "./procfs.ts";
 import { sysfs } from "./sysfs.ts";
-import { pathTree, readWrite, union } from "./tree.ts";
+import type { LinkTopology } from "./topology.ts";
+import { linkTo, pathTree, readWrite, union } from "./tree.ts";
 
 /**
  * What `/` is.
@@ -23,15 +24,17 @@ import { pathTree, readWrite, union } from "./tree.ts";
 export function rootDirectory(
   machine: Machine,
   types: MediatedTypes,
-  files: Readonly<Record<string, string>> = {},
+  files: Readonly<Record<string, string | LinkTopology>> = {},
 ): Directory {
   const views = [sysfs(machine, types), procfs(machine), devtmpfs(machine)];
   const given = Object.entries(files);
   return given.length === 0 ? union(...views) : union(
-    pathTree(given.map(([path, text]) => {
-      const node = TEXT({ text }, path)!;
-      return [path, node];
-    })),
+    pathTree(given.map(([path, what]) => [
+      path,
+      typeof what === "string"
+        ? TEXT({ text: what }, path)!
+        : linkTo(path, what.link),
+    ])),
     ...views,
   );
 }

@@ -38,9 +38,16 @@ export interface Topology {
   readonly hugePages?: Readonly<Record<string, number>>;
   /**
    * Files beside those of sysfs and procfs, or in place of some, by path: a
-   * `pci.ids`, a `/proc/mounts`.
+   * `pci.ids`, a `/proc/mounts`, a disk below its controller. They stay as they
+   * are, whatever becomes of the devices. The first process is number 1000.
    */
-  readonly files?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, string | LinkTopology>>;
+}
+
+/** A symbolic link. */
+export interface LinkTopology {
+  /** The absolute path that it leads to. */
+  readonly link: string;
 }
 
 /** A kernel. */
