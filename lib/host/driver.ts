@@ -88,14 +88,25 @@ export class DriverMove {
    * Moves the function to `driver`.
    *
    * @param before How it is bound now.
-   * @param driver The driver that gets it.
+   * @param driver The driver that gets it; none for `undefined`.
    */
-  async change(before: DriverState, driver: string): Promise<void> {
+  async change(before: DriverState, driver: string | undefined): Promise<void> {
     await this.#released(before.driver);
     // Before it is unbound: in between, udev may give it to any driver.
-    await this.#override(driver);
-    if (before.driver !== undefined) await this.#unbind(before.driver);
-    await this.#bind(driver);
+    if (driver !== undefined) await this.#override(driver);
+    // A driver that was looking at it had its lock, and may have it now.
+    const now = this.function.driver;
+    if (now !== undefined && now !== driver) await this.#unbind(now);
+    if (driver !== undefined) await this.#bind(driver);
+  }
+
+  /**
+   * Waits until nobody uses the function, or its group, through VFIO.
+   *
+   * @throws {VfioError} `DEVICE_BUSY` when that does not come in time.
+   */
+  async released(): Promise<void> {
+    await this.#released(this.function.driver);
   }
 
   /**

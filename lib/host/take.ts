@@ -139,7 +139,15 @@ export async function take(
   });
 }
 
-function inTurn<T>(
+/**
+ * Makes a change to a function's driver when every earlier one of this process
+ * is over.
+ *
+ * @param fn The function.
+ * @param deadline How long to wait for the turn.
+ * @param change What to do.
+ */
+export function inTurn<T>(
   fn: PciFunction,
   deadline: Deadline,
   change: (turn: Turn) => Promise<T>,
@@ -154,7 +162,7 @@ function inTurn<T>(
 }
 
 /** What is certain to fail is refused before the host loses the function. */
-function refuseHopeless(fn: PciFunction, driver: string): void {
+export function refuseHopeless(fn: PciFunction, driver: string): void {
   const { address, host: { kernel } } = fn;
   if (!exists(kernel, `/sys/bus/pci/drivers/${driver}`)) {
     throw new VfioError("DRIVER_FAILED", {
@@ -192,7 +200,7 @@ function refuseHopeless(fn: PciFunction, driver: string): void {
 }
 
 /** Waits until the nodes that the kernel has announced are there. */
-async function nodesOf(
+export async function nodesOf(
   fn: PciFunction,
   driver: string,
   deadline: Deadline,
