@@ -59,6 +59,7 @@ export {
 } from "./lib/host/device.ts";
 export { Host, type HostOptions, SimulatedHost } from "./lib/host/host.ts";
 export type { MemoryLock } from "./lib/host/memory_lock.ts";
+export { Inventory } from "./lib/host/inventory.ts";
 export { explainNoGroup, type Explanation } from "./lib/host/no_iommu.ts";
 export { type Bar, PciFunction } from "./lib/host/pci_function.ts";
 export { TakenFunction, type TakeOptions } from "./lib/host/take.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { posix } from "node:path";
 import type { Kernel } from "../kernel/kernel.ts";
+import { basename } from "./path.ts";
 import { ifPresent, linkName, linkTarget, namesIn } from "./sysfs.ts";
 import { isBridgeClass, standsInTheWay } from "./vfio_driver.ts";
 
@@ -46,7 +46,7 @@ export class HostDevice {
   constructor(host: DeviceHost, path: string, bus: string) {
     this.host = host;
     this.path = path;
-    this.name = posix.basename(path);
+    this.name = basename(path);
     this.bus = bus;
   }
 

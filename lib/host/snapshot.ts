@@ -4,7 +4,6 @@
  * @module
  */
 
-import { posix } from "node:path";
 import type { Kernel } from "../kernel/kernel.ts";
 import { LOADED } from "../sim/drivers.ts";
 import type {
@@ -15,6 +14,7 @@ import type {
 } from "../sim/topology.ts";
 import type { HostDevice } from "./device.ts";
 import { noIommuModeOn } from "./no_iommu.ts";
+import { basename, dirname } from "./path.ts";
 import type { PciFunction } from "./pci_function.ts";
 import { recordFunction } from "./snapshot_function.ts";
 import { exists, ifPresent, linkName, linkTarget, namesIn } from "./sysfs.ts";
@@ -126,7 +126,7 @@ function mediatedOf(
   });
   const mediated: Record<string, MediatedTopology> = {};
   for (const { uuid, path, type } of devices) {
-    mediated[uuid] = { parent: parentName(posix.dirname(path)), type };
+    mediated[uuid] = { parent: parentName(dirname(path)), type };
   }
   const mediatedTypes: Record<string, Record<string, MediatedTypeTopology>> =
     {};
@@ -154,7 +154,7 @@ function mediatedOf(
 
 /** A function is named by its address, which its path may not tell. */
 function parentName(path: string): string {
-  return path.startsWith("/sys/devices/virtual/") ? path : posix.basename(path);
+  return path.startsWith("/sys/devices/virtual/") ? path : basename(path);
 }
 
 function hugePagesOf(kernel: Kernel): Record<string, number> {

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { posix } from "node:path";
 import type { Kernel } from "../kernel/kernel.ts";
 import { formatBar } from "../sim/resources.ts";
 import type {
@@ -24,6 +23,7 @@ import {
   PCI_MSIX_FLAGS,
   PCI_MSIX_FLAGS_QSIZE,
 } from "../uapi/pci_regs.ts";
+import { basename, dirname } from "./path.ts";
 import { type Bar, barsIn, type PciFunction } from "./pci_function.ts";
 import { exists, ifPresent } from "./sysfs.ts";
 import { isBridgeClass, isVfioDriver } from "./vfio_driver.ts";
@@ -72,7 +72,7 @@ function stateOf(fn: PciFunction, hasIommu: boolean): FunctionTopology {
 
 function identityOf(fn: PciFunction): FunctionTopology {
   const { kernel } = fn.host;
-  const behind = posix.basename(posix.dirname(fn.path));
+  const behind = basename(dirname(fn.path));
   const lines = kernel.readFile(`${fn.path}/resource`).trimEnd().split("\n");
   const [rom] = barsIn(lines.slice(ROM, ROM + 1));
   const own = barsIn(lines.slice(0, BARS));

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { posix } from "node:path";
 import { VfioError } from "../errors.ts";
 import { errnoNumber, hasErrno, KernelError } from "../kernel/errno.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { basename, dirname, resolve } from "./path.ts";
 
 /**
  * What a failed access to sysfs means for `device`. What is no
@@ -69,7 +69,12 @@ export function readAttribute(
 export function whole(path: string, text: string): string {
   if (text.endsWith("\n")) return text.trimEnd();
   // What was read of it may be written back one day.
-  throw new KernelError(errnoNumber("EBADMSG"), "read", path);
+  throw incomplete(path);
+}
+
+/** What is thrown for an attribute that does not say what it must. */
+export function incomplete(path: string): KernelError {
+  return new KernelError(errnoNumber("EBADMSG"), "read", path);
 }
 
 /** What `read` gives, or `undefined` where the file is not there. */
@@ -103,13 +108,13 @@ export function namesIn(kernel: Kernel, path: string): string[] {
 export function linkTarget(kernel: Kernel, path: string): string | undefined {
   const target = ifPresent(() => kernel.readlink(path));
   if (target === undefined) return undefined;
-  return posix.resolve(posix.dirname(path), target);
+  return resolve(dirname(path), target);
 }
 
 /** The last part of what a link leads to, or `undefined` without the link. */
 export function linkName(kernel: Kernel, path: string): string | undefined {
   const target = ifPresent(() => kernel.readlink(path));
-  return target === undefined ? undefined : posix.basename(target);
+  return target === undefined ? undefined : basename(target);
 }
 
 /** As many links as Linux follows in one path. */
@@ -123,15 +128,15 @@ const MAX_LINKS = 40;
  * @returns The real path, or `undefined` where there is no such file.
  */
 export function realPath(kernel: Kernel, path: string): string | undefined {
-  const rest = posix.resolve(path).split("/").slice(1);
+  const rest = resolve(path).split("/").slice(1);
   let real = "/";
   let links = 0;
   while (rest.length > 0) {
-    const next = posix.join(real, rest.shift()!);
+    const next = resolve(real, rest.shift()!);
     try {
       const target = kernel.readlink(next);
       if (++links > MAX_LINKS) return undefined;
-      const whole = posix.resolve(real, target, ...rest);
+      const whole = resolve(real, target, ...rest);
       rest.splice(0, rest.length, ...whole.split("/").slice(1));
       real = "/";
     } catch (error) {

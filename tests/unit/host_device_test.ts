@@ -137,7 +137,7 @@ Deno.test("PciFunction reads what is fixed once and what changes each time", () 
   kernel.writeFile(`${fn.path}/driver_override`, "vfio-pci");
   assertEquals([fn.vendor, fn.driver], [0x8086, undefined]);
   assertEquals(fn.driverOverride, "vfio-pci");
-  assertEquals(reads, ["vendor", "driver_override", "driver_override"]);
+  assertEquals(reads, ["uevent", "driver_override", "driver_override"]);
 });
 
 Deno.test("PciFunction.bars tells memory from ports, and 64 bits from 32", () => {
