@@ -1,0 +1,299 @@
+/**
+ * Rules that say what a value has to be: each checks values, saying precisely
+ * what is wrong with one, and is the same as a JSON schema.
+ *
+ * @module
+ */
+
+import { nearest } from "./suggest.ts";
+
+/** JSON, as far as a schema needs it. */
+export type Schema = { readonly [key: string]: unknown };
+
+/** What a value has to be. */
+export interface Rule<T> {
+  /** The same as a schema, draft 2020-12. */
+  readonly schema: Schema;
+  /**
+   * Checks a value.
+   *
+   * @param value What was read.
+   * @param at Where it is: `functions[2].driver`.
+   * @throws {TypeError} When it is something else.
+   */
+  check(value: unknown, at: string): asserts value is T;
+}
+
+/** The error for a value that is not what it has to be. */
+export function mismatch(
+  at: string,
+  expected: string,
+  value: unknown,
+): TypeError {
+  return new TypeError(
+    `${at || "the state"}: expected ${expected}, got ${shown(value)}`,
+  );
+}
+
+/** A rule that a plain test decides. */
+function plain<T>(
+  expected: string,
+  schema: Schema,
+  test: (value: unknown) => boolean,
+): Rule<T> {
+  return {
+    schema,
+    check(value: unknown, at: string): asserts value is T {
+      if (!test(value)) throw mismatch(at, expected, value);
+    },
+  };
+}
+
+/**
+ * Text.
+ *
+ * @param expected What it is, as in "expected a name".
+ * @param pattern What it looks like; without one all text will do.
+ */
+export function text(expected: string, pattern?: RegExp): Rule<string> {
+  return plain(
+    expected,
+    { type: "string", ...(pattern && { pattern: pattern.source }) },
+    (value) => typeof value === "string" && (pattern?.test(value) ?? true),
+  );
+}
+
+/** A whole number from `minimum` to `maximum`. */
+export function whole(
+  expected: string,
+  minimum: number,
+  maximum: number,
+): Rule<number> {
+  return plain(
+    expected,
+    { type: "integer", minimum, maximum },
+    (value) =>
+      Number.isInteger(value) && Number(value) >= minimum &&
+      Number(value) <= maximum,
+  );
+}
+
+/** One of these values. */
+export function among<const T extends readonly (string | boolean | null)[]>(
+  expected: string,
+  values: T,
+): Rule<T[number]> {
+  return {
+    schema: { enum: values },
+    check(value: unknown, at: string): asserts value is T[number] {
+      if (values.includes(value as T[number])) return;
+      const near = typeof value === "string"
+        ? nearest(value, values.filter((each) => typeof each === "string"))
+        : undefined;
+      const { message } = mismatch(at, expected, value);
+      throw new TypeError(message + suggestion(near));
+    },
+  };
+}
+
+/** What the rule says, or `null`. */
+export function orNull<T>(expected: string, rule: Rule<T>): Rule<T | null> {
+  const schema = { anyOf: [rule.schema, { type: "null" }] };
+  return plain(
+    expected,
+    schema,
+    (value) => value === null || fits(rule, value),
+  );
+}
+
+/** What one of two rules says. */
+export function either<A, B>(
+  expected: string,
+  first: Rule<A>,
+  second: Rule<B>,
+): Rule<A | B> {
+  return plain(
+    expected,
+    { anyOf: [first.schema, second.schema] },
+    (value) => fits(first, value) || fits(second, value),
+  );
+}
+
+/** A list. */
+export function list<T>(
+  expected: string,
+  item: Rule<T>,
+  options: { readonly least?: number; readonly unique?: boolean } = {},
+): Rule<readonly T[]> {
+  const { least = 0, unique = false } = options;
+  return {
+    schema: {
+      type: "array",
+      items: item.schema,
+      ...(least > 0 && { minItems: least }),
+      ...(unique && { uniqueItems: true }),
+    },
+    check(value: unknown, at: string): asserts value is readonly T[] {
+      if (!Array.isArray(value) || value.length < least) {
+        throw mismatch(at, expected, value);
+      }
+      for (const [i, each] of value.entries()) {
+        assert(item, each, `${at}[${i}]`);
+      }
+      if (unique && new Set(value).size < value.length) {
+        throw mismatch(at, `${expected}, each once`, value);
+      }
+    },
+  };
+}
+
+/** An object with a value for each of many names. */
+export function record<T>(
+  expected: string,
+  name: { readonly expected: string; readonly pattern: RegExp },
+  item: Rule<T>,
+): Rule<Readonly<Record<string, T>>> {
+  return {
+    schema: {
+      type: "object",
+      propertyNames: { pattern: name.pattern.source },
+      additionalProperties: item.schema,
+    },
+    check(
+      value: unknown,
+      at: string,
+    ): asserts value is Readonly<Record<string, T>> {
+      for (const [key, each] of entriesOf(value, at, expected)) {
+        if (!name.pattern.test(key)) throw mismatch(at, name.expected, key);
+        assert(item, each, `${at}[${JSON.stringify(key)}]`);
+      }
+    },
+  };
+}
+
+/** A rule for each key that an object of a type can have. */
+export type Fields<T> = {
+  readonly [K in keyof T]-?: Rule<Exclude<T[K], undefined>>;
+};
+
+/** What else is said of an object. */
+export interface ObjectOptions<T> {
+  /** What it is, for people: goes into the schema. */
+  readonly title: string;
+  /** The keys that it must have. */
+  readonly required?: readonly (keyof T & string)[];
+  /** How many keys it must have. Default: none. */
+  readonly least?: number;
+  /** What else has to hold of its keys together, as a schema and as a test. */
+  readonly also?: {
+    readonly schema: Schema;
+    readonly check: (value: T, at: string) => void;
+  };
+}
+
+/** An object with known keys, and no others. */
+export function object<T>(
+  expected: string,
+  fields: Fields<T>,
+  { title, required = [], least = 0, also }: ObjectOptions<T>,
+): Rule<T> {
+  const rules = Object.entries(fields as Record<string, Rule<unknown>>);
+  return {
+    schema: {
+      title,
+      type: "object",
+      properties: Object.fromEntries(
+        rules.map(([key, { schema }]) => [key, schema]),
+      ),
+      ...(required.length > 0 && { required }),
+      ...(least > 0 && { minProperties: least }),
+      additionalProperties: false,
+      ...also?.schema,
+    },
+    check(value: unknown, at: string): asserts value is T {
+      const entries = entriesOf(value, at, expected);
+      const below = (key: string) => at === "" ? key : `${at}.${key}`;
+      for (const [key] of entries) {
+        if (Object.hasOwn(fields, key)) continue;
+        const near = nearest(key, rules.map(([key]) => key));
+        throw new TypeError(
+          `${below(key)}: there is no such key${suggestion(near)}`,
+        );
+      }
+      for (const key of required) {
+        if (!entries.some(([each]) => each === key)) {
+          throw mismatch(at, `${expected} with the key "${key}"`, value);
+        }
+      }
+      if (entries.length < least) throw mismatch(at, expected, value);
+      for (const [key, each] of entries) {
+        assert(fields[key as keyof T], each, below(key));
+      }
+      also?.check(value as T, at);
+    },
+  };
+}
+
+/**
+ * One of several rules, told apart by a look at the value.
+ *
+ * @param expected What they are.
+ * @param rules Each with the look: whether it is this one that is meant.
+ */
+export function choice<T>(
+  expected: string,
+  ...rules: readonly (readonly [(value: unknown) => boolean, Rule<T>])[]
+): Rule<T> {
+  return {
+    schema: { anyOf: rules.map(([, { schema }]) => schema) },
+    check(value: unknown, at: string): asserts value is T {
+      const meant = rules.find(([look]) => look(value));
+      if (meant === undefined) throw mismatch(at, expected, value);
+      assert(meant[1], value, at);
+    },
+  };
+}
+
+/** The rule with words for people, which go into the schema. */
+export function described<T>(description: string, rule: Rule<T>): Rule<T> {
+  return { ...rule, schema: { description, ...rule.schema } };
+}
+
+/** Checks, where the rule's own type may be wider than is known here. */
+function assert(rule: Rule<unknown>, value: unknown, at: string): void {
+  rule.check(value, at);
+}
+
+function fits(rule: Rule<unknown>, value: unknown): boolean {
+  try {
+    assert(rule, value, "");
+    return true;
+  } catch (error) {
+    if (error instanceof TypeError) return false;
+    throw error;
+  }
+}
+
+/** The entries of an object; a key without a value is none. */
+function entriesOf(
+  value: unknown,
+  at: string,
+  expected: string,
+): [string, unknown][] {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw mismatch(at, expected, value);
+  }
+  return Object.entries(value).filter(([, each]) => each !== undefined);
+}
+
+function suggestion(near: string | undefined): string {
+  return near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
+}
+
+/** As much of a value as a message should have. */
+function shown(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "bigint") return `${value}n`;
+  const text = JSON.stringify(value) ?? typeof value;
+  return text.length <= 60 ? text : `${text.slice(0, 57)}...`;
+}
