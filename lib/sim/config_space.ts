@@ -26,6 +26,7 @@ import {
 } from "../uapi/pci_regs.ts";
 import { BarRegisters } from "./bar_registers.ts";
 import { putCapabilities } from "./capabilities.ts";
+import { type Port, putPort } from "./express_port.ts";
 import type { DeviceModel } from "./models/model.ts";
 
 /** What a function's header says it is. */
@@ -40,6 +41,8 @@ export interface Identity {
   readonly subsystem: number;
   /** Class code, 24 bits. */
   readonly class: number;
+  /** What it is on its bus; a bridge says so in its header. */
+  readonly port: Port;
   /** Revision id, 8 bits. */
   readonly revision: number;
   /** Whether it is a PCI Express function, with 4 KiB of config space. */
@@ -87,6 +90,7 @@ export class ConfigSpace {
     this.#bytes[PCI_INTERRUPT_PIN] = model.intx ? 1 : 0;
     this.#bars = new BarRegisters(this.#view, model.bars);
     putCapabilities(this.#view, { ...options, ...identity }, model);
+    putPort(this.#view, identity.port);
     this.#put16(PCI_COMMAND, COMMAND_AT_BOOT);
   }
 

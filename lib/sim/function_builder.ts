@@ -4,8 +4,15 @@
  * @module
  */
 
+import {
+  PCI_EXP_TYPE_DOWNSTREAM,
+  PCI_EXP_TYPE_ENDPOINT,
+  PCI_EXP_TYPE_ROOT_PORT,
+  PCI_EXP_TYPE_UPSTREAM,
+} from "../uapi/pci_express_regs.ts";
 import { Group } from "./bus.ts";
 import { groupKey, type Placed } from "./grouping.ts";
+import type { Port } from "./express_port.ts";
 import { kindNamed, kindWithId } from "./kinds.ts";
 import type { Machine } from "./machine.ts";
 import { memoryFunction } from "./models/memory.ts";
@@ -177,6 +184,7 @@ export class FunctionBuilder {
         subsystemVendor,
         subsystem,
         class: topology.class ?? kind.class,
+        port: portOf(placed, conventional),
         revision: topology.revision ?? 0,
         express: !conventional,
       },
@@ -241,6 +249,26 @@ export class FunctionBuilder {
       },
     );
   }
+}
+
+/** Bridges below a bridge are a switch: one up, then those down. */
+function portOf(
+  { topology: { acs, sriov }, bridges, isBridge }: Placed,
+  conventional: boolean,
+): Port {
+  return {
+    isBridge,
+    type: conventional
+      ? undefined
+      : !isBridge
+      ? PCI_EXP_TYPE_ENDPOINT
+      : bridges.length === 0
+      ? PCI_EXP_TYPE_ROOT_PORT
+      : bridges.length % 2 === 1
+      ? PCI_EXP_TYPE_UPSTREAM
+      : PCI_EXP_TYPE_DOWNSTREAM,
+    acs: acs ?? (isBridge || sriov !== undefined),
+  };
 }
 
 function parseId(address: string, id: string): [number, number] {

@@ -15,15 +15,18 @@ export interface Placed {
 /**
  * What functions that share a group have in common, unless they were given a
  * group: functions behind a conventional bridge make requests as the bridge
- * does, and functions of one slot without ACS reach each other past the IOMMU.
+ * does, and functions of one slot, or behind one bridge, without ACS reach each
+ * other past the IOMMU.
  * (`pci_device_group()` in `drivers/iommu/iommu.c`)
  */
 export function groupKey(fn: Placed): string {
-  const conventional = [fn, ...fn.bridges]
-    .findLast(({ isBridge, topology }) => isBridge && topology.conventional);
-  if (conventional !== undefined) return conventional.address;
-  const { acs = fn.isBridge, sriov } = fn.topology;
+  const shared = [fn, ...fn.bridges].findLast(({ isBridge, topology }) =>
+    isBridge && (topology.conventional || topology.acs === false)
+  );
+  if (shared?.topology.conventional) return shared.address;
+  const { address, isBridge, topology } = shared ?? fn;
+  const { acs = isBridge, sriov } = topology;
   return acs || sriov !== undefined
-    ? fn.address
-    : fn.address.slice(0, fn.address.indexOf("."));
+    ? address
+    : address.slice(0, address.indexOf("."));
 }

@@ -152,5 +152,6 @@ function identityOf(kind: DeviceKind): Identity {
     class: kind.class,
     revision: 0,
     express: false,
+    port: { isBridge: false, type: undefined, acs: false },
   };
 }

@@ -61,10 +61,21 @@ const SYSTEM_TABLE: Table<Machine> = {
     }\n` +
     "flags\t\t: fpu vme de pse tsc msr pae mce cx8 apic sep\n\n"
   ),
+  interrupts: readOnly(interrupts),
   mounts: () => ({ kind: "link", target: "self/mounts" }),
   swaps: readOnly(() => "Filename\tType\tSize\tUsed\tPriority\n"),
   sys: (machine, path) => tableDirectory(machine, path, SYS_TABLE),
 };
+
+/** Interrupts go through the IOMMU unless the kernel was told otherwise. */
+function interrupts({ iommu, features }: Machine): string {
+  const off = /(?:^|\s)(?:nointremap|intremap=off)(?:\s|$)/
+    .test(features.commandLine);
+  const chip = `${iommu === undefined || off ? "" : "IR-"}IO-APIC`;
+  return "            CPU0       \n" +
+    `   0:         32 ${chip.padStart(11)}    2-edge      timer\n` +
+    `   9:          0 ${chip.padStart(11)}    9-fasteoi   acpi\n`;
+}
 
 const SYS_TABLE: Table<Machine> = {
   kernel: (machine, path) =>

@@ -12,6 +12,7 @@ import { hex } from "./pci_address.ts";
 import {
   linkTo,
   mapDirectory,
+  nested,
   readOnly,
   type Table,
   tableDirectory,
@@ -48,6 +49,17 @@ export function groupsDirectory(machine: Machine, path: string): Directory {
   );
 }
 
+// What a machine of QEMU says: 4-level tables, queued invalidation, interrupt
+// remapping (`drivers/iommu/intel/iommu.c`, `drivers/iommu/amd/init.c`).
+const INTEL: Table<Machine> = {
+  cap: readOnly(() => "d2008c222f0686\n"),
+  ecap: readOnly(() => "f00f4a\n"),
+};
+const AMD: Table<Machine> = {
+  cap: readOnly(() => "0\n"),
+  features: readOnly(() => "29d3\n"),
+};
+
 /** `/sys/devices/virtual/iommu`. */
 export function iommusDirectory(machine: Machine, path: string): Directory {
   const table: Table<Machine> = {
@@ -58,6 +70,8 @@ export function iommusDirectory(machine: Machine, path: string): Directory {
           [...machine.devices].filter(({ group }) => group?.kind === "iommu"),
       ),
     subsystem: (_, path) => linkTo(path, "/sys/class/iommu"),
+    "intel-iommu": where(({ iommu }) => iommu?.kind === "dmar", nested(INTEL)),
+    "amd-iommu": where(({ iommu }) => iommu?.kind === "ivhd", nested(AMD)),
   };
   return mapDirectory(
     path,

@@ -13,6 +13,7 @@ import {
   linkTo,
   mapDirectory,
   nested,
+  readOnly,
   readWrite,
   type Table,
   tableDirectory,
@@ -29,10 +30,15 @@ function flag(name: "noIommu" | "enableSriov"): Table<Machine>[string] {
   );
 }
 
+/** One that the simulation has no use for. */
+const NO = readOnly<Machine>(() => "N\n");
+
 /** The parameters that change what the simulation does, by module. */
 const PARAMETERS: Readonly<Record<string, Table<Machine>>> = {
   vfio: { enable_unsafe_noiommu_mode: flag("noIommu") },
+  iommufd: { allow_unsafe_interrupts: NO },
   vfio_iommu_type1: {
+    allow_unsafe_interrupts: NO,
     dma_entry_limit: readWrite(
       ({ features }) => `${features.mappingLimit}\n`,
       ({ features }, text) => {
@@ -51,6 +57,7 @@ export function modulesDirectory(machine: Machine, path: string): Directory {
     if (machine.hasVfio) {
       grouped.set("vfio", []);
       grouped.set("vfio_iommu_type1", []);
+      if (machine.features.iommufd) grouped.set("iommufd", []);
     }
     return new Map([...grouped].map(([name, drivers]) => [
       name,

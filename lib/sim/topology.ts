@@ -100,7 +100,10 @@ export interface FunctionTopology {
   readonly behind?: string;
   /** Whether it is conventional PCI. Default: as the bridge, or the model. */
   readonly conventional?: boolean;
-  /** Whether its slot keeps its functions apart. Default: false. */
+  /**
+   * Whether it keeps functions apart: those of its slot, and for a bridge those
+   * behind it. Default: only bridges, and what can have virtual functions.
+   */
   readonly acs?: boolean;
   /**
    * The number of its IOMMU group, or `null` where the IOMMU leaves it out.
