@@ -49,6 +49,9 @@ export {
   type VfioErrorCode,
   type VfioErrorDetails,
 } from "./lib/errors.ts";
+export { VfioDescriptors } from "./lib/handoff/descriptors.ts";
+export * from "./lib/handoff/qemu.ts";
+export { qemuLockedMemory } from "./lib/handoff/qemu_memory.ts";
 export type { WaitOptions } from "./lib/host/deadline.ts";
 export {
   type DeviceHost,

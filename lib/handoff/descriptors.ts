@@ -1,0 +1,100 @@
+/**
+ * Opening devices for a program that may not open them itself.
+ *
+ * @module
+ */
+
+import { openNode } from "../../backends/explain.ts";
+import { selectBackend } from "../../backends/select.ts";
+import { attachTarget } from "../../backends/target.ts";
+import { groupNotViable } from "../../backends/explain.ts";
+import type { HostDevice } from "../host/device.ts";
+import type { Fd } from "../kernel/fd.ts";
+
+const IOMMUFD_NODE = "/dev/iommu";
+
+/**
+ * Open file descriptors of devices and of the iommufd that they are to live in,
+ * for a program that inherits them and binds the ones to the other. Until then
+ * they give no access to anything, and whoever holds them needs no right to the
+ * nodes that they were opened by.
+ *
+ * They are close-on-exec like all others: pass them by naming them to what
+ * starts the program. Dispose of them as soon as it has them, as a device is
+ * free only when nobody has it open.
+ */
+export class VfioDescriptors implements AsyncDisposable {
+  readonly #owned: AsyncDisposableStack;
+  readonly #iommufd: Fd;
+  readonly #devices: readonly Fd[];
+
+  private constructor(
+    owned: AsyncDisposableStack,
+    iommufd: Fd,
+    devices: readonly Fd[],
+  ) {
+    this.#owned = owned;
+    this.#iommufd = iommufd;
+    this.#devices = devices;
+  }
+
+  /**
+   * Opens the iommufd and the devices.
+   *
+   * @param devices The devices, each bound to a VFIO driver.
+   * @returns The descriptors, to be disposed of.
+   * @throws {RangeError} When no device is given.
+   * @throws {VfioError} `NO_IOMMU_GROUP`, `WRONG_DRIVER`, `GROUP_NOT_VIABLE`,
+   * `BACKEND_UNAVAILABLE` when the kernel has no iommufd or the device no node
+   * of its own, or `PERMISSION_DENIED`.
+   *
+   * @example
+   * ```ts
+   * import { Host, VfioDescriptors } from "@passthru/vfio";
+   *
+   * await using taken = await new Host().take("0000:01:00.0");
+   * await using open = await VfioDescriptors.open([taken.function]);
+   * console.log(`iommufd ${open.iommufd}, device ${open.devices[0]}`);
+   * ```
+   */
+  static async open(
+    devices: readonly HostDevice[],
+  ): Promise<VfioDescriptors> {
+    const [first] = devices;
+    if (first === undefined) throw new RangeError("No device to open");
+    await using stack = new AsyncDisposableStack();
+    const own = (fd: Fd) => stack.adopt(fd, (fd) => fd.closeAsync());
+    const targets = devices.map((device) => {
+      const target = attachTarget(device, false);
+      selectBackend(target, "iommufd");
+      if (!target.group.viability().viable) throw groupNotViable(target);
+      return target;
+    });
+    const { kernel } = first.host;
+    const iommufd = own(openNode(kernel, targets[0]!, IOMMUFD_NODE));
+    const opened = targets.map((target) =>
+      own(openNode(kernel, target, target.nodes.cdev!))
+    );
+    return new VfioDescriptors(stack.move(), iommufd, opened);
+  }
+
+  /** The iommufd's number; -1 once it is closed. */
+  get iommufd(): number {
+    return this.#iommufd.number;
+  }
+
+  /** The devices' numbers, in the order they were given; -1 once closed. */
+  get devices(): readonly number[] {
+    return this.#devices.map(({ number }) => number);
+  }
+
+  /** Closes all of them. What inherited them keeps its own. */
+  async close(): Promise<void> {
+    await this.#owned.disposeAsync();
+  }
+
+  /** The same as {@linkcode VfioDescriptors.close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * QEMU's command line for devices that it is handed.
+ *
+ * Facts: QEMU's `docs/devel/vfio-iommufd.rst` and `hw/vfio/pci.c`, tried with
+ * QEMU 10.
+ *
+ * @module
+ */
+
+import type { HostDevice } from "../host/device.ts";
+
+/** A value of one of QEMU's properties; JSON alone can carry structures. */
+export type QemuValue =
+  | string
+  | number
+  | boolean
+  | readonly QemuValue[]
+  | { readonly [name: string]: QemuValue };
+
+/** A device that QEMU is handed, and what it makes of it. */
+export interface QemuDevice {
+  /**
+   * A PCI function, or a mediated device of a type that appears as one
+   * (`device_api` says `vfio-pci`).
+   */
+  readonly device: HostDevice;
+  /** What QEMU calls it. Default: `"hd0"` and so on, by its place. */
+  readonly id?: string;
+  /**
+   * Further properties of `vfio-pci`, such as `{ addr: "05.0", romfile: "" }`;
+   * `qemu-system-x86_64 -device vfio-pci,help` lists those that there are.
+   */
+  readonly properties?: Readonly<Record<string, QemuValue>>;
+}
+
+/**
+ * How QEMU comes to its devices:
+ *
+ * - `legacy`: it opens the nodes of their groups and a container;
+ * - `iommufd`: it opens `/dev/iommu` and the devices' own nodes (QEMU 9.0);
+ * - `fds`: it opens nothing and inherits what was opened for it, by the
+ *   numbers that they have in QEMU's process (QEMU 9.0).
+ */
+export type QemuAccess =
+  | { readonly by: "legacy" }
+  | { readonly by: "iommufd" }
+  | {
+    readonly by: "fds";
+    /** The number of the iommufd. */
+    readonly iommufd: number;
+    /** The devices' numbers, in the order of the devices. */
+    readonly devices: readonly number[];
+  };
+
+/** How the arguments are written. */
+export interface QemuSyntax {
+  /**
+   * `"keyval"`, as people write them, or `"json"`, as libvirt does (QEMU 6.2).
+   * Default: keyval, and JSON for a device that has a structure in a property.
+   */
+  readonly syntax?: "keyval" | "json";
+}
+
+/** The name of the one iommufd that all devices of a machine share. */
+const IOMMUFD_ID = "iommufd0";
+
+/**
+ * The arguments that give a QEMU machine its devices. All of them share one
+ * address space in the IOMMU: one container, or one iommufd.
+ *
+ * Every device has an id, without which QEMU could not migrate itself to a new
+ * process (`cpr-transfer`).
+ *
+ * @param devices The devices, bound to their VFIO drivers when QEMU starts.
+ * @param access How QEMU comes to them.
+ * @param options How the arguments are written.
+ * @returns Arguments for `qemu-system-…`, none when there are no devices.
+ * @throws {TypeError} When a device is on another bus than `pci` and `mdev`,
+ * when an id or a property's name is none that QEMU takes, when two ids are the
+ * same, or when a property is what this function decides.
+ * @throws {RangeError} When the descriptors are not as many as the devices, or
+ * no numbers of descriptors.
+ *
+ * @example
+ * ```ts
+ * import { Host, qemuArguments } from "@passthru/vfio";
+ *
+ * const device = new Host().function("0000:01:00.0");
+ * console.log(qemuArguments([{ device }], { by: "iommufd" }).join(" "));
+ * // -object iommufd,id=iommufd0
+ * // -device vfio-pci,id=hd0,host=0000:01:00.0,iommufd=iommufd0
+ * ```
+ */
+export function qemuArguments(
+  devices: readonly QemuDevice[],
+  access: QemuAccess,
+  options: QemuSyntax = {},
+): string[] {
+  if (access.by === "fds") validateDescriptors(devices, access);
+  if (devices.length === 0) return [];
+  const { syntax } = options;
+  const ids = new Set([IOMMUFD_ID]);
+  const written = devices.map((given, place) => {
+    const { device, id = `hd${place}`, properties = {} } = given;
+    if (ids.has(id)) throw new TypeError(`Two objects cannot be "${id}"`);
+    ids.add(id);
+    return write("driver", {
+      driver: "vfio-pci",
+      id: validId(id),
+      ...reach(device, access, place),
+      ...furtherProperties(properties),
+    }, syntax);
+  });
+  return [
+    ...object(access, syntax),
+    ...written.flatMap((text) => ["-device", text]),
+  ];
+}
+
+/** The iommufd, where there is one. */
+function object(access: QemuAccess, syntax: QemuSyntax["syntax"]): string[] {
+  if (access.by === "legacy") return [];
+  const properties = {
+    "qom-type": "iommufd",
+    id: IOMMUFD_ID,
+    ...access.by === "fds" ? { fd: String(access.iommufd) } : {},
+  };
+  return ["-object", write("qom-type", properties, syntax)];
+}
+
+/** The properties by which QEMU finds a device. */
+function reach(
+  device: HostDevice,
+  access: QemuAccess,
+  place: number,
+): Record<string, QemuValue> {
+  const where = whereabouts(device);
+  switch (access.by) {
+    case "legacy":
+      return where;
+    case "iommufd":
+      return { ...where, iommufd: IOMMUFD_ID };
+    case "fds":
+      // A string: QEMU takes the name of a monitor's descriptor as well, and
+      // in JSON refuses a number.
+      return { iommufd: IOMMUFD_ID, fd: String(access.devices[place]) };
+  }
+}
+
+function whereabouts({ bus, name }: HostDevice): Record<string, string> {
+  switch (bus) {
+    case "pci":
+      return { host: name };
+    case "mdev":
+      return { sysfsdev: `/sys/bus/mdev/devices/${name}` };
+    default:
+      throw new TypeError(
+        `Cannot hand ${name} to QEMU: it is on the ${bus} bus, and QEMU's ` +
+          "vfio-pci takes devices of pci and mdev",
+      );
+  }
+}
+
+/** What is decided here, and is not to be had twice. */
+const DECIDED = ["driver", "fd", "host", "id", "iommufd", "sysfsdev"];
+
+function furtherProperties(
+  properties: Readonly<Record<string, QemuValue>>,
+): Readonly<Record<string, QemuValue>> {
+  for (const name of Object.keys(properties)) {
+    if (!/^[A-Za-z][\w-]*$/.test(name)) {
+      throw new TypeError(`${JSON.stringify(name)} is no property of QEMU's`);
+    }
+    if (DECIDED.includes(name)) {
+      throw new TypeError(`The property "${name}" is not free to choose`);
+    }
+  }
+  return properties;
+}
+
+// id_wellformed() in util/id.c
+function validId(id: string): string {
+  if (/^[A-Za-z][\w.-]*$/.test(id)) return id;
+  throw new TypeError(
+    `${JSON.stringify(id)} is no id for QEMU: expected a letter, then ` +
+      "letters, digits and any of - . _",
+  );
+}
+
+function validateDescriptors(
+  devices: readonly QemuDevice[],
+  access: Extract<QemuAccess, { by: "fds" }>,
+): void {
+  if (access.devices.length !== devices.length) {
+    throw new RangeError(
+      `${devices.length} devices cannot have ${access.devices.length} ` +
+        "descriptors",
+    );
+  }
+  const numbers = [access.iommufd, ...access.devices];
+  const wrong = numbers.find((fd) => !Number.isInteger(fd) || fd < 0);
+  if (wrong !== undefined) throw new RangeError(`${wrong} is no descriptor`);
+  if (new Set(numbers).size < numbers.length) {
+    throw new RangeError("Two devices cannot have one descriptor");
+  }
+}
+
+/** Writes an object of QEMU's; `kind` names what its first property is. */
+function write(
+  kind: string,
+  properties: Readonly<Record<string, QemuValue>>,
+  syntax: QemuSyntax["syntax"],
+): string {
+  const structured = Object.values(properties)
+    .some((value) => typeof value === "object");
+  if (structured && syntax === "keyval") {
+    throw new TypeError("A structure as a property is written in JSON only");
+  }
+  if (structured || syntax === "json") return JSON.stringify(properties);
+  return Object.entries(properties)
+    .map(([name, value]) =>
+      name === kind ? `${value}` : `${name}=${keyvalValue(value)}`
+    )
+    .join(",");
+}
+
+// util/keyval.c and util/qemu-option.c: a comma in a value is doubled.
+function keyvalValue(value: QemuValue): string {
+  if (typeof value === "boolean") return value ? "on" : "off";
+  return String(value).replaceAll(",", ",,");
+}
