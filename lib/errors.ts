@@ -14,6 +14,7 @@ import { KernelError } from "./kernel/errno.ts";
  * | `ALREADY_ATTACHED` | this process has the device attached, in this address space or another |
  * | `AMBIGUOUS` | what was said of a device is true of several |
  * | `BACKEND_UNAVAILABLE` | the backend asked for cannot be used for this device on this host |
+ * | `CHANGED` | somebody else has changed since what was to be brought back |
  * | `DETACHED` | the device was detached, or the memory freed, and is used still |
  * | `DETACH_INCOMPLETE` | the device was detached, but something of it could not be released |
  * | `DEVICE_BUSY` | another process has the device, or its group, open |
@@ -26,12 +27,14 @@ import { KernelError } from "./kernel/errno.ts";
  * | `IOVA_OUT_OF_RANGE` | the IOMMU cannot translate this IOVA |
  * | `IOVA_OVERLAP` | the IOVA range is mapped already |
  * | `KERNEL` | the kernel refused for a reason this library does not know; see `cause` |
+ * | `LOCKED` | another process is changing the host |
  * | `MAPPING_LIMIT` | the kernel's limit on the number of DMA mappings is reached |
  * | `MEMLOCK_LIMIT` | the mapping needs more locked memory than the process may have |
  * | `NOT_SUPPORTED` | the device or the backend has no such function |
  * | `NO_IOMMU_GROUP` | no IOMMU isolates the device |
  * | `NO_MEMORY` | the system has no memory, or no huge pages, left to give |
  * | `PERMISSION_DENIED` | this user may not open the device node, or write the attribute |
+ * | `RESTORE_INCOMPLETE` | not all of what was changed could be brought back; the journal has the rest |
  * | `TIMED_OUT` | the kernel did not answer in time |
  * | `WRONG_DRIVER` | the device is not bound to a VFIO driver |
  */
@@ -39,6 +42,7 @@ export type VfioErrorCode =
   | "ALREADY_ATTACHED"
   | "AMBIGUOUS"
   | "BACKEND_UNAVAILABLE"
+  | "CHANGED"
   | "DETACHED"
   | "DETACH_INCOMPLETE"
   | "DEVICE_BUSY"
@@ -51,12 +55,14 @@ export type VfioErrorCode =
   | "IOVA_OUT_OF_RANGE"
   | "IOVA_OVERLAP"
   | "KERNEL"
+  | "LOCKED"
   | "MAPPING_LIMIT"
   | "MEMLOCK_LIMIT"
   | "NOT_SUPPORTED"
   | "NO_IOMMU_GROUP"
   | "NO_MEMORY"
   | "PERMISSION_DENIED"
+  | "RESTORE_INCOMPLETE"
   | "TIMED_OUT"
   | "WRONG_DRIVER";
 

@@ -9,6 +9,7 @@ export type Step =
   | AttributeStep
   | DriverStep
   | FileStep
+  | LinkStep
   | MediatedStep
   | NodeStep
   | VirtualFunctionsStep;
@@ -87,4 +88,14 @@ export interface FileStep extends StepBase {
   readonly text: string | null;
   /** Permission bits. Default: 0o644. */
   readonly mode?: number;
+}
+
+/** Makes a symbolic link of its own. */
+export interface LinkStep extends StepBase {
+  /** Which change it is. */
+  readonly kind: "link";
+  /** The link's path. */
+  readonly path: string;
+  /** What is written in it. */
+  readonly target: string;
 }

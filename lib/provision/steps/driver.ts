@@ -1,0 +1,68 @@
+/**
+ * The driver that a function has.
+ *
+ * @module
+ */
+
+import {
+  type Binding,
+  DriverMove,
+  type DriverState,
+  readDriverState,
+} from "../../host/driver.ts";
+import type { PciFunction } from "../../host/pci_function.ts";
+import { inTurn, nodesOf, refuseHopeless } from "../../host/take.ts";
+import { functionIfThere } from "../functions.ts";
+import type { DriverStep } from "../step.ts";
+import type { StepKind, Work } from "./kind.ts";
+
+/** Steps that move a function; before is how it was bound. */
+export const driverKind: StepKind<DriverStep, DriverState> = {
+  holds({ host }, { device, driver }) {
+    return Promise.resolve(host.function(device).driver === (driver ?? undefined));
+  },
+
+  async capture({ host }, { device }) {
+    return await readDriverState(host.function(device));
+  },
+
+  async make({ host, deadline }, { device, driver }, before) {
+    const fn = host.function(device);
+    await inTurn(fn, deadline, async (turn) => {
+      if (driver !== null) refuseHopeless(fn, driver);
+      const move = new DriverMove(fn, deadline, turn);
+      await move.change(before, driver ?? undefined);
+      if (driver !== null) await nodesOf(fn, driver, deadline);
+    });
+  },
+
+  async undo(work, { device, driver }, before) {
+    const fn = functionIfThere(work.host, device);
+    if (fn === undefined) return;
+    const change = driver === null
+      ? { driver: undefined, override: before.override }
+      : { driver, override: driver };
+    await bringBack(work, fn, before, change);
+  },
+};
+
+/**
+ * Brings a function back to how it was bound.
+ *
+ * @param work What that is done with.
+ * @param fn The function.
+ * @param before How it was bound.
+ * @param change How it was, or was to be, after a change.
+ */
+export async function bringBack(
+  { deadline }: Work,
+  fn: PciFunction,
+  before: DriverState,
+  change: Binding,
+): Promise<void> {
+  await inTurn(
+    fn,
+    deadline,
+    (turn) => new DriverMove(fn, deadline, turn).restore(before, change),
+  );
+}

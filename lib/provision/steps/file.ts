@@ -1,0 +1,95 @@
+/**
+ * Files and symbolic links of this library's own.
+ *
+ * @module
+ */
+
+import type { Kernel } from "../../kernel/kernel.ts";
+import {
+  type FileEntry,
+  makeDirectory,
+  missingDirectories,
+  orFileError,
+  putEntry,
+  readEntry,
+  removeDirectory,
+  removeUnfinished,
+} from "../files.ts";
+import type { FileStep, LinkStep } from "../step.ts";
+import { changed, type StepKind } from "./kind.ts";
+
+/** What was at the path. */
+export interface FileBefore {
+  /** The file or the link, `null` for none. */
+  readonly entry: FileEntry | null;
+  /** The directories that were not there, the uppermost first. */
+  readonly missing: readonly string[];
+}
+
+const DEFAULT_MODE = 0o644;
+
+/** Steps that write or remove a file, or make a link. */
+export const fileKind: StepKind<FileStep | LinkStep, FileBefore> = {
+  holds({ host: { kernel } }, step) {
+    return Promise.resolve(
+      orFileError(() => isAs(readEntry(kernel, step.path), wanted(step))),
+    );
+  },
+
+  capture({ host: { kernel } }, { path }) {
+    return Promise.resolve(orFileError(() => ({
+      entry: readEntry(kernel, path),
+      missing: missingDirectories(kernel, path),
+    })));
+  },
+
+  make({ host: { kernel } }, step, { missing }) {
+    orFileError(() => {
+      const entry = wanted(step);
+      if (entry === null && missing.length > 0) return;
+      for (const directory of missing) makeDirectory(kernel, directory);
+      putEntry(kernel, step.path, entry);
+    });
+    return Promise.resolve();
+  },
+
+  undo({ host: { kernel } }, step, before, made) {
+    orFileError(() => undo(kernel, step, before, made));
+    return Promise.resolve();
+  },
+};
+
+function undo(
+  kernel: Kernel,
+  step: FileStep | LinkStep,
+  { entry, missing }: FileBefore,
+  made: boolean,
+): void {
+  const { path, device } = step;
+  const now = readEntry(kernel, path);
+  if (!isAs(now, entry)) {
+    if (made && !isAs(now, wanted(step))) {
+      throw changed(device, `${path} was changed`);
+    }
+    putEntry(kernel, path, entry);
+  }
+  removeUnfinished(kernel, path);
+  for (const directory of missing.toReversed()) {
+    removeDirectory(kernel, directory);
+  }
+}
+
+function wanted(step: FileStep | LinkStep): FileEntry | null {
+  if (step.kind === "link") return { target: step.target };
+  const { text, mode = DEFAULT_MODE } = step;
+  return text === null ? null : { text, mode, uid: 0, gid: 0 };
+}
+
+function isAs(now: FileEntry | null, wanted: FileEntry | null): boolean {
+  if (now === null || wanted === null) return now === wanted;
+  if ("target" in now || "target" in wanted) {
+    return "target" in now && "target" in wanted && now.target === wanted.target;
+  }
+  return now.text === wanted.text && now.mode === wanted.mode &&
+    now.uid === wanted.uid && now.gid === wanted.gid;
+}

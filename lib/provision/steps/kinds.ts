@@ -1,0 +1,29 @@
+/**
+ * Every kind of step.
+ *
+ * @module
+ */
+
+import type { Step } from "../step.ts";
+import { attributeKind } from "./attribute.ts";
+import { driverKind } from "./driver.ts";
+import { fileKind } from "./file.ts";
+import type { StepKind } from "./kind.ts";
+import { mediatedKind } from "./mediated.ts";
+import { nodeKind } from "./node.ts";
+import { virtualFunctionsKind } from "./virtual_functions.ts";
+
+const KINDS: Readonly<Record<Step["kind"], StepKind>> = {
+  "attribute": attributeKind,
+  "driver": driverKind,
+  "file": fileKind,
+  "link": fileKind,
+  "mediated device": mediatedKind,
+  "node": nodeKind,
+  "virtual functions": virtualFunctionsKind,
+};
+
+/** How a step is made and undone. */
+export function kindOf({ kind }: Step): StepKind {
+  return KINDS[kind];
+}

@@ -1,0 +1,127 @@
+/**
+ * Who may open the nodes of a device.
+ *
+ * @module
+ */
+
+import { VfioError } from "../../errors.ts";
+import type { HostDevice } from "../../host/device.ts";
+import type { Host } from "../../host/host.ts";
+import { nodePaths } from "../../host/nodes.ts";
+import { exists, ifPresent, realPath, sysfsError } from "../../host/sysfs.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import type { NodeStep } from "../step.ts";
+import { changed, late, type StepKind } from "./kind.ts";
+
+/** Whose a node is, and who may open it. */
+interface Ownership {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+}
+
+/** What each node was like, by its path. */
+export type NodesBefore = Readonly<Record<string, Ownership>>;
+
+const PERMISSIONS = 0o7777;
+
+/** Steps that say who may open a device's nodes. */
+export const nodeKind: StepKind<NodeStep, NodesBefore> = {
+  holds({ host }, step) {
+    const { kernel } = host;
+    const device = find(host, step.device);
+    const nodes = device === undefined ? [] : nodePaths([device]);
+    const all = nodes.length > 0 &&
+      nodes.every((path) => as(ownership(kernel, path), step));
+    return Promise.resolve(all);
+  },
+
+  async capture({ host, deadline }, { device }) {
+    const { kernel } = host;
+    const found = find(host, device);
+    const nodes = found === undefined ? [] : nodePaths([found]);
+    if (nodes.length === 0) {
+      throw new VfioError("WRONG_DRIVER", {
+        device,
+        problem: "it has no VFIO nodes whose owner could be changed",
+        hint: "give it a VFIO driver",
+      });
+    }
+    await deadline.until(
+      () => nodes.every((path) => exists(kernel, path)) ? true : undefined,
+      () => late(device, `${nodes.join(" and ")} did not appear`, deadline),
+    );
+    return Object.fromEntries(
+      nodes.map((path) => [path, ownership(kernel, path)!]),
+    );
+  },
+
+  make({ host: { kernel } }, step, before) {
+    for (const path of Object.keys(before)) {
+      const now = ownership(kernel, path);
+      if (now !== undefined) own(kernel, path, now, { ...now, ...wanted(step) });
+    }
+    return Promise.resolve();
+  },
+
+  undo({ host: { kernel } }, step, before, made) {
+    for (const [path, was] of Object.entries(before)) {
+      const now = ownership(kernel, path);
+      if (now === undefined || as(now, was)) continue;
+      if (made && !as(now, step)) {
+        throw changed(step.device, `the owner or mode of ${path} was changed`);
+      }
+      own(kernel, path, now, was);
+    }
+    return Promise.resolve();
+  },
+};
+
+function find(host: Host, name: string): HostDevice | undefined {
+  for (const bus of ["pci", "mdev"]) {
+    const path = realPath(host.kernel, `/sys/bus/${bus}/devices/${name}`);
+    if (path !== undefined) return host.deviceAt(path);
+  }
+  return undefined;
+}
+
+/** What a node is like; `undefined` where it is not there. */
+function ownership(kernel: Kernel, path: string): Ownership | undefined {
+  const status = ifPresent(() => kernel.stat(path));
+  if (status === undefined) return undefined;
+  const { uid, gid, mode } = status;
+  return { uid, gid, mode: mode & PERMISSIONS };
+}
+
+function wanted({ uid, gid, mode }: NodeStep): Partial<Ownership> {
+  return {
+    ...uid === undefined ? {} : { uid },
+    ...gid === undefined ? {} : { gid },
+    ...mode === undefined ? {} : { mode },
+  };
+}
+
+/** Whether a node is as it is wanted, where anything is. */
+function as(
+  now: Ownership | undefined,
+  { uid, gid, mode }: Partial<Ownership>,
+): boolean {
+  return now !== undefined && (uid ?? now.uid) === now.uid &&
+    (gid ?? now.gid) === now.gid && (mode ?? now.mode) === now.mode;
+}
+
+function own(
+  kernel: Kernel,
+  path: string,
+  now: Ownership,
+  { uid, gid, mode }: Ownership,
+): void {
+  try {
+    const moves = uid !== now.uid || gid !== now.gid;
+    if (moves) kernel.chown(path, uid, gid);
+    // chown() takes set-user-ID bits away.
+    if (moves || mode !== now.mode) kernel.chmod(path, mode);
+  } catch (error) {
+    throw sysfsError(error);
+  }
+}

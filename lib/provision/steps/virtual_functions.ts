@@ -1,0 +1,109 @@
+/**
+ * Virtual functions: how many a function has.
+ *
+ * @module
+ */
+
+import {
+  DriverMove,
+  type DriverState,
+  readDriverState,
+} from "../../host/driver.ts";
+import type { PciFunction } from "../../host/pci_function.ts";
+import { exists } from "../../host/sysfs.ts";
+import { inTurn } from "../../host/take.ts";
+import { functionIfThere } from "../functions.ts";
+import type { VirtualFunctionsStep } from "../step.ts";
+import { read, write } from "./attribute.ts";
+import { bringBack } from "./driver.ts";
+import { changed, late, type StepKind, type Work } from "./kind.ts";
+
+/** The virtual functions that there were, and how each was bound. */
+export interface VirtualFunctionsBefore {
+  /** How many. */
+  readonly count: number;
+  /** How each was bound, by its address. */
+  readonly functions: Readonly<Record<string, DriverState>>;
+}
+
+/** Steps that create and remove virtual functions. */
+export const virtualFunctionsKind: StepKind<
+  VirtualFunctionsStep,
+  VirtualFunctionsBefore
+> = {
+  async holds(work, { device, count }) {
+    return await present(work, work.host.function(device)) === count;
+  },
+
+  async capture(work, { device }) {
+    const fn = work.host.function(device);
+    const states: [string, DriverState][] = [];
+    for (const each of fn.virtualFunctions) {
+      states.push([each.address, await readDriverState(each)]);
+    }
+    const count = await present(work, fn);
+    return { count, functions: Object.fromEntries(states) };
+  },
+
+  async make(work, { device, count }) {
+    await configure(work, work.host.function(device), count);
+  },
+
+  async undo(work, { device, count }, before, made) {
+    const { host } = work;
+    const fn = functionIfThere(host, device);
+    // A driver that went may have taken them with it, and sriov_numvfs says so.
+    if (fn === undefined) return;
+    const now = await present(work, fn);
+    const ours = made ? [count, before.count] : [count, before.count, 0];
+    if (!ours.includes(now)) {
+      throw changed(device, `the number of its virtual functions became ${now}`);
+    }
+    if (now !== before.count) await configure(work, fn, before.count);
+    for (const [address, state] of Object.entries(before.functions)) {
+      const virtual = functionIfThere(host, address);
+      if (virtual === undefined) continue;
+      await bringBack(work, virtual, state, await readDriverState(virtual));
+    }
+  },
+};
+
+async function present(work: Work, fn: PciFunction): Promise<number> {
+  return Number(await read(work, numvfs(fn), fn.address));
+}
+
+function numvfs({ path }: PciFunction): string {
+  return `${path}/sriov_numvfs`;
+}
+
+/** Changes the number, which the kernel does from and to 0 only. */
+async function configure(
+  work: Work,
+  fn: PciFunction,
+  count: number,
+): Promise<void> {
+  const { address, host: { kernel } } = fn;
+  const { deadline } = work;
+  const old = fn.virtualFunctions;
+  for (const virtual of old) {
+    // The kernel would wait for whoever has it open, for ever.
+    await inTurn(
+      virtual,
+      deadline,
+      (turn) => new DriverMove(virtual, deadline, turn).released(),
+    );
+  }
+  if (await present(work, fn) > 0) {
+    await write(work, numvfs(fn), "0", address);
+    await deadline.until(
+      () => old.some(({ path }) => exists(kernel, path)) ? undefined : true,
+      () => late(address, "its virtual functions did not go", deadline),
+    );
+  }
+  if (count === 0) return;
+  await write(work, numvfs(fn), String(count), address);
+  await deadline.until(
+    () => fn.virtualFunctions.length === count ? true : undefined,
+    () => late(address, `${count} virtual functions did not appear`, deadline),
+  );
+}
