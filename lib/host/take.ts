@@ -161,8 +161,11 @@ export function inTurn<T>(
   return exclusively(fn.host.kernel, fn.path, deadline, late, change);
 }
 
-/** What is certain to fail is refused before the host loses the function. */
-export function refuseHopeless(fn: PciFunction, driver: string): void {
+/**
+ * Refuses a driver that is certain not to take a function: it is not loaded, or
+ * is one of VFIO's and the function a bridge, or without an IOMMU.
+ */
+export function assertBindable(fn: PciFunction, driver: string): void {
   const { address, host: { kernel } } = fn;
   if (!exists(kernel, `/sys/bus/pci/drivers/${driver}`)) {
     throw new VfioError("DRIVER_FAILED", {
@@ -186,6 +189,13 @@ export function refuseHopeless(fn: PciFunction, driver: string): void {
       hint: "take the functions behind it",
     });
   }
+}
+
+/** What is certain to fail is refused before the host loses the function. */
+export function refuseHopeless(fn: PciFunction, driver: string): void {
+  assertBindable(fn, driver);
+  if (!isVfioDriver(driver)) return;
+  const { address } = fn;
   // vfio_pci_core_register_device() in drivers/vfio/pci/vfio_pci_core.c; and
   // most drivers take their virtual functions with them when they go.
   const { length } = fn.virtualFunctions;
