@@ -81,7 +81,13 @@ const SYS_TABLE: Table<Machine> = {
   kernel: (machine, path) =>
     tableDirectory(machine, path, {
       osrelease: readOnly(({ features }) => `${features.release}\n`),
+      random: (machine, path) => tableDirectory(machine, path, RANDOM_TABLE),
     }),
+};
+
+// Of each boot another, in reality.
+const RANDOM_TABLE: Table<Machine> = {
+  boot_id: readOnly(() => "5d3dcf2e-9a45-4e1c-8f0b-6a1c58a3f0d7\n"),
 };
 
 const PROCESS_TABLE: Table<Process> = {
