@@ -6,7 +6,12 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { MachineError } from "../tests/vm/errors.ts";
 import { runInGuest } from "../tests/vm/guest.ts";
-import { DEVICES, machineNamed, MACHINES } from "../tests/vm/machines.ts";
+import {
+  ALL_MACHINES,
+  type Device,
+  type Machine,
+  machineNamed,
+} from "../tests/vm/machines.ts";
 import { prepare } from "../tests/vm/prepare.ts";
 import { cacheModules, denoCommand } from "../tests/vm/guest_deno.ts";
 
@@ -18,9 +23,13 @@ in it goes when it is powered off.
 Without a script: an interactive shell; "exit" ends it. With one: runs it as
 deno run -A, and ends with its exit code.
 
-  --machine NAME   which machine, ${MACHINES[0]!.name} unless given
+  --machine NAME   which machine, ${ALL_MACHINES[0]!.name} unless given
   --list           show the machines and their devices
   --help           show this`;
+
+function devicesOf({ devices }: Machine): readonly Device[] {
+  return devices;
+}
 
 async function main(): Promise<number> {
   const { machine: name, list, help, _: operands, "--": rest } = parseArgs(
@@ -28,7 +37,7 @@ async function main(): Promise<number> {
     {
       string: ["machine"],
       boolean: ["list", "help"],
-      default: { machine: MACHINES[0]!.name },
+      default: { machine: ALL_MACHINES[0]!.name },
       stopEarly: true,
       "--": true,
       unknown: (arg, key) => {
@@ -41,12 +50,14 @@ async function main(): Promise<number> {
     return 0;
   }
   if (list) {
-    for (const { name, about } of MACHINES) {
+    for (const { name, about } of ALL_MACHINES) {
       console.log(`${name.padEnd(16)} ${about}`);
     }
-    console.log("\neach with");
-    for (const { name, address, model } of DEVICES) {
-      console.log(`${name.padEnd(16)} ${address}  ${model.split(",")[0]}`);
+    for (const [devices, machines] of Map.groupBy(ALL_MACHINES, devicesOf)) {
+      console.log(`\n${machines.map(({ name }) => name).join(", ")}:`);
+      for (const { name, address, model } of devices) {
+        console.log(`${name.padEnd(16)} ${address}  ${model.split(",")[0]}`);
+      }
     }
     return 0;
   }

@@ -5,8 +5,12 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { fromFileUrl, relative, resolve } from "@std/path";
-import { machineNamed, MACHINES } from "../../tests/vm/machines.ts";
+import { basename, fromFileUrl, relative, resolve } from "@std/path";
+import {
+  ALL_MACHINES,
+  machineNamed,
+  MACHINES,
+} from "../../tests/vm/machines.ts";
 import { prepare } from "../../tests/vm/prepare.ts";
 import { runTests } from "../../tests/vm/run_tests.ts";
 import { type Counts, sum, summary } from "./counts.ts";
@@ -23,7 +27,7 @@ Runs all tests, or those of the files given.
                    libc, sysfs and tools; docs: the documentation's examples,
                    in a virtual machine; vm: real kernels, in all of them
   --machine NAME   of the virtual machines only this one, repeatable:
-                   ${MACHINES.map(({ name }) => name).join(", ")}
+                   ${ALL_MACHINES.map(({ name }) => name).join(", ")}
   --filter TEXT    only tests with TEXT, or /PATTERN/, in their name`;
 
 /** Tests that are run in one go. */
@@ -48,7 +52,7 @@ function options() {
   return {
     help,
     only,
-    machines: machine.length > 0 ? machine.map(machineNamed) : MACHINES,
+    machines: machine.length > 0 ? machine.map(machineNamed) : ALL_MACHINES,
     filter,
     paths: _.map((path) =>
       relative(root, Deno.realPathSync(resolve(String(path))))
@@ -111,15 +115,19 @@ async function jobs(
         ]);
       },
     },
-    ...machines.map((machine) =>
-      guest.length > 0 && {
-        name: machine.name,
+    ...machines.map((machine) => {
+      const { name, tests } = machine;
+      const its = guest.filter((file) =>
+        tests?.includes(basename(file)) ?? true
+      );
+      return its.length > 0 && {
+        name,
         run: async () => {
           await prepare([machine]);
-          return await runTests(machine, guest, flags);
+          return await runTests(machine, its, flags);
         },
-      }
-    ),
+      };
+    }),
   ].filter((job) => job !== false);
 }
 

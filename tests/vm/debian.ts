@@ -211,6 +211,47 @@ export class DebianArchive {
   }
 
   /**
+   * Downloads a package of one suite, with those that it depends on and that
+   * the machine has not installed, or not as new. It is taken that the machine
+   * has some version of it.
+   *
+   * @param name The package.
+   * @param suite The suite, which has to be one for the machine's own Debian:
+   * what is installed is to fit.
+   * @param dir An empty directory, which the `.deb` files are put in.
+   * @returns The paths of the `.deb` files.
+   * @throws {MachineError} When the suite has no such package.
+   */
+  async downloadMissing(
+    name: string,
+    suite: string,
+    dir: string,
+  ): Promise<string[]> {
+    const partial = join(dir, "partial");
+    await Deno.mkdir(partial);
+    try {
+      await run([
+        "apt-get",
+        ...this.#options,
+        ...["-o", `Dir::Cache::archives=${dir}`],
+        // Nothing is installed: dpkg's own lock is not needed.
+        ...["-o", "Debug::NoLocking=1"],
+        ...["install", "--download-only", "--no-install-recommends", "-y"],
+        `${name}/${suite}`,
+        ...["-t", suite],
+      ]);
+    } catch (cause) {
+      throw new MachineError(this.missing(`${name} of ${suite}`).message, {
+        cause,
+      });
+    }
+    await Deno.remove(partial);
+    const found = await Array.fromAsync(Deno.readDir(dir));
+    return found.filter(({ name }) => name.endsWith(".deb"))
+      .map(({ name }) => join(dir, name));
+  }
+
+  /**
    * The error for a package that is not to be had.
    *
    * @param what The package's name, or what it looks like.

@@ -13,7 +13,8 @@ import { type Kernel, kernel } from "./kernel.ts";
 import { type Machine, machineInfo } from "./machines.ts";
 import { driverModules } from "./modules.ts";
 import { Ports, type StreamReader } from "./ports.ts";
-import { QEMU, qemuArguments, TERMINAL_ARGUMENTS } from "./qemu.ts";
+import { INSTALLED_QEMU, newerQemu } from "./newer_qemu.ts";
+import { qemuArguments, TERMINAL_ARGUMENTS } from "./qemu.ts";
 
 /** The checkout, where every command of a guest starts. */
 export const CHECKOUT: string = fromFileUrl(new URL("../..", import.meta.url))
@@ -62,8 +63,10 @@ export async function runInGuest(
   const dir = await Deno.makeTempDir({ prefix: "passthru-" });
   try {
     await writeJob(dir, machine, itsKernel, options);
+    const qemu = machine.newerQemu ? await newerQemu() : INSTALLED_QEMU;
     const args = await qemuArguments(machine, itsKernel, archive, dir);
-    return await boot(dir, machine, args, options);
+    const command = [qemu.program, ...qemu.args, ...args];
+    return await boot(dir, machine, command, options);
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
@@ -103,6 +106,7 @@ async function writeJob(
     DENO_NO_UPDATE_CHECK: "1",
     PASSTHRU_DENO_CONFIG: "deno.offline.json",
     PASSTHRU_MACHINE: JSON.stringify(machineInfo(machine)),
+    PASSTHRU_QEMU: JSON.stringify(await newerQemu()),
     ...env,
   };
   const job = [
@@ -139,7 +143,7 @@ function terminalSize(): string {
 async function boot(
   dir: string,
   machine: Machine,
-  args: readonly string[],
+  emulator: readonly string[],
   { command, signal, stdout = discard, stderr = discard }: GuestOptions,
 ): Promise<number> {
   const interactive = command === undefined;
@@ -160,8 +164,8 @@ async function boot(
   const qemu = new Deno.Command("setpriv", {
     args: [
       // however this process ends, QEMU does not stay behind
-      ...["--pdeathsig", "KILL", QEMU],
-      ...args,
+      ...["--pdeathsig", "KILL"],
+      ...emulator,
       ...ports.args,
       ...(interactive ? TERMINAL_ARGUMENTS : []),
     ],

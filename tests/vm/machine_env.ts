@@ -32,9 +32,23 @@ export interface MachineInfo {
  * ```
  */
 export function currentMachine(): MachineInfo | undefined {
-  const variable = "PASSTHRU_MACHINE";
+  return given<MachineInfo>("PASSTHRU_MACHINE");
+}
+
+/**
+ * A QEMU of version 10 or later that this process can run.
+ *
+ * @returns The program and its first arguments, or `undefined` outside a guest.
+ */
+export function guestQemu():
+  | { readonly program: string; readonly args: readonly string[] }
+  | undefined {
+  return given("PASSTHRU_QEMU");
+}
+
+function given<T>(variable: string): T | undefined {
   // Tests that need no machine run without any permission.
   const { state } = Deno.permissions.querySync({ name: "env", variable });
   const text = state === "granted" ? Deno.env.get(variable) : undefined;
-  return text === undefined ? undefined : JSON.parse(text) as MachineInfo;
+  return text === undefined ? undefined : JSON.parse(text) as T;
 }

@@ -31,12 +31,18 @@ export interface Machine {
   backends: readonly ("legacy" | "iommufd")[];
   /** One line for people. */
   about: string;
+  /** Its devices. */
+  devices: readonly Device[];
+  /** Whether it needs a QEMU of version 10 or later. */
+  newerQemu?: boolean;
+  /** The only tests that run in it, by the name of their file. */
+  tests?: readonly string[];
 }
 
 /**
- * The devices, the same in every machine. Each slot is an IOMMU group of its
- * own and all functions of a slot share one, since none of them has ACS. Slots
- * 1b to 1f are the machine's own.
+ * The devices, the same in every machine that all tests run in. Each slot is an
+ * IOMMU group of its own and all functions of a slot share one, since none of
+ * them has ACS. Slots 1b to 1f are the machine's own.
  */
 export const DEVICES: readonly Device[] = [
   { name: "edu0", address: "0000:00:03.0", model: "edu" },
@@ -82,7 +88,24 @@ export const DEVICES: readonly Device[] = [
   },
 ];
 
-/** The machines, the one to take by default first. */
+/** As many virtual functions as QEMU gives them. */
+const SRIOV_DEVICES: readonly Device[] = [
+  {
+    name: "nvme0",
+    address: "0000:01:00.0",
+    model: "nvme,serial=nvme0,max_ioqpairs=72,msix_qsize=72," +
+      "sriov_max_vfs=32,sriov_vq_flexible=64,sriov_vi_flexible=32",
+    behind: "subsystem",
+  },
+  {
+    name: "igb0",
+    address: "0000:02:00.0",
+    model: "igb,romfile=",
+    behind: "network",
+  },
+];
+
+/** The machines that all tests run in, the one to take by default first. */
 export const MACHINES: readonly Machine[] = [
   {
     name: "testbed",
@@ -90,6 +113,7 @@ export const MACHINES: readonly Machine[] = [
     iommu: "intel",
     backends: ["legacy", "iommufd"],
     about: "iommufd, cdev, mock IOMMU, mtty; an Intel IOMMU",
+    devices: DEVICES,
   },
   {
     name: "testbed-noiommu",
@@ -97,6 +121,7 @@ export const MACHINES: readonly Machine[] = [
     iommu: "none",
     backends: [],
     about: "the same kernel on a machine without an IOMMU",
+    devices: DEVICES,
   },
   {
     name: "debian-6.1",
@@ -104,6 +129,7 @@ export const MACHINES: readonly Machine[] = [
     iommu: "intel",
     backends: ["legacy"],
     about: "Debian 12's kernel as it ships; an Intel IOMMU",
+    devices: DEVICES,
   },
   {
     name: "debian-6.12",
@@ -111,7 +137,28 @@ export const MACHINES: readonly Machine[] = [
     iommu: "intel",
     backends: ["legacy"],
     about: "Debian 13's kernel as it ships; an Intel IOMMU",
+    devices: DEVICES,
   },
+];
+
+/** The machines for some tests only. */
+export const SPECIAL_MACHINES: readonly Machine[] = [
+  {
+    name: "testbed-sriov",
+    kernel: "testbed",
+    iommu: "intel",
+    backends: ["legacy", "iommufd"],
+    about: "32 virtual functions of an nvme, 7 of an igb",
+    devices: SRIOV_DEVICES,
+    newerQemu: true,
+    tests: ["sriov_test.ts"],
+  },
+];
+
+/** Every machine there is. */
+export const ALL_MACHINES: readonly Machine[] = [
+  ...MACHINES,
+  ...SPECIAL_MACHINES,
 ];
 
 /**
@@ -122,11 +169,11 @@ export const MACHINES: readonly Machine[] = [
  * @throws {MachineError} When there is none of that name.
  */
 export function machineNamed(name: string): Machine {
-  const machine = MACHINES.find((each) => each.name === name);
+  const machine = ALL_MACHINES.find((each) => each.name === name);
   if (!machine) {
     throw new MachineError(
       `There is no machine "${name}": there are ${
-        MACHINES.map((each) => each.name).join(", ")
+        ALL_MACHINES.map((each) => each.name).join(", ")
       }`,
     );
   }
@@ -142,7 +189,7 @@ export function machineNamed(name: string): Machine {
 export function machineInfo(machine: Machine): MachineInfo {
   const { name, kernel, iommu, backends } = machine;
   const devices = Object.fromEntries(
-    DEVICES.map((device) => [device.name, device.address]),
+    machine.devices.map((device) => [device.name, device.address]),
   );
   return { name, kernel, iommu, backends, devices };
 }

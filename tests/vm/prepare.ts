@@ -7,7 +7,8 @@ import { installPackages } from "./debian.ts";
 import { MachineError } from "./errors.ts";
 import { initramfs } from "./initramfs.ts";
 import { kernel } from "./kernel.ts";
-import { type Machine, MACHINES } from "./machines.ts";
+import { ALL_MACHINES, type Machine } from "./machines.ts";
+import { newerQemu } from "./newer_qemu.ts";
 
 export { kernelHeaders } from "./kernel.ts";
 
@@ -30,7 +31,7 @@ const PACKAGES = [
  * @throws {MachineError} When something cannot be had; the message names the package.
  */
 export async function prepare(
-  machines: readonly Machine[] = MACHINES,
+  machines: readonly Machine[] = ALL_MACHINES,
 ): Promise<void> {
   if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
     throw new MachineError(
@@ -39,6 +40,8 @@ export async function prepare(
     );
   }
   await installPackages(PACKAGES);
+  // Each guest can run it, too.
+  await newerQemu();
   for (const name of new Set(machines.map((machine) => machine.kernel))) {
     await initramfs(await kernel(name));
   }

@@ -8,10 +8,7 @@
  */
 import { join } from "@std/path";
 import type { Kernel } from "./kernel.ts";
-import { type Device, DEVICES, type Machine } from "./machines.ts";
-
-/** The program. */
-export const QEMU = "qemu-system-x86_64";
+import type { Device, Machine } from "./machines.ts";
 
 /** Connects a guest's `/dev/hvc0` with this process's terminal. */
 export const TERMINAL_ARGUMENTS: readonly string[] = [
@@ -64,10 +61,22 @@ export async function qemuArguments(
     "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
     ...["-device", "virtio-9p-pci,fsdev=host,mount_tag=host,addr=1d.0"],
     ...["-device", "virtio-serial-pci,addr=1e.0"],
-    ...["-device", "pcie-root-port,id=port01,chassis=1,addr=1c.0"],
-    ...(await Promise.all(DEVICES.map((device) => attached(device, dir))))
-      .flat(),
+    ...ports(machine.devices),
+    ...(await Promise.all(
+      machine.devices.map((device) => attached(device, dir)),
+    )).flat(),
   ];
+}
+
+/** A port for each bus beside the first; buses are numbered as slots are. */
+function ports(devices: readonly Device[]): string[] {
+  const buses = new Set(devices.map(({ address }) => address.split(":")[1]!));
+  const behind = [...buses].filter((bus) => bus !== "00").sort();
+  return behind.flatMap((bus, i) => {
+    const slot = (0x1d - behind.length + i).toString(16);
+    const port = `pcie-root-port,id=port${bus},chassis=${i + 1},addr=${slot}.0`;
+    return ["-device", port];
+  });
 }
 
 /** The arguments for one device and what is behind it. */
