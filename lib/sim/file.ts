@@ -18,6 +18,12 @@ export interface Directory {
   names(process: Process): Iterable<string>;
   /** What a name leads to. */
   lookup(name: string, process: Process): Node | undefined;
+  /** Who may use it. Default: root, and all others to look into it. */
+  readonly status?: FileStatus | undefined;
+  /** What is in it, where names can be added and removed. */
+  readonly entries?: Map<string, Node> | undefined;
+  /** Changes its owner or its mode, where it keeps them. */
+  change?(to: Ownership): void;
 }
 
 /** A symbolic link. */
@@ -32,8 +38,11 @@ export interface FileNode {
   readonly kind: "file";
   /** Who may open it, and which device it is. */
   readonly status: FileStatus;
-  /** Opens it with `O_*` bits; whether its mode allows it has been checked. */
-  open(process: Process, flags: number): OpenFile;
+  /**
+   * Opens it with `O_*` bits, by a path; whether its mode allows it has been
+   * checked.
+   */
+  open(process: Process, flags: number, path: string): OpenFile;
   /** Changes its owner or its mode, where it keeps them. */
   change?(to: Ownership): void;
 }
@@ -57,6 +66,12 @@ export interface Ownership {
 export interface OpenFile {
   /** What `/proc/PID/fd` shows: a path, or `anon_inode:[vfio-device]`. */
   readonly shown: string;
+  /** What all openings of the file have in common: it can be locked. */
+  readonly inode?: object | undefined;
+  /** Ends when reading would not block. */
+  readable?(): void | Promise<void>;
+  /** Returns when what was written is on the disk. */
+  sync?(): void;
   /** Reads at the current position. */
   read?(into: Uint8Array): number;
   /** Writes at the current position. */

@@ -5,15 +5,38 @@ import type {
   Mapping,
   PollRequest,
 } from "../kernel/kernel.ts";
-import { O_ACCMODE, O_DIRECTORY, O_RDONLY, O_WRONLY } from "../uapi/fcntl.ts";
+import {
+  O_ACCMODE,
+  O_CREAT,
+  O_DIRECTORY,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+} from "../uapi/fcntl.ts";
 import type { Ioctl } from "../uapi/ioctl.ts";
 import { MAP_ANONYMOUS, MAP_HUGETLB } from "../uapi/mman.ts";
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT } from "../uapi/poll.ts";
+import { DirectoryFile } from "./directory_file.ts";
 import { EventFile } from "./event_file.ts";
-import type { Directory, FileNode, OpenFile, Process } from "./file.ts";
+import type { Directory, OpenFile, Ownership, Process } from "./file.ts";
+import { lock, unlock } from "./flock.ts";
 import type { HugePages } from "./huge_pages.ts";
 import { AddressMap, Pages } from "./memory.ts";
+import {
+  makeDirectory,
+  makeLink,
+  nodeToOpen,
+  removeDirectory,
+  removeFile,
+  renameNode,
+} from "./names.ts";
 import { resolve, resolveLink } from "./path.ts";
+import {
+  assertMay,
+  assertMayChange,
+  MAY_READ,
+  statusOfNode,
+} from "./permission.ts";
 import { Refusal, refuse } from "./refusal.ts";
 
 /** Who a simulated process is. */
@@ -44,6 +67,8 @@ const DECODER = new TextDecoder();
 /** What is open, and by how much. */
 interface Description {
   readonly file: OpenFile;
+  /** What it was opened for, by its `O_ACCMODE`. */
+  readonly access: number;
   /** Descriptors and mappings that keep it open. */
   holders: number;
 }
@@ -91,11 +116,11 @@ export class SimKernel implements Kernel, Process {
     return new Map([...this.#open].map(([fd, { file }]) => [fd, file]));
   }
 
-  install(file: OpenFile): number {
+  install(file: OpenFile, access = O_RDWR): number {
     // As Linux does: the lowest that is free; 0 to 2 are the terminal's.
     let fd = 3;
     while (this.#open.has(fd)) fd++;
-    this.#open.set(fd, { file, holders: 1 });
+    this.#open.set(fd, { file, access, holders: 1 });
     return fd;
   }
 
@@ -110,16 +135,17 @@ export class SimKernel implements Kernel, Process {
     this.#system.reap(this);
   }
 
-  open(path: string, flags: number): number {
+  open(path: string, flags: number, mode = 0o644): number {
     return this.#call("open", path, () => {
-      const node = resolve(this.#system.root, path, this);
+      const { root } = this.#system;
+      const node = nodeToOpen(root, path, this, flags, mode);
       if (node.kind === "directory") {
-        if ((flags & O_ACCMODE) !== O_RDONLY) refuse("EISDIR");
-        return this.install(new DirectoryFile(path));
+        if ((flags & (O_ACCMODE | O_CREAT)) !== O_RDONLY) refuse("EISDIR");
+        assertMay(this, statusOfNode(node), MAY_READ);
+        return this.install(new DirectoryFile(path, node), O_RDONLY);
       }
       if ((flags & O_DIRECTORY) !== 0) return refuse("ENOTDIR");
-      this.#assertMay(node, flags);
-      return this.install(node.open(this, flags));
+      return this.install(node.open(this, flags, path), flags & O_ACCMODE);
     });
   }
 
@@ -203,7 +229,7 @@ export class SimKernel implements Kernel, Process {
     return this.#call(
       "read",
       undefined,
-      () => this.file(fd).read?.(into) ?? refuse("EINVAL"),
+      () => this.#fileToRead(fd).read?.(into) ?? refuse("EINVAL"),
     );
   }
 
@@ -211,7 +237,7 @@ export class SimKernel implements Kernel, Process {
     return this.#call(
       "write",
       undefined,
-      () => immediate(this.file(fd).write?.(from) ?? refuse("EINVAL")),
+      () => immediate(this.#fileToWrite(fd).write?.(from) ?? refuse("EINVAL")),
     );
   }
 
@@ -219,7 +245,7 @@ export class SimKernel implements Kernel, Process {
     return this.#call(
       "pread",
       undefined,
-      () => this.file(fd).pread?.(into, offset) ?? refuse("EINVAL"),
+      () => this.#fileToRead(fd).pread?.(into, offset) ?? refuse("EINVAL"),
     );
   }
 
@@ -227,7 +253,7 @@ export class SimKernel implements Kernel, Process {
     return this.#call(
       "pwrite",
       undefined,
-      () => this.file(fd).pwrite?.(from, offset) ?? refuse("EINVAL"),
+      () => this.#fileToWrite(fd).pwrite?.(from, offset) ?? refuse("EINVAL"),
     );
   }
 
@@ -255,40 +281,60 @@ export class SimKernel implements Kernel, Process {
     return ready();
   }
 
-  mkdir(path: string, _mode: number): void {
-    this.#call("mkdir", path, () => refuse("EROFS"));
+  mkdir(path: string, mode: number): void {
+    const { root } = this.#system;
+    this.#call("mkdir", path, () => makeDirectory(root, path, this, mode));
   }
 
   rmdir(path: string): void {
-    this.#call("rmdir", path, () => refuse("EROFS"));
+    const { root } = this.#system;
+    this.#call("rmdir", path, () => removeDirectory(root, path, this));
   }
 
-  rename(_from: string, to: string): void {
-    this.#call("rename", to, () => refuse("EROFS"));
+  rename(from: string, to: string): void {
+    const { root } = this.#system;
+    this.#call("rename", to, () => renameNode(root, from, to, this));
   }
 
   unlink(path: string): void {
-    this.#call("unlink", path, () => refuse("EROFS"));
+    this.#call("unlink", path, () => removeFile(this.#system.root, path, this));
   }
 
-  symlink(_target: string, path: string): void {
-    this.#call("symlink", path, () => refuse("EROFS"));
+  symlink(target: string, path: string): void {
+    const { root } = this.#system;
+    this.#call("symlink", path, () => makeLink(root, path, this, target));
   }
 
-  chmod(path: string, _mode: number): void {
-    this.#call("chmod", path, () => refuse("EROFS"));
+  chmod(path: string, mode: number): void {
+    this.#call("chmod", path, () => this.#change(path, { mode }));
   }
 
-  chown(path: string, _uid: number, _gid: number): void {
-    this.#call("chown", path, () => refuse("EROFS"));
+  chown(path: string, uid: number, gid: number): void {
+    const to = { ...(uid >= 0 && { uid }), ...(gid >= 0 && { gid }) };
+    this.#call("chown", path, () => this.#change(path, to));
+  }
+
+  #change(path: string, to: Ownership): void {
+    const node = resolve(this.#system.root, path, this);
+    assertMayChange(this, statusOfNode(node), to);
+    if (node.change === undefined) refuse("EPERM");
+    node.change(to);
   }
 
   fsync(fd: number): void {
-    this.#call("fsync", undefined, () => void this.#description(fd));
+    this.#call("fsync", undefined, () => {
+      const file = this.file(fd);
+      if (file.sync === undefined) refuse("EINVAL");
+      file.sync();
+    });
   }
 
-  flock(_fd: number, _operation: number): void {
-    this.#call("flock", undefined, () => refuse("ENOLCK"));
+  flock(fd: number, operation: number): void {
+    this.#call("flock", undefined, () => {
+      const description = this.#description(fd);
+      const { inode } = description.file;
+      lock(inode ?? refuse("ENOLCK"), description, operation);
+    });
   }
 
   readlink(path: string): string {
@@ -302,6 +348,7 @@ export class SimKernel implements Kernel, Process {
     return this.#call("open", path, () => {
       const node = resolve(this.#system.root, path, this);
       if (node.kind !== "directory") return refuse("ENOTDIR");
+      assertMay(this, statusOfNode(node), MAY_READ);
       return [...node.names(this)].sort();
     });
   }
@@ -309,31 +356,41 @@ export class SimKernel implements Kernel, Process {
   stat(path: string): FileStatus {
     return this.#call("statx", path, () => {
       const node = resolve(this.#system.root, path, this);
-      return node.kind === "file" ? node.status : DIRECTORY_STATUS;
+      return statusOfNode(node);
     });
   }
 
   readFile(path: string): string {
     const fd = this.open(path, O_RDONLY);
     try {
-      return this.#call("read", path, () => {
-        const { file } = this.#description(fd);
-        let text = "";
-        for (;;) {
-          const length = file.read?.(this.#scratch) ?? refuse("EINVAL");
-          if (length === 0) return text + DECODER.decode();
-          const part = this.#scratch.subarray(0, length);
-          text += DECODER.decode(part, { stream: true });
-        }
-      });
+      return this.#readAll(fd, path);
     } finally {
       this.close(fd);
     }
   }
 
+  #readAll(fd: number, path: string): string {
+    return this.#call("read", path, () => {
+      const { file } = this.#description(fd);
+      let text = "";
+      for (;;) {
+        const length = file.read?.(this.#scratch) ?? refuse("EINVAL");
+        if (length === 0) return text + DECODER.decode();
+        const part = this.#scratch.subarray(0, length);
+        text += DECODER.decode(part, { stream: true });
+      }
+    });
+  }
+
   async readFileAsync(path: string): Promise<string> {
-    await settled();
-    return this.readFile(path);
+    const fd = this.open(path, O_RDONLY);
+    try {
+      await settled();
+      await this.file(fd).readable?.();
+      return this.#readAll(fd, path);
+    } finally {
+      this.close(fd);
+    }
   }
 
   writeFile(path: string, text: string): void {
@@ -362,15 +419,18 @@ export class SimKernel implements Kernel, Process {
     return file.write?.(ENCODER.encode(text)) ?? refuse("EINVAL");
   }
 
-  #description(fd: number): Description {
-    return this.#open.get(fd) ?? refuse("EBADF");
+  #fileToRead(fd: number): OpenFile {
+    const { file, access } = this.#description(fd);
+    return access === O_WRONLY ? refuse("EBADF") : file;
   }
 
-  #assertMay({ status }: FileNode, flags: number): void {
-    if (this.uid === 0) return;
-    const shift = status.uid === this.uid ? 6 : status.gid === this.gid ? 3 : 0;
-    const wanted = [0o4, 0o2, 0o6][flags & O_ACCMODE] ?? 0o6;
-    if ((status.mode >> shift & wanted) !== wanted) refuse("EACCES");
+  #fileToWrite(fd: number): OpenFile {
+    const { file, access } = this.#description(fd);
+    return access === O_RDONLY ? refuse("EBADF") : file;
+  }
+
+  #description(fd: number): Description {
+    return this.#open.get(fd) ?? refuse("EBADF");
   }
 
   #call<T>(syscall: string, path: string | undefined, answer: () => T): T {
@@ -394,38 +454,15 @@ export class SimKernel implements Kernel, Process {
   }
 }
 
-/** An open directory, which is not read as a file. */
-class DirectoryFile implements OpenFile {
-  readonly shown: string;
-
-  constructor(path: string) {
-    this.shown = path;
-  }
-
-  read(): number {
-    return refuse("EISDIR");
-  }
-
-  pread(): number {
-    return refuse("EISDIR");
-  }
-
-  close(): void {}
-}
-
-const DIRECTORY_STATUS: FileStatus = {
-  mode: 0o040755,
-  uid: 0,
-  gid: 0,
-  device: "0:0",
-};
-
 function pagesUp(length: number): number {
   return Math.ceil(length / 4096) * 4096;
 }
 
 function release(description: Description): void {
-  if (--description.holders === 0) description.file.close();
+  if (--description.holders > 0) return;
+  const { file } = description;
+  if (file.inode !== undefined) unlock(file.inode, description);
+  file.close();
 }
 
 /** A call that a real kernel makes on another thread takes a turn here too. */

@@ -114,7 +114,7 @@ export class Machine implements System {
   setOwnership(path: string, to: Ownership): void {
     this.#init.stat(path);
     const node = resolve(this.root, path, this.#init);
-    if (node.kind !== "file" || node.change === undefined) {
+    if (node.change === undefined) {
       throw new TypeError(`Cannot change the owner or the mode of ${path}`);
     }
     node.change(to);

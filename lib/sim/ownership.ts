@@ -19,13 +19,17 @@ export function statusOf(
   path: string,
   initial: FileStatus,
 ): FileStatus {
-  const changed = changes.get(subject)?.get(path);
-  if (changed === undefined) return initial;
-  const { mode = initial.mode } = changed;
+  const to = changes.get(subject)?.get(path);
+  return to === undefined ? initial : changed(initial, to);
+}
+
+/** A file's status with another owner or mode. */
+export function changed(status: FileStatus, to: Ownership): FileStatus {
+  const { mode = status.mode } = to;
   return {
-    ...initial,
-    ...changed,
-    mode: initial.mode & ~PERMISSIONS | mode & PERMISSIONS,
+    ...status,
+    ...to,
+    mode: status.mode & ~PERMISSIONS | mode & PERMISSIONS,
   };
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { devtmpfs } from "./devtmpfs.ts";
+import { makeDisk, textFile } from "./disk.ts";
 import type { Directory } from "./file.ts";
 import type { Machine } from "./machine.ts";
 import type { MediatedTypes } from "./mediated.ts";
@@ -18,24 +19,35 @@ import { linkTo, pathTree, readWrite, union } from "./tree.ts";
  *
  * @param machine The machine.
  * @param types The types of mediated devices.
- * @param files Files beside those of sysfs, procfs and devtmpfs, or in place of
- * some, by path.
+ * @param files Files on its disk, and in place of some of sysfs, procfs and
+ * devtmpfs, by path.
  */
 export function rootDirectory(
   machine: Machine,
   types: MediatedTypes,
   files: Readonly<Record<string, string | LinkTopology>> = {},
 ): Directory {
-  const views = [sysfs(machine, types), procfs(machine), devtmpfs(machine)];
   const given = Object.entries(files);
-  return given.length === 0 ? union(...views) : union(
-    pathTree(given.map(([path, what]) => [
-      path,
-      typeof what === "string"
-        ? TEXT({ text: what }, path)!
-        : linkTo(path, what.link),
-    ])),
-    ...views,
+  const isView = ([path]: readonly [string, unknown]) =>
+    /^\/(?:dev|proc|sys)\//.test(path);
+  return union(
+    pathTree(
+      given.filter(isView).map(([path, what]) => [
+        path,
+        typeof what === "string"
+          ? TEXT({ text: what }, path)!
+          : linkTo(path, what.link),
+      ]),
+    ),
+    makeDisk(
+      given.filter((file) => !isView(file)).map(([path, what]) => [
+        path,
+        typeof what === "string" ? textFile(what) : linkTo(path, what.link),
+      ]),
+    ),
+    sysfs(machine, types),
+    procfs(machine),
+    devtmpfs(machine),
   );
 }
 

@@ -15,12 +15,12 @@ import { configAttribute } from "./sysfs_config.ts";
 import { DEVICE_TABLE } from "./sysfs_device.ts";
 import { type PhysicalFunction, VirtualFunction } from "./sriov.ts";
 import {
+  attribute,
   link,
   nested,
   readOnly,
   readWrite,
   type Show,
-  type Store,
   type Table,
   where,
   writeOnly,
@@ -35,8 +35,11 @@ const showOverride: Show<PciFunction> = ({ machine, lock, override }) => {
   return `${override ?? "(null)"}\n`;
 };
 
+const overrideReadable = ({ machine, lock }: PciFunction) =>
+  machine.since(7, 0) ? undefined : run(lock.free());
+
 /** `__device_set_driver_override()` in `drivers/base/dd.c`. */
-const storeOverride: Store<PciFunction> = (fn, text) => {
+const storeOverride = (fn: PciFunction, text: string): Blocking<void> => {
   if (text.length >= MAX_OVERRIDE) refuse("EINVAL");
   const name = cString(text).split("\n")[0]!;
   return run(function* () {
@@ -72,7 +75,12 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
   config: configAttribute,
   resource: readOnly(({ resources }) => resourceLines(resources)),
   numa_node: readOnly(({ numaNode }) => `${numaNode}\n`),
-  driver_override: readWrite(showOverride, storeOverride),
+  driver_override: (fn, path) =>
+    attribute(fn, path, 0o644, () => ({
+      show: () => showOverride(fn),
+      store: (text) => storeOverride(fn, text),
+      readable: () => overrideReadable(fn),
+    })),
   power: nested<PciFunction>({
     control: readWrite(({ power }) => `${power}\n`, storePower),
   }),

@@ -8,6 +8,8 @@ export interface TextAccess {
   readonly show?: (() => string) | undefined;
   /** Takes what was written; a file without it cannot be written. */
   readonly store?: ((text: string) => Blocking<void>) | undefined;
+  /** Ends when its text can be given. Default: at once. */
+  readonly readable?: (() => Blocking<void>) | undefined;
 }
 
 /** The most that reaches an attribute in one write (`fs/kernfs/file.c`). */
@@ -63,6 +65,12 @@ export class TextFile implements OpenFile {
       ? done.then(() => taken.length)
       : taken.length;
   }
+
+  readable(): Blocking<void> {
+    return this.#access.readable?.();
+  }
+
+  sync(): void {}
 
   close(): void {}
 }

@@ -86,8 +86,16 @@ export function mapDirectory<V>(
 
 /** Directories seen as one; where several have a name, the first one's counts. */
 export function union(...parts: readonly Directory[]): Directory {
+  const first = <K extends keyof Directory>(key: K) =>
+    parts.find((part) => part[key] !== undefined)?.[key];
   return {
     kind: "directory",
+    get status() {
+      return first("status");
+    },
+    get entries() {
+      return first("entries");
+    },
     names: (process) =>
       new Set(parts.flatMap((part) => [...part.names(process)])),
     lookup(name, process) {

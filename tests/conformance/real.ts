@@ -4,7 +4,7 @@
  * @module
  */
 import { Host } from "../../mod.ts";
-import { MAP_ANONYMOUS, MAP_SHARED, PROT_NONE } from "../../lib/uapi/mman.ts";
+import { loadAll } from "../host/load_all.ts";
 import { assertFault, holdings } from "../vm/guest/observe.ts";
 import { OtherProcess } from "../vm/guest/other_process.ts";
 import type { MachineInfo } from "../vm/machine_env.ts";
@@ -20,9 +20,7 @@ export async function realSystem(machine: MachineInfo): Promise<System> {
   const { kernel } = host;
   // libc is loaded in parts, each at its first use: in a test that would look
   // like a leak.
-  const flags = MAP_SHARED | MAP_ANONYMOUS;
-  kernel.munmap(kernel.mmap(kernel.pageSize, PROT_NONE, flags, -1, 0n));
-  await kernel.pollAsync([], 0);
+  await loadAll(kernel);
   const release = kernel.readFile("/proc/sys/kernel/osrelease").trimEnd();
   const bench: Bench = {
     machine,

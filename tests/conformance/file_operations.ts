@@ -1,0 +1,344 @@
+/**
+ * What any file system does that a host keeps its files on, to be asked of a
+ * real kernel and of the simulated one.
+ *
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import { hasErrno } from "../../lib/kernel/errno.ts";
+import type { Kernel } from "../../lib/kernel/kernel.ts";
+import {
+  LOCK_EX,
+  LOCK_NB,
+  LOCK_SH,
+  LOCK_UN,
+  O_APPEND,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDONLY,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+} from "../../lib/uapi/fcntl.ts";
+import { answer } from "./answer.ts";
+
+/** What is asked of a kernel, in an empty directory of its own. */
+export type FileOperation = (kernel: Kernel, dir: string) => void;
+
+/** By what they show. */
+export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
+  "open() makes a file when it is to, with its mode": (kernel, dir) => {
+    const path = `${dir}/file`;
+    assertEquals(answer(() => kernel.open(path, O_RDWR)), "ENOENT");
+    const fd = kernel.open(path, O_RDWR | O_CREAT, 0o600);
+    assertEquals(write(kernel, fd, "text"), 4);
+    kernel.close(fd);
+    assertEquals(kernel.readFile(path), "text");
+    assertEquals(modeOf(kernel, path), 0o100600);
+    const again = kernel.open(path, O_RDWR | O_CREAT, 0o644);
+    kernel.close(again);
+    assertEquals(kernel.readFile(path), "text");
+    assertEquals(modeOf(kernel, path), 0o100600);
+    kernel.close(kernel.open(`${dir}/other`, O_WRONLY | O_CREAT));
+    assertEquals(modeOf(kernel, `${dir}/other`), 0o100644);
+    kernel.close(kernel.open(`${dir}/open`, O_WRONLY | O_CREAT, 0o666));
+    assertEquals(modeOf(kernel, `${dir}/open`), 0o100644, "umask");
+    const { uid, gid } = kernel.stat(path);
+    assertEquals([uid, gid], [0, 0]);
+  },
+
+  "open() refuses what cannot be made": (kernel, dir) => {
+    put(kernel, `${dir}/file`, "");
+    kernel.symlink("nowhere", `${dir}/link`);
+    kernel.symlink("missing/nowhere", `${dir}/dangling`);
+    const open = (name: string, flags: number) =>
+      answer(() => kernel.open(`${dir}/${name}`, flags | O_WRONLY));
+    assertEquals(open("file", O_CREAT | O_EXCL), "EEXIST");
+    assertEquals(open("link", O_CREAT | O_EXCL), "EEXIST");
+    assertEquals(open("link", O_CREAT | O_NOFOLLOW), "ELOOP");
+    assertEquals(open("", O_CREAT), "EISDIR");
+    assertEquals(open("none/file", O_CREAT), "ENOENT");
+    assertEquals(open("file/file", O_CREAT), "ENOTDIR");
+    assertEquals(open("dangling", O_CREAT), "ENOENT");
+    assertEquals(open("x".repeat(256), O_CREAT), "ENAMETOOLONG");
+    assertEquals(open("file", O_DIRECTORY), "ENOTDIR");
+    assertEquals(
+      answer(() => kernel.open(dir, O_RDONLY | O_CREAT)),
+      "EISDIR",
+    );
+    // Where a link leads to nothing, that is what is made.
+    put(kernel, `${dir}/link`, "through");
+    assertEquals(kernel.readFile(`${dir}/nowhere`), "through");
+  },
+
+  "write() goes on, begins anew, or appends": (kernel, dir) => {
+    const path = `${dir}/file`;
+    put(kernel, path, "0123456789");
+    kernel.writeFile(path, "ab");
+    assertEquals(kernel.readFile(path), "ab23456789");
+    const fd = kernel.open(path, O_RDWR);
+    write(kernel, fd, "AB");
+    write(kernel, fd, "CD");
+    assertEquals(kernel.pwrite(fd, bytes("!"), 12n), 1);
+    const read = new Uint8Array(20);
+    assertEquals(kernel.read(fd, read), 9);
+    assertEquals(kernel.read(fd, read), 0);
+    assertEquals(kernel.pread(fd, read, 2n), 11);
+    assertEquals(
+      new TextDecoder().decode(read.subarray(0, 11)),
+      "CD456789\0\0!",
+    );
+    assertEquals(answer(() => kernel.pread(fd, read, -1n)), "EINVAL");
+    assertEquals(kernel.pread(fd, read, 100n), 0);
+    const appended = kernel.open(path, O_WRONLY | O_APPEND);
+    write(kernel, appended, "+");
+    write(kernel, fd, "?");
+    write(kernel, appended, "+");
+    assertEquals(kernel.pwrite(appended, bytes("="), 0n), 1);
+    assertEquals(kernel.readFile(path), "ABCD456789\0\0!?+=");
+    kernel.close(appended);
+    kernel.close(fd);
+    kernel.close(kernel.open(path, O_WRONLY | O_TRUNC));
+    assertEquals(kernel.readFile(path), "");
+  },
+
+  "read() and write() refuse a file that was not opened for it": (
+    kernel,
+    dir,
+  ) => {
+    put(kernel, `${dir}/file`, "text");
+    const reader = kernel.open(`${dir}/file`, O_RDONLY);
+    const writer = kernel.open(`${dir}/file`, O_WRONLY);
+    assertEquals(answer(() => write(kernel, reader, "x")), "EBADF");
+    assertEquals(answer(() => kernel.pwrite(reader, bytes("x"), 0n)), "EBADF");
+    assertEquals(answer(() => kernel.read(writer, bytes("x"))), "EBADF");
+    assertEquals(answer(() => kernel.pread(writer, bytes("x"), 0n)), "EBADF");
+    kernel.close(reader);
+    kernel.close(writer);
+  },
+
+  "mkdir() and rmdir() make and remove a directory": (kernel, dir) => {
+    const path = `${dir}/a`;
+    kernel.mkdir(path, 0o777);
+    assertEquals(modeOf(kernel, path), 0o040755, "umask");
+    kernel.mkdir(`${path}/b`, 0o700);
+    assertEquals(modeOf(kernel, `${path}/b`), 0o040700);
+    assertEquals(kernel.readdir(dir), ["a"]);
+    put(kernel, `${dir}/file`, "");
+    kernel.symlink("a", `${dir}/link`);
+    const mkdir = (name: string) =>
+      answer(() => kernel.mkdir(`${dir}/${name}`, 0o755));
+    assertEquals(mkdir("a"), "EEXIST");
+    assertEquals(mkdir("file"), "EEXIST");
+    assertEquals(mkdir("link"), "EEXIST");
+    assertEquals(mkdir("."), "EEXIST");
+    assertEquals(mkdir("none/b"), "ENOENT");
+    assertEquals(mkdir("file/b"), "ENOTDIR");
+    assertEquals(answer(() => kernel.mkdir("/", 0o755)), "EEXIST");
+    const rmdir = (name: string) =>
+      answer(() => kernel.rmdir(`${dir}/${name}`));
+    assertEquals(rmdir("a"), "ENOTEMPTY");
+    assertEquals(rmdir("file"), "ENOTDIR");
+    assertEquals(rmdir("link"), "ENOTDIR");
+    assertEquals(rmdir("none"), "ENOENT");
+    assertEquals(rmdir("a/."), "EINVAL");
+    assertEquals(answer(() => kernel.rmdir("/proc")), "EBUSY");
+    assertEquals(rmdir("a/b"), undefined);
+    assertEquals(rmdir("link/b"), "ENOENT");
+    assertEquals(rmdir("a"), undefined);
+    assertEquals(kernel.readdir(dir), ["file", "link"]);
+  },
+
+  "unlink() removes a name, and what is open lives on": (kernel, dir) => {
+    put(kernel, `${dir}/file`, "text");
+    kernel.symlink("file", `${dir}/link`);
+    kernel.mkdir(`${dir}/sub`, 0o755);
+    const unlink = (name: string) =>
+      answer(() => kernel.unlink(`${dir}/${name}`));
+    const fd = kernel.open(`${dir}/file`, O_RDWR);
+    assertEquals(unlink("link"), undefined);
+    assertEquals(kernel.readdir(dir), ["file", "sub"]);
+    assertEquals(unlink("file"), undefined);
+    assertEquals(unlink("file"), "ENOENT");
+    assertEquals(unlink("sub"), "EISDIR");
+    assertEquals(unlink("file/x"), "ENOENT");
+    const read = new Uint8Array(8);
+    assertEquals(kernel.read(fd, read), 4);
+    put(kernel, `${dir}/file`, "another");
+    assertEquals(kernel.pread(fd, read, 0n), 4);
+    kernel.close(fd);
+    assertEquals(kernel.readFile(`${dir}/file`), "another");
+  },
+
+  "rename() puts a file in the place of another": (kernel, dir) => {
+    put(kernel, `${dir}/new`, "new");
+    put(kernel, `${dir}/old`, "old");
+    const fd = kernel.open(`${dir}/old`, O_RDONLY);
+    kernel.rename(`${dir}/new`, `${dir}/old`);
+    assertEquals(kernel.readdir(dir), ["old"]);
+    assertEquals(kernel.readFile(`${dir}/old`), "new");
+    const read = new Uint8Array(3);
+    kernel.read(fd, read);
+    assertEquals(new TextDecoder().decode(read), "old");
+    kernel.close(fd);
+    kernel.rename(`${dir}/old`, `${dir}/old`);
+    kernel.mkdir(`${dir}/sub`, 0o755);
+    kernel.rename(`${dir}/old`, `${dir}/sub/moved`);
+    assertEquals(kernel.readFile(`${dir}/sub/moved`), "new");
+    kernel.rename(`${dir}/sub`, `${dir}/other`);
+    assertEquals(kernel.readdir(dir), ["other"]);
+    assertEquals(kernel.readdir(`${dir}/other`), ["moved"]);
+    kernel.mkdir(`${dir}/empty`, 0o700);
+    kernel.rename(`${dir}/other`, `${dir}/empty`);
+    assertEquals(kernel.readdir(`${dir}/empty`), ["moved"]);
+  },
+
+  "rename() refuses what cannot be": (kernel, dir) => {
+    put(kernel, `${dir}/file`, "");
+    kernel.mkdir(`${dir}/full`, 0o755);
+    put(kernel, `${dir}/full/file`, "");
+    kernel.mkdir(`${dir}/sub`, 0o755);
+    const rename = (from: string, to: string) =>
+      answer(() => kernel.rename(`${dir}/${from}`, `${dir}/${to}`));
+    assertEquals(rename("none", "file"), "ENOENT");
+    assertEquals(rename("file", "none/file"), "ENOENT");
+    assertEquals(rename("file", "file/file"), "ENOTDIR");
+    assertEquals(rename("file", "sub"), "EISDIR");
+    assertEquals(rename("sub", "file"), "ENOTDIR");
+    assertEquals(rename("sub", "full"), "ENOTEMPTY");
+    assertEquals(rename("sub", "sub/sub"), "EINVAL");
+    assertEquals(rename("sub", "."), "EBUSY");
+    assertEquals(rename("full/file", "full"), "ENOTEMPTY");
+    assertEquals(rename("full", "full/none/file"), "ENOENT");
+    assertEquals(kernel.readdir(dir), ["file", "full", "sub"]);
+  },
+
+  "symlink() makes a link that is followed": (kernel, dir) => {
+    const symlink = (target: string, name: string) =>
+      answer(() => kernel.symlink(target, `${dir}/${name}`));
+    assertEquals(symlink("sub/file", "link"), undefined);
+    assertEquals(kernel.readlink(`${dir}/link`), "sub/file");
+    assertEquals(answer(() => kernel.readFile(`${dir}/link`)), "ENOENT");
+    assertEquals(symlink(`${dir}/sub`, "absolute"), undefined);
+    kernel.mkdir(`${dir}/sub`, 0o755);
+    put(kernel, `${dir}/absolute/file`, "text");
+    assertEquals(kernel.readFile(`${dir}/link`), "text");
+    assertEquals(symlink("x", "link"), "EEXIST");
+    assertEquals(symlink("x", "none/link"), "ENOENT");
+    assertEquals(symlink("", "empty"), "ENOENT");
+    assertEquals(symlink("loop", "loop"), undefined);
+    assertEquals(answer(() => kernel.readFile(`${dir}/loop`)), "ELOOP");
+  },
+
+  "chmod() and chown() change what a link leads to": (kernel, dir) => {
+    put(kernel, `${dir}/file`, "");
+    kernel.symlink("file", `${dir}/link`);
+    kernel.chmod(`${dir}/link`, 0o640);
+    kernel.chown(`${dir}/link`, 1000, -1);
+    kernel.chown(`${dir}/file`, -1, 1001);
+    const { mode, uid, gid } = kernel.stat(`${dir}/file`);
+    assertEquals([mode, uid, gid], [0o100640, 1000, 1001]);
+    kernel.mkdir(`${dir}/sub`, 0o755);
+    kernel.chmod(`${dir}/sub`, 0o1700);
+    kernel.chown(`${dir}/sub`, 5, 6);
+    const sub = kernel.stat(`${dir}/sub`);
+    assertEquals([sub.mode, sub.uid, sub.gid], [0o041700, 5, 6]);
+    assertEquals(answer(() => kernel.chmod(`${dir}/none`, 0)), "ENOENT");
+    assertEquals(answer(() => kernel.chown(`${dir}/none`, 0, 0)), "ENOENT");
+  },
+
+  "fsync() takes files and directories": (kernel, dir) => {
+    const fd = kernel.open(`${dir}/file`, O_WRONLY | O_CREAT);
+    kernel.fsync(fd);
+    kernel.close(fd);
+    const directory = kernel.open(dir, O_RDONLY | O_DIRECTORY);
+    kernel.fsync(directory);
+    kernel.close(directory);
+    assertEquals(answer(() => kernel.fsync(fd)), "EBADF");
+    const event = kernel.eventfd(0, 0);
+    assertEquals(answer(() => kernel.fsync(event)), "EINVAL");
+    kernel.close(event);
+  },
+
+  "flock() locks a file for one opening of it": (kernel, dir) => {
+    const path = `${dir}/lock`;
+    const open = () => kernel.open(path, O_RDWR | O_CREAT);
+    const lock = (fd: number, operation: number) =>
+      answer(() => kernel.flock(fd, operation | LOCK_NB));
+    const [a, b, c] = [open(), open(), open()];
+    assertEquals(lock(a, LOCK_EX), undefined);
+    assertEquals(lock(a, LOCK_EX), undefined);
+    assertEquals(lock(b, LOCK_EX), "EAGAIN");
+    assertEquals(lock(b, LOCK_SH), "EAGAIN");
+    assertEquals(lock(b, LOCK_UN), undefined);
+    assertEquals(lock(a, LOCK_UN), undefined);
+    assertEquals(lock(b, LOCK_SH), undefined);
+    assertEquals(lock(c, LOCK_SH), undefined);
+    // It gives its own up for the one that it cannot have.
+    assertEquals(lock(b, LOCK_EX), "EAGAIN");
+    assertEquals(lock(c, LOCK_EX), undefined);
+    assertEquals(lock(a, LOCK_EX), "EAGAIN");
+    kernel.close(c);
+    assertEquals(lock(a, LOCK_EX), undefined);
+    assertEquals(lock(b, 0), "EINVAL");
+    kernel.unlink(path);
+    const other = open();
+    assertEquals(lock(other, LOCK_EX), undefined);
+    for (const fd of [a, b, other]) kernel.close(fd);
+    assertEquals(lock(other, LOCK_EX), "EBADF");
+    const [one, two] = [kernel.open(dir, 0), kernel.open(dir, 0)];
+    assertEquals(lock(one, LOCK_EX), undefined);
+    assertEquals(lock(two, LOCK_SH), "EAGAIN");
+    kernel.close(one);
+    kernel.close(two);
+  },
+};
+
+/**
+ * Asks something of a kernel, in a directory that is gone when it is over.
+ *
+ * @param kernel The kernel.
+ * @param operation What is asked.
+ */
+export function inDirectory(kernel: Kernel, operation: FileOperation): void {
+  const dir = `/tmp/file-operations-${crypto.randomUUID()}`;
+  kernel.mkdir(dir, 0o755);
+  try {
+    operation(kernel, dir);
+  } finally {
+    remove(kernel, dir);
+  }
+}
+
+function remove(kernel: Kernel, dir: string): void {
+  for (const name of kernel.readdir(dir)) {
+    const path = `${dir}/${name}`;
+    try {
+      kernel.unlink(path);
+    } catch (error) {
+      if (!hasErrno(error, "EISDIR")) throw error;
+      remove(kernel, path);
+    }
+  }
+  kernel.rmdir(dir);
+}
+
+function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+function write(kernel: Kernel, fd: number, text: string): number {
+  return kernel.write(fd, bytes(text));
+}
+
+function put(kernel: Kernel, path: string, text: string): void {
+  const fd = kernel.open(path, O_WRONLY | O_CREAT);
+  write(kernel, fd, text);
+  kernel.close(fd);
+}
+
+function modeOf(kernel: Kernel, path: string): number {
+  return kernel.stat(path).mode;
+}
