@@ -60,6 +60,10 @@ export {
   type Obstacle,
   type Viability,
 } from "./lib/host/device.ts";
+export { type DriverNode, driverNodes } from "./lib/host/driver_nodes.ts";
+export { type HowToInsist, refuseInUse } from "./lib/host/guards/refuse.ts";
+export type { Use, UseKind } from "./lib/host/guards/use.ts";
+export { usesOf } from "./lib/host/guards/uses.ts";
 export { Host, type HostOptions, SimulatedHost } from "./lib/host/host.ts";
 export type { MemoryLock } from "./lib/host/memory_lock.ts";
 export { Inventory } from "./lib/host/inventory.ts";

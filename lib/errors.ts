@@ -22,6 +22,7 @@ import { KernelError } from "./kernel/errno.ts";
  * | `DRIVER_FAILED` | a driver could not be bound, or did not take the device |
  * | `GROUP_IN_OTHER_SPACE` | the IOMMU group belongs to another address space of this process |
  * | `GROUP_NOT_VIABLE` | a function of the IOMMU group is bound to a driver that is not safe for VFIO |
+ * | `HOST_IN_USE` | the host uses the device, for a mounted file system or its default route for example |
  * | `IDENTITY_CHANGED` | the hardware at this place is not what it was pinned to |
  * | `IOVA_EXHAUSTED` | no free IOVA range is large enough |
  * | `IOVA_OUT_OF_RANGE` | the IOMMU cannot translate this IOVA |
@@ -50,6 +51,7 @@ export type VfioErrorCode =
   | "DRIVER_FAILED"
   | "GROUP_IN_OTHER_SPACE"
   | "GROUP_NOT_VIABLE"
+  | "HOST_IN_USE"
   | "IDENTITY_CHANGED"
   | "IOVA_EXHAUSTED"
   | "IOVA_OUT_OF_RANGE"

@@ -56,16 +56,17 @@ export class Host extends Inventory {
   /**
    * Takes a PCI function from its driver and binds it to a VFIO driver. When it
    * returns, the function is bound and its nodes can be opened; when it fails,
-   * the function is with the driver that had it.
+   * the function is with the driver that had it. One that the host lives on is
+   * refused unless that is insisted on.
    *
    * @param target What {@linkcode Host.find} takes.
-   * @param options The driver, the time limit and a signal.
+   * @param options The driver, the time limit, a signal, and whether to insist.
    * @returns What gives it back.
    * @throws {TypeError} When it is no PCI function, or the driver's name is
    * none.
    * @throws {VfioError} `DEVICE_NOT_FOUND`, `NO_IOMMU_GROUP`, `DRIVER_FAILED`,
-   * `DEVICE_BUSY` when it is bound to a VFIO driver and in use,
-   * `PERMISSION_DENIED`, or `TIMED_OUT`.
+   * `DEVICE_BUSY` when it is bound to a VFIO driver and in use, `HOST_IN_USE`
+   * when the host uses it, `PERMISSION_DENIED`, or `TIMED_OUT`.
    *
    * @example
    * ```ts

@@ -25,15 +25,34 @@ export function openers(
   kernel: Kernel,
   nodes: readonly string[],
 ): Opener[] {
-  if (nodes.length === 0) return [];
-  return (readable(() => kernel.readdir("/proc")) ?? [])
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => hasOpen(kernel, `/proc/${pid}/fd`, nodes))
-    .map((pid) => ({
-      pid: Number(pid),
-      name: readable(() => kernel.readFile(`/proc/${pid}/comm`))?.trimEnd() ??
-        "",
-    }));
+  const found = [...openersByNode(kernel, nodes).values()].flat();
+  return [...new Map(found.map((opener) => [opener.pid, opener])).values()]
+    .sort((a, b) => a.pid - b.pid);
+}
+
+/**
+ * As {@linkcode openers}, for each node by itself.
+ *
+ * @param kernel The system.
+ * @param nodes Paths of device nodes.
+ * @returns The nodes that are open, and who has them open.
+ */
+export function openersByNode(
+  kernel: Kernel,
+  nodes: readonly string[],
+): Map<string, Opener[]> {
+  const found = new Map<string, Opener[]>();
+  if (nodes.length === 0) return found;
+  const wanted = new Set(nodes);
+  for (const pid of processes(kernel)) {
+    const open = openFiles(kernel, pid).intersection(wanted);
+    if (open.size === 0) continue;
+    const opener = { pid, name: processName(kernel, pid) };
+    for (const node of open) {
+      found.set(node, [...found.get(node) ?? [], opener]);
+    }
+  }
+  return found;
 }
 
 /** Openers in words: `qemu-system-x86 (process 4711)`. */
@@ -43,23 +62,36 @@ export function openersText(found: readonly Opener[]): string {
   ).join(", ");
 }
 
-function hasOpen(
-  kernel: Kernel,
-  directory: string,
-  nodes: readonly string[],
-): boolean {
-  const fds = readable(() => kernel.readdir(directory)) ?? [];
-  return fds.some((fd) => {
-    const target = readable(() => kernel.readlink(`${directory}/${fd}`));
-    return target !== undefined && nodes.includes(target);
-  });
+/** The ids of all processes. */
+export function processes(kernel: Kernel): number[] {
+  return (readable(() => kernel.readdir("/proc")) ?? [])
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }
 
-// Processes end and close while they are looked at, and belong to others.
-function readable<T>(read: () => T): T | undefined {
+/** A process's name, as the kernel has it; empty where that cannot be read. */
+export function processName(kernel: Kernel, pid: number): string {
+  return readable(() => kernel.readFile(`/proc/${pid}/comm`))?.trimEnd() ?? "";
+}
+
+/**
+ * What `read` gives, or `undefined` where it cannot: processes end and close
+ * while they are looked at, and belong to others.
+ */
+export function readable<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch {
     return undefined;
   }
+}
+
+function openFiles(kernel: Kernel, pid: number): Set<string> {
+  const directory = `/proc/${pid}/fd`;
+  const fds = readable(() => kernel.readdir(directory)) ?? [];
+  return new Set(
+    fds.flatMap((fd) =>
+      readable(() => kernel.readlink(`${directory}/${fd}`)) ?? []
+    ),
+  );
 }

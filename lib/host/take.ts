@@ -13,6 +13,7 @@ import {
   readDriverState,
 } from "./driver.ts";
 import { exclusively, type Turn } from "./exclusive.ts";
+import { refuseInUse } from "./guards/refuse.ts";
 import { explainNoGroup, noIommuModeOn } from "./no_iommu.ts";
 import { nodePaths } from "./nodes.ts";
 import type { PciFunction } from "./pci_function.ts";
@@ -23,6 +24,11 @@ import { isBridgeClass, isVfioDriver } from "./vfio_driver.ts";
 export interface TakeOptions extends WaitOptions {
   /** The driver that gets it. Default: `"vfio-pci"`. */
   readonly driver?: string;
+  /**
+   * Whether it is taken even where the host uses it, with a mounted file system
+   * on it for example. Default: false.
+   */
+  readonly insist?: boolean;
 }
 
 /**
@@ -127,6 +133,7 @@ export async function take(
       return new TakenFunction(fn, driver, before);
     }
     refuseHopeless(fn, driver);
+    if (!options.insist) await refuseUsed(fn, before, deadline, options.signal);
     const move = new DriverMove(fn, deadline, turn);
     try {
       await move.change(before, driver);
@@ -207,6 +214,24 @@ export function refuseHopeless(fn: PciFunction, driver: string): void {
       hint: `take those, or remove them: echo 0 > ${fn.path}/sriov_numvfs`,
     });
   }
+}
+
+/** What the host lives on stays with it, unless it is insisted on. */
+async function refuseUsed(
+  fn: PciFunction,
+  { driver }: DriverState,
+  { left }: Deadline,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  // From a VFIO driver, the move itself waits for whoever has it open.
+  if (driver !== undefined && isVfioDriver(driver)) return;
+  await refuseInUse(
+    fn.host,
+    [fn],
+    [],
+    { timeout: Math.max(1, left), ...(signal && { signal }) },
+    ([address]) => `insist on it: host.take("${address}", { insist: true })`,
+  );
 }
 
 /** Waits until the nodes that the kernel has announced are there. */

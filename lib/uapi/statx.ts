@@ -15,6 +15,8 @@ export const STATX_BASIC_STATS = 0x7ff;
 export const S_IFMT = 0o170000;
 /** A character device. */
 export const S_IFCHR = 0o020000;
+/** A block device. */
+export const S_IFBLK = 0o060000;
 
 /** A point in time. */
 export const statx_timestamp = struct("statx_timestamp", {

@@ -1,0 +1,142 @@
+/**
+ * Which network interfaces carry what, by the kernel's routing tables. The
+ * main one: procfs shows no other. Of an IPv4 route with several next hops it
+ * shows the first.
+ *
+ * @module
+ */
+
+import { isIPv4, isIPv6 } from "node:net";
+import type { Kernel } from "../../kernel/kernel.ts";
+import { ifPresent } from "../sysfs.ts";
+
+/** include/uapi/linux/route.h */
+const RTF_UP = 1;
+const RTF_REJECT = 0x200;
+
+/** A default route. */
+export interface DefaultRoute {
+  /** Of which protocol. */
+  readonly family: "IPv4" | "IPv6";
+  /** The interface that it is through. */
+  readonly name: string;
+}
+
+/** A route of IPv4. */
+interface Route {
+  readonly name: string;
+  readonly destination: number;
+  readonly mask: number;
+}
+
+/** Routes and addresses; each part is read when first asked for. */
+export class Routes {
+  readonly #kernel: Kernel;
+  #defaults: readonly DefaultRoute[] | undefined;
+  #routes: readonly Route[] | undefined;
+
+  /** @param kernel The system. */
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  /** The default routes. */
+  get defaults(): readonly DefaultRoute[] {
+    return this.#defaults ??= [
+      ...this.#ipv4Routes.filter(({ mask }) => mask === 0)
+        .map(({ name }): DefaultRoute => ({ family: "IPv4", name })),
+      ...this.#ipv6Defaults().map((name): DefaultRoute => ({
+        family: "IPv6",
+        name,
+      })),
+    ];
+  }
+
+  /**
+   * The interfaces that have one of this host's addresses; of IPv4 addresses,
+   * those that its network is reached through.
+   *
+   * @param address The address, which can have a zone: `fe80::1%eth0`.
+   */
+  interfacesWith(address: string): string[] {
+    const [text = "", zone] = address.split("%");
+    const [, mapped] = /^::ffff:([\d.]+)$/i.exec(text) ?? [];
+    const ipv4 = mapped ?? text;
+    if (isIPv4(ipv4)) return this.#ipv4Interfaces(ipv4Number(ipv4));
+    return isIPv6(text) ? this.#ipv6Interfaces(ipv6Digits(text), zone) : [];
+  }
+
+  get #ipv4Routes(): readonly Route[] {
+    return this.#routes ??= this.#lines("route").slice(1).flatMap((line) => {
+      const [name = "", destination = "", , flags, , , , mask = ""] = line
+        .split("\t");
+      if (!isUsed(flags)) return [];
+      return [{
+        name,
+        destination: networkOrder(destination),
+        mask: networkOrder(mask),
+      }];
+    });
+  }
+
+  #ipv4Interfaces(address: number): string[] {
+    // To 127.0.0.1 comes who has a tunnel: from where is not to be told.
+    if (address >>> 24 === 127) return [];
+    const through = this.#ipv4Routes.filter(({ destination, mask }) =>
+      ((address & mask) >>> 0) === destination
+    );
+    const longest = Math.max(...through.map(({ mask }) => mask));
+    return through.filter(({ mask }) => mask === longest)
+      .map(({ name }) => name);
+  }
+
+  #ipv6Defaults(): string[] {
+    return this.#lines("ipv6_route").flatMap((line) => {
+      const [destination = "", prefix, , , , , , , flags, name] = line
+        .split(/\s+/);
+      const everything = /^0+$/.test(destination) && prefix === "00";
+      return everything && isUsed(flags) && name !== undefined ? [name] : [];
+    });
+  }
+
+  #ipv6Interfaces(digits: string, zone: string | undefined): string[] {
+    return this.#lines("if_inet6").flatMap((line) => {
+      const [address, index = "", , , , name = ""] = line.trim().split(/\s+/);
+      const here = zone === undefined || zone === name ||
+        zone === String(parseInt(index, 16));
+      return address === digits && here && name !== "lo" ? [name] : [];
+    });
+  }
+
+  /** The lines of a file about this process's network namespace. */
+  #lines(name: string): string[] {
+    const read = () => this.#kernel.readFile(`/proc/self/net/${name}`);
+    return (ifPresent(read) ?? "").split("\n").filter((line) => line !== "");
+  }
+}
+
+function isUsed(flags = "0"): boolean {
+  const bits = parseInt(flags, 16);
+  return (bits & RTF_UP) !== 0 && (bits & RTF_REJECT) === 0;
+}
+
+/** What `%08X` made of four bytes in network order, on this machine. */
+function networkOrder(digits: string): number {
+  const bytes = digits.match(/../g) ?? [];
+  return parseInt(bytes.reverse().join(""), 16);
+}
+
+function ipv4Number(address: string): number {
+  return address.split(".")
+    .reduce((value, byte) => value * 256 + Number(byte), 0);
+}
+
+/** The 32 digits of an IPv6 address. */
+function ipv6Digits(address: string): string {
+  const [head = "", tail] = address.toLowerCase().split("::");
+  const words = (part = "") => part === "" ? [] : part.split(":");
+  const [before, after] = [words(head), words(tail)];
+  const zeros = Array(8 - before.length - after.length).fill("0");
+  return [...before, ...zeros, ...after]
+    .map((word) => word.padStart(4, "0")).join("");
+}

@@ -1,0 +1,128 @@
+/**
+ * What a host uses a function for.
+ *
+ * @module
+ */
+
+import { type DeviceHost, HostDevice } from "../device.ts";
+import { type DriverNode, DriverNodes } from "../driver_nodes.ts";
+import { nodePaths } from "../nodes.ts";
+import { type Opener, openersByNode, openersText } from "../openers.ts";
+import type { PciFunction } from "../pci_function.ts";
+import { linkTarget, namesIn } from "../sysfs.ts";
+import { isVfioDriver } from "../vfio_driver.ts";
+import { diskUses } from "./disks.ts";
+import { displayUses } from "./display.ts";
+import { networkUses } from "./networks.ts";
+import { Routes } from "./routes.ts";
+import { type SshSession, sshSessions } from "./ssh.ts";
+import { Storage } from "./storage.ts";
+import type { Finding, Use } from "./use.ts";
+
+const MEDIATED = "/sys/bus/mdev/devices";
+
+/**
+ * What the host uses a function for: mounted file systems and swap on its
+ * disks, through partitions, LVM, MD, dm-crypt, multipath, bcache and loop
+ * devices; volumes that are active; default routes and this SSH session through
+ * its network interfaces, bonds, bridges and VLANs; the display; its virtual
+ * functions; open device nodes. As root it sees the most.
+ *
+ * @param host The host.
+ * @param fn The function.
+ * @returns A clause for each; none when nothing was found.
+ *
+ * @example
+ * ```ts
+ * import { Host, usesOf } from "@passthru/vfio";
+ *
+ * const host = new Host();
+ * for (const fn of host.functions()) {
+ *   for (const { problem } of usesOf(host, fn)) {
+ *     console.log(fn.address, problem);
+ *   }
+ * }
+ * ```
+ */
+export function usesOf(host: DeviceHost, fn: PciFunction): Use[] {
+  return new HostUse(host).of(fn);
+}
+
+/** What a host lives on, at one time; each part is read when first needed. */
+export class HostUse {
+  readonly #host: DeviceHost;
+  readonly #storage: Storage;
+  readonly #routes: Routes;
+  #nodes: DriverNodes | undefined;
+  #sessions: readonly SshSession[] | undefined;
+
+  /** @param host The host. */
+  constructor(host: DeviceHost) {
+    this.#host = host;
+    this.#storage = new Storage(host.kernel);
+    this.#routes = new Routes(host.kernel);
+  }
+
+  /** What it uses a function for. */
+  of(fn: PciFunction): Use[] {
+    const { kernel } = this.#host;
+    const nodes = this.#nodesOf(fn);
+    const named = (wanted: DriverNode["kind"]) =>
+      nodes.filter(({ kind }) => kind === wanted).map(({ name }) => name);
+    const networks = named("network");
+    const open = this.#open(fn, nodes);
+    const found: Finding[] = [
+      ...diskUses(kernel, this.#storage, named("disk"), open),
+      ...networks.length === 0 ? [] : networkUses(
+        kernel,
+        this.#routes,
+        this.#sessions ??= sshSessions(kernel),
+        networks,
+      ),
+      ...displayUses(kernel, fn.path),
+      ...fn.virtualFunctions.flatMap((each) => this.#virtualUses(each)),
+      ...[...open].map(([node, openers]): Finding => ({
+        kind: "open",
+        problem: `${node} is open in ${openersText(openers)}`,
+      })),
+    ];
+    return found.map((finding) => ({ ...finding, device: fn.address }));
+  }
+
+  /** What a driver of the host's made of a function; VFIO's make none of it. */
+  #nodesOf({ driver, path }: PciFunction): DriverNode[] {
+    if (driver === undefined || isVfioDriver(driver)) return [];
+    return (this.#nodes ??= new DriverNodes(this.#host.kernel)).below(path);
+  }
+
+  /** The device nodes of a function that processes have open. */
+  #open(
+    fn: PciFunction,
+    nodes: readonly DriverNode[],
+  ): Map<string, readonly Opener[]> {
+    const { kernel } = this.#host;
+    const mediated = namesIn(kernel, MEDIATED).flatMap((name) => {
+      const path = linkTarget(kernel, `${MEDIATED}/${name}`);
+      return path?.startsWith(`${fn.path}/`)
+        ? [new HostDevice(this.#host, path, "mdev")]
+        : [];
+    });
+    return openersByNode(kernel, [
+      ...nodes.filter(({ kind }) => kind !== "network")
+        .map(({ name }) => name),
+      ...nodePaths([fn, ...mediated]),
+    ]);
+  }
+
+  #virtualUses(fn: PciFunction): Finding[] {
+    const { address, driver } = fn;
+    const uses = this.of(fn).map(({ problem }) => problem);
+    if (driver !== undefined && isVfioDriver(driver)) {
+      uses.unshift(`${driver} has it`);
+    }
+    return uses.map((problem) => ({
+      kind: "virtual functions",
+      problem: `its virtual function ${address} is in use: ${problem}`,
+    }));
+  }
+}
