@@ -11,7 +11,7 @@ import { runInGuest } from "../tests/vm/guest.ts";
 import { cacheModules, denoCommand } from "../tests/vm/guest_deno.ts";
 import { type Machine, machineNamed, MACHINES } from "../tests/vm/machines.ts";
 import { prepare } from "../tests/vm/prepare.ts";
-import { usesOf } from "./demo/in_use.ts";
+import { objections } from "./demo/in_use.ts";
 import { Report } from "./demo/report.ts";
 import { demonstrate } from "./demo/story.ts";
 
@@ -25,8 +25,8 @@ machine, unless a device of this machine is named.
                     ${MACHINES.map(({ name }) => name).join(", ")}
   --device ADDRESS  a spare PCI function of this machine, such as 0000:01:00.0,
                     in place of a virtual machine. Nothing is written to a disk.
-                    Refused are a disk that something holds, a network interface
-                    that is up, and the display.
+                    Refused are those that the machine uses, and a network
+                    interface that is up.
   --backend NAME    only legacy, or only iommufd
   --help            show this`;
 
@@ -87,9 +87,9 @@ async function here(
   device: PciFunction,
   { backend }: Options,
 ): Promise<number> {
-  const uses = await usesOf(device);
+  const uses = objections(device);
   if (uses.length > 0) {
-    throw new VfioError("DEVICE_BUSY", {
+    throw new VfioError("HOST_IN_USE", {
       device: device.address,
       problem: `this machine uses it: ${uses.join("; ")}`,
       hint: "name a function that nothing uses",

@@ -7,13 +7,14 @@
 import {
   AddressSpace,
   type BackendName,
+  type DriverNode,
+  driverNodes,
   type Host,
   type PciFunction,
   VfioDevice,
   VfioError,
 } from "../../mod.ts";
 import { exercise, type ExerciseOptions, type Written } from "./exercise.ts";
-import { type DeviceNode, nodesOf } from "./nodes.ts";
 import { hex, type Report } from "./report.ts";
 
 /** How long a driver may take to bring its nodes back, in milliseconds. */
@@ -85,7 +86,7 @@ async function once(
   report: Report,
   { scratch, signal }: StoryOptions,
 ): Promise<BackendName> {
-  const nodes = await nodesOf(fn.path);
+  const nodes = driverNodes(fn);
   report.line("driver", withNodes(fn, nodes));
   await using taken = await report.step(
     "taken",
@@ -119,7 +120,7 @@ async function once(
   return backend;
 }
 
-function withNodes({ driver }: PciFunction, nodes: DeviceNode[]): string {
+function withNodes({ driver }: PciFunction, nodes: DriverNode[]): string {
   const names = nodes.map(({ name }) => name).join(", ");
   return `${driver ?? "none"}${names === "" ? "" : `: ${names}`}`;
 }
@@ -128,10 +129,10 @@ function withNodes({ driver }: PciFunction, nodes: DeviceNode[]): string {
 async function nodesAgain(
   fn: PciFunction,
   count: number,
-): Promise<DeviceNode[]> {
+): Promise<DriverNode[]> {
   const deadline = performance.now() + NODES_LIMIT;
   for (;;) {
-    const nodes = await nodesOf(fn.path);
+    const nodes = driverNodes(fn);
     if (nodes.length >= count && await allThere(nodes)) return nodes;
     if (performance.now() > deadline) {
       throw new Error(`${fn.driver} did not bring all of its nodes back`);
@@ -141,7 +142,7 @@ async function nodesAgain(
 }
 
 /** Whether those in /dev are there: they come after what sysfs says. */
-async function allThere(nodes: DeviceNode[]): Promise<boolean> {
+async function allThere(nodes: DriverNode[]): Promise<boolean> {
   const there = nodes.map(({ name }) =>
     !name.startsWith("/") || Deno.stat(name).then(() => true, () => false)
   );
@@ -150,7 +151,7 @@ async function allThere(nodes: DeviceNode[]): Promise<boolean> {
 
 /** Reads through the host's own driver what the demo has left on the disk. */
 async function check(
-  nodes: DeviceNode[],
+  nodes: DriverNode[],
   { bytes, offset }: Written,
   report: Report,
 ): Promise<void> {

@@ -2,9 +2,8 @@
  * What `deno task demo` does with the function that it is given.
  */
 import { assertEquals, assertMatch } from "@std/assert";
-import type { PciFunction } from "../../../mod.ts";
-import { diskUse, usesOf } from "../../../scripts/demo/in_use.ts";
-import { nodesOf } from "../../../scripts/demo/nodes.ts";
+import { driverNodes, type PciFunction } from "../../../mod.ts";
+import { objections } from "../../../scripts/demo/in_use.ts";
 import { Report } from "../../../scripts/demo/report.ts";
 import { demonstrate } from "../../../scripts/demo/story.ts";
 import { O_EXCL } from "../../../lib/uapi/fcntl.ts";
@@ -28,8 +27,8 @@ async function story(name: string, scratch: boolean): Promise<string> {
  */
 async function scannedDisk(fn: PciFunction): Promise<string> {
   for (let tries = 100; tries > 0; tries--) {
-    const disk = (await nodesOf(fn.path)).find(({ kind }) => kind === "disk");
-    if (disk !== undefined && (await usesOf(fn)).length === 0) return disk.name;
+    const disk = driverNodes(fn).find(({ kind }) => kind === "disk");
+    if (disk !== undefined && objections(fn).length === 0) return disk.name;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw new Error(`${fn.address}: no free disk came within 10 s`);
@@ -88,64 +87,34 @@ Deno.test({
   },
 });
 
-Deno.test("usesOf() names a disk that something else holds", async () => {
+Deno.test("objections() names a disk that a program holds", async () => {
   const nvme = host.function(addressOf("nvme0"));
   const disk = await scannedDisk(nvme);
-  assertEquals(await usesOf(nvme), []);
+  assertEquals(objections(nvme), []);
   // What mount, swapon, LVM and MD do.
   const claim = host.kernel.open(disk, O_EXCL);
   try {
-    const [use] = await usesOf(nvme);
-    assertMatch(use!, new RegExp(`^${disk} is in use`));
+    assertEquals(objections(nvme), [
+      `${disk} is open in deno (process ${Deno.pid})`,
+    ]);
   } finally {
     host.kernel.close(claim);
   }
-  assertEquals(await usesOf(nvme), []);
+  assertEquals(objections(nvme), []);
 });
 
-Deno.test("usesOf() names a network interface that is up", async () => {
+Deno.test("objections() names a network interface that is up", async () => {
   const nic = host.function(addressOf("e1000e0"));
-  assertEquals(await usesOf(nic), []);
-  const [name] = await Array.fromAsync(Deno.readDir(`${nic.path}/net`));
+  assertEquals(objections(nic), []);
+  const { name } = driverNodes(nic).find(({ kind }) => kind === "network")!;
   const ip = (state: string) =>
     new Deno.Command("busybox", {
-      args: ["ip", "link", "set", name!.name, state],
+      args: ["ip", "link", "set", name, state],
     }).output();
   await ip("up");
-  assertEquals(
-    await usesOf(nic),
-    [`the network interface ${name!.name} is up`],
-  );
+  assertEquals(objections(nic), [`the network interface ${name} is up`]);
   await ip("down");
-});
-
-Deno.test("usesOf() names the display that the machine booted with", async () => {
-  const path = await Deno.makeTempDir();
-  await Deno.writeTextFile(`${path}/boot_vga`, "0\n");
-  assertEquals(await usesOf({ host, path }), []);
-  await Deno.writeTextFile(`${path}/boot_vga`, "1\n");
-  assertEquals(await usesOf({ host, path }), ["it is the display"]);
-});
-
-Deno.test("diskUse() says where a partition of the disk is mounted", async () => {
-  const mounts = await Deno.makeTempFile();
-  const use = async (line: string, disk = "/dev/nvme1n1") => {
-    await Deno.writeTextFile(mounts, `proc /proc proc rw 0 0\n${line}\n`);
-    return await diskUse(host.kernel, disk, mounts);
-  };
-  assertEquals(
-    await use("/dev/nvme1n1p2 /srv ext4 rw 0 0"),
-    "/dev/nvme1n1p2 is mounted at /srv",
-  );
-  assertEquals(
-    await use("/dev/nvme1n1 /srv ext4 rw 0 0"),
-    "/dev/nvme1n1 is mounted at /srv",
-  );
-  assertEquals(
-    await use("/dev/sda2 / ext4 rw 0 0", "/dev/sda"),
-    "/dev/sda2 is mounted at /",
-  );
-  assertEquals(await use("/dev/nvme1n10 /srv ext4 rw 0 0"), undefined);
+  assertEquals(objections(nic), []);
 });
 
 Deno.test({
