@@ -6,6 +6,7 @@
 
 import { VfioError } from "../../errors.ts";
 import { hasErrno } from "../../kernel/errno.ts";
+import { exclusively } from "../../host/exclusive.ts";
 import { sysfsError, whole } from "../../host/sysfs.ts";
 import type { AttributeStep } from "../step.ts";
 import { changed, late, type StepKind, type Work } from "./kind.ts";
@@ -74,13 +75,15 @@ export async function readIfThere(
 }
 
 async function readText(
-  { host: { kernel }, deadline }: Work,
+  work: Work,
   path: string,
   device: string | undefined,
 ): Promise<string> {
-  const text = await deadline.wait(
-    kernel.readFileAsync(path),
-    () => late(device, `${path} could not be read`, deadline),
+  const text = await inTurn(
+    work,
+    path,
+    () => work.host.kernel.readFileAsync(path),
+    () => late(device, `${path} could not be read`, work.deadline),
   );
   // A list of nothing, such as that of reset methods, is an empty file.
   return text === "" ? text : whole(path, text);
@@ -95,18 +98,34 @@ async function readText(
  * @param device The device it belongs to.
  */
 export async function write(
-  { host: { kernel }, deadline }: Work,
+  work: Work,
   path: string,
   text: string,
   device: string | undefined,
 ): Promise<void> {
   try {
-    await deadline.wait(
+    await inTurn(
+      work,
+      path,
       // An empty write never reaches the kernel.
-      kernel.writeFileAsync(path, text === "" ? "\n" : text),
-      () => late(device, `the kernel was not done with ${path}`, deadline),
+      () => work.host.kernel.writeFileAsync(path, text === "" ? "\n" : text),
+      () => late(device, `the kernel was not done with ${path}`, work.deadline),
     );
   } catch (error) {
     throw sysfsError(error, device);
   }
+}
+
+/** Asks for something when what was given up on before is over. */
+async function inTurn<T>(
+  { host: { kernel }, deadline }: Work,
+  path: string,
+  ask: () => Promise<T>,
+  tooLate: () => VfioError,
+): Promise<T> {
+  return await exclusively(kernel, path, deadline, tooLate, async (turn) => {
+    const asked = ask();
+    turn.keep(asked);
+    return await deadline.wait(asked, tooLate);
+  });
 }

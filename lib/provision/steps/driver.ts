@@ -19,7 +19,9 @@ import type { StepKind, Work } from "./kind.ts";
 /** Steps that move a function; before is how it was bound. */
 export const driverKind: StepKind<DriverStep, DriverState> = {
   holds({ host }, { device, driver }) {
-    return Promise.resolve(host.function(device).driver === (driver ?? undefined));
+    return Promise.resolve(
+      host.function(device).driver === (driver ?? undefined),
+    );
   },
 
   async capture({ host }, { device }) {

@@ -88,7 +88,8 @@ function wanted(step: FileStep | LinkStep): FileEntry | null {
 function isAs(now: FileEntry | null, wanted: FileEntry | null): boolean {
   if (now === null || wanted === null) return now === wanted;
   if ("target" in now || "target" in wanted) {
-    return "target" in now && "target" in wanted && now.target === wanted.target;
+    return "target" in now && "target" in wanted &&
+      now.target === wanted.target;
   }
   return now.text === wanted.text && now.mode === wanted.mode &&
     now.uid === wanted.uid && now.gid === wanted.gid;

@@ -59,7 +59,9 @@ export const nodeKind: StepKind<NodeStep, NodesBefore> = {
   make({ host: { kernel } }, step, before) {
     for (const path of Object.keys(before)) {
       const now = ownership(kernel, path);
-      if (now !== undefined) own(kernel, path, now, { ...now, ...wanted(step) });
+      if (now !== undefined) {
+        own(kernel, path, now, { ...now, ...wanted(step) });
+      }
     }
     return Promise.resolve();
   },

@@ -57,7 +57,10 @@ export const virtualFunctionsKind: StepKind<
     const now = await present(work, fn);
     const ours = made ? [count, before.count] : [count, before.count, 0];
     if (!ours.includes(now)) {
-      throw changed(device, `the number of its virtual functions became ${now}`);
+      throw changed(
+        device,
+        `the number of its virtual functions became ${now}`,
+      );
     }
     if (now !== before.count) await configure(work, fn, before.count);
     for (const [address, state] of Object.entries(before.functions)) {

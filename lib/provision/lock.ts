@@ -1,0 +1,91 @@
+/**
+ * One change to the host at a time, of all processes.
+ *
+ * @module
+ */
+
+import { VfioError } from "../errors.ts";
+import type { Deadline } from "../host/deadline.ts";
+import { openersText } from "../host/openers.ts";
+import { ifPresent, linkName } from "../host/sysfs.ts";
+import { hasErrno } from "../kernel/errno.ts";
+import { Fd } from "../kernel/fd.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import {
+  LOCK_EX,
+  LOCK_NB,
+  O_CREAT,
+  O_RDONLY,
+  O_TRUNC,
+  O_WRONLY,
+} from "../uapi/fcntl.ts";
+import { makeDirectory, orFileError, writeAll } from "./files.ts";
+
+/** Where what is gone after a reboot is kept. */
+export const RUN = "/run/passthru";
+
+const LOCK = `${RUN}/lock`;
+
+/**
+ * Does something while no other process changes the host. The lock goes with
+ * the process, however it ends.
+ *
+ * @param kernel The system.
+ * @param deadline How long to wait for the lock.
+ * @param work What to do.
+ * @returns What `work` gives.
+ * @throws {VfioError} `LOCKED` when another process has it for longer, or
+ * `PERMISSION_DENIED`.
+ */
+export async function locked<T>(
+  kernel: Kernel,
+  deadline: Deadline,
+  work: () => Promise<T>,
+): Promise<T> {
+  using file = orFileError(() => {
+    makeDirectory(kernel, RUN);
+    return Fd.own(kernel, kernel.open(LOCK, O_RDONLY | O_CREAT));
+  });
+  await deadline.until(
+    () => orFileError(() => taken(kernel, file)) ? true : undefined,
+    () => {
+      const holder = holderOf(kernel);
+      return new VfioError("LOCKED", {
+        problem: `the host is being changed by ${holder ?? "another process"}`,
+        hint: "wait until it is done",
+      });
+    },
+  );
+  // Whoever waits may read it; the lock does not depend on it.
+  orFileError(() => {
+    using note = Fd.open(kernel, LOCK, O_WRONLY | O_TRUNC);
+    writeAll(kernel, note.number, `${processId(kernel)}\n`);
+  });
+  return await work();
+}
+
+function taken(kernel: Kernel, file: Fd): boolean {
+  try {
+    kernel.flock(file.number, LOCK_EX | LOCK_NB);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, "EAGAIN")) return false;
+    throw error;
+  }
+}
+
+/** The number of this process. */
+export function processId(kernel: Kernel): number {
+  return Number(linkName(kernel, "/proc/self"));
+}
+
+/** The name of a process, where there is one. */
+export function processName(kernel: Kernel, pid: number): string {
+  return ifPresent(() => kernel.readFile(`/proc/${pid}/comm`))?.trimEnd() ?? "";
+}
+
+function holderOf(kernel: Kernel): string | undefined {
+  const pid = Number(ifPresent(() => kernel.readFile(LOCK)));
+  if (!(pid > 0)) return undefined;
+  return openersText([{ pid, name: processName(kernel, pid) }]);
+}

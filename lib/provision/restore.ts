@@ -1,0 +1,170 @@
+/**
+ * Bringing the host back to what it was.
+ *
+ * @module
+ */
+
+import { typed, VfioError } from "../errors.ts";
+import { Deadline, type WaitOptions } from "../host/deadline.ts";
+import type { Host } from "../host/host.ts";
+import { formatPciAddress, parsePciAddress } from "../host/pci_address.ts";
+import { functionIfThere } from "./functions.ts";
+import { Journal, type JournalEntry } from "./journal.ts";
+import { locked } from "./lock.ts";
+import type { Step } from "./step.ts";
+import { type Left, undoSteps } from "./undo.ts";
+
+/** How the host is brought back. */
+export interface RestoreOptions extends WaitOptions {
+  /**
+   * Only what was done to these devices: addresses and UUIDs. With a function
+   * come its virtual functions. Default: everything.
+   */
+  readonly devices?: readonly string[];
+  /**
+   * Is told of each step that is undone, when it is.
+   *
+   * @param step The step.
+   */
+  readonly onUndone?: (step: Step) => void;
+}
+
+/** What was brought back, and what was not. */
+export interface Restored {
+  /** The steps that were undone, in that order. */
+  readonly undone: readonly Step[];
+  /**
+   * The steps that were not, and why: `WRONG_DRIVER` and `CHANGED` where
+   * somebody else has changed the device since. They stay in the journal, and
+   * the next restore tries again.
+   */
+  readonly left: readonly Left[];
+}
+
+/**
+ * Brings the host back to what it was before {@linkcode apply}, also in another
+ * process, and after that one was killed at any point. The last apply is undone
+ * first, each step by the journal; what is back already is well. It goes on
+ * after a failure.
+ *
+ * @param host The host.
+ * @param options Which devices, a signal, and the longest in milliseconds that
+ * the wait for another process may take, and each step.
+ * @returns What was brought back and what was not.
+ * @throws {VfioError} `LOCKED` when another process is changing the host,
+ * `PERMISSION_DENIED`, or `KERNEL`.
+ * @throws The signal's reason. What is not undone then stays in the journal.
+ *
+ * @example
+ * ```ts
+ * import { Host, restore } from "@passthru/vfio";
+ *
+ * const host = Host.simulated({
+ *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
+ * });
+ * const { undone, left } = await restore(host);
+ * console.log(undone.length); // 0: nothing was applied
+ * for (const { step, error } of left) console.log(step.device, error);
+ * ```
+ */
+export async function restore(
+  host: Host,
+  options: RestoreOptions = {},
+): Promise<Restored> {
+  return await undoJournals(
+    host,
+    () => Journal.applies(host.kernel).toReversed(),
+    options,
+  );
+}
+
+/**
+ * Undoes journals, while no other process changes the host.
+ *
+ * @param host The host.
+ * @param journals Reads the journals, the last first.
+ * @param options The same as for {@linkcode restore}.
+ */
+export async function undoJournals(
+  host: Host,
+  journals: () => readonly Journal[],
+  options: RestoreOptions,
+): Promise<Restored> {
+  const { devices, timeout, signal, onUndone } = options;
+  const undone: Step[] = [];
+  const left: Left[] = [];
+  try {
+    const wanted = devices?.map(canonical);
+    await locked(host.kernel, new Deadline(options), async () => {
+      for (const journal of journals()) {
+        const some = await undoSteps(
+          host,
+          journal,
+          chosen(host, journal.toUndo, wanted),
+          {
+            ...timeout === undefined ? {} : { timeout },
+            ...signal === undefined ? {} : { signal },
+            onUndone(step) {
+              undone.push(step);
+              onUndone?.(step);
+            },
+          },
+        );
+        left.push(...some);
+        if (journal.toUndo.length === 0) journal.remove();
+      }
+    });
+  } catch (error) {
+    throw typed(error, "restore the host");
+  }
+  return { undone, left };
+}
+
+function canonical(device: string): string {
+  try {
+    return formatPciAddress(parsePciAddress(device));
+  } catch {
+    return device.toLowerCase();
+  }
+}
+
+function chosen(
+  host: Host,
+  entries: readonly JournalEntry[],
+  devices: readonly string[] | undefined,
+): readonly JournalEntry[] {
+  if (devices === undefined) return entries;
+  const all = new Set(devices.flatMap((device) => [
+    device,
+    ...virtualFunctionsOf(host, device),
+  ]));
+  return entries.filter(({ step: { device } }) =>
+    device !== undefined && all.has(device)
+  );
+}
+
+function virtualFunctionsOf(host: Host, device: string): string[] {
+  if (!/\.[0-7]$/.test(device)) return [];
+  const found = functionIfThere(host, device)?.virtualFunctions ?? [];
+  return found.map(({ address }) => address);
+}
+
+/**
+ * The error for what could not be brought back.
+ *
+ * @param left What could not.
+ */
+export function incomplete(left: readonly Left[]): VfioError {
+  return new VfioError("RESTORE_INCOMPLETE", {
+    problem: `not everything is as it was:\n${leftText(left)}`,
+    hint: "the journal has the rest: restore again",
+    cause: new AggregateError(left.map(({ error }) => error)),
+  });
+}
+
+/** What could not be brought back, a line each. */
+export function leftText(left: readonly Left[]): string {
+  return left.map(({ error }) =>
+    error instanceof Error ? error.message : String(error)
+  ).join("\n");
+}

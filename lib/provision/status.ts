@@ -1,0 +1,90 @@
+/**
+ * What is applied.
+ *
+ * @module
+ */
+
+import { Deadline, type WaitOptions } from "../host/deadline.ts";
+import type { Host } from "../host/host.ts";
+import { Journal } from "./journal.ts";
+import type { Step } from "./step.ts";
+import { kindOf } from "./steps/kinds.ts";
+
+/** An apply that was not undone. */
+export interface AppliedStatus {
+  /** What whoever applied called it. */
+  readonly name: string | undefined;
+  /** Since when. */
+  readonly since: Date;
+  /** The process that applied. */
+  readonly process: { readonly pid: number; readonly name: string };
+  /** Its steps that were begun and not undone, in that order. */
+  readonly steps: readonly StepStatus[];
+}
+
+/** A step of an apply. */
+export interface StepStatus {
+  /** The step. */
+  readonly step: Step;
+  /** Whether it was made whole; if not, its process ended, or is at it. */
+  readonly made: boolean;
+  /** Whether the host still is as the step made it. */
+  readonly holds: boolean;
+}
+
+/**
+ * What is applied to a host and not undone, by the journal, and whether the
+ * host still is like that.
+ *
+ * @param host The host.
+ * @param options How long the attributes of the host may take to read.
+ * @returns What is applied, the oldest first.
+ * @throws {VfioError} `PERMISSION_DENIED`, or `KERNEL`.
+ *
+ * @example
+ * ```ts
+ * import { Host, status } from "@passthru/vfio";
+ *
+ * const host = Host.simulated();
+ * for (const { name, since, steps } of await status(host)) {
+ *   const gone = steps.filter(({ holds }) => !holds);
+ *   console.log(name, since, `${steps.length} steps, ${gone.length} gone`);
+ * }
+ * ```
+ */
+export async function status(
+  host: Host,
+  options: WaitOptions = {},
+): Promise<AppliedStatus[]> {
+  const found: AppliedStatus[] = [];
+  for (const { head, entries } of Journal.applies(host.kernel)) {
+    const steps: StepStatus[] = [];
+    for (const { step, made, undone } of entries.filter(Boolean)) {
+      if (undone) continue;
+      steps.push({ step, made, holds: await holds(host, step, options) });
+    }
+    if (steps.length === 0) continue;
+    const { name, at, pid, process } = head;
+    found.push({
+      name,
+      since: new Date(at),
+      process: { pid, name: process },
+      steps,
+    });
+  }
+  return found;
+}
+
+async function holds(
+  host: Host,
+  step: Step,
+  options: WaitOptions,
+): Promise<boolean> {
+  try {
+    const work = { host, deadline: new Deadline(options) };
+    return await kindOf(step).holds(work, step);
+  } catch {
+    options.signal?.throwIfAborted();
+    return false;
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Undoing what a journal tells.
+ *
+ * @module
+ */
+
+import { typed, VfioError } from "../errors.ts";
+import { Deadline } from "../host/deadline.ts";
+import type { Host } from "../host/host.ts";
+import { functionIfThere } from "./functions.ts";
+import type { Journal, JournalEntry } from "./journal.ts";
+import { stages } from "./stages.ts";
+import type { Step } from "./step.ts";
+import { kindOf } from "./steps/kinds.ts";
+
+/** A step that could not be undone. */
+export interface Left {
+  /** The step. */
+  readonly step: Step;
+  /** Why it is as it is. */
+  readonly error: unknown;
+}
+
+/** How steps are undone. */
+export interface UndoOptions {
+  /** The longest that each may take, in milliseconds. */
+  readonly timeout?: number;
+  /** Stops before the next step. */
+  readonly signal?: AbortSignal;
+  /** Is told of each step that is undone. */
+  readonly onUndone?: (step: Step) => void;
+}
+
+/**
+ * Undoes steps of a journal, the last first, those of different functions at
+ * once. It goes on after a failure.
+ *
+ * @param host The host.
+ * @param journal The journal.
+ * @param entries What is to be undone, the last first.
+ * @param options The time limit, a signal, and who is told.
+ * @returns What could not be undone.
+ * @throws The signal's reason. What is not undone then stays in the journal.
+ */
+export async function undoSteps(
+  host: Host,
+  journal: Journal,
+  entries: readonly JournalEntry[],
+  options: UndoOptions = {},
+): Promise<Left[]> {
+  const { timeout, signal, onUndone } = options;
+  const left: Left[] = [];
+  const undo = async (entry: JournalEntry) => {
+    const { number, step, before, made } = entry;
+    try {
+      refuseInTheWay(host, step, left);
+      const deadline = new Deadline(timeout === undefined ? {} : { timeout });
+      await kindOf(step).undo({ host, deadline }, step, before, made);
+    } catch (error) {
+      left.push({ step, error: typed(error, "restore", step.device) });
+      return;
+    }
+    note(journal, number);
+    onUndone?.(step);
+  };
+  for (const lanes of stages(host, entries, ({ step }) => step)) {
+    await all(lanes, async (lane) => {
+      for (const entry of lane) {
+        signal?.throwIfAborted();
+        await undo(entry);
+      }
+    });
+  }
+  return left;
+}
+
+/**
+ * Does something with each at once, until all are over.
+ *
+ * @param items What it is done with.
+ * @param work What is done.
+ * @throws What the first that failed threw.
+ */
+export async function all<T>(
+  items: readonly T[],
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const failures: unknown[] = [];
+  await Promise.all(
+    items.map((item) => work(item).catch((error) => failures.push(error))),
+  );
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Virtual functions that somebody else has now are not taken from them. */
+function refuseInTheWay(host: Host, step: Step, left: readonly Left[]): void {
+  if (step.kind !== "virtual functions") return;
+  const fn = functionIfThere(host, step.device);
+  const virtual = fn?.virtualFunctions.map(({ address }) => address) ?? [];
+  const held = left.find(({ step: { device } }) =>
+    device !== undefined && virtual.includes(device)
+  );
+  if (held === undefined) return;
+  throw new VfioError("DEVICE_BUSY", {
+    device: step.device,
+    problem: `its virtual function ${held.step.device} could not be ` +
+      "brought back, so none of them is removed",
+    hint: "restore again when that can be",
+  });
+}
+
+/** That it is undone need not be known: to undo it again does nothing. */
+function note(journal: Journal, number: number): void {
+  try {
+    journal.undone(number);
+  } catch {
+    // No space, most likely.
+  }
+}

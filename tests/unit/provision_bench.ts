@@ -1,0 +1,210 @@
+/**
+ * A simulated host that steps of every kind change, and processes on it that
+ * end when a test wants it.
+ */
+import { assertEquals } from "@std/assert";
+import { SimulatedHost } from "../../lib/host/host.ts";
+import { Host } from "../../lib/host/host.ts";
+import { hasErrno } from "../../lib/kernel/errno.ts";
+import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
+import type { Kernel } from "../../lib/kernel/kernel.ts";
+import type { SimulatedMachine } from "../../lib/sim/control.ts";
+import type { Topology } from "../../lib/sim/topology.ts";
+import type { Step } from "../../lib/provision/step.ts";
+
+export const NIC = "0000:00:08.0";
+export const DISK = "0000:00:07.0";
+export const PHYSICAL = "0000:01:00.0";
+export const VIRTUAL: readonly string[] = [0, 2, 4, 6].map((i) =>
+  `0000:01:10.${i}`
+);
+export const GPU = "0000:00:02.0";
+export const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+export const LIMITS = "/etc/security/limits.d/90-passthru.conf";
+const DEVICES = "/sys/devices/pci0000:00";
+
+/** What the host is made of. */
+export const TOPOLOGY: Topology = {
+  functions: {
+    [GPU]: { id: "8086:5912", class: 0x030000, driver: "i915" },
+    [DISK]: { id: "1b36:0010", class: 0x010802, driver: "nvme" },
+    [NIC]: { id: "8086:10d3", class: 0x020000, driver: "e1000e", power: "auto" },
+    [PHYSICAL]: {
+      id: "8086:10c9",
+      class: 0x020000,
+      driver: "igb",
+      sriov: { total: 7, id: "8086:10ca", driver: "igbvf" },
+    },
+  },
+  mediatedTypes: { [GPU]: { "i915-GVTg_V5_4": { instances: 2 } } },
+  files: { "/etc/hostname": "host\n" },
+};
+
+/** Some of every kind. */
+export function everyStep(host: Host): Step[] {
+  const physical = host.function(PHYSICAL).path;
+  const why = "a test wants it";
+  return [
+    {
+      kind: "attribute",
+      device: PHYSICAL,
+      path: `${physical}/sriov_drivers_autoprobe`,
+      value: "0",
+      why,
+    },
+    { kind: "virtual functions", device: PHYSICAL, count: 4, why },
+    ...VIRTUAL.slice(0, 2).map((device) => (
+      { kind: "driver", device, driver: "vfio-pci", why } as const
+    )),
+    { kind: "driver", device: DISK, driver: "vfio-pci", why },
+    { kind: "driver", device: NIC, driver: null, why },
+    {
+      kind: "mediated device",
+      device: UUID,
+      parent: `${DEVICES}/${GPU}`,
+      type: "i915-GVTg_V5_4",
+      why,
+    },
+    { kind: "node", device: DISK, uid: 1000, mode: 0o660, why },
+    {
+      kind: "file",
+      path: LIMITS,
+      text: "alice - memlock unlimited\n",
+      why,
+    },
+    { kind: "file", path: "/etc/hostname", text: "other\n", why },
+    { kind: "link", path: "/etc/alias", target: "hostname", why },
+  ];
+}
+
+/** What a process that was killed gets in place of an answer. */
+export class Killed extends Error {}
+
+/** How a process ends: at its nth call, before or after that is made. */
+export interface Death {
+  readonly nth: number;
+  readonly after: boolean;
+}
+
+/** A process on a machine, which may end at one of its calls. */
+export class Mortal {
+  readonly calls: KernelCall[] = [];
+  readonly host: Host;
+  #dead = false;
+
+  constructor(machine: SimulatedMachine, death?: Death) {
+    const process = machine.spawn({ name: "passthru" });
+    const die = () => {
+      this.#dead = true;
+      process.exit();
+      throw new Killed();
+    };
+    const kernel = intercept(process, (call, proceed) => {
+      if (this.#dead) throw new Killed();
+      this.calls.push(call);
+      if (this.calls.length !== death?.nth) return proceed();
+      if (!death.after) return die();
+      let made: unknown;
+      try {
+        made = proceed();
+      } catch {
+        return die();
+      }
+      // What a process has asked for the kernel ends.
+      return made instanceof Promise ? made.finally(die) : die();
+    });
+    this.host = new Host({ kernel });
+  }
+}
+
+/** Everything that can be read in a tree: links, attributes, and owners. */
+export function contents(kernel: Kernel, path: string): Map<string, string> {
+  const found = new Map<string, string>();
+  const visit = (path: string) => {
+    try {
+      found.set(path, `-> ${kernel.readlink(path)}`);
+      return;
+    } catch (error) {
+      if (!hasErrno(error, "EINVAL")) throw error;
+    }
+    const { mode, uid, gid } = kernel.stat(path);
+    const owner = `${mode.toString(8)} ${uid}:${gid}`;
+    try {
+      const names = kernel.readdir(path);
+      found.set(path, owner);
+      for (const name of names) visit(`${path}/${name}`);
+    } catch (error) {
+      if (!hasErrno(error, "ENOTDIR")) throw error;
+      found.set(path, `${owner} ${readable(kernel, path)}`);
+    }
+  };
+  visit(path);
+  return found;
+}
+
+function readable(kernel: Kernel, path: string): string {
+  try {
+    return kernel.readFile(path);
+  } catch (error) {
+    if (hasErrno(error, "EACCES", "EINVAL", "EISDIR")) return "(unreadable)";
+    throw error;
+  }
+}
+
+/** All that an apply could leave behind on a machine. */
+export function stateOf(machine: SimulatedMachine): Map<string, string> {
+  const process = machine.spawn();
+  try {
+    return new Map(["/sys", "/etc", "/dev/vfio"].flatMap((path) => [
+      ...contents(process, path),
+    ]));
+  } finally {
+    process.exit();
+  }
+}
+
+/** What there is of journals on a machine. */
+export function journalsOf(machine: SimulatedMachine): string[] {
+  const process = machine.spawn();
+  try {
+    return ["/run/passthru", "/var/lib/passthru"].flatMap((path) => {
+      try {
+        return process.readdir(path).filter((name) => name !== "lock");
+      } catch (error) {
+        if (hasErrno(error, "ENOENT")) return [];
+        throw error;
+      }
+    });
+  } finally {
+    process.exit();
+  }
+}
+
+/** Asserts that a machine is as it was, and no journal says otherwise. */
+export function assertAsBefore(
+  machine: SimulatedMachine,
+  before: Map<string, string>,
+): void {
+  assertEquals(differences(before, stateOf(machine)), []);
+  assertEquals(journalsOf(machine), []);
+}
+
+/** What differs, a line for each path. */
+export function differences(
+  before: Map<string, string>,
+  after: Map<string, string>,
+): string[] {
+  return [...new Set([...before.keys(), ...after.keys()])]
+    .filter((path) => before.get(path) !== after.get(path))
+    .map((path) => `${path}: ${before.get(path)} | ${after.get(path)}`);
+}
+
+/** A machine that steps of every kind can be made on. */
+export function bench(topology: Topology = TOPOLOGY): SimulatedMachine {
+  return Host.simulated(topology).machine;
+}
+
+/** A process on a machine, with nothing against it. */
+export function newcomer(machine: SimulatedMachine): Host {
+  return new SimulatedHost(machine, { name: "passthru" });
+}
