@@ -7,6 +7,7 @@ import {
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { errnosOf } from "../../lib/kernel/errnos_of.ts";
 import { faulty, Hang } from "../../lib/kernel/fault.ts";
+import { O_CREAT } from "../../lib/uapi/fcntl.ts";
 import { VFIO_DEVICE_RESET, VFIO_IOMMU_MAP_DMA } from "../../lib/uapi/vfio.ts";
 import { stubKernel } from "./stub_kernel.ts";
 
@@ -176,6 +177,18 @@ Deno.test("errnosOf() knows what each call can fail with", () => {
   assertEquals(numvfs.filter((code) => !attribute.includes(code)), [
     "EAGAIN",
     "ERANGE",
+  ]);
+  const opened = (flags: number) =>
+    errnosOf({ method: "open", args: ["/etc/a", flags] });
+  const made = opened(O_CREAT).filter((code) => !opened(0).includes(code));
+  assertEquals(made, [
+    "EDQUOT",
+    "EEXIST",
+    "EIO",
+    "EISDIR",
+    "ENOSPC",
+    "ENOTDIR",
+    "EROFS",
   ]);
   for (const code of [...ioctl, ...written("/sys/bind")]) errnoNumber(code);
 });

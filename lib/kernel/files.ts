@@ -1,0 +1,172 @@
+/**
+ * Files that this library keeps, written so that they outlive a crash of the
+ * process or of the host at any point.
+ *
+ * @module
+ */
+
+import {
+  O_APPEND,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDONLY,
+  O_WRONLY,
+} from "../uapi/fcntl.ts";
+import { S_IFDIR, S_IFMT } from "../uapi/statx.ts";
+import { hasErrno } from "./errno.ts";
+import { Fd } from "./fd.ts";
+import type { Kernel } from "./kernel.ts";
+
+/**
+ * Writes a file as a whole: whoever reads it finds what was there before or
+ * all that is written, even when the host loses its power meanwhile. What was
+ * there is replaced, a symbolic link too, and not written to.
+ *
+ * @param kernel The system.
+ * @param path The file. Its directory is there.
+ * @param text What will be in it.
+ * @param mode Its permission bits, whatever the process's umask is.
+ * @throws {KernelError} When it cannot be written. Nothing is left of it then.
+ */
+export function writeFileAtomically(
+  kernel: Kernel,
+  path: string,
+  text: string,
+  mode = 0o644,
+): void {
+  const { directory, name } = split(path);
+  const draft = `${directory}/.${name}.${crypto.randomUUID()}`;
+  try {
+    writeNew(kernel, draft, text, mode);
+    kernel.rename(draft, path);
+  } catch (error) {
+    try {
+      kernel.unlink(draft);
+    } catch {
+      // It was not made, or what keeps it there is what `error` tells.
+    }
+    throw error;
+  }
+  syncDirectory(kernel, directory);
+}
+
+function writeNew(
+  kernel: Kernel,
+  path: string,
+  text: string,
+  mode: number,
+): void {
+  const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+  using file = Fd.open(kernel, path, flags, mode);
+  writeAll(kernel, file.number, text);
+  kernel.chmod(path, mode);
+  kernel.fsync(file.number);
+}
+
+/**
+ * Adds a line to the end of a file, which is made where it is not there. When
+ * this returns, the line outlives a crash of the host.
+ *
+ * @param kernel The system.
+ * @param path The file. Its directory is there.
+ * @param line The line, without the newline at its end.
+ * @param mode The permission bits of a file that is made, less the umask's.
+ * @throws {TypeError} When `line` is more than one line.
+ * @throws {KernelError} When it cannot be written. A part of it may be there
+ * then, as after a crash: its newline is what tells that it is whole.
+ */
+export function appendLine(
+  kernel: Kernel,
+  path: string,
+  line: string,
+  mode = 0o644,
+): void {
+  if (line.includes("\n")) throw new TypeError("Cannot append several lines");
+  const flags = O_WRONLY | O_APPEND | O_NOFOLLOW;
+  const there = ignoring(() => Fd.open(kernel, path, flags), "ENOENT");
+  using file = there ?? Fd.open(kernel, path, flags | O_CREAT, mode);
+  writeAll(kernel, file.number, `${line}\n`);
+  kernel.fsync(file.number);
+  if (there === undefined) syncDirectory(kernel, split(path).directory);
+}
+
+/**
+ * Makes a directory, and those on the way to it, where they are not there.
+ *
+ * @param kernel The system.
+ * @param path The directory.
+ * @param mode The permission bits of each that is made, less the umask's.
+ * @throws {KernelError} When it cannot be made: `EEXIST` where a file has its
+ * name.
+ */
+export function makeDirectories(
+  kernel: Kernel,
+  path: string,
+  mode = 0o755,
+): void {
+  const { directory } = split(path);
+  try {
+    kernel.mkdir(path, mode);
+  } catch (error) {
+    if (hasErrno(error, "EEXIST")) {
+      if ((kernel.stat(path).mode & S_IFMT) === S_IFDIR) return;
+      throw error;
+    }
+    if (!hasErrno(error, "ENOENT") || directory === path) throw error;
+    makeDirectories(kernel, directory, mode);
+    kernel.mkdir(path, mode);
+  }
+  syncDirectory(kernel, directory);
+}
+
+/**
+ * The text of a file.
+ *
+ * @param kernel The system.
+ * @param path The file.
+ * @returns Its text, or `undefined` where it is not there.
+ * @throws {KernelError} When it is there and cannot be read.
+ */
+export function readTextIfPresent(
+  kernel: Kernel,
+  path: string,
+): string | undefined {
+  return ignoring(() => kernel.readFile(path), "ENOENT", "ENOTDIR");
+}
+
+/** Writes all of a text, however much of it the kernel takes at a time. */
+function writeAll(kernel: Kernel, fd: number, text: string): void {
+  let rest = new TextEncoder().encode(text);
+  while (rest.length > 0) rest = rest.subarray(kernel.write(fd, rest));
+}
+
+/** Has the names in a directory outlive a crash of the host. */
+function syncDirectory(kernel: Kernel, path: string): void {
+  using directory = Fd.open(kernel, path, O_RDONLY | O_DIRECTORY);
+  kernel.fsync(directory.number);
+}
+
+/** The directory of an absolute path, and its last name. */
+function split(path: string): { directory: string; name: string } {
+  const trimmed = path.replace(/(?<=.)\/+$/, "");
+  const slash = trimmed.lastIndexOf("/");
+  return {
+    directory: trimmed.slice(0, slash) || "/",
+    name: trimmed.slice(slash + 1),
+  };
+}
+
+/** What `step` gives, or `undefined` where it fails with one of these. */
+function ignoring<T>(
+  step: () => T,
+  ...codes: readonly string[]
+): T | undefined {
+  try {
+    return step();
+  } catch (error) {
+    if (hasErrno(error, ...codes)) return undefined;
+    throw error;
+  }
+}
