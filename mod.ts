@@ -66,6 +66,7 @@ export type { Use, UseKind } from "./lib/host/guards/use.ts";
 export { usesOf } from "./lib/host/guards/uses.ts";
 export { Host, type HostOptions, SimulatedHost } from "./lib/host/host.ts";
 export type { MemoryLock } from "./lib/host/memory_lock.ts";
+export { bridgePath, serialNumber } from "./lib/host/identity.ts";
 export { Inventory } from "./lib/host/inventory.ts";
 export { explainNoGroup, type Explanation } from "./lib/host/no_iommu.ts";
 export { type Bar, PciFunction } from "./lib/host/pci_function.ts";
@@ -78,6 +79,13 @@ export type {
   PollRequest,
   RegisterViews,
 } from "./lib/kernel/kernel.ts";
+export { parseState, stateSchema } from "./lib/provision/parse.ts";
+export { pinOf } from "./lib/provision/pin.ts";
+export { Plan, plan, type PlanJson } from "./lib/provision/plan.ts";
+export { stepSubject, stepText } from "./lib/provision/plan_text.ts";
+export type { Schema } from "./lib/provision/rule.ts";
+export type * from "./lib/provision/state.ts";
+export type * from "./lib/provision/step.ts";
 export type { SimulatedMachine, SimulatedProcess } from "./lib/sim/control.ts";
 export type { Ownership } from "./lib/sim/file.ts";
 export type { ProcessOptions } from "./lib/sim/kernel.ts";

@@ -1,0 +1,176 @@
+/**
+ * From what a host should be to the steps that make it so.
+ *
+ * @module
+ */
+
+import type { Inventory } from "../host/inventory.ts";
+import type { PciFunction } from "../host/pci_function.ts";
+import { parseState } from "./parse.ts";
+import { assertPinned } from "./pin.ts";
+import { moves, powerSteps, resetSteps } from "./plan_attributes.ts";
+import { assertDrivers, companions, driverSteps } from "./plan_drivers.ts";
+import { mediatedSteps } from "./plan_mediated.ts";
+import { hugePageSteps, memoryLimitSteps } from "./plan_memory.ts";
+import { nodeSteps } from "./plan_nodes.ts";
+import { planText } from "./plan_text.ts";
+import { planVirtual } from "./plan_virtual.ts";
+import { select } from "./selector.ts";
+import type { DesiredState, FunctionState } from "./state.ts";
+import type { Step } from "./step.ts";
+import type { Entry, Target } from "./target.ts";
+
+/** A plan as JSON. */
+export interface PlanJson {
+  /** The version of this form. */
+  readonly version: 1;
+  /** The steps, in order. */
+  readonly steps: readonly Step[];
+}
+
+/** What would be done to a host, and why. {@linkcode plan} makes it. */
+export class Plan {
+  /** The steps, in order; none when there is nothing to do. */
+  readonly steps: readonly Step[];
+
+  /**
+   * A plan of these steps.
+   *
+   * @param steps The steps, in order.
+   */
+  constructor(steps: readonly Step[]) {
+    this.steps = steps;
+  }
+
+  /** For people: a line for each step, and one that sums them up. */
+  toString(): string {
+    return planText(this.steps);
+  }
+
+  /** For programs: what `JSON.stringify` writes. */
+  toJSON(): PlanJson {
+    return { version: 1, steps: this.steps };
+  }
+}
+
+/**
+ * What has to be done so that a host is as it should be: only what differs from
+ * how it is now, in an order in which it works. Nothing is changed.
+ *
+ * First all selectors and pins are looked at. Then come, each for all
+ * functions: resets, virtual functions (which their function's driver makes, so
+ * that its own change of driver comes before), drivers, sleep, nodes; then
+ * mediated devices, huge pages, and files.
+ *
+ * What cannot be is refused here, as far as that can be known: nothing of such
+ * a state is planned.
+ *
+ * @param host The host.
+ * @param state What it should be.
+ * @throws {TypeError} When the state is none, or contradicts itself.
+ * @throws {VfioError} When the host cannot be like that: `DEVICE_NOT_FOUND`,
+ * `AMBIGUOUS`, `IDENTITY_CHANGED`, `DRIVER_FAILED`, `NO_IOMMU_GROUP`,
+ * `GROUP_NOT_VIABLE`, `NOT_SUPPORTED`, `WRONG_DRIVER`, or `PERMISSION_DENIED`
+ * when only root can tell.
+ *
+ * @example
+ * ```ts
+ * import { Host, plan } from "@passthru/vfio";
+ *
+ * const host = Host.simulated({
+ *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
+ * });
+ * const { steps } = plan(host, {
+ *   functions: [{ select: "0000:01:00.0", driver: "vfio-pci" }],
+ * });
+ * for (const step of steps) console.log(step.kind, step.device, step.why);
+ * ```
+ */
+export function plan(host: Inventory, state: DesiredState): Plan {
+  const { functions = [], mediated = [], hugePages = [], memoryLimit = {} } =
+    parseState(state);
+  const entries = resolve(host, functions);
+  for (const { fn, at, state: { pin } } of entries) {
+    if (pin !== undefined) assertPinned(fn, pin, `${at}.pin`);
+  }
+  const virtual = entries.map((entry) => ({
+    entry,
+    ...planVirtual(entry),
+  }));
+  const gone = new Set(
+    virtual.filter(({ remove }) => remove.length > 0)
+      .flatMap(({ entry }) => entry.fn.virtualFunctions)
+      .map(({ address }) => address),
+  );
+  const own = entries.map(({ at, fn, state }): Target => ({
+    at,
+    address: fn.address,
+    fn,
+    state,
+  }));
+  const made = virtual.flatMap(({ targets }) => targets);
+  const said = [...own, ...made];
+  const others = companions(entries, said, gone);
+  const all = [...said, ...others];
+  assertDrivers(all, physicalOf(virtual), gone);
+  const makers = own.filter((_, i) => virtual[i]!.make.length > 0);
+  const there = said.filter(({ fn }) => fn !== undefined);
+  const absent = said.filter(({ fn }) => fn === undefined);
+  const moving = new Set(
+    all.filter((target) => moves(target)).map(({ address }) => address),
+  );
+  return new Plan([
+    ...resetSteps(there),
+    ...virtual.flatMap(({ remove }) => remove),
+    ...driverSteps(makers),
+    ...virtual.flatMap(({ make }) => make),
+    ...resetSteps(absent),
+    ...driverSteps(all.filter((target) => !makers.includes(target))),
+    ...powerSteps(said),
+    ...nodeSteps(host, said),
+    ...mediatedSteps(host, mediated, moving),
+    ...hugePageSteps(host, hugePages),
+    ...memoryLimitSteps(host, memoryLimit),
+  ]);
+}
+
+/** Finds the functions, each once, and no virtual ones of theirs. */
+function resolve(
+  host: Inventory,
+  functions: readonly FunctionState[],
+): Entry[] {
+  const entries: Entry[] = [];
+  for (const [i, state] of functions.entries()) {
+    const at = `functions[${i}]`;
+    const fn = select(host, state.select, `${at}.select`);
+    const earlier = entries.find((entry) => entry.fn.address === fn.address);
+    if (earlier !== undefined) {
+      throw new TypeError(`${earlier.at} and ${at} are both ${fn.address}`);
+    }
+    entries.push({ at, fn, state });
+  }
+  for (const { at, fn } of entries) {
+    const physical = fn.physicalFunction?.address;
+    const owner = entries.find((entry) =>
+      entry.fn.address === physical &&
+      entry.state.virtualFunctions !== undefined
+    );
+    if (owner !== undefined) {
+      throw new TypeError(
+        `${at} is ${fn.address}, a virtual function that ${owner.at} makes: ` +
+          `expected it in ${owner.at}.virtualFunctions.overrides`,
+      );
+    }
+  }
+  return entries;
+}
+
+function physicalOf(
+  virtual: readonly { entry: Entry; targets: readonly Target[] }[],
+): Map<Target, PciFunction> {
+  return new Map(
+    virtual.flatMap(({ entry, targets }) =>
+      targets.map((target) => [target, entry.fn] as const)
+    ),
+  );
+}
