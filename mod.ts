@@ -68,8 +68,25 @@ export { Host, type HostOptions, SimulatedHost } from "./lib/host/host.ts";
 export type { MemoryLock } from "./lib/host/memory_lock.ts";
 export { bridgePath, serialNumber } from "./lib/host/identity.ts";
 export { Inventory } from "./lib/host/inventory.ts";
+export { diagnose, type DiagnoseOptions } from "./lib/host/doctor/diagnose.ts";
+export type {
+  CheckName,
+  Diagnosis,
+  Finding,
+  Verdict,
+} from "./lib/host/doctor/finding.ts";
+export { diagnosisText } from "./lib/host/doctor/text.ts";
 export { explainNoGroup, type Explanation } from "./lib/host/no_iommu.ts";
 export { type Bar, PciFunction } from "./lib/host/pci_function.ts";
+export {
+  type PciHost,
+  type PciNode,
+  pciTree,
+  type PciTree,
+  type RootBus,
+  type SharedGroup,
+  type SharingCause,
+} from "./lib/host/pci_tree.ts";
 export { TakenFunction, type TakeOptions } from "./lib/host/take.ts";
 export { KernelError } from "./lib/kernel/errno.ts";
 export type {

@@ -44,7 +44,7 @@ export function explainNoGroup(device: HostDevice): Explanation {
       hint: "look in the kernel's log for what kept it out: " +
         "dmesg | grep -iE 'dmar|iommu|amd-vi|smmu'",
     }
-    : whyNoIommu(kernel);
+    : explainNoIommu(kernel);
   return { problem: `it has no IOMMU group: ${problem}`, hint };
 }
 
@@ -57,8 +57,12 @@ export function noIommuModeOn(kernel: Kernel): boolean {
   return ifPresent(() => kernel.readFile(path))?.trim() === "Y";
 }
 
-/** Why the host has no working IOMMU at all. */
-function whyNoIommu(kernel: Kernel): Explanation {
+/**
+ * Says why the host has no working IOMMU at all.
+ *
+ * @param kernel The system.
+ */
+export function explainNoIommu(kernel: Kernel): Explanation {
   const line = ifPresent(() => kernel.readFile("/proc/cmdline")) ?? "";
   const off = ["iommu", "intel_iommu", "amd_iommu"]
     .find((name) => bootSwitch(line, name) === "off");

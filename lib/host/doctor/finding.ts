@@ -1,0 +1,93 @@
+/**
+ * What the doctor finds.
+ *
+ * @module
+ */
+
+/**
+ * How a check ended: nothing is wrong; something is to be known, or to be done,
+ * and passthrough works all the same; passthrough is stopped.
+ */
+export type Verdict = "pass" | "warn" | "fail";
+
+/**
+ * What was looked at, stable across versions.
+ *
+ * | check | passes when |
+ * | --- | --- |
+ * | `iommu` | an IOMMU translates |
+ * | `no-iommu-mode` | VFIO takes no devices without one |
+ * | `group` | the functions are in IOMMU groups |
+ * | `group-viable` | nothing else keeps their groups |
+ * | `acs` | no group holds functions of several devices |
+ * | `acs-override` | the kernel was not told to overlook missing ACS |
+ * | `direct-mapping` | the firmware keeps no memory mapped for them |
+ * | `interrupt-remapping` | a device cannot forge another's interrupts |
+ * | `vfio-driver` | `vfio-pci` is loaded or built in |
+ * | `vfio-backend` | the container or iommufd is there |
+ * | `lockdown` | the kernel is not locked down |
+ * | `privilege` | this user may take functions from their drivers |
+ * | `nodes` | the device nodes are there, and this user may open them |
+ * | `memory-limit` | this process may lock the memory that is asked for |
+ * | `idle-sleep` | no function sleeps without power |
+ * | `answers` | the functions answer |
+ * | `bars` | their BARs have addresses, and large ones lie above 4 GiB |
+ * | `virtual-bars` | there is room for the BARs of virtual functions |
+ * | `reset` | the kernel can reset the functions |
+ * | `known-device` | nothing is known against the functions |
+ */
+export type CheckName =
+  | "iommu"
+  | "no-iommu-mode"
+  | "group"
+  | "group-viable"
+  | "acs"
+  | "acs-override"
+  | "direct-mapping"
+  | "interrupt-remapping"
+  | "vfio-driver"
+  | "vfio-backend"
+  | "lockdown"
+  | "privilege"
+  | "nodes"
+  | "memory-limit"
+  | "idle-sleep"
+  | "answers"
+  | "bars"
+  | "virtual-bars"
+  | "reset"
+  | "known-device";
+
+/** One thing that was found. Plain data, the same as JSON. */
+export interface Finding {
+  /** What was looked at. */
+  readonly check: CheckName;
+  /** How it ended. */
+  readonly verdict: Verdict;
+  /** The device that it is about: a PCI address. Without one, the host. */
+  readonly device?: string;
+  /** What was found, as a clause. */
+  readonly text: string;
+  /** What to do about it. */
+  readonly remedy?: string;
+}
+
+/** What was found. Plain data, the same as JSON. */
+export interface Diagnosis {
+  /** The functions that were asked for; none where the whole host was. */
+  readonly functions: readonly string[];
+  /** What was found, the host's own before that of devices. */
+  readonly findings: readonly Finding[];
+  /** Whether nothing stops passthrough: no finding is a `"fail"`. */
+  readonly fit: boolean;
+}
+
+/** What of a defect of a function is the same for all functions. */
+export interface Defect {
+  /** What is wrong, as a clause. */
+  readonly text: string;
+  /** What to do about it. */
+  readonly remedy?: string;
+  /** Whether it stops passthrough. Default: false. */
+  readonly stops?: boolean;
+}

@@ -1,0 +1,82 @@
+/**
+ * Checks of interrupts.
+ *
+ * @module
+ */
+
+import type { Examined } from "./examined.ts";
+import type { Finding } from "./finding.ts";
+import { iommuGroups } from "./iommu.ts";
+
+/** Interrupt remapping, in the extended capabilities of an Intel IOMMU. */
+const ECAP_IR = 1n << 3n;
+
+/** The modules that ask for it, unless they are told not to. */
+const ASKING = ["vfio_iommu_type1", "iommufd"];
+
+/**
+ * Whether a device's interrupts are told from those of others. Without that a
+ * device that may write to memory can forge any interrupt, and VFIO takes none
+ * (`iommu_group_has_isolated_msi()` in `drivers/iommu/iommu.c`).
+ *
+ * Chips of remapped interrupts have names with `IR-` before them
+ * (`drivers/iommu/intel/irq_remapping.c`, `drivers/iommu/amd/iommu.c`); on Arm
+ * it is the ITS that tells devices apart.
+ */
+export function* interruptRemapping(on: Examined): Generator<Finding> {
+  const check = "interrupt-remapping";
+  const interrupts = on.read("/proc/interrupts");
+  if (iommuGroups(on).length === 0 || interrupts === undefined) return;
+  const remaps = /\sIR-/.test(interrupts);
+  if (remaps || /\sITS-/.test(interrupts)) {
+    const text = `${remaps ? "the IOMMU" : "the ITS"} tells the interrupts ` +
+      "of devices apart";
+    yield { check, verdict: "pass", text };
+    return;
+  }
+  // Elsewhere there are other ways, which have no common name.
+  if (!/IO-APIC|GICv/.test(interrupts)) return;
+  const unsafe = ASKING.find((name) =>
+    on.read(`/sys/module/${name}/parameters/allow_unsafe_interrupts`) === "Y"
+  );
+  const { text, remedy } = cause(on);
+  yield unsafe === undefined
+    ? { check, verdict: "fail", text: `${text}: VFIO takes no device`, remedy }
+    : {
+      check,
+      verdict: "warn",
+      text: `${text}, and ${unsafe} takes devices all the same: one that is ` +
+        "handed out can forge any interrupt",
+      remedy,
+    };
+}
+
+function cause(on: Examined): { text: string; remedy: string } {
+  const words = (on.read("/proc/cmdline") ?? "").split(/\s+/);
+  const off = words.find((word) =>
+    word === "nointremap" || word === "intremap=off"
+  );
+  if (off !== undefined) {
+    return {
+      text: `interrupt remapping is switched off by ${off}`,
+      remedy: `take ${off} from the kernel's command line and boot again`,
+    };
+  }
+  const unable = on.names("/sys/class/iommu").filter((unit) => {
+    const ecap = on.read(`/sys/class/iommu/${unit}/intel-iommu/ecap`);
+    return ecap !== undefined && (BigInt(`0x${ecap}`) & ECAP_IR) === 0n;
+  });
+  const trust = "where every user of a device is trusted, load " +
+    "vfio_iommu_type1 and iommufd with allow_unsafe_interrupts=1";
+  return unable.length > 0
+    ? {
+      text: `the IOMMU cannot remap interrupts (${unable.join(", ")})`,
+      remedy: trust,
+    }
+    : {
+      text: "interrupts are not remapped",
+      remedy: "switch interrupt remapping (x2APIC) on in the firmware's " +
+        "set-up, and in the kernel with CONFIG_IRQ_REMAP; look in its log: " +
+        `dmesg | grep -i remapping; ${trust}`,
+    };
+}
