@@ -7,6 +7,7 @@
  * @module
  */
 
+import { VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 
 /** A value of one of QEMU's properties; JSON alone can carry structures. */
@@ -78,6 +79,7 @@ const IOMMUFD_ID = "iommufd0";
  * @throws {TypeError} When a device is on another bus than `pci` and `mdev`,
  * when an id or a property's name is none that QEMU takes, when two ids are the
  * same, or when a property is what this function decides.
+ * @throws {VfioError} `NOT_SUPPORTED` for a mediated device by descriptors.
  * @throws {RangeError} When the descriptors are not as many as the devices, or
  * no numbers of descriptors.
  *
@@ -141,10 +143,23 @@ function reach(
     case "iommufd":
       return { ...where, iommufd: IOMMUFD_ID };
     case "fds":
+      refuseMediated(device);
       // A string: QEMU takes the name of a monitor's descriptor as well, and
       // in JSON refuses a number.
       return { iommufd: IOMMUFD_ID, fd: String(access.devices[place]) };
   }
+}
+
+// It asks the kernel for the IOMMU behind the device, which has none: "Failed
+// to get hardware info" (QEMU 10.0, vfio_device_hiod_create_and_realize()).
+function refuseMediated({ bus, name }: HostDevice): void {
+  if (bus !== "mdev") return;
+  throw new VfioError("NOT_SUPPORTED", {
+    device: name,
+    problem: "QEMU takes every device that it inherits for a PCI function " +
+      "with an IOMMU, and this one is mediated",
+    hint: "let QEMU open it: by iommufd, or legacy",
+  });
 }
 
 function whereabouts({ bus, name }: HostDevice): Record<string, string> {

@@ -50,6 +50,8 @@ export interface QemuRun {
    * Default: `qemuLockedMemory` of its arguments.
    */
   readonly memoryLock?: bigint | undefined;
+  /** Where QEMU's standard error goes, a descriptor. Default: this process's. */
+  readonly stderr?: number | undefined;
   /** Told what is done, in lines. */
   readonly note?: ((line: string) => void) | undefined;
 }
@@ -123,7 +125,7 @@ export async function runQemu(run: QemuRun): Promise<number> {
   note([program, ...args].join(" "));
   signals.aborted.throwIfAborted();
   const child = spawn(program!, args, {
-    stdio: ["inherit", "inherit", "inherit", ...passed],
+    stdio: ["inherit", "inherit", run.stderr ?? "inherit", ...passed],
   });
   signals.passOn((signal) => child.kill(signal));
   const ended = new Promise<number>((resolve, reject) => {

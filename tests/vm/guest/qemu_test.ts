@@ -1,0 +1,228 @@
+/**
+ * Functions handed to a QEMU that runs in the guest, up to the firmware of its
+ * own machine.
+ */
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { closeSync, openSync } from "node:fs";
+import {
+  type QemuRun,
+  type QemuWay,
+  runQemu,
+} from "../../../scripts/passthru/qemu.ts";
+import { guestQemu } from "../machine_env.ts";
+import { descriptors } from "./observe.ts";
+import { addressOf, host, machine, refused } from "./setup.ts";
+
+const NOBODY = "65534";
+
+/** The functions that are handed over, and what firmware shall see. */
+const FUNCTIONS = { nvme0: "1b36:0010", e1000e0: "8086:10d3" };
+
+const NAMES = Object.keys(FUNCTIONS);
+
+/** The nodes that QEMU would open, which are root's alone in these tests. */
+const SHARED_NODES = ["/dev/iommu", "/dev/vfio/vfio"];
+
+const qemu = guestQemu()!;
+
+/** What became of a QEMU. */
+interface Outcome {
+  readonly code: number;
+  /** What its machine's firmware says while it starts. */
+  readonly firmware: string;
+  /** What QEMU says. */
+  readonly messages: string;
+}
+
+/** Where a QEMU writes to. */
+class Output implements Disposable {
+  readonly #dir = Deno.makeTempDirSync();
+  readonly stderr = openSync(`${this.#dir}/messages`, "w");
+
+  constructor() {
+    Deno.chmodSync(this.#dir, 0o777);
+  }
+
+  /** QEMU's arguments by which SeaBIOS says what it does. */
+  get args(): string[] {
+    return [
+      ...["-chardev", `file,id=log,path=${this.#dir}/firmware`],
+      ...["-device", "isa-debugcon,iobase=0x402,chardev=log"],
+    ];
+  }
+
+  read(name: "firmware" | "messages"): string {
+    try {
+      return Deno.readTextFileSync(`${this.#dir}/${name}`);
+    } catch {
+      return ""; // QEMU did not come so far
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.stderr);
+    Deno.removeSync(this.#dir, { recursive: true });
+  }
+}
+
+/** A small machine; it ends itself when it finds nothing to boot. */
+const MACHINE = [
+  ...["-machine", "q35", "-accel", "tcg", "-m", "64"],
+  ...["-nodefaults", "-display", "none", "-no-reboot"],
+];
+const END = ["-boot", "reboot-timeout=0"];
+
+/** Runs QEMU with functions, by their names or paths, to its end. */
+async function start(
+  names: readonly string[],
+  run: Partial<QemuRun>,
+  output = new Output(),
+): Promise<Outcome> {
+  using _ = output;
+  const code = await runQemu({
+    host,
+    devices: names.map((name) => name.startsWith("/") ? name : addressOf(name)),
+    program: qemu.program,
+    stderr: output.stderr,
+    ...run,
+    args: [...qemu.args, ...MACHINE, ...output.args, ...run.args ?? END],
+  });
+  return {
+    code,
+    firmware: output.read("firmware"),
+    messages: output.read("messages"),
+  };
+}
+
+/** How the host is, as far as a run could change it. */
+function state() {
+  return {
+    drivers: NAMES.map((name) => {
+      const { driver, driverOverride } = host.function(addressOf(name));
+      return { driver, driverOverride };
+    }),
+    nodes: ["/dev/vfio", "/dev/vfio/devices"].map((path) => {
+      try {
+        return [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+      } catch {
+        return []; // this kernel has none
+      }
+    }),
+    descriptors: descriptors(),
+  };
+}
+
+/** Lets root alone open what all devices are opened with. */
+function closeNodes(): Disposable {
+  const stack = new DisposableStack();
+  for (const path of SHARED_NODES) {
+    const { mode } = Deno.statSync(path);
+    Deno.chmodSync(path, 0o600);
+    stack.defer(() => Deno.chmodSync(path, mode! & 0o777));
+  }
+  return stack;
+}
+
+function assertSeen({ code, firmware, messages }: Outcome): void {
+  assertEquals(code, 0, messages);
+  for (const id of Object.values(FUNCTIONS)) {
+    assertMatch(firmware, new RegExp(`^PCI: init bdf=.* id=${id}$`, "m"));
+  }
+}
+
+/** The ways that this machine has, each as the user that it is for. */
+const WAYS: ReadonlyArray<readonly [by: QemuWay, user?: string]> = [
+  ...machine.backends.includes("legacy") ? [["legacy"] as const] : [],
+  ...machine.backends.includes("iommufd")
+    ? [["iommufd"] as const, ["fds", NOBODY] as const]
+    : [],
+];
+
+for (const [by, user] of WAYS) {
+  Deno.test(`runQemu() by ${by} shows QEMU's firmware the functions, and gives them back`, async () => {
+    using _ = user === undefined ? undefined : closeNodes();
+    const before = state();
+    const notes: string[] = [];
+    const note = (line: string) => notes.push(line);
+    const outcome = await start(NAMES, { by, user, note });
+    assertSeen(outcome);
+    assertEquals(state(), before);
+    assertStringIncludes(notes[0]!, "nvme → vfio-pci");
+    assertEquals(notes.at(-1), "QEMU ended with 0");
+  });
+}
+
+if (machine.backends.includes("iommufd")) {
+  for (const by of ["legacy", "iommufd"] as const) {
+    Deno.test(`runQemu() by ${by} leaves an ordinary user refused when it has no nodes`, async () => {
+      using _ = closeNodes();
+      const before = state();
+      const { code, firmware, messages } = await start(
+        NAMES,
+        { by, user: NOBODY },
+      );
+      assertEquals(code, 1);
+      assertEquals(firmware, "");
+      assertMatch(messages, /Permission denied|Failed to open|Could not open/);
+      assertEquals(state(), before);
+    });
+  }
+
+  Deno.test("runQemu() limits the memory that QEMU locks when it runs as a user", async () => {
+    const { code, messages } = await start(
+      ["nvme0"],
+      { user: NOBODY, memoryLock: 32n << 20n },
+    );
+    assertEquals(code, 1);
+    assertMatch(messages, /Cannot allocate memory/);
+  });
+
+  Deno.test("runQemu() passes SIGTERM to QEMU, and gives the functions back when it ends", async () => {
+    const before = state();
+    const output = new Output();
+    const running = start(NAMES, { user: NOBODY, args: [] }, output);
+    while (!output.read("firmware").includes("No bootable device")) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    Deno.kill(Deno.pid, "SIGTERM");
+    const { messages } = await running;
+    assertStringIncludes(messages, "terminating on signal 15");
+    assertEquals(state(), before);
+  });
+
+  Deno.test("runQemu() hands over a mediated device by the ways that QEMU has for it", async () => {
+    using mediated = makeMediated();
+    for (const by of ["legacy", "iommufd"] as const) {
+      const { code, firmware, messages } = await start([mediated.path], { by });
+      assertEquals(code, 0, messages);
+      assertStringIncludes(firmware, "id=4348:3253");
+    }
+    await refused("NOT_SUPPORTED", () => start([mediated.path], { by: "fds" }));
+  });
+}
+
+if (machine.backends.length > 0) {
+  Deno.test("runQemu() names the function in the way when a group is not viable", async () => {
+    const error = await refused(
+      "GROUP_NOT_VIABLE",
+      () => start(["mixed1"], { by: "legacy" }),
+    );
+    assertStringIncludes(error.message, `${addressOf("mixed0")} is bound to`);
+    assertEquals(host.function(addressOf("mixed1")).driver, undefined);
+  });
+}
+
+/** A serial port of the kernel's mtty sample. */
+function makeMediated(): Disposable & { readonly path: string } {
+  for (const module of ["mdev", "mtty"]) {
+    new Deno.Command("modprobe", { args: [module] }).outputSync();
+  }
+  const uuid = crypto.randomUUID();
+  const parent = "/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1";
+  Deno.writeTextFileSync(`${parent}/create`, uuid);
+  const path = `/sys/bus/mdev/devices/${uuid}`;
+  return {
+    path,
+    [Symbol.dispose]: () => Deno.writeTextFileSync(`${path}/remove`, "1"),
+  };
+}
