@@ -28,7 +28,12 @@ export const TOPOLOGY: Topology = {
   functions: {
     [GPU]: { id: "8086:5912", class: 0x030000, driver: "i915" },
     [DISK]: { id: "1b36:0010", class: 0x010802, driver: "nvme" },
-    [NIC]: { id: "8086:10d3", class: 0x020000, driver: "e1000e", power: "auto" },
+    [NIC]: {
+      id: "8086:10d3",
+      class: 0x020000,
+      driver: "e1000e",
+      power: "auto",
+    },
     [PHYSICAL]: {
       id: "8086:10c9",
       class: 0x020000,
@@ -41,8 +46,8 @@ export const TOPOLOGY: Topology = {
 };
 
 /** Some of every kind. */
-export function everyStep(host: Host): Step[] {
-  const physical = host.function(PHYSICAL).path;
+export function everyStep(): Step[] {
+  const physical = `/sys/devices/pci0000:01/${PHYSICAL}`;
   const why = "a test wants it";
   return [
     {
@@ -90,28 +95,32 @@ export interface Death {
 export class Mortal {
   readonly calls: KernelCall[] = [];
   readonly host: Host;
-  #dead = false;
+  /** Whether it has ended. */
+  dead = false;
 
   constructor(machine: SimulatedMachine, death?: Death) {
     const process = machine.spawn({ name: "passthru" });
-    const die = () => {
-      this.#dead = true;
-      process.exit();
+    const refuse = ({ method }: KernelCall) => {
+      if (method.endsWith("Async")) return Promise.reject(new Killed());
       throw new Killed();
     };
+    const die = (call: KernelCall) => {
+      this.dead = true;
+      process.exit();
+      return refuse(call);
+    };
     const kernel = intercept(process, (call, proceed) => {
-      if (this.#dead) throw new Killed();
+      if (this.dead) return refuse(call);
       this.calls.push(call);
       if (this.calls.length !== death?.nth) return proceed();
-      if (!death.after) return die();
-      let made: unknown;
+      if (!death.after) return die(call);
       try {
-        made = proceed();
+        const made = proceed();
+        if (made instanceof Promise) return made.finally(() => die(call));
       } catch {
-        return die();
+        // It fails, and the process ends all the same.
       }
-      // What a process has asked for the kernel ends.
-      return made instanceof Promise ? made.finally(die) : die();
+      return die(call);
     });
     this.host = new Host({ kernel });
   }

@@ -70,7 +70,7 @@ export const nodeKind: StepKind<NodeStep, NodesBefore> = {
     for (const [path, was] of Object.entries(before)) {
       const now = ownership(kernel, path);
       if (now === undefined || as(now, was)) continue;
-      if (made && !as(now, step)) {
+      if (made && !between(now, was, step)) {
         throw changed(step.device, `the owner or mode of ${path} was changed`);
       }
       own(kernel, path, now, was);
@@ -101,6 +101,16 @@ function wanted({ uid, gid, mode }: NodeStep): Partial<Ownership> {
     ...gid === undefined ? {} : { gid },
     ...mode === undefined ? {} : { mode },
   };
+}
+
+/** Whether a node is somewhere on the way from what was to what is wanted. */
+function between(
+  now: Ownership,
+  was: Ownership,
+  { uid = was.uid, gid = was.gid, mode = was.mode }: NodeStep,
+): boolean {
+  return [was.uid, uid].includes(now.uid) && [was.gid, gid].includes(now.gid) &&
+    [was.mode, mode].includes(now.mode);
 }
 
 /** Whether a node is as it is wanted, where anything is. */

@@ -49,14 +49,14 @@ export const virtualFunctionsKind: StepKind<
     await configure(work, work.host.function(device), count);
   },
 
-  async undo(work, { device, count }, before, made) {
+  async undo(work, { device, count }, before) {
     const { host } = work;
     const fn = functionIfThere(host, device);
     // A driver that went may have taken them with it, and sriov_numvfs says so.
     if (fn === undefined) return;
     const now = await present(work, fn);
-    const ours = made ? [count, before.count] : [count, before.count, 0];
-    if (!ours.includes(now)) {
+    // From one number to another the kernel goes through 0.
+    if (![count, before.count, 0].includes(now)) {
       throw changed(
         device,
         `the number of its virtual functions became ${now}`,

@@ -1,0 +1,83 @@
+/**
+ * An apply that is killed at any call it makes of the kernel, and a restore
+ * that is killed as well: the next restore brings back exactly what was.
+ */
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { applySteps } from "../../lib/provision/apply.ts";
+import { restore } from "../../lib/provision/restore.ts";
+import {
+  assertAsBefore,
+  bench,
+  type Death,
+  everyStep,
+  Mortal,
+  newcomer,
+  stateOf,
+} from "./provision_bench.ts";
+
+/** Calls that change nothing: it is the same to die after as before them. */
+const HARMLESS = /^(?:fsync|read|stat)/;
+
+/** All the deaths that there are while something is done. */
+async function deathsIn(
+  act: (process: Mortal) => Promise<unknown>,
+  machine = bench(),
+): Promise<Death[]> {
+  const process = new Mortal(machine);
+  await act(process);
+  assertGreater(process.calls.length, 100);
+  return process.calls.flatMap(({ method }, i) => {
+    const nth = i + 1;
+    const before = { nth, after: false };
+    return HARMLESS.test(method) ? [before] : [before, { nth, after: true }];
+  });
+}
+
+async function forEach(
+  deaths: readonly Death[],
+  test: (death: Death) => Promise<void>,
+): Promise<void> {
+  for (const death of deaths) {
+    try {
+      await test(death);
+    } catch (cause) {
+      throw new Error(`killed at ${JSON.stringify(death)}`, { cause });
+    }
+  }
+}
+
+/** What a process does that ends in the middle of it. */
+async function end(process: Mortal, work: Promise<unknown>): Promise<void> {
+  await work.catch(() => {});
+  assert(process.dead);
+}
+
+const apply = (process: Mortal) => applySteps(process.host, everyStep());
+
+Deno.test("restore() brings back exactly what was when apply was killed at any call", async () => {
+  const before = stateOf(bench());
+  await forEach(await deathsIn(apply), async (death) => {
+    const machine = bench();
+    const process = new Mortal(machine, death);
+    await end(process, apply(process));
+    const { left } = await restore(newcomer(machine));
+    assertEquals(left, []);
+    assertAsBefore(machine, before);
+  });
+});
+
+Deno.test("restore() goes on where a restore was killed at any call", async () => {
+  const before = stateOf(bench());
+  const machine = bench();
+  await apply(new Mortal(machine));
+  const deaths = await deathsIn(({ host }) => restore(host), machine);
+  await forEach(deaths, async (death) => {
+    const machine = bench();
+    await apply(new Mortal(machine));
+    const process = new Mortal(machine, death);
+    await end(process, restore(process.host));
+    const { left } = await restore(newcomer(machine));
+    assertEquals(left, []);
+    assertAsBefore(machine, before);
+  });
+});
