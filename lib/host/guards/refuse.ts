@@ -46,7 +46,9 @@ const BY_NAME: HowToInsist = (addresses) =>
  * ```ts
  * import { Host, refuseInUse } from "@passthru/vfio";
  *
- * const host = Host.simulated({ functions: { "0000:01:00.0": {} } });
+ * const host = Host.simulated({
+ *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
+ * });
  * await refuseInUse(host, host.functions());
  * ```
  */
