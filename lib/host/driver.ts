@@ -11,11 +11,11 @@ import {
 } from "../errors.ts";
 import { hasErrno, KernelError } from "../kernel/errno.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import type { Deadline } from "./deadline.ts";
-import type { Turn } from "./exclusive.ts";
+import { Deadline } from "./deadline.ts";
+import { Turn } from "./exclusive.ts";
 import { nodePaths } from "./nodes.ts";
 import { type Opener, openers, openersText } from "./openers.ts";
-import type { PciFunction } from "./pci_function.ts";
+import { overrideOf, type PciFunction } from "./pci_function.ts";
 import { exists, ifPresent, linkName, sysfsError, whole } from "./sysfs.ts";
 import { isVfioDriver } from "./vfio_driver.ts";
 
@@ -36,15 +36,19 @@ export interface DriverState {
 /** What decides which driver has a function. */
 export type Binding = Pick<DriverState, "driver" | "override">;
 
-/** How a function is bound now. */
-export function readDriverState(fn: PciFunction): DriverState {
-  const { kernel } = fn.host;
-  const power = `${fn.path}/power/control`;
-  return {
-    driver: fn.driver,
-    override: fn.driverOverride,
-    powerControl: ifPresent(() => whole(power, kernel.readFile(power))),
-  };
+/**
+ * How a function is bound now.
+ *
+ * @param fn The function.
+ * @param deadline How long that may take: before Linux 7.0 the kernel tells it
+ * when nobody moves the function.
+ * @throws {VfioError} `TIMED_OUT`, `DEVICE_NOT_FOUND`, or `PERMISSION_DENIED`.
+ */
+export async function readDriverState(
+  fn: PciFunction,
+  deadline: Deadline = new Deadline(),
+): Promise<DriverState> {
+  return await new DriverMove(fn, deadline, new Turn()).state();
 }
 
 /** How long a driver that does not take the function is asked again, in ms. */
@@ -52,8 +56,9 @@ const BIND_PATIENCE = 1500;
 
 /**
  * The writes that move a function. Each can block for as long as the drivers
- * take, even that of `driver_override`, which waits for the device's lock; so
- * each is made where it does not hold the event loop, and given up on in time.
+ * take, even that of `driver_override`, which waits for the device's lock, as
+ * reading it does before Linux 7.0; so each is made where it does not hold the
+ * event loop, and given up on in time.
  */
 export class DriverMove {
   /** The function that moves. */
@@ -76,12 +81,31 @@ export class DriverMove {
   }
 
   /**
-   * Ends when the kernel is done with the write that was given up on, if one
-   * was. Until then it has the device's lock, and the next write would wait
-   * for that.
+   * Ends when the kernel is done with what was given up on, if anything was.
+   * Until then somebody has the device's lock, and the next call would wait for
+   * that.
    */
   get pending(): Promise<void> | undefined {
     return this.#pending;
+  }
+
+  /** How the function is bound now. */
+  async state(): Promise<DriverState> {
+    const override = await this.#readOverride();
+    const { driver } = this.function;
+    return { driver, override, powerControl: this.#readPowerControl() };
+  }
+
+  async #readOverride(): Promise<string | undefined> {
+    const path = `${this.function.path}/driver_override`;
+    const reading = this.#kernel.readFileAsync(path)
+      .then((text) => overrideOf(whole(path, text)));
+    return await this.#wait(reading, () => this.#late(path));
+  }
+
+  #readPowerControl(): string | undefined {
+    const path = `${this.function.path}/power/control`;
+    return ifPresent(() => whole(path, this.#kernel.readFile(path)));
   }
 
   /**
@@ -117,7 +141,7 @@ export class DriverMove {
    * @throws {VfioError} `WRONG_DRIVER` when somebody else has moved it since.
    */
   async restore(before: DriverState, change: Binding): Promise<void> {
-    const { driver, override } = readDriverState(this.function);
+    const { driver, override } = await this.state();
     if (
       driver !== undefined && ![change.driver, before.driver].includes(driver)
     ) {
@@ -152,14 +176,14 @@ export class DriverMove {
       if (driver !== undefined) await this.#unbind(driver);
       if (before.driver !== undefined) await this.#bind(before.driver);
     }
-    if (this.function.driverOverride !== before.override) {
+    if (await this.#readOverride() !== before.override) {
       await this.#override(before.override);
     }
     await this.#restorePower(before);
   }
 
   async #restorePower({ powerControl }: DriverState): Promise<void> {
-    const now = readDriverState(this.function).powerControl;
+    const now = this.#readPowerControl();
     if (powerControl !== undefined && now !== powerControl) {
       await this.#write(`${this.function.path}/power/control`, powerControl);
     }
@@ -304,12 +328,19 @@ export class DriverMove {
 
   /** Writes an attribute, and gives up on it when the time is over. */
   async #write(path: string, text: string): Promise<void> {
-    const writing = this.#kernel.writeFileAsync(path, text);
+    await this.#wait(
+      this.#kernel.writeFileAsync(path, text),
+      () => this.#late(path),
+    );
+  }
+
+  /** Waits for the kernel, and gives up on it when the time is over. */
+  async #wait<T>(work: Promise<T>, late: () => VfioError): Promise<T> {
     try {
-      await this.#deadline.wait(writing, () => this.#late(path));
+      return await this.#deadline.wait(work, late);
     } catch (error) {
       if (!(error instanceof KernelError)) {
-        this.#pending = writing.catch(() => {});
+        this.#pending = work.then(() => {}, () => {});
         this.#turn.keep(this.#pending);
       }
       throw sysfsError(error, this.function.address);

@@ -137,8 +137,7 @@ export class PciFunction extends HostDevice {
   get driverOverride(): string | undefined {
     const { kernel } = this.host;
     const path = `${this.path}/driver_override`;
-    const name = readAttribute(kernel, path, this.name);
-    return name === "(null)" ? undefined : name;
+    return overrideOf(readAttribute(kernel, path, this.name));
   }
 
   /**
@@ -215,4 +214,9 @@ export class PciFunction extends HostDevice {
     const start = at + key.length + 2;
     return this.#event.slice(start, this.#event.indexOf("\n", start));
   }
+}
+
+/** The driver that `driver_override` names, from its text. */
+export function overrideOf(text: string): string | undefined {
+  return text === "(null)" ? undefined : text;
 }

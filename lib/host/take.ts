@@ -6,12 +6,7 @@
 
 import { VfioError } from "../errors.ts";
 import { Deadline, type WaitOptions } from "./deadline.ts";
-import {
-  type Binding,
-  DriverMove,
-  type DriverState,
-  readDriverState,
-} from "./driver.ts";
+import { type Binding, DriverMove, type DriverState } from "./driver.ts";
 import { exclusively, type Turn } from "./exclusive.ts";
 import { refuseInUse } from "./guards/refuse.ts";
 import { explainNoGroup, noIommuModeOn } from "./no_iommu.ts";
@@ -90,14 +85,16 @@ export class TakenFunction implements AsyncDisposable {
     if (this.#before.driver === this.driver) return;
     const deadline = new Deadline(options);
     await inTurn(this.function, deadline, async (turn) => {
-      const now = readDriverState(this.function);
       const move = new DriverMove(this.function, deadline, turn);
+      let now: DriverState | undefined;
       const taken = { driver: this.driver, override: this.driver };
       try {
+        now = await move.state();
         await move.restore(this.#before, taken);
       } catch (error) {
         // It was to go back, so what is late goes on with that.
         if (restoreLater(move, this.#before, taken, turn)) throw error;
+        if (now === undefined) throw error;
         throw await undo(error, move, now, this.#before, turn);
       }
     });
@@ -127,14 +124,14 @@ export async function take(
   }
   const deadline = new Deadline(options);
   return await inTurn(fn, deadline, async (turn) => {
-    const before = readDriverState(fn);
+    const move = new DriverMove(fn, deadline, turn);
+    const before = await move.state();
     if (before.driver === driver) {
       await nodesOf(fn, driver, deadline);
       return new TakenFunction(fn, driver, before);
     }
     refuseHopeless(fn, driver);
     if (!options.insist) await refuseUsed(fn, before, deadline, options.signal);
-    const move = new DriverMove(fn, deadline, turn);
     try {
       await move.change(before, driver);
       await nodesOf(fn, driver, deadline);

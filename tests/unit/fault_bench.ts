@@ -186,6 +186,7 @@ function failuresOf(call: KernelCall): Failing[] {
     case "pread":
     case "pwrite":
     case "readFile":
+    case "readFileAsync":
       return [...failures, { bytes: 0 }, { bytes: 1 }];
     default:
       return failures;

@@ -290,6 +290,27 @@ Deno.test("Host.take() is TIMED_OUT when the driver does not let go, and undone 
   assertEquals(before.override, "(null)\n");
 });
 
+Deno.test("Host.take() is TIMED_OUT and changes nothing when somebody else moves the function", async () => {
+  const { watched } = setUp(
+    { driver: "vfio-pci", override: "vfio-pci" },
+    { kernel: { release: "6.12" } },
+  );
+  const before = watched.state(A);
+  const qemu = watched.process("qemu", ["/dev/vfio/devices/vfio0"]);
+  const other = watched.machine.spawn();
+  const unbind = other.writeFileAsync(`${DRIVERS}/vfio-pci/unbind`, A);
+  const host = new Host(watched);
+  const error = await failure(host.take(A, { timeout: 30 }));
+  assertEquals(error.code, "TIMED_OUT");
+  assertStringIncludes(error.message, "was not done with");
+  assertStringIncludes(error.message, "driver_override in 30 ms");
+  assertEquals(watched.writes, []);
+  qemu.exit();
+  await unbind;
+  other.writeFile(`${DRIVERS}/vfio-pci/bind`, A);
+  assertEquals(watched.state(A), before);
+});
+
 Deno.test("Host.take() stops and is undone when the signal says so", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
