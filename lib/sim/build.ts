@@ -38,6 +38,11 @@ export function simulate(topology: Topology = {}): Machine {
       ? undefined
       : new Iommu(iommu === "intel" ? "dmar" : "ivhd"),
   );
+  machine.hugePages.nodes = 1 + Math.max(
+    0,
+    ...Object.values(topology.functions ?? {})
+      .map(({ numaNode = 0 }) => numaNode),
+  );
   for (const [size, count] of Object.entries(topology.hugePages ?? {})) {
     machine.hugePages.reserve(pageShift(size), count);
   }

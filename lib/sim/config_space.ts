@@ -28,6 +28,7 @@ import { BarRegisters } from "./bar_registers.ts";
 import { putCapabilities } from "./capabilities.ts";
 import { type Port, putPort } from "./express_port.ts";
 import type { DeviceModel } from "./models/model.ts";
+import { putSerialNumber } from "./serial_number.ts";
 
 /** What a function's header says it is. */
 export interface Identity {
@@ -45,6 +46,8 @@ export interface Identity {
   readonly port: Port;
   /** Revision id, 8 bits. */
   readonly revision: number;
+  /** Its serial number, as lspci writes it, where it has one. */
+  readonly serial?: string | undefined;
   /** Whether it is a PCI Express function, with 4 KiB of config space. */
   readonly express: boolean;
 }
@@ -91,6 +94,9 @@ export class ConfigSpace {
     this.#bars = new BarRegisters(this.#view, model.bars);
     putCapabilities(this.#view, { ...options, ...identity }, model);
     putPort(this.#view, identity.port);
+    if (identity.serial !== undefined) {
+      putSerialNumber(this.#view, identity.serial);
+    }
     this.#put16(PCI_COMMAND, COMMAND_AT_BOOT);
   }
 

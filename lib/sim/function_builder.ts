@@ -186,6 +186,7 @@ export class FunctionBuilder {
         class: topology.class ?? kind.class,
         port: portOf(placed, conventional),
         revision: topology.revision ?? 0,
+        serial: topology.serial,
         express: !conventional,
       },
       resets: topology.reset ?? (kind.name === "memory" ? usual : kind.resets),
@@ -239,7 +240,7 @@ export class FunctionBuilder {
           ...options,
           kind,
           address: virtualAddress(physical.routing, capability, index),
-          identity: { ...options.identity, device },
+          identity: { ...options.identity, device, serial: undefined },
           resets: ["flr"],
           resources: () => virtualPlacement(physical.resources, bars, index),
         });

@@ -40,6 +40,8 @@ export class PciFunction extends Device {
   readonly supportedResets: readonly string[];
   /** Whether it may be suspended: `power/control`. */
   power: "on" | "auto" = "on";
+  /** Whether it may lose its power as it is: `d3cold_allowed`. */
+  d3cold = true;
   readonly #kind: DeviceKind;
   readonly #resources: PciFunctionOptions["resources"];
   #placed: readonly (Resource | undefined)[] | undefined;

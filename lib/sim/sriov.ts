@@ -135,6 +135,8 @@ export class VirtualFunction extends PciFunction {
   constructor(physical: PhysicalFunction, options: PciFunctionOptions) {
     super(physical.machine, options);
     this.physical = physical;
+    // It has no power management capability: `pci_pm_init()`.
+    this.d3cold = false;
   }
 
   override assertTakable(driver: Driver): void {

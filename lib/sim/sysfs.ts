@@ -7,11 +7,11 @@
 import { posix } from "node:path";
 import type { GroupNode } from "./bus.ts";
 import type { Directory } from "./file.ts";
-import { unsigned } from "./input.ts";
 import type { Machine } from "./machine.ts";
 import type { MediatedTypes } from "./mediated.ts";
 import { busesDirectory } from "./sysfs_buses.ts";
 import { DevicesDirectory } from "./sysfs_devices.ts";
+import { hugePagesDirectory, numaNodesDirectory } from "./sysfs_huge_pages.ts";
 import { groupsDirectory, iommuNames, iommusDirectory } from "./sysfs_iommu.ts";
 import { modulesDirectory } from "./sysfs_modules.ts";
 import {
@@ -20,7 +20,6 @@ import {
   mapDirectory,
   pathTree,
   readOnly,
-  readWrite,
   type Table,
   tableDirectory,
   where,
@@ -58,6 +57,7 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
       (path) => linksDirectory(path, () => vfioDevicePaths(machine)),
     ],
     ["/sys/devices", () => devices],
+    ["/sys/devices/system/node", (path) => numaNodesDirectory(machine, path)],
     [`${VIRTUAL}/iommu`, (path) => iommusDirectory(machine, path)],
     [`${VIRTUAL}/vfio`, (path) => vfioGroupsDirectory(machine, path)],
     [
@@ -117,27 +117,5 @@ function vfioDevicePaths(machine: Machine): Map<string, string> {
   return new Map(
     [...machine.devices].filter((device) => isListed(machine, device))
       .map(({ path, vfio }) => [vfio!.name, `${path}/vfio-dev/${vfio!.name}`]),
-  );
-}
-
-function hugePagesDirectory(machine: Machine, path: string): Directory {
-  const { hugePages } = machine;
-  const pools = new Map(
-    [...hugePages.shifts].map((shift) => [
-      `hugepages-${2 ** (shift - 10)}kB`,
-      { shift },
-    ]),
-  );
-  const table: Table<{ shift: number }> = {
-    nr_hugepages: readWrite(
-      ({ shift }) => `${hugePages.total(shift)}\n`,
-      ({ shift }, text) => hugePages.reserve(shift, unsigned(text)),
-    ),
-    free_hugepages: readOnly(({ shift }) => `${hugePages.free(shift)}\n`),
-  };
-  return mapDirectory(
-    path,
-    () => pools,
-    (pool, path) => tableDirectory(pool, path, table),
   );
 }

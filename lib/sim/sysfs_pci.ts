@@ -81,6 +81,12 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
       store: (text) => storeOverride(fn, text),
       readable: () => overrideReadable(fn),
     })),
+  d3cold_allowed: readWrite(
+    ({ d3cold }) => d3cold ? "1\n" : "0\n",
+    (fn, text) => {
+      fn.d3cold = unsigned(text) !== 0;
+    },
+  ),
   power: nested<PciFunction>({
     control: readWrite(({ power }) => `${power}\n`, storePower),
   }),

@@ -34,7 +34,10 @@ export interface Topology {
   >;
   /** Mediated devices, by UUID. */
   readonly mediated?: Readonly<Record<string, MediatedTopology>>;
-  /** Huge pages that are reserved, by size: `{ "2M": 512 }`. */
+  /**
+   * Huge pages that are reserved, by size: `{ "2M": 512 }`, spread evenly over
+   * the NUMA nodes.
+   */
   readonly hugePages?: Readonly<Record<string, number>>;
   /**
    * Files beside those of sysfs and procfs, or in place of some, by path: a
@@ -83,6 +86,11 @@ export interface FunctionTopology {
   /** Revision, 8 bits. Default: 0. */
   readonly revision?: number;
   /**
+   * Its serial number, as lspci writes it: `"a0-36-9f-ff-ff-12-34-56"`. A
+   * recording has none. Default: none.
+   */
+  readonly serial?: string;
+  /**
    * What it does, by name or as a model of one's own. Default: the model that
    * has its id; else its BARs are memory, and it does nothing.
    */
@@ -111,7 +119,10 @@ export interface FunctionTopology {
    * ACS, and with all that is behind its conventional bridge.
    */
   readonly group?: number | null;
-  /** The NUMA node it is next to. Default: -1, for the only one. */
+  /**
+   * The NUMA node it is next to; the machine has all up to the last one named.
+   * Default: -1, for the only one.
+   */
   readonly numaNode?: number;
   /**
    * Its BARs by number, `null` for none: `"128K"`, `"32 io"`,
