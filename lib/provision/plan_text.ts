@@ -7,6 +7,9 @@
 import { basename } from "../host/path.ts";
 import type { NodeStep, Step } from "./step.ts";
 
+/** The widest column, in characters. */
+const WIDEST = 40;
+
 /**
  * What a step does, for people: `"driver vfio-pci"`. What it does it to is in
  * {@linkcode stepSubject}.
@@ -57,8 +60,12 @@ export function stepSubject(step: Step): string {
 export function planText(steps: readonly Step[]): string {
   if (steps.length === 0) return "Nothing to do.";
   const rows = steps.map((step) => [stepSubject(step), stepText(step)]);
+  // A path may be longer than its column, and pushes its own line only.
   const width = (column: number) =>
-    Math.max(...rows.map((row) => row[column]!.length));
+    Math.max(
+      ...rows.map((row) => row[column]!.length)
+        .filter((length) => length <= WIDEST),
+    );
   const lines = rows.map(([subject = "", text = ""], i) =>
     `${subject.padEnd(width(0))}  ${text.padEnd(width(1))}  ${steps[i]!.why}`
   );

@@ -63,12 +63,16 @@ function stateOf(
   { driver, reset, idleD3, node, overrides }: VirtualFunctionsState,
   index: number,
 ): VirtualFunctionState {
+  const own = overrides?.[String(index)];
+  // What is said of the nodes of all is no wish for nodes of this one.
+  const nodeless = own?.driver === null ||
+    own?.driver !== undefined && !isVfioDriver(own.driver);
   return {
     ...(driver !== undefined && { driver }),
     ...(reset !== undefined && { reset }),
     ...(idleD3 !== undefined && { idleD3 }),
-    ...(node !== undefined && { node }),
-    ...overrides?.[String(index)],
+    ...(node !== undefined && !nodeless && { node }),
+    ...own,
   };
 }
 
