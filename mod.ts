@@ -81,8 +81,8 @@ export { type Bar, PciFunction } from "./lib/host/pci_function.ts";
 export {
   type PciHost,
   type PciNode,
-  pciTree,
   type PciTree,
+  pciTree,
   type RootBus,
   type SharedGroup,
   type SharingCause,

@@ -99,6 +99,19 @@ export function acsOf(fn: PciFunction): Acs {
   }
 }
 
+/**
+ * Whether a function has ACS and all of it is on, whether it needs that or not.
+ *
+ * @param fn The function.
+ * @returns `undefined` where only root can tell.
+ */
+export function hasAcs({ host: { kernel }, path }: PciFunction):
+  | boolean
+  | undefined {
+  using config = ifPresent(() => new ConfigSpace(kernel, path));
+  return config === undefined ? undefined : controlOf(config).isolates;
+}
+
 /** What its capability says: `pci_acs_flags_enabled()`. */
 function controlOf(config: ConfigSpace): Acs {
   const acs = config.extended(PCI_EXT_CAP_ID_ACS);

@@ -24,7 +24,7 @@ const ACPI_TABLES = "/sys/firmware/acpi/tables";
 
 /** What of the command line changes what VFIO does; the rest may be private. */
 const SWITCHES =
-  /^(?:(?:intel_|amd_)?iommu|iommu\.\w+|vfio\w*\.\w+|pcie_acs_override)=/;
+  /^(?:(?:(?:intel_|amd_)?iommu|iommu\.\w+|vfio\w*\.\w+|pcie_acs_override|intremap)=|nointremap$)/;
 
 /** The default of `dma_entry_limit`. */
 const MAPPING_LIMIT = 65_535;

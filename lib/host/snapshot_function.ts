@@ -24,6 +24,7 @@ import {
   PCI_MSIX_FLAGS_QSIZE,
 } from "../uapi/pci_regs.ts";
 import { basename, dirname } from "./path.ts";
+import { hasAcs } from "./acs.ts";
 import { type Bar, barsIn, type PciFunction } from "./pci_function.ts";
 import { exists, ifPresent } from "./sysfs.ts";
 import { isBridgeClass, isVfioDriver } from "./vfio_driver.ts";
@@ -84,6 +85,8 @@ function identityOf(fn: PciFunction): FunctionTopology {
   const { subsystemVendor, subsystemDevice, revision, numaNode } = fn;
   const { resetMethods } = fn;
   const express = isExpress(fn);
+  const acs = express ? hasAcs(fn) : undefined;
+  const usualAcs = isBridgeClass(fn.class) || sriov !== undefined;
   return {
     id: pair(fn.vendor, fn.device),
     ...((subsystemVendor !== fn.vendor || subsystemDevice !== 0) &&
@@ -92,6 +95,7 @@ function identityOf(fn: PciFunction): FunctionTopology {
     ...(revision !== 0 && { revision }),
     ...(/^[0-9a-f]{4,8}:/.test(behind) && { behind }),
     ...(!express && { conventional: true }),
+    ...(acs !== undefined && acs !== usualAcs && { acs }),
     ...(numaNode !== undefined && { numaNode }),
     ...(own.length > 0 && { bars: describe(own) }),
     ...(rom !== undefined && {

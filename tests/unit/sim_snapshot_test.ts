@@ -1,6 +1,7 @@
 import { assertEquals, assertNotMatch } from "@std/assert";
 import { VfioDevice } from "../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../lib/dma/address_space.ts";
+import { acsOf } from "../../lib/host/acs.ts";
 import { Host, SimulatedHost } from "../../lib/host/host.ts";
 import { explainNoGroup } from "../../lib/host/no_iommu.ts";
 import type { Topology } from "../../lib/sim/topology.ts";
@@ -32,6 +33,8 @@ const TOPOLOGY: Topology = {
     },
     "0000:00:05.0": { id: "8086:1234", conventional: true, group: null },
     "0000:00:1c.0": { id: "8086:a110", class: 0x060400, driver: null },
+    "0000:00:1d.0": { id: "8086:a118", class: 0x060400, acs: false },
+    "0000:00:1d.1": { id: "8086:a119", class: 0x0c0330, acs: true },
     "0000:04:00.0": {
       id: "8086:10c9",
       class: 0x020000,
@@ -77,6 +80,7 @@ function listing(host: Host): unknown[] {
     type: fn.iommuGroup?.type,
     bars: fn.bars,
     resets: fn.resetMethods,
+    acs: acsOf(fn),
     virtual: fn.virtualFunctions.map(({ address }) => address),
     power: host.kernel.readFile(`${fn.path}/power/control`),
   }));
