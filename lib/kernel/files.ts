@@ -36,10 +36,32 @@ export function writeFileAtomically(
   text: string,
   mode = 0o644,
 ): void {
-  const { directory, name } = split(path);
-  const draft = `${directory}/.${name}.${crypto.randomUUID()}`;
+  replaceAtomically(
+    kernel,
+    path,
+    (draft) => writeNew(kernel, draft, text, mode),
+  );
+}
+
+/**
+ * Puts something at a path as a whole, in place of what is there: a file, or a
+ * symbolic link.
+ *
+ * @param kernel The system.
+ * @param path The path. Its directory is there.
+ * @param make Makes it at the path that it is given.
+ * @throws {KernelError} When it cannot be made. Nothing is left of it then.
+ */
+export function replaceAtomically(
+  kernel: Kernel,
+  path: string,
+  make: (draft: string) => void,
+): void {
+  const draft = draftOf(path);
+  // Of a process that was killed.
+  unlinkIfPresent(kernel, draft);
   try {
-    writeNew(kernel, draft, text, mode);
+    make(draft);
     kernel.rename(draft, path);
   } catch (error) {
     try {
@@ -49,7 +71,29 @@ export function writeFileAtomically(
     }
     throw error;
   }
-  syncDirectory(kernel, directory);
+  syncDirectory(kernel, split(path).directory);
+}
+
+/**
+ * Where a file is until it is whole. It stays there when the process is killed
+ * meanwhile.
+ *
+ * @param path The file.
+ */
+export function draftOf(path: string): string {
+  const { directory, name } = split(path);
+  return `${directory === "/" ? "" : directory}/.${name}.passthru`;
+}
+
+/**
+ * Removes a name of a file, if there is one.
+ *
+ * @param kernel The system.
+ * @param path The name.
+ * @throws {KernelError} When it cannot be removed.
+ */
+export function unlinkIfPresent(kernel: Kernel, path: string): void {
+  ignoring(() => kernel.unlink(path), "ENOENT", "ENOTDIR");
 }
 
 function writeNew(
@@ -136,14 +180,27 @@ export function readTextIfPresent(
   return ignoring(() => kernel.readFile(path), "ENOENT", "ENOTDIR");
 }
 
-/** Writes all of a text, however much of it the kernel takes at a time. */
-function writeAll(kernel: Kernel, fd: number, text: string): void {
+/**
+ * Writes all of a text, however much of it the kernel takes at a time.
+ *
+ * @param kernel The system.
+ * @param fd What it is written to.
+ * @param text The text.
+ * @throws {KernelError} When it cannot be written. A part of it may be.
+ */
+export function writeAll(kernel: Kernel, fd: number, text: string): void {
   let rest = new TextEncoder().encode(text);
   while (rest.length > 0) rest = rest.subarray(kernel.write(fd, rest));
 }
 
-/** Has the names in a directory outlive a crash of the host. */
-function syncDirectory(kernel: Kernel, path: string): void {
+/**
+ * Has the names in a directory outlive a crash of the host.
+ *
+ * @param kernel The system.
+ * @param path The directory.
+ * @throws {KernelError} When the disk cannot be written.
+ */
+export function syncDirectory(kernel: Kernel, path: string): void {
   using directory = Fd.open(kernel, path, O_RDONLY | O_DIRECTORY);
   kernel.fsync(directory.number);
 }

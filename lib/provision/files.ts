@@ -4,19 +4,19 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
-import { posix } from "node:path";
 import { VfioError } from "../errors.ts";
+import { dirname } from "../host/path.ts";
 import { hasErrno, KernelError } from "../kernel/errno.ts";
 import { Fd } from "../kernel/fd.ts";
-import type { Kernel } from "../kernel/kernel.ts";
 import {
-  O_CREAT,
-  O_DIRECTORY,
-  O_RDONLY,
-  O_TRUNC,
-  O_WRONLY,
-} from "../uapi/fcntl.ts";
+  draftOf,
+  replaceAtomically,
+  syncDirectory,
+  unlinkIfPresent,
+  writeAll,
+} from "../kernel/files.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } from "../uapi/fcntl.ts";
 
 /** A file, by what is in it, or a symbolic link, by what it says. */
 export type FileEntry =
@@ -61,50 +61,30 @@ export function putEntry(
   path: string,
   entry: FileEntry | null,
 ): void {
-  const temporary = temporaryPath(path);
-  unlinkIfThere(kernel, temporary);
   if (entry === null) {
-    unlinkIfThere(kernel, path);
-  } else {
-    if ("target" in entry) {
-      kernel.symlink(entry.target, temporary);
-    } else {
-      using file = Fd.own(
-        kernel,
-        kernel.open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0o600),
-      );
-      writeAll(kernel, file.number, entry.text);
-      kernel.chown(temporary, entry.uid, entry.gid);
-      kernel.chmod(temporary, entry.mode);
-      kernel.fsync(file.number);
-    }
-    kernel.rename(temporary, path);
+    unlinkIfPresent(kernel, path);
+    syncDirectory(kernel, dirname(path));
+    return;
   }
-  syncDirectory(kernel, posix.dirname(path));
-}
-
-/** Where a file is made before it gets its name. */
-function temporaryPath(path: string): string {
-  return posix.join(posix.dirname(path), `.${posix.basename(path)}.passthru`);
+  replaceAtomically(kernel, path, (draft) => {
+    if ("target" in entry) return kernel.symlink(entry.target, draft);
+    const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+    using file = Fd.open(kernel, draft, flags, 0o600);
+    writeAll(kernel, file.number, entry.text);
+    kernel.chown(draft, entry.uid, entry.gid);
+    kernel.chmod(draft, entry.mode);
+    kernel.fsync(file.number);
+  });
 }
 
 /**
- * Removes what there may be of a file that was being put at a path.
+ * Removes what a killed process may have left of a file.
  *
  * @param kernel The system.
- * @param path The path.
+ * @param path The file's path.
  */
-export function removeUnfinished(kernel: Kernel, path: string): void {
-  unlinkIfThere(kernel, temporaryPath(path));
-}
-
-/** Removes a name of a file, if there is one. */
-export function unlinkIfThere(kernel: Kernel, path: string): void {
-  try {
-    kernel.unlink(path);
-  } catch (error) {
-    if (!hasErrno(error, "ENOENT", "ENOTDIR")) throw error;
-  }
+export function removeDraft(kernel: Kernel, path: string): void {
+  unlinkIfPresent(kernel, draftOf(path));
 }
 
 /**
@@ -116,9 +96,9 @@ export function unlinkIfThere(kernel: Kernel, path: string): void {
 export function missingDirectories(kernel: Kernel, path: string): string[] {
   const missing: string[] = [];
   for (
-    let directory = posix.dirname(path);
+    let directory = dirname(path);
     !isThere(kernel, directory);
-    directory = posix.dirname(directory)
+    directory = dirname(directory)
   ) {
     missing.unshift(directory);
   }
@@ -126,7 +106,6 @@ export function missingDirectories(kernel: Kernel, path: string): string[] {
 }
 
 function isThere(kernel: Kernel, path: string): boolean {
-  if (path === "/") return true;
   try {
     kernel.stat(path);
     return true;
@@ -134,22 +113,6 @@ function isThere(kernel: Kernel, path: string): boolean {
     if (hasErrno(error, "ENOENT")) return false;
     throw error;
   }
-}
-
-/**
- * Makes a directory that may be there.
- *
- * @param kernel The system.
- * @param path Its path.
- */
-export function makeDirectory(kernel: Kernel, path: string): void {
-  try {
-    kernel.mkdir(path, 0o755);
-  } catch (error) {
-    if (!hasErrno(error, "EEXIST")) throw error;
-    return;
-  }
-  syncDirectory(kernel, posix.dirname(path));
 }
 
 /**
@@ -166,18 +129,6 @@ export function removeDirectory(kernel: Kernel, path: string): void {
       throw error;
     }
   }
-}
-
-/** Has the names in a directory written to the disk. */
-export function syncDirectory(kernel: Kernel, path: string): void {
-  using directory = Fd.open(kernel, path, O_RDONLY | O_DIRECTORY);
-  kernel.fsync(directory.number);
-}
-
-/** Writes all of a text at the current position. */
-export function writeAll(kernel: Kernel, fd: number, text: string): void {
-  let rest: Uint8Array = Buffer.from(text);
-  while (rest.length > 0) rest = rest.subarray(kernel.write(fd, rest));
 }
 
 /**

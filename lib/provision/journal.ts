@@ -4,18 +4,15 @@
  * @module
  */
 
-import { posix } from "node:path";
 import { VfioError } from "../errors.ts";
-import { ifPresent, namesIn } from "../host/sysfs.ts";
-import { Fd } from "../kernel/fd.ts";
-import type { Kernel } from "../kernel/kernel.ts";
-import { O_APPEND, O_CREAT, O_WRONLY } from "../uapi/fcntl.ts";
+import { namesIn } from "../host/sysfs.ts";
 import {
-  makeDirectory,
-  syncDirectory,
-  unlinkIfThere,
-  writeAll,
-} from "./files.ts";
+  appendLine,
+  makeDirectories,
+  readTextIfPresent,
+  unlinkIfPresent,
+} from "../kernel/files.ts";
+import type { Kernel } from "../kernel/kernel.ts";
 import { processId, processName, RUN } from "./lock.ts";
 import type { Step } from "./step.ts";
 
@@ -24,6 +21,9 @@ export const LASTING = "/var/lib/passthru";
 
 /** The version of what is written. */
 const VERSION = 1;
+
+/** What files held before may be nobody else's business. */
+const MODE = 0o600;
 
 /** What a journal begins with. */
 export interface JournalHead {
@@ -67,13 +67,16 @@ class JournalFile {
   head: JournalHead | undefined;
   readonly records: readonly JournalRecord[];
   readonly #kernel: Kernel;
+  readonly #directory: string;
   /** Whether the last line was not written whole. */
   #torn: boolean;
 
-  constructor(kernel: Kernel, path: string) {
+  constructor(kernel: Kernel, directory: string, name: string) {
+    const path = `${directory}/${name}`;
     this.path = path;
+    this.#directory = directory;
     this.#kernel = kernel;
-    const text = ifPresent(() => kernel.readFile(path)) ?? "";
+    const text = readTextIfPresent(kernel, path) ?? "";
     this.#torn = text !== "" && !text.endsWith("\n");
     const [head, ...records] = text.split("\n").flatMap(parsed);
     this.head = head as JournalHead | undefined;
@@ -84,25 +87,19 @@ class JournalFile {
   /** Writes a line. It is on the disk when this returns. */
   append(head: JournalHead, record: JournalRecord): void {
     if (this.head === undefined) {
-      makeDirectory(this.#kernel, posix.dirname(this.path));
+      makeDirectories(this.#kernel, this.#directory);
       this.#write(head);
-      syncDirectory(this.#kernel, posix.dirname(this.path));
       this.head = head;
     }
     this.#write(record);
   }
 
   #write(line: JournalHead | JournalRecord): void {
-    const flags = O_WRONLY | O_APPEND | O_CREAT;
-    using file = Fd.own(
-      this.#kernel,
-      this.#kernel.open(this.path, flags, 0o600),
-    );
-    const text = `${this.#torn ? "\n" : ""}${JSON.stringify(line)}\n`;
+    // A torn line ends here.
+    if (this.#torn) appendLine(this.#kernel, this.path, "", MODE);
     this.#torn = true;
-    writeAll(this.#kernel, file.number, text);
+    appendLine(this.#kernel, this.path, JSON.stringify(line), MODE);
     this.#torn = false;
-    this.#kernel.fsync(file.number);
   }
 }
 
@@ -144,8 +141,8 @@ export class Journal {
   constructor(kernel: Kernel, id: string, name?: string) {
     this.#kernel = kernel;
     this.id = id;
-    const passing = new JournalFile(kernel, `${RUN}/${id}.jsonl`);
-    const lasting = new JournalFile(kernel, `${LASTING}/${id}.jsonl`);
+    const passing = new JournalFile(kernel, RUN, `${id}.jsonl`);
+    const lasting = new JournalFile(kernel, LASTING, `${id}.jsonl`);
     this.#files = { passing, lasting };
     const boot = kernel.readFile("/proc/sys/kernel/random/boot_id").trim();
     // Where /run outlives a reboot, what is told there does not.
@@ -216,8 +213,8 @@ export class Journal {
   /** Removes it. */
   remove(): void {
     const { passing, lasting } = this.#files;
-    unlinkIfThere(this.#kernel, passing.path);
-    unlinkIfThere(this.#kernel, lasting.path);
+    unlinkIfPresent(this.#kernel, passing.path);
+    unlinkIfPresent(this.#kernel, lasting.path);
   }
 
   #append(step: Step, record: JournalRecord): void {

@@ -19,7 +19,8 @@ import {
   O_TRUNC,
   O_WRONLY,
 } from "../uapi/fcntl.ts";
-import { makeDirectory, orFileError, writeAll } from "./files.ts";
+import { makeDirectories, writeAll } from "../kernel/files.ts";
+import { orFileError } from "./files.ts";
 
 /** Where what is gone after a reboot is kept. */
 export const RUN = "/run/passthru";
@@ -43,8 +44,8 @@ export async function locked<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   using file = orFileError(() => {
-    makeDirectory(kernel, RUN);
-    return Fd.own(kernel, kernel.open(LOCK, O_RDONLY | O_CREAT));
+    makeDirectories(kernel, RUN);
+    return Fd.open(kernel, LOCK, O_RDONLY | O_CREAT);
   });
   await deadline.until(
     () => orFileError(() => taken(kernel, file)) ? true : undefined,

@@ -4,6 +4,7 @@ import { KernelError } from "../../lib/kernel/errno.ts";
 import { faulty } from "../../lib/kernel/fault.ts";
 import {
   appendLine,
+  draftOf,
   makeDirectories,
   readTextIfPresent,
   writeFileAtomically,
@@ -69,6 +70,7 @@ Deno.test("writeFileAtomically() has the text on the disk before its name, and t
   const { watched, calls } = setUp();
   writeFileAtomically(watched, FILE, "text");
   assertEquals(calls, [
+    "unlink",
     "open",
     "write",
     "chmod",
@@ -105,7 +107,14 @@ Deno.test("writeFileAtomically() leaves the old file or the new one when a call 
     assertEquals(kernel.readFile(FILE), renamed ? "new" : "old", method);
     assertEquals((error as KernelError).code, "EIO", method);
   }
-  assertEquals(failed.length, 9);
+  assertEquals(failed.length, 10);
+});
+
+Deno.test("writeFileAtomically() replaces what a killed process left of it", () => {
+  const { kernel } = setUp({ [FILE]: "old", [draftOf(FILE)]: "ne" });
+  writeFileAtomically(kernel, FILE, "new");
+  assertEquals(kernel.readdir("/etc"), ["passthru.json"]);
+  assertEquals(kernel.readFile(FILE), "new");
 });
 
 Deno.test("writeFileAtomically() refuses what cannot be written", () => {

@@ -3,7 +3,7 @@
  * that is killed as well: the next restore brings back exactly what was.
  */
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { applySteps } from "../../lib/provision/apply.ts";
+import { applySteps } from "../../lib/provision/make.ts";
 import { restore } from "../../lib/provision/restore.ts";
 import {
   assertAsBefore,

@@ -24,8 +24,8 @@ export const driverKind: StepKind<DriverStep, DriverState> = {
     );
   },
 
-  async capture({ host }, { device }) {
-    return await readDriverState(host.function(device));
+  async capture({ host, deadline }, { device }) {
+    return await readDriverState(host.function(device), deadline);
   },
 
   async make({ host, deadline }, { device, driver }, before) {

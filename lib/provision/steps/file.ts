@@ -4,16 +4,16 @@
  * @module
  */
 
+import { makeDirectories } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import {
   type FileEntry,
-  makeDirectory,
   missingDirectories,
   orFileError,
   putEntry,
   readEntry,
   removeDirectory,
-  removeUnfinished,
+  removeDraft,
 } from "../files.ts";
 import type { FileStep, LinkStep } from "../step.ts";
 import { changed, type StepKind } from "./kind.ts";
@@ -47,7 +47,7 @@ export const fileKind: StepKind<FileStep | LinkStep, FileBefore> = {
     orFileError(() => {
       const entry = wanted(step);
       if (entry === null && missing.length > 0) return;
-      for (const directory of missing) makeDirectory(kernel, directory);
+      if (missing.length > 0) makeDirectories(kernel, missing.at(-1)!);
       putEntry(kernel, step.path, entry);
     });
     return Promise.resolve();
@@ -73,7 +73,7 @@ function undo(
     }
     putEntry(kernel, path, entry);
   }
-  removeUnfinished(kernel, path);
+  removeDraft(kernel, path);
   for (const directory of missing.toReversed()) {
     removeDirectory(kernel, directory);
   }

@@ -39,7 +39,7 @@ export const virtualFunctionsKind: StepKind<
     const fn = work.host.function(device);
     const states: [string, DriverState][] = [];
     for (const each of fn.virtualFunctions) {
-      states.push([each.address, await readDriverState(each)]);
+      states.push([each.address, await readDriverState(each, work.deadline)]);
     }
     const count = await present(work, fn);
     return { count, functions: Object.fromEntries(states) };
@@ -66,7 +66,12 @@ export const virtualFunctionsKind: StepKind<
     for (const [address, state] of Object.entries(before.functions)) {
       const virtual = functionIfThere(host, address);
       if (virtual === undefined) continue;
-      await bringBack(work, virtual, state, await readDriverState(virtual));
+      await bringBack(
+        work,
+        virtual,
+        state,
+        await readDriverState(virtual, work.deadline),
+      );
     }
   },
 };

@@ -1,0 +1,222 @@
+/**
+ * Making steps, and undoing them when one fails.
+ *
+ * @module
+ */
+
+import { typed, VfioError } from "../errors.ts";
+import { Deadline, type WaitOptions } from "../host/deadline.ts";
+import type { Host } from "../host/host.ts";
+import { Journal } from "./journal.ts";
+import { locked } from "./lock.ts";
+import {
+  incomplete,
+  leftText,
+  type Restored,
+  type RestoreOptions,
+  undoJournals,
+} from "./restore.ts";
+import { stages } from "./stages.ts";
+import type { Step } from "./step.ts";
+import { kindOf } from "./steps/kinds.ts";
+import { all, undoSteps } from "./undo.ts";
+
+/** How steps are made. */
+export interface ApplyStepsOptions extends WaitOptions {
+  /** What {@linkcode status} calls it. */
+  readonly name?: string;
+  /**
+   * Is told of each step when it is in the journal and about to be made, when
+   * it was made, and when it was undone because another one failed.
+   *
+   * @param event What happened.
+   */
+  readonly onStep?: (event: StepEvent) => void;
+}
+
+/** What happened to a step. */
+export interface StepEvent {
+  /** The step. */
+  readonly step: Step;
+  /** What happened. */
+  readonly phase: "begun" | "made" | "undone";
+}
+
+/** What was made of the host. It is undone when it is disposed of. */
+export class Applied implements AsyncDisposable {
+  /** The steps that were made, in the order in which they were begun. */
+  readonly steps: readonly Step[];
+  readonly #host: Host;
+  readonly #journal: string;
+
+  /**
+   * Made by {@linkcode apply}.
+   *
+   * @param host The host.
+   * @param journal The journal that tells of it.
+   */
+  constructor(host: Host, journal: Journal) {
+    this.#host = host;
+    this.#journal = journal.id;
+    this.steps = journal.entries.map(({ step }) => step);
+  }
+
+  /**
+   * Brings the host back to what it was, as far as this apply changed it. Once
+   * it is back, calling this again does nothing.
+   *
+   * @param options The same as for {@linkcode restore}.
+   * @returns What was brought back and what was not.
+   * @throws {VfioError} The same as {@linkcode restore}.
+   */
+  async restore(options: RestoreOptions = {}): Promise<Restored> {
+    if (this.steps.length === 0) return { undone: [], left: [] };
+    return await undoJournals(
+      this.#host,
+      () => [new Journal(this.#host.kernel, this.#journal)],
+      options,
+    );
+  }
+
+  /**
+   * The same as {@linkcode Applied.restore}.
+   *
+   * @throws {VfioError} `RESTORE_INCOMPLETE` when something could not be
+   * brought back.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { left } = await this.restore();
+    if (left.length > 0) throw incomplete(left);
+  }
+}
+
+/**
+ * Makes steps, each one written to the journal first. Steps that hold already
+ * are skipped. When one fails, or the signal says so, all are undone.
+ *
+ * @param host The host.
+ * @param steps The steps, in their order; those of different functions are made
+ * at once.
+ * @param options A signal, who is told, and the longest in milliseconds that
+ * the wait for another process may take, and each step.
+ * @returns What undoes them.
+ * @throws {VfioError} What a step failed with, `LOCKED` when another process is
+ * changing the host, or `RESTORE_INCOMPLETE` when a step failed and not all
+ * could be undone.
+ * @throws The signal's reason, when everything is undone.
+ */
+export async function applySteps(
+  host: Host,
+  steps: readonly Step[],
+  options: ApplyStepsOptions = {},
+): Promise<Applied> {
+  return await underLock(
+    host,
+    options,
+    () => makeSteps(host, steps, options),
+  );
+}
+
+/** Does something while no other process changes the host. */
+export async function underLock<T>(
+  host: Host,
+  options: WaitOptions,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await locked(host.kernel, new Deadline(options), work);
+  } catch (error) {
+    throw typed(error, "change the host");
+  }
+}
+
+/**
+ * The same as {@linkcode applySteps}, for who has the lock.
+ *
+ * @param journal The journal that they are written to. Default: a new one.
+ */
+export async function makeSteps(
+  host: Host,
+  steps: readonly Step[],
+  options: ApplyStepsOptions,
+  journal: Journal = Journal.next(host.kernel, options.name),
+): Promise<Applied> {
+  try {
+    for (const lanes of stages(host, steps, (step) => step)) {
+      const stop = new AbortController();
+      await all(lanes, async (lane) => {
+        for (const step of lane) {
+          try {
+            if (stop.signal.aborted) return;
+            await makeStep(host, step, journal, options, stop.signal);
+          } catch (error) {
+            stop.abort();
+            throw error;
+          }
+        }
+      });
+    }
+  } catch (error) {
+    throw await undone(host, journal, error, options);
+  }
+  return new Applied(host, journal);
+}
+
+async function makeStep(
+  host: Host,
+  step: Step,
+  journal: Journal,
+  options: ApplyStepsOptions,
+  stop: AbortSignal,
+): Promise<void> {
+  const { onStep } = options;
+  try {
+    const work = { host, deadline: new Deadline(options) };
+    const kind = kindOf(step);
+    if (await kind.holds(work, step)) return;
+    const before = await kind.capture(work, step);
+    if (stop.aborted) return;
+    const number = journal.begin(step, before);
+    onStep?.({ step, phase: "begun" });
+    await kind.make(work, step, before);
+    journal.made(number);
+    onStep?.({ step, phase: "made" });
+  } catch (error) {
+    throw typed(error, "apply", step.device);
+  }
+}
+
+/** Undoes what was made, and gives the error to throw. */
+async function undone(
+  host: Host,
+  journal: Journal,
+  error: unknown,
+  { onStep }: ApplyStepsOptions,
+): Promise<unknown> {
+  const { length } = journal.entries;
+  if (length === 0) return error;
+  // With time limits of its own and without the signal: those that there were
+  // are what ended it.
+  const left = await undoSteps(host, journal, journal.toUndo, {
+    onUndone: (step) => onStep?.({ step, phase: "undone" }),
+  });
+  if (left.length > 0) {
+    const first = error instanceof Error ? error.message : String(error);
+    return new VfioError("RESTORE_INCOMPLETE", {
+      device: error instanceof VfioError ? error.device : undefined,
+      problem: `the host could not be changed, and not everything is as it ` +
+        `was: ${first}\n${leftText(left)}`,
+      hint: "the journal has the rest: restore",
+      cause: new AggregateError([error, ...left.map(({ error }) => error)]),
+    });
+  }
+  journal.remove();
+  if (!(error instanceof VfioError)) return error;
+  const { code, device, problem, hint } = error;
+  return new VfioError(code, {
+    device,
+    problem: `${problem}; everything that was changed before is as it was`,
+    hint,
+    cause: error,
+  });
+}
