@@ -10,6 +10,7 @@ import { cacheDir, exists, fingerprint } from "./cache.ts";
 import { MachineError } from "./errors.ts";
 import { fetchDebianKernel } from "./kernel_debian.ts";
 import { buildTestbedKernel, TESTBED_CONFIG } from "./kernel_testbed.ts";
+import { MODULES } from "./modules.ts";
 
 /** The kernels there are. */
 export type KernelName = "testbed" | "debian-6.1" | "debian-6.12";
@@ -43,7 +44,8 @@ export async function kernel(name: KernelName): Promise<Kernel> {
       await newestCached(prefix) ?? await buildTestbedKernel(prefix),
     );
   }
-  const prefix = `${name}-${RECIPE}-`;
+  const contents = await fingerprint([RECIPE, ...MODULES].join("\n"));
+  const prefix = `${name}-${contents}-`;
   const series = name.slice("debian-".length);
   return await describe(
     await newestCached(prefix) ?? await fetchDebianKernel(series, prefix),

@@ -34,6 +34,18 @@ const FURTHER_MODULES = [
   "bochs",
   "mtty",
   "mdpy",
+  "ext4",
+  "crc32c_generic",
+  "dm_mod",
+  "loop",
+  "8021q",
+];
+
+/** All that a kernel's copy in the cache has of its modules. */
+export const MODULES: readonly string[] = [
+  ...BOOT_MODULES,
+  ...DRIVER_MODULES,
+  ...FURTHER_MODULES,
 ];
 
 /** `modules.dep` of one kernel. */
@@ -92,11 +104,7 @@ export async function gatherModules(
   const from = join(root, "lib/modules", release);
   const to = join(target, "lib/modules", release);
   await run(["depmod", "-b", root, release]);
-  const files = (await Dependencies.of(from)).closure([
-    ...BOOT_MODULES,
-    ...DRIVER_MODULES,
-    ...FURTHER_MODULES,
-  ]);
+  const files = (await Dependencies.of(from)).closure(MODULES);
   for (
     const file of [
       ...files,
