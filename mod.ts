@@ -96,13 +96,31 @@ export type {
   PollRequest,
   RegisterViews,
 } from "./lib/kernel/kernel.ts";
+export { apply, type ApplyOptions } from "./lib/provision/apply.ts";
+export {
+  Applied,
+  applySteps,
+  type ApplyStepsOptions,
+  type StepEvent,
+} from "./lib/provision/make.ts";
 export { parseState, stateSchema } from "./lib/provision/parse.ts";
 export { pinOf } from "./lib/provision/pin.ts";
 export { Plan, plan, type PlanJson } from "./lib/provision/plan.ts";
 export { stepSubject, stepText } from "./lib/provision/plan_text.ts";
 export type { Schema } from "./lib/provision/rule.ts";
+export {
+  restore,
+  type Restored,
+  type RestoreOptions,
+} from "./lib/provision/restore.ts";
 export type * from "./lib/provision/state.ts";
+export {
+  type AppliedStatus,
+  status,
+  type StepStatus,
+} from "./lib/provision/status.ts";
 export type * from "./lib/provision/step.ts";
+export type { LeftStep } from "./lib/provision/undo.ts";
 export type { SimulatedMachine, SimulatedProcess } from "./lib/sim/control.ts";
 export type { Ownership } from "./lib/sim/file.ts";
 export type { ProcessOptions } from "./lib/sim/kernel.ts";

@@ -12,7 +12,7 @@ import { functionIfThere } from "./functions.ts";
 import { Journal, type JournalEntry } from "./journal.ts";
 import { locked } from "./lock.ts";
 import type { Step } from "./step.ts";
-import { type Left, undoSteps } from "./undo.ts";
+import { type LeftStep, undoSteps } from "./undo.ts";
 
 /** How the host is brought back. */
 export interface RestoreOptions extends WaitOptions {
@@ -38,7 +38,7 @@ export interface Restored {
    * somebody else has changed the device since. They stay in the journal, and
    * the next restore tries again.
    */
-  readonly left: readonly Left[];
+  readonly left: readonly LeftStep[];
 }
 
 /**
@@ -92,7 +92,7 @@ export async function undoJournals(
 ): Promise<Restored> {
   const { devices, timeout, signal, onUndone } = options;
   const undone: Step[] = [];
-  const left: Left[] = [];
+  const left: LeftStep[] = [];
   try {
     const wanted = devices?.map(canonical);
     await locked(host.kernel, new Deadline(options), async () => {
@@ -154,7 +154,7 @@ function virtualFunctionsOf(host: Host, device: string): string[] {
  *
  * @param left What could not.
  */
-export function incomplete(left: readonly Left[]): VfioError {
+export function incomplete(left: readonly LeftStep[]): VfioError {
   return new VfioError("RESTORE_INCOMPLETE", {
     problem: `not everything is as it was:\n${leftText(left)}`,
     hint: "the journal has the rest: restore again",
@@ -163,7 +163,7 @@ export function incomplete(left: readonly Left[]): VfioError {
 }
 
 /** What could not be brought back, a line each. */
-export function leftText(left: readonly Left[]): string {
+export function leftText(left: readonly LeftStep[]): string {
   return left.map(({ error }) =>
     error instanceof Error ? error.message : String(error)
   ).join("\n");

@@ -14,7 +14,7 @@ import type { Step } from "./step.ts";
 import { kindOf } from "./steps/kinds.ts";
 
 /** A step that could not be undone. */
-export interface Left {
+export interface LeftStep {
   /** The step. */
   readonly step: Step;
   /** Why it is as it is. */
@@ -47,9 +47,9 @@ export async function undoSteps(
   journal: Journal,
   entries: readonly JournalEntry[],
   options: UndoOptions = {},
-): Promise<Left[]> {
+): Promise<LeftStep[]> {
   const { timeout, signal, onUndone } = options;
-  const left: Left[] = [];
+  const left: LeftStep[] = [];
   const undo = async (entry: JournalEntry) => {
     const { number, step, before, made } = entry;
     try {
@@ -93,7 +93,7 @@ export async function all<T>(
 }
 
 /** Virtual functions that somebody else has now are not taken from them. */
-function refuseInTheWay(host: Host, step: Step, left: readonly Left[]): void {
+function refuseInTheWay(host: Host, step: Step, left: readonly LeftStep[]): void {
   if (step.kind !== "virtual functions") return;
   const fn = functionIfThere(host, step.device);
   const virtual = fn?.virtualFunctions.map(({ address }) => address) ?? [];
