@@ -173,8 +173,11 @@ export interface VirtualFunctionState {
   readonly driver?: string | null;
   /** As {@linkcode FunctionState.reset}. */
   readonly reset?: readonly ResetMethod[];
-  /** As {@linkcode FunctionState.idleD3}. */
-  readonly idleD3?: false | "hot" | "cold";
+  /**
+   * As {@linkcode FunctionState.idleD3}; it loses its power with its physical
+   * function only.
+   */
+  readonly idleD3?: false | "hot";
   /** As {@linkcode FunctionState.node}. */
   readonly node?: NodeState;
 }

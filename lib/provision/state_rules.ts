@@ -154,10 +154,15 @@ const idleD3: Rule<false | "hot" | "cold"> = described(
   "Whether it may sleep while nobody uses it: never, in D3hot, also in D3cold",
   among('false, "hot" or "cold"', [false, "hot", "cold"]),
 );
+const virtualIdleD3: Rule<false | "hot"> = described(
+  "Whether it may sleep while nobody uses it: never, in D3hot",
+  among('false or "hot"', [false, "hot"]),
+);
+const ofEach = { driver, reset, idleD3: virtualIdleD3, node };
 
 const virtualFunction: Rule<VirtualFunctionState> = object<
   VirtualFunctionState
->("what one virtual function should be", { driver, reset, idleD3, node }, {
+>("what one virtual function should be", ofEach, {
   title: "What is otherwise of one virtual function",
 });
 
@@ -165,10 +170,7 @@ const virtualFunctions: Rule<VirtualFunctionsState> = object<
   VirtualFunctionsState
 >("virtual functions", {
   count: whole("a number from 0 to 65535", 0, MAX_VIRTUAL),
-  driver,
-  reset,
-  idleD3,
-  node,
+  ...ofEach,
   overrides: record(
     "an object by the virtual functions' numbers",
     {
