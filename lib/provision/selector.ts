@@ -167,7 +167,7 @@ function only(
   }
   if (more.length === 0) return found;
   throw new VfioError("AMBIGUOUS", {
-    problem: `${matching.length} functions have ${what} (${at}): ` +
+    problem: `${matching.length} functions have ${what} (${at}):` +
       listed(matching),
     hint,
   });
