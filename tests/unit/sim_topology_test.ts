@@ -274,10 +274,20 @@ Deno.test("Host.simulated() makes the mediated devices that are named", () => {
 
 Deno.test("Host.simulated() has the files that it is given", () => {
   const { kernel } = Host.simulated({
-    files: { "/proc/mounts": "/dev/sda1 / ext4 rw 0 0\n", "/etc/x/y": "z" },
+    files: {
+      "/proc/mounts": "/dev/sda1 / ext4 rw 0 0\n",
+      "/etc/x/y": "z",
+      "/sys/class/net/eth0": { link: "/sys/devices/virtual/net/eth0" },
+      "/sys/devices/virtual/net/eth0/flags": "0x1003\n",
+    },
   });
   assertEquals(kernel.readFile("/proc/mounts"), "/dev/sda1 / ext4 rw 0 0\n");
   assertEquals(kernel.readdir("/etc/x"), ["y"]);
+  assertEquals(
+    kernel.readlink("/sys/class/net/eth0"),
+    "../../devices/virtual/net/eth0",
+  );
+  assertEquals(kernel.readFile("/sys/class/net/eth0/flags"), "0x1003\n");
   kernel.writeFile("/etc/x/y", "more");
   assertEquals(kernel.readFile("/etc/x/y"), "more");
   assert(kernel.readdir("/proc").includes("self"));
