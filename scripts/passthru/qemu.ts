@@ -1,22 +1,28 @@
 /**
- * Running QEMU with devices of this host: they are taken from their drivers,
- * QEMU runs, and they are given back.
+ * Running QEMU with devices of this host: they are bound to vfio-pci, QEMU
+ * runs, and the host is brought back to what it was.
  *
  * @module
  */
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
-import { groupNotViable } from "../../backends/explain.ts";
-import { attachTarget } from "../../backends/target.ts";
-import { vfioNodes } from "../../lib/host/nodes.ts";
 import { memoryLock } from "../../lib/host/memory_lock.ts";
+import { vfioNodes } from "../../lib/host/nodes.ts";
+import { isVfioDriver } from "../../lib/host/vfio_driver.ts";
 import {
+  apply,
+  type DesiredState,
+  type FunctionState,
   type Host,
   type HostDevice,
   PciFunction,
+  plan,
   type QemuAccess,
   qemuArguments,
   qemuLockedMemory,
+  type StepEvent,
+  stepSubject,
+  stepText,
   VfioDescriptors,
 } from "../../mod.ts";
 import { Signals } from "./signals.ts";
@@ -31,6 +37,10 @@ export interface QemuRun {
   readonly host: Host;
   /** The devices, each as `Host.find` takes it, in the order QEMU gets them. */
   readonly devices: readonly string[];
+  /** What becomes of the other endpoints of their groups, as a state says it. */
+  readonly group?: FunctionState["group"] | undefined;
+  /** The addresses of functions that are taken although the host uses them. */
+  readonly insist?: readonly string[] | undefined;
   /**
    * How QEMU comes to them. Default: `fds` where a user is named, else
    * `iommufd` where the host and QEMU have it, else `legacy`.
@@ -62,14 +72,18 @@ const FIRST_FD = 3;
 /**
  * Takes devices, runs QEMU with them to its end, and gives them back.
  *
- * Devices that are bound to a VFIO driver already, and mediated devices, stay
- * as they are. SIGINT, SIGTERM and SIGHUP go to QEMU; before it runs they end
- * the taking, and what was taken goes back.
+ * They are taken by {@linkcode apply}, with all that it refuses, and when this
+ * process is killed `restore` gives them back. Those that are bound to a VFIO
+ * driver already, and mediated devices, stay as they are; where all are, it
+ * needs no rights but QEMU's own.
+ *
+ * SIGINT, SIGTERM and SIGHUP go to QEMU. Before it runs they end the taking,
+ * and what was taken goes back.
  *
  * @param run What to run.
  * @returns QEMU's exit code; 128 and the signal's number where one ended it.
- * @throws {VfioError} What `Host.take` and `VfioDescriptors.open` throw, and
- * `GROUP_NOT_VIABLE`. Nothing stays taken.
+ * @throws {VfioError} What `apply` and `VfioDescriptors.open` throw. Nothing
+ * stays taken.
  * @throws {TypeError} When QEMU cannot be run, or has no iommufd and one is
  * asked for, when there is no such user, and what `qemuArguments` throws.
  *
@@ -88,23 +102,26 @@ const FIRST_FD = 3;
  * ```
  */
 export async function runQemu(run: QemuRun): Promise<number> {
-  const { host, note = () => {} } = run;
+  const { host, user, args, note = () => {} } = run;
+  const program = run.program ?? "qemu-system-x86_64";
   const devices = run.devices.map((name) => host.find(name));
-  const as = run.user === undefined
-    ? []
-    : await userCommand(run.user, run.memoryLock ?? lockedMemory(run));
-  using signals = new Signals();
-  await using taken = new AsyncDisposableStack();
-  for (const device of devices) {
-    if (!(device instanceof PciFunction)) continue;
-    const { driver, previousDriver } = taken.use(
-      await host.take(device, { signal: signals.aborted }),
+  const wanted = run.by ?? (user === undefined ? undefined : "fds");
+  const iommufd = wanted !== "legacy" && await hasIommufd(program);
+  if (!iommufd && (wanted === "iommufd" || wanted === "fds")) {
+    throw new TypeError(
+      `${program} has no iommufd, which QEMU has from 9.0 on: ` +
+        "take a newer one, or the legacy way",
     );
-    if (driver === previousDriver) continue;
-    note(`${device.address}: ${previousDriver ?? "no driver"} → ${driver}`);
   }
-  assertViable(devices);
-  const by = await wayOf(run, devices);
+  const memory = run.memoryLock ?? qemuLockedMemory(args, devices.length);
+  const as = user === undefined ? [] : await userCommand(user, memory);
+
+  using signals = new Signals();
+  await using _ = await take(run, devices, signals.aborted);
+  const by = wanted ??
+    (iommufd && devices.every((device) => vfioNodes(device).cdev)
+      ? "iommufd"
+      : "legacy");
   await using open = by === "fds"
     ? await VfioDescriptors.open(devices)
     : undefined;
@@ -115,16 +132,16 @@ export async function runQemu(run: QemuRun): Promise<number> {
     iommufd: inside(open!.iommufd),
     devices: open!.devices.map(inside),
   };
-  const [program, ...args] = [
+  const command = [
     ...as,
-    programOf(run),
-    ...run.args,
+    program,
+    ...args,
     ...qemuArguments(devices.map((device) => ({ device })), access),
   ];
-  tellOfMemory(run, note);
-  note([program, ...args].join(" "));
+  tellOfMemory(run, memory);
+  note(command.join(" "));
   signals.aborted.throwIfAborted();
-  const child = spawn(program!, args, {
+  const child = spawn(command[0]!, command.slice(1), {
     stdio: ["inherit", "inherit", run.stderr ?? "inherit", ...passed],
   });
   signals.passOn((signal) => child.kill(signal));
@@ -142,40 +159,27 @@ export async function runQemu(run: QemuRun): Promise<number> {
   return code;
 }
 
-function programOf({ program = "qemu-system-x86_64" }: QemuRun): string {
-  return program;
-}
-
-function lockedMemory({ args, devices }: QemuRun): bigint {
-  return qemuLockedMemory(args, devices.length);
-}
-
-/** QEMU would say no more than that it cannot have the group. */
-function assertViable(devices: readonly HostDevice[]): void {
-  for (const device of devices) {
-    const target = attachTarget(device, false);
-    if (!target.group.viability().viable) throw groupNotViable(target);
-  }
-}
-
-/** The way that was asked for, if QEMU has it, or the best that there is. */
-async function wayOf(
-  run: QemuRun,
+/** Makes the devices ready for VFIO, where they are not. */
+async function take(
+  { host, group = "refuse", insist = [], note = () => {} }: QemuRun,
   devices: readonly HostDevice[],
-): Promise<QemuWay> {
-  const { by = run.user === undefined ? undefined : "fds" } = run;
-  if (by === "legacy") return by;
-  const iommufd = await hasIommufd(programOf(run));
-  if (by === undefined) {
-    return iommufd && devices.every((device) => vfioNodes(device).cdev)
-      ? "iommufd"
-      : "legacy";
-  }
-  if (iommufd) return by;
-  throw new TypeError(
-    `${programOf(run)} has no iommufd, which QEMU has from 9.0 on: ` +
-      "take a newer one, or the legacy way",
-  );
+  signal: AbortSignal,
+): Promise<AsyncDisposable | undefined> {
+  const functions = devices.filter((device) => device instanceof PciFunction);
+  const state: DesiredState = {
+    functions: functions.map(({ address, driver = "" }) => ({
+      select: address,
+      driver: isVfioDriver(driver) ? driver : "vfio-pci",
+      group,
+    })),
+  };
+  if (plan(host, state).steps.length === 0) return undefined;
+  const onStep = ({ phase, step }: StepEvent) => {
+    if (phase !== "begun") {
+      note(`${stepSubject(step)}: ${stepText(step)} (${phase})`);
+    }
+  };
+  return await apply(host, state, { insist, signal, onStep, name: "qemu" });
 }
 
 async function hasIommufd(program: string): Promise<boolean> {
@@ -201,16 +205,19 @@ function passedOn({ iommufd, devices }: VfioDescriptors): number[] {
 }
 
 /** Without root's rights the limit is what it is, and QEMU may fail at it. */
-function tellOfMemory(run: QemuRun, note: (line: string) => void): void {
+function tellOfMemory(
+  { host, user, note = () => {} }: QemuRun,
+  need: bigint,
+): void {
   const mebibytes = (bytes: bigint) => `${bytes >> 20n} MiB`;
-  const { limit } = memoryLock(run.host.kernel);
-  const need = run.memoryLock ?? lockedMemory(run);
-  if (run.user !== undefined) {
-    note(`QEMU runs as ${run.user} and may lock ${mebibytes(need)}`);
-  } else if (limit !== undefined && limit < need) {
-    note(
-      `QEMU may have to lock ${mebibytes(need)}, and this user's limit is ` +
-        `${mebibytes(limit)}: ulimit -l`,
-    );
+  if (user !== undefined) {
+    note(`QEMU runs as ${user} and may lock ${mebibytes(need)} of memory`);
+    return;
   }
+  const { limit } = memoryLock(host.kernel);
+  if (limit === undefined || limit >= need) return;
+  note(
+    `QEMU may have to lock ${mebibytes(need)} of memory, and this user's ` +
+      `limit is ${mebibytes(limit)}: ulimit -l`,
+  );
 }

@@ -142,12 +142,13 @@ for (const [by, user] of WAYS) {
   Deno.test(`runQemu() by ${by} shows QEMU's firmware the functions, and gives them back`, async () => {
     using _ = user === undefined ? undefined : closeNodes();
     const before = state();
+    const nvme0 = addressOf("nvme0");
     const notes: string[] = [];
     const note = (line: string) => notes.push(line);
     const outcome = await start(NAMES, { by, user, note });
     assertSeen(outcome);
     assertEquals(state(), before);
-    assertStringIncludes(notes[0]!, "nvme → vfio-pci");
+    assertStringIncludes(notes.join("\n"), `${nvme0}: driver vfio-pci (made)`);
     assertEquals(notes.at(-1), "QEMU ended with 0");
   });
 }
@@ -207,7 +208,7 @@ if (machine.backends.length > 0) {
       "GROUP_NOT_VIABLE",
       () => start(["mixed1"], { by: "legacy" }),
     );
-    assertStringIncludes(error.message, `${addressOf("mixed0")} is bound to`);
+    assertStringIncludes(error.message, addressOf("mixed0"));
     assertEquals(host.function(addressOf("mixed1")).driver, undefined);
   });
 }

@@ -1,0 +1,60 @@
+/**
+ * What QEMU itself makes of the arguments. It has no device here, so it is to
+ * complain about that, and of nothing that is written.
+ */
+import { assertEquals, assertMatch } from "@std/assert";
+import { Host, qemuArguments, type QemuSyntax } from "../../mod.ts";
+import { newerQemu } from "../vm/newer_qemu.ts";
+
+const A = "0000:7f:1f.6";
+const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+const PARENT = "/sys/devices/virtual/mtty/mtty";
+
+const host = Host.simulated({
+  functions: { [A]: { id: "8086:10d3" } },
+  mediatedTypes: { [PARENT]: { "mtty-1": { instances: 2 } } },
+  mediated: { [UUID]: { parent: PARENT, type: "mtty-1" } },
+});
+const fn = {
+  device: host.find(A),
+  // Of each kind, and with a comma.
+  properties: { failover_pair_id: "a,b", "x-no-mmap": true, bootindex: 1 },
+};
+const mediated = { device: host.find(`/sys/bus/mdev/devices/${UUID}`) };
+
+/** Has QEMU start with arguments, and gives what it complains about. */
+async function complaint(args: readonly string[]): Promise<string> {
+  const qemu = await newerQemu();
+  const { stderr, signal } = await new Deno.Command(qemu.program, {
+    args: [
+      ...qemu.args,
+      ...["-machine", "q35,accel=tcg", "-nodefaults", "-display", "none", "-S"],
+      ...args,
+    ],
+    // It would run on if it had nothing to complain about.
+    signal: AbortSignal.timeout(60_000),
+  }).output();
+  assertEquals(signal, null);
+  return new TextDecoder().decode(stderr);
+}
+
+for (const syntax of ["keyval", "json"] satisfies QemuSyntax["syntax"][]) {
+  Deno.test(`qemuArguments() is what QEMU understands when it is written in ${syntax}`, async () => {
+    const options = { syntax };
+    for (const by of ["legacy", "iommufd"] as const) {
+      assertMatch(
+        await complaint(qemuArguments([fn], { by }, options)),
+        /: no such host device: No such file or directory\n$/,
+      );
+      assertMatch(
+        await complaint(qemuArguments([mediated], { by }, options)),
+        /: no such host device: No such file or directory\n$/,
+      );
+    }
+    const access = { by: "fds", iommufd: 22, devices: [23] } as const;
+    assertMatch(
+      await complaint(qemuArguments([fn], access, options)),
+      /: error bind device fd=23 to iommufd=22: Bad file descriptor\n$/,
+    );
+  });
+}
