@@ -89,14 +89,24 @@ export const PCI_INTERRUPT_PIN = 0x3d;
 export const PCI_PRIMARY_BUS = 0x18;
 export const PCI_SECONDARY_BUS = 0x19;
 export const PCI_SUBORDINATE_BUS = 0x1a;
+export const PCI_IO_BASE = 0x1c;
+export const PCI_IO_LIMIT = 0x1d;
 export const PCI_MEMORY_BASE = 0x20;
 export const PCI_MEMORY_LIMIT = 0x22;
 export const PCI_PREF_MEMORY_BASE = 0x24;
 export const PCI_PREF_MEMORY_LIMIT = 0x26;
 export const PCI_PREF_BASE_UPPER32 = 0x28;
 export const PCI_PREF_LIMIT_UPPER32 = 0x2c;
+export const PCI_IO_BASE_UPPER16 = 0x30;
+export const PCI_IO_LIMIT_UPPER16 = 0x32;
 export const PCI_BRIDGE_CONTROL = 0x3e;
+export const PCI_BRIDGE_CTL_PARITY = 0x01;
+export const PCI_BRIDGE_CTL_SERR = 0x02;
+export const PCI_BRIDGE_CTL_ISA = 0x04;
+export const PCI_BRIDGE_CTL_VGA = 0x08;
+export const PCI_BRIDGE_CTL_MASTER_ABORT = 0x20;
 export const PCI_BRIDGE_CTL_BUS_RESET = 0x40;
+export const PCI_BRIDGE_CTL_FAST_BACK = 0x80;
 
 // The capability list. From here on offsets count from a capability's start.
 export const PCI_CAP_LIST_ID = 0;
@@ -200,6 +210,30 @@ export const PCI_AF_STATUS = 5;
 /** Transactions are pending. */
 export const PCI_AF_STATUS_TP = 0x01;
 export const PCI_CAP_AF_SIZEOF = 6;
+
+// Vital product data
+export const PCI_VPD_ADDR = 2;
+export const PCI_VPD_ADDR_MASK = 0x7fff;
+export const PCI_VPD_ADDR_F = 0x8000;
+export const PCI_VPD_DATA = 4;
+
+// Enhanced allocation
+export const PCI_EA_NUM_ENT = 2;
+export const PCI_EA_NUM_ENT_MASK = 0x3f;
+export const PCI_EA_FIRST_ENT = 4;
+export const PCI_EA_FIRST_ENT_BRIDGE = 8;
+export const PCI_EA_ES = 0x00000007;
+export const PCI_EA_BEI = 0x000000f0;
+export const PCI_EA_PP = 0x0000ff00;
+export const PCI_EA_SP = 0x00ff0000;
+export const PCI_EA_WRITABLE = 0x40000000;
+export const PCI_EA_ENABLE = 0x80000000;
+export const PCI_EA_IS_64 = 0x00000002;
+export const PCI_EA_FIELD_MASK = 0xfffffffc;
+
+// A bridge's subsystem ids
+export const PCI_SSVID_VENDOR_ID = 4;
+export const PCI_SSVID_DEVICE_ID = 6;
 
 /** The device number in a `devfn`, of `linux/pci.h`. */
 export function PCI_SLOT(devfn: number): number {

@@ -11,7 +11,9 @@ import type { Ioctl } from "../../lib/uapi/ioctl.ts";
 import * as iommufd from "../../lib/uapi/iommufd.ts";
 import { type Field, type Flexible, Struct } from "../../lib/uapi/layout.ts";
 import * as mman from "../../lib/uapi/mman.ts";
+import * as pciExpressPortRegs from "../../lib/uapi/pci_express_port_regs.ts";
 import * as pciExpressRegs from "../../lib/uapi/pci_express_regs.ts";
+import * as pciExtendedRegs from "../../lib/uapi/pci_extended_regs.ts";
 import * as pciRegs from "../../lib/uapi/pci_regs.ts";
 import * as poll from "../../lib/uapi/poll.ts";
 import * as statx from "../../lib/uapi/statx.ts";
@@ -185,6 +187,14 @@ const MODULES: Record<string, { module: object; headers: string[] }> = {
   "vfio.ts": { module: vfio, headers: ["linux/vfio.h"] },
   "iommufd.ts": { module: iommufd, headers: ["linux/iommufd.h"] },
   "pci_regs.ts": { module: pciRegs, headers: ["linux/pci.h"] },
+  "pci_express_port_regs.ts": {
+    module: pciExpressPortRegs,
+    headers: ["linux/pci.h"],
+  },
+  "pci_extended_regs.ts": {
+    module: pciExtendedRegs,
+    headers: ["linux/pci.h"],
+  },
   "pci_express_regs.ts": { module: pciExpressRegs, headers: ["linux/pci.h"] },
   "fcntl.ts": { module: fcntl, headers: ["linux/fcntl.h"] },
   "mman.ts": { module: mman, headers: ["linux/mman.h"] },

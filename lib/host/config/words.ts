@@ -1,0 +1,95 @@
+/**
+ * Config space as words and bits.
+ *
+ * @module
+ */
+
+/** What is decoded of a register: the same as JSON. */
+export type ConfigValue =
+  | boolean
+  | number
+  | string
+  | null
+  | readonly ConfigValue[]
+  | { readonly [name: string]: ConfigValue };
+
+/** What is decoded of a capability, by name. */
+export type ConfigFields = Readonly<Record<string, ConfigValue>>;
+
+/** What was asked for lies behind the bytes that there are. */
+export class Truncated extends Error {}
+
+/** Bytes of config space, from where a capability begins. */
+export class Words {
+  readonly #bytes: DataView;
+  readonly #base: number;
+
+  /**
+   * The words from `base` on.
+   *
+   * @param bytes All of config space that could be read.
+   * @param base Where offset 0 is.
+   */
+  constructor(bytes: DataView, base = 0) {
+    this.#bytes = bytes;
+    this.#base = base;
+  }
+
+  /** 8 bits at an offset. */
+  u8(offset: number): number {
+    return this.#bytes.getUint8(this.#at(offset, 1));
+  }
+
+  /** 16 bits at an offset. */
+  u16(offset: number): number {
+    return this.#bytes.getUint16(this.#at(offset, 2), true);
+  }
+
+  /** 32 bits at an offset. */
+  u32(offset: number): number {
+    return this.#bytes.getUint32(this.#at(offset, 4), true);
+  }
+
+  /** 64 bits at an offset. */
+  u64(offset: number): bigint {
+    return this.#bytes.getBigUint64(this.#at(offset, 8), true);
+  }
+
+  #at(offset: number, size: number): number {
+    const at = this.#base + offset;
+    if (at + size > this.#bytes.byteLength) throw new Truncated();
+    return at;
+  }
+}
+
+/** The bits under a mask, as a number of their own. */
+export function bits(word: number, mask: number): number {
+  const lowest = (mask & -mask) >>> 0;
+  return ((word & mask) >>> 0) / lowest;
+}
+
+/** Which of several bits are set. */
+export function flags<const T extends Readonly<Record<string, number>>>(
+  word: number,
+  masks: T,
+): { [K in keyof T]: boolean } {
+  return Object.fromEntries(
+    Object.entries(masks).map(([name, mask]) => [name, (word & mask) !== 0]),
+  ) as { [K in keyof T]: boolean };
+}
+
+/** A number as `0x` and hexadecimal digits. */
+export function hex(value: number | bigint, digits = 0): string {
+  return `0x${value.toString(16).padStart(digits, "0")}`;
+}
+
+/** Four hexadecimal digits, as ids are written. */
+export function id(value: number): string {
+  return value.toString(16).padStart(4, "0");
+}
+
+/** A capability's name, and what decodes it from its first byte on. */
+export type Known = readonly [
+  name: string,
+  decode?: (words: Words) => ConfigFields,
+];

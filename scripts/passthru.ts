@@ -1,0 +1,37 @@
+/**
+ * `passthru`: PCI functions and mediated devices for virtual machines.
+ *
+ *     deno install -g --allow-ffi --name passthru scripts/passthru.ts
+ *
+ * @module
+ */
+
+import { main } from "./passthru/main.ts";
+import { processTerminal } from "./passthru/process_terminal.ts";
+
+if (import.meta.main) {
+  const interrupted = new AbortController();
+  const interrupt = () => {
+    // A second time ends it at once: what is left, `passthru restore` undoes.
+    Deno.removeSignalListener("SIGINT", interrupt);
+    Deno.removeSignalListener("SIGTERM", interrupt);
+    interrupted.abort();
+  };
+  Deno.addSignalListener("SIGINT", interrupt);
+  Deno.addSignalListener("SIGTERM", interrupt);
+  const code = await main(Deno.args, processTerminal(interrupted.signal), {
+    async inventory() {
+      const { Inventory } = await import("../lib/host/inventory.ts");
+      return new Inventory();
+    },
+    async host() {
+      const { Host } = await import("../lib/host/host.ts");
+      return new Host();
+    },
+    async simulated(snapshot) {
+      const { Host } = await import("../lib/host/host.ts");
+      return Host.simulated(snapshot as Parameters<typeof Host.simulated>[0]);
+    },
+  });
+  Deno.exit(code);
+}

@@ -1,0 +1,93 @@
+/**
+ * `passthru groups`
+ *
+ * @module
+ */
+
+import type { Host } from "../../lib/host/host.ts";
+import type { HostDevice, IommuGroup } from "../../lib/host/device.ts";
+import { explainNoGroup } from "../../lib/host/no_iommu.ts";
+import { PciFunction } from "../../lib/host/pci_function.ts";
+import { type Arguments, EXIT, fromUser } from "./command.ts";
+import { description, functionJson, Names } from "./function_json.ts";
+import { driverStyle } from "./list.ts";
+import { obstacleJson } from "./show.ts";
+import { shortened } from "./table.ts";
+import { styled, type Terminal, writeJson } from "./terminal.ts";
+
+function memberJson(device: HostDevice, names: Names) {
+  return device instanceof PciFunction ? functionJson(device, names) : {
+    address: device.name,
+    vendor: null,
+    device: null,
+    class: null,
+    vendorName: null,
+    deviceName: null,
+    className: null,
+    driver: device.driver ?? null,
+    iommuGroup: Number(device.iommuGroup?.id ?? NaN) || null,
+  };
+}
+
+function groupJson(group: IommuGroup, names: Names) {
+  const viability = group.viability();
+  return {
+    id: Number(group.id),
+    name: group.name ?? null,
+    type: group.type ?? null,
+    viable: viability.viable,
+    obstacles: viability.viable ? [] : viability.obstacles.map(obstacleJson),
+    devices: group.devices.map((device) => memberJson(device, names)),
+  };
+}
+
+/** Shows the IOMMU groups. */
+export function run(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+): number {
+  const names = new Names();
+  const groups = args.operands.length === 0
+    ? host.groups()
+    : args.operands.map((id) => fromUser(() => host.group(id)));
+  const shown = groups.map((group) => groupJson(group, names));
+  if (args.has("json")) writeJson(terminal, shown);
+  else if (shown.length === 0) terminal.warn(`${noGroups(host)}\n`);
+  else {
+    terminal.write(
+      shown.map((group) => groupText(terminal, group)).join("\n"),
+    );
+  }
+  return EXIT.DONE;
+}
+
+function noGroups(host: Host): string {
+  const [first] = host.functions();
+  if (first === undefined) return "There are no PCI functions";
+  const { hint } = explainNoGroup(first);
+  return `There are no IOMMU groups\nhint: ${hint}`;
+}
+
+function groupText(
+  terminal: Terminal,
+  { id, type, viable, obstacles, devices }: ReturnType<typeof groupJson>,
+): string {
+  const verdict = viable
+    ? styled(terminal, "green", "viable")
+    : styled(terminal, "yellow", "not viable");
+  const head = `${styled(terminal, "bold", `group ${id}`)}  ${verdict}` +
+    (type === null ? "" : `  ${type}`);
+  const width = Math.max(...devices.map(({ driver }) => driver?.length ?? 1));
+  const lines = devices.map((device) => {
+    const { address, driver } = device;
+    const left = `  ${address}  `;
+    const name = device.vendor === null ? "" : description(device);
+    const room = terminal.width - left.length - width - 2;
+    return left +
+      styled(terminal, driverStyle(driver), (driver ?? "-").padEnd(width)) +
+      `  ${shortened(name, Math.max(room, 8))}`.trimEnd();
+  });
+  const remedies = viable ? [] : obstacles.map(({ remedy }) => `  ${remedy}`);
+  return [head, ...lines, ...remedies].map((line) => `${line}\n`).join("");
+}

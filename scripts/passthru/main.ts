@@ -1,0 +1,300 @@
+/**
+ * From the command line to a command and its exit code.
+ *
+ * @module
+ */
+
+import type { Host } from "../../lib/host/host.ts";
+import type { Inventory } from "../../lib/host/inventory.ts";
+import { Arguments, type Command, EXIT, UsageError } from "./command.ts";
+import { COMMANDS, COMMON } from "./commands.ts";
+import { parseArgs } from "./deps.ts";
+import { styled, type Terminal, writeJson } from "./terminal.ts";
+
+/** The host that commands act on, made when one needs it. */
+export interface Hosts {
+  /** To look at. */
+  inventory(): Promise<Inventory>;
+  /** To change. */
+  host(): Promise<Host>;
+  /** One in memory. */
+  simulated(snapshot: unknown): Promise<Host>;
+}
+
+/** What the command line says. */
+interface Call {
+  readonly name: string;
+  readonly command: Command;
+  readonly args: Arguments;
+}
+
+/**
+ * Runs the command that a command line names.
+ *
+ * @param argv The command line, without the program's name.
+ * @param terminal What it talks to.
+ * @param hosts The host that it acts on.
+ * @returns The exit code.
+ */
+export async function main(
+  argv: readonly string[],
+  terminal: Terminal,
+  hosts: Hosts,
+): Promise<number> {
+  try {
+    const call = await parse(argv, terminal);
+    if (call === undefined) return EXIT.DONE;
+    return await run(call, terminal, hosts);
+  } catch (error) {
+    const end = argv.indexOf("--");
+    const json = (end < 0 ? argv : argv.slice(0, end)).includes("--json");
+    return report(error, terminal, json);
+  } finally {
+    terminal.progress(undefined);
+  }
+}
+
+async function run(
+  { command, args }: Call,
+  terminal: Terminal,
+  hosts: Hosts,
+): Promise<number> {
+  const snapshot = args.value("simulate");
+  if (snapshot !== undefined) {
+    const host = await simulated(snapshot, terminal, hosts);
+    return await (await command.load()).run(args, host, terminal);
+  }
+  if (command.looks) {
+    const [{ run }, inventory] = await Promise.all([
+      command.load(),
+      hosts.inventory(),
+    ]);
+    return await run(args, inventory, terminal);
+  }
+  const [{ run }, host] = await Promise.all([command.load(), hosts.host()]);
+  return await run(args, host, terminal);
+}
+
+async function simulated(
+  path: string,
+  terminal: Terminal,
+  hosts: Hosts,
+): Promise<Host> {
+  const text = await terminal.read(path);
+  try {
+    return await hosts.simulated(JSON.parse(text));
+  } catch (error) {
+    const { message } = error as Error;
+    throw new UsageError(
+      `${path} is no snapshot: ${message}`,
+      "passthru snapshot makes one",
+    );
+  }
+}
+
+/** The command that is called; `undefined` when only help was asked for. */
+async function parse(
+  argv: readonly string[],
+  terminal: Terminal,
+): Promise<Call | undefined> {
+  const found = nameIn(argv);
+  const help = async (name?: string) => {
+    const { helpText } = await import("./help.ts");
+    terminal.write(helpText(terminal, name));
+  };
+  if (found === undefined) {
+    const words = argv.filter((word) => word !== "--json");
+    if (
+      words.length === 0 || words.includes("--help") || words.includes("-h")
+    ) {
+      await help();
+      if (words.length > 0) return undefined;
+      throw new UsageError("no command is given");
+    }
+    throw new UsageError(
+      `unknown option ${words[0]}`,
+      "the command comes first: passthru COMMAND [OPTION...]",
+    );
+  }
+  const { name, rest } = found;
+  if (name === "help") {
+    const [about] = rest;
+    if (about !== undefined) await commandNamed(about);
+    await help(about);
+    return undefined;
+  }
+  const command = await commandNamed(name);
+  const args = await argumentsOf(name, command, rest);
+  if (args === undefined) {
+    await help(name);
+    return undefined;
+  }
+  return { name, command, args };
+}
+
+/** The command's name, and the command line without it. */
+function nameIn(
+  argv: readonly string[],
+): { name: string; rest: string[] } | undefined {
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i]!;
+    if (!word.startsWith("-")) {
+      return { name: word, rest: argv.toSpliced(i, 1) };
+    }
+    const option = COMMON[word.slice(2)];
+    if (option?.value !== undefined) i++;
+    else if (option === undefined && !isCommonValue(word)) return undefined;
+  }
+  return undefined;
+}
+
+/** Whether it is such as `--simulate=FILE`. */
+function isCommonValue(word: string): boolean {
+  return COMMON[word.slice(2).split("=")[0]!]?.value !== undefined;
+}
+
+async function commandNamed(name: string): Promise<Command> {
+  if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name]!;
+  const { nearest } = await import("../../lib/provision/suggest.ts");
+  const meant = nearest(name, [...Object.keys(COMMANDS), "help"]);
+  throw new UsageError(
+    `unknown command ${name}`,
+    meant === undefined
+      ? "passthru --help lists the commands"
+      : `did you mean ${meant}?`,
+  );
+}
+
+/** What a command is called with; `undefined` when its help is asked for. */
+async function argumentsOf(
+  name: string,
+  command: Command,
+  argv: readonly string[],
+): Promise<Arguments | undefined> {
+  const options = { ...command.options, ...COMMON };
+  const names = Object.keys(options);
+  const valued = names.filter((name) => options[name]!.value !== undefined);
+  const unknown: string[] = [];
+  const { _, "--": rest, ...found } = parseArgs([...argv], {
+    "--": true,
+    boolean: names.filter((name) => !valued.includes(name)),
+    string: ["_", ...valued],
+    collect: valued,
+    alias: { help: "h" },
+    unknown: (word, key) => {
+      if (key === undefined) return true;
+      unknown.push(word);
+      return false;
+    },
+  });
+  const parsed: Record<string, unknown> = found;
+  if (parsed.help === true) return undefined;
+  if (unknown.length > 0) throw await unknownOption(name, unknown[0]!, names);
+  for (const option of valued) {
+    const { value, many } = options[option]!;
+    const given = parsed[option] as string[];
+    if (given.includes("")) {
+      throw new UsageError(`--${option} needs a value: --${option} ${value}`);
+    }
+    if (many) continue;
+    if (given.length > 1) throw new UsageError(`--${option} is given twice`);
+    parsed[option] = given[0];
+  }
+  const operands = _.map(String);
+  assertOperands(name, command, operands, rest);
+  await assertChoices(command, operands, parsed);
+  return new Arguments(operands, parsed, rest);
+}
+
+async function unknownOption(
+  command: string,
+  word: string,
+  names: readonly string[],
+): Promise<UsageError> {
+  const { nearest } = await import("../../lib/provision/suggest.ts");
+  const written = word.split("=")[0]!;
+  const meant = nearest(written.replace(/^-+/, ""), names);
+  return new UsageError(
+    `unknown option ${written}`,
+    meant === undefined
+      ? `passthru ${command} --help lists its options`
+      : `did you mean --${meant}?`,
+  );
+}
+
+function assertOperands(
+  name: string,
+  command: Command,
+  operands: readonly string[],
+  rest: readonly string[],
+): void {
+  const { operands: expected = [] } = command;
+  const hint = `passthru ${name} --help shows how it is called`;
+  const missing = expected.filter(({ optional }) => !optional)[operands.length];
+  if (missing !== undefined) {
+    throw new UsageError(`${missing.name} is missing`, hint);
+  }
+  const most = expected.some(({ many }) => many) ? Infinity : expected.length;
+  if (operands.length > most) {
+    throw new UsageError(`${operands[most]} is one operand too many`, hint);
+  }
+  if (rest.length > 0 && command.rest === undefined) {
+    throw new UsageError(`nothing is expected after --`, hint);
+  }
+}
+
+/** What has to be one of a few is. */
+async function assertChoices(
+  command: Command,
+  operands: readonly string[],
+  parsed: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const given = [
+    ...(command.operands ?? []).map(({ name, kind }, i) =>
+      [name, kind, operands[i]] as const
+    ),
+    ...Object.entries(command.options ?? {}).map(([name, { kind }]) =>
+      [`--${name}`, kind, parsed[name]] as const
+    ),
+  ];
+  for (const [name, kind, value] of given) {
+    if (!Array.isArray(kind) || typeof value !== "string") continue;
+    if (kind.includes(value)) continue;
+    const { nearest } = await import("../../lib/provision/suggest.ts");
+    const meant = nearest(value, kind);
+    throw new UsageError(
+      `${name} is ${value}: expected one of ${kind.join(", ")}`,
+      meant === undefined ? undefined : `did you mean ${meant}?`,
+    );
+  }
+}
+
+/** Says what went wrong, and gives the exit code. */
+async function report(
+  error: unknown,
+  terminal: Terminal,
+  json: boolean,
+): Promise<number> {
+  const { explain } = await import("./failure.ts");
+  const { code, device, message, hint, exit, stack } = explain(
+    error,
+    terminal.signal,
+  );
+  if (json) {
+    writeJson(terminal, {
+      error: {
+        code,
+        device: device ?? null,
+        message,
+        hint: hint ?? null,
+      },
+    });
+  } else {
+    const subject = device === undefined ? "" : `${device}: `;
+    const label = styled(terminal, "red", "passthru:");
+    terminal.warn(`${label} ${subject}${message}\n`);
+    if (hint !== undefined) terminal.warn(`hint: ${hint}\n`);
+  }
+  if (stack !== undefined) terminal.warn(`${stack}\n`);
+  return exit;
+}

@@ -1,0 +1,55 @@
+/**
+ * What a command talks to: a terminal, a pipe, or a test.
+ *
+ * @module
+ */
+
+/** What a command reads from and writes to. */
+export interface Terminal {
+  /** Writes to standard output; quiet once nobody reads it any more. */
+  write(text: string): void;
+  /** Writes to standard error. */
+  warn(text: string): void;
+  /** Says on standard error what takes long; `undefined` when it is over. */
+  progress(text: string | undefined): void;
+  /** The text of a file; `-` is standard input. */
+  read(path: string): Promise<string>;
+  /** Columns of standard output; `Infinity` where it is no terminal. */
+  readonly width: number;
+  /** Whether standard output may be coloured. */
+  readonly colour: boolean;
+  /** Whether standard output is a terminal. */
+  readonly isTerminal: boolean;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+const CODES = {
+  bold: [1, 22],
+  dim: [2, 22],
+  red: [31, 39],
+  green: [32, 39],
+  yellow: [33, 39],
+  blue: [34, 39],
+  magenta: [35, 39],
+  cyan: [36, 39],
+} as const;
+
+/** A way to write text on a terminal that has colours. */
+export type Style = keyof typeof CODES;
+
+/** The text in a style, where the terminal shows styles. */
+export function styled(
+  { colour }: Pick<Terminal, "colour">,
+  style: Style | undefined,
+  text: string,
+): string {
+  if (!colour || style === undefined || text === "") return text;
+  const [on, off] = CODES[style];
+  return `\x1b[${on}m${text}\x1b[${off}m`;
+}
+
+/** Writes a value as JSON. */
+export function writeJson(terminal: Terminal, value: unknown): void {
+  terminal.write(`${JSON.stringify(value, null, 2)}\n`);
+}

@@ -1,0 +1,68 @@
+import { Host } from "../../lib/host/host.ts";
+import type { Topology } from "../../lib/sim/topology.ts";
+import { main } from "../../scripts/passthru/main.ts";
+import type { Terminal } from "../../scripts/passthru/terminal.ts";
+
+/** What a command did. */
+export interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** What a command is called with besides its arguments. */
+export interface Surroundings {
+  /** Files that it can read, by path. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Columns of the terminal. Default: it is a pipe. */
+  readonly width?: number;
+  /** Whether the terminal shows colours. */
+  readonly colour?: boolean;
+  /** What Ctrl-C aborts. */
+  readonly signal?: AbortSignal;
+  /** Called with all that was written so far, each time that more is. */
+  readonly written?: (out: string) => void;
+}
+
+/** Runs the command on a host. */
+export async function call(
+  host: Host | Topology,
+  argv: readonly string[],
+  surroundings: Surroundings = {},
+): Promise<Outcome> {
+  const { files = {}, width, signal, colour = false } = surroundings;
+  const on = host instanceof Host ? host : Host.simulated(host);
+  let out = "";
+  let err = "";
+  const terminal: Terminal = {
+    width: width ?? Infinity,
+    isTerminal: width !== undefined,
+    colour,
+    signal: signal ?? new AbortController().signal,
+    write(text) {
+      out += text;
+      surroundings.written?.(out);
+    },
+    warn: (text) => void (err += text),
+    progress: () => {},
+    read: (path) => Promise.resolve(files[path]!),
+  };
+  const code = await main(argv, terminal, {
+    inventory: () => Promise.resolve(on),
+    host: () => Promise.resolve(on),
+    simulated: (snapshot) =>
+      Promise.resolve(Host.simulated(snapshot as Topology)),
+  });
+  return { code, out, err };
+}
+
+/** What a command writes as JSON. */
+export async function json(
+  host: Host | Topology,
+  argv: readonly string[],
+  surroundings?: Surroundings,
+  // deno-lint-ignore no-explicit-any
+): Promise<any> {
+  const { out } = await call(host, [...argv, "--json"], surroundings);
+  return JSON.parse(out);
+}
