@@ -77,6 +77,16 @@ export interface PciTree {
   readonly sharedGroups: readonly SharedGroup[];
 }
 
+/**
+ * A cause in words.
+ *
+ * @param cause What fails to keep functions apart.
+ * @returns A clause: `"slot 0000:00:1f has no ACS"`.
+ */
+export function causeText({ device, reason }: SharingCause): string {
+  return `${device.includes(".") ? "" : "slot "}${device} ${reason}`;
+}
+
 /** A function, with where it is. */
 interface Placed {
   readonly fn: PciFunction;
@@ -113,11 +123,12 @@ export function pciTree(host: PciHost): PciTree {
     ({ bridges, physical, bus }) =>
       physical ?? bridges[0]?.fn.address ?? `bus ${bus}`,
   );
+  const names = new Map<string, Names>();
   const nodes = (parent: string): PciNode[] =>
-    (children.get(parent) ?? []).map((each) => nodeOf(each, nodes));
-  const names = [...new Set(placed.map(({ bus }) => bus))];
+    (children.get(parent) ?? []).map((each) => nodeOf(each, names, nodes));
+  const buses = [...new Set(placed.map(({ bus }) => bus))];
   return {
-    buses: names.sort(comparePciAddresses).map((name) => {
+    buses: buses.sort(comparePciAddresses).map((name) => {
       const [first] = children.get(`bus ${name}`) ?? [];
       const numaNode = first?.fn.numaNode;
       return {
@@ -149,24 +160,38 @@ function place(functions: readonly PciFunction[]): Placed[] {
   return functions.map((fn) => byPath.get(fn.path)!);
 }
 
+/** Names of a function, which many share: the database is searched once. */
+type Names = Pick<PciNode, "name" | "className">;
+
+function namesOf({ className, vendorName, deviceName }: PciFunction): Names {
+  const name = [vendorName, deviceName]
+    .filter((part) => part !== undefined).join(" ");
+  return {
+    ...(className !== undefined && { className }),
+    ...(name !== "" && { name }),
+  };
+}
+
 function nodeOf(
   { fn, group, bridge, physical }: Placed,
+  names: Map<string, Names>,
   children: (of: string) => PciNode[],
 ): PciNode {
   const hex = (value: number) => value.toString(16).padStart(4, "0");
-  const { className, vendorName, deviceName, driver } = fn;
+  const id = `${hex(fn.vendor)}:${hex(fn.device)}`;
+  const key = `${id} ${fn.class}`;
+  const named = names.get(key) ?? namesOf(fn);
+  names.set(key, named);
+  const { driver } = fn;
   const below = physical === undefined ? children(fn.address) : [];
   const virtual = new Set(
     below.length === 0 ? [] : fn.virtualFunctions.map(({ address }) => address),
   );
-  const name = [vendorName, deviceName]
-    .filter((part) => part !== undefined).join(" ");
   return {
     address: fn.address,
-    id: `${hex(fn.vendor)}:${hex(fn.device)}`,
+    id,
     class: fn.class,
-    ...(className !== undefined && { className }),
-    ...(name !== "" && { name }),
+    ...named,
     ...(driver !== undefined && { driver }),
     ...(group !== undefined && { group }),
     bridge,

@@ -4,7 +4,11 @@
  * @module
  */
 
-import type { PciNode, PciTree } from "../../lib/host/pci_tree.ts";
+import {
+  causeText,
+  type PciNode,
+  type PciTree,
+} from "../../lib/host/pci_tree.ts";
 import { isVfioDriver } from "../../lib/host/vfio_driver.ts";
 import { shortened } from "./table.ts";
 import {
@@ -21,7 +25,7 @@ import { nodeText } from "./tree.ts";
 
 /** How wide characters are, about, by font and size. */
 const MONO_12 = 7.3;
-const SANS_12 = 6.5;
+const SANS_12 = 7;
 
 const NO_DRIVER = "#98a2b3";
 const BRIDGE_DRIVER = "#64748b";
@@ -81,6 +85,12 @@ svg { font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
 export function renderSvg(tree: PciTree): string {
   const nodes = tree.buses.flatMap(({ functions }) => all(functions));
   const colours = coloursOf(nodes);
+  const causes = new Map(
+    tree.sharedGroups.map(({ group, causes }) => [
+      group,
+      causes.map(causeText).join("; "),
+    ]),
+  );
   const groups = new Set(nodes.flatMap(({ group }) => group ?? []));
   // The legend goes to the width, and the width is known only then.
   const { width } = layOut(tree, 0);
@@ -91,7 +101,7 @@ export function renderSvg(tree: PciTree): string {
   const parts = [
     ...layout.panels.map(panel),
     ...layout.cells.map(cellsFrame),
-    ...layout.groups.map(groupBox),
+    ...layout.groups.map((placed) => groupBox(placed, causes)),
     ...layout.wires.map(wire),
     ...layout.nodes.map((placed) => functionRow(placed, colours)),
     ...layout.cells.flatMap(({ cells }) =>
@@ -202,7 +212,10 @@ function panel({ bus, continued, x, y, width, height }: Panel): string {
     text(x + width - SIZE.padding, y + 20, "faint", node, "end") + "</g>";
 }
 
-function groupBox(group: PlacedGroup): string {
+function groupBox(
+  group: PlacedGroup,
+  causes: ReadonlyMap<string, string>,
+): string {
   const { x, y, width, height, members } = group;
   const kind = group.group === undefined
     ? "outside"
@@ -210,10 +223,11 @@ function groupBox(group: PlacedGroup): string {
     ? "shared"
     : "group";
   const name = group.group === undefined ? "no group" : `group ${group.group}`;
-  const said = members > 1
-    ? `IOMMU ${name}, which ${members} functions share`
-    : `IOMMU ${name}`;
-  return `<g>${title(group.group === undefined ? "No IOMMU group" : said)}` +
+  const cause = causes.get(group.group ?? "") ?? "";
+  const said = kind === "outside" ? "No IOMMU group" : `IOMMU ${name}` +
+    (kind === "shared" ? `, which ${members} functions share` : "") +
+    (cause === "" ? "" : `: ${cause}`);
+  return `<g>${title(said)}` +
     rect({ x, y, width, height }, kind, 6) +
     text(x + width - 8, y + height / 2 + 4, "faint", name, "end") + "</g>";
 }

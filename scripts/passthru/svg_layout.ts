@@ -110,9 +110,12 @@ export function layOut(tree: PciTree, top: number): Layout {
   );
   const distance = ({ width, height }: Layout) =>
     Math.abs(Math.log(width / height / ASPECT));
-  return layouts.reduce((best, layout) =>
+  const best = layouts.reduce((best, layout) =>
     distance(layout) < distance(best) ? layout : best
   );
+  // As many columns can be more even.
+  return layouts.filter(({ width }) => width === best.width)
+    .reduce((flat, layout) => layout.height < flat.height ? layout : flat);
 }
 
 /** Lays units out in columns that are no taller than `most`, where that goes. */

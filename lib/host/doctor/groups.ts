@@ -4,10 +4,9 @@
  * @module
  */
 
-import { posix } from "node:path";
 import type { IommuGroup, Obstacle } from "../device.ts";
 import { PciFunction } from "../pci_function.ts";
-import type { SharedGroup } from "../pci_tree.ts";
+import { causeText, type SharedGroup } from "../pci_tree.ts";
 import { isBridgeClass } from "../vfio_driver.ts";
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
@@ -17,9 +16,7 @@ import { iommuGroups } from "./iommu.ts";
 function causesText({ causes }: SharedGroup): string {
   return causes.length === 0
     ? "the platform says that the IOMMU cannot tell them apart"
-    : causes.map(({ device, reason }) =>
-      `${isAddress(device) ? "" : "slot "}${device} ${reason}`
-    ).join("; ");
+    : causes.map(causeText).join("; ");
 }
 
 /**
@@ -74,8 +71,7 @@ export function* acs(on: Examined): Generator<Finding> {
     yield {
       check: "acs",
       verdict: "warn",
-      ...(first !== undefined && isAddress(first.device) &&
-        { device: first.device }),
+      ...(first?.device.includes(".") && { device: first.device }),
       text: `IOMMU group ${group} holds ${list(functions)}, which are handed ` +
         `out together or not at all: ${causesText(shared)}`,
       remedy: "hand them out together, or put a card into a slot behind " +
@@ -97,10 +93,6 @@ function isEndpoint(
   if (ours.has(address)) return true;
   const code = on.read(`/sys/bus/pci/devices/${address}/class`);
   return Number(code) >> 16 !== 0x06;
-}
-
-function isAddress(device: string): boolean {
-  return posix.extname(device) !== "";
 }
 
 function list(addresses: readonly string[]): string {
