@@ -19,7 +19,15 @@ import {
 } from "../uapi/statx.ts";
 import { KernelError } from "./errno.ts";
 import type { FileStatus, Kernel, Mapping, PollRequest } from "./kernel.ts";
-import { BLOCKING, DEVICES, FILES, PROCESS, TREE } from "./libc_symbols.ts";
+import { readInChild, writeInChild } from "./libc_copy.ts";
+import {
+  BLOCKING,
+  CHILD,
+  DEVICES,
+  FILES,
+  PROCESS,
+  TREE,
+} from "./libc_symbols.ts";
 
 function load<const S extends Deno.ForeignLibraryInterface>(
   symbols: S,
@@ -54,6 +62,7 @@ export class LibcKernel implements Kernel {
   #lazyTree: Deno.DynamicLibrary<typeof TREE>["symbols"] | undefined;
   #lazyDevices: Deno.DynamicLibrary<typeof DEVICES>["symbols"] | undefined;
   #lazyBlocking: Deno.DynamicLibrary<typeof BLOCKING>["symbols"] | undefined;
+  #lazyChild: Deno.DynamicLibrary<typeof CHILD>["symbols"] | undefined;
   #lazyErrno: Int32Array | undefined;
   #lazyPageSize: number | undefined;
 
@@ -79,6 +88,10 @@ export class LibcKernel implements Kernel {
   get #blocking(): Deno.DynamicLibrary<typeof BLOCKING>["symbols"] {
     this.#lazyErrno ??= this.#errnoView();
     return this.#lazyBlocking ??= load(BLOCKING);
+  }
+
+  get #child(): Deno.DynamicLibrary<typeof CHILD>["symbols"] {
+    return this.#lazyChild ??= load(CHILD);
   }
 
   // The address stays the same for a thread, and a memory load right after
@@ -328,22 +341,26 @@ export class LibcKernel implements Kernel {
   async readFileAsync(path: string): Promise<string> {
     const fd = this.open(path, O_RDONLY);
     try {
-      const bytes = new Uint8Array(SCRATCH_BYTES);
-      const count = await this.#blocking.read(fd, bytes, BigInt(bytes.length));
-      if (count >= 0) return decoder.decode(bytes.subarray(0, Number(count)));
+      const read = await readInChild(this.#child, fd) ??
+        await this.#readOnThread(fd);
+      if (read !== false) return read;
     } finally {
       this.close(fd);
     }
     return this.readFile(path);
   }
 
+  async #readOnThread(fd: number): Promise<string | false> {
+    const bytes = new Uint8Array(SCRATCH_BYTES);
+    const count = await this.#blocking.read(fd, bytes, BigInt(bytes.length));
+    const whole = count >= 0n && count < bytes.length;
+    return whole && decoder.decode(bytes.subarray(0, Number(count)));
+  }
+
   writeFile(path: string, text: string): void {
     const fd = this.open(path, O_WRONLY);
     try {
-      const from = encoder.encode(text);
-      if (this.#files.write(fd, from, BigInt(from.length)) < 0) {
-        this.#fail("write", path);
-      }
+      this.#writeOnce(fd, encoder.encode(text), path);
     } finally {
       this.close(fd);
     }
@@ -353,11 +370,17 @@ export class LibcKernel implements Kernel {
     const fd = this.open(path, O_WRONLY);
     try {
       const from = encoder.encode(text);
-      const count = BigInt(from.length);
-      if (await this.#blocking.write(fd, from, count) >= 0) return;
-      if (this.#files.write(fd, from, count) < 0) this.#fail("write", path);
+      const written = await writeInChild(this.#child, fd, from) ??
+        await this.#blocking.write(fd, from, BigInt(from.length)) >= 0;
+      if (!written) this.#writeOnce(fd, from, path);
     } finally {
       this.close(fd);
+    }
+  }
+
+  #writeOnce(fd: number, from: Uint8Array<ArrayBuffer>, path: string): void {
+    if (this.#files.write(fd, from, BigInt(from.length)) < 0) {
+      this.#fail("write", path);
     }
   }
 

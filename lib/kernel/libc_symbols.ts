@@ -217,6 +217,99 @@ export const BLOCKING = {
   poll_now: { name: "poll", ...POLL },
 } as const satisfies Deno.ForeignLibraryInterface;
 
+const WAITPID = {
+  parameters: [
+    "i32", // pid_t pid
+    "buffer", // int *wstatus
+    "i32", // int options
+  ],
+  result: "i32",
+} as const satisfies Deno.ForeignFunction;
+
+/** Starting a process, and waiting until it has ended; what it works on. */
+export const CHILD = {
+  close: FILES.close,
+  pread: DEVICES.pread,
+  pwrite: DEVICES.pwrite,
+  memfd_create: {
+    parameters: [
+      "buffer", // const char *name
+      "u32", // unsigned int flags
+    ],
+    result: "i32",
+  },
+  posix_spawnp: {
+    parameters: [
+      "buffer", // pid_t *pid
+      "buffer", // const char *file
+      "buffer", // const posix_spawn_file_actions_t *file_actions
+      "buffer", // const posix_spawnattr_t *attrp
+      "buffer", // char *const argv[]
+      "buffer", // char *const envp[]
+    ],
+    result: "i32",
+  },
+  posix_spawnattr_init: {
+    parameters: [
+      "buffer", // posix_spawnattr_t *attr
+    ],
+    result: "i32",
+  },
+  posix_spawnattr_setflags: {
+    parameters: [
+      "buffer", // posix_spawnattr_t *attr
+      "i16", // short flags
+    ],
+    result: "i32",
+  },
+  posix_spawnattr_destroy: {
+    parameters: [
+      "buffer", // posix_spawnattr_t *attr
+    ],
+    result: "i32",
+  },
+  posix_spawn_file_actions_init: {
+    parameters: [
+      "buffer", // posix_spawn_file_actions_t *file_actions
+    ],
+    result: "i32",
+  },
+  posix_spawn_file_actions_adddup2: {
+    parameters: [
+      "buffer", // posix_spawn_file_actions_t *file_actions
+      "i32", // int fildes
+      "i32", // int newfildes
+    ],
+    result: "i32",
+  },
+  posix_spawn_file_actions_addopen: {
+    parameters: [
+      "buffer", // posix_spawn_file_actions_t *file_actions
+      "i32", // int fildes
+      "buffer", // const char *path
+      "i32", // int oflag
+      "u32", // mode_t mode
+    ],
+    result: "i32",
+  },
+  posix_spawn_file_actions_addclosefrom_np: {
+    parameters: [
+      "buffer", // posix_spawn_file_actions_t *file_actions
+      "i32", // int from
+    ],
+    result: "i32",
+    optional: true,
+  },
+  posix_spawn_file_actions_destroy: {
+    parameters: [
+      "buffer", // posix_spawn_file_actions_t *file_actions
+    ],
+    result: "i32",
+  },
+  waitpid: { ...WAITPID, nonblocking: true },
+  waitpid_now: { name: "waitpid", ...WAITPID },
+} as const satisfies Deno.ForeignLibraryInterface;
+
 /** What is asked of the process itself. */
 export const PROCESS = {
   __errno_location: { parameters: [], result: "pointer" },

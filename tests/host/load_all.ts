@@ -10,4 +10,5 @@ export async function loadAll(kernel: Kernel): Promise<void> {
   kernel.close(kernel.eventfd(0, 0));
   assertThrows(() => kernel.fsync(-1));
   await kernel.pollAsync([], 0);
+  await kernel.writeFileAsync("/dev/null", "x");
 }

@@ -15,11 +15,7 @@ import {
   VfioError,
   type VfioErrorCode,
 } from "../../../mod.ts";
-import {
-  MAP_ANONYMOUS,
-  MAP_SHARED,
-  PROT_NONE,
-} from "../../../lib/uapi/mman.ts";
+import { loadAll } from "../../host/load_all.ts";
 import { currentMachine, type MachineInfo } from "../machine_env.ts";
 
 /** The machine that the tests run in. */
@@ -136,7 +132,4 @@ function thisMachine(): MachineInfo {
 
 // libc is loaded in parts, each at its first use: in a test that would look
 // like a leak.
-const { kernel } = host;
-const flags = MAP_SHARED | MAP_ANONYMOUS;
-kernel.munmap(kernel.mmap(kernel.pageSize, PROT_NONE, flags, -1, 0n));
-await kernel.pollAsync([], 0);
+await loadAll(host.kernel);

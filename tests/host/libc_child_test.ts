@@ -1,0 +1,242 @@
+/**
+ * The processes in which what can hang is read and written.
+ */
+import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { join } from "@std/path";
+import { KernelError } from "../../lib/kernel/errno.ts";
+import { LibcKernel } from "../../lib/kernel/libc.ts";
+import { O_NONBLOCK, O_RDWR } from "../../lib/uapi/fcntl.ts";
+import { runScript } from "./child.ts";
+import { loadAll } from "./load_all.ts";
+
+const kernel = new LibcKernel();
+await loadAll(kernel);
+
+/** A named pipe that is full, so that what is written to it waits. */
+async function fullPipe() {
+  const dir = await Deno.makeTempDir();
+  const path = join(dir, "pipe");
+  const { success } = await new Deno.Command("mkfifo", { args: [path] })
+    .output();
+  assert(success);
+  const fd = kernel.open(path, O_RDWR | O_NONBLOCK);
+  const page = new Uint8Array(4096);
+  for (;;) {
+    try {
+      kernel.write(fd, page);
+    } catch (error) {
+      assert(error instanceof KernelError && error.code === "EAGAIN");
+      break;
+    }
+  }
+  return {
+    path,
+    /** Takes all that is in it. */
+    drain: () => {
+      let text = "";
+      const bytes = new Uint8Array(4096);
+      try {
+        for (;;) {
+          const length = kernel.read(fd, bytes);
+          text += new TextDecoder().decode(bytes.subarray(0, length));
+        }
+      } catch (error) {
+        assert(error instanceof KernelError && error.code === "EAGAIN");
+        return text.replaceAll("\0", "");
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      kernel.close(fd);
+      await Deno.remove(dir, { recursive: true });
+    },
+  };
+}
+
+/** The processes that a process has started, zombies too. */
+function childrenOf(pid: number): number[] {
+  const children: number[] = [];
+  for (const { name } of Deno.readDirSync("/proc")) {
+    if (statOf(Number(name))?.parent === pid) children.push(Number(name));
+  }
+  return children;
+}
+
+function statOf(pid: number) {
+  try {
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    const [, parent, , session] = stat.slice(stat.lastIndexOf(")") + 2)
+      .split(" ");
+    return { parent: Number(parent), session: Number(session) };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** Waits until `find` gives something, 10 s at most. */
+async function eventually<T>(find: () => T | undefined): Promise<T> {
+  for (const end = performance.now() + 10_000;;) {
+    const found = find();
+    if (found !== undefined) return found;
+    if (performance.now() > end) throw new Error("It did not come to that");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+Deno.test("LibcKernel.writeFileAsync() leaves no process and no descriptor, however it ends", async () => {
+  const fds = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  const [open, children] = [fds(), childrenOf(Deno.pid)];
+  await Promise.all(Array.from({ length: 30 }, async (_, i) => {
+    if (i % 3 === 0) await kernel.writeFileAsync("/dev/null", "x");
+    else if (i % 3 === 1) await kernel.readFileAsync("/proc/self/limits");
+    else await assertRejects(() => kernel.writeFileAsync("/dev/full", "x"));
+  }));
+  assertEquals(fds(), open);
+  assertEquals(childrenOf(Deno.pid), children);
+});
+
+Deno.test("LibcKernel.writeFileAsync() and Deno wait each for their own children", async () => {
+  const run = (code: number) =>
+    new Deno.Command("sh", { args: ["-c", `sleep 0.0${code}; exit ${code}`] })
+      .output();
+  let done = false;
+  const writing = (async () => {
+    while (!done) await kernel.writeFileAsync("/dev/null", "x");
+  })();
+  for (let i = 0; i < 5; i++) {
+    const outputs = await Promise.all([1, 2, 3, 4].map(run));
+    assertEquals(outputs.map(({ code }) => code), [1, 2, 3, 4]);
+  }
+  done = true;
+  await writing;
+});
+
+Deno.test("LibcKernel.writeFileAsync() takes milliseconds", async () => {
+  const start = performance.now();
+  for (let i = 0; i < 50; i++) await kernel.writeFileAsync("/dev/null", "x");
+  const each = (performance.now() - start) / 50;
+  console.log(`    ${each.toFixed(1)} ms a write`);
+  assertLess(each, 50);
+});
+
+Deno.test("LibcKernel.readFileAsync() gives the text of any length", async () => {
+  const path = await Deno.makeTempFile();
+  for (const text of ["", "0x8086\n", "€".repeat(50_000), "x".repeat(65536)]) {
+    await Deno.writeTextFile(path, text);
+    assert(await kernel.readFileAsync(path) === text, `${text.length}`);
+  }
+  await Deno.remove(path);
+  assertEquals(
+    await kernel.readFileAsync("/proc/self/limits"),
+    kernel.readFile("/proc/self/limits"),
+  );
+});
+
+Deno.test("LibcKernel.readFileAsync() gives the errno of what failed", async () => {
+  for (
+    const [path, code, syscall] of [
+      ["/nonexistent/file", "ENOENT", "open"],
+      ["/proc/self/fd", "EISDIR", "read"],
+      ["/proc/self/mem", "EIO", "read"],
+    ] as const
+  ) {
+    const error = await assertRejects(
+      () => kernel.readFileAsync(path),
+      KernelError,
+    );
+    assertEquals([error.code, error.syscall, error.path], [
+      code,
+      syscall,
+      path,
+    ]);
+  }
+});
+
+Deno.test("LibcKernel.writeFileAsync() holds nothing up while it hangs", async () => {
+  await using pipe = await fullPipe();
+  let done = false;
+  const writing = kernel.writeFileAsync(pipe.path, "text")
+    .finally(() => done = true);
+  const [writer] = await eventually(() => {
+    const children = childrenOf(Deno.pid);
+    return children.length > 0 ? children : undefined;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assertEquals(done, false);
+  // The terminal's signals are for sessions.
+  assertEquals(statOf(writer!)?.session, writer);
+  // It comes as soon as there is room.
+  const early = pipe.drain();
+  await writing;
+  assertEquals(early + pipe.drain(), "text");
+  assertEquals(childrenOf(Deno.pid), []);
+});
+
+Deno.test("LibcKernel.writeFileAsync() lets its process end while it hangs, and goes on", async () => {
+  await using pipe = await fullPipe();
+  const { code, stdout, stderr } = await runScript(
+    `
+    import { LibcKernel } from "/lib/kernel/libc.ts";
+    const { symbols } = Deno.dlopen("libc.so.6", {
+      dup: { parameters: ["i32"], result: "i32" },
+    });
+    // Without close-on-exec: what starts a process hands it on.
+    symbols.dup(1);
+    const kernel = new LibcKernel();
+    kernel.writeFileAsync(${JSON.stringify(pipe.path)}, "text");
+    setTimeout(() => {
+      const pid = kernel.readlink("/proc/self");
+      const stat = (name) => kernel.readFile("/proc/" + name + "/stat")
+        .split(" ");
+      const writer = kernel.readdir("/proc").find((name) => {
+        try {
+          return /^\\d+$/.test(name) && stat(name)[3] === pid;
+        } catch {
+          return false;
+        }
+      });
+      console.log(kernel.readdir("/proc/" + writer + "/fd").join(" "));
+      Deno.exit(7);
+    }, 300);`,
+    ["--allow-ffi"],
+  );
+  // Had it our standard output, it would not have ended for us.
+  assertEquals({ code, stdout, stderr }, {
+    code: 7,
+    stdout: "0 1 2\n",
+    stderr: "",
+  });
+  assertEquals(await eventually(() => pipe.drain() || undefined), "text");
+});
+
+Deno.test("LibcKernel.writeFileAsync() does it itself where no program can", async () => {
+  const path = await Deno.makeTempFile();
+  const { code, stdout, stderr } = await runScript(
+    `
+    import { LibcKernel } from "/lib/kernel/libc.ts";
+    const kernel = new LibcKernel();
+    const path = ${JSON.stringify(path)};
+    await kernel.writeFileAsync(path, "text");
+    console.log(await kernel.readFileAsync(path));
+    for (const step of [
+      () => kernel.writeFileAsync("/dev/full", "x"),
+      () => kernel.readFileAsync("/proc/self/mem"),
+    ]) {
+      try {
+        await step();
+      } catch (error) {
+        console.log(error.message);
+      }
+    }`,
+    ["--allow-ffi"],
+    { PATH: "/nonexistent" },
+  );
+  await Deno.remove(path);
+  assertEquals({ code, stdout, stderr }, {
+    code: 0,
+    stdout: "text\n" +
+      "write /dev/full: ENOSPC (No space left on device)\n" +
+      "read /proc/self/mem: EIO (Input/output error)\n",
+    stderr: "",
+  });
+});
