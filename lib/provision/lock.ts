@@ -43,10 +43,23 @@ export async function locked<T>(
   deadline: Deadline,
   work: () => Promise<T>,
 ): Promise<T> {
-  using file = orFileError(() => {
+  const file = orFileError(() => {
     makeDirectories(kernel, RUN);
     return Fd.open(kernel, LOCK, O_RDONLY | O_CREAT);
   });
+  try {
+    await acquire(kernel, file, deadline);
+    return await work();
+  } finally {
+    release(file);
+  }
+}
+
+async function acquire(
+  kernel: Kernel,
+  file: Fd,
+  deadline: Deadline,
+): Promise<void> {
   await deadline.until(
     () => orFileError(() => taken(kernel, file)) ? true : undefined,
     () => {
@@ -62,7 +75,15 @@ export async function locked<T>(
     using note = Fd.open(kernel, LOCK, O_WRONLY | O_TRUNC);
     writeAll(kernel, note.number, `${processId(kernel)}\n`);
   });
-  return await work();
+}
+
+/** It is closed whatever the kernel answers, and the work is done. */
+function release(file: Fd): void {
+  try {
+    file.close();
+  } catch {
+    // Nothing was written to it.
+  }
 }
 
 function taken(kernel: Kernel, file: Fd): boolean {

@@ -193,8 +193,6 @@ async function undone(
   error: unknown,
   { onStep }: ApplyStepsOptions,
 ): Promise<unknown> {
-  const { length } = journal.entries;
-  if (length === 0) return error;
   // With time limits of its own and without the signal: those that there were
   // are what ended it.
   const left = await undoSteps(host, journal, journal.toUndo, {
@@ -210,8 +208,14 @@ async function undone(
       cause: new AggregateError([error, ...left.map(({ error }) => error)]),
     });
   }
-  journal.remove();
-  if (!(error instanceof VfioError)) return error;
+  try {
+    journal.remove();
+  } catch {
+    // The next restore does, and finds that everything is as it was.
+  }
+  if (!(error instanceof VfioError) || journal.entries.length === 0) {
+    return error;
+  }
   const { code, device, problem, hint } = error;
   return new VfioError(code, {
     device,

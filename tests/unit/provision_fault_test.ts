@@ -1,0 +1,113 @@
+/**
+ * An apply whose every call of the kernel's fails in turn, in every way that it
+ * can: everything is undone, or the journal tells how to go on.
+ */
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { VfioError } from "../../lib/errors.ts";
+import { Host } from "../../lib/host/host.ts";
+import { errnosOf } from "../../lib/kernel/errnos_of.ts";
+import { type Fault, faulty } from "../../lib/kernel/fault.ts";
+import type { KernelCall } from "../../lib/kernel/intercept.ts";
+import { applySteps } from "../../lib/provision/make.ts";
+import { restore } from "../../lib/provision/restore.ts";
+import type { SimulatedMachine } from "../../lib/sim/control.ts";
+import {
+  assertAsBefore,
+  bench,
+  everyStep,
+  journalsOf,
+  Mortal,
+  newcomer,
+  stateOf,
+} from "./provision_bench.ts";
+
+/** What an operation does when a call of the kernel's fails. */
+async function outcome(
+  machine: SimulatedMachine,
+  fault: Fault,
+  act: (host: Host) => Promise<unknown>,
+): Promise<unknown> {
+  const process = machine.spawn({ name: "passthru" });
+  const { kernel } = faulty(process, fault);
+  try {
+    await act(new Host({ kernel }));
+    return undefined;
+  } catch (error) {
+    return error;
+  } finally {
+    process.exit();
+  }
+}
+
+/** All the failures that there are while something is done. */
+async function faultsIn(
+  act: (process: Mortal) => Promise<unknown>,
+  machine = bench(),
+): Promise<Fault[]> {
+  const process = new Mortal(machine);
+  await act(process);
+  assertGreater(process.calls.length, 100);
+  const seen = new Map<string, number>();
+  return process.calls.flatMap((call, i) => {
+    const codes = codesOf(call);
+    const turn = seen.get(call.method) ?? 0;
+    seen.set(call.method, turn + SHARE);
+    return Array.from({ length: Math.min(SHARE, codes.length) }, (_, j) => ({
+      nth: i + 1,
+      code: codes[(turn + j) % codes.length]!,
+    }));
+  });
+}
+
+/**
+ * How many of the errnos each call fails with: there are many calls of each
+ * kind, and they take turns.
+ */
+const SHARE = 2;
+
+/**
+ * What a call fails with. To read fails in two ways that are told apart. That
+ * something is not there is a third, which no kernel answers where it is.
+ */
+function codesOf(call: KernelCall): readonly string[] {
+  const reads = /^(?:read|stat)/.test(call.method);
+  return reads ? ["EACCES", "ENOMEM"] : errnosOf(call);
+}
+
+async function forEach(
+  faults: readonly Fault[],
+  test: (fault: Fault) => Promise<void>,
+): Promise<void> {
+  for (const fault of faults) {
+    try {
+      await test(fault);
+    } catch (cause) {
+      throw new Error(JSON.stringify(fault), { cause });
+    }
+  }
+}
+
+Deno.test("applySteps() undoes everything when any of its calls fails", async () => {
+  const before = stateOf(bench());
+  const faults = await faultsIn(({ host }) => applySteps(host, everyStep()));
+  let failed = 0;
+  await forEach(faults, async (fault) => {
+    const machine = bench();
+    const error = await outcome(
+      machine,
+      fault,
+      (host) => applySteps(host, everyStep()),
+    );
+    if (error !== undefined) {
+      failed++;
+      assert(error instanceof VfioError, String(error));
+      const complete = error.code !== "RESTORE_INCOMPLETE";
+      if (complete) return assertAsBefore(machine, before);
+      assert(journalsOf(machine).length > 0);
+    }
+    const { left } = await restore(newcomer(machine));
+    assertEquals(left, []);
+    assertAsBefore(machine, before);
+  });
+  assertGreater(failed, faults.length / 2);
+});
