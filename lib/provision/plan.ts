@@ -4,6 +4,7 @@
  * @module
  */
 
+import { VfioError } from "../errors.ts";
 import type { Inventory } from "../host/inventory.ts";
 import type { PciFunction } from "../host/pci_function.ts";
 import { parseState } from "./parse.ts";
@@ -14,7 +15,7 @@ import { mediatedSteps } from "./plan_mediated.ts";
 import { hugePageSteps, memoryLimitSteps } from "./plan_memory.ts";
 import { nodeSteps } from "./plan_nodes.ts";
 import { planText } from "./plan_text.ts";
-import { planVirtual } from "./plan_virtual.ts";
+import { planVirtual, virtualAddresses } from "./plan_virtual.ts";
 import { select } from "./selector.ts";
 import type { DesiredState, FunctionState } from "./state.ts";
 import type { Step } from "./step.ts";
@@ -140,29 +141,51 @@ function resolve(
   functions: readonly FunctionState[],
 ): Entry[] {
   const entries: Entry[] = [];
+  const missing: { at: string; error: unknown }[] = [];
   for (const [i, state] of functions.entries()) {
     const at = `functions[${i}]`;
-    const fn = select(host, state.select, `${at}.select`);
-    const earlier = entries.find((entry) => entry.fn.address === fn.address);
+    try {
+      entries.push({
+        at,
+        fn: select(host, state.select, `${at}.select`),
+        state,
+      });
+    } catch (error) {
+      missing.push({ at, error });
+    }
+  }
+  for (const { at, error } of missing) {
+    const address = error instanceof VfioError &&
+        error.code === "DEVICE_NOT_FOUND"
+      ? error.device
+      : undefined;
+    const owner = entries.find(({ fn, state: { virtualFunctions } }) =>
+      address !== undefined && virtualFunctions !== undefined &&
+      virtualAddresses(fn, virtualFunctions.count)?.includes(address)
+    );
+    throw owner === undefined ? error : twice(at, address!, owner);
+  }
+  for (const [i, { at, fn }] of entries.entries()) {
+    const earlier = entries.slice(0, i)
+      .find((entry) => entry.fn.address === fn.address);
     if (earlier !== undefined) {
       throw new TypeError(`${earlier.at} and ${at} are both ${fn.address}`);
     }
-    entries.push({ at, fn, state });
-  }
-  for (const { at, fn } of entries) {
     const physical = fn.physicalFunction?.address;
     const owner = entries.find((entry) =>
       entry.fn.address === physical &&
       entry.state.virtualFunctions !== undefined
     );
-    if (owner !== undefined) {
-      throw new TypeError(
-        `${at} is ${fn.address}, a virtual function that ${owner.at} makes: ` +
-          `expected it in ${owner.at}.virtualFunctions.overrides`,
-      );
-    }
+    if (owner !== undefined) throw twice(at, fn.address, owner);
   }
   return entries;
+}
+
+function twice(at: string, address: string, owner: Entry): TypeError {
+  return new TypeError(
+    `${at} is ${address}, a virtual function that ${owner.at} makes: ` +
+      `expected it in ${owner.at}.virtualFunctions.overrides`,
+  );
 }
 
 function physicalOf(

@@ -13,7 +13,6 @@ import {
   isVfioDriver,
   standsInTheWay,
 } from "../host/vfio_driver.ts";
-import type { FunctionState } from "./state.ts";
 import type { DriverStep } from "./step.ts";
 import { because, type Entry, type Target } from "./target.ts";
 
@@ -159,19 +158,17 @@ function assertViable(
   const named = obstacles.map((each) =>
     `${each.name} on ${driverAfter(each, after)}`
   );
-  const endpoints = obstacles.every((each) => isEndpoint(each));
-  const { group: handling } = state as FunctionState;
   throw new VfioError("GROUP_NOT_VIABLE", {
     device: fn.address,
     problem: `its IOMMU group ${group.id} would not be viable with ` +
       named.join(" and "),
-    hint: !endpoints
-      ? "unbind what is no endpoint, or put the card where the IOMMU can " +
-        "tell it apart"
-      : handling === "all endpoints"
-      ? "the state itself gives these their drivers"
-      : `to give them to ${state.driver} too, say of it (${at}): ` +
-        '"group": "all endpoints"',
+    hint: obstacles.some((each) => after.has(each.name))
+      ? "the state itself gives such a driver: say another, or null"
+      : obstacles.every((each) => isEndpoint(each))
+      ? `to give them to ${state.driver} too, say of it (${at}): ` +
+        '"group": "all endpoints"'
+      : "unbind what is no endpoint, or put the card where the IOMMU can " +
+        "tell it apart",
   });
 }
 

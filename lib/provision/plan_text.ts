@@ -36,9 +36,9 @@ export function stepText(step: Step): string {
     case "node":
       return `nodes ${ownershipText(step)}`;
     case "virtual functions":
-      return step.count === 0
-        ? "no virtual functions"
-        : `${step.count} virtual functions`;
+      return step.count === 1
+        ? "1 virtual function"
+        : `${step.count || "no"} virtual functions`;
   }
 }
 

@@ -208,15 +208,41 @@ function assertMaker(fn: PciFunction, wanted: string | null | undefined): void {
 }
 
 /**
- * The addresses that its virtual functions will have.
+ * The addresses that the virtual functions of a function will have, where the
+ * hardware tells.
+ *
+ * @param fn The function.
+ * @param count How many.
+ */
+export function virtualAddresses(
+  fn: PciFunction,
+  count: number,
+): string[] | undefined {
+  const offset = numberAt(fn, "sriov_offset") ?? 0;
+  const stride = numberAt(fn, "sriov_stride") ?? 0;
+  if (offset === 0 || count > 1 && stride === 0) return undefined;
+  const { domain, bus, slot, function: number } = parsePciAddress(fn.address);
+  const first = (bus << 8 | slot << 3 | number) + offset;
+  return Array.from({ length: count }, (_, i) => {
+    const id = first + stride * i;
+    return formatPciAddress({
+      domain,
+      bus: id >> 8,
+      slot: id >> 3 & 0x1f,
+      function: id & 7,
+    });
+  });
+}
+
+/**
+ * The same, or an error.
  *
  * @throws {VfioError} `NOT_SUPPORTED` when the hardware does not tell, or there
  * are not as many buses.
  */
 function addressesOf(fn: PciFunction, count: number): string[] {
-  const offset = numberAt(fn, "sriov_offset") ?? 0;
-  const stride = numberAt(fn, "sriov_stride") ?? 0;
-  if (offset === 0 || count > 1 && stride === 0) {
+  const addresses = virtualAddresses(fn, count);
+  if (addresses === undefined) {
     throw new VfioError("NOT_SUPPORTED", {
       device: fn.address,
       problem: "where its virtual functions will be is not known before they " +
@@ -224,34 +250,24 @@ function addressesOf(fn: PciFunction, count: number): string[] {
       hint: "make them first, by a state that says only their count",
     });
   }
-  const { domain, bus, slot, function: number } = parsePciAddress(fn.address);
-  const first = (bus << 8 | slot << 3 | number) + offset;
-  const ids = Array.from({ length: count }, (_, i) => first + stride * i);
-  assertBuses(fn, ids.at(-1)! >> 8, count);
-  return ids.map((id) =>
-    formatPciAddress({
-      domain,
-      bus: id >> 8,
-      slot: id >> 3 & 0x1f,
-      function: id & 7,
-    })
-  );
+  assertBuses(fn, addresses);
+  return addresses;
 }
 
 /** `sriov_enable()` in `drivers/pci/iov.c`: a bridge leads to some buses only. */
-function assertBuses(fn: PciFunction, last: number, count: number): void {
+function assertBuses(fn: PciFunction, addresses: readonly string[]): void {
   const bridge = ifPresent(() =>
     fn.host.kernel.readFile(`${dirname(fn.path)}/subordinate_bus_number`)
   );
   // What a root bus has, nothing tells.
   const end = bridge === undefined ? 0xff : Number(bridge);
+  const last = parseInt(addresses.at(-1)!.split(":").at(-2)!, 16);
   if (last <= end) return;
   const hex = (bus: number) => `0x${bus.toString(16).padStart(2, "0")}`;
   throw new VfioError("NOT_SUPPORTED", {
     device: fn.address,
-    problem:
-      `its virtual function ${count - 1} would be on bus ${hex(last)}, ` +
-      `and the last that leads to it is ${hex(end)}`,
+    problem: `its virtual function ${addresses.length - 1} would be on bus ` +
+      `${hex(last)}, and the last that leads to it is ${hex(end)}`,
     hint: "want fewer, or boot with pci=assign-busses",
   });
 }

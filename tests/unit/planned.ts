@@ -1,0 +1,54 @@
+/**
+ * Plans in tests.
+ */
+import { assertEquals, assertThrows } from "@std/assert";
+import { VfioError, type VfioErrorCode } from "../../lib/errors.ts";
+import { Host } from "../../lib/host/host.ts";
+import { apply } from "../../lib/provision/apply.ts";
+import { plan } from "../../lib/provision/plan.ts";
+import { stepSubject, stepText } from "../../lib/provision/plan_text.ts";
+import type { DesiredState } from "../../lib/provision/state.ts";
+import type { Topology } from "../../lib/sim/topology.ts";
+
+/** The steps of a plan, each as "what it is about: what it does". */
+export function planned(
+  host: Host | Topology,
+  state: DesiredState,
+): string[] {
+  const { steps } = plan(hostOf(host), state);
+  return steps.map((step) => `${stepSubject(step)}: ${stepText(step)}`);
+}
+
+/** What a plan is refused with. */
+export function refused(
+  code: VfioErrorCode,
+  host: Host | Topology,
+  state: DesiredState,
+): VfioError {
+  const error = assertThrows(() => plan(hostOf(host), state), VfioError);
+  assertEquals(error.code, code, error.message);
+  return error;
+}
+
+/** What a state that contradicts itself is refused with. */
+export function contradicted(
+  host: Host | Topology,
+  state: DesiredState,
+): string {
+  return assertThrows(() => plan(hostOf(host), state), TypeError).message;
+}
+
+/** Applies a state, after which nothing is to do, and gives the host. */
+export async function settled(
+  host: Host | Topology,
+  state: DesiredState,
+): Promise<Host> {
+  const there = hostOf(host);
+  await apply(there, state);
+  assertEquals(planned(there, state), []);
+  return there;
+}
+
+function hostOf(host: Host | Topology): Host {
+  return host instanceof Host ? host : Host.simulated(host);
+}
