@@ -527,3 +527,12 @@ Deno.test("diagnosisText() tells once what is the same for several devices", () 
     "0000:00:03.0, 0000:00:04.0, 0000:00:05.0, 3 more: the kernel cannot",
   );
 });
+
+Deno.test("diagnosisText() breaks lines at words when it is told the width", () => {
+  const diagnosis = diagnosisOf({ fn: { reset: [], group: null } });
+  const lines = diagnosisText(diagnosis, 72).trimEnd().split("\n");
+  const widths = lines.slice(0, -1).map((line) => line.length);
+  assertEquals(widths.every((width) => width <= 72), true, lines.join("\n"));
+  const words = (text: string) => text.split(/\s+/).join(" ");
+  assertEquals(words(lines.join("\n")), words(diagnosisText(diagnosis).trim()));
+});

@@ -1,5 +1,7 @@
 import type { Diagnosis, Finding } from "./finding.ts";
 
+/** Narrower than that, a text is not to be read. */
+const LEAST_ROOM = 30;
 /** As many devices are named in a line. */
 const MAX_NAMED = 4;
 
@@ -9,11 +11,16 @@ const MAX_NAMED = 4;
  * for several devices is told once.
  *
  * @param diagnosis What was found.
+ * @param width Columns that lines are broken at. Default: they are not.
  * @returns Lines, with a newline at the end.
  */
-export function diagnosisText(diagnosis: Diagnosis): string {
+export function diagnosisText(
+  diagnosis: Diagnosis,
+  width: number = Infinity,
+): string {
   const { functions, findings, fit } = diagnosis;
-  const width = Math.max(0, ...findings.map(({ check }) => check.length));
+  const column = Math.max(0, ...findings.map(({ check }) => check.length));
+  const indent = "pass".length + column + 4;
   const alike = Map.groupBy(
     findings,
     ({ check, verdict, text, remedy }) =>
@@ -22,10 +29,14 @@ export function diagnosisText(diagnosis: Diagnosis): string {
   const lines = [...alike.values()].flatMap((group) => {
     const { check, verdict, text, remedy } = group[0]!;
     return [
-      `${verdict}  ${check.padEnd(width)}  ${devices(group)}${text}`,
+      ...broken(
+        `${verdict}  ${check.padEnd(column)}  `,
+        devices(group) + text,
+        width,
+      ),
       ...verdict === "pass" || remedy === undefined
         ? []
-        : [`      ${" ".repeat(width)}  → ${remedy}`],
+        : broken(`${" ".repeat(indent)}→ `, remedy, width),
     ];
   });
   const what = functions.length === 0 ? "" : ` of ${functions.join(", ")}`;
@@ -51,4 +62,19 @@ function devices(alike: readonly Finding[]): string {
     `${names.length - MAX_NAMED + 1} more`,
   ];
   return `${named.join(", ")}: `;
+}
+
+/** A text in lines of a width, at words; the further ones are indented. */
+function broken(first: string, text: string, width: number): string[] {
+  const room = Math.max(width - first.length, LEAST_ROOM);
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1)!;
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (line !== "" && longer.length > room) lines.push(word);
+    else lines[lines.length - 1] = longer;
+  }
+  return lines.map((line, i) =>
+    (i === 0 ? first : " ".repeat(first.length)) + line
+  );
 }
