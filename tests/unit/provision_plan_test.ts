@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import readme from "../../lib/provision/README.md" with { type: "text" };
 import { Host } from "../../lib/host/host.ts";
 import { plan } from "../../lib/provision/plan.ts";
 import type { FunctionState } from "../../lib/provision/state.ts";
@@ -282,6 +283,23 @@ Deno.test("Plan.toString() has a line for each step, and a sum", () => {
       "5 steps on 2 devices.",
     ].join("\n"),
   );
+});
+
+Deno.test("Plan.toString() is what the documentation shows", () => {
+  const host = Host.simulated({
+    functions: {
+      [A]: {
+        id: "8086:10c9",
+        driver: "igb",
+        sriov: { total: 7, id: "8086:10ca", driver: "igbvf" },
+      },
+    },
+  });
+  const text = plan(
+    host,
+    one({ virtualFunctions: { count: 2, driver: "vfio-pci" } }),
+  ).toString();
+  assertStringIncludes(readme, `\`\`\`text\n${text}\n\`\`\``);
 });
 
 Deno.test("Plan.toJSON() is what the documentation says", () => {
