@@ -15,6 +15,17 @@ const INSIST: Option = {
   about: "take this function although the host uses it",
 };
 
+const DRY_RUN: Option = { about: "say what would be done, and do nothing" };
+const TIMEOUT: Option = {
+  value: "SECONDS",
+  kind: "text",
+  about: "how long each step may take; 10 unless given",
+};
+const WHOLE_GROUP: Option = {
+  about: "with the other endpoints of its IOMMU group",
+};
+const FILE: Operand = { name: "FILE", kind: "file" };
+
 /** The options that every command has. */
 export const COMMON: Readonly<Record<string, Option>> = {
   json: { about: "write JSON" },
@@ -75,11 +86,150 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
     load: () => import("./groups.ts"),
   },
+  doctor: {
+    about: "find what stops passthrough here, and what to change",
+    details: "It ends with 4 when the host, or a function that is named, is " +
+      "not fit.",
+    operands: [{ ...ADDRESS, optional: true, many: true }],
+    options: {
+      memory: {
+        value: "SIZE",
+        kind: "text",
+        about: "how much memory a virtual machine gets: 16G",
+      },
+    },
+    looks: true,
+    examples: {
+      "passthru doctor": "the host",
+      "passthru doctor 01:00.0 --memory 16G": "what is to be handed out",
+      "passthru doctor --json": "for a program",
+    },
+    load: () => import("./doctor.ts"),
+  },
+  bind: {
+    about: "bind a function to a VFIO driver, or to any",
+    details: "What was is in a journal: passthru unbind brings it back. To " +
+      "the driver none it is bound to no driver.",
+    operands: [ADDRESS, { name: "DRIVER", kind: "driver", optional: true }],
+    options: {
+      "whole-group": WHOLE_GROUP,
+      "dry-run": DRY_RUN,
+      insist: INSIST,
+      timeout: TIMEOUT,
+    },
+    examples: {
+      "passthru bind 01:00.0": "to vfio-pci",
+      "passthru bind 01:00.0 --whole-group": "and all that share its group",
+      "passthru bind 01:00.0 mlx5_vfio_pci": "to a variant driver",
+      "passthru bind 01:00.0 --insist 01:00.0":
+        "although the host uses it: a mounted disk, the display",
+    },
+    load: () => import("./bind.ts"),
+  },
+  unbind: {
+    about: "give functions back to the drivers that they had",
+    operands: [{ ...ADDRESS, many: true }],
+    options: { timeout: TIMEOUT },
+    examples: { "passthru unbind 01:00.0": "undoes passthru bind 01:00.0" },
+    load: () => import("./unbind.ts"),
+  },
+  vfs: {
+    about: "create a function's virtual functions, or remove them",
+    operands: [ADDRESS, { name: "COUNT", kind: "text" }],
+    options: {
+      driver: {
+        value: "NAME",
+        kind: "driver",
+        about: "their driver; none for no driver",
+      },
+      "dry-run": DRY_RUN,
+      insist: INSIST,
+      timeout: TIMEOUT,
+    },
+    examples: {
+      "passthru vfs 01:00.0 4": "for the drivers of this host",
+      "passthru vfs 01:00.0 4 --driver vfio-pci": "to hand out",
+      "passthru vfs 01:00.0 0": "none any more",
+      "passthru restore 01:00.0": "as many as there were",
+    },
+    load: () => import("./vfs.ts"),
+  },
+  mdev: {
+    about: "list, create and remove mediated devices",
+    operands: [
+      { name: "ACTION", kind: ["list", "create", "remove"], optional: true },
+      { name: "PARENT|UUID", kind: "address", optional: true },
+      { name: "TYPE", kind: "text", optional: true },
+      { name: "UUID", kind: "text", optional: true },
+    ],
+    options: { "dry-run": DRY_RUN, timeout: TIMEOUT },
+    examples: {
+      "passthru mdev": "the types that there can be, and the devices",
+      "passthru mdev create 00:02.0 i915-GVTg_V5_4": "one of a new UUID",
+      "passthru mdev remove 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001":
+        "one that was created so",
+    },
+    load: () => import("./mdev.ts"),
+  },
+  plan: {
+    about: "say what would make the host what a file says, and why",
+    details: "The file is JSON or YAML; - is standard input.",
+    operands: [FILE],
+    examples: {
+      "passthru plan state.yaml": "in words",
+      "passthru plan state.json --json": "for a program",
+    },
+    load: () => import("./plan.ts"),
+  },
+  apply: {
+    about: "make the host what a file says, or leave it as it is",
+    details: "Each step is in a journal before it is made; when one fails, " +
+      "all are undone. What is as it should be is left alone.",
+    operands: [FILE],
+    options: {
+      "dry-run": DRY_RUN,
+      insist: INSIST,
+      name: {
+        value: "NAME",
+        kind: "text",
+        about: "what passthru status calls it",
+      },
+      timeout: TIMEOUT,
+    },
+    examples: {
+      "passthru apply state.yaml": "apply it",
+      "passthru apply state.yaml --dry-run": "the same as passthru plan",
+      "generate-state | passthru apply -": "what another program says",
+    },
+    load: () => import("./apply.ts"),
+  },
+  restore: {
+    about: "bring the host back to what it was before it was changed",
+    details: "Also after a process was killed. It ends with 1 when not all " +
+      "could be undone.",
+    operands: [{
+      name: "DEVICE",
+      kind: "address",
+      optional: true,
+      many: true,
+    }],
+    options: { timeout: TIMEOUT },
+    examples: {
+      "passthru restore": "everything",
+      "passthru restore 01:00.0": "a function and its virtual functions",
+    },
+    load: () => import("./restore.ts"),
+  },
+  status: {
+    about: "say what is applied, and whether it still holds",
+    examples: { "passthru status": "each apply that was not undone" },
+    load: () => import("./status.ts"),
+  },
   snapshot: {
     about: "record this host as JSON, to try things on elsewhere",
     details:
       "No serial number, MAC address or host name is in it. As root it " +
-      "tells\nalso how many interrupts each function has.",
+      "tells also how many interrupts each function has.",
     examples: {
       "passthru snapshot > host.json": "record it",
       "passthru --simulate host.json list": "look at it anywhere",
@@ -142,6 +292,39 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru dump 01:00.0 --json": "every field, for a program",
     },
     load: () => import("./dump.ts"),
+  },
+  qemu: {
+    about: "run QEMU with functions, and give them back when it ends",
+    details: "Deno has to allow it to run programs: --allow-run. It ends " +
+      "with QEMU's exit code.",
+    operands: [{ ...ADDRESS, many: true }],
+    rest: "QEMU-ARGUMENT",
+    options: {
+      by: {
+        value: "WAY",
+        kind: ["legacy", "iommufd", "fds"],
+        about: "how QEMU comes to them",
+      },
+      user: {
+        value: "USER",
+        kind: "text",
+        about: "run QEMU as this user, who needs no access to any node",
+      },
+      program: {
+        value: "PATH",
+        kind: "file",
+        about: "the program; qemu-system-x86_64 unless given",
+      },
+      "whole-group": WHOLE_GROUP,
+      insist: INSIST,
+    },
+    examples: {
+      "passthru qemu 01:00.0 -- -machine q35 -m 4G -nographic":
+        "as the host can",
+      "passthru qemu 01:00.0 --user nobody -- -machine q35 -m 4G":
+        "by passed descriptors, as an ordinary user",
+    },
+    load: () => import("./qemu_command.ts"),
   },
   completions: {
     about: "write what makes a shell complete commands and addresses",

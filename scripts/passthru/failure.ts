@@ -31,6 +31,11 @@ const EXITS: Partial<Record<VfioErrorCode | string, number>> = {
   NO_IOMMU_GROUP: EXIT.UNFIT,
 };
 
+/** Whether it is what an aborted signal throws: this one, or QEMU's own. */
+function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
 /**
  * What is told of an error.
  *
@@ -38,7 +43,7 @@ const EXITS: Partial<Record<VfioErrorCode | string, number>> = {
  * @param signal Aborted where Ctrl-C ended the command.
  */
 export function explain(error: unknown, signal: AbortSignal): Failure {
-  if (signal.aborted && error === signal.reason) {
+  if (signal.aborted && isAbort(error)) {
     return {
       code: "INTERRUPTED",
       message: "interrupted, and everything is as it was",
@@ -64,8 +69,8 @@ export function explain(error: unknown, signal: AbortSignal): Failure {
     return {
       code: "PERMISSION_DENIED",
       message,
-      hint: "deno needs to be told that the command may call libc: " +
-        "--allow-ffi",
+      hint: "the command needs --allow-ffi, and passthru qemu --allow-run: " +
+        "install it with both",
       exit: EXIT.FAILED,
     };
   }

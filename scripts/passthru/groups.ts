@@ -8,12 +8,19 @@ import type { Host } from "../../lib/host/host.ts";
 import type { HostDevice, IommuGroup } from "../../lib/host/device.ts";
 import { explainNoGroup } from "../../lib/host/no_iommu.ts";
 import { PciFunction } from "../../lib/host/pci_function.ts";
-import { type Arguments, EXIT, fromUser } from "./command.ts";
-import { description, functionJson, Names } from "./function_json.ts";
+import {
+  type PciNode,
+  type PciTree,
+  pciTree,
+} from "../../lib/host/pci_tree.ts";
+import { type Arguments, EXIT, fromUser, UsageError } from "./command.ts";
+import { description, functionJson, hex, Names } from "./function_json.ts";
 import { driverStyle } from "./list.ts";
 import { obstacleJson } from "./show.ts";
+import { renderSvg } from "./svg.ts";
 import { shortened } from "./table.ts";
 import { styled, type Terminal, writeJson } from "./terminal.ts";
+import { writeTree } from "./tree.ts";
 
 function memberJson(device: HostDevice, names: Names) {
   return device instanceof PciFunction ? functionJson(device, names) : {
@@ -47,6 +54,7 @@ export function run(
   host: Host,
   terminal: Terminal,
 ): number {
+  if (args.has("tree") || args.has("svg")) return draw(args, host, terminal);
   const names = new Names();
   const groups = args.operands.length === 0
     ? host.groups()
@@ -60,6 +68,49 @@ export function run(
     );
   }
   return EXIT.DONE;
+}
+
+/** The topology: as a tree, as an image, or as what both are made of. */
+function draw(args: Arguments, host: Host, terminal: Terminal): number {
+  if (args.operands.length > 0) {
+    throw new UsageError("--tree and --svg show all groups");
+  }
+  const tree = pciTree(host);
+  if (args.has("json")) writeJson(terminal, treeJson(tree));
+  else if (args.has("svg")) terminal.write(renderSvg(tree));
+  else writeTree(terminal, tree);
+  return EXIT.DONE;
+}
+
+function nodeJson(node: PciNode): Record<string, unknown> {
+  const { address, id, class: code, bridge } = node;
+  return {
+    address,
+    vendor: id.slice(0, 4),
+    device: id.slice(5),
+    class: hex(code, 6),
+    name: node.name ?? null,
+    className: node.className ?? null,
+    driver: node.driver ?? null,
+    iommuGroup: node.group === undefined ? null : Number(node.group),
+    bridge,
+    behind: node.behind.map(nodeJson),
+    virtualFunctions: node.virtualFunctions.map(nodeJson),
+  };
+}
+
+function treeJson({ buses, sharedGroups }: PciTree) {
+  return {
+    buses: buses.map(({ name, numaNode, functions }) => ({
+      name,
+      numaNode: numaNode ?? null,
+      functions: functions.map(nodeJson),
+    })),
+    sharedGroups: sharedGroups.map(({ group, ...shared }) => ({
+      id: Number(group),
+      ...shared,
+    })),
+  };
 }
 
 function noGroups(host: Host): string {

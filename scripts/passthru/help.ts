@@ -30,6 +30,11 @@ function usage(name: string, command: Command): string {
   return words.join(" ");
 }
 
+/** A text in lines of 80 columns. */
+function wrapped(text: string): string {
+  return text.replace(/(.{1,79})(?: +|$)/g, "$1\n").trimEnd();
+}
+
 /** Two columns. */
 function pairs(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
@@ -78,7 +83,7 @@ passthru COMMAND --help shows how a command is called, with examples.
   return `${usage(name, command)}
 
 ${about[0]!.toUpperCase()}${about.slice(1)}.
-${details === undefined ? "" : `${details}\n`}
+${details === undefined ? "" : `${wrapped(details)}\n`}
 ${title("Options")}
 ${pairs(optionRows({ ...options, ...COMMON }))}
 ${title("Examples")}

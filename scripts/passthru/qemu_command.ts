@@ -1,0 +1,31 @@
+/**
+ * `passthru qemu`
+ *
+ * @module
+ */
+
+import type { Host } from "../../lib/host/host.ts";
+import { type Arguments, fromUser } from "./command.ts";
+import { type QemuWay, runQemu } from "./qemu.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Runs QEMU with devices of the host. */
+export async function run(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+): Promise<number> {
+  return await fromUser(() =>
+    runQemu({
+      host,
+      devices: args.operands,
+      group: args.has("whole-group") ? "all endpoints" : undefined,
+      insist: args.values("insist"),
+      by: args.value("by") as QemuWay | undefined,
+      user: args.value("user"),
+      program: args.value("program"),
+      args: args.rest,
+      note: (line) => terminal.warn(`${line}\n`),
+    })
+  );
+}
