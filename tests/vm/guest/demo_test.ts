@@ -111,6 +111,9 @@ Deno.test("objections() names a network interface that is up", async () => {
     new Deno.Command("busybox", {
       args: ["ip", "link", "set", name, state],
     }).output();
+  // Its network has a router, whose advertisement would make it a default route.
+  const advertised = `/proc/sys/net/ipv6/conf/${name}/accept_ra`;
+  await Deno.writeTextFile(advertised, "0").catch(() => {}); // no IPv6 here
   await ip("up");
   assertEquals(objections(nic), [`the network interface ${name} is up`]);
   await ip("down");

@@ -77,6 +77,14 @@ async function ip(...args: string[]): Promise<void> {
   await run("busybox", "ip", ...args);
 }
 
+/** Sets an interface up, which then has the routes that a test gives it. */
+async function up(name: string): Promise<void> {
+  // Its network has a router, which advertises itself.
+  const advertised = `/proc/sys/net/ipv6/conf/${name}/accept_ra`;
+  if (exists(host.kernel, advertised)) host.kernel.writeFile(advertised, "0");
+  await ip("link", "set", name, "up");
+}
+
 Deno.test({
   name: "Host.take() refuses a disk until it is unmounted",
   ignore: ignore || !hasExt4,
@@ -217,7 +225,11 @@ Deno.test({
       const volume = `/dev/mapper/vg-data on ${node}`;
       await assertRefused(disk, `${volume} is an active volume`);
       if (hasSwap) {
-        const path = "/dev/mapper/vg-data";
+        // Where udev is missing, nobody links /dev/mapper/vg-data to it.
+        const path = "/dev/" + await run(
+          ..."dmsetup info --columns --noheadings -o blkdevname".split(" "),
+          "vg-data",
+        );
         await run("mkswap", path);
         await run("swapon", path);
         await assertRefused(disk, `${volume} is swap space`);
@@ -236,7 +248,7 @@ Deno.test({
   async fn() {
     const name = await nodeOf(nic, "network");
     await ip("addr", "add", "192.0.2.2/24", "dev", name);
-    await ip("link", "set", name, "up");
+    await up(name);
     await ip("route", "add", "default", "via", "192.0.2.1", "dev", name);
     await assertRefused(nic, `the IPv4 default route is through ${name}`);
     await ip("route", "del", "default");
@@ -251,7 +263,7 @@ Deno.test({
   ignore: ignore || !exists(host.kernel, "/proc/net/if_inet6"),
   async fn() {
     const name = await nodeOf(nic, "network");
-    await ip("link", "set", name, "up");
+    await up(name);
     await run("busybox", "ip", "-6", "route", "add", "default", "dev", name);
     await assertRefused(nic, `the IPv6 default route is through ${name}`);
     await run("busybox", "ip", "-6", "route", "del", "default");
@@ -266,7 +278,7 @@ Deno.test({
   async fn() {
     const name = await nodeOf(nic, "network");
     const vlan = "vlan7";
-    await ip("link", "set", name, "up");
+    await up(name);
     await ip(
       "link",
       "add",
@@ -296,7 +308,7 @@ Deno.test({
   async fn() {
     const name = await nodeOf(nic, "network");
     await ip("addr", "add", "192.0.2.2/24", "dev", name);
-    await ip("link", "set", name, "up");
+    await up(name);
     await using script = await Script.start(
       { env: { SSH_CONNECTION: "192.0.2.9 50000 192.0.2.2 22" } },
       ({ Host, usesOf, tell }, address) => {
