@@ -99,9 +99,9 @@ Deno.test("apply() takes nothing that the host uses when nobody insists", async 
   const files = new HostFiles()
     .network(`/sys/devices/pci0000:00/${NIC}/net/eth0`)
     .routes(["eth0", "00000000", "00000000"]);
-  const machine = bench({ ...TOPOLOGY, files: files.all });
-  // The files are those that the first process sees.
-  const host = newcomer(machine);
+  // Its process is the first: the files are those that it sees.
+  const host = Host.simulated({ ...TOPOLOGY, files: files.all });
+  const { machine } = host;
   const before = stateOf(machine);
   const state = {
     functions: [DISK, NIC].map((select) => ({ select, driver: "vfio-pci" })),
