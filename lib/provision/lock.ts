@@ -7,7 +7,7 @@
 import { VfioError } from "../errors.ts";
 import type { Deadline } from "../host/deadline.ts";
 import { openersText } from "../host/openers.ts";
-import { ifPresent, linkName } from "../host/sysfs.ts";
+import { ifPresent, linkName, namesIn } from "../host/sysfs.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import { Fd } from "../kernel/fd.ts";
 import type { Kernel } from "../kernel/kernel.ts";
@@ -49,6 +49,7 @@ export async function locked<T>(
   });
   try {
     await acquire(kernel, file, deadline);
+    await settle(kernel, deadline);
     return await work();
   } finally {
     release(file);
@@ -62,13 +63,7 @@ async function acquire(
 ): Promise<void> {
   await deadline.until(
     () => orFileError(() => taken(kernel, file)) ? true : undefined,
-    () => {
-      const holder = holderOf(kernel);
-      return new VfioError("LOCKED", {
-        problem: `the host is being changed by ${holder ?? "another process"}`,
-        hint: "wait until it is done",
-      });
-    },
+    () => locking(kernel),
   );
   // Whoever waits may read it; the lock does not depend on it.
   orFileError(() => {
@@ -86,6 +81,35 @@ function release(file: Fd): void {
   }
 }
 
+/** How long a write is waited for that nobody waits for, in milliseconds. */
+const PATIENCE = 1000;
+
+/**
+ * Waits for writes to sysfs that are under way: where a process was killed, its
+ * child can be about to make one. One that the kernel does not let go of holds
+ * its device's lock, and what comes after it waits for that.
+ */
+async function settle(kernel: Kernel, deadline: Deadline): Promise<void> {
+  const end = performance.now() + PATIENCE;
+  for (let delay = 1; isWritten(kernel); delay *= 2) {
+    if (performance.now() + delay > end) return;
+    await deadline.pause(delay, () => locking(kernel));
+  }
+}
+
+/** Whether a process has an attribute of sysfs for its standard output. */
+function isWritten(kernel: Kernel): boolean {
+  return namesIn(kernel, "/proc").some((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      return kernel.readlink(`/proc/${name}/fd/1`).startsWith("/sys/");
+    } catch {
+      // It has ended, or is none of this user's.
+      return false;
+    }
+  });
+}
+
 function taken(kernel: Kernel, file: Fd): boolean {
   try {
     kernel.flock(file.number, LOCK_EX | LOCK_NB);
@@ -94,6 +118,14 @@ function taken(kernel: Kernel, file: Fd): boolean {
     if (hasErrno(error, "EAGAIN")) return false;
     throw error;
   }
+}
+
+function locking(kernel: Kernel): VfioError {
+  const holder = holderOf(kernel);
+  return new VfioError("LOCKED", {
+    problem: `the host is being changed by ${holder ?? "another process"}`,
+    hint: "wait until it is done",
+  });
 }
 
 /** The number of this process. */

@@ -290,6 +290,29 @@ Deno.test("applySteps() has the lock of a process that was killed", async () => 
   await assertRejects(() => applying);
 });
 
+Deno.test("restore() waits for a write that a killed process has left to its child", async () => {
+  const machine = bench();
+  const before = stateOf(machine);
+  const host = newcomer(machine);
+  await applySteps(host, [TAKE_NIC]);
+  let child: string | undefined = "/sys/bus/pci/drivers/vfio-pci/unbind";
+  const kernel = intercept(
+    machine.spawn(),
+    ({ method, args }, proceed) =>
+      method === "readlink" && /^\/proc\/1\/fd\/1$/.test(String(args[0])) &&
+        child !== undefined
+        ? child
+        : proceed(),
+  );
+  setTimeout(() => {
+    host.kernel.writeFile("/sys/bus/pci/drivers/vfio-pci/unbind", NIC);
+    child = undefined;
+  }, 30);
+  assertEquals((await restore(new Host({ kernel }))).left, []);
+  assertEquals(child, undefined);
+  assertAsBefore(machine, before);
+});
+
 Deno.test("applySteps() is RESTORE_INCOMPLETE when it cannot be undone, and restore() goes on", async () => {
   const machine = bench();
   const before = stateOf(machine);
