@@ -19,6 +19,12 @@ const COUNTS = {
   nvme0: { count: 32, id: "1b36:0010" },
 };
 
+/**
+ * Each change may take as long as all of them, as they are made at once, in
+ * milliseconds: every write is a process of its own, which emulation makes slow.
+ */
+const LIMIT = { timeout: 120_000 };
+
 type Name = keyof typeof COUNTS;
 
 const NAMES = Object.keys(COUNTS) as Name[];
@@ -78,7 +84,7 @@ if (machine.devices.igb0 !== undefined) {
     "apply() makes 39 virtual functions, which attach in parallel, and they go with restore()",
     async (setup) => {
       const before = state();
-      const applied = await apply(host, wanted());
+      const applied = await apply(host, wanted(), LIMIT);
       const functions = NAMES.flatMap((name) => {
         const { count, id } = COUNTS[name];
         const made = virtualFunctions(name);
@@ -103,7 +109,8 @@ if (machine.devices.igb0 !== undefined) {
         }
         await Promise.all(devices.map((device) => device.detach()));
       }
-      await applied.restore();
+      const { left } = await applied.restore(LIMIT);
+      assertEquals(left.map(({ step, error }) => [step, String(error)]), []);
       assertEquals(state(), before);
     },
   );
