@@ -536,3 +536,21 @@ Deno.test("diagnosisText() breaks lines at words when it is told the width", () 
   const words = (text: string) => text.split(/\s+/).join(" ");
   assertEquals(words(lines.join("\n")), words(diagnosisText(diagnosis).trim()));
 });
+
+Deno.test("diagnose() finds the same in a recording as on the host", () => {
+  const host = Host.simulated({
+    kernel: { release: RELEASE, commandLine: "intremap=off" },
+    functions: {
+      [PORT]: { id: "8086:a110", class: 0x060400, acs: false },
+      [A]: { ...NIC, driver: "e1000e", reset: [] },
+      "0000:00:03.0": { ...ONBOARD, group: null },
+      "0000:00:04.0": { ...ONBOARD, acs: true, bars: ["8G 64bit at 0x0"] },
+      "0000:00:04.1": { ...ONBOARD, acs: true, driver: "snd_hda_intel" },
+    },
+  });
+  const recorded = Host.simulated(JSON.parse(JSON.stringify(host.snapshot())));
+  assertEquals(diagnose(recorded), diagnose(host));
+  const failed = diagnose(host).findings
+    .filter(({ verdict }) => verdict !== "pass").map(({ check }) => check);
+  assertEquals(new Set(failed).size, 5, failed.join(" "));
+});
