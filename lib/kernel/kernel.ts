@@ -177,14 +177,16 @@ export interface Kernel {
   /**
    * Like `readFile`, for an attribute whose read can block: that of
    * `driver_override` waits, before Linux 7.0, for whoever moves the device.
-   * One that fails is made once more synchronously.
+   * The process can end while it does. One that fails is made once more
+   * synchronously.
    */
   readFileAsync(path: string): Promise<string>;
   /** Writes a small existing file with one `write`, as sysfs wants it. */
   writeFile(path: string, text: string): void;
   /**
-   * Like `writeFile`, for an attribute whose write can block. One that fails
-   * is made once more synchronously; it must be safe to repeat.
+   * Like `writeFile`, for an attribute whose write can block. The process can
+   * end while it does, and the write goes on. One that fails is made once more
+   * synchronously; it must be safe to repeat.
    */
   writeFileAsync(path: string, text: string): Promise<void>;
 }

@@ -1,11 +1,16 @@
 /**
  * Writes that the kernel does not let go of, and the processes that made them.
  */
-import { assertEquals, assertLess, assertThrows } from "@std/assert";
+import {
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertThrows,
+} from "@std/assert";
 import { KernelError } from "../../../lib/kernel/errno.ts";
 import { OtherProcess } from "./other_process.ts";
 import { Script } from "./script.ts";
-import { forEachBackend, host } from "./setup.ts";
+import { forEachBackend, host, refused } from "./setup.ts";
 
 const DRIVERS = "/sys/bus/pci/drivers";
 
@@ -74,6 +79,32 @@ forEachBackend(
     await until(() => writers().length === 0);
     assertEquals(fn.driver, undefined);
     await host.kernel.writeFileAsync(`${DRIVERS}/vfio-pci/bind`, fn.address);
+    assertEquals(fn.driver, "vfio-pci");
+  },
+);
+
+forEachBackend(
+  "Host.take() gives up in time while a function is moved by somebody else",
+  async (setup) => {
+    const fn = await setup.take("edu0");
+    await using holder = new OtherProcess();
+    await using _device = await holder.attach(fn.address, setup.backend);
+    const { kernel } = host;
+    const unbind = kernel
+      .writeFileAsync(`${DRIVERS}/vfio-pci/unbind`, fn.address);
+    await until(() => fn.driver === undefined);
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 10);
+    const start = performance.now();
+    // Before Linux 7.0 not even its driver_override can be read.
+    await refused("TIMED_OUT", () => host.take(fn, { timeout: 500 }));
+    assertLess(performance.now() - start, 3000);
+    clearInterval(timer);
+    assertGreater(ticks, 10);
+    await holder.detach();
+    await unbind;
+    await until(() => writers().length === 0);
+    await kernel.writeFileAsync(`${DRIVERS}/vfio-pci/bind`, fn.address);
     assertEquals(fn.driver, "vfio-pci");
   },
 );
