@@ -17,7 +17,7 @@ import { nodePaths } from "./nodes.ts";
 import { type Opener, openers, openersText } from "./openers.ts";
 import { overrideOf, type PciFunction } from "./pci_function.ts";
 import { exists, ifPresent, linkName, sysfsError, whole } from "./sysfs.ts";
-import { isVfioDriver } from "./vfio_driver.ts";
+import { isVfioDriver, takesNothingByItself } from "./vfio_driver.ts";
 
 /** What a change of driver changes of a function. */
 export interface DriverState {
@@ -168,10 +168,12 @@ export class DriverMove {
     if (driver !== before.driver) {
       await this.#released(driver);
       // A driver that it was bound to against its override takes it again
-      // only where that names the driver.
-      const lets = before.override === undefined
-        ? undefined
-        : before.driver ?? before.override;
+      // only where that names the driver. So does one without ids of its own:
+      // some clear the override once it has the function.
+      const lets = before.override !== undefined ||
+          before.driver !== undefined && takesNothingByItself(before.driver)
+        ? before.driver ?? before.override
+        : undefined;
       if (override !== lets) await this.#override(lets);
       if (driver !== undefined) await this.#unbind(driver);
       if (before.driver !== undefined) await this.#bind(before.driver);

@@ -25,6 +25,14 @@ export function isVfioDriver(driver: string): boolean {
   return /(?:^|[-_])vfio(?:[-_]|$)/.test(driver);
 }
 
+/**
+ * Whether a driver takes a function only where it is told to, by an override or
+ * by ids that it was given: it has none of its own.
+ */
+export function takesNothingByItself(driver: string): boolean {
+  return isVfioDriver(driver) || driver === "pci-stub";
+}
+
 /** What decides whether a device keeps its group from user space. */
 export interface Member {
   /** The driver that it is bound to. */

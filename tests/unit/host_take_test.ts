@@ -88,6 +88,17 @@ for (
   });
 }
 
+for (const driver of ["pci-stub", "my_vfio_pci"]) {
+  Deno.test(`TakenFunction.giveBack() returns it to ${driver} when its override was cleared since`, async () => {
+    const { watched, host } = setUp({ driver }, { drivers: { [driver]: {} } });
+    const before = watched.state(A);
+    assertEquals(before.override, "(null)\n");
+    const taken = await host.take(A);
+    await taken.giveBack();
+    assertEquals(watched.state(A), before);
+  });
+}
+
 Deno.test("TakenFunction.giveBack() leaves it to no driver when none had it", async () => {
   const { watched, host } = setUp({ driver: null });
   const before = watched.state(A);
