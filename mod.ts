@@ -104,6 +104,13 @@ export {
   type StepEvent,
 } from "./lib/provision/make.ts";
 export { parseState, stateSchema } from "./lib/provision/parse.ts";
+export {
+  persist,
+  persisted,
+  type Persisted,
+  type PersistOptions,
+  unpersist,
+} from "./lib/provision/persist.ts";
 export { pinOf } from "./lib/provision/pin.ts";
 export { Plan, plan, type PlanJson } from "./lib/provision/plan.ts";
 export { stepSubject, stepText } from "./lib/provision/plan_text.ts";

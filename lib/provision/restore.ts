@@ -21,6 +21,8 @@ export interface RestoreOptions extends WaitOptions {
    * come its virtual functions. Default: everything.
    */
   readonly devices?: readonly string[];
+  /** Only what was applied under this name. Default: everything. */
+  readonly name?: string;
   /**
    * Is told of each step that is undone, when it is.
    *
@@ -71,9 +73,13 @@ export async function restore(
   host: Host,
   options: RestoreOptions = {},
 ): Promise<Restored> {
+  const { name } = options;
   return await undoJournals(
     host,
-    () => Journal.applies(host.kernel).toReversed(),
+    () =>
+      Journal.applies(host.kernel).toReversed().filter(({ head }) =>
+        name === undefined || head.name === name
+      ),
     options,
   );
 }

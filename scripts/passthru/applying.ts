@@ -86,9 +86,11 @@ export async function restoreDevices(
   terminal: Terminal,
   devices: readonly string[],
 ): Promise<number> {
+  const name = args.value("name");
   const { undone, left } = await restore(host, {
     signal: terminal.signal,
     ...timeoutOf(args),
+    ...name !== undefined && { name },
     ...devices.length > 0 && { devices },
     onUndone: (step) => terminal.progress(`undone: ${lineOf(step)}`),
   });

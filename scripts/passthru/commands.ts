@@ -213,7 +213,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       optional: true,
       many: true,
     }],
-    options: { timeout: TIMEOUT },
+    options: {
+      name: {
+        value: "NAME",
+        kind: "text",
+        about: "only what passthru status calls so",
+      },
+      timeout: TIMEOUT,
+    },
     examples: {
       "passthru restore": "everything",
       "passthru restore 01:00.0": "a function and its virtual functions",

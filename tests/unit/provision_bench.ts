@@ -2,7 +2,7 @@
  * A simulated host that steps of every kind change, and processes on it that
  * end when a test wants it.
  */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertGreater } from "@std/assert";
 import { SimulatedHost } from "../../lib/host/host.ts";
 import { Host } from "../../lib/host/host.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
@@ -124,6 +124,29 @@ export class Mortal {
     });
     this.host = new Host({ kernel });
   }
+}
+
+/** Calls that change nothing: it is the same to die after as before them. */
+const HARMLESS = /^(?:fsync|read|stat)/;
+
+/**
+ * All the deaths that there are while something is done.
+ *
+ * @param act Does it.
+ * @param machine Where.
+ */
+export async function deathsIn(
+  act: (process: Mortal) => Promise<unknown>,
+  machine = bench(),
+): Promise<Death[]> {
+  const process = new Mortal(machine);
+  await act(process);
+  assertGreater(process.calls.length, 50);
+  return process.calls.flatMap(({ method }, i) => {
+    const nth = i + 1;
+    const before = { nth, after: false };
+    return HARMLESS.test(method) ? [before] : [before, { nth, after: true }];
+  });
 }
 
 /** Everything that can be read in a tree: links, attributes, and owners. */

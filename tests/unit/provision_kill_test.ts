@@ -2,36 +2,19 @@
  * An apply that is killed at any call it makes of the kernel, and a restore
  * that is killed as well: the next restore brings back exactly what was.
  */
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { applySteps } from "../../lib/provision/make.ts";
 import { restore } from "../../lib/provision/restore.ts";
 import {
   assertAsBefore,
   bench,
   type Death,
+  deathsIn,
   everyStep,
   Mortal,
   newcomer,
   stateOf,
 } from "./provision_bench.ts";
-
-/** Calls that change nothing: it is the same to die after as before them. */
-const HARMLESS = /^(?:fsync|read|stat)/;
-
-/** All the deaths that there are while something is done. */
-async function deathsIn(
-  act: (process: Mortal) => Promise<unknown>,
-  machine = bench(),
-): Promise<Death[]> {
-  const process = new Mortal(machine);
-  await act(process);
-  assertGreater(process.calls.length, 100);
-  return process.calls.flatMap(({ method }, i) => {
-    const nth = i + 1;
-    const before = { nth, after: false };
-    return HARMLESS.test(method) ? [before] : [before, { nth, after: true }];
-  });
-}
 
 async function forEach(
   deaths: readonly Death[],
