@@ -23,7 +23,7 @@ import { KernelError } from "./kernel/errno.ts";
  * | `GROUP_IN_OTHER_SPACE` | the IOMMU group belongs to another address space of this process |
  * | `GROUP_NOT_VIABLE` | a function of the IOMMU group is bound to a driver that is not safe for VFIO |
  * | `HOST_IN_USE` | the host uses the device, for a mounted file system or its default route for example |
- * | `IDENTITY_CHANGED` | the hardware at this place is not what it was pinned to |
+ * | `IDENTITY_CHANGED` | what is at this address, or has this UUID, is not what was said of it |
  * | `IOVA_EXHAUSTED` | no free IOVA range is large enough |
  * | `IOVA_OUT_OF_RANGE` | the IOMMU cannot translate this IOVA |
  * | `IOVA_OVERLAP` | the IOVA range is mapped already |

@@ -110,11 +110,23 @@ export function plan(host: Inventory, state: DesiredState): Plan {
     state,
   }));
   const made = virtual.flatMap(({ targets }) => targets);
-  const said = [...own, ...made];
-  const others = companions(entries, said, gone);
-  const all = [...said, ...others];
+  const whole = companions(entries, [...own, ...made], gone);
+  assertMakersStay(entries, whole);
+  // One of which only its sleep is said, say, gets its driver by its group.
+  const said = [...own, ...made].map((target) => {
+    const driver = whole.get(target.address)?.state.driver;
+    return driver === undefined
+      ? target
+      : { ...target, state: { ...target.state, driver } };
+  });
+  const all = [
+    ...said,
+    ...[...whole.values()].filter(({ address }) =>
+      said.every((target) => target.address !== address)
+    ),
+  ];
   assertDrivers(all, physicalOf(virtual), gone);
-  const makers = own.filter((_, i) => virtual[i]!.make.length > 0);
+  const makers = said.filter((_, i) => virtual[i]?.make.length);
   const there = said.filter(({ fn }) => fn !== undefined);
   const absent = said.filter(({ fn }) => fn === undefined);
   const moving = new Set(
@@ -188,12 +200,29 @@ function twice(at: string, address: string, owner: Entry): TypeError {
   );
 }
 
+/** What makes virtual functions goes to no VFIO driver with its group. */
+function assertMakersStay(
+  entries: readonly Entry[],
+  whole: ReadonlyMap<string, Target>,
+): void {
+  for (const { at, fn, state: { virtualFunctions } } of entries) {
+    const companion = whole.get(fn.address);
+    if (companion === undefined || !virtualFunctions?.count) continue;
+    throw new TypeError(
+      `${companion.at} gives the whole group of ${fn.address} to ` +
+        `${companion.state.driver}, and ${at} has it make virtual ` +
+        `functions: expected its driver in ${at}.driver`,
+    );
+  }
+}
+
+/** The physical functions of virtual ones, by the addresses of these. */
 function physicalOf(
   virtual: readonly { entry: Entry; targets: readonly Target[] }[],
-): Map<Target, PciFunction> {
+): Map<string, PciFunction> {
   return new Map(
     virtual.flatMap(({ entry, targets }) =>
-      targets.map((target) => [target, entry.fn] as const)
+      targets.map(({ address }) => [address, entry.fn] as const)
     ),
   );
 }

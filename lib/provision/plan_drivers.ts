@@ -17,8 +17,8 @@ import type { DriverStep } from "./step.ts";
 import { because, type Entry, type Target } from "./target.ts";
 
 /**
- * The other endpoints of groups that go whole to user space, each with the
- * driver that it gets.
+ * The other endpoints of groups that go whole to user space, by their
+ * addresses, each with the driver that it gets.
  *
  * @param entries What the state says of functions.
  * @param targets All functions whose driver the state says.
@@ -29,7 +29,7 @@ export function companions(
   entries: readonly Entry[],
   targets: readonly Target[],
   gone: ReadonlySet<string>,
-): Target[] {
+): Map<string, Target> {
   const said = new Set(
     targets.filter(({ state }) => state.driver !== undefined)
       .map(({ address }) => address),
@@ -59,7 +59,7 @@ export function companions(
       });
     }
   }
-  return [...found.values()];
+  return found;
 }
 
 /** The changes of drivers that lead to what should be. */
@@ -89,13 +89,14 @@ export function driverSteps(targets: readonly Target[]): DriverStep[] {
  * to user space is viable afterwards.
  *
  * @param targets All functions whose driver the state says, companions too.
- * @param physical The physical function of a target that is not there yet.
+ * @param physical The physical functions of targets that are not there yet, by
+ * the addresses of these.
  * @param gone Virtual functions that will be there no more, by address.
  * @throws {VfioError} `DRIVER_FAILED`, `NO_IOMMU_GROUP` or `GROUP_NOT_VIABLE`.
  */
 export function assertDrivers(
   targets: readonly Target[],
-  physical: ReadonlyMap<Target, PciFunction>,
+  physical: ReadonlyMap<string, PciFunction>,
   gone: ReadonlySet<string>,
 ): void {
   const after = new Map(
@@ -105,7 +106,7 @@ export function assertDrivers(
   for (const target of targets) {
     const { fn, state: { driver } } = target;
     if (driver === undefined) continue;
-    const judged = fn ?? physical.get(target)!;
+    const judged = fn ?? physical.get(target.address)!;
     if (driver !== (fn?.driver ?? null)) {
       assertBindableTo(judged, driver);
       if (fn !== undefined) assertMovable(fn, target.at, gone);

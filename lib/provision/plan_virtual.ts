@@ -8,7 +8,7 @@ import { VfioError } from "../errors.ts";
 import { formatPciAddress, parsePciAddress } from "../host/pci_address.ts";
 import { dirname } from "../host/path.ts";
 import { PciFunction } from "../host/pci_function.ts";
-import { ifPresent } from "../host/sysfs.ts";
+import { exists, ifPresent } from "../host/sysfs.ts";
 import { isVfioDriver } from "../host/vfio_driver.ts";
 import type { VirtualFunctionsState, VirtualFunctionState } from "./state.ts";
 import type { Step } from "./step.ts";
@@ -238,7 +238,7 @@ export function virtualAddresses(
  * The same, or an error.
  *
  * @throws {VfioError} `NOT_SUPPORTED` when the hardware does not tell, or there
- * are not as many buses.
+ * are not as many buses, or one is another function's.
  */
 function addressesOf(fn: PciFunction, count: number): string[] {
   const addresses = virtualAddresses(fn, count);
@@ -251,7 +251,23 @@ function addressesOf(fn: PciFunction, count: number): string[] {
     });
   }
   assertBuses(fn, addresses);
+  assertFree(fn, addresses);
   return addresses;
+}
+
+/** A function that is there already keeps its address. */
+function assertFree(fn: PciFunction, addresses: readonly string[]): void {
+  const own = new Set(fn.virtualFunctions.map(({ address }) => address));
+  const index = addresses.findIndex((address) =>
+    !own.has(address) && exists(fn.host.kernel, directoryOf(address))
+  );
+  if (index < 0) return;
+  throw new VfioError("NOT_SUPPORTED", {
+    device: fn.address,
+    problem: `its virtual function ${index} would be at ${addresses[index]}, ` +
+      "where another function is",
+    hint: "want fewer, or boot with pci=assign-busses",
+  });
 }
 
 /** `sriov_enable()` in `drivers/pci/iov.c`: a bridge leads to some buses only. */

@@ -197,6 +197,49 @@ Deno.test("plan() refuses two drivers when both are for a whole group", () => {
   );
 });
 
+Deno.test("plan() does the rest with a function of the group when that gives it its driver", async () => {
+  const state = {
+    functions: [
+      { select: B, idleD3: false as const, node: { owner: 107 } },
+      { select: A, driver: "vfio-pci", group: "all endpoints" as const },
+    ],
+  };
+  assertEquals(planned(CARD, state), [
+    `${B}: driver vfio-pci`,
+    `${A}: driver vfio-pci`,
+    `${B}: power/control = on`,
+    `${B}: nodes 107:`,
+  ]);
+  await settled(CARD, state);
+});
+
+Deno.test("plan() refuses virtual functions when what makes them goes with its group", () => {
+  const host: Topology = {
+    functions: {
+      [A]: {
+        id: "8086:10c9",
+        driver: "igb",
+        group: 7,
+        sriov: { total: 7, id: "8086:10ca" },
+      },
+      [B]: { id: "8086:10d3", driver: "e1000e", group: 7 },
+    },
+  };
+  const state = (more: Partial<FunctionState>) => ({
+    functions: [
+      { select: A, virtualFunctions: { count: 1 }, ...more },
+      { select: B, driver: "vfio-pci", group: "all endpoints" as const },
+    ],
+  });
+  assertEquals(
+    contradicted(host, state({})),
+    `functions[1] gives the whole group of ${A} to vfio-pci, and ` +
+      "functions[0] has it make virtual functions: expected its driver in " +
+      "functions[0].driver",
+  );
+  refused("GROUP_NOT_VIABLE", host, state({ driver: "igb" }));
+});
+
 Deno.test("plan() moves what is behind a conventional bridge, and not the bridge", async () => {
   const state = {
     functions: [{

@@ -212,6 +212,18 @@ Deno.test("plan() is NOT_SUPPORTED when the bridge leads to fewer buses", () => 
   );
 });
 
+Deno.test("plan() is NOT_SUPPORTED when another function has the address", () => {
+  const { functions } = nic({ offset: 256 });
+  const other = { id: "8086:10d3", behind: "0000:00:02.0" };
+  const host = { functions: { ...functions, "0000:02:00.2": other } };
+  assertEquals(planned(host, vfs({ count: 1, driver: null })).length, 2);
+  assertEquals(
+    refused("NOT_SUPPORTED", host, vfs({ count: 2, driver: null })).problem,
+    "its virtual function 1 would be at 0000:02:00.2, where another function " +
+      "is",
+  );
+});
+
 Deno.test("plan() is NOT_SUPPORTED when the hardware does not tell where they will be", () => {
   const host = nic({ offset: 0 });
   refused("NOT_SUPPORTED", host, vfs({ count: 1, driver: "vfio-pci" }));
