@@ -1,0 +1,262 @@
+/**
+ * An apply that is killed at every step, and at any time between them: restore
+ * brings back exactly what was.
+ */
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertStringIncludes,
+} from "@std/assert";
+import {
+  apply,
+  applySteps,
+  type DesiredState,
+  persist,
+  plan,
+  restore,
+  status,
+  type Step,
+  unpersist,
+} from "../../../mod.ts";
+import { run } from "../command.ts";
+import { Script } from "./script.ts";
+import { addressOf, host, refused } from "./setup.ts";
+
+/** Under emulation every write to sysfs takes its time, in milliseconds. */
+const LIMIT = { timeout: 60_000 };
+
+/** Some of everything that this machine has. */
+const STATE: DesiredState = {
+  functions: [
+    { select: addressOf("nvme0"), driver: "vfio-pci", reset: ["flr"] },
+    {
+      select: addressOf("e1000e0"),
+      driver: "vfio-pci",
+      idleD3: false,
+      node: { owner: 1000, mode: "0660" },
+    },
+    { select: addressOf("edu0"), driver: "vfio-pci" },
+    {
+      select: addressOf("sriov0"),
+      virtualFunctions: { count: 4, driver: "vfio-pci" },
+    },
+  ],
+  hugePages: [{ size: "2M", count: 3 }],
+  memoryLimit: { nobody: "1G" },
+};
+
+/** What says how much there is, or when something was. */
+const RESTLESS =
+  /^(?:aer_.*|config|msi_irqs|power_state|resource\d.*|rom|runtime_.*|statistics|wakeup.*)$/;
+
+/** What a directory says, of itself and of that directly below it. */
+function contents(path: string, depth: number): Record<string, unknown> {
+  const found: Record<string, unknown> = {};
+  for (const { name, isSymlink, isDirectory } of Deno.readDirSync(path)) {
+    if (RESTLESS.test(name)) continue;
+    const each = `${path}/${name}`;
+    if (isSymlink) found[name] = Deno.readLinkSync(each);
+    else if (!isDirectory) found[name] = readable(each);
+    // What a driver makes may get another number when it comes back.
+    else {found[name] = name === "power" && depth > 0 &&
+        contents(each, depth - 1);}
+  }
+  return found;
+}
+
+function readable(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return null; // such as what can only be written
+  }
+}
+
+function names(path: string): string[] {
+  return [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+}
+
+/** All of sysfs, /etc and /dev that the state changes, and the journals. */
+function everything() {
+  const drivers = "/sys/bus/pci/drivers";
+  return {
+    functions: host.functions().map(({ path }) => contents(path, 1)),
+    groups: host.groups().map(({ id, type, devices }) => [
+      id,
+      type,
+      devices.map(({ name }) => name),
+    ]),
+    drivers: names(drivers).map((name) => [name, names(`${drivers}/${name}`)]),
+    nodes: names("/dev/vfio").map((name) => [
+      name,
+      Deno.statSync(`/dev/vfio/${name}`).uid,
+      Deno.statSync(`/dev/vfio/${name}`).mode,
+    ]),
+    hugePages: Deno.readTextFileSync("/proc/sys/vm/nr_hugepages"),
+    limits: names("/etc/security/limits.d"),
+    journals: ["/run/passthru", "/var/lib/passthru"].flatMap((
+      path,
+    ) => [...journals(path)]),
+  };
+}
+
+function journals(path: string): string[] {
+  try {
+    return names(path).filter((name) => name.endsWith(".jsonl"));
+  } catch {
+    return [];
+  }
+}
+
+/** Starts an apply that tells of its steps, and stops at one. */
+async function applying(stop: number): Promise<Script> {
+  return await Script.start(
+    {},
+    async ({ apply, Host, tell }, state, options, stop) => {
+      let events = 0;
+      tell("ready");
+      await apply(new Host(), state as DesiredState, {
+        ...options,
+        onStep({ step, phase }) {
+          tell([phase, step.kind, step.device ?? null]);
+          if (++events !== stop) return;
+          // It stands still: not even what it has begun goes on in it.
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+        },
+      });
+      tell("applied");
+      await new Promise(() => setTimeout(() => {}, 1_000_000));
+    },
+    STATE,
+    LIMIT,
+    stop,
+  );
+}
+
+async function restoreAll(): Promise<readonly Step[]> {
+  const { undone, left } = await restore(host, LIMIT);
+  assertEquals(left, []);
+  return undone;
+}
+
+let before: ReturnType<typeof everything>;
+let events: unknown[];
+
+Deno.test("apply() makes what the state says, and another process brings back what was", async () => {
+  before = everything();
+  assertEquals(before.journals, []);
+  await using script = await applying(-1);
+  assertEquals(await script.next(), "ready");
+  events = [];
+  for (;;) {
+    const event = await script.next();
+    if (event === "applied") break;
+    events.push(event);
+  }
+  assertEquals(plan(host, STATE).steps, []);
+  assertEquals((await apply(host, STATE, LIMIT)).steps, []);
+  const [applied] = await status(host);
+  assertEquals(applied?.steps.length, events.length / 2);
+  assert(applied?.steps.every(({ made, holds }) => made && holds));
+  assertEquals((await restoreAll()).length, events.length / 2);
+  assertEquals(everything(), before);
+});
+
+Deno.test("restore() brings back exactly what was when apply was killed at any of its steps", async (t) => {
+  assertGreater(events.length, 20);
+  for (let stop = 1; stop <= events.length; stop++) {
+    await t.step(`${stop}: ${JSON.stringify(events[stop - 1])}`, async () => {
+      {
+        await using script = await applying(stop);
+        assertEquals(await script.next(), "ready");
+        for (let i = 0; i < stop; i++) await script.next();
+      }
+      const undone = await restoreAll();
+      assertGreater(undone.length, 0);
+      assertEquals(everything(), before);
+    });
+  }
+});
+
+Deno.test("restore() brings back exactly what was when apply was killed at any time", async (t) => {
+  for (let delay = 0; delay < 3000; delay += 250) {
+    await t.step(`after ${delay} ms`, async () => {
+      {
+        await using script = await applying(-1);
+        assertEquals(await script.next(), "ready");
+        await new Promise((resolve) => setTimeout(resolve, delay));
+      }
+      await restoreAll();
+      assertEquals(everything(), before);
+    });
+  }
+});
+
+Deno.test("restore() goes on where one was killed", async (t) => {
+  for (let delay = 0; delay < 2000; delay += 400) {
+    await t.step(`after ${delay} ms`, async () => {
+      await apply(host, STATE, LIMIT);
+      {
+        await using script = await Script.start(
+          {},
+          async ({ Host, restore, tell }, options) => {
+            tell("ready");
+            await restore(new Host(), options);
+          },
+          LIMIT,
+        );
+        assertEquals(await script.next(), "ready");
+        await new Promise((resolve) => setTimeout(resolve, delay));
+      }
+      await restoreAll();
+      assertEquals(everything(), before);
+    });
+  }
+});
+
+Deno.test("applySteps() is LOCKED while another process changes the host, and not when that was killed", async () => {
+  const step: Step = {
+    kind: "driver",
+    device: addressOf("edu1"),
+    driver: "vfio-pci",
+    why: "a test wants it",
+  };
+  {
+    await using script = await applying(1);
+    assertEquals(await script.next(), "ready");
+    await script.next();
+    const error = await refused(
+      "LOCKED",
+      () => applySteps(host, [step], { timeout: 500 }),
+    );
+    assertStringIncludes(error.message, "deno (process ");
+  }
+  await restoreAll();
+  {
+    await using applied = await applySteps(host, [step], LIMIT);
+    assertEquals(applied.steps, [step]);
+  }
+  assertEquals(everything(), before);
+});
+
+Deno.test("persist() installs a unit that systemd takes, and unpersist() removes it", async () => {
+  const { unit, files } = await persist(host, STATE, "guest", {
+    command: [Deno.execPath()],
+  });
+  assertEquals(files.length, 4);
+  assertEquals(files.map((path) => Deno.lstatSync(path).isFile), [
+    true,
+    true,
+    true,
+    false,
+  ]);
+  const complaints: string[] = [];
+  await run(["systemd-analyze", "verify", "--man=no", unit], {
+    onLine: (line) => complaints.push(line),
+  });
+  assertEquals(complaints.filter((line) => line.includes(unit)), []);
+  assertEquals(await unpersist(host, "guest"), true);
+  assertEquals(files.map(readable), [null, null, null, null]);
+  assertEquals(everything(), before);
+});
