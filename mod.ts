@@ -54,6 +54,12 @@ export * from "./lib/handoff/qemu.ts";
 export { qemuLockedMemory } from "./lib/handoff/qemu_memory.ts";
 export type { WaitOptions } from "./lib/host/deadline.ts";
 export {
+  type ConfigCapability,
+  type ConfigSpaceDump,
+  decodeConfigSpace,
+} from "./lib/host/config/decode.ts";
+export type { ConfigFields, ConfigValue } from "./lib/host/config/words.ts";
+export {
   type DeviceHost,
   HostDevice,
   IommuGroup,
@@ -106,8 +112,8 @@ export {
 export { parseState, stateSchema } from "./lib/provision/parse.ts";
 export {
   persist,
-  persisted,
   type Persisted,
+  persisted,
   type PersistOptions,
   unpersist,
 } from "./lib/provision/persist.ts";

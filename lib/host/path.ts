@@ -23,6 +23,24 @@ export function dirname(path: string): string {
  * @param paths What follows, each relative to what is before, or absolute.
  */
 export function resolve(from: string, ...paths: readonly string[]): string {
+  return simple(from, paths) ?? byParts(from, paths);
+}
+
+/** Links in sysfs go up, then down: they need not be taken apart. */
+function simple(from: string, paths: readonly string[]): string | undefined {
+  const [path] = paths;
+  if (path === undefined || paths.length > 1 || path.startsWith("/")) return;
+  let base = from;
+  let down = 0;
+  for (; path.startsWith("../", down); down += 3) base = dirname(base);
+  const rest = path.slice(down);
+  const isPlain = rest !== "" && !rest.startsWith(".") && !rest.endsWith("/") &&
+    !rest.includes("/.") && !rest.includes("//") && !from.includes("/.") &&
+    !from.includes("//") && base !== "/";
+  return isPlain ? `${base}/${rest}` : undefined;
+}
+
+function byParts(from: string, paths: readonly string[]): string {
   const parts: string[] = [];
   for (const path of [from, ...paths]) {
     if (path.startsWith("/")) parts.length = 0;

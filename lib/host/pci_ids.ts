@@ -29,12 +29,21 @@ export function pciIds(kernel: Kernel): PciIds {
   return database;
 }
 
+/** Part of the text: what is indented below a line, and the line's name. */
+interface Block {
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
  * The text of a `pci.ids`. It is searched and never parsed: a search of its
  * 1.4 MB costs less than a millisecond, and people ask for a handful of names.
  */
 export class PciIds {
   readonly #text: string;
+  readonly #vendors = new Map<number, Block | undefined>();
+  #classes: number | undefined;
 
   /**
    * Searches a text.
@@ -42,17 +51,18 @@ export class PciIds {
    * @param text The text of a `pci.ids`.
    */
   constructor(text: string) {
-    this.#text = `\n${text}`;
+    // It begins with a comment, and to put anything before it copies it.
+    this.#text = text.startsWith("#") ? text : `\n${text}`;
   }
 
   /** The name of a vendor, where it has one. */
   vendor(vendor: number): string | undefined {
-    return this.#name(`\n${hex(vendor, 4)}  `);
+    return this.#vendor(vendor)?.name;
   }
 
   /** The name of a device, where it has one. */
   device(vendor: number, device: number): string | undefined {
-    return this.#name(`\n${hex(vendor, 4)}  `, `\n\t${hex(device, 4)}  `);
+    return this.#below(this.#vendor(vendor), `\n\t${hex(device, 4)}  `)?.name;
   }
 
   /**
@@ -62,36 +72,83 @@ export class PciIds {
    * @param code The 24 bits of the class register.
    */
   class(code: number): string | undefined {
-    const base = `\nC ${hex(code >> 16, 2)}  `;
-    const sub = `\n\t${hex(code >> 8 & 0xff, 2)}  `;
-    const programming = `\n\t\t${hex(code & 0xff, 2)}  `;
-    const name = this.#name(base, sub) ?? this.#name(base);
-    const detail = this.#name(base, sub, programming);
+    const base = this.#find(
+      `\nC ${hex(code >> 16, 2)}  `,
+      0,
+      this.#classesStart,
+      this.#text.length,
+    );
+    const sub = this.#below(base, `\n\t${hex(code >> 8 & 0xff, 2)}  `, 1);
+    const detail = this.#below(sub, `\n\t\t${hex(code & 0xff, 2)}  `)?.name;
+    const name = sub?.name ?? base?.name;
     return detail === undefined ? name : `${name} (${detail})`;
   }
 
-  /** The name after the last key; each key lies in the block of the former. */
-  #name(...keys: readonly string[]): string | undefined {
-    let start = 0;
-    let end = this.#text.length;
-    for (const [depth, key] of keys.entries()) {
-      const at = this.#text.indexOf(key, start);
-      if (at < 0 || at >= end) return undefined;
-      start = at + key.length;
-      end = this.#blockEnd(start, depth, end);
+  #vendor(vendor: number): Block | undefined {
+    if (!this.#vendors.has(vendor)) {
+      const key = `\n${hex(vendor, 4)}  `;
+      const block = this.#find(key, 0, 0, this.#text.length);
+      this.#vendors.set(vendor, block);
     }
-    const lineEnd = this.#text.indexOf("\n", start);
-    return this.#text.slice(start, lineEnd < 0 ? undefined : lineEnd).trim();
+    return this.#vendors.get(vendor);
   }
 
-  /** Where the first line begins that is indented by `depth` tabs or fewer. */
+  /** Classes come last: whoever looks for one need not pass all vendors. */
+  get #classesStart(): number {
+    return this.#classes ??= Math.max(this.#text.lastIndexOf("\nC 00  "), 0);
+  }
+
+  #below(
+    block: Block | undefined,
+    key: string,
+    depth?: number,
+  ): Block | undefined {
+    if (block === undefined) return undefined;
+    return this.#find(key, depth, block.start, block.end);
+  }
+
+  /** The line that begins with the key, in a part of the text. */
+  #find(
+    key: string,
+    depth: number | undefined,
+    from: number,
+    limit: number,
+  ): Block | undefined {
+    const at = this.#text.indexOf(key, from);
+    if (at < 0 || at >= limit) return undefined;
+    const start = at + key.length;
+    const lineEnd = this.#text.indexOf("\n", start);
+    const name = this.#text.slice(start, lineEnd < 0 ? undefined : lineEnd)
+      .trim();
+    const end = depth === undefined
+      ? start
+      : this.#blockEnd(start, depth, limit);
+    return { name, start, end };
+  }
+
+  /**
+   * Where the first line begins that is indented by `depth` tabs or fewer, and
+   * is neither empty nor a comment. Not by a regular expression: V8 interprets
+   * one the first times, and Intel has 5,000 lines.
+   */
   #blockEnd(start: number, depth: number, limit: number): number {
-    const outer = new RegExp(`\n\t{0,${depth}}[^\t#\n]`, "g");
-    outer.lastIndex = start;
-    const match = outer.exec(this.#text);
-    return match === null ? limit : Math.min(match.index, limit);
+    let at = start;
+    for (;;) {
+      at = this.#text.indexOf("\n", at);
+      if (at < 0 || at >= limit) return limit;
+      let first = at + 1;
+      while (this.#text.charCodeAt(first) === TAB) first++;
+      const isOuter = first - at - 1 <= depth;
+      const code = this.#text.charCodeAt(first);
+      if (isOuter && code !== HASH && code !== NEWLINE) return at;
+      at++;
+    }
   }
 }
+
+const TAB = 9;
+const NEWLINE = 10;
+const HASH = 35;
 
 function hex(value: number, digits: number): string {
   return value.toString(16).padStart(digits, "0");
