@@ -13,6 +13,7 @@ import {
   unlinkIfPresent,
 } from "../kernel/files.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { orFileError } from "./files.ts";
 import { processId, processName, RUN } from "./lock.ts";
 import type { Step } from "./step.ts";
 
@@ -76,7 +77,7 @@ class JournalFile {
     this.path = path;
     this.#directory = directory;
     this.#kernel = kernel;
-    const text = readTextIfPresent(kernel, path) ?? "";
+    const text = orFileError(() => readTextIfPresent(kernel, path)) ?? "";
     this.#torn = text !== "" && !text.endsWith("\n");
     const [head, ...records] = text.split("\n").flatMap(parsed);
     this.head = head as JournalHead | undefined;

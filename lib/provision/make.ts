@@ -5,7 +5,11 @@
  */
 
 import { typed, VfioError } from "../errors.ts";
-import { Deadline, type WaitOptions } from "../host/deadline.ts";
+import {
+  Deadline,
+  DEFAULT_TIMEOUT,
+  type WaitOptions,
+} from "../host/deadline.ts";
 import type { Host } from "../host/host.ts";
 import { Journal } from "./journal.ts";
 import { locked } from "./lock.ts";
@@ -48,15 +52,18 @@ export class Applied implements AsyncDisposable {
   readonly steps: readonly Step[];
   readonly #host: Host;
   readonly #journal: string;
+  readonly #timeout: number | undefined;
 
   /**
    * Made by {@linkcode apply}.
    *
    * @param host The host.
    * @param journal The journal that tells of it.
+   * @param timeout The longest that each step may take, in milliseconds.
    */
-  constructor(host: Host, journal: Journal) {
+  constructor(host: Host, journal: Journal, timeout?: number) {
     this.#host = host;
+    this.#timeout = timeout;
     this.#journal = journal.id;
     this.steps = journal.entries.map(({ step }) => step);
   }
@@ -65,7 +72,8 @@ export class Applied implements AsyncDisposable {
    * Brings the host back to what it was, as far as this apply changed it. Once
    * it is back, calling this again does nothing.
    *
-   * @param options The same as for {@linkcode restore}.
+   * @param options The same as for {@linkcode restore}; the time limit is by
+   * default that of the apply.
    * @returns What was brought back and what was not.
    * @throws {VfioError} The same as {@linkcode restore}.
    */
@@ -74,7 +82,10 @@ export class Applied implements AsyncDisposable {
     return await undoJournals(
       this.#host,
       () => [new Journal(this.#host.kernel, this.#journal)],
-      options,
+      {
+        ...this.#timeout === undefined ? {} : { timeout: this.#timeout },
+        ...options,
+      },
     );
   }
 
@@ -159,7 +170,7 @@ export async function makeSteps(
   } catch (error) {
     throw await undone(host, journal, error, options);
   }
-  return new Applied(host, journal);
+  return new Applied(host, journal, options.timeout);
 }
 
 async function makeStep(
@@ -191,11 +202,12 @@ async function undone(
   host: Host,
   journal: Journal,
   error: unknown,
-  { onStep }: ApplyStepsOptions,
+  { onStep, timeout = DEFAULT_TIMEOUT }: ApplyStepsOptions,
 ): Promise<unknown> {
   // With time limits of its own and without the signal: those that there were
   // are what ended it.
   const left = await undoSteps(host, journal, journal.toUndo, {
+    timeout: Math.max(timeout, DEFAULT_TIMEOUT),
     onUndone: (step) => onStep?.({ step, phase: "undone" }),
   });
   if (left.length > 0) {

@@ -190,6 +190,30 @@ Deno.test("applySteps() undoes everything when the signal says so", async () => 
   assertAsBefore(machine, before);
 });
 
+Deno.test("applySteps() is TIMED_OUT when a driver does not let go, and undone when it does", async () => {
+  const machine = bench();
+  const before = stateOf(machine);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const slow = intercept(
+    machine.spawn(),
+    ({ method, args }, proceed) =>
+      method === "writeFileAsync" && String(args[0]).endsWith("nvme/unbind")
+        ? promise.then(proceed)
+        : proceed(),
+  );
+  setTimeout(resolve, 150);
+  const error = await refused(
+    "TIMED_OUT",
+    () =>
+      applySteps(new Host({ kernel: slow }), [TAKE_NIC, TAKE_DISK], {
+        timeout: 50,
+      }),
+  );
+  assertEquals(error.device, DISK);
+  assertStringIncludes(error.message, "everything that was changed before");
+  assertAsBefore(machine, before);
+});
+
 Deno.test("applySteps() makes the moves of functions of different groups at once", async () => {
   const machine = bench({
     functions: {
@@ -629,6 +653,13 @@ Deno.test("status() tells what is applied, since when, by whom, and whether it h
     "node",
     "link",
   ]);
+});
+
+Deno.test("status() is PERMISSION_DENIED when the user may not read the journal", async () => {
+  const machine = bench();
+  await applySteps(newcomer(machine), [TAKE_NIC]);
+  const host = new SimulatedHost(machine, { uid: 1000 });
+  await refused("PERMISSION_DENIED", () => status(host));
 });
 
 Deno.test("status() tells of a step that was begun and not made", async () => {

@@ -13,6 +13,7 @@ import {
   everyStep,
   Mortal,
   newcomer,
+  NIC,
   stateOf,
 } from "./provision_bench.ts";
 
@@ -63,4 +64,31 @@ Deno.test("restore() goes on where a restore was killed at any call", async () =
     assertEquals(left, []);
     assertAsBefore(machine, before);
   });
+});
+
+Deno.test("restore() goes on where the undoing of a failed apply was killed at any call", async () => {
+  const steps = [
+    ...everyStep(),
+    { kind: "driver", device: NIC, driver: "no_such_driver", why: "" } as const,
+  ];
+  const fail = ({ host }: Mortal) =>
+    applySteps(host, steps).then(
+      () => Promise.reject(new Error("it did not fail")),
+      () => {},
+    );
+  const before = stateOf(bench());
+  const made = new Mortal(bench());
+  await apply(made);
+  const deaths = await deathsIn(fail);
+  await forEach(
+    deaths.filter(({ nth }) => nth > made.calls.length),
+    async (death) => {
+      const machine = bench();
+      const process = new Mortal(machine, death);
+      await end(process, fail(process));
+      const { left } = await restore(newcomer(machine));
+      assertEquals(left, []);
+      assertAsBefore(machine, before);
+    },
+  );
 });
