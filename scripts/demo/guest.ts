@@ -4,18 +4,28 @@
  *
  * @module
  */
+import { main as handToQemu, qemu } from "../../examples/hand_to_qemu.ts";
 import { type BackendName, Host, VfioError } from "../../mod.ts";
-import { currentMachine } from "../../tests/vm/machine_env.ts";
+import { currentMachine, guestQemu } from "../../tests/vm/machine_env.ts";
 import { Report } from "./report.ts";
 import { demonstrate } from "./story.ts";
 
 const machine = currentMachine();
 if (machine === undefined) throw new Error("Not in a virtual machine");
+const { program, args } = guestQemu()!;
 const host = new Host();
+const address = machine.devices.nvme0!;
+const backend = Deno.args[0] as BackendName | undefined;
+const report = new Report();
 try {
-  await demonstrate(host, host.function(machine.devices.nvme0!), new Report(), {
-    backend: Deno.args[0] as BackendName | undefined,
+  await demonstrate(host, host.function(address), report, {
+    backend,
     scratch: true,
+  });
+  report.heading("by a plan, for a virtual machine in this one");
+  await handToQemu(host, address, {
+    by: backend ?? machine.backends.at(-1)!,
+    runQemu: qemu(program, ...args),
   });
 } catch (error) {
   if (!(error instanceof VfioError)) throw error;

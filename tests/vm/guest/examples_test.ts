@@ -3,6 +3,7 @@
  * nothing but `--allow-ffi`.
  */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { guestQemu } from "../machine_env.ts";
 import { addressOf, host, machine } from "./setup.ts";
 
 const withoutIommu = machine.iommu === "none";
@@ -84,6 +85,31 @@ Deno.test({
       /^model {5}QEMU NVMe Ctrl\nserial {4}nvme0\nfirmware /,
     );
     assertEquals(driverOf("nvme0"), "nvme");
+  },
+});
+
+Deno.test({
+  name: "hand_to_qemu.ts gives a machine's firmware the function, and restores",
+  ignore: withoutIommu,
+  async fn() {
+    const { program, args } = guestQemu()!;
+    const script = new URL("examples/hand_to_qemu.ts", ROOT).pathname;
+    const printed = await run(
+      "--allow-run",
+      script,
+      addressOf("e1000e0"),
+      machine.backends.at(-1)!,
+      ...[program, ...args],
+    );
+    assertMatch(
+      printed,
+      new RegExp(
+        "^before: e1000e\n.*driver vfio-pci.*\n1 step.*\napplied: vfio-pci\n" +
+          "again: Nothing to do\\.\nQEMU's firmware: .*id=8086:10d3.*\n" +
+          "after: e1000e\n$",
+      ),
+    );
+    assertEquals(driverOf("e1000e0"), "e1000e");
   },
 });
 

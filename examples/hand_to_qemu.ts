@@ -1,0 +1,98 @@
+/**
+ * From what a host should be to a virtual machine that has the function, and
+ * back: desired state, plan, apply, QEMU, restore.
+ *
+ *     deno run --allow-ffi --allow-run examples/hand_to_qemu.ts 0000:01:00.0
+ *
+ * QEMU's machine has nothing to boot: its firmware lists the PCI functions that
+ * it sees, and it ends. By the legacy container, and with a QEMU of one's own:
+ *
+ *     … examples/hand_to_qemu.ts 0000:01:00.0 legacy /opt/qemu/bin/qemu-system-x86_64
+ *
+ * @module
+ */
+// In a script of yours: from "https://HOST/PATH/mod.ts"
+import { apply, type DesiredState, Host, plan, qemuArguments } from "../mod.ts";
+
+/** What {@linkcode main} does by itself unless a test does it. */
+export interface Surroundings {
+  /** How QEMU reaches the function. Default: `"iommufd"`. */
+  readonly by?: "iommufd" | "legacy";
+  /** Told each line. Default: prints it. */
+  readonly tell?: (line: string) => void;
+  /** Runs QEMU with these arguments and gives what its firmware says. */
+  readonly runQemu?: (args: readonly string[]) => Promise<string>;
+}
+
+/**
+ * @param host The host that the function is on.
+ * @param address The function: `0000:01:00.0`.
+ * @param surroundings What a test replaces.
+ */
+export async function main(
+  host: Host,
+  address: string,
+  { by = "iommufd", tell = console.log, runQemu = qemu() }: Surroundings = {},
+): Promise<void> {
+  const fn = host.function(address);
+  const state: DesiredState = {
+    functions: [{
+      select: address,
+      pin: { id: id(fn) },
+      driver: "vfio-pci",
+      group: "all endpoints",
+    }],
+  };
+  tell(`before: ${fn.driver ?? "no driver"}`);
+  tell(plan(host, state).toString());
+  {
+    await using _applied = await apply(host, state);
+    tell(`applied: ${fn.driver}`);
+    tell(`again: ${plan(host, state)}`);
+
+    const firmware = await runQemu([
+      ...["-machine", "q35", "-m", "64", "-nodefaults", "-display", "none"],
+      ...["-chardev", "stdio,id=log"],
+      ...["-device", "isa-debugcon,iobase=0x402,chardev=log"],
+      ...["-no-reboot", "-boot", "reboot-timeout=0"],
+      ...qemuArguments([{ device: fn }], { by }),
+    ]);
+    const [seen] = firmware.match(new RegExp(`^.*id=${id(fn)}.*$`, "m")) ?? [];
+    if (seen === undefined) throw new Error("QEMU's machine does not have it");
+    tell(`QEMU's firmware: ${seen}`);
+  } // Here everything is restored, whatever happened.
+  tell(`after: ${fn.driver ?? "no driver"}`);
+}
+
+function id({ vendor, device }: { vendor: number; device: number }): string {
+  return [vendor, device].map((part) => part.toString(16).padStart(4, "0"))
+    .join(":");
+}
+
+/**
+ * What runs QEMU and gives what it writes.
+ *
+ * @param program The program.
+ * @param first Its first arguments.
+ */
+export function qemu(
+  program = "qemu-system-x86_64",
+  ...first: string[]
+): NonNullable<Surroundings["runQemu"]> {
+  return async (args) => {
+    const { success, stdout, stderr } = await new Deno.Command(program, {
+      args: [...first, ...args],
+    }).output();
+    const text = new TextDecoder();
+    if (!success) throw new Error(`${program}: ${text.decode(stderr)}`);
+    return text.decode(stdout);
+  };
+}
+
+if (import.meta.main) {
+  const [address, by, ...command] = Deno.args;
+  await main(new Host(), address!, {
+    by: by === "legacy" ? by : "iommufd",
+    runQemu: qemu(...command),
+  });
+}
