@@ -2,13 +2,21 @@
  * Functions handed to a QEMU that runs in the guest, up to the firmware of its
  * own machine.
  */
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import {
   type QemuRun,
   type QemuWay,
   runQemu,
 } from "../../../scripts/passthru/qemu.ts";
+import { restore } from "../../../mod.ts";
+import { openers } from "../../../lib/host/openers.ts";
 import { guestQemu } from "../machine_env.ts";
 import { descriptors } from "./observe.ts";
 import { addressOf, host, machine, refused } from "./setup.ts";
@@ -22,6 +30,9 @@ const NAMES = Object.keys(FUNCTIONS);
 
 /** The nodes that QEMU would open, which are root's alone in these tests. */
 const SHARED_NODES = ["/dev/iommu", "/dev/vfio/vfio"];
+
+/** How long firmware may take to find nothing to boot, in milliseconds. */
+const FIRMWARE_LIMIT = 120_000;
 
 const qemu = guestQemu()!;
 
@@ -56,6 +67,14 @@ class Output implements Disposable {
       return Deno.readTextFileSync(`${this.#dir}/${name}`);
     } catch {
       return ""; // QEMU did not come so far
+    }
+  }
+
+  /** Waits until firmware says something. */
+  async until(text: string): Promise<void> {
+    for (let waited = 0; !this.read("firmware").includes(text); waited += 50) {
+      assert(waited < FIRMWARE_LIMIT, this.read("messages"));
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 
@@ -182,12 +201,35 @@ if (machine.backends.includes("iommufd")) {
     const before = state();
     const output = new Output();
     const running = start(NAMES, { user: NOBODY, args: [] }, output);
-    while (!output.read("firmware").includes("No bootable device")) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await output.until("No bootable device");
     Deno.kill(Deno.pid, "SIGTERM");
     const { messages } = await running;
     assertStringIncludes(messages, "terminating on signal 15");
+    assertEquals(state(), before);
+  });
+
+  Deno.test("passthru qemu that is killed leaves what restore() brings back", async () => {
+    using output = new Output();
+    const before = state();
+    const passthru = spawn(Deno.execPath(), [
+      ...["run", "-A", "--no-check", "--no-lock"],
+      ...["--config", "deno.offline.json", "scripts/passthru.ts", "qemu"],
+      ...[...NAMES.map(addressOf), "--user", NOBODY],
+      ...["--program", qemu.program, "--"],
+      ...[...qemu.args, ...MACHINE, ...output.args],
+    ], { stdio: ["ignore", "ignore", output.stderr] });
+    const ended = new Promise((resolve) => passthru.once("exit", resolve));
+    await Promise.race([ended, output.until("No bootable device")]);
+    assertEquals(passthru.exitCode, null, output.read("messages"));
+    passthru.kill("SIGKILL");
+    await ended;
+    // QEMU goes on: to its machine nothing has happened.
+    const found = openers(host.kernel, ["/dev/iommu"]);
+    assertEquals(found.length, 1);
+    assertEquals(host.function(addressOf("nvme0")).driver, "vfio-pci");
+    Deno.kill(found[0]!.pid, "SIGKILL");
+    const { left } = await restore(host);
+    assertEquals(left, []);
     assertEquals(state(), before);
   });
 
