@@ -138,10 +138,15 @@ export class DriverMove {
    *
    * @param before How it was.
    * @param change How it was, or was to be, after the change.
+   * @param now How it is, where that was just read.
    * @throws {VfioError} `WRONG_DRIVER` when somebody else has moved it since.
    */
-  async restore(before: DriverState, change: Binding): Promise<void> {
-    const { driver, override } = await this.state();
+  async restore(
+    before: DriverState,
+    change: Binding,
+    now?: Binding,
+  ): Promise<void> {
+    const { driver, override } = now ?? await this.state();
     if (
       driver !== undefined && ![change.driver, before.driver].includes(driver)
     ) {

@@ -90,7 +90,7 @@ export class TakenFunction implements AsyncDisposable {
       const taken = { driver: this.driver, override: this.driver };
       try {
         now = await move.state();
-        await move.restore(this.#before, taken);
+        await move.restore(this.#before, taken, now);
       } catch (error) {
         // It was to go back, so what is late goes on with that.
         if (restoreLater(move, this.#before, taken, turn)) throw error;
