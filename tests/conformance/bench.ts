@@ -18,7 +18,7 @@ export interface Holdings {
 }
 
 /** Another process of the same system, which attaches what it is told to. */
-export interface OtherProcess extends AsyncDisposable {
+export interface OtherProcess {
   /** Its name and number, as the library tells of a process. */
   readonly name: string;
   /**
@@ -44,8 +44,10 @@ export interface Bench extends AsyncDisposable {
   holdings(): Holdings;
   /** Waits until interrupts that were raised have arrived. */
   settle(): Promise<void>;
-  /** Starts another process. */
-  other(): OtherProcess;
+  /** How the library names this process. */
+  readonly processName: string;
+  /** Another process, where {@linkcode System.startOther} has started it. */
+  readonly other: OtherProcess;
   /**
    * Asserts that the IOMMU stops what a device does, and tells it.
    *
@@ -64,6 +66,8 @@ export interface System {
   readonly isReal: boolean;
   /** Gives it to one test. */
   bench(): Bench;
+  /** Starts another process for several tests, until it is disposed of. */
+  startOther(): AsyncDisposable;
 }
 
 /** Whether a kernel is of a version or newer. */

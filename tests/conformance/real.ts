@@ -24,16 +24,26 @@ export async function realSystem(machine: MachineInfo): Promise<System> {
   kernel.munmap(kernel.mmap(kernel.pageSize, PROT_NONE, flags, -1, 0n));
   await kernel.pollAsync([], 0);
   const release = kernel.readFile("/proc/sys/kernel/osrelease").trimEnd();
+  let other: OtherProcess | undefined;
   const bench: Bench = {
     machine,
     release,
     host,
     holdings,
     settle: () => new Promise((resolve) => setTimeout(resolve, 20)),
-    other: () => new OtherProcess(),
+    processName: `deno (process ${Deno.pid})`,
+    get other() {
+      return other!;
+    },
     assertFault,
     [Symbol.asyncDispose]: async () => {},
   };
   const name = release.match(/^\d+\.\d+/)![0];
-  return { name, machine, isReal: true, bench: () => bench };
+  return {
+    name,
+    machine,
+    isReal: true,
+    bench: () => bench,
+    startOther: () => other = new OtherProcess(),
+  };
 }

@@ -75,6 +75,16 @@ export class Setup implements AsyncDisposable {
     return this.bench.host.kernel;
   }
 
+  /** What this process has open. */
+  get descriptors(): readonly string[] {
+    return this.bench.holdings().descriptors;
+  }
+
+  /** Memory that this process has locked, in kB. */
+  get locked(): number {
+    return this.bench.holdings().locked;
+  }
+
   /** What this kernel answers where others answer something else. */
   get expected(): Expected {
     return expectedOf(this.bench.release);
@@ -229,22 +239,32 @@ export class Setup implements AsyncDisposable {
   }
 }
 
+/** Of which systems a test is. */
+export interface Scope {
+  /** The backend under test. Default: each in turn. */
+  readonly backend?: BackendName;
+  /** A backend that the system has to have. */
+  readonly on?: BackendName;
+}
+
 /**
  * Makes a test for each backend of each system. Whatever a test does, this
  * process holds nothing more after it than before.
  *
  * @param name What the test shows; the system and the backend are put before.
  * @param test Shows it.
- * @param backends For which backends.
+ * @param scope On which systems, and for which of their backends.
  */
 export function forEachBackend(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
-  backends: readonly BackendName[] = ["legacy", "iommufd"],
+  { backend: only, on }: Scope = {},
 ): void {
   for (const system of SYSTEMS) {
-    for (const backend of system.machine.backends) {
-      if (!backends.includes(backend)) continue;
+    const { backends } = system.machine;
+    if (on !== undefined && !backends.includes(on)) continue;
+    for (const backend of backends) {
+      if (only !== undefined && backend !== only) continue;
       Deno.test(`${system.name} ${backend}: ${name}`, async () => {
         await using bench = system.bench();
         const before = bench.holdings();
@@ -263,7 +283,7 @@ export function withContainer(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
 ): void {
-  forEachBackend(name, test, ["legacy"]);
+  forEachBackend(name, test, { backend: "legacy" });
 }
 
 /** As {@linkcode forEachBackend}, for what only iommufd has. */
@@ -271,7 +291,7 @@ export function withIommufd(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
 ): void {
-  forEachBackend(name, test, ["iommufd"]);
+  forEachBackend(name, test, { backend: "iommufd" });
 }
 
 /**

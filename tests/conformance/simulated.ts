@@ -85,6 +85,8 @@ export function simulationOf(
     machine,
     isReal: false,
     bench: () => new SimulatedBench(machine, topology),
+    // Each machine has one of its own.
+    startOther: () => new AsyncDisposableStack(),
   };
 }
 
@@ -118,6 +120,7 @@ class SimulatedBench implements Bench {
   readonly host: Host;
   readonly #machine: Machine;
   readonly #process: SimKernel;
+  #other: SimulatedProcess | undefined;
 
   constructor(info: MachineInfo, topology: Topology) {
     this.machine = info;
@@ -139,8 +142,12 @@ class SimulatedBench implements Bench {
   // They arrive as they are raised.
   async settle(): Promise<void> {}
 
-  other(): OtherProcess {
-    return new SimulatedProcess(this.#machine.spawn());
+  get processName(): string {
+    return nameOf(this.#process);
+  }
+
+  get other(): OtherProcess {
+    return this.#other ??= new SimulatedProcess(this.#machine.spawn());
   }
 
   async assertFault(forbidden: () => Promise<void>): Promise<void> {
@@ -168,7 +175,7 @@ class SimulatedProcess implements OtherProcess {
   }
 
   get name(): string {
-    return `${this.#process.name} (process ${this.#process.pid})`;
+    return nameOf(this.#process);
   }
 
   async attach(
@@ -186,9 +193,8 @@ class SimulatedProcess implements OtherProcess {
     await this.#space?.close();
     this.#space = undefined;
   }
+}
 
-  // deno-lint-ignore require-await
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#process.exit();
-  }
+function nameOf({ name, pid }: SimKernel): string {
+  return `${name} (process ${pid})`;
 }
