@@ -20,6 +20,8 @@ import {
   PCI_DEVICE_ID,
   PCI_INTERRUPT_LINE,
   PCI_INTERRUPT_PIN,
+  PCI_STATUS,
+  PCI_STATUS_INTERRUPT,
   PCI_SUBSYSTEM_ID,
   PCI_SUBSYSTEM_VENDOR_ID,
   PCI_VENDOR_ID,
@@ -121,6 +123,15 @@ export class ConfigSpace {
   /** The function is taken back: it may not start DMA. */
   disable(): void {
     this.#setCommand(this.#command & ~PCI_COMMAND_MASTER);
+  }
+
+  /** The function asserts its INTx line, or no longer. */
+  interrupt(asserted: boolean): void {
+    const status = this.#view.getUint16(PCI_STATUS, true);
+    this.#put16(
+      PCI_STATUS,
+      asserted ? status | PCI_STATUS_INTERRUPT : status & ~PCI_STATUS_INTERRUPT,
+    );
   }
 
   /** Reads what is all inside it. */

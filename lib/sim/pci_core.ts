@@ -112,6 +112,7 @@ export class PciCore implements DevicePort {
   }
 
   line(asserted: boolean): void {
+    this.config.interrupt(asserted);
     this.interrupts.intx.drive(asserted);
   }
 
