@@ -12,6 +12,7 @@ export class IntxLine {
   #disabled = false;
   #trigger: EventFile | undefined;
   #unmasker: Disposable | undefined;
+  #signalling = false;
 
   /** Whether it is in use. */
   get connected(): boolean {
@@ -42,7 +43,11 @@ export class IntxLine {
 
   /** Signals the eventfd, as a test of that. */
   signal(): void {
-    if (!this.#disabled) this.#trigger?.signal();
+    // One that unmasks by what it signals would go on in circles.
+    if (this.#disabled || this.#signalling) return;
+    this.#signalling = true;
+    this.#trigger?.signal();
+    this.#signalling = false;
   }
 
   /** Holds it back. */

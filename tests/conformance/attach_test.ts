@@ -115,6 +115,24 @@ forEachBackend(
 );
 
 forEachBackend(
+  "VfioDevice.attach() is NO_MEMORY when what is mapped is not there any more",
+  async (setup) => {
+    await setup.take("edu0");
+    const before = setup.descriptors;
+    const other = setup.space();
+    const space = setup.space();
+    const mapping = space.map(other.allocate(4096));
+    await other.close();
+    const attach = () => setup.attach("edu0", space);
+    const error = await refused("NO_MEMORY", attach);
+    assertEquals(error.device, setup.address("edu0"));
+    assertEquals(setup.descriptors, before);
+    mapping.unmap();
+    await assertDma(await attach(), space);
+  },
+);
+
+forEachBackend(
   "VfioDevice.attach() refuses a function that is attached, and the first goes on",
   async (setup) => {
     const space = setup.space();

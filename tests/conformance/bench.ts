@@ -38,6 +38,8 @@ export interface Bench extends AsyncDisposable {
   readonly machine: MachineInfo;
   /** Its kernel's release, as `uname -r` says it. */
   readonly release: string;
+  /** Whether nothing was done on it before. */
+  readonly isNew: boolean;
   /** The system as the library sees it. */
   readonly host: Host;
   /** What this process holds now, seen without the library. */

@@ -28,6 +28,7 @@ export async function realSystem(machine: MachineInfo): Promise<System> {
   const bench: Bench = {
     machine,
     release,
+    isNew: false,
     host,
     holdings,
     settle: () => new Promise((resolve) => setTimeout(resolve, 20)),

@@ -115,6 +115,7 @@ function functionOf({ address, model }: Device): FunctionTopology {
 
 /** A simulated machine of one test's own. */
 class SimulatedBench implements Bench {
+  readonly isNew = true;
   readonly machine: MachineInfo;
   readonly release: string;
   readonly host: Host;

@@ -77,7 +77,8 @@ const irqRequest = mostly<ArgumentsOf<"setIrqs">["request"]>([
   { index: 1, flags: 0x24, start: 0, eventfds: [99] },
   { index: 0, flags: 0x24, start: 0, eventfds: [-1] },
   { index: 1, flags: 0x24, start: 0, eventfds: [] },
-  { index: 0, flags: 0x14, start: 0, eventfds: [1] },
+  // Not by the eventfd that it signals: a kernel would go on in circles.
+  { index: 0, flags: 0x14, start: 0, eventfds: [0] },
   { index: 0, flags: 0x14, start: 0, eventfds: [-1] },
   { index: 3, flags: 0x24, start: 0, eventfds: [0] },
   { index: 2, flags: 0x24, start: 0, eventfds: [0] },
@@ -136,7 +137,7 @@ const argumentsOn = (kind: DeviceAt["kind"]): Arbitraries => {
     writeRegion: {
       device,
       region,
-      offset: fc.constantFrom(4, 4, 0x10, 0x3c, 0, 0x0c, 0xff),
+      offset: fc.constantFrom(4, 4, 0x10, 0x3c, 0, 0x0c),
       bytes: fc.constantFrom(
         [0xff, 0xff, 0xff, 0xff],
         [0x12, 0x34, 0x56, 0x78],

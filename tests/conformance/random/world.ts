@@ -127,15 +127,17 @@ export class World {
   /**
    * Brings the functions to where every sequence begins: bound to vfio-pci,
    * with registers that say nothing of what was before.
+   *
+   * @param isNew Whether nothing was before.
    */
-  async begin(): Promise<void> {
+  async begin(isNew: boolean): Promise<void> {
     for (const name of FUNCTIONS) {
       const address = this.address(name);
       const override = `devices/${address}/driver_override`;
       await this.write(override, "vfio-pci");
       await this.write("drivers_probe", address);
     }
-    for (const name of FUNCTIONS) {
+    for (const name of isNew ? [] : FUNCTIONS) {
       using group = new Group(this.kernel, this.nodes(name).group!);
       using container = new Container(this.kernel);
       group.setContainer(container);
