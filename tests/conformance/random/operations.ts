@@ -11,7 +11,7 @@ import { answer, answerOf } from "../answer.ts";
 import { Cdev, type DeviceFile } from "../device_file.ts";
 import { EduRegisters } from "../edu_registers.ts";
 import { Container, Group, Iommufd } from "../nodes.ts";
-import { type FunctionName, MEMORY_PAGES, type World } from "./world.ts";
+import type { FunctionName, World } from "./world.ts";
 
 /** One of two places for a file of a kind. */
 export type At = 0 | 1;
@@ -22,13 +22,15 @@ export interface DeviceAt {
   readonly at: At;
 }
 
-/** A page of memory: its number, or one that is there no more. */
-export type PageOfMemory = number | "gone";
+/** A page of memory: its number, or one that is not there. */
+export type PageOfMemory = number | "nowhere";
 
 const PAGE = 4096;
+/** Where {@linkcode OPERATIONS} look at what was copied. */
+const LAST_PAGE = 7;
 
-function addressOf({ memory, gone }: World, page: PageOfMemory): bigint {
-  return page === "gone" ? gone : memory.address + BigInt(page * PAGE);
+function addressOf({ memory, nowhere }: World, page: PageOfMemory): bigint {
+  return page === "nowhere" ? nowhere : memory.address + BigInt(page * PAGE);
 }
 
 function withDevice<T>(
@@ -278,7 +280,7 @@ export const OPERATIONS = {
     await world.bench.settle();
     return world.eventfds.map((eventfd) => eventfd.count() > 0);
   },
-  /** Copies the first page of memory through a device, to the last one. */
+  /** Copies memory through a device, and looks at the last page in use. */
   copy: async (
     world: World,
     { device, from, to }: { device: DeviceAt; from: number; to: number },
@@ -292,7 +294,7 @@ export const OPERATIONS = {
     return await answerOf(async () => {
       await edu.copyToDevice(from, size);
       await edu.copyFromDevice(to, size);
-      const last = all.subarray((MEMORY_PAGES - 1) * PAGE);
+      const last = all.subarray(LAST_PAGE * PAGE);
       return [...last.subarray(0, 4), ...last.subarray(size - 4, size + 4)];
     });
   },

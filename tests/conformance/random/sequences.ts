@@ -40,7 +40,7 @@ const KINDS = ["devices", "cdevs"] as const;
 const at: fc.Arbitrary<At> = mostly([0], [1]);
 const of = fc.constantFrom(...FUNCTIONS);
 const id = mostly([3, 1, 5], [0, 2, 4, 6]);
-const page = mostly<PageOfMemory>([0, 1, 7], [2, "gone"]);
+const page = mostly<PageOfMemory>([0, 1, 7], [2, "nowhere"]);
 const iova = mostly([0x10_0000n, 0x10_1000n], [
   0x10_2000n,
   0n,

@@ -27,7 +27,10 @@ export const FUNCTIONS = ["edu0", "pair0", "pair1"] as const;
 export type FunctionName = typeof FUNCTIONS[number];
 
 /** How much memory there is, in pages. */
-export const MEMORY_PAGES = 8;
+export const MEMORY_PAGES = 12;
+
+/** Where no process has memory: `vm.mmap_min_addr` keeps it free. */
+const NOWHERE = 0x8000n;
 
 const PCI = "/sys/bus/pci";
 
@@ -81,17 +84,14 @@ export class World {
   readonly eventfds: readonly EventFd[];
   /** Memory to map. */
   readonly memory: Mapping;
-  /** Memory that is there no more. */
-  readonly gone: bigint;
+  /** Where there is no memory. */
+  readonly nowhere = NOWHERE;
 
   /** @param bench The system. */
   constructor(bench: Bench) {
     this.bench = bench;
     const { kernel } = this;
     this.memory = pages(kernel, MEMORY_PAGES);
-    const gone = pages(kernel, 1);
-    this.gone = gone.address;
-    kernel.munmap(gone);
     this.eventfds = [new EventFd(kernel), new EventFd(kernel)];
   }
 
