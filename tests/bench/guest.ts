@@ -19,7 +19,7 @@ import { Peer } from "./peer.ts";
 
 /** What is mapped: its name and bytes, how often in a round and before. */
 const SIZES = [
-  ["4 KiB", 2 ** 12, 100, 20_000],
+  ["4 KiB", 2 ** 12, 100, 50_000],
   ["2 MiB", 2 ** 21, 5, 1000],
 ] as const;
 
@@ -41,8 +41,8 @@ const MAP = {
   target: 1.3,
   holds: "Finding an IOVA, and calculating with bigints: 5 thousand " +
     "instructions beside 6 (legacy) and 11 thousand (iommufd) of the C " +
-    "program's and the kernel's. This machine's own processor takes them in " +
-    '0.3 µs: see "map + unmap, no device".',
+    "program's and the kernel's. What this machine's own processor takes for " +
+    'them is "map + unmap, no device".',
 };
 const READ = {
   target: 1.5,
@@ -176,7 +176,7 @@ async function* measureRead(
     },
   );
   yield await compare(
-    { what: `${what}, by pread`, warmUp: 6e4, times: 2000, rounds },
+    { what: `${what}, by pread`, warmUp: 1e5, times: 2000, rounds },
     {
       ts: timed((times) => {
         for (let i = 0; i < times; i++) region.read32(0);

@@ -33,8 +33,8 @@ const IOCTL = {
   target: 1.15,
   holds:
     "The process has threads, as Deno always has: the kernel then counts " +
-    "each use of a descriptor up and down. C with a second thread pays the " +
-    "same.",
+    "each use of a descriptor up and down. C with a second thread pays for " +
+    "that, too.",
 };
 
 /**
@@ -68,7 +68,7 @@ async function* measureIoctl(
   await run(["mkfifo", path]);
   const fd = kernel.open(path, O_RDWR);
   const unread = new Uint8Array(4);
-  const contest = { warmUp: 2e5, times: 5000, rounds };
+  const contest = { warmUp: 1e6, times: 5000, rounds };
   const c = peer.contestant("ioctl", path);
   const ts = timed((times) => {
     for (let i = 0; i < times; i++) kernel.ioctl(fd, FIONREAD, unread);

@@ -7,6 +7,9 @@
 import type { BackendName, Host } from "../../mod.ts";
 import type { MachineInfo } from "../vm/machine_env.ts";
 
+/** An address below `vm.mmap_min_addr`, where no process has memory. */
+export const NOBODYS_MEMORY = 0x1000n;
+
 /** What a process holds of what an attached device brings with it. */
 export interface Holdings {
   /** What each of its file descriptors is. */

@@ -17,8 +17,8 @@ import { SYSTEMS } from "./setup.ts";
 /** How many sequences are run. */
 const RUNS = { simulated: 100, real: 20 };
 
-/** Chosen by chance, once. */
-const SEED = 1_122_2026;
+/** Chosen by chance, once: what fails, fails again. */
+const SEED = 11_222_026;
 
 async function answersOf(
   system: System,
@@ -42,9 +42,8 @@ async function answersOf(
 for (const system of SYSTEMS) {
   if (system.machine.backends.length < 2) continue;
   Deno.test(`${system.name}: both backends answer random sequences alike`, async () => {
-    const parameters = system.isReal
-      ? { numRuns: RUNS.real, seed: SEED }
-      : { numRuns: RUNS.simulated };
+    const numRuns = system.isReal ? RUNS.real : RUNS.simulated;
+    const parameters = { numRuns, seed: SEED };
     await assertForAll(librarySequences, parameters, async (operations) => {
       const legacy = await answersOf(system, "legacy", operations);
       const iommufd = await answersOf(system, "iommufd", operations);

@@ -8,6 +8,7 @@ import {
   IOMMU_IOAS_MAP_WRITEABLE,
 } from "../../lib/uapi/iommufd.ts";
 import { answer } from "./answer.ts";
+import { NOBODYS_MEMORY } from "./bench.ts";
 import type { Iommufd } from "./nodes.ts";
 import { type Setup, withIommufd } from "./setup.ts";
 
@@ -214,10 +215,7 @@ withIommufd(
 withIommufd(
   "IOMMU_IOAS_MAP looks for the memory when a device needs it",
   async (setup) => {
-    const { kernel } = setup;
-    const memory = kernel.mmap(4 * 4096, 3, 0x21, -1, 0n);
-    kernel.munmap(memory);
-    const gone = { user_va: memory.address };
+    const gone = { user_va: NOBODYS_MEMORY };
     const { cdev, iommufd, ioas, map, unmap, iova } = {
       cdev: await setup.cdev("edu0"),
       ...unattached(setup),

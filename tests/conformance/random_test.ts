@@ -70,7 +70,7 @@ for (const { name, machine, bench, isReal } of SYSTEMS) {
 
   if (!isReal) {
     Deno.test(`${name}: random sequences leave nothing behind`, async () => {
-      const parameters = { numRuns: SIMULATED_RUNS };
+      const parameters = { numRuns: SIMULATED_RUNS, seed: SEED };
       await assertForAll(operations, parameters, async (operations) => {
         await using system = simulation.bench();
         const before = system.holdings();

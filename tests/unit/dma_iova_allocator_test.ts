@@ -206,12 +206,15 @@ Deno.test("IovaAllocator.allocate() leaves what was released and taken since", (
 Deno.test("IovaAllocator.release() does not keep each of a million releases in mind", () => {
   const allocator = new IovaAllocator([{ first: 0, end: 1024 }]);
   const before = Deno.memoryUsage().heapUsed;
+  const growth: number[] = [];
   for (let i = 0; i < 2_000_000; i++) {
     allocator.take(100, 1);
     allocator.release(100);
+    if (i % 50_000 === 0) growth.push(Deno.memoryUsage().heapUsed - before);
   }
-  // A number each would be 16 MB; what is not collected yet is less.
-  assertLess(Deno.memoryUsage().heapUsed - before, 16e6);
+  // A number each would be 16 MB. The least of the last measurements is one
+  // right after a collection.
+  assertLess(Math.min(...growth.slice(-20)), 12e6);
 });
 
 Deno.test("IovaAllocator.allocate() joins released neighbours to a larger run", () => {

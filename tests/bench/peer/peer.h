@@ -2,10 +2,10 @@
  * What the C program asks of VFIO: the system calls that the library makes for
  * the same thing, in the same order.
  *
- * Left out is what the library asks beyond that, which serves its errors and
- * its choice of a backend and not the attaching: the name of the driver and of
- * the group, whether the nodes exist and can be opened. The time for it counts
- * against the library. Every failure ends the program.
+ * Left out is what the library asks beyond that, which serves its choice of a
+ * backend and its errors and not the attaching: where in sysfs the device is,
+ * and which nodes there are. The time for it counts against the library. Every
+ * failure ends the program.
  */
 #ifndef PEER_H
 #define PEER_H

@@ -8,6 +8,7 @@ import { IOMMU_IOAS_MAP_FIXED_IOVA } from "../../../lib/uapi/iommufd.ts";
 import { PCI_BASE_ADDRESS_0, PCI_COMMAND } from "../../../lib/uapi/pci_regs.ts";
 import { VFIO_PCI_CONFIG_REGION_INDEX } from "../../../lib/uapi/vfio.ts";
 import { answer, answerOf } from "../answer.ts";
+import { NOBODYS_MEMORY } from "../bench.ts";
 import { Cdev, type DeviceFile } from "../device_file.ts";
 import { EduRegisters } from "../edu_registers.ts";
 import { Container, Group, Iommufd } from "../nodes.ts";
@@ -29,8 +30,10 @@ const PAGE = 4096;
 /** Where {@linkcode OPERATIONS} look at what was copied. */
 const LAST_PAGE = 7;
 
-function addressOf({ memory, nowhere }: World, page: PageOfMemory): bigint {
-  return page === "nowhere" ? nowhere : memory.address + BigInt(page * PAGE);
+function addressOf({ memory }: World, page: PageOfMemory): bigint {
+  return page === "nowhere"
+    ? NOBODYS_MEMORY
+    : memory.address + BigInt(page * PAGE);
 }
 
 function withDevice<T>(

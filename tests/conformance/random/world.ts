@@ -29,9 +29,6 @@ export type FunctionName = typeof FUNCTIONS[number];
 /** How much memory there is, in pages. */
 export const MEMORY_PAGES = 12;
 
-/** Where no process has memory: `vm.mmap_min_addr` keeps it free. */
-const NOWHERE = 0x8000n;
-
 const PCI = "/sys/bus/pci";
 
 /** A file in a numbered place. */
@@ -84,8 +81,6 @@ export class World {
   readonly eventfds: readonly EventFd[];
   /** Memory to map. */
   readonly memory: Mapping;
-  /** Where there is no memory. */
-  readonly nowhere = NOWHERE;
 
   /** @param bench The system. */
   constructor(bench: Bench) {
