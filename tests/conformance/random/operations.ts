@@ -41,7 +41,7 @@ function withDevice<T>(
   { kind, at }: DeviceAt,
   use: (device: DeviceFile) => T,
 ): T | string {
-  return world[kind][at]!.with<T>(use);
+  return world[kind].used(at).with<T>(use);
 }
 
 /** What an eventfd's place is called where there is none. */
@@ -56,41 +56,43 @@ export const OPERATIONS = {
   openGroup: (world: World, { at, of }: { at: At; of: FunctionName }) => {
     const { group } = world.nodes(of);
     if (group === undefined) return "no node";
-    return world.groups[at]!.put(() => new Group(world.kernel, group));
+    return world.groups.free(at).put(() => new Group(world.kernel, group));
   },
-  closeGroup: (world: World, { at }: { at: At }) => world.groups[at]!.close(),
+  closeGroup: (world: World, { at }: { at: At }) =>
+    world.groups.used(at).close(),
   openContainer: (world: World, { at }: { at: At }) =>
-    world.containers[at]!.put(() => new Container(world.kernel)),
+    world.containers.free(at).put(() => new Container(world.kernel)),
   closeContainer: (world: World, { at }: { at: At }) =>
-    world.containers[at]!.close(),
+    world.containers.used(at).close(),
   groupStatus: (world: World, { group }: { group: At }) =>
-    world.groups[group]!.with((file) => file.status()),
+    world.groups.used(group).with((file) => file.status()),
   setContainer: (
     world: World,
     { group, container }: { group: At; container: At },
   ) => {
-    const { file } = world.containers[container]!;
+    const { file } = world.containers.used(container);
     const fd = file?.fd ?? 999;
-    return world.groups[group]!.with((file) => file.setContainer({ fd }));
+    return world.groups.used(group).with((file) => file.setContainer({ fd }));
   },
   unsetContainer: (world: World, { group }: { group: At }) =>
-    world.groups[group]!.with((file) => file.unsetContainer()),
+    world.groups.used(group).with((file) => file.unsetContainer()),
   setIommu: (
     world: World,
     { container, type }: { container: At; type: number },
-  ) => world.containers[container]!.with((file) => file.setIommu(type)),
+  ) => world.containers.used(container).with((file) => file.setIommu(type)),
   checkExtension: (
     world: World,
     { container, extension }: { container: At; extension: number },
-  ) => world.containers[container]!.with((file) => file.extension(extension)),
+  ) =>
+    world.containers.used(container).with((file) => file.extension(extension)),
   getDevice: (
     world: World,
     { group, of, at }: { group: At; of: FunctionName; at: At },
   ) => {
-    const { file } = world.groups[group]!;
+    const { file } = world.groups.used(group);
     if (file === undefined) return "nothing";
     const open = () => file.device(world.address(of));
-    return world.devices[at]!.put(open, of);
+    return world.devices.free(at).put(open, of);
   },
   mapDma: (
     world: World,
@@ -102,7 +104,7 @@ export const OPERATIONS = {
       flags: number;
     },
   ) =>
-    world.containers[container]!.with((file) =>
+    world.containers.used(container).with((file) =>
       file.map({ vaddr: addressOf(world, page), ...rest })
     ),
   unmapDma: (
@@ -113,15 +115,15 @@ export const OPERATIONS = {
       size: bigint;
       flags: number;
     },
-  ) => world.containers[container]!.with((file) => file.unmap(rest)),
+  ) => world.containers.used(container).with((file) => file.unmap(rest)),
   openIommufd: (world: World, { at }: { at: At }) =>
-    world.iommufds[at]!.put(() => new Iommufd(world.kernel)),
+    world.iommufds.free(at).put(() => new Iommufd(world.kernel)),
   closeIommufd: (world: World, { at }: { at: At }) =>
-    world.iommufds[at]!.close(),
+    world.iommufds.used(at).close(),
   allocateIoas: (world: World, { iommufd }: { iommufd: At }) =>
-    world.iommufds[iommufd]!.with((file) => file.allocate()),
+    world.iommufds.used(iommufd).with((file) => file.allocate()),
   destroy: (world: World, { iommufd, id }: { iommufd: At; id: number }) =>
-    world.iommufds[iommufd]!.with((file) => file.destroy(id)),
+    world.iommufds.used(iommufd).with((file) => file.destroy(id)),
   mapIoas: (
     world: World,
     { iommufd, page, access, ioas, iova, size }: {
@@ -133,7 +135,7 @@ export const OPERATIONS = {
       access: number;
     },
   ) =>
-    world.iommufds[iommufd]!.with((file) =>
+    world.iommufds.used(iommufd).with((file) =>
       file.map({
         ioas_id: ioas,
         user_va: addressOf(world, page),
@@ -151,28 +153,28 @@ export const OPERATIONS = {
       size: bigint;
     },
   ) =>
-    world.iommufds[iommufd]!.with((file) =>
+    world.iommufds.used(iommufd).with((file) =>
       file.unmap({ ioas_id: ioas, iova, length: size })
     ),
   iovaRanges: (
     world: World,
     { iommufd, ioas, room }: { iommufd: At; ioas: number; room: number },
-  ) => world.iommufds[iommufd]!.with((file) => file.ranges(ioas, room)),
+  ) => world.iommufds.used(iommufd).with((file) => file.ranges(ioas, room)),
   openCdev: (world: World, { at, of }: { at: At; of: FunctionName }) => {
     const { cdev } = world.nodes(of);
     if (cdev === undefined) return "no node";
-    return world.cdevs[at]!.put(() => new Cdev(world.kernel, cdev), of);
+    return world.cdevs.free(at).put(() => new Cdev(world.kernel, cdev), of);
   },
   bind: (world: World, { cdev, iommufd }: { cdev: At; iommufd: At }) => {
-    const fd = world.iommufds[iommufd]!.file?.fd ?? 999;
-    return world.cdevs[cdev]!.with((file) => file.bind({ fd }));
+    const fd = world.iommufds.used(iommufd).file?.fd ?? 999;
+    return world.cdevs.used(cdev).with((file) => file.bind({ fd }));
   },
   attach: (world: World, { cdev, id }: { cdev: At; id: number }) =>
-    world.cdevs[cdev]!.with((file) => file.attach(id)),
+    world.cdevs.used(cdev).with((file) => file.attach(id)),
   detach: (world: World, { cdev }: { cdev: At }) =>
-    world.cdevs[cdev]!.with((file) => file.detach()),
+    world.cdevs.used(cdev).with((file) => file.detach()),
   closeDevice: (world: World, { kind, at }: DeviceAt) =>
-    world[kind][at]!.close(),
+    world[kind].used(at).close(),
   deviceInfo: (world: World, { device }: { device: DeviceAt }) =>
     withDevice(world, device, (file) => file.info()),
   regionInfo: (
@@ -234,7 +236,7 @@ export const OPERATIONS = {
       size: number;
     },
   ) => {
-    const { of } = world[device.kind][device.at]!;
+    const { of } = world[device.kind].used(device.at);
     return withDevice(world, device, (file) => {
       const mapping = file.mmap(0, offset, size);
       if (world.registers.has(of!)) world.kernel.munmap(mapping);
@@ -290,7 +292,7 @@ export const OPERATIONS = {
   ) => {
     const all = new Uint8Array(world.memory.buffer);
     all.fill(0).fill(0x5a, 0, PAGE);
-    const { file } = world[device.kind][device.at]!;
+    const { file } = world[device.kind].used(device.at);
     if (file === undefined) return "nothing";
     const edu = new EduRegisters(file);
     const size = 64;
@@ -302,7 +304,7 @@ export const OPERATIONS = {
     });
   },
   reset: async (world: World, { device }: { device: DeviceAt }) => {
-    const { file } = world[device.kind][device.at]!;
+    const { file } = world[device.kind].used(device.at);
     return file === undefined ? "nothing" : await answerOf(() => file.reset());
   },
   override: (
