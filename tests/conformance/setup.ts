@@ -38,6 +38,8 @@ import { simulatedSystems } from "./simulated.ts";
 
 const MAPPING_LIMIT = "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";
 
+const NO_IOMMU_MODE = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
+
 const here = currentMachine();
 
 /** The systems that tests are run on. */
@@ -102,6 +104,13 @@ export class Setup implements AsyncDisposable {
     return {
       [Symbol.dispose]: () => kernel.writeFile(MAPPING_LIMIT, before),
     };
+  }
+
+  /** Has VFIO take devices without an IOMMU, until it is disposed of. */
+  noIommuMode(): Disposable {
+    const { kernel } = this;
+    kernel.writeFile(NO_IOMMU_MODE, "1");
+    return { [Symbol.dispose]: () => kernel.writeFile(NO_IOMMU_MODE, "0") };
   }
 
   /**
@@ -265,17 +274,26 @@ export function forEachBackend(
     if (on !== undefined && !backends.includes(on)) continue;
     for (const backend of backends) {
       if (only !== undefined && backend !== only) continue;
-      Deno.test(`${system.name} ${backend}: ${name}`, async () => {
-        await using bench = system.bench();
-        const before = bench.holdings();
-        {
-          await using setup = new Setup(bench, backend);
-          await test(setup);
-        }
-        assertEquals(bench.holdings(), before);
-      });
+      testOn(system, backend, `${system.name} ${backend}: ${name}`, test);
     }
   }
+}
+
+function testOn(
+  system: System,
+  backend: BackendName,
+  name: string,
+  test: (setup: Setup) => void | Promise<void>,
+): void {
+  Deno.test(name, async () => {
+    await using bench = system.bench();
+    const before = bench.holdings();
+    {
+      await using setup = new Setup(bench, backend);
+      await test(setup);
+    }
+    assertEquals(bench.holdings(), before);
+  });
 }
 
 /** As {@linkcode forEachBackend}, for what only the container has. */
@@ -292,6 +310,17 @@ export function withIommufd(
   test: (setup: Setup) => void | Promise<void>,
 ): void {
   forEachBackend(name, test, { backend: "iommufd" });
+}
+
+/** As {@linkcode forEachBackend}, for machines without an IOMMU. */
+export function withoutIommu(
+  name: string,
+  test: (setup: Setup) => void | Promise<void>,
+): void {
+  for (const system of SYSTEMS) {
+    if (system.machine.iommu !== "none") continue;
+    testOn(system, "legacy", `${system.name}: ${name}`, test);
+  }
 }
 
 /**

@@ -60,8 +60,7 @@ const MODELS: Readonly<Record<string, FunctionTopology>> = {
 
 /** The simulated kernels, each with the machines' devices. */
 export function simulatedSystems(): readonly System[] {
-  return MACHINES.filter(({ iommu }) => iommu !== "none")
-    .map((machine) => simulationOf(machineInfo(machine)));
+  return MACHINES.map((machine) => simulationOf(machineInfo(machine)));
 }
 
 /**
@@ -74,14 +73,18 @@ export function simulationOf(
   machine: MachineInfo,
   names: readonly string[] = Object.keys(machine.devices),
 ): System {
-  const { backends } = machine;
-  const release = RELEASES[machine.kernel as KernelName];
+  const { iommu } = machine;
+  const kernel = machine.kernel as KernelName;
+  const release = RELEASES[kernel];
   const topology = {
-    kernel: { release, iommufd: backends.includes("iommufd") },
+    iommu,
+    kernel: { release, iommufd: kernel === "testbed" },
     functions: functions(names),
+    files: { "/proc/cpuinfo": "flags\t\t: fpu hypervisor\n" },
   };
+  const version = release.match(/^\d+\.\d+/)![0];
   return {
-    name: `simulated ${release.match(/^\d+\.\d+/)![0]}`,
+    name: `simulated ${version}${iommu === "none" ? " without IOMMU" : ""}`,
     machine,
     isReal: false,
     bench: () => new SimulatedBench(machine, topology),
