@@ -49,6 +49,8 @@ export interface Bench extends AsyncDisposable {
   holdings(): Holdings;
   /** Waits until interrupts that were raised have arrived. */
   settle(): Promise<void>;
+  /** Loads the module that makes mediated devices, where the kernel has it. */
+  loadMtty(): Promise<void>;
   /** How the library names this process. */
   readonly processName: string;
   /** Another process, where {@linkcode System.startOther} has started it. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { assert } from "@std/assert";
 import { Host } from "../../mod.ts";
 import { MAP_ANONYMOUS, MAP_SHARED, PROT_NONE } from "../../lib/uapi/mman.ts";
 import { assertFault, holdings } from "../vm/guest/observe.ts";
@@ -32,6 +33,12 @@ export async function realSystem(machine: MachineInfo): Promise<System> {
     host,
     holdings,
     settle: () => new Promise((resolve) => setTimeout(resolve, 20)),
+    loadMtty: async () => {
+      const { success, stderr } = await new Deno.Command("modprobe", {
+        args: ["mtty"],
+      }).output();
+      assert(success, new TextDecoder().decode(stderr));
+    },
     processName: `deno (process ${Deno.pid})`,
     get other() {
       return other!;

@@ -58,6 +58,14 @@ const MODELS: Readonly<Record<string, FunctionTopology>> = {
   },
 };
 
+/** What the kernel's sample of mediated devices makes. */
+const MTTY: NonNullable<Topology["mediatedTypes"]> = {
+  "/sys/devices/virtual/mtty/mtty": {
+    "mtty-1": { instances: 24 },
+    "mtty-2": { instances: 12 },
+  },
+};
+
 /** The simulated kernels, each with the machines' devices. */
 export function simulatedSystems(): readonly System[] {
   return MACHINES.map((machine) => simulationOf(machineInfo(machine)));
@@ -76,10 +84,11 @@ export function simulationOf(
   const { iommu } = machine;
   const kernel = machine.kernel as KernelName;
   const release = RELEASES[kernel];
-  const topology = {
+  const topology: Topology = {
     iommu,
     kernel: { release, iommufd: kernel === "testbed" },
     functions: functions(names),
+    mediatedTypes: kernel === "testbed" ? MTTY : {},
     files: { "/proc/cpuinfo": "flags\t\t: fpu hypervisor\n" },
   };
   const version = release.match(/^\d+\.\d+/)![0];
@@ -145,6 +154,9 @@ class SimulatedBench implements Bench {
 
   // They arrive as they are raised.
   async settle(): Promise<void> {}
+
+  // It is there from the beginning.
+  async loadMtty(): Promise<void> {}
 
   get processName(): string {
     return nameOf(this.#process);
