@@ -6,7 +6,12 @@
  */
 import { IOMMU_IOAS_MAP_FIXED_IOVA } from "../../../lib/uapi/iommufd.ts";
 import { PCI_BASE_ADDRESS_0, PCI_COMMAND } from "../../../lib/uapi/pci_regs.ts";
-import { VFIO_PCI_CONFIG_REGION_INDEX } from "../../../lib/uapi/vfio.ts";
+import {
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_DATA_EVENTFD,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_INTX_IRQ_INDEX,
+} from "../../../lib/uapi/vfio.ts";
 import { answer, answerOf } from "../answer.ts";
 import { NOBODYS_MEMORY } from "../bench.ts";
 import { Cdev, type DeviceFile } from "../device_file.ts";
@@ -49,6 +54,19 @@ function descriptor(world: World, eventfd: At | -1 | 99): number {
   return eventfd === 0 || eventfd === 1
     ? world.eventfds[eventfd]!.fd
     : eventfd * 10;
+}
+
+/**
+ * Whether a request connects the INTx line. That is to be quiet then: QEMU's
+ * interrupt controller (`hw/intc/ioapic.c`) forgets what is asserted on a pin
+ * that nobody listens on. The kernel counts on one that tells of it later, and
+ * so the simulation has.
+ */
+function connectsLine(
+  { index, flags }: { readonly index: number; readonly flags: number },
+): boolean {
+  const connects = VFIO_IRQ_SET_ACTION_TRIGGER | VFIO_IRQ_SET_DATA_EVENTFD;
+  return index === VFIO_PCI_INTX_IRQ_INDEX && flags === connects;
 }
 
 /** The operations, by name. */
@@ -264,6 +282,7 @@ export const OPERATIONS = {
   ) =>
     withDevice(world, device, (file) => {
       const fds = eventfds.map((each) => descriptor(world, each));
+      if (connectsLine(rest)) new EduRegisters(file).acknowledge(0xffff_ffff);
       file.setIrqs({ ...rest, count: fds.length }, new Int32Array(fds));
     }),
   raise: (
