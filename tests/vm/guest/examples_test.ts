@@ -81,7 +81,7 @@ Deno.test({
     const printed = await example("spare_function.ts", addressOf("edu1"));
     assertEquals(
       printed,
-      "0000:00:04.0 is 1234:11e8\nregisters: 010000ed 00000000 ffffffff\n" +
+      "0000:00:04.0 is 1234:11e8\nregisters: 010000ed 00000000 00000000\n" +
         "memory: 1048576 bytes at IOVA 0x100000\n",
     );
     assertEquals(driverOf("edu1"), undefined);
