@@ -16,12 +16,7 @@ import {
 import { answer, answerOf } from "./answer.ts";
 import { Cdev } from "./device_file.ts";
 import { Group } from "./nodes.ts";
-import {
-  forEachBackend,
-  type Setup,
-  withContainer,
-  withIommufd,
-} from "./setup.ts";
+import { forEachBackend, type Setup, withIommufd } from "./setup.ts";
 
 const BUS = "/sys/bus/mdev";
 const PARENT = "/sys/devices/virtual/mtty/mtty";

@@ -125,7 +125,7 @@ withoutIommu(
 
 withoutIommu(
   "vfio-pci takes a device without an IOMMU only in the mode for that",
-  async (setup) => {
+  (setup) => {
     const { kernel } = setup;
     const address = setup.address("edu0");
     const device = `/sys/bus/pci/devices/${address}`;
