@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { assert } from "@std/assert";
 import { Host } from "../../mod.ts";
 import { MAP_ANONYMOUS, MAP_SHARED, PROT_NONE } from "../../lib/uapi/mman.ts";
 import { assertFault, holdings } from "../vm/guest/observe.ts";
@@ -24,16 +25,33 @@ export async function realSystem(machine: MachineInfo): Promise<System> {
   kernel.munmap(kernel.mmap(kernel.pageSize, PROT_NONE, flags, -1, 0n));
   await kernel.pollAsync([], 0);
   const release = kernel.readFile("/proc/sys/kernel/osrelease").trimEnd();
+  let other: OtherProcess | undefined;
   const bench: Bench = {
     machine,
     release,
+    isNew: false,
     host,
     holdings,
     settle: () => new Promise((resolve) => setTimeout(resolve, 20)),
-    other: () => new OtherProcess(),
+    loadMtty: async () => {
+      const { success, stderr } = await new Deno.Command("modprobe", {
+        args: ["mtty"],
+      }).output();
+      assert(success, new TextDecoder().decode(stderr));
+    },
+    processName: `deno (process ${Deno.pid})`,
+    get other() {
+      return other!;
+    },
     assertFault,
     [Symbol.asyncDispose]: async () => {},
   };
   const name = release.match(/^\d+\.\d+/)![0];
-  return { name, machine, isReal: true, bench: () => bench };
+  return {
+    name,
+    machine,
+    isReal: true,
+    bench: () => bench,
+    startOther: () => other = new OtherProcess(),
+  };
 }
