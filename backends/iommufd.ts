@@ -294,12 +294,23 @@ function attachRefused(target: AttachTarget, cause: unknown): unknown {
   if (hasErrno(cause, "EPERM")) return unsafeInterrupts(target, cause);
   if (hasErrno(cause, "EACCES")) return wrongToken(target, cause);
   if (hasErrno(cause, "EBUSY")) return deviceBusy(target, cause);
+  // Until a device is attached, an IOAS does not look for its memory.
+  if (hasErrno(cause, "EFAULT")) return memoryGone(target, cause);
   if (!hasErrno(cause, "EADDRINUSE")) return cause;
   return new VfioError("IOVA_OUT_OF_RANGE", {
     device: target.device.name,
     problem: "the address space has something mapped where this device has " +
       "a reserved window",
     hint: "attach the device first, then map; or map elsewhere",
+    cause,
+  });
+}
+
+function memoryGone({ device }: AttachTarget, cause: unknown): VfioError {
+  return new VfioError("NO_MEMORY", {
+    device: device.name,
+    problem: "memory that is mapped in the address space is not there any more",
+    hint: "unmap it in every address space before it is freed",
     cause,
   });
 }

@@ -99,6 +99,7 @@ export class CdevFile extends DeviceFile {
     if (node.holder !== undefined) refuse("EBUSY");
     if (this.#binding !== undefined) refuse("EINVAL");
     if ((flags & VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0) {
+      if (!this.#isPci) refuse("EINVAL");
       process.memory.buffer(token_uuid_ptr);
       // Nobody has set one.
       refuse("EINVAL");
@@ -120,6 +121,7 @@ export class CdevFile extends DeviceFile {
     const { flags, pt_id } = received(layout, argument, least);
     if ((flags & ~VFIO_DEVICE_ATTACH_PASID) !== 0) refuse("EINVAL");
     if ((flags & VFIO_DEVICE_ATTACH_PASID) !== 0) {
+      if (!this.#isPci) refuse("EOPNOTSUPP");
       if (sizeOf(argument) < layout.size) refuse("EINVAL");
       iommufd.assertThere(pt_id);
       // The IOMMU has no page tables for single PASIDs.
@@ -136,8 +138,14 @@ export class CdevFile extends DeviceFile {
     const { flags } = received(layout, argument, least);
     if ((flags & ~VFIO_DEVICE_DETACH_PASID) !== 0) refuse("EINVAL");
     if ((flags & VFIO_DEVICE_DETACH_PASID) === 0) iommufd.detach(this.device);
+    else if (!this.#isPci) refuse("EOPNOTSUPP");
     else if (sizeOf(argument) < layout.size) refuse("EINVAL");
     return 0;
+  }
+
+  /** Whether vfio-pci has it: mediated devices' drivers can do less. */
+  get #isPci(): boolean {
+    return this.device.group!.kind !== "emulated";
   }
 
   #unbind(): void {

@@ -18,8 +18,12 @@ import {
   PCI_COMMAND_MEMORY,
   PCI_COMMAND_SERR,
   PCI_DEVICE_ID,
+  PCI_HEADER_TYPE,
+  PCI_HEADER_TYPE_MFD,
   PCI_INTERRUPT_LINE,
   PCI_INTERRUPT_PIN,
+  PCI_STATUS,
+  PCI_STATUS_INTERRUPT,
   PCI_SUBSYSTEM_ID,
   PCI_SUBSYSTEM_VENDOR_ID,
   PCI_VENDOR_ID,
@@ -50,6 +54,8 @@ export interface Identity {
   readonly serial?: string | undefined;
   /** Whether it is a PCI Express function, with 4 KiB of config space. */
   readonly express: boolean;
+  /** Whether it says that its slot has several functions. Default: no. */
+  readonly multifunction?: boolean;
 }
 
 /** What firmware switches on. */
@@ -90,6 +96,9 @@ export class ConfigSpace {
     this.#put16(PCI_SUBSYSTEM_ID, identity.subsystem);
     const revision = identity.class * 2 ** 8 + identity.revision;
     this.#view.setUint32(PCI_CLASS_REVISION, revision, true);
+    if (identity.multifunction) {
+      this.#bytes[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_MFD;
+    }
     this.#bytes[PCI_INTERRUPT_PIN] = model.intx ? 1 : 0;
     this.#bars = new BarRegisters(this.#view, model.bars);
     putCapabilities(this.#view, { ...options, ...identity }, model);
@@ -131,6 +140,15 @@ export class ConfigSpace {
   /** The function is taken back: it may not start DMA. */
   disable(): void {
     this.#setCommand(this.#command & ~PCI_COMMAND_MASTER);
+  }
+
+  /** The function asserts its INTx line, or no longer. */
+  interrupt(asserted: boolean): void {
+    const status = this.#view.getUint16(PCI_STATUS, true);
+    this.#put16(
+      PCI_STATUS,
+      asserted ? status | PCI_STATUS_INTERRUPT : status & ~PCI_STATUS_INTERRUPT,
+    );
   }
 
   /** Reads what is all inside it. */

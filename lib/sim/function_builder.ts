@@ -188,11 +188,20 @@ export class FunctionBuilder {
         revision: topology.revision ?? 0,
         serial: topology.serial,
         express: !conventional,
+        multifunction: this.#isFirstOfSeveral(address),
       },
       resets: topology.reset ?? (kind.name === "memory" ? usual : kind.resets),
       numaNode: topology.numaNode ?? -1,
       resources: placement(this.#spaces, topology, isBridge),
     };
+  }
+
+  /** Whether it is function 0 of a slot with others. */
+  #isFirstOfSeveral(address: string): boolean {
+    const slot = address.slice(0, -1);
+    return address.endsWith(".0") &&
+      ["1", "2", "3", "4", "5", "6", "7"]
+        .some((fn) => this.#topologies.has(slot + fn));
   }
 
   #kind({ address, topology }: Placed): DeviceKind {
@@ -240,7 +249,12 @@ export class FunctionBuilder {
           ...options,
           kind,
           address: virtualAddress(physical.routing, capability, index),
-          identity: { ...options.identity, device, serial: undefined },
+          identity: {
+            ...options.identity,
+            device,
+            multifunction: false,
+            serial: undefined,
+          },
           resets: ["flr"],
           resources: () => virtualPlacement(physical.resources, bars, index),
         });

@@ -43,6 +43,8 @@ export class Ioas {
   /** The devices whose reserved windows hold. */
   readonly #devices = new Set<Device>();
   #tables = 0;
+  /** Those of them that the IOMMU translates by. */
+  #translating = 0;
   /** Mediated devices, which need no page table. */
   #accesses = 0;
 
@@ -94,18 +96,24 @@ export class Ioas {
     this.#devices.delete(device);
   }
 
-  /** A page table gets what is mapped: EADDRINUSE where it cannot have it. */
-  addTable(): void {
-    if (this.#tables === 0) {
-      this.#assertAligned();
-      if (this.#isMapped(this.#beyond)) refuse("EADDRINUSE");
-      pinAll(this.map.areas, this.#account);
+  /**
+   * A page table gets what is mapped: EADDRINUSE where it cannot have it.
+   *
+   * @param translates Whether the IOMMU translates by it.
+   */
+  addTable(translates: boolean): void {
+    if (this.#tables === 0) this.#assertAligned();
+    if (translates && this.#translating === 0 && this.#isMapped(this.#beyond)) {
+      refuse("EADDRINUSE");
     }
+    if (this.#tables === 0) pinAll(this.map.areas, this.#account);
     this.#tables++;
+    if (translates) this.#translating++;
   }
 
   /** Undoes {@linkcode Ioas.addTable}. */
-  removeTable(): void {
+  removeTable(translates: boolean): void {
+    if (translates) this.#translating--;
     if (--this.#tables === 0) unpinAll(this.map.areas, this.#account);
   }
 
@@ -176,7 +184,7 @@ export class Ioas {
     const windows = this.#devices.size === 0
       ? []
       : this.#machine.iommu!.reserved;
-    return this.#tables === 0 ? windows : [...windows, this.#beyond];
+    return this.#translating === 0 ? windows : [...windows, this.#beyond];
   }
 
   /** What has more address bits than the IOMMU. */

@@ -61,7 +61,7 @@ export class IommufdFile implements OpenFile {
    * @returns Its id.
    */
   bind(device: Device): number {
-    if (!isMediated(device)) device.group!.claim(this);
+    if (isIsolated(device)) device.group!.claim(this);
     this.#users++;
     return this.#add(device);
   }
@@ -70,7 +70,7 @@ export class IommufdFile implements OpenFile {
   unbind(device: Device, id: number): void {
     this.detach(device);
     this.#remove(id);
-    if (!isMediated(device)) device.group!.release();
+    if (isIsolated(device)) device.group!.release();
     this.#put();
   }
 
@@ -92,6 +92,7 @@ export class IommufdFile implements OpenFile {
     if (!(object instanceof Ioas)) return refuse("EINVAL");
     for (const [id, table] of this.#objects) {
       if (!(table instanceof PageTable) || table.ioas !== object) continue;
+      if (!table.serves(device.group!)) continue;
       this.#move(device, table);
       return id;
     }
@@ -210,20 +211,21 @@ export class IommufdFile implements OpenFile {
 
   /** Attaches a device to a page table that is made for it. */
   #attachAnew(device: Device, ioas: Ioas): number {
-    const table = new PageTable(ioas);
+    const translates = isIsolated(device);
+    const table = new PageTable(ioas, translates);
     const id = this.#add(table);
     // A device that moves gets a table that is full; another fills its own.
     const moves = PageTable.of(device) !== undefined;
     using undo = new DisposableStack();
     undo.defer(() => this.#remove(id));
     if (moves) {
-      ioas.addTable();
-      undo.defer(() => ioas.removeTable());
+      ioas.addTable(translates);
+      undo.defer(() => ioas.removeTable(translates));
     }
     this.#move(device, table);
     if (!moves) {
       undo.defer(() => table.detach(device));
-      ioas.addTable();
+      ioas.addTable(translates);
     }
     undo.move();
     return id;
@@ -240,7 +242,7 @@ export class IommufdFile implements OpenFile {
   /** A page table goes with its last device. */
   #collect(table: PageTable): void {
     if (table.inUse) return;
-    table.ioas.removeTable();
+    table.ioas.removeTable(table.translates);
     for (const [id, object] of this.#objects) {
       if (object === table) this.#remove(id);
     }
@@ -269,4 +271,9 @@ export class IommufdFile implements OpenFile {
 /** Whether its driver does its DMA, rather than the device. */
 function isMediated({ group }: Device): boolean {
   return group!.kind === "emulated";
+}
+
+/** Whether the IOMMU has its DMA, which one can claim. */
+function isIsolated({ group }: Device): boolean {
+  return group!.kind === "iommu";
 }

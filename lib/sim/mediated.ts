@@ -9,14 +9,15 @@ import { attach, remove } from "./driver_core.ts";
 import type { Steps } from "./blocking.ts";
 import { Device, type Driver } from "./bus.ts";
 import type { Identity } from "./config_space.ts";
-import { unsigned, word } from "./input.ts";
+import { unsigned } from "./input.ts";
 import type { Machine } from "./machine.ts";
 import type { DeviceKind } from "./models/model.ts";
 import { PciCore } from "./pci_core.ts";
 import { refuse } from "./refusal.ts";
 import { register } from "./vfio_core.ts";
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+/** A UUID and one byte more, which is not looked at. */
+const CREATE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}).?$/is;
 
 /** The types of mediated devices, by their parent's path and by name. */
 export type MediatedTypes = ReadonlyMap<
@@ -70,8 +71,7 @@ export class MediatedType {
 
   /** What a write to `create` does. */
   *create(text: string): Steps<void> {
-    const uuid = word(text).toLowerCase();
-    if (!UUID.test(uuid)) refuse("EINVAL");
+    const uuid = CREATE.exec(text)?.[1]?.toLowerCase() ?? refuse("EINVAL");
     const { devices } = this.#machine;
     if (devices.on("mdev").has(uuid)) refuse("EEXIST");
     if (this.available === 0) refuse("EUSERS");

@@ -6,7 +6,10 @@ import { PCI_COMMAND_INTX_DISABLE } from "../uapi/pci_regs.ts";
 
 /** A device, as what makes it a PCI function sees it. */
 export interface Requester {
-  /** Its group; a device without one reaches nothing that is simulated. */
+  /**
+   * Its group. A device without one, or with one that no IOMMU isolates,
+   * reaches nothing that is simulated: where memory lies is not.
+   */
   readonly group: {
     readonly kind: string;
     readonly domain: { readonly map: IoMap } | undefined;
@@ -17,7 +20,7 @@ export interface Requester {
   readonly barAddresses: readonly (bigint | undefined)[];
   /** Its machine, whose kernel may be of this version or newer. */
   readonly machine: { since(major: number, minor: number): boolean };
-  /** The IOMMU stopped DMA of it. */
+  /** DMA of it met nothing: the IOMMU stopped it, where there is one. */
   blocked(iova: bigint): void;
 }
 
@@ -112,6 +115,7 @@ export class PciCore implements DevicePort {
   }
 
   line(asserted: boolean): void {
+    this.config.interrupt(asserted);
     this.interrupts.intx.drive(asserted);
   }
 
@@ -132,9 +136,10 @@ export class PciCore implements DevicePort {
     const { group } = this.#requester;
     if (!this.config.master) return yield { iova, length, bytes: undefined };
     const translated = group?.kind !== "emulated";
-    const pieces = group?.domain?.map
-      .translate(iova, length, { direction, translated }) ??
-      [{ iova, length, bytes: undefined }];
+    const domain = group?.kind === "noiommu" ? undefined : group?.domain;
+    const pieces =
+      domain?.map.translate(iova, length, { direction, translated }) ??
+        [{ iova, length, bytes: undefined }];
     for (const piece of pieces) {
       if (piece.bytes === undefined) this.#requester.blocked(piece.iova);
       yield piece;

@@ -88,8 +88,8 @@ export class PciFunction extends Device {
     return this.resources.slice(0, 6).map((resource) => resource?.start);
   }
 
-  /** The IOMMU stopped DMA of it. */
   blocked(iova: bigint): void {
+    if (this.group?.kind !== "iommu") return;
     this.machine.faults.push({ device: this.name, iova });
   }
 

@@ -88,9 +88,13 @@ export class Type1 implements Domain {
     this.#limit = machine.features.mappingLimit;
   }
 
-  /** A group joins: it sees what is mapped. */
+  /** A group joins: it sees what is mapped. EINVAL where it cannot. */
   attach(group: Group): void {
     if (group.kind === "iommu") {
+      const { iommu } = this.#machine;
+      for (const { iova, last } of this.map.areas) {
+        if (!iommu!.translates(iova, last)) refuse("EINVAL");
+      }
       if (this.#translated === 0) pinAll(this.map.areas, ACCOUNT);
       this.#translated++;
     }

@@ -93,7 +93,7 @@ async function jobs(
   return [
     unit.length > 0 && {
       name: "unit",
-      run: () => denoTest([...flags, ...unit]),
+      run: () => denoTest(["--parallel", ...flags, ...unit]),
     },
     host.length > 0 && {
       name: "host",

@@ -21,7 +21,7 @@ export interface Holdings {
 }
 
 /** Another process of the same system, which attaches what it is told to. */
-export interface OtherProcess extends AsyncDisposable {
+export interface OtherProcess {
   /** Its name and number, as the library tells of a process. */
   readonly name: string;
   /**
@@ -41,14 +41,20 @@ export interface Bench extends AsyncDisposable {
   readonly machine: MachineInfo;
   /** Its kernel's release, as `uname -r` says it. */
   readonly release: string;
+  /** Whether nothing was done on it before. */
+  readonly isNew: boolean;
   /** The system as the library sees it. */
   readonly host: Host;
   /** What this process holds now, seen without the library. */
   holdings(): Holdings;
   /** Waits until interrupts that were raised have arrived. */
   settle(): Promise<void>;
-  /** Starts another process. */
-  other(): OtherProcess;
+  /** Loads the module that makes mediated devices, where the kernel has it. */
+  loadMtty(): Promise<void>;
+  /** How the library names this process. */
+  readonly processName: string;
+  /** Another process, where {@linkcode System.startOther} has started it. */
+  readonly other: OtherProcess;
   /**
    * Asserts that the IOMMU stops what a device does, and tells it.
    *
@@ -67,6 +73,8 @@ export interface System {
   readonly isReal: boolean;
   /** Gives it to one test. */
   bench(): Bench;
+  /** Starts another process for several tests, until it is disposed of. */
+  startOther(): AsyncDisposable;
 }
 
 /** Whether a kernel is of a version or newer. */

@@ -25,16 +25,6 @@ export class EduRegisters {
     this.#device = device;
   }
 
-  /** Writes the liveness register. */
-  setLiveness(value: number): void {
-    this.#write(LIVENESS, value);
-  }
-
-  /** Reads the liveness register: the complement of what was written. */
-  get liveness(): number {
-    return this.#read(LIVENESS);
-  }
-
   /** Raises its interrupt for some reasons. */
   raise(reasons: number): void {
     this.#write(RAISE, reasons);
@@ -48,8 +38,9 @@ export class EduRegisters {
   /** Brings the registers to where they are at power-on. */
   clear(): void {
     this.acknowledge(0xffff_ffff);
-    this.#write(STATUS, 0);
-    for (const register of [LIVENESS, SOURCE, TARGET, COUNT]) {
+    // It reads as 0 then.
+    this.#write(LIVENESS, 0xffff_ffff);
+    for (const register of [STATUS, SOURCE, TARGET, COUNT]) {
       this.#write(register, 0);
     }
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { assert } from "@std/assert";
 import { Host } from "../../mod.ts";
 import { loadAll } from "../host/load_all.ts";
 import { assertFault, holdings } from "../vm/guest/observe.ts";
@@ -22,16 +23,33 @@ export async function realSystem(machine: MachineInfo): Promise<System> {
   // like a leak.
   await loadAll(kernel);
   const release = kernel.readFile("/proc/sys/kernel/osrelease").trimEnd();
+  let other: OtherProcess | undefined;
   const bench: Bench = {
     machine,
     release,
+    isNew: false,
     host,
     holdings,
     settle: () => new Promise((resolve) => setTimeout(resolve, 20)),
-    other: () => new OtherProcess(),
+    loadMtty: async () => {
+      const { success, stderr } = await new Deno.Command("modprobe", {
+        args: ["mtty"],
+      }).output();
+      assert(success, new TextDecoder().decode(stderr));
+    },
+    processName: `deno (process ${Deno.pid})`,
+    get other() {
+      return other!;
+    },
     assertFault,
     [Symbol.asyncDispose]: async () => {},
   };
   const name = release.match(/^\d+\.\d+/)![0];
-  return { name, machine, isReal: true, bench: () => bench };
+  return {
+    name,
+    machine,
+    isReal: true,
+    bench: () => bench,
+    startOther: () => other = new OtherProcess(),
+  };
 }

@@ -38,6 +38,8 @@ import { simulatedSystems } from "./simulated.ts";
 
 const MAPPING_LIMIT = "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";
 
+const NO_IOMMU_MODE = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
+
 const here = currentMachine();
 
 /** The systems that tests are run on. */
@@ -75,6 +77,16 @@ export class Setup implements AsyncDisposable {
     return this.bench.host.kernel;
   }
 
+  /** What this process has open. */
+  get descriptors(): readonly string[] {
+    return this.bench.holdings().descriptors;
+  }
+
+  /** Memory that this process has locked, in kB. */
+  get locked(): number {
+    return this.bench.holdings().locked;
+  }
+
   /** What this kernel answers where others answer something else. */
   get expected(): Expected {
     return expectedOf(this.bench.release);
@@ -92,6 +104,13 @@ export class Setup implements AsyncDisposable {
     return {
       [Symbol.dispose]: () => kernel.writeFile(MAPPING_LIMIT, before),
     };
+  }
+
+  /** Has VFIO take devices without an IOMMU, until it is disposed of. */
+  noIommuMode(): Disposable {
+    const { kernel } = this;
+    kernel.writeFile(NO_IOMMU_MODE, "1");
+    return { [Symbol.dispose]: () => kernel.writeFile(NO_IOMMU_MODE, "0") };
   }
 
   /**
@@ -229,33 +248,52 @@ export class Setup implements AsyncDisposable {
   }
 }
 
+/** Of which systems a test is. */
+export interface Scope {
+  /** The backend under test. Default: each in turn. */
+  readonly backend?: BackendName;
+  /** A backend that the system has to have. */
+  readonly on?: BackendName;
+}
+
 /**
  * Makes a test for each backend of each system. Whatever a test does, this
  * process holds nothing more after it than before.
  *
  * @param name What the test shows; the system and the backend are put before.
  * @param test Shows it.
- * @param backends For which backends.
+ * @param scope On which systems, and for which of their backends.
  */
 export function forEachBackend(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
-  backends: readonly BackendName[] = ["legacy", "iommufd"],
+  { backend: only, on }: Scope = {},
 ): void {
   for (const system of SYSTEMS) {
-    for (const backend of system.machine.backends) {
-      if (!backends.includes(backend)) continue;
-      Deno.test(`${system.name} ${backend}: ${name}`, async () => {
-        await using bench = system.bench();
-        const before = bench.holdings();
-        {
-          await using setup = new Setup(bench, backend);
-          await test(setup);
-        }
-        assertEquals(bench.holdings(), before);
-      });
+    const { backends } = system.machine;
+    if (on !== undefined && !backends.includes(on)) continue;
+    for (const backend of backends) {
+      if (only !== undefined && backend !== only) continue;
+      testOn(system, backend, `${system.name} ${backend}: ${name}`, test);
     }
   }
+}
+
+function testOn(
+  system: System,
+  backend: BackendName,
+  name: string,
+  test: (setup: Setup) => void | Promise<void>,
+): void {
+  Deno.test(name, async () => {
+    await using bench = system.bench();
+    const before = bench.holdings();
+    {
+      await using setup = new Setup(bench, backend);
+      await test(setup);
+    }
+    assertEquals(bench.holdings(), before);
+  });
 }
 
 /** As {@linkcode forEachBackend}, for what only the container has. */
@@ -263,7 +301,7 @@ export function withContainer(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
 ): void {
-  forEachBackend(name, test, ["legacy"]);
+  forEachBackend(name, test, { backend: "legacy" });
 }
 
 /** As {@linkcode forEachBackend}, for what only iommufd has. */
@@ -271,7 +309,18 @@ export function withIommufd(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
 ): void {
-  forEachBackend(name, test, ["iommufd"]);
+  forEachBackend(name, test, { backend: "iommufd" });
+}
+
+/** As {@linkcode forEachBackend}, for machines without an IOMMU. */
+export function withoutIommu(
+  name: string,
+  test: (setup: Setup) => void | Promise<void>,
+): void {
+  for (const system of SYSTEMS) {
+    if (system.machine.iommu !== "none") continue;
+    testOn(system, "legacy", `${system.name}: ${name}`, test);
+  }
 }
 
 /**

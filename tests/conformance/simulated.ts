@@ -58,10 +58,17 @@ const MODELS: Readonly<Record<string, FunctionTopology>> = {
   },
 };
 
+/** What the kernel's sample of mediated devices makes. */
+const MTTY: NonNullable<Topology["mediatedTypes"]> = {
+  "/sys/devices/virtual/mtty/mtty": {
+    "mtty-1": { instances: 24 },
+    "mtty-2": { instances: 12 },
+  },
+};
+
 /** The simulated kernels, each with the machines' devices. */
 export function simulatedSystems(): readonly System[] {
-  return MACHINES.filter(({ iommu }) => iommu !== "none")
-    .map((machine) => simulationOf(machineInfo(machine)));
+  return MACHINES.map((machine) => simulationOf(machineInfo(machine)));
 }
 
 /**
@@ -74,17 +81,24 @@ export function simulationOf(
   machine: MachineInfo,
   names: readonly string[] = Object.keys(machine.devices),
 ): System {
-  const { backends } = machine;
-  const release = RELEASES[machine.kernel as KernelName];
-  const topology = {
-    kernel: { release, iommufd: backends.includes("iommufd") },
+  const { iommu } = machine;
+  const kernel = machine.kernel as KernelName;
+  const release = RELEASES[kernel];
+  const topology: Topology = {
+    iommu,
+    kernel: { release, iommufd: kernel === "testbed" },
     functions: functions(names),
+    mediatedTypes: kernel === "testbed" ? MTTY : {},
+    files: { "/proc/cpuinfo": "flags\t\t: fpu hypervisor\n" },
   };
+  const version = release.match(/^\d+\.\d+/)![0];
   return {
-    name: `simulated ${release.match(/^\d+\.\d+/)![0]}`,
+    name: `simulated ${version}${iommu === "none" ? " without IOMMU" : ""}`,
     machine,
     isReal: false,
     bench: () => new SimulatedBench(machine, topology),
+    // Each machine has one of its own.
+    startOther: () => new AsyncDisposableStack(),
   };
 }
 
@@ -113,11 +127,13 @@ function functionOf({ address, model }: Device): FunctionTopology {
 
 /** A simulated machine of one test's own. */
 class SimulatedBench implements Bench {
+  readonly isNew = true;
   readonly machine: MachineInfo;
   readonly release: string;
   readonly host: Host;
   readonly #machine: Machine;
   readonly #process: SimKernel;
+  #other: SimulatedProcess | undefined;
 
   constructor(info: MachineInfo, topology: Topology) {
     this.machine = info;
@@ -139,8 +155,15 @@ class SimulatedBench implements Bench {
   // They arrive as they are raised.
   async settle(): Promise<void> {}
 
-  other(): OtherProcess {
-    return new SimulatedProcess(this.#machine.spawn());
+  // It is there from the beginning.
+  async loadMtty(): Promise<void> {}
+
+  get processName(): string {
+    return nameOf(this.#process);
+  }
+
+  get other(): OtherProcess {
+    return this.#other ??= new SimulatedProcess(this.#machine.spawn());
   }
 
   async assertFault(forbidden: () => Promise<void>): Promise<void> {
@@ -168,7 +191,7 @@ class SimulatedProcess implements OtherProcess {
   }
 
   get name(): string {
-    return `${this.#process.name} (process ${this.#process.pid})`;
+    return nameOf(this.#process);
   }
 
   async attach(
@@ -186,9 +209,8 @@ class SimulatedProcess implements OtherProcess {
     await this.#space?.close();
     this.#space = undefined;
   }
+}
 
-  // deno-lint-ignore require-await
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#process.exit();
-  }
+function nameOf({ name, pid }: SimKernel): string {
+  return `${name} (process ${pid})`;
 }

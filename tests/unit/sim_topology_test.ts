@@ -405,7 +405,7 @@ Deno.test("Machine.setOwnership() lasts as long as the file", async () => {
   assertThrows(() => machine.setOwnership("/dev", { uid: 1 }), TypeError);
 });
 
-Deno.test("Host.simulated() makes and lists 4,096 functions in seconds at worst", () => {
+Deno.test("Host.simulated() makes and lists 4,096 functions in less than a second", () => {
   const hex = (value: number) => value.toString(16).padStart(2, "0");
   const functions = Object.fromEntries(
     Array.from({ length: 4096 }, (_, i) => [
@@ -413,21 +413,27 @@ Deno.test("Host.simulated() makes and lists 4,096 functions in seconds at worst"
       { ...NIC, driver: "e1000e", behind: `0000:00:${hex(1 + (i >> 8))}.0` },
     ]),
   );
-  const start = performance.now();
-  const listed = Host.simulated({ functions }).functions().map((fn) => [
-    fn.address,
-    fn.vendor,
-    fn.device,
-    fn.driver,
-    fn.iommuGroup?.id,
-  ]);
-  const time = performance.now() - start;
+  const list = () =>
+    Host.simulated({ functions }).functions().map((fn) => [
+      fn.address,
+      fn.vendor,
+      fn.device,
+      fn.driver,
+      fn.iommuGroup?.id,
+    ]);
+  let listed: ReturnType<typeof list> = [];
+  let time = Infinity;
+  // Again, where something else had the processor.
+  for (let i = 0; i < 5 && time >= 1000; i++) {
+    const start = performance.now();
+    listed = list();
+    time = performance.now() - start;
+  }
   assertEquals(listed.length, 4096 + 16);
   assertEquals(
     listed[16 + 8],
     ["0000:01:01.0", 0x8086, 0x10d3, "e1000e", "17"],
   );
-  // About half a second of processor time.
   console.log(`    4,096 functions made and listed in ${time.toFixed()} ms`);
-  assertLess(time, 5000);
+  assertLess(time, 1000);
 });

@@ -6,13 +6,18 @@
  */
 import { IOMMU_IOAS_MAP_FIXED_IOVA } from "../../../lib/uapi/iommufd.ts";
 import { PCI_BASE_ADDRESS_0, PCI_COMMAND } from "../../../lib/uapi/pci_regs.ts";
-import { VFIO_PCI_CONFIG_REGION_INDEX } from "../../../lib/uapi/vfio.ts";
+import {
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_DATA_EVENTFD,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_INTX_IRQ_INDEX,
+} from "../../../lib/uapi/vfio.ts";
 import { answer, answerOf } from "../answer.ts";
 import { NOBODYS_MEMORY } from "../bench.ts";
 import { Cdev, type DeviceFile } from "../device_file.ts";
 import { EduRegisters } from "../edu_registers.ts";
 import { Container, Group, Iommufd } from "../nodes.ts";
-import { type FunctionName, MEMORY_PAGES, type World } from "./world.ts";
+import type { FunctionName, World } from "./world.ts";
 
 /** One of two places for a file of a kind. */
 export type At = 0 | 1;
@@ -23,13 +28,15 @@ export interface DeviceAt {
   readonly at: At;
 }
 
-/** A page of memory: its number, or one that is there no more. */
-export type PageOfMemory = number | "gone";
+/** A page of memory: its number, or one that is not there. */
+export type PageOfMemory = number | "nowhere";
 
 const PAGE = 4096;
+/** Where {@linkcode OPERATIONS} look at what was copied. */
+const LAST_PAGE = 7;
 
 function addressOf({ memory }: World, page: PageOfMemory): bigint {
-  return page === "gone"
+  return page === "nowhere"
     ? NOBODYS_MEMORY
     : memory.address + BigInt(page * PAGE);
 }
@@ -39,7 +46,7 @@ function withDevice<T>(
   { kind, at }: DeviceAt,
   use: (device: DeviceFile) => T,
 ): T | string {
-  return world[kind][at]!.with<T>(use);
+  return world[kind].used(at).with<T>(use);
 }
 
 /** What an eventfd's place is called where there is none. */
@@ -49,46 +56,61 @@ function descriptor(world: World, eventfd: At | -1 | 99): number {
     : eventfd * 10;
 }
 
+/**
+ * Whether a request connects the INTx line. That is to be quiet then: QEMU's
+ * interrupt controller (`hw/intc/ioapic.c`) forgets what is asserted on a pin
+ * that nobody listens on. The kernel counts on one that tells of it later, and
+ * so the simulation has.
+ */
+function connectsLine(
+  { index, flags }: { readonly index: number; readonly flags: number },
+): boolean {
+  const connects = VFIO_IRQ_SET_ACTION_TRIGGER | VFIO_IRQ_SET_DATA_EVENTFD;
+  return index === VFIO_PCI_INTX_IRQ_INDEX && flags === connects;
+}
+
 /** The operations, by name. */
 export const OPERATIONS = {
   openGroup: (world: World, { at, of }: { at: At; of: FunctionName }) => {
     const { group } = world.nodes(of);
     if (group === undefined) return "no node";
-    return world.groups[at]!.put(() => new Group(world.kernel, group));
+    return world.groups.free(at).put(() => new Group(world.kernel, group));
   },
-  closeGroup: (world: World, { at }: { at: At }) => world.groups[at]!.close(),
+  closeGroup: (world: World, { at }: { at: At }) =>
+    world.groups.used(at).close(),
   openContainer: (world: World, { at }: { at: At }) =>
-    world.containers[at]!.put(() => new Container(world.kernel)),
+    world.containers.free(at).put(() => new Container(world.kernel)),
   closeContainer: (world: World, { at }: { at: At }) =>
-    world.containers[at]!.close(),
+    world.containers.used(at).close(),
   groupStatus: (world: World, { group }: { group: At }) =>
-    world.groups[group]!.with((file) => file.status()),
+    world.groups.used(group).with((file) => file.status()),
   setContainer: (
     world: World,
     { group, container }: { group: At; container: At },
   ) => {
-    const { file } = world.containers[container]!;
+    const { file } = world.containers.used(container);
     const fd = file?.fd ?? 999;
-    return world.groups[group]!.with((file) => file.setContainer({ fd }));
+    return world.groups.used(group).with((file) => file.setContainer({ fd }));
   },
   unsetContainer: (world: World, { group }: { group: At }) =>
-    world.groups[group]!.with((file) => file.unsetContainer()),
+    world.groups.used(group).with((file) => file.unsetContainer()),
   setIommu: (
     world: World,
     { container, type }: { container: At; type: number },
-  ) => world.containers[container]!.with((file) => file.setIommu(type)),
+  ) => world.containers.used(container).with((file) => file.setIommu(type)),
   checkExtension: (
     world: World,
     { container, extension }: { container: At; extension: number },
-  ) => world.containers[container]!.with((file) => file.extension(extension)),
+  ) =>
+    world.containers.used(container).with((file) => file.extension(extension)),
   getDevice: (
     world: World,
     { group, of, at }: { group: At; of: FunctionName; at: At },
   ) => {
-    const { file } = world.groups[group]!;
+    const { file } = world.groups.used(group);
     if (file === undefined) return "nothing";
     const open = () => file.device(world.address(of));
-    return world.devices[at]!.put(open, of);
+    return world.devices.free(at).put(open, of);
   },
   mapDma: (
     world: World,
@@ -100,7 +122,7 @@ export const OPERATIONS = {
       flags: number;
     },
   ) =>
-    world.containers[container]!.with((file) =>
+    world.containers.used(container).with((file) =>
       file.map({ vaddr: addressOf(world, page), ...rest })
     ),
   unmapDma: (
@@ -111,15 +133,15 @@ export const OPERATIONS = {
       size: bigint;
       flags: number;
     },
-  ) => world.containers[container]!.with((file) => file.unmap(rest)),
+  ) => world.containers.used(container).with((file) => file.unmap(rest)),
   openIommufd: (world: World, { at }: { at: At }) =>
-    world.iommufds[at]!.put(() => new Iommufd(world.kernel)),
+    world.iommufds.free(at).put(() => new Iommufd(world.kernel)),
   closeIommufd: (world: World, { at }: { at: At }) =>
-    world.iommufds[at]!.close(),
+    world.iommufds.used(at).close(),
   allocateIoas: (world: World, { iommufd }: { iommufd: At }) =>
-    world.iommufds[iommufd]!.with((file) => file.allocate()),
+    world.iommufds.used(iommufd).with((file) => file.allocate()),
   destroy: (world: World, { iommufd, id }: { iommufd: At; id: number }) =>
-    world.iommufds[iommufd]!.with((file) => file.destroy(id)),
+    world.iommufds.used(iommufd).with((file) => file.destroy(id)),
   mapIoas: (
     world: World,
     { iommufd, page, access, ioas, iova, size }: {
@@ -131,7 +153,7 @@ export const OPERATIONS = {
       access: number;
     },
   ) =>
-    world.iommufds[iommufd]!.with((file) =>
+    world.iommufds.used(iommufd).with((file) =>
       file.map({
         ioas_id: ioas,
         user_va: addressOf(world, page),
@@ -149,28 +171,28 @@ export const OPERATIONS = {
       size: bigint;
     },
   ) =>
-    world.iommufds[iommufd]!.with((file) =>
+    world.iommufds.used(iommufd).with((file) =>
       file.unmap({ ioas_id: ioas, iova, length: size })
     ),
   iovaRanges: (
     world: World,
     { iommufd, ioas, room }: { iommufd: At; ioas: number; room: number },
-  ) => world.iommufds[iommufd]!.with((file) => file.ranges(ioas, room)),
+  ) => world.iommufds.used(iommufd).with((file) => file.ranges(ioas, room)),
   openCdev: (world: World, { at, of }: { at: At; of: FunctionName }) => {
     const { cdev } = world.nodes(of);
     if (cdev === undefined) return "no node";
-    return world.cdevs[at]!.put(() => new Cdev(world.kernel, cdev), of);
+    return world.cdevs.free(at).put(() => new Cdev(world.kernel, cdev), of);
   },
   bind: (world: World, { cdev, iommufd }: { cdev: At; iommufd: At }) => {
-    const fd = world.iommufds[iommufd]!.file?.fd ?? 999;
-    return world.cdevs[cdev]!.with((file) => file.bind({ fd }));
+    const fd = world.iommufds.used(iommufd).file?.fd ?? 999;
+    return world.cdevs.used(cdev).with((file) => file.bind({ fd }));
   },
   attach: (world: World, { cdev, id }: { cdev: At; id: number }) =>
-    world.cdevs[cdev]!.with((file) => file.attach(id)),
+    world.cdevs.used(cdev).with((file) => file.attach(id)),
   detach: (world: World, { cdev }: { cdev: At }) =>
-    world.cdevs[cdev]!.with((file) => file.detach()),
+    world.cdevs.used(cdev).with((file) => file.detach()),
   closeDevice: (world: World, { kind, at }: DeviceAt) =>
-    world[kind][at]!.close(),
+    world[kind].used(at).close(),
   deviceInfo: (world: World, { device }: { device: DeviceAt }) =>
     withDevice(world, device, (file) => file.info()),
   regionInfo: (
@@ -232,7 +254,7 @@ export const OPERATIONS = {
       size: number;
     },
   ) => {
-    const { of } = world[device.kind][device.at]!;
+    const { of } = world[device.kind].used(device.at);
     return withDevice(world, device, (file) => {
       const mapping = file.mmap(0, offset, size);
       if (world.registers.has(of!)) world.kernel.munmap(mapping);
@@ -260,6 +282,7 @@ export const OPERATIONS = {
   ) =>
     withDevice(world, device, (file) => {
       const fds = eventfds.map((each) => descriptor(world, each));
+      if (connectsLine(rest)) new EduRegisters(file).acknowledge(0xffff_ffff);
       file.setIrqs({ ...rest, count: fds.length }, new Int32Array(fds));
     }),
   raise: (
@@ -281,26 +304,26 @@ export const OPERATIONS = {
     await world.bench.settle();
     return world.eventfds.map((eventfd) => eventfd.count() > 0);
   },
-  /** Copies the first page of memory through a device, to the last one. */
+  /** Copies memory through a device, and looks at the last page in use. */
   copy: async (
     world: World,
     { device, from, to }: { device: DeviceAt; from: number; to: number },
   ) => {
     const all = new Uint8Array(world.memory.buffer);
     all.fill(0).fill(0x5a, 0, PAGE);
-    const { file } = world[device.kind][device.at]!;
+    const { file } = world[device.kind].used(device.at);
     if (file === undefined) return "nothing";
     const edu = new EduRegisters(file);
     const size = 64;
     return await answerOf(async () => {
       await edu.copyToDevice(from, size);
       await edu.copyFromDevice(to, size);
-      const last = all.subarray((MEMORY_PAGES - 1) * PAGE);
+      const last = all.subarray(LAST_PAGE * PAGE);
       return [...last.subarray(0, 4), ...last.subarray(size - 4, size + 4)];
     });
   },
   reset: async (world: World, { device }: { device: DeviceAt }) => {
-    const { file } = world[device.kind][device.at]!;
+    const { file } = world[device.kind].used(device.at);
     return file === undefined ? "nothing" : await answerOf(() => file.reset());
   },
   override: (

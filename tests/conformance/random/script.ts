@@ -33,7 +33,7 @@ export async function replay(operations: readonly Operation[]): Promise<void> {
   for (const system of SYSTEMS) {
     const worlds = [system, simulationOf(system.machine, FUNCTIONS)]
       .map((each) => new World(each.bench()));
-    for (const world of worlds) await world.begin();
+    for (const world of worlds) await world.begin(world.bench.isNew);
     for (const operation of operations) {
       const answers: string[] = [];
       for (const world of worlds) {

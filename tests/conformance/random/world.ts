@@ -1,6 +1,7 @@
 /**
  * What a random sequence of operations works with: files in a few numbered
- * places, so that operations meet each other's.
+ * places, so that operations meet each other's. One that names an empty place
+ * means the other, so that few do nothing.
  *
  * @module
  */
@@ -27,7 +28,7 @@ export const FUNCTIONS = ["edu0", "pair0", "pair1"] as const;
 export type FunctionName = typeof FUNCTIONS[number];
 
 /** How much memory there is, in pages. */
-export const MEMORY_PAGES = 8;
+export const MEMORY_PAGES = 12;
 
 const PCI = "/sys/bus/pci";
 
@@ -61,20 +62,45 @@ class Place<F extends KernelFile> {
   }
 }
 
+/** The two places for files of a kind. */
+class Places<F extends KernelFile> {
+  readonly #places = [new Place<F>(), new Place<F>()] as const;
+
+  /** The place of a number, or the other where only that has a file. */
+  used(at: 0 | 1): Place<F> {
+    return this.#find(at, (place) => place.file !== undefined);
+  }
+
+  /** The place of a number, or the other where only that has none. */
+  free(at: 0 | 1): Place<F> {
+    return this.#find(at, (place) => place.file === undefined);
+  }
+
+  /** Both. */
+  [Symbol.iterator](): Iterator<Place<F>> {
+    return this.#places.values();
+  }
+
+  #find(at: 0 | 1, is: (place: Place<F>) => boolean): Place<F> {
+    const place = this.#places[at];
+    return is(place) ? place : this.#places.find(is) ?? place;
+  }
+}
+
 /** The files, the memory and the functions of one sequence. */
 export class World {
   /** The system. */
   readonly bench: Bench;
   /** Open groups, by the function that was named. */
-  readonly groups: readonly Place<Group>[] = places();
+  readonly groups = new Places<Group>();
   /** Open containers. */
-  readonly containers: readonly Place<Container>[] = places();
+  readonly containers = new Places<Container>();
   /** Open iommufds. */
-  readonly iommufds: readonly Place<Iommufd>[] = places();
+  readonly iommufds = new Places<Iommufd>();
   /** Open devices, from groups. */
-  readonly devices: readonly Place<DeviceFile>[] = places();
+  readonly devices = new Places<DeviceFile>();
   /** Open devices, by their own nodes. */
-  readonly cdevs: readonly Place<Cdev>[] = places();
+  readonly cdevs = new Places<Cdev>();
   /** Mapped registers, by the function that has them. */
   readonly registers = new Map<FunctionName, Mapping>();
   /** What interrupts signal. */
@@ -122,15 +148,17 @@ export class World {
   /**
    * Brings the functions to where every sequence begins: bound to vfio-pci,
    * with registers that say nothing of what was before.
+   *
+   * @param isNew Whether nothing was before.
    */
-  async begin(): Promise<void> {
+  async begin(isNew: boolean): Promise<void> {
     for (const name of FUNCTIONS) {
       const address = this.address(name);
       const override = `devices/${address}/driver_override`;
       await this.write(override, "vfio-pci");
       await this.write("drivers_probe", address);
     }
-    for (const name of FUNCTIONS) {
+    for (const name of isNew ? [] : FUNCTIONS) {
       using group = new Group(this.kernel, this.nodes(name).group!);
       using container = new Container(this.kernel);
       group.setContainer(container);
@@ -159,10 +187,6 @@ export class World {
       await this.write(`devices/${address}/driver_override`, "\n");
     }
   }
-}
-
-function places<F extends KernelFile>(): Place<F>[] {
-  return [new Place<F>(), new Place<F>()];
 }
 
 function pages(kernel: Kernel, count: number): Mapping {

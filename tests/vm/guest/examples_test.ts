@@ -76,6 +76,20 @@ Deno.test({
 });
 
 Deno.test({
+  name: "spare_function.ts shows the function on a real host too",
+  ignore: withoutIommu,
+  async fn() {
+    const printed = await example("spare_function.ts", addressOf("edu1"));
+    assertEquals(
+      printed,
+      "0000:00:04.0 is 1234:11e8\nregisters: 010000ed 00000000 00000000\n" +
+        "memory: 1048576 bytes at IOVA 0x100000\n",
+    );
+    assertEquals(driverOf("edu1"), undefined);
+  },
+});
+
+Deno.test({
   name: "nvme_identify.ts tells a controller's model, serial and firmware",
   ignore: withoutIommu,
   async fn() {

@@ -8,26 +8,20 @@ import {
   assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
-import { type AddressSpace, VfioDevice } from "../../../mod.ts";
+import { type AddressSpace, VfioDevice } from "../../mod.ts";
 import {
   PCI_COMMAND,
   PCI_COMMAND_MASTER,
   PCI_DEVICE_ID,
   PCI_VENDOR_ID,
-} from "../../../lib/uapi/pci_regs.ts";
+} from "../../lib/uapi/pci_regs.ts";
 import {
   VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_GET_INFO,
   vfio_device_info,
-} from "../../../lib/uapi/vfio.ts";
-import { Edu, EDU_DMA_MASK, EDU_ID } from "./edu.ts";
-import {
-  assertFault,
-  descriptors,
-  holdings,
-  lockedKilobytes,
-} from "./observe.ts";
-import { addressOf, forEachBackend, host, refused } from "./setup.ts";
+} from "../../lib/uapi/vfio.ts";
+import { Edu, EDU_DMA_MASK, EDU_ID } from "../vm/guest/edu.ts";
+import { forEachBackend, refused } from "./setup.ts";
 
 /** Functions of five kinds, two of them with a driver before. */
 const KINDS = ["edu0", "nvme0", "e1000e0", "vga0", "bench0"];
@@ -51,7 +45,7 @@ forEachBackend(
       const fn = await setup.take(kind);
       const device = await setup.attach(kind);
       const bytes = vfio_device_info.alloc();
-      host.kernel.ioctl(device.fd, VFIO_DEVICE_GET_INFO, bytes);
+      setup.kernel.ioctl(device.fd, VFIO_DEVICE_GET_INFO, bytes);
       const { flags, num_regions, num_irqs } = vfio_device_info.decode(bytes);
       assert(flags & VFIO_DEVICE_FLAGS_PCI, kind);
       assertEquals(device.info.pci, true);
@@ -82,21 +76,21 @@ forEachBackend(
 forEachBackend(
   "VfioDevice.attach() refuses a function that another driver has, or none, and takes it afterwards",
   async (setup) => {
-    const before = descriptors();
+    const before = setup.descriptors;
     for (
       const [name, driver] of [
         ["edu0", "no driver"],
         ["nvme0", "nvme"],
       ] as const
     ) {
-      const address = addressOf(name);
+      const address = setup.address(name);
       const space = setup.space();
       const attach = () => VfioDevice.attach(address, space);
       const error = await refused("WRONG_DRIVER", attach);
       assertEquals(error.device, address);
       assertStringIncludes(error.message, `bound to ${driver}`);
       assertStringIncludes(error.hint!, `host.take("${address}")`);
-      assertEquals(descriptors(), before);
+      assertEquals(setup.descriptors, before);
 
       await setup.take(name);
       await using _device = await attach();
@@ -108,15 +102,33 @@ forEachBackend(
   "VfioDevice.attach() can be tried again after the kernel refused a mapping",
   async (setup) => {
     await setup.take("edu0");
-    const before = holdings();
+    const before = setup.bench.holdings();
     const space = setup.space();
     // Without a device, the space does not know yet what is reserved.
     const inTheWay = space.allocate(4096, { iova: 0xfee0_0000n });
     await refused("IOVA_OUT_OF_RANGE", () => setup.attach("edu0", space));
-    assertEquals(descriptors(), before.descriptors);
-    assertEquals(lockedKilobytes(), before.locked);
+    assertEquals(setup.descriptors, before.descriptors);
+    assertEquals(setup.locked, before.locked);
     inTheWay.free();
     await assertDma(await setup.attach("edu0", space), space);
+  },
+);
+
+forEachBackend(
+  "VfioDevice.attach() is NO_MEMORY when what is mapped is not there any more",
+  async (setup) => {
+    await setup.take("edu0");
+    const before = setup.descriptors;
+    const other = setup.space();
+    const space = setup.space();
+    const mapping = space.map(other.allocate(4096));
+    await other.close();
+    const attach = () => setup.attach("edu0", space);
+    const error = await refused("NO_MEMORY", attach);
+    assertEquals(error.device, setup.address("edu0"));
+    assertEquals(setup.descriptors, before);
+    mapping.unmap();
+    await assertDma(await attach(), space);
   },
 );
 
@@ -157,15 +169,18 @@ forEachBackend(
   async (setup) => {
     const names = ["edu0", "edu1", "pair0", "pair1", "nvme0", "vga0", "bench0"];
     await Promise.all(names.map((name) => setup.take(name)));
-    const before = descriptors();
+    const before = setup.descriptors;
     const space = setup.space();
     const devices = await Promise.all(
       names.map((name) => setup.attach(name, space)),
     );
-    assertEquals(devices.map(({ name }) => name), names.map(addressOf));
+    assertEquals(
+      devices.map(({ name }) => name),
+      names.map((name) => setup.address(name)),
+    );
     await Promise.all(devices.slice(0, 4).map((edu) => assertDma(edu, space)));
     await Promise.all(devices.map((device) => device.detach()));
-    assertEquals(descriptors(), before);
+    assertEquals(setup.descriptors, before);
   },
 );
 
@@ -173,21 +188,21 @@ forEachBackend(
   "VfioDevice.detach() leaves no descriptor, no mapping and no locked memory",
   async (setup) => {
     await setup.take("edu0");
-    const before = holdings();
+    const before = setup.bench.holdings();
     const space = setup.space();
     const device = await setup.attach("edu0", space);
     const memory = space.allocate(1 << 20);
     assertEquals(device.region(0).map().read32(0), EDU_ID);
-    const during = holdings();
+    const during = setup.bench.holdings();
     assertNotEquals(during.descriptors, before.descriptors);
     assertEquals(during.mappings.length, before.mappings.length + 2);
     assertEquals(during.locked, before.locked + memory.size / 1024);
 
     await device.detach();
-    assertEquals(descriptors(), before.descriptors);
-    assertEquals(lockedKilobytes(), before.locked);
+    assertEquals(setup.descriptors, before.descriptors);
+    assertEquals(setup.locked, before.locked);
     await space.close();
-    assertEquals(holdings(), before);
+    assertEquals(setup.bench.holdings(), before);
   },
 );
 
@@ -195,7 +210,7 @@ forEachBackend(
   "VfioDevice.detach() lets the driver be unbound at once",
   async (setup) => {
     for (const name of ["edu0", "nvme0"]) {
-      const taken = await host.take(addressOf(name));
+      const taken = await setup.host.take(setup.address(name));
       const space = setup.space();
       const device = await VfioDevice.attach(taken.function, space);
       device.region(0).map().read32(0);
@@ -220,7 +235,7 @@ forEachBackend(
 
     // Attached to another space, it finds nothing there.
     const again = new Edu(await setup.attach("edu0"));
-    await assertFault(() => again.copyFromDevice(iova, 512));
+    await setup.bench.assertFault(() => again.copyFromDevice(iova, 512));
     assertEquals(memory.bytes, new Uint8Array(4096).fill(0xa5));
   },
 );
@@ -230,13 +245,13 @@ forEachBackend(
   async (setup) => {
     const space = setup.space();
     await setup.take("edu0");
-    const before = descriptors();
+    const before = setup.descriptors;
     const device = await setup.attach("edu0", space);
     await Promise.all([device.detach(), device.detach(), space.close()]);
     await device.detach();
     await device[Symbol.asyncDispose]();
     assertEquals(device.attached, false);
-    assertEquals(descriptors(), before);
+    assertEquals(setup.descriptors, before);
   },
 );
 
@@ -245,14 +260,14 @@ forEachBackend(
   async (setup) => {
     const space = setup.space();
     await Promise.all([setup.take("edu0"), setup.take("edu1")]);
-    const before = descriptors();
+    const before = setup.descriptors;
     const devices = [
       await setup.attach("edu0", space),
       await setup.attach("edu1", space),
     ];
     await space.close();
     assertEquals(devices.map(({ attached }) => attached), [false, false]);
-    assertEquals(descriptors(), before);
+    assertEquals(setup.descriptors, before);
     await refused("DETACHED", () => setup.attach("edu0", space));
     await refused("DETACHED", () => space.allocate(4096));
   },
@@ -262,12 +277,12 @@ forEachBackend(
   "AddressSpace.close() leaves nothing of an attach that is under way",
   async (setup) => {
     const [edu0, edu1] = [await setup.take("edu0"), await setup.take("edu1")];
-    const before = descriptors();
+    const before = setup.descriptors;
     const space = setup.space();
     await VfioDevice.attach(edu0, space);
     await Promise.all([
       refused("DETACHED", () => VfioDevice.attach(edu1, space)),
-      space.close().then(() => assertEquals(descriptors(), before)),
+      space.close().then(() => assertEquals(setup.descriptors, before)),
     ]);
     await setup.attach("edu1");
   },
@@ -285,9 +300,9 @@ forEachBackend(
       await device.detach();
     };
     await round();
-    const before = holdings();
+    const before = setup.bench.holdings();
     for (let rounds = 0; rounds < 200; rounds++) await round();
-    assertEquals(holdings(), before);
+    assertEquals(setup.bench.holdings(), before);
   },
 );
 

@@ -2,22 +2,10 @@
  * What devices reach of this process's memory, and what they do not.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import {
-  AddressSpace,
-  type DmaMemory,
-  Host,
-  VfioDevice,
-} from "../../../mod.ts";
-import { intercept } from "../../../lib/kernel/intercept.ts";
-import { Edu, EDU_DMA_MASK } from "./edu.ts";
-import { assertFault, lockedKilobytes } from "./observe.ts";
-import {
-  addressOf,
-  forEachBackend,
-  host,
-  refused,
-  type Setup,
-} from "./setup.ts";
+import { AddressSpace, type DmaMemory, Host, VfioDevice } from "../../mod.ts";
+import { intercept } from "../../lib/kernel/intercept.ts";
+import { Edu, EDU_DMA_MASK } from "../vm/guest/edu.ts";
+import { forEachBackend, refused, type Setup } from "./setup.ts";
 
 /** Within reach of edu. */
 const dmaMask = EDU_DMA_MASK;
@@ -67,7 +55,7 @@ forEachBackend(
     const before = [memory.bytes.slice(), gone.bytes.slice()];
     space.unmap(gone.iova);
     for (const iova of [gone.iova, 0x800_0000n]) {
-      await assertFault(() => edu.copyFromDevice(iova, 512));
+      await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
     }
     assertEquals([memory.bytes, gone.bytes], before);
   },
@@ -81,7 +69,7 @@ forEachBackend(
     gone.bytes.fill(0xa5);
     space.unmap(gone.iova);
     const { iova } = gone;
-    await assertFault(() => edu.copyToDevice(iova, 512));
+    await setup.bench.assertFault(() => edu.copyToDevice(iova, 512));
     await edu.copyFromDevice(memory.iova, 512);
     assert(!memory.bytes.subarray(0, 512).includes(0xa5));
   },
@@ -103,12 +91,12 @@ forEachBackend(
     const { space, device, memory } = await start(setup);
     const { iova } = memory;
     await device.detach();
-    assertEquals(lockedKilobytes(), 0);
+    assertEquals(setup.locked, 0);
     for (const name of ["edu0", "edu1"]) {
       const again = await setup.attach(name, space);
       assertEquals(memory.iova, iova);
       await assertCopies(new Edu(again), memory);
-      assertEquals(lockedKilobytes(), 8);
+      assertEquals(setup.locked, 8);
       await again.detach();
     }
   },
@@ -135,9 +123,10 @@ forEachBackend(
   "AddressSpace.allocate() takes huge pages where the host has them",
   async (setup) => {
     const pool = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+    const { kernel } = setup;
     const reserve = (pages: number) =>
-      Deno.writeTextFileSync(`${pool}/nr_hugepages`, String(pages));
-    const free = () => Number(Deno.readTextFileSync(`${pool}/free_hugepages`));
+      kernel.writeFile(`${pool}/nr_hugepages`, String(pages));
+    const free = () => Number(kernel.readFile(`${pool}/free_hugepages`));
     const { space, edu } = await start(setup);
     const allocate = () =>
       space.allocate(3 << 20, { hugepages: "2M", dmaMask });
@@ -228,7 +217,7 @@ forEachBackend(
     const { address, size } = memory;
     const { iova } = space.map({ address, size }, { writable: false, dmaMask });
     const before = memory.bytes.slice();
-    await assertFault(() => edu.copyFromDevice(iova, 512));
+    await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
     assertEquals(memory.bytes, before);
     await edu.copy(iova, memory.iova + 4096n, 512);
     assertEquals(memory.bytes.slice(4096, 4608), before.slice(0, 512));
@@ -246,7 +235,7 @@ forEachBackend(
     space.unmap(byMapping);
     space.unmap(byIova.iova);
     for (const { iova } of [byMapping, byIova]) {
-      await assertFault(() => edu.copyFromDevice(iova, 512));
+      await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
       await refused("IOVA_OUT_OF_RANGE", () => space.unmap(iova));
     }
     byMapping.unmap();
@@ -264,9 +253,9 @@ forEachBackend(
     );
     const before = memory.bytes.slice();
     space.unmapAll();
-    assertEquals(lockedKilobytes(), 0);
+    assertEquals(setup.locked, 0);
     for (const { iova } of [memory, ...more]) {
-      await assertFault(() => edu.copyFromDevice(iova, 512));
+      await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
     }
     assertEquals(memory.bytes, before);
     space.unmapAll();
@@ -283,9 +272,9 @@ forEachBackend(
     memory.free();
     memory.free();
     assertEquals(bytes.length, 0);
-    assertEquals(lockedKilobytes(), 0);
+    assertEquals(setup.locked, 0);
     await refused("DETACHED", () => memory.bytes);
-    await assertFault(() => edu.copyFromDevice(iova, 512));
+    await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
   },
 );
 
@@ -326,7 +315,7 @@ forEachBackend(
       backend: setup.backend,
       reason: "asked for",
     });
-    assertEquals(device.name, addressOf("edu0"));
+    assertEquals(device.name, setup.address("edu0"));
     await device.detach();
     assertEquals(space.backend, undefined);
   },
@@ -344,7 +333,7 @@ forEachBackend(
         await undefined;
       }
     };
-    const kernel = intercept(host.kernel, ({ method }, proceed) => {
+    const kernel = intercept(setup.kernel, ({ method }, proceed) => {
       if (method !== "closeAsync") return proceed();
       return (proceed() as Promise<void>).then(() => void (probing = probe()));
     });

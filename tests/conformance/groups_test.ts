@@ -3,10 +3,9 @@
  * and groups that a host driver keeps.
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import type { DmaMemory, VfioDevice } from "../../../mod.ts";
-import { Edu, EDU_DMA_MASK } from "./edu.ts";
-import { descriptors } from "./observe.ts";
-import { addressOf, forEachBackend, refused, type Setup } from "./setup.ts";
+import type { DmaMemory, VfioDevice } from "../../mod.ts";
+import { Edu, EDU_DMA_MASK } from "../vm/guest/edu.ts";
+import { forEachBackend, refused, type Setup } from "./setup.ts";
 
 /** Asserts that a device copies the first 512 bytes of memory to an offset. */
 async function assertCopies(
@@ -69,12 +68,12 @@ forEachBackend(
   async (setup) => {
     const { memory, devices } = await two(setup, "pair0", "edu0");
     await setup.take("pair1");
-    const before = descriptors();
+    const before = setup.descriptors;
     const other = setup.space();
     const attach = () => setup.attach("pair1", other);
     const error = await refused("GROUP_IN_OTHER_SPACE", attach);
-    assertEquals(error.device, addressOf("pair1"));
-    assertEquals(descriptors(), before);
+    assertEquals(error.device, setup.address("pair1"));
+    assertEquals(setup.descriptors, before);
     await assertCopies(devices[0], memory, 1024);
     await devices[0].detach();
     await attach();
@@ -116,17 +115,20 @@ forEachBackend(
   "VfioDevice.attach() names the function that keeps a group from being viable",
   async (setup) => {
     await setup.take("mixed1");
-    const before = descriptors();
+    const before = setup.descriptors;
     const space = setup.space();
     const attach = () => setup.attach("mixed1", space);
     const error = await refused("GROUP_NOT_VIABLE", attach);
-    assertEquals(error.device, addressOf("mixed1"));
+    assertEquals(error.device, setup.address("mixed1"));
     assertStringIncludes(
       error.message,
-      `${addressOf("mixed0")} is bound to nvme`,
+      `${setup.address("mixed0")} is bound to nvme`,
     );
-    assertStringIncludes(error.hint!, `host.take("${addressOf("mixed0")}")`);
-    assertEquals(descriptors(), before);
+    assertStringIncludes(
+      error.hint!,
+      `host.take("${setup.address("mixed0")}")`,
+    );
+    assertEquals(setup.descriptors, before);
 
     await setup.take("mixed0");
     const device = await attach();

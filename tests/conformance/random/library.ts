@@ -1,0 +1,275 @@
+/**
+ * Operations of the library, to be carried out by either backend: what they
+ * answer is to be the same.
+ *
+ * @module
+ */
+import fc from "fast-check";
+import {
+  AddressSpace,
+  type BackendName,
+  type DmaMapping,
+  type DmaMemory,
+  type Mapping,
+  VfioDevice,
+  VfioError,
+} from "../../../mod.ts";
+import {
+  MAP_ANONYMOUS,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from "../../../lib/uapi/mman.ts";
+import { PCI_COMMAND } from "../../../lib/uapi/pci_regs.ts";
+import { Edu } from "../../vm/guest/edu.ts";
+import type { Bench } from "../bench.ts";
+
+/** The functions that are attached: a group of one, and one of two. */
+const FUNCTIONS = ["edu0", "pair0", "pair1"] as const;
+
+type FunctionName = typeof FUNCTIONS[number];
+type At = 0 | 1;
+
+const PAGE = 4096;
+
+/** Two address spaces, what is attached to them and what is mapped in them. */
+export class LibraryWorld implements AsyncDisposable {
+  readonly #bench: Bench;
+  readonly #taken = new AsyncDisposableStack();
+  /** Memory of the process. */
+  readonly memory: Mapping;
+  /** The address spaces; more take the place of those that were closed. */
+  readonly spaces: AddressSpace[];
+  /** The devices, attached or detached again. */
+  readonly devices = new Map<FunctionName, VfioDevice>();
+  /** Memory that was allocated, by its place. */
+  readonly memories: (DmaMemory | undefined)[] = [];
+  /** What was mapped, by its place. */
+  readonly mappings: (DmaMapping | undefined)[] = [];
+  readonly #backend: BackendName;
+
+  /**
+   * @param bench The system.
+   * @param backend The backend of both spaces.
+   */
+  constructor(bench: Bench, backend: BackendName) {
+    this.#bench = bench;
+    this.#backend = backend;
+    const { kernel } = bench.host;
+    const flags = MAP_SHARED | MAP_ANONYMOUS;
+    const protection = PROT_READ | PROT_WRITE;
+    this.memory = kernel.mmap(2 * PAGE, protection, flags, -1, 0n);
+    this.spaces = [this.#space(), this.#space()];
+  }
+
+  /** Takes the functions from their drivers. */
+  async begin(): Promise<void> {
+    for (const name of FUNCTIONS) {
+      this.#taken.use(await this.#bench.host.take(this.address(name)));
+    }
+  }
+
+  /** The PCI address of a function. */
+  address(name: FunctionName): string {
+    return this.#bench.machine.devices[name]!;
+  }
+
+  /** Closes a space, and puts another in its place. */
+  async renew(at: At): Promise<void> {
+    await this.spaces[at]!.close();
+    this.spaces[at] = this.#space();
+  }
+
+  #space(): AddressSpace {
+    const { host } = this.#bench;
+    return new AddressSpace({ host, backend: this.#backend });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await using _taken = this.#taken;
+    for (const space of this.spaces) await space.close();
+    this.#bench.host.kernel.munmap(this.memory);
+  }
+}
+
+/** The operations, by name. */
+const OPERATIONS = {
+  async attach(world: LibraryWorld, { of, to }: { of: FunctionName; to: At }) {
+    const space = world.spaces[to]!;
+    const device = await VfioDevice.attach(world.address(of), space);
+    world.devices.set(of, device);
+    return device.name;
+  },
+  async detach(world: LibraryWorld, { of }: { of: FunctionName }) {
+    await world.devices.get(of)?.detach();
+  },
+  renew: (world: LibraryWorld, { at }: { at: At }) => world.renew(at),
+  allocate(
+    world: LibraryWorld,
+    { from, at, size, iova }: {
+      from: At;
+      at: At;
+      size: number;
+      iova: bigint | undefined;
+    },
+  ) {
+    const memory = world.spaces[from]!.allocate(
+      size,
+      iova === undefined ? {} : { iova },
+    );
+    world.memories[at] = memory;
+    return [memory.iova, memory.size];
+  },
+  map(
+    world: LibraryWorld,
+    { pages, to, at, iova, writable }: {
+      pages: number;
+      to: At;
+      at: At;
+      iova: bigint | undefined;
+      writable: boolean;
+    },
+  ) {
+    const { address } = world.memory;
+    const where = iova === undefined ? {} : { iova };
+    const mapping = world.spaces[to]!
+      .map({ address, size: pages * PAGE }, { ...where, writable });
+    world.mappings[at] = mapping;
+    return mapping.iova;
+  },
+  free: (world: LibraryWorld, { at }: { at: At }) => world.memories[at]?.free(),
+  unmap: (world: LibraryWorld, { at }: { at: At }) =>
+    world.mappings[at]?.unmap(),
+  unmapAt: (world: LibraryWorld, { from, iova }: { from: At; iova: bigint }) =>
+    world.spaces[from]!.unmap(iova),
+  unmapAll: (world: LibraryWorld, { from }: { from: At }) =>
+    world.spaces[from]!.unmapAll(),
+  limits(world: LibraryWorld, { of }: { of: At }) {
+    const { ranges, alignment, memoryLock } = world.spaces[of]!.limits();
+    return { ranges, alignment, memoryLock };
+  },
+  /** Copies the beginning of one memory over that of the other. */
+  async copy(
+    world: LibraryWorld,
+    { of, from, to }: { of: FunctionName; from: At; to: At },
+  ) {
+    const device = world.devices.get(of);
+    const source = world.memories[from];
+    const target = world.memories[to];
+    if (!device || !source || !target) return "nothing";
+    source.bytes.fill(0xa5, 0, 64);
+    target.bytes.fill(0x11, 64, 128);
+    const edu = new Edu(device);
+    await edu.copy(source.iova, target.iova + 64n, 64);
+    return [...target.bytes.subarray(64, 128)];
+  },
+  command: (world: LibraryWorld, { of }: { of: FunctionName }) =>
+    world.devices.get(of)?.config.read16(PCI_COMMAND),
+  setBusMaster: (
+    world: LibraryWorld,
+    { of, enabled }: { of: FunctionName; enabled: boolean },
+  ) => world.devices.get(of)?.setBusMaster(enabled),
+  echo(
+    world: LibraryWorld,
+    { of, value }: { of: FunctionName; value: number },
+  ) {
+    const device = world.devices.get(of);
+    return device === undefined ? "nothing" : new Edu(device).echo(value);
+  },
+  reset: (world: LibraryWorld, { of }: { of: FunctionName }) =>
+    world.devices.get(of)?.reset(),
+} as const;
+
+type Name = keyof typeof OPERATIONS;
+type ArgumentsOf<N extends Name> = Parameters<typeof OPERATIONS[N]>[1];
+
+/** An operation and what it is told. */
+export type LibraryOperation = {
+  [N in Name]: readonly [name: N, args: ArgumentsOf<N>];
+}[Name];
+
+/**
+ * Carries out an operation.
+ *
+ * @param world What it works with.
+ * @param operation The operation.
+ * @returns What it gives, or the code of its error.
+ */
+export async function performInLibrary(
+  world: LibraryWorld,
+  [name, args]: LibraryOperation,
+): Promise<unknown> {
+  const run = OPERATIONS[name] as (
+    world: LibraryWorld,
+    args: unknown,
+  ) => unknown;
+  try {
+    return await run(world, args);
+  } catch (error) {
+    if (error instanceof VfioError) return error.code;
+    throw error;
+  }
+}
+
+const at = fc.constantFrom<At>(0, 0, 1);
+const of = fc.constantFrom(...FUNCTIONS);
+const iova = fc.constantFrom(
+  0x10_0000n,
+  0x10_1000n,
+  0x10_3000n,
+  0xfee0_0000n,
+  0xfedf_f000n,
+  1n << 48n,
+  0n,
+);
+const place = fc.option(iova, { nil: undefined, freq: 2 });
+
+/** What each operation is told, and how often it is chosen. */
+const CHOICES: {
+  readonly [N in Name]: readonly [
+    weight: number,
+    args: { [P in keyof ArgumentsOf<N>]: fc.Arbitrary<ArgumentsOf<N>[P]> },
+  ];
+} = {
+  attach: [6, { of, to: at }],
+  detach: [2, { of }],
+  renew: [1, { at }],
+  allocate: [4, {
+    from: at,
+    at,
+    size: fc.constantFrom(PAGE, 2 * PAGE, 1, 5 * PAGE),
+    iova: place,
+  }],
+  map: [4, {
+    // Memory that stays: of two mistakes at once, each backend tells another.
+    pages: fc.constantFrom(1, 2),
+    to: at,
+    at,
+    iova: place,
+    writable: fc.boolean(),
+  }],
+  free: [1, { at }],
+  unmap: [2, { at }],
+  unmapAt: [1, { from: at, iova }],
+  unmapAll: [1, { from: at }],
+  limits: [1, { of: at }],
+  copy: [3, { of, from: at, to: at }],
+  command: [1, { of }],
+  setBusMaster: [1, { of, enabled: fc.boolean() }],
+  echo: [2, { of, value: fc.constantFrom(0, 1, 0xffff_ffff) }],
+  reset: [1, { of }],
+};
+
+/** Sequences of 20 to 60 operations. */
+export const librarySequences: fc.Arbitrary<readonly LibraryOperation[]> = fc
+  .array(
+    fc.oneof(
+      ...Object.entries(CHOICES).map(([name, [weight, args]]) => ({
+        weight,
+        arbitrary: fc.record(args as Record<string, fc.Arbitrary<unknown>>, {
+          noNullPrototype: true,
+        }).map((args) => [name, args] as unknown as LibraryOperation),
+      })),
+    ),
+    { minLength: 20, maxLength: 60 },
+  );
