@@ -10,6 +10,7 @@ import {
 } from "@std/assert";
 import { VfioError } from "../../lib/errors.ts";
 import { Host, SimulatedHost } from "../../lib/host/host.ts";
+import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept } from "../../lib/kernel/intercept.ts";
 import { apply } from "../../lib/provision/apply.ts";
 import { Journal } from "../../lib/provision/journal.ts";
@@ -93,6 +94,21 @@ Deno.test("apply() makes what the state says, once, and restore() brings back wh
   assertEquals(left, []);
   assertAsBefore(machine, before);
   assertEquals(await restore(host), { undone: [], left: [] });
+});
+
+Deno.test("apply() is NOT_SUPPORTED and changes nothing when the kernel lets no device sleep", async () => {
+  const machine = bench();
+  const before = stateOf(machine);
+  // CONFIG_PM is not set
+  const kernel = intercept(machine.spawn(), ({ method, args }, proceed) => {
+    if (!String(args[0]).endsWith("/power/control")) return proceed();
+    throw new KernelError(errnoNumber("ENOENT"), method);
+  });
+  const state: DesiredState = {
+    functions: [{ select: NIC, driver: "vfio-pci", idleD3: false }],
+  };
+  await refused("NOT_SUPPORTED", () => apply(new Host({ kernel }), state));
+  assertAsBefore(machine, before);
 });
 
 Deno.test("apply() takes nothing that the host uses when nobody insists", async () => {

@@ -21,7 +21,7 @@ import {
 } from "../../../mod.ts";
 import { run } from "../command.ts";
 import { Script } from "./script.ts";
-import { addressOf, host, refused } from "./setup.ts";
+import { addressOf, host, machine, refused } from "./setup.ts";
 
 /** Under emulation every write to sysfs takes its time, in milliseconds. */
 const LIMIT = { timeout: 60_000 };
@@ -33,7 +33,8 @@ const STATE: DesiredState = {
     {
       select: addressOf("e1000e0"),
       driver: "vfio-pci",
-      idleD3: false,
+      // The testbed's kernel has no power management.
+      ...machine.kernel !== "testbed" && { idleD3: false },
       node: { owner: 1000, mode: "0660" },
     },
     { select: addressOf("edu0"), driver: "vfio-pci" },
