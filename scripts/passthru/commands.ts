@@ -322,6 +322,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         kind: "file",
         about: "the program; qemu-system-x86_64 unless given",
       },
+      "memory-lock": {
+        value: "MIB",
+        kind: "text",
+        about: "how much memory that user may lock, if not the machine's " +
+          "and a GiB",
+      },
       "whole-group": WHOLE_GROUP,
       insist: INSIST,
     },
