@@ -325,8 +325,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "memory-lock": {
         value: "MIB",
         kind: "text",
-        about: "how much memory that user may lock, if not the machine's " +
-          "and a GiB",
+        about: "what that user may lock, if not -m and a GiB",
       },
       "whole-group": WHOLE_GROUP,
       insist: INSIST,
