@@ -374,3 +374,15 @@ Deno.test("passthru restore --name undoes only what was applied under that name"
   assertEquals(host.function(A).driver, "e1000e");
   assertEquals(host.function(B).driver, "vfio-pci");
 });
+
+Deno.test("passthru attach says what to type when a group is not viable", async () => {
+  const { code, err } = await call({
+    functions: {
+      [A]: { id: "8086:10d3", driver: "e1000e", group: 1 },
+      [B]: { id: "1b36:0010", driver: "nvme", group: 1 },
+    },
+  }, ["attach", A]);
+  assertEquals(code, 1);
+  assertStringIncludes(err, `passthru bind ${B}`);
+  assertEquals(err.includes("host.take"), false);
+});
