@@ -1,10 +1,9 @@
 import { type Device, type Driver, Group, type GroupKind } from "./bus.ts";
 import { DeviceTable } from "./device_table.ts";
-import type { Directory, OpenFile, Ownership, Process } from "./file.ts";
+import type { Directory, Ownership } from "./file.ts";
 import { HugePages } from "./huge_pages.ts";
 import type { Iommu } from "./iommu.ts";
 import { type ProcessOptions, SimKernel, type System } from "./kernel.ts";
-import { newSocket } from "./netlink.ts";
 import { Numbers } from "./numbers.ts";
 import { resolve } from "./path.ts";
 
@@ -66,6 +65,8 @@ export class Machine implements System {
   readonly faults: DmaFault[] = [];
   /** What `/` is; set by whoever builds the machine. */
   root!: Directory;
+  /** Makes a socket; set by whoever builds the machine. */
+  socket!: System["socket"];
   readonly #init: SimKernel;
   #nextPid = 1;
 
@@ -98,16 +99,6 @@ export class Machine implements System {
     const process = new SimKernel(this, this.#nextPid++, options);
     this.processes.set(process.pid, process);
     return process;
-  }
-
-  /** A new socket. */
-  socket(
-    process: Process,
-    domain: number,
-    type: number,
-    protocol: number,
-  ): OpenFile {
-    return newSocket(this, process, domain, type, protocol);
   }
 
   /** Forgets a process that has ended. */

@@ -45,7 +45,7 @@ import { PciFunction } from "./pci_function.ts";
 import { Refusal, refuse } from "./refusal.ts";
 import { PhysicalFunction, type VirtualFunction } from "./sriov.ts";
 
-const MAX_VLAN = 4094;
+const MAX_VLAN = 4095;
 const MAX_QOS = 7;
 const MAC_BYTES = 6;
 

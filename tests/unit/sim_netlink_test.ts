@@ -153,7 +153,7 @@ Deno.test("A simulated network interface refuses what the kernel refuses", () =>
   assertEquals(set(kernel, "eth0", address(1, 0x52), tagged(1, 5)), 0);
   assertEquals(set(kernel, "eth0", address(2, 0x52)), EINVAL);
   assertEquals(set(kernel, "eth0", address(0, 0x53)), EINVAL);
-  assertEquals(set(kernel, "eth0", tagged(0, 4095)), EINVAL);
+  assertEquals(set(kernel, "eth0", tagged(0, 4096)), EINVAL);
   assertEquals(set(kernel, "eth0", tagged(0, 1, 8)), EINVAL);
   const EPROTONOSUPPORT = -93;
   assertEquals(set(kernel, "eth0", tagged(0, 1, 0, 0x88a8)), EPROTONOSUPPORT);
