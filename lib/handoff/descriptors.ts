@@ -4,10 +4,9 @@
  * @module
  */
 
-import { openNode } from "../../backends/explain.ts";
+import { groupNotViable, openNode } from "../../backends/explain.ts";
 import { selectBackend } from "../../backends/select.ts";
 import { attachTarget } from "../../backends/target.ts";
-import { groupNotViable } from "../../backends/explain.ts";
 import type { HostDevice } from "../host/device.ts";
 import type { Fd } from "../kernel/fd.ts";
 

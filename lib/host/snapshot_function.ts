@@ -26,7 +26,7 @@ import {
 import { basename, dirname } from "./path.ts";
 import { hasAcs } from "./acs.ts";
 import { type Bar, barsIn, type PciFunction } from "./pci_function.ts";
-import { exists, ifPresent } from "./sysfs.ts";
+import { exists, ifPresent, namesIn } from "./sysfs.ts";
 import { isBridgeClass, isVfioDriver } from "./vfio_driver.ts";
 
 /** Where a line of `resource` is about what. */
@@ -84,6 +84,7 @@ function identityOf(fn: PciFunction): FunctionTopology {
   );
   const { subsystemVendor, subsystemDevice, revision, numaNode } = fn;
   const { resetMethods } = fn;
+  const [network] = namesIn(kernel, `${fn.path}/net`);
   const express = isExpress(fn);
   const acs = express ? hasAcs(fn) : undefined;
   const usualAcs = isBridgeClass(fn.class) || sriov !== undefined;
@@ -104,6 +105,7 @@ function identityOf(fn: PciFunction): FunctionTopology {
     ...((resetMethods.length > 0 || express && !isBridgeClass(fn.class)) &&
       { reset: resetMethods }),
     ...(interrupts !== undefined && { interrupts }),
+    ...(network !== undefined && { network }),
     ...(sriov !== undefined && { sriov }),
   };
 }

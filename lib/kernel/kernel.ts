@@ -122,6 +122,13 @@ export interface Kernel {
   /** Writes at `offset`, in bytes; gives the bytes written. */
   pwrite(fd: number, from: Uint8Array, offset: bigint): number;
 
+  /**
+   * Makes a socket of the `AF_*`, `SOCK_*` and protocol. What is written to a
+   * netlink socket goes to the kernel, whose answer is there to read when the
+   * write returns.
+   */
+  socket(domain: number, type: number, protocol: number): number;
+
   /** Makes an eventfd that starts at `initial`, with `EFD_*` flags. */
   eventfd(initial: number, flags: number): number;
   /**

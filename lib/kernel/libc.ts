@@ -12,6 +12,7 @@ import { linux_dirent64 } from "../uapi/dirent.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, O_WRONLY } from "../uapi/fcntl.ts";
 import type { Ioctl } from "../uapi/ioctl.ts";
 import { pollfd } from "../uapi/poll.ts";
+import { SOCK_CLOEXEC } from "../uapi/socket.ts";
 import {
   AT_FDCWD,
   statx as statxLayout,
@@ -26,6 +27,7 @@ import {
   DEVICES,
   FILES,
   PROCESS,
+  SOCKETS,
   TREE,
 } from "./libc_symbols.ts";
 
@@ -61,6 +63,7 @@ export class LibcKernel implements Kernel {
   #lazyFiles: Deno.DynamicLibrary<typeof FILES>["symbols"] | undefined;
   #lazyTree: Deno.DynamicLibrary<typeof TREE>["symbols"] | undefined;
   #lazyDevices: Deno.DynamicLibrary<typeof DEVICES>["symbols"] | undefined;
+  #lazySockets: Deno.DynamicLibrary<typeof SOCKETS>["symbols"] | undefined;
   #lazyBlocking: Deno.DynamicLibrary<typeof BLOCKING>["symbols"] | undefined;
   #lazyChild: Deno.DynamicLibrary<typeof CHILD>["symbols"] | undefined;
   #lazyErrno: Int32Array | undefined;
@@ -83,6 +86,11 @@ export class LibcKernel implements Kernel {
   get #devices(): Deno.DynamicLibrary<typeof DEVICES>["symbols"] {
     this.#lazyErrno ??= this.#errnoView();
     return this.#lazyDevices ??= load(DEVICES);
+  }
+
+  get #sockets(): Deno.DynamicLibrary<typeof SOCKETS>["symbols"] {
+    this.#lazyErrno ??= this.#errnoView();
+    return this.#lazySockets ??= load(SOCKETS);
   }
 
   get #blocking(): Deno.DynamicLibrary<typeof BLOCKING>["symbols"] {
@@ -201,6 +209,11 @@ export class LibcKernel implements Kernel {
     const count = BigInt(from.length);
     const bytes = this.#devices.pwrite(fd, pinned(from), count, offset);
     return bytes < 0 ? this.#fail("pwrite") : Number(bytes);
+  }
+
+  socket(domain: number, type: number, protocol: number): number {
+    const fd = this.#sockets.socket(domain, type | SOCK_CLOEXEC, protocol);
+    return fd < 0 ? this.#fail("socket") : fd;
   }
 
   eventfd(initial: number, flags: number): number {

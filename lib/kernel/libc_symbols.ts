@@ -197,6 +197,18 @@ export const TREE = {
   },
 } as const satisfies Deno.ForeignLibraryInterface;
 
+/** Sockets, which are read and written like files. */
+export const SOCKETS = {
+  socket: {
+    parameters: [
+      "i32", // int domain
+      "i32", // int type
+      "i32", // int protocol
+    ],
+    result: "i32",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
 const POLL = {
   parameters: [
     "buffer", // struct pollfd *fds

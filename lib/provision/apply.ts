@@ -76,16 +76,16 @@ export async function apply(
   });
 }
 
-/** The functions that steps take from drivers of the host's. */
+/** The functions that steps take from the host, or remove. */
 function takenBy(host: Host, steps: readonly Step[]): PciFunction[] {
-  const leaving = steps.flatMap((step) => {
-    if (step.kind === "driver") return functionIfThere(host, step.device) ?? [];
-    if (step.kind !== "virtual functions") return [];
-    return functionIfThere(host, step.device)?.virtualFunctions ?? [];
+  const leaving = steps.flatMap((step): PciFunction | PciFunction[] => {
+    if (step.kind === "virtual functions") {
+      return functionIfThere(host, step.device)?.virtualFunctions ?? [];
+    }
+    if (step.kind !== "driver") return [];
+    const fn = functionIfThere(host, step.device);
+    // From a VFIO driver, the move itself waits for whoever has it open.
+    return fn === undefined || isVfioDriver(fn.driver ?? "") ? [] : fn;
   });
-  const unique = new Map(leaving.map((fn) => [fn.address, fn]));
-  // From a VFIO driver, the move itself waits for whoever has it open.
-  return [...unique.values()].filter(({ driver }) =>
-    driver !== undefined && !isVfioDriver(driver)
-  );
+  return [...new Map(leaving.map((fn) => [fn.address, fn])).values()];
 }

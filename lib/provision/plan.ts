@@ -13,6 +13,7 @@ import { moves, powerSteps, resetSteps } from "./plan_attributes.ts";
 import { assertDrivers, companions, driverSteps } from "./plan_drivers.ts";
 import { mediatedSteps } from "./plan_mediated.ts";
 import { hugePageSteps, memoryLimitSteps } from "./plan_memory.ts";
+import { networkSteps } from "./plan_network.ts";
 import { nodeSteps } from "./plan_nodes.ts";
 import { planText } from "./plan_text.ts";
 import { planVirtual, virtualAddresses } from "./plan_virtual.ts";
@@ -60,8 +61,8 @@ export class Plan {
  *
  * First all selectors and pins are looked at. Then come, each for all
  * functions: resets, virtual functions (which their function's driver makes, so
- * that its own change of driver comes before), drivers, sleep, nodes; then
- * mediated devices, huge pages, and files.
+ * that its own change of driver comes before) and their MAC addresses and
+ * VLANs, drivers, sleep, nodes; then mediated devices, huge pages, and files.
  *
  * What cannot be is refused here, as far as that can be known: nothing of such
  * a state is planned.
@@ -138,6 +139,7 @@ export function plan(host: Inventory, state: DesiredState): Plan {
     ...driverSteps(makers),
     ...virtual.flatMap(({ make }) => make),
     ...resetSteps(absent),
+    ...networkSteps(made),
     ...driverSteps(all.filter((target) => !makers.includes(target))),
     ...powerSteps(said),
     ...nodeSteps(host, said),

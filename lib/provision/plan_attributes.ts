@@ -43,7 +43,8 @@ export function resetSteps(targets: readonly Target[]): AttributeStep[] {
  * The changes of how functions sleep, for after their drivers have changed.
  *
  * @param targets What should be.
- * @throws {VfioError} `NOT_SUPPORTED` when one cannot lose its power.
+ * @throws {VfioError} `NOT_SUPPORTED` when one cannot sleep, or not lose its
+ * power.
  */
 export function powerSteps(targets: readonly Target[]): AttributeStep[] {
   return targets.flatMap((target) => {
@@ -63,8 +64,16 @@ export function powerSteps(targets: readonly Target[]): AttributeStep[] {
       ));
     }
     const control = idleD3 === false ? "on" : "auto";
+    const now = attributeOf(target, "power/control");
+    if (target.fn !== undefined && now === undefined) {
+      throw new VfioError("NOT_SUPPORTED", {
+        device: target.address,
+        problem: `this kernel lets no device sleep (${target.at})`,
+        hint: "leave idleD3 out: it was built without power management",
+      });
+    }
     // The VFIO drivers write it as they come, and as they go.
-    if (moves(target) || attributeOf(target, "power/control") !== control) {
+    if (moves(target) || now !== control) {
       steps.push(attribute(
         target,
         "power/control",

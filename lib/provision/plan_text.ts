@@ -35,6 +35,13 @@ export function stepText(step: Step): string {
       return `mediated device ${step.type} of ${basename(step.parent)}`;
     case "node":
       return `nodes ${ownershipText(step)}`;
+    case "vf network":
+      return [
+        ...step.mac === undefined ? [] : [`MAC ${step.mac}`],
+        ...step.vlan === undefined
+          ? []
+          : [step.vlan === 0 ? "no VLAN" : `VLAN ${step.vlan}`],
+      ].join(", ");
     case "virtual functions":
       return step.count === 1
         ? "1 virtual function"

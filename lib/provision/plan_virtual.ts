@@ -10,6 +10,7 @@ import { dirname } from "../host/path.ts";
 import { PciFunction } from "../host/pci_function.ts";
 import { exists, ifPresent } from "../host/sysfs.ts";
 import { isVfioDriver } from "../host/vfio_driver.ts";
+import { isOnNetwork } from "./plan_network.ts";
 import type { VirtualFunctionsState, VirtualFunctionState } from "./state.ts";
 import type { Step } from "./step.ts";
 import { directoryOf, type Entry, type Target } from "./target.ts";
@@ -54,13 +55,13 @@ export function planVirtual({ fn, at, state }: Entry): VirtualPlan {
       ? []
       : [{ kind: "virtual functions", device: fn.address, count: 0, why }],
     make: count === 0 || stays ? [] : makeSteps(fn, wanted),
-    targets: targetsOf(fn, wanted, where, stays),
+    targets: targetsOf(fn, state.driver, wanted, where, stays),
   };
 }
 
 /** What should be of each: what is said of all, with what is otherwise. */
 function stateOf(
-  { driver, reset, idleD3, node, overrides }: VirtualFunctionsState,
+  { driver, reset, idleD3, node, vlan, overrides }: VirtualFunctionsState,
   index: number,
 ): VirtualFunctionState {
   const own = overrides?.[String(index)];
@@ -72,12 +73,14 @@ function stateOf(
     ...(reset !== undefined && { reset }),
     ...(idleD3 !== undefined && { idleD3 }),
     ...(node !== undefined && !nodeless && { node }),
+    ...(vlan !== undefined && { vlan }),
     ...own,
   };
 }
 
 function targetsOf(
   fn: PciFunction,
+  driver: string | null | undefined,
   wanted: VirtualFunctionsState,
   at: string,
   stay: boolean,
@@ -97,6 +100,7 @@ function targetsOf(
       fn: there,
       who: `virtual function ${i} of ${fn.address}`,
       state,
+      part: { physical: fn, driver, index: i },
       untouched,
     };
   });
@@ -140,14 +144,19 @@ function makeSteps(fn: PciFunction, wanted: VirtualFunctionsState): Step[] {
   return steps;
 }
 
-/** Whether some of them are for whichever driver takes them. */
+/**
+ * Whether some of them are for whichever driver takes them; or all for the
+ * host's, and with nothing that is to be set before it sees them.
+ */
 function autoprobeWanted(wanted: VirtualFunctionsState): boolean {
-  const drivers = Array.from(
+  const states = Array.from(
     { length: wanted.count },
-    (_, i) => stateOf(wanted, i).driver,
+    (_, i) => stateOf(wanted, i),
   );
+  const drivers = states.map(({ driver }) => driver);
   return drivers.includes(undefined) ||
-    drivers.every((driver) => driver !== null && !isVfioDriver(driver!));
+    !states.some(isOnNetwork) &&
+      drivers.every((driver) => driver !== null && !isVfioDriver(driver!));
 }
 
 /** What the hardware can have. */

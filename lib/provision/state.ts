@@ -180,10 +180,22 @@ export interface VirtualFunctionState {
   readonly idleD3?: false | "hot";
   /** As {@linkcode FunctionState.node}. */
   readonly node?: NodeState;
+  /**
+   * The VLAN that the network card keeps it in, 1 to 4094; 0 for none. It is
+   * set before the virtual function gets the driver that is said of it; one
+   * that has its driver already may see it only when it is bound anew.
+   */
+  readonly vlan?: number;
+  /**
+   * Its MAC address, that of one device: `"52:54:00:12:34:56"`. As `vlan`, it is
+   * set by the network card's driver.
+   */
+  readonly mac?: string;
 }
 
 /** The virtual functions that a function should have, and what they are. */
-export interface VirtualFunctionsState extends VirtualFunctionState {
+export interface VirtualFunctionsState
+  extends Omit<VirtualFunctionState, "mac"> {
   /**
    * How many. The kernel changes one number to another through none, so all
    * that there are go first where it differs.

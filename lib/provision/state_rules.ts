@@ -48,6 +48,8 @@ const NAME = /^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$/;
 const VFIO_DRIVER = /(^|[-_])vfio([-_]|$)/;
 const SIZE = /^[1-9][0-9]{0,6}[KMGT]$/;
 const USER = /^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10})$/;
+/** Not that of all zeros, and no multicast address. */
+const MAC = /^(?!00(:00){5}$)[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$/;
 const INDEX = /^(0|[1-9][0-9]{0,4})$/;
 const MODE = /^0?[0-7]{3}$/;
 
@@ -158,11 +160,19 @@ const virtualIdleD3: Rule<false | "hot"> = described(
   "Whether it may sleep while nobody uses it: never, in D3hot",
   among('false or "hot"', [false, "hot"]),
 );
-const ofEach = { driver, reset, idleD3: virtualIdleD3, node };
+const vlan: Rule<number> = described(
+  "The VLAN that the network card keeps it in; 0 for none",
+  whole("a number from 0 to 4094", 0, 4094),
+);
+const mac: Rule<string> = described(
+  "Its MAC address, which the network card's driver sets",
+  text('the MAC address of one device such as "52:54:00:12:34:56"', MAC),
+);
+const ofEach = { driver, reset, idleD3: virtualIdleD3, node, vlan };
 
 const virtualFunction: Rule<VirtualFunctionState> = object<
   VirtualFunctionState
->("what one virtual function should be", ofEach, {
+>("what one virtual function should be", { ...ofEach, mac }, {
   title: "What is otherwise of one virtual function",
 });
 

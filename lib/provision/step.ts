@@ -12,7 +12,8 @@ export type Step =
   | LinkStep
   | MediatedStep
   | NodeStep
-  | VirtualFunctionsStep;
+  | VirtualFunctionsStep
+  | VirtualNetworkStep;
 
 /** What every change has. */
 export interface StepBase {
@@ -50,6 +51,25 @@ export interface VirtualFunctionsStep extends StepBase {
   readonly device: string;
   /** How many there shall be. */
   readonly count: number;
+}
+
+/**
+ * Sets what a virtual function is on the network, by its physical function's
+ * network interface.
+ */
+export interface VirtualNetworkStep extends StepBase {
+  /** Which change it is. */
+  readonly kind: "vf network";
+  /** The virtual function's address. */
+  readonly device: string;
+  /** The physical function's address. */
+  readonly physical: string;
+  /** The virtual function's number, from 0 on. */
+  readonly index: number;
+  /** Its MAC address: `"52:54:00:12:34:56"`. Default: left as it is. */
+  readonly mac?: string;
+  /** Its VLAN, 0 for none. Default: left as it is. */
+  readonly vlan?: number;
 }
 
 /** Creates a mediated device. */

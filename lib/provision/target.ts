@@ -29,8 +29,20 @@ export interface Target {
   readonly who?: string;
   /** What it should be. */
   readonly state: VirtualFunctionState | FunctionState;
+  /** Which virtual function of which function it is, where it is one. */
+  readonly part?: VirtualPart;
   /** Whether no driver will have taken it when it has been made. */
   readonly untouched?: boolean;
+}
+
+/** A virtual function as a part of another function. */
+export interface VirtualPart {
+  /** That function. */
+  readonly physical: PciFunction;
+  /** The driver that that function should have, where that is said. */
+  readonly driver: string | null | undefined;
+  /** Its number, from 0 on. */
+  readonly index: number;
 }
 
 /** Where a function's attributes are, or will be. */

@@ -74,8 +74,11 @@ export async function undoSteps(
   return left;
 }
 
+/** How many go at once: each write to sysfs is a process of its own. */
+const WIDTH = 8;
+
 /**
- * Does something with each at once, until all are over.
+ * Does something with each, several at once, until all are over.
  *
  * @param items What it is done with.
  * @param work What is done.
@@ -86,19 +89,28 @@ export async function all<T>(
   work: (item: T) => Promise<void>,
 ): Promise<void> {
   const failures: unknown[] = [];
-  await Promise.all(
-    items.map((item) => work(item).catch((error) => failures.push(error))),
-  );
+  const waiting = items.values();
+  const takeTurns = async () => {
+    for (const item of waiting) {
+      await work(item).catch((error) => failures.push(error));
+    }
+  };
+  await Promise.all(Array.from({ length: WIDTH }, takeTurns));
   if (failures.length > 0) throw failures[0];
 }
 
 /** Virtual functions that somebody else has now are not taken from them. */
-function refuseInTheWay(host: Host, step: Step, left: readonly LeftStep[]): void {
+function refuseInTheWay(
+  host: Host,
+  step: Step,
+  left: readonly LeftStep[],
+): void {
   if (step.kind !== "virtual functions") return;
   const fn = functionIfThere(host, step.device);
   const virtual = fn?.virtualFunctions.map(({ address }) => address) ?? [];
-  const held = left.find(({ step: { device } }) =>
-    device !== undefined && virtual.includes(device)
+  // What they are on the network goes with them, whoever set it.
+  const held = left.find(({ step: { device, kind } }) =>
+    device !== undefined && virtual.includes(device) && kind !== "vf network"
   );
   if (held === undefined) return;
   throw new VfioError("DEVICE_BUSY", {

@@ -11,6 +11,7 @@ import { Iommu } from "./iommu.ts";
 import { kindNamed } from "./kinds.ts";
 import { type KernelFeatures, Machine } from "./machine.ts";
 import { MediatedType, type MediatedTypes } from "./mediated.ts";
+import { newSocket } from "./netlink.ts";
 import { Refusal } from "./refusal.ts";
 import { rootDirectory } from "./root.ts";
 import type { KernelTopology, Topology } from "./topology.ts";
@@ -50,6 +51,7 @@ export function simulate(topology: Topology = {}): Machine {
   addDrivers(machine, topology, built);
   for (const each of built) bindAtBoot(machine, each);
   const types = mediatedTypes(machine, topology);
+  machine.socket = (...wanted) => newSocket(machine, ...wanted);
   machine.root = rootDirectory(machine, types, topology.files);
   return machine;
 }

@@ -51,6 +51,8 @@ export class FunctionBuilder {
   readonly #placed = new Map<string, Placed>();
   readonly #groups = new Map<string, Group>();
   readonly #built: Built[] = [];
+  /** The number of the next network interface: 1 is the loopback's. */
+  #nextInterface = 2;
 
   /**
    * @param machine The machine that gets them.
@@ -192,6 +194,9 @@ export class FunctionBuilder {
       },
       resets: topology.reset ?? (kind.name === "memory" ? usual : kind.resets),
       numaNode: topology.numaNode ?? -1,
+      network: topology.network === undefined
+        ? undefined
+        : { name: topology.network, index: this.#nextInterface++ },
       resources: placement(this.#spaces, topology, isBridge),
     };
   }
@@ -256,6 +261,7 @@ export class FunctionBuilder {
             serial: undefined,
           },
           resets: ["flr"],
+          network: undefined,
           resources: () => virtualPlacement(physical.resources, bars, index),
         });
         this.#machine.devices.add(made);

@@ -57,6 +57,13 @@ export interface System {
   readonly root: Directory;
   /** The pool of huge pages. */
   readonly hugePages: HugePages;
+  /** A new socket; refused where there are none of its kind. */
+  socket(
+    process: Process,
+    domain: number,
+    type: number,
+    protocol: number,
+  ): OpenFile;
   /** Forgets a process that has ended. */
   reap(process: SimKernel): void;
 }
@@ -254,6 +261,14 @@ export class SimKernel implements Kernel, Process {
       "pwrite",
       undefined,
       () => this.#fileToWrite(fd).pwrite?.(from, offset) ?? refuse("EINVAL"),
+    );
+  }
+
+  socket(domain: number, type: number, protocol: number): number {
+    return this.#call(
+      "socket",
+      undefined,
+      () => this.install(this.#system.socket(this, domain, type, protocol)),
     );
   }
 

@@ -65,6 +65,8 @@ export class Machine implements System {
   readonly faults: DmaFault[] = [];
   /** What `/` is; set by whoever builds the machine. */
   root!: Directory;
+  /** Makes a socket; set by whoever builds the machine. */
+  socket!: System["socket"];
   readonly #init: SimKernel;
   #nextPid = 1;
 

@@ -8,6 +8,14 @@ import { refuse } from "./refusal.ts";
 import type { Resource } from "./resources.ts";
 import { register } from "./vfio_core.ts";
 
+/** A network interface that a driver makes of a function. */
+export interface NetworkInterface {
+  /** Its name. */
+  readonly name: string;
+  /** Its number. */
+  readonly index: number;
+}
+
 /** What a PCI function is made with. */
 export interface PciFunctionOptions {
   /** Its address. */
@@ -22,6 +30,8 @@ export interface PciFunctionOptions {
   readonly resets: readonly string[];
   /** The NUMA node it is next to; -1 where there is but one. */
   readonly numaNode: number;
+  /** The network interface that a driver of the host makes of it. */
+  readonly network?: NetworkInterface | undefined;
   /** The lines of `resource`; made when they are first looked at. */
   readonly resources: (fn: PciFunction) => readonly (Resource | undefined)[];
 }
@@ -43,6 +53,7 @@ export class PciFunction extends Device {
   /** Whether it may lose its power as it is: `d3cold_allowed`. */
   d3cold = true;
   readonly #kind: DeviceKind;
+  readonly #network: NetworkInterface | undefined;
   readonly #resources: PciFunctionOptions["resources"];
   #placed: readonly (Resource | undefined)[] | undefined;
 
@@ -70,7 +81,14 @@ export class PciFunction extends Device {
     this.numaNode = options.numaNode;
     this.supportedResets = resets;
     this.resets = resets;
+    this.#network = options.network;
     this.#resources = options.resources;
+  }
+
+  /** Its network interface, while a driver of the host has it. */
+  get network(): NetworkInterface | undefined {
+    const present = this.driver?.dma === "kernel" && !this.unbinding;
+    return present ? this.#network : undefined;
   }
 
   /** Whether it is a PCI bridge. */

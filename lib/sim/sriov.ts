@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ETH_P_8021Q } from "../uapi/rtnetlink.ts";
 import type { Steps } from "./blocking.ts";
 import type { Driver } from "./bus.ts";
 import { probe, remove } from "./driver_core.ts";
@@ -121,10 +122,29 @@ export class PhysicalFunction extends PciFunction {
   }
 }
 
+/** What a network card's driver lets be set of a virtual function. */
+export interface VirtualNetworkSettings {
+  /** Its address, 6 bytes; zeros where none is set. */
+  address: Uint8Array;
+  /** Its VLAN; 0 for none. */
+  vlan: number;
+  /** The priority in its VLAN. */
+  qos: number;
+  /** The protocol of its VLAN. */
+  readonly protocol: number;
+}
+
 /** A virtual function. */
 export class VirtualFunction extends PciFunction {
   /** The function that it is part of. */
   readonly physical: PhysicalFunction;
+  /** What is set of it through its physical function's network interface. */
+  readonly settings: VirtualNetworkSettings = {
+    address: new Uint8Array(6),
+    vlan: 0,
+    qos: 0,
+    protocol: ETH_P_8021Q,
+  };
 
   /**
    * A virtual function that no driver has.

@@ -9,6 +9,7 @@ import type { GroupNode } from "./bus.ts";
 import type { Directory } from "./file.ts";
 import type { Machine } from "./machine.ts";
 import type { MediatedTypes } from "./mediated.ts";
+import { PciFunction } from "./pci_function.ts";
 import { busesDirectory } from "./sysfs_buses.ts";
 import { DevicesDirectory } from "./sysfs_devices.ts";
 import { hugePagesDirectory, numaNodesDirectory } from "./sysfs_huge_pages.ts";
@@ -41,6 +42,10 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
     [
       "/sys/class/iommu",
       (path) => linksDirectory(path, () => iommuNames(machine)),
+    ],
+    [
+      "/sys/class/net",
+      (path) => linksDirectory(path, () => interfacePaths(machine)),
     ],
     [
       "/sys/class/vfio",
@@ -91,6 +96,17 @@ const ACPI: Table<Machine> = {
   DMAR: where(({ iommu }) => iommu?.kind === "dmar", readOnly(() => "", 0o400)),
   IVRS: where(({ iommu }) => iommu?.kind === "ivhd", readOnly(() => "", 0o400)),
 };
+
+/** The network interfaces of PCI functions, by name. */
+function interfacePaths(machine: Machine): Map<string, string> {
+  return new Map(
+    [...machine.devices.on("pci").values()].flatMap((device) =>
+      device instanceof PciFunction && device.network !== undefined
+        ? [[device.network.name, `${device.path}/net/${device.network.name}`]]
+        : []
+    ),
+  );
+}
 
 /** The groups that VFIO has, by the names of their nodes. */
 function vfioGroups(machine: Machine): Map<string, GroupNode> {

@@ -17,6 +17,7 @@ import { type PhysicalFunction, VirtualFunction } from "./sriov.ts";
 import {
   attribute,
   link,
+  mapDirectory,
   nested,
   readOnly,
   readWrite,
@@ -55,6 +56,16 @@ const express = (text: string) =>
   where<PciFunction>(({ identity }) => identity.express, readOnly(() => text));
 
 const resettable = (fn: PciFunction) => fn.supportedResets.length > 0;
+
+/** What the directory of a function's network interface has. */
+const NETWORK_TABLE: Table<PciFunction> = {
+  device: link(({ path }) => path),
+  subsystem: link(() => "/sys/class/net"),
+  ifindex: readOnly(({ network }) => `${network?.index}\n`),
+  uevent: readOnly(({ network }) =>
+    `INTERFACE=${network?.name}\nIFINDEX=${network?.index}\n`
+  ),
+};
 
 /** What every PCI function's directory has. */
 export const FUNCTION_TABLE: Table<PciFunction> = {
@@ -117,6 +128,15 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
         unsigned(text) === 0 ? undefined : run(remove(fn.machine, fn)),
       0o220,
     ),
+  ),
+  net: where(
+    ({ network }) => network !== undefined,
+    (fn, path) =>
+      mapDirectory(
+        path,
+        () => new Map(fn.network && [[fn.network.name, fn]]),
+        nested(NETWORK_TABLE),
+      ),
   ),
   physfn: link((fn) =>
     fn instanceof VirtualFunction && fn.physical.has(fn)

@@ -139,6 +139,12 @@ export interface FunctionTopology {
   readonly reset?: readonly string[];
   /** Its interrupts. Default: the model's; else INTx and one MSI. */
   readonly interrupts?: InterruptsTopology;
+  /**
+   * The network interface that a driver of the host makes of it: `"eth0"`. The
+   * addresses and VLANs of its virtual functions are set through it. Default:
+   * none.
+   */
+  readonly network?: string;
   /** Its virtual functions. Default: it can have none. */
   readonly sriov?: SriovTopology;
 }

@@ -5,8 +5,9 @@
  */
 
 import type { Host } from "../../lib/host/host.ts";
+import { persist } from "../../lib/provision/persist.ts";
 import { applyState, showPlan } from "./applying.ts";
-import type { Arguments } from "./command.ts";
+import { type Arguments, fromUser } from "./command.ts";
 import { readState } from "./state_file.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -19,6 +20,18 @@ export async function run(
   const [path] = args.operands;
   const state = await readState(terminal, path!);
   if (args.has("dry-run")) return showPlan(args, host, terminal, state);
-  const name = args.value("name") ?? `passthru apply ${path}`;
-  return await applyState(args, host, terminal, state, name);
+  const lasting = args.value("at-boot");
+  const name = lasting ?? args.value("name") ?? `passthru apply ${path}`;
+  if (lasting === undefined) {
+    return await applyState(args, host, terminal, state, name);
+  }
+  const command = await terminal.command();
+  const { unit } = await fromUser(() =>
+    persist(host, state, lasting, { command, signal: terminal.signal })
+  );
+  const code = await applyState(args, host, terminal, state, name);
+  terminal.warn(
+    `${unit} applies it at boot; now: systemctl daemon-reload\n`,
+  );
+  return code;
 }

@@ -86,12 +86,12 @@ export async function restoreDevices(
   terminal: Terminal,
   devices: readonly string[],
 ): Promise<number> {
-  const name = args.value("name");
+  const name = args.value("at-boot") ?? args.value("name");
   const { undone, left } = await restore(host, {
     signal: terminal.signal,
     ...timeoutOf(args),
-    ...name !== undefined && { name },
     ...devices.length > 0 && { devices },
+    ...name !== undefined && { name },
     onUndone: (step) => terminal.progress(`undone: ${lineOf(step)}`),
   });
   terminal.progress(undefined);

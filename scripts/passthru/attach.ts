@@ -62,7 +62,8 @@ export async function run(
   await using taken = new AsyncDisposableStack();
   for (const fn of strangers) {
     terminal.progress(`taking ${fn.address} from ${fn.driver ?? "no driver"}`);
-    taken.use(await host.take(fn, { signal }));
+    // What the host uses was refused above, all of it at once.
+    taken.use(await host.take(fn, { signal, insist: true }));
   }
   await using space = new AddressSpace({ host, backend });
   const devices = [];

@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { Host } from "../../lib/host/host.ts";
 import type { Inventory } from "../../lib/host/inventory.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -93,7 +92,8 @@ export type Run<H extends Inventory> = (
   terminal: Terminal,
 ) => number | Promise<number>;
 
-interface CommandBase {
+/** How a command is called. */
+export interface Command {
   /** What it does, in a line. */
   readonly about: string;
   /** More of it, for its help. */
@@ -107,25 +107,6 @@ interface CommandBase {
   /** Calls of it, with what each does. */
   readonly examples: Readonly<Record<string, string>>;
 }
-
-/** A command that looks at the host, and does not need what changes it. */
-export interface LookingCommand extends CommandBase {
-  /** Says that it only looks. */
-  readonly looks: true;
-  /** Loads its code. */
-  load(): Promise<{ run: Run<Inventory> }>;
-}
-
-/** A command that can change the host. */
-export interface ChangingCommand extends CommandBase {
-  /** It does more. */
-  readonly looks?: false;
-  /** Loads its code. */
-  load(): Promise<{ run: Run<Host> }>;
-}
-
-/** A command. */
-export type Command = LookingCommand | ChangingCommand;
 
 /** A command was called wrongly. */
 export class UsageError extends Error {

@@ -1,5 +1,5 @@
 /**
- * The commands: how each is called. Their code is loaded when they run.
+ * The commands: how each is called. `load.ts` has what runs them.
  *
  * @module
  */
@@ -41,7 +41,6 @@ export const COMMON: Readonly<Record<string, Option>> = {
 export const COMMANDS: Readonly<Record<string, Command>> = {
   list: {
     about: "list the PCI functions, their drivers and IOMMU groups",
-    looks: true,
     options: {
       driver: {
         value: "NAME",
@@ -59,17 +58,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru list --driver vfio-pci": "what can be handed out now",
       "passthru list --class ethernet --json": "network cards, for a program",
     },
-    load: () => import("./list.ts"),
   },
   show: {
     about: "show all that is known of a function",
     operands: [ADDRESS],
-    looks: true,
     examples: {
       "passthru show 01:00.0": "ids, driver, group, BARs, resets, who uses it",
       "passthru show 0000:01:00.0 --json": "the same, for a program",
     },
-    load: () => import("./show.ts"),
   },
   groups: {
     about: "show the IOMMU groups, and what keeps each from being used",
@@ -84,7 +80,6 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru groups --tree": "the bridges, and the groups behind them",
       "passthru groups --svg > groups.svg": "the same as an image",
     },
-    load: () => import("./groups.ts"),
   },
   doctor: {
     about: "find what stops passthrough here, and what to change",
@@ -98,13 +93,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         about: "how much memory a virtual machine gets: 16G",
       },
     },
-    looks: true,
     examples: {
       "passthru doctor": "the host",
       "passthru doctor 01:00.0 --memory 16G": "what is to be handed out",
       "passthru doctor --json": "for a program",
     },
-    load: () => import("./doctor.ts"),
   },
   bind: {
     about: "bind a function to a VFIO driver, or to any",
@@ -124,14 +117,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru bind 01:00.0 --insist 01:00.0":
         "although the host uses it: a mounted disk, the display",
     },
-    load: () => import("./bind.ts"),
   },
   unbind: {
     about: "give functions back to the drivers that they had",
     operands: [{ ...ADDRESS, many: true }],
     options: { timeout: TIMEOUT },
     examples: { "passthru unbind 01:00.0": "undoes passthru bind 01:00.0" },
-    load: () => import("./unbind.ts"),
   },
   vfs: {
     about: "create a function's virtual functions, or remove them",
@@ -152,7 +143,6 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru vfs 01:00.0 0": "none any more",
       "passthru restore 01:00.0": "as many as there were",
     },
-    load: () => import("./vfs.ts"),
   },
   mdev: {
     about: "list, create and remove mediated devices",
@@ -169,7 +159,6 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru mdev remove 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001":
         "one that was created so",
     },
-    load: () => import("./mdev.ts"),
   },
   plan: {
     about: "say what would make the host what a file says, and why",
@@ -179,7 +168,6 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru plan state.yaml": "in words",
       "passthru plan state.json --json": "for a program",
     },
-    load: () => import("./plan.ts"),
   },
   apply: {
     about: "make the host what a file says, or leave it as it is",
@@ -194,14 +182,19 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         kind: "text",
         about: "what passthru status calls it",
       },
+      "at-boot": {
+        value: "NAME",
+        kind: "text",
+        about: "also at every boot: writes a systemd unit",
+      },
       timeout: TIMEOUT,
     },
     examples: {
       "passthru apply state.yaml": "apply it",
       "passthru apply state.yaml --dry-run": "the same as passthru plan",
+      "passthru apply state.yaml --at-boot desk": "now and at every boot",
       "generate-state | passthru apply -": "what another program says",
     },
-    load: () => import("./apply.ts"),
   },
   restore: {
     about: "bring the host back to what it was before it was changed",
@@ -219,18 +212,22 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         kind: "text",
         about: "only what passthru status calls so",
       },
+      "at-boot": {
+        value: "NAME",
+        kind: "text",
+        about: "the same, and have it applied at boot no longer",
+      },
       timeout: TIMEOUT,
     },
     examples: {
-      "passthru restore": "everything",
+      "passthru restore": "everything that is applied now",
       "passthru restore 01:00.0": "a function and its virtual functions",
+      "passthru restore --at-boot desk": "undoes passthru apply --at-boot",
     },
-    load: () => import("./restore.ts"),
   },
   status: {
     about: "say what is applied, and whether it still holds",
     examples: { "passthru status": "each apply that was not undone" },
-    load: () => import("./status.ts"),
   },
   snapshot: {
     about: "record this host as JSON, to try things on elsewhere",
@@ -243,7 +240,6 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru --simulate host.json bind 01:00.0":
         "try what a command would do",
     },
-    load: () => import("./snapshot.ts"),
   },
   attach: {
     about: "hold functions attached and print their layout, until Ctrl-C",
@@ -265,7 +261,6 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         "two in one address space, by a container",
       "passthru attach 01:00.0 --no-hold --json": "only the layout",
     },
-    load: () => import("./attach.ts"),
   },
   reset: {
     about: "reset a function",
@@ -285,20 +280,17 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru reset 01:00.0 --method bus":
         "its bus, where it is alone on that",
     },
-    load: () => import("./reset.ts"),
   },
   dump: {
     about: "decode a function's config space, capability by capability",
     details: "Root sees all of it, others the first 64 bytes.",
     operands: [ADDRESS],
     options: { hex: { about: "the bytes, as lspci -xxxx writes them" } },
-    looks: true,
     examples: {
       "passthru dump 01:00.0": "the header and each capability",
       "passthru dump 01:00.0 --hex > dump.txt": "for lspci -F dump.txt",
       "passthru dump 01:00.0 --json": "every field, for a program",
     },
-    load: () => import("./dump.ts"),
   },
   qemu: {
     about: "run QEMU with functions, and give them back when it ends",
@@ -322,6 +314,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         kind: "file",
         about: "the program; qemu-system-x86_64 unless given",
       },
+      "memory-lock": {
+        value: "MIB",
+        kind: "text",
+        about: "what that user may lock, if not -m and a GiB",
+      },
       "whole-group": WHOLE_GROUP,
       insist: INSIST,
     },
@@ -331,17 +328,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru qemu 01:00.0 --user nobody -- -machine q35 -m 4G":
         "by passed descriptors, as an ordinary user",
     },
-    load: () => import("./qemu_command.ts"),
   },
   completions: {
     about: "write what makes a shell complete commands and addresses",
     operands: [{ name: "SHELL", kind: ["bash", "zsh", "fish"] }],
-    looks: true,
     examples: {
       'eval "$(passthru completions bash)"': "in ~/.bashrc",
       'eval "$(passthru completions zsh)"': "in ~/.zshrc, after compinit",
       "passthru completions fish | source": "in ~/.config/fish/config.fish",
     },
-    load: () => import("./completions.ts"),
   },
 };

@@ -31,6 +31,11 @@ const EXITS: Partial<Record<VfioErrorCode | string, number>> = {
   NO_IOMMU_GROUP: EXIT.UNFIT,
 };
 
+/** What to type, where a hint says what to call. */
+function typed(hint: string | undefined): string | undefined {
+  return hint?.replace(/host\.take\("([^"]+)"\)/g, "passthru bind $1");
+}
+
 /** Whether it is what an aborted signal throws: this one, or QEMU's own. */
 function isAbort(error: unknown): boolean {
   return error instanceof DOMException && error.name === "AbortError";
@@ -57,7 +62,7 @@ export function explain(error: unknown, signal: AbortSignal): Failure {
   if (error instanceof VfioError) {
     const { code, device, problem, hint } = error;
     const exit = EXITS[code] ?? EXIT.FAILED;
-    return { code, device, message: problem, hint, exit };
+    return { code, device, message: problem, hint: typed(hint), exit };
   }
   if (error instanceof KernelError) {
     return { code: "KERNEL", message: error.message, exit: EXIT.FAILED };

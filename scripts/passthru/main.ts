@@ -9,6 +9,7 @@ import type { Inventory } from "../../lib/host/inventory.ts";
 import { Arguments, type Command, EXIT, UsageError } from "./command.ts";
 import { COMMANDS, COMMON } from "./commands.ts";
 import { parseArgs } from "./deps.ts";
+import { CHANGING, LOOKING } from "./load.ts";
 import { styled, type Terminal, writeJson } from "./terminal.ts";
 
 /** The host that commands act on, made when one needs it. */
@@ -24,7 +25,6 @@ export interface Hosts {
 /** What the command line says. */
 interface Call {
   readonly name: string;
-  readonly command: Command;
   readonly args: Arguments;
 }
 
@@ -55,24 +55,27 @@ export async function main(
 }
 
 async function run(
-  { command, args }: Call,
+  { name, args }: Call,
   terminal: Terminal,
   hosts: Hosts,
 ): Promise<number> {
   const snapshot = args.value("simulate");
-  if (snapshot !== undefined) {
-    const host = await simulated(snapshot, terminal, hosts);
-    return await (await command.load()).run(args, host, terminal);
-  }
-  if (command.looks) {
-    const [{ run }, inventory] = await Promise.all([
-      command.load(),
-      hosts.inventory(),
+  const host = snapshot === undefined
+    ? undefined
+    : await simulated(snapshot, terminal, hosts);
+  const look = LOOKING[name];
+  if (look !== undefined) {
+    const [{ run }, on] = await Promise.all([
+      look(),
+      host ?? hosts.inventory(),
     ]);
-    return await run(args, inventory, terminal);
+    return await run(args, on, terminal);
   }
-  const [{ run }, host] = await Promise.all([command.load(), hosts.host()]);
-  return await run(args, host, terminal);
+  const [{ run }, on] = await Promise.all([
+    CHANGING[name]!(),
+    host ?? hosts.host(),
+  ]);
+  return await run(args, on, terminal);
 }
 
 async function simulated(
@@ -129,7 +132,7 @@ async function parse(
     await help(name);
     return undefined;
   }
-  return { name, command, args };
+  return { name, args };
 }
 
 /** The command's name, and the command line without it. */

@@ -24,8 +24,15 @@ export async function run(
       by: args.value("by") as QemuWay | undefined,
       user: args.value("user"),
       program: args.value("program"),
+      memoryLock: mebibytes(args.value("memory-lock")),
       args: args.rest,
       note: (line) => terminal.warn(`${line}\n`),
     })
   );
+}
+
+function mebibytes(text: string | undefined): bigint | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d+$/.test(text)) return BigInt(text) << 20n;
+  throw new TypeError(`--memory-lock is a number of MiB, and not "${text}"`);
 }

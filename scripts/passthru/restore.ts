@@ -5,8 +5,9 @@
  */
 
 import type { Host } from "../../lib/host/host.ts";
+import { unpersist } from "../../lib/provision/persist.ts";
 import { restoreDevices } from "./applying.ts";
-import type { Arguments } from "./command.ts";
+import { type Arguments, fromUser } from "./command.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Undoes what was applied. */
@@ -15,5 +16,16 @@ export async function run(
   host: Host,
   terminal: Terminal,
 ): Promise<number> {
+  const lasting = args.value("at-boot");
+  if (lasting !== undefined) {
+    const { signal } = terminal;
+    const found = await fromUser(() => unpersist(host, lasting, { signal }));
+    terminal.warn(
+      found
+        ? `Nothing applies ${lasting} at boot any more; now: ` +
+          "systemctl daemon-reload\n"
+        : `Nothing applied ${lasting} at boot\n`,
+    );
+  }
   return await restoreDevices(args, host, terminal, args.operands);
 }

@@ -6,6 +6,7 @@
 
 import type { Host } from "../../lib/host/host.ts";
 import { stepSubject, stepText } from "../../lib/provision/plan_text.ts";
+import { persisted } from "../../lib/provision/persist.ts";
 import {
   type AppliedStatus,
   status,
@@ -22,13 +23,16 @@ export async function run(
   terminal: Terminal,
 ): Promise<number> {
   const applied = await status(host, { signal: terminal.signal });
-  if (args.has("json")) writeJson(terminal, applied.map(appliedJson));
-  else if (applied.length === 0) terminal.write("Nothing is applied.\n");
-  else {
-    terminal.write(
-      applied.map((each) => appliedText(terminal, each)).join("\n"),
-    );
+  const atBoot = persisted(host);
+  if (args.has("json")) {
+    writeJson(terminal, { applied: applied.map(appliedJson), atBoot });
+    return EXIT.DONE;
   }
+  if (applied.length === 0) terminal.write("Nothing is applied.\n");
+  terminal.write(
+    applied.map((each) => appliedText(terminal, each)).join("\n"),
+  );
+  for (const name of atBoot) terminal.write(`At boot: ${name}\n`);
   return EXIT.DONE;
 }
 

@@ -14,6 +14,8 @@ export interface Terminal {
   progress(text: string | undefined): void;
   /** The text of a file; `-` is standard input. */
   read(path: string): Promise<string>;
+  /** How this command is run, word by word, without its arguments. */
+  command(): Promise<readonly string[]>;
   /** Columns of standard output; `Infinity` where it is no terminal. */
   readonly width: number;
   /** Whether standard output may be coloured. */

@@ -9,6 +9,7 @@ export async function loadAll(kernel: Kernel): Promise<void> {
   kernel.stat("/");
   kernel.close(kernel.eventfd(0, 0));
   assertThrows(() => kernel.fsync(-1));
+  assertThrows(() => kernel.socket(-1, 0, 0));
   await kernel.pollAsync([], 0);
   await kernel.writeFileAsync("/dev/null", "x");
 }

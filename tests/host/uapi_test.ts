@@ -16,6 +16,8 @@ import * as pciExpressRegs from "../../lib/uapi/pci_express_regs.ts";
 import * as pciExtendedRegs from "../../lib/uapi/pci_extended_regs.ts";
 import * as pciRegs from "../../lib/uapi/pci_regs.ts";
 import * as poll from "../../lib/uapi/poll.ts";
+import * as rtnetlink from "../../lib/uapi/rtnetlink.ts";
+import * as socket from "../../lib/uapi/socket.ts";
 import * as statx from "../../lib/uapi/statx.ts";
 import * as vfio from "../../lib/uapi/vfio.ts";
 import { kernelHeaders } from "../vm/kernel.ts";
@@ -200,6 +202,11 @@ const MODULES: Record<string, { module: object; headers: string[] }> = {
   "mman.ts": { module: mman, headers: ["linux/mman.h"] },
   "eventfd.ts": { module: eventfd, headers: ["linux/eventfd.h"] },
   "poll.ts": { module: poll, headers: ["linux/poll.h"] },
+  "rtnetlink.ts": {
+    module: rtnetlink,
+    headers: ["linux/rtnetlink.h", "linux/if_link.h", "linux/if_ether.h"],
+  },
+  "socket.ts": { module: socket, headers: ["sys/socket.h"] },
   "statx.ts": { module: statx, headers: ["fcntl.h", "sys/stat.h"] },
 };
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Host } from "../../lib/host/host.ts";
 import { COMMANDS } from "../../scripts/passthru/commands.ts";
+import { CHANGING, LOOKING } from "../../scripts/passthru/load.ts";
 import { call, json } from "./passthru_bench.ts";
 
 const A = "0000:01:00.0";
@@ -149,4 +150,12 @@ Deno.test("passthru colours what it writes only when the terminal has colours", 
   assertEquals(plain.out.includes("\x1b"), false);
   const coloured = await call(HOST, ["list"], { width: 80, colour: true });
   assertStringIncludes(coloured.out, "\x1b[1mADDRESS\x1b[22m");
+});
+
+Deno.test("passthru can load every command that it has", async () => {
+  const loaders = { ...LOOKING, ...CHANGING };
+  assertEquals(Object.keys(loaders).sort(), Object.keys(COMMANDS).sort());
+  for (const load of Object.values(loaders)) {
+    assertEquals(typeof (await load()).run, "function");
+  }
 });

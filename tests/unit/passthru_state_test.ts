@@ -179,13 +179,13 @@ Deno.test("passthru plan and apply give steps in their documented shape when the
   assertNotEquals(why, "");
   const done = await json(host, ["apply", "state.json"], { files });
   assertEquals(done, planned);
-  const [applied] = await json(host, ["status"]);
+  const { applied: [applied] } = await json(host, ["status"]);
   assertEquals(applied.name, "passthru apply state.json");
   assertEquals(applied.steps[0].step, planned.steps[0]);
   assertEquals([applied.steps[0].made, applied.steps[0].holds], [true, true]);
   const { undone, left } = await json(host, ["restore"]);
   assertEquals([undone, left], [planned.steps, []]);
-  assertEquals(await json(host, ["status"]), []);
+  assertEquals(await json(host, ["status"]), { applied: [], atBoot: [] });
 });
 
 Deno.test("passthru plan exits with 2 and says where when a file is no state", async () => {
@@ -336,4 +336,53 @@ Deno.test("passthru reset exits with 1 when the kernel cannot", async () => {
   assertEquals((await json(host, ["reset", A])).error.code, "NOT_SUPPORTED");
   const { error } = await json(host, ["reset", B, "--method", "pm"]);
   assertEquals([error.code, error.hint], ["NOT_SUPPORTED", "it can by flr"]);
+});
+
+Deno.test("passthru apply --at-boot writes a unit that the command itself understands, and restore --at-boot removes it", async () => {
+  const host = Host.simulated(HOST);
+  const before = stateOf(host);
+  const argv = ["apply", "state.json", "--at-boot", "desk"];
+  const { code, err } = await call(host, argv, { files: FILES });
+  assertEquals(code, 0, err);
+  assertStringIncludes(err, "passthru-desk.service applies it at boot");
+  assertEquals((await json(host, ["status"])).atBoot, ["desk"]);
+  const unit = host.kernel.readFile(
+    "/etc/systemd/system/passthru-desk.service",
+  );
+  const commands = [...unit.matchAll(/^Exec\w+=\S+passthru (.*)$/gm)]
+    .map(([, words]) => words!.split(" "));
+  assertEquals(commands.map(([name]) => name), ["apply", "restore"]);
+  const files = {
+    "/etc/passthru/desk.json": host.kernel.readFile("/etc/passthru/desk.json"),
+  };
+  const [start, stop] = commands;
+  assertEquals((await call(host, stop!, { files })).code, 0);
+  assertEquals(host.function(A).driver, "e1000e");
+  assertEquals((await call(host, start!, { files })).code, 0);
+  assertEquals(host.function(A).driver, "vfio-pci");
+  assertEquals((await call(host, ["restore", "--at-boot", "desk"])).code, 0);
+  assertEquals((await json(host, ["status"])).atBoot, []);
+  assertEquals(stateOf(host), before);
+});
+
+Deno.test("passthru restore --name undoes only what was applied under that name", async () => {
+  const host = Host.simulated(HOST);
+  const files = FILES;
+  await call(host, ["apply", "state.json", "--name", "one"], { files });
+  await call(host, ["bind", B]);
+  assertEquals((await call(host, ["restore", "--name", "one"])).code, 0);
+  assertEquals(host.function(A).driver, "e1000e");
+  assertEquals(host.function(B).driver, "vfio-pci");
+});
+
+Deno.test("passthru attach says what to type when a group is not viable", async () => {
+  const { code, err } = await call({
+    functions: {
+      [A]: { id: "8086:10d3", driver: "e1000e", group: 1 },
+      [B]: { id: "1b36:0010", driver: "nvme", group: 1 },
+    },
+  }, ["attach", A]);
+  assertEquals(code, 1);
+  assertStringIncludes(err, `passthru bind ${B}`);
+  assertEquals(err.includes("host.take"), false);
 });

@@ -48,6 +48,7 @@ function text(topology: Topology, width = Infinity, colour = false): string {
     write: (part) => written += part,
     warn() {},
     progress() {},
+    command: () => Promise.resolve([]),
     read: () => Promise.resolve(""),
     width,
     colour,

@@ -38,6 +38,7 @@ export const TOPOLOGY: Topology = {
       id: "8086:10c9",
       class: 0x020000,
       driver: "igb",
+      network: "eth0",
       sriov: { total: 7, id: "8086:10ca", driver: "igbvf" },
     },
   },
@@ -58,6 +59,15 @@ export function everyStep(): Step[] {
       why,
     },
     { kind: "virtual functions", device: PHYSICAL, count: 4, why },
+    {
+      kind: "vf network",
+      device: VIRTUAL[1]!,
+      physical: PHYSICAL,
+      index: 1,
+      mac: "52:54:00:12:34:56",
+      vlan: 5,
+      why,
+    },
     ...VIRTUAL.slice(0, 2).map((device) => (
       { kind: "driver", device, driver: "vfio-pci", why } as const
     )),

@@ -41,6 +41,7 @@ const TOPOLOGY: Topology = {
       subsystem: "15d9:1502",
       revision: 1,
       driver: "igb",
+      network: "eth0",
       behind: "0000:00:1c.0",
       sriov: {
         total: 7,

@@ -73,7 +73,7 @@ async function fetchFrom(suite: string, dir: string): Promise<void> {
         await run(["dpkg-deb", "-x", deb, dir]);
         await Deno.remove(deb);
       }
-      // The greater part: documentation, and other machines' firmware.
+      // 10 MB that nobody reads there
       await Deno.remove(join(dir, "usr/share/doc"), { recursive: true });
     },
   );

@@ -101,6 +101,8 @@ export class HostUse {
     nodes: readonly DriverNode[],
   ): Map<string, readonly Opener[]> {
     const { kernel } = this.#host;
+    // Until VFIO has the function, who has its group open uses others of it.
+    const own = isVfioDriver(fn.driver ?? "") ? [fn] : [];
     const mediated = namesIn(kernel, MEDIATED).flatMap((name) => {
       const path = linkTarget(kernel, `${MEDIATED}/${name}`);
       return path?.startsWith(`${fn.path}/`)
@@ -110,7 +112,7 @@ export class HostUse {
     return openersByNode(kernel, [
       ...nodes.filter(({ kind }) => kind !== "network")
         .map(({ name }) => name),
-      ...nodePaths([fn, ...mediated]),
+      ...nodePaths([...own, ...mediated]),
     ]);
   }
 

@@ -11,6 +11,7 @@ import { fileKind } from "./file.ts";
 import type { StepKind } from "./kind.ts";
 import { mediatedKind } from "./mediated.ts";
 import { nodeKind } from "./node.ts";
+import { virtualNetworkKind } from "./vf_network.ts";
 import { virtualFunctionsKind } from "./virtual_functions.ts";
 
 const KINDS: Readonly<Record<Step["kind"], StepKind>> = {
@@ -20,6 +21,7 @@ const KINDS: Readonly<Record<Step["kind"], StepKind>> = {
   "link": fileKind,
   "mediated device": mediatedKind,
   "node": nodeKind,
+  "vf network": virtualNetworkKind,
   "virtual functions": virtualFunctionsKind,
 };
 

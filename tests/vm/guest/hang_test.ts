@@ -104,8 +104,8 @@ forEachBackend(
     assertGreater(ticks, 10);
     await holder.detach();
     await unbind;
-    await until(() => writers().length === 0);
-    await kernel.writeFileAsync(`${DRIVERS}/vfio-pci/bind`, fn.address);
+    // Its turn comes when the one that was given up on is undone.
+    await host.take(fn, { timeout: 60_000 });
     assertEquals(fn.driver, "vfio-pci");
   },
 );

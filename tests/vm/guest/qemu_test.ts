@@ -16,6 +16,7 @@ import {
   runQemu,
 } from "../../../scripts/passthru/qemu.ts";
 import { restore } from "../../../mod.ts";
+import { nodePaths } from "../../../lib/host/nodes.ts";
 import { openers } from "../../../lib/host/openers.ts";
 import { guestQemu } from "../machine_env.ts";
 import { descriptors } from "./observe.ts";
@@ -142,6 +143,18 @@ function closeNodes(): Disposable {
   return stack;
 }
 
+/** Asserts that a process has no rights beyond those of any user. */
+function assertOrdinary(pid: number): void {
+  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+  for (const name of ["Uid", "Gid"]) {
+    assertMatch(status, new RegExp(`^${name}:(\\t${NOBODY}){4}$`, "m"));
+  }
+  assertMatch(status, /^Groups:\s*$/m);
+  for (const name of ["CapInh", "CapPrm", "CapEff", "CapAmb"]) {
+    assertMatch(status, new RegExp(`^${name}:\\t0+$`, "m"));
+  }
+}
+
 function assertSeen({ code, firmware, messages }: Outcome): void {
   assertEquals(code, 0, messages);
   for (const id of Object.values(FUNCTIONS)) {
@@ -210,6 +223,7 @@ if (machine.backends.includes("iommufd")) {
 
   Deno.test("passthru qemu that is killed leaves what restore() brings back", async () => {
     using output = new Output();
+    using _ = closeNodes();
     const before = state();
     const passthru = spawn(Deno.execPath(), [
       ...["run", "-A", "--no-check", "--no-lock"],
@@ -226,8 +240,17 @@ if (machine.backends.includes("iommufd")) {
     // QEMU goes on: to its machine nothing has happened.
     const found = openers(host.kernel, ["/dev/iommu"]);
     assertEquals(found.length, 1);
-    assertEquals(host.function(addressOf("nvme0")).driver, "vfio-pci");
-    Deno.kill(found[0]!.pid, "SIGKILL");
+    const { pid } = found[0]!;
+    assertOrdinary(pid);
+    for (const name of NAMES) {
+      const fn = host.function(addressOf(name));
+      assertEquals(fn.driver, "vfio-pci");
+      for (const node of nodePaths([fn])) {
+        assertEquals(Deno.statSync(node).mode! & 0o777, 0o600, node);
+        assertEquals(Deno.statSync(node).uid, 0, node);
+      }
+    }
+    Deno.kill(pid, "SIGKILL");
     const { left } = await restore(host);
     assertEquals(left, []);
     assertEquals(state(), before);

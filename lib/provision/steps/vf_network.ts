@@ -1,0 +1,141 @@
+/**
+ * What virtual functions are on the network.
+ *
+ * @module
+ */
+
+import { VfioError } from "../../errors.ts";
+import { hasErrno } from "../../kernel/errno.ts";
+import {
+  NO_MAC,
+  readVirtualNetwork,
+  setVirtualNetwork,
+  unknownToNetwork,
+  type VirtualNetwork,
+  type VirtualVlan,
+} from "../../host/vf_network.ts";
+import { ETH_P_8021Q } from "../../uapi/rtnetlink.ts";
+import { functionIfThere } from "../functions.ts";
+import type { VirtualNetworkStep } from "../step.ts";
+import { changed, type StepKind, type Work } from "./kind.ts";
+
+/** Steps that set what a virtual function is on the network. */
+export const virtualNetworkKind: StepKind<
+  VirtualNetworkStep,
+  Partial<VirtualNetwork>
+> = {
+  holds(work, step) {
+    const now = read(work, step);
+    return Promise.resolve(now !== undefined && isAs(now, wanted(step)));
+  },
+
+  async capture(work, step) {
+    const { mac, vlan } = await work.deadline.until(
+      () => read(work, step),
+      () => unknownToNetwork(step.physical, step.index),
+    );
+    // What is not changed is not brought back either.
+    return {
+      ...step.mac !== undefined && { mac },
+      ...step.vlan !== undefined && { vlan },
+    };
+  },
+
+  async make(work, step) {
+    await write(work, step, wanted(step));
+  },
+
+  async undo(work, step, before, made) {
+    const now = read(work, step);
+    // It is gone, and that with it.
+    if (now === undefined || isAs(now, before)) return;
+    if (made && !between(now, before, wanted(step))) {
+      throw changed(
+        step.device,
+        `its MAC address or VLAN was changed to ${now.mac}, ${now.vlan.id}`,
+      );
+    }
+    const { mac, vlan } = before;
+    if (vlan !== undefined) await write(work, step, { vlan });
+    if (mac !== undefined) await bringBack(work, step, mac);
+  },
+};
+
+async function bringBack(
+  work: Work,
+  step: VirtualNetworkStep,
+  mac: string,
+): Promise<void> {
+  try {
+    await write(work, step, { mac });
+  } catch (error) {
+    // Some drivers take no address away: bnx2x and qede want a valid one.
+    const refused = error instanceof VfioError &&
+      hasErrno(error.cause, "EINVAL");
+    if (!refused || mac !== NO_MAC) throw error;
+  }
+}
+
+function wanted({ mac, vlan }: VirtualNetworkStep): Partial<VirtualNetwork> {
+  return {
+    ...mac !== undefined && { mac },
+    ...vlan !== undefined &&
+      { vlan: { id: vlan, qos: 0, protocol: ETH_P_8021Q } },
+  };
+}
+
+function read(
+  { host }: Work,
+  { device, physical, index }: VirtualNetworkStep,
+): VirtualNetwork | undefined {
+  const fn = functionIfThere(host, physical);
+  if (fn === undefined || functionIfThere(host, device) === undefined) {
+    return undefined;
+  }
+  return readVirtualNetwork(fn, index);
+}
+
+async function write(
+  { host, deadline }: Work,
+  { physical, index }: VirtualNetworkStep,
+  settings: Partial<VirtualNetwork>,
+): Promise<void> {
+  const fn = host.function(physical);
+  let busy: unknown;
+  await deadline.until(() => {
+    try {
+      setVirtualNetwork(fn, index, settings);
+      return true;
+    } catch (error) {
+      if (!(error instanceof VfioError && error.code === "DEVICE_BUSY")) {
+        throw error;
+      }
+      busy = error;
+      return undefined;
+    }
+  }, () => busy);
+}
+
+function isAs(
+  now: VirtualNetwork,
+  { mac = now.mac, vlan = now.vlan }: Partial<VirtualNetwork>,
+): boolean {
+  return now.mac === mac && isSame(now.vlan, vlan);
+}
+
+/** Whether it is somewhere on the way between two, as what undid it ended. */
+function between(
+  now: VirtualNetwork,
+  { mac, vlan }: Partial<VirtualNetwork>,
+  to: Partial<VirtualNetwork>,
+): boolean {
+  return (mac === undefined || [mac, to.mac].includes(now.mac)) &&
+    (vlan === undefined || isSame(now.vlan, vlan) ||
+      isSame(now.vlan, to.vlan!));
+}
+
+function isSame(a: VirtualVlan, b: VirtualVlan): boolean {
+  // Without a VLAN there is nothing that its tags could be like.
+  return a.id === b.id &&
+    (a.id === 0 || a.qos === b.qos && a.protocol === b.protocol);
+}

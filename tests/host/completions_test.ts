@@ -1,0 +1,96 @@
+/**
+ * The completions, in the shells that are here.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { call } from "../unit/passthru_bench.ts";
+import { onPath } from "./programs.ts";
+
+const ADDRESSES = Array.from(Deno.readDirSync("/sys/bus/pci/devices"))
+  .map(({ name }) => name).sort();
+
+async function script(shell: string): Promise<string> {
+  return (await call({}, ["completions", shell])).out;
+}
+
+async function output(command: string, args: string[]): Promise<string> {
+  const { stdout, stderr } = await new Deno.Command(command, { args }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  assertEquals(text(stderr), "");
+  return text(stdout);
+}
+
+/** What bash completes a line with. */
+async function inBash(line: string): Promise<string[]> {
+  const source = `${await script("bash")}
+COMP_LINE=${JSON.stringify(line)}
+COMP_POINT=\${#COMP_LINE}
+_passthru
+printf '%s\\n' "\${COMPREPLY[@]}"`;
+  const text = await output("bash", ["-c", source]);
+  return text.split("\n").filter((word) => word !== "").sort();
+}
+
+Deno.test({
+  name: "passthru completions bash completes commands, options and values",
+  ignore: !onPath("bash"),
+  async fn() {
+    assertEquals(await inBash("passthru sn"), ["snapshot"]);
+    assert((await inBash("passthru ")).includes("list"));
+    assertEquals(await inBash("passthru list --dr"), ["--driver"]);
+    assertEquals(await inBash("passthru attach --backend l"), ["legacy"]);
+    assertEquals(await inBash("passthru completions f"), ["fish"]);
+    assertEquals(await inBash("passthru --json sho"), ["show"]);
+    assertEquals(await inBash("passthru help res"), ["reset", "restore"]);
+  },
+});
+
+Deno.test({
+  name: "passthru completions bash completes addresses, also without a domain",
+  ignore: !onPath("bash") || ADDRESSES.length === 0,
+  async fn() {
+    assertEquals(await inBash("passthru show "), ADDRESSES);
+    const [first] = ADDRESSES;
+    // To bash, a word begins after each colon.
+    assertEquals(
+      await inBash(`passthru show ${first!.slice(0, -1)}`),
+      ADDRESSES.filter((address) => address.startsWith(first!.slice(0, -1)))
+        .map((address) => address.slice(address.lastIndexOf(":") + 1)),
+    );
+    const short = first!.replace(/^0000:/, "");
+    const answers = await inBash(`passthru bind --insist ${short.slice(0, 3)}`);
+    assert(answers.includes(short.slice(3)), answers.join(" "));
+  },
+});
+
+for (const shell of ["bash", "zsh", "fish"]) {
+  Deno.test({
+    name: `passthru completions ${shell} is what ${shell} can read`,
+    ignore: !onPath(shell),
+    async fn() {
+      const path = await Deno.makeTempFile();
+      try {
+        await Deno.writeTextFile(path, await script(shell));
+        assertEquals(await output(shell, ["-n", path]), "");
+      } finally {
+        await Deno.remove(path);
+      }
+    },
+  });
+}
+
+Deno.test({
+  name: "passthru completions fish completes commands, options and addresses",
+  ignore: !onPath("fish"),
+  async fn() {
+    const completed = async (line: string) => {
+      const source = `${await script("fish")}\ncomplete -C ${
+        JSON.stringify(line)
+      }`;
+      return (await output("fish", ["--no-config", "-c", source]))
+        .trimEnd().split("\n").map((line) => line.split("\t")[0]);
+    };
+    assertEquals(await completed("passthru sn"), ["snapshot"]);
+    assertEquals(await completed("passthru list --dri"), ["--driver"]);
+    assertEquals(await completed("passthru show 0"), ADDRESSES);
+  },
+});

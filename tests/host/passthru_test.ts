@@ -1,0 +1,145 @@
+/**
+ * The command as a process of its own, with `--allow-ffi` alone.
+ */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { chooseConfig } from "../../scripts/dev/std.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+const CONFIG = fromFileUrl(new URL(await chooseConfig(), ROOT));
+const SCRIPT = fromFileUrl(new URL("scripts/passthru.ts", ROOT));
+
+const ADDRESSES = Array.from(Deno.readDirSync("/sys/bus/pci/devices"))
+  .map(({ name }) => name).sort();
+
+/** A host for `--simulate`. */
+const SNAPSHOT = JSON.stringify({
+  functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
+});
+
+const ARGS = ["run", "--no-prompt", "--no-lock", "--config", CONFIG];
+
+async function passthru(
+  args: string[],
+  options: Deno.CommandOptions & { script?: string; flags?: string[] } = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const { script = SCRIPT, flags = [], ...rest } = options;
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...ARGS, "--allow-ffi", ...flags, script, ...args],
+    stdin: "null",
+    ...rest,
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+Deno.test("passthru lists this host when it may do nothing but FFI", async () => {
+  const { code, stdout, stderr } = await passthru(["list", "--json"]);
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals(
+    JSON.parse(stdout).map(({ address }: { address: string }) => address),
+    ADDRESSES,
+  );
+});
+
+Deno.test("passthru lists this host when it is run by URL", async () => {
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      const { pathname } = new URL(request.url);
+      const text = await Deno.readTextFile(new URL(`.${pathname}`, ROOT));
+      return new Response(text, {
+        headers: { "content-type": "application/typescript" },
+      });
+    },
+  );
+  const host = `127.0.0.1:${server.addr.port}`;
+  const cache = await Deno.makeTempDir();
+  try {
+    const { code, stdout, stderr } = await passthru(["list", "--json"], {
+      script: `http://${host}/scripts/passthru.ts`,
+      flags: [`--allow-import=${host}`, "--quiet"],
+      env: { DENO_DIR: cache },
+    });
+    assertEquals([code, stderr], [0, ""]);
+    assertEquals(JSON.parse(stdout).length, ADDRESSES.length);
+  } finally {
+    await Deno.remove(cache, { recursive: true });
+  }
+});
+
+Deno.test("passthru says which permission it needs when it has none", async () => {
+  const { code, stderr } = await passthru(["list"], {
+    flags: ["--deny-ffi"],
+  });
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "hint: the command needs --allow-ffi");
+});
+
+Deno.test("passthru tells by its exit code how it went", async () => {
+  assertEquals((await passthru(["lst"])).code, 2);
+  assertEquals((await passthru(["show", "ffff:ff:1f.7"])).code, 1);
+});
+
+Deno.test("passthru is quiet when nobody reads what it writes", async () => {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...ARGS, "--allow-ffi", SCRIPT, "snapshot"],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  await child.stdout.cancel();
+  const stderr = await new Response(child.stderr).text();
+  assertEquals([(await child.status).code, stderr], [0, ""]);
+});
+
+Deno.test("passthru apply takes a state from standard input when it is -", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".json" });
+  try {
+    await Deno.writeTextFile(path, SNAPSHOT);
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        ...[...ARGS, "--allow-ffi", SCRIPT, "apply", "-", "--dry-run"],
+        ...["--simulate", path],
+      ],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const writer = child.stdin.getWriter();
+    const state = 'functions: [{ select: "01:00.0", driver: vfio-pci }]\n';
+    await writer.write(new TextEncoder().encode(state));
+    await writer.close();
+    const stdout = await new Response(child.stdout).text();
+    assertEquals((await child.status).code, 0);
+    assertStringIncludes(stdout, "0000:01:00.0  driver vfio-pci");
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
+Deno.test("passthru attach holds the device until SIGINT", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".json" });
+  try {
+    await Deno.writeTextFile(path, SNAPSHOT);
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        ...[...ARGS, "--allow-ffi", SCRIPT, "attach", "01:00.0"],
+        ...["--simulate", path],
+      ],
+      stdin: "null",
+      stdout: "piped",
+    }).spawn();
+    let out = "";
+    for await (
+      const text of child.stdout.pipeThrough(new TextDecoderStream())
+    ) {
+      const printed = out.includes("\nDMA\n");
+      out += text;
+      if (!printed && out.includes("\nDMA\n")) child.kill("SIGINT");
+    }
+    assert(out.includes("config"), out);
+    assertEquals((await child.status).code, 0);
+  } finally {
+    await Deno.remove(path);
+  }
+});
