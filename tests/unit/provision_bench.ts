@@ -168,39 +168,50 @@ export async function deathsIn(
   ];
 }
 
-/** What paths of sysfs lead to, which never changes: it saves asking. */
-const kinds = new Map<string, "directory" | "file">();
+/**
+ * What paths of sysfs lead to. That never changes, and no step changes who owns
+ * them, so that it is asked once.
+ */
+const known = new Map<string, Entry>();
+
+type Entry =
+  | { readonly kind: "link" }
+  | { readonly kind: "directory" | "file"; readonly owner: string };
 
 /** Everything that can be read in a tree: links, attributes, and owners. */
 export function contents(kernel: Kernel, path: string): Map<string, string> {
   const found = new Map<string, string>();
   const visit = (path: string) => {
-    const known = kinds.get(path);
-    const target = known === undefined ? linkAt(kernel, path) : undefined;
-    if (target !== undefined) {
-      found.set(path, `-> ${target}`);
-      return;
+    const entry = known.get(path) ?? entryAt(kernel, path);
+    if (path.startsWith("/sys/")) known.set(path, entry);
+    if (entry.kind === "link") {
+      found.set(path, `-> ${kernel.readlink(path)}`);
+    } else if (entry.kind === "file") {
+      found.set(path, `${entry.owner} ${readable(kernel, path)}`);
+    } else {
+      found.set(path, entry.owner);
+      for (const name of kernel.readdir(path)) visit(`${path}/${name}`);
     }
-    const { mode, uid, gid } = kernel.stat(path);
-    const owner = `${mode.toString(8)} ${uid}:${gid}`;
-    const kind = (mode & S_IFMT) === S_IFDIR ? "directory" : "file";
-    if (path.startsWith("/sys/")) kinds.set(path, kind);
-    if (kind === "file") {
-      found.set(path, `${owner} ${readable(kernel, path)}`);
-      return;
-    }
-    found.set(path, owner);
-    for (const name of kernel.readdir(path)) visit(`${path}/${name}`);
   };
   visit(path);
   return found;
 }
 
-function linkAt(kernel: Kernel, path: string): string | undefined {
+function entryAt(kernel: Kernel, path: string): Entry {
+  if (isLink(kernel, path)) return { kind: "link" };
+  const { mode, uid, gid } = kernel.stat(path);
+  return {
+    kind: (mode & S_IFMT) === S_IFDIR ? "directory" : "file",
+    owner: `${mode.toString(8)} ${uid}:${gid}`,
+  };
+}
+
+function isLink(kernel: Kernel, path: string): boolean {
   try {
-    return kernel.readlink(path);
+    kernel.readlink(path);
+    return true;
   } catch (error) {
-    if (hasErrno(error, "EINVAL")) return undefined;
+    if (hasErrno(error, "EINVAL")) return false;
     throw error;
   }
 }
@@ -270,4 +281,28 @@ export function bench(topology: Topology = TOPOLOGY): SimulatedMachine {
 /** A process on a machine, with nothing against it. */
 export function newcomer(machine: SimulatedMachine): Host {
   return new SimulatedHost(machine, { name: "passthru" });
+}
+
+/**
+ * Tries what can go wrong, in each of its ways. Many go at once, each on a
+ * machine of its own, since most of the time they wait.
+ *
+ * @param ways The ways.
+ * @param test What is tried.
+ */
+export async function forEach<T>(
+  ways: readonly T[],
+  test: (way: T) => Promise<void>,
+): Promise<void> {
+  const rest = ways.values();
+  const takeTurns = async () => {
+    for (const way of rest) {
+      try {
+        await test(way);
+      } catch (cause) {
+        throw new Error(JSON.stringify(way), { cause });
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 32 }, takeTurns));
 }

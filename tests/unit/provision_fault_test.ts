@@ -15,6 +15,7 @@ import {
   assertAsBefore,
   bench,
   everyStep,
+  forEach,
   journalsOf,
   Mortal,
   newcomer,
@@ -69,19 +70,6 @@ const READS = /^(?:read|stat)/;
  */
 function codesOf(call: KernelCall): readonly string[] {
   return READS.test(call.method) ? ["EACCES", "ENOMEM"] : errnosOf(call);
-}
-
-async function forEach(
-  faults: readonly Fault[],
-  test: (fault: Fault) => Promise<void>,
-): Promise<void> {
-  for (const fault of faults) {
-    try {
-      await test(fault);
-    } catch (cause) {
-      throw new Error(JSON.stringify(fault), { cause });
-    }
-  }
 }
 
 Deno.test("applySteps() undoes everything when any of its calls fails", async () => {
