@@ -8,7 +8,6 @@ import { restore } from "../../lib/provision/restore.ts";
 import {
   assertAsBefore,
   bench,
-  type Death,
   deathsIn,
   everyStep,
   forEach,
@@ -16,7 +15,7 @@ import {
   newcomer,
   NIC,
   stateOf,
-} from "./provision_bench.ts";
+} from "../unit/provision_bench.ts";
 
 /** What a process does that ends in the middle of it. */
 async function end(process: Mortal, work: Promise<unknown>): Promise<void> {

@@ -20,7 +20,7 @@ import {
   Mortal,
   newcomer,
   stateOf,
-} from "./provision_bench.ts";
+} from "../unit/provision_bench.ts";
 
 /** What an operation does when a call of the kernel's fails. */
 async function outcome(
