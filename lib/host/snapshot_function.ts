@@ -13,6 +13,10 @@ import type {
 } from "../sim/topology.ts";
 import { O_RDONLY } from "../uapi/fcntl.ts";
 import {
+  PCI_EXT_CAP_ID_SRIOV,
+  PCI_SRIOV_TOTAL_VF,
+} from "../uapi/pci_express_regs.ts";
+import {
   PCI_CAP_ID_MSI,
   PCI_CAP_ID_MSIX,
   PCI_CAPABILITY_LIST,
@@ -25,6 +29,7 @@ import {
 } from "../uapi/pci_regs.ts";
 import { basename, dirname } from "./path.ts";
 import { hasAcs } from "./acs.ts";
+import { ConfigSpace } from "./config_space.ts";
 import { type Bar, barsIn, type PciFunction } from "./pci_function.ts";
 import { exists, ifPresent, namesIn } from "./sysfs.ts";
 import { isBridgeClass, isVfioDriver } from "./vfio_driver.ts";
@@ -125,6 +130,7 @@ function sriovOf(
   const total = Number(read("totalvfs") ?? 0);
   if (total === 0) return undefined;
   const enabled = fn.virtualFunctions.length;
+  const room = roomOf(fn) ?? total;
   return {
     total,
     ...(enabled > 0 && { enabled }),
@@ -133,9 +139,26 @@ function sriovOf(
     offset: Number(read("offset")),
     stride: Number(read("stride")),
     ...(bars.length > 0 && {
-      bars: describe(bars.map((bar) => ({ ...bar, size: bar.size / total }))),
+      bars: describe(
+        bars.map((bar) => ({
+          ...bar,
+          size: 2 ** Math.floor(Math.log2(bar.size / room)),
+        })),
+      ),
     }),
   };
+}
+
+/**
+ * How many virtual functions the hardware has, which their BARs have room for,
+ * where this user may know it. A driver can allow fewer.
+ */
+function roomOf(fn: PciFunction): number | undefined {
+  using config = new ConfigSpace(fn.host.kernel, fn.path);
+  const at = config.extended(PCI_EXT_CAP_ID_SRIOV);
+  return typeof at === "number"
+    ? config.read16(at + PCI_SRIOV_TOTAL_VF)
+    : undefined;
 }
 
 /** What config space says of its interrupts; the whole of it is root's. */

@@ -7,7 +7,7 @@
 /** The parts, and the files that each is made of. */
 export const PARTS = {
   /** No permission and no system. */
-  unit: /^(tests\/(unit|conformance)|examples)\/.*_test\.ts$/,
+  unit: /^(tests\/(unit|faults|conformance)|examples)\/.*_test\.ts$/,
   /** This machine's libc, sysfs and tools. */
   host: /^tests\/(host|vm(?!\/guest\/))\/.*_test\.ts$/,
   /** The documentation's examples, on a real kernel. */

@@ -1,7 +1,6 @@
 import {
   assert,
   assertEquals,
-  assertGreater,
   assertInstanceOf,
   assertLess,
   assertMatch,

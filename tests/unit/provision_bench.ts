@@ -10,6 +10,8 @@ import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import type { SimulatedMachine } from "../../lib/sim/control.ts";
 import type { Topology } from "../../lib/sim/topology.ts";
+import { O_RDONLY } from "../../lib/uapi/fcntl.ts";
+import { S_IFDIR, S_IFMT } from "../../lib/uapi/statx.ts";
 import type { Step } from "../../lib/provision/step.ts";
 
 export const NIC = "0000:00:08.0";
@@ -136,11 +138,14 @@ export class Mortal {
   }
 }
 
-/** Calls that change nothing: it is the same to die after as before them. */
-const HARMLESS = /^(?:fsync|read|stat)/;
+/**
+ * Calls that change nothing but what the process itself holds, which goes with
+ * it: who dies before or after them leaves the same host.
+ */
+const HARMLESS = /^(?:addressOf|close|fsync|pread|read|stat)/;
 
 /**
- * All the deaths that there are while something is done.
+ * All the deaths that differ while something is done.
  *
  * @param act Does it.
  * @param machine Where.
@@ -152,36 +157,63 @@ export async function deathsIn(
   const process = new Mortal(machine);
   await act(process);
   assertGreater(process.calls.length, 50);
-  return process.calls.flatMap(({ method }, i) => {
-    const nth = i + 1;
-    const before = { nth, after: false };
-    return HARMLESS.test(method) ? [before] : [before, { nth, after: true }];
+  const changes = process.calls.flatMap(({ method, args }, i) => {
+    const reads = method === "open" && args[1] === O_RDONLY;
+    return HARMLESS.test(method) || reads ? [] : [i + 1];
   });
+  // After one is before the next.
+  return [
+    { nth: changes[0]!, after: false },
+    ...changes.map((nth) => ({ nth, after: true })),
+  ];
 }
+
+/**
+ * What paths of sysfs lead to. That never changes, and no step changes who owns
+ * them, so that it is asked once.
+ */
+const known = new Map<string, Entry>();
+
+type Entry =
+  | { readonly kind: "link" }
+  | { readonly kind: "directory" | "file"; readonly owner: string };
 
 /** Everything that can be read in a tree: links, attributes, and owners. */
 export function contents(kernel: Kernel, path: string): Map<string, string> {
   const found = new Map<string, string>();
   const visit = (path: string) => {
-    try {
+    const entry = known.get(path) ?? entryAt(kernel, path);
+    if (path.startsWith("/sys/")) known.set(path, entry);
+    if (entry.kind === "link") {
       found.set(path, `-> ${kernel.readlink(path)}`);
-      return;
-    } catch (error) {
-      if (!hasErrno(error, "EINVAL")) throw error;
-    }
-    const { mode, uid, gid } = kernel.stat(path);
-    const owner = `${mode.toString(8)} ${uid}:${gid}`;
-    try {
-      const names = kernel.readdir(path);
-      found.set(path, owner);
-      for (const name of names) visit(`${path}/${name}`);
-    } catch (error) {
-      if (!hasErrno(error, "ENOTDIR")) throw error;
-      found.set(path, `${owner} ${readable(kernel, path)}`);
+    } else if (entry.kind === "file") {
+      found.set(path, `${entry.owner} ${readable(kernel, path)}`);
+    } else {
+      found.set(path, entry.owner);
+      for (const name of kernel.readdir(path)) visit(`${path}/${name}`);
     }
   };
   visit(path);
   return found;
+}
+
+function entryAt(kernel: Kernel, path: string): Entry {
+  if (isLink(kernel, path)) return { kind: "link" };
+  const { mode, uid, gid } = kernel.stat(path);
+  return {
+    kind: (mode & S_IFMT) === S_IFDIR ? "directory" : "file",
+    owner: `${mode.toString(8)} ${uid}:${gid}`,
+  };
+}
+
+function isLink(kernel: Kernel, path: string): boolean {
+  try {
+    kernel.readlink(path);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, "EINVAL")) return false;
+    throw error;
+  }
 }
 
 function readable(kernel: Kernel, path: string): string {
@@ -249,4 +281,28 @@ export function bench(topology: Topology = TOPOLOGY): SimulatedMachine {
 /** A process on a machine, with nothing against it. */
 export function newcomer(machine: SimulatedMachine): Host {
   return new SimulatedHost(machine, { name: "passthru" });
+}
+
+/**
+ * Tries what can go wrong, in each of its ways. Many go at once, each on a
+ * machine of its own, since most of the time they wait.
+ *
+ * @param ways The ways.
+ * @param test What is tried.
+ */
+export async function forEach<T>(
+  ways: readonly T[],
+  test: (way: T) => Promise<void>,
+): Promise<void> {
+  const rest = ways.values();
+  const takeTurns = async () => {
+    for (const way of rest) {
+      try {
+        await test(way);
+      } catch (cause) {
+        throw new Error(JSON.stringify(way), { cause });
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 32 }, takeTurns));
 }

@@ -23,6 +23,7 @@ import type {
 } from "../../lib/provision/state.ts";
 import type { FunctionTopology } from "../../lib/sim/topology.ts";
 import { NLMSG_ERROR, nlmsgerr, nlmsghdr } from "../../lib/uapi/rtnetlink.ts";
+import { Mortal } from "./provision_bench.ts";
 import { contradicted, planned, refused, settled } from "./planned.ts";
 
 const PF = "0000:01:00.0";
@@ -191,6 +192,19 @@ Deno.test("restore() leaves a MAC address when somebody else has changed it sinc
   assertEquals(left.map(({ error }) => (error as VfioError).code), ["CHANGED"]);
   assertStringIncludes(String(left[0]!.error), OTHER);
   assertEquals(network(host), [`${OTHER} 0`]);
+});
+
+Deno.test("restore() goes on when one was killed between a VLAN and a MAC address", async () => {
+  for (let nth = 1;; nth++) {
+    const host = nic({}, 1);
+    const overrides = { "0": { mac: MAC, vlan: 5 } };
+    await settled(host, vfs({ count: 1, overrides }));
+    const process = new Mortal(host.machine, { nth, after: false });
+    await restore(process.host).catch(() => {});
+    assertEquals((await restore(host)).left, [], `killed at call ${nth}`);
+    assertEquals(network(host), [NONE]);
+    if (!process.dead) break;
+  }
 });
 
 Deno.test("restore() removes virtual functions when somebody else has changed a MAC address of theirs", async () => {

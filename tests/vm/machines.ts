@@ -151,7 +151,7 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
     about: "32 virtual functions of an nvme, 7 of an igb",
     devices: SRIOV_DEVICES,
     newerQemu: true,
-    tests: ["sriov_test.ts"],
+    tests: ["sriov_test.ts", "vf_network_test.ts"],
   },
 ];
 

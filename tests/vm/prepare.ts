@@ -12,11 +12,12 @@ import { newerQemu } from "./newer_qemu.ts";
 
 export { kernelHeaders } from "./kernel.ts";
 
-/** To boot guests, and for tests that compile C. */
+/** To boot guests, for tests that compile C, and for one that asks `ip`. */
 const PACKAGES = [
   "busybox-static",
   "cpio",
   "gcc",
+  "iproute2",
   "kmod",
   "libc6-dev",
   "qemu-system-x86",

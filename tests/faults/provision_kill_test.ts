@@ -8,27 +8,14 @@ import { restore } from "../../lib/provision/restore.ts";
 import {
   assertAsBefore,
   bench,
-  type Death,
   deathsIn,
   everyStep,
+  forEach,
   Mortal,
   newcomer,
   NIC,
   stateOf,
-} from "./provision_bench.ts";
-
-async function forEach(
-  deaths: readonly Death[],
-  test: (death: Death) => Promise<void>,
-): Promise<void> {
-  for (const death of deaths) {
-    try {
-      await test(death);
-    } catch (cause) {
-      throw new Error(`killed at ${JSON.stringify(death)}`, { cause });
-    }
-  }
-}
+} from "../unit/provision_bench.ts";
 
 /** What a process does that ends in the middle of it. */
 async function end(process: Mortal, work: Promise<unknown>): Promise<void> {

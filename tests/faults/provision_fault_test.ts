@@ -15,11 +15,12 @@ import {
   assertAsBefore,
   bench,
   everyStep,
+  forEach,
   journalsOf,
   Mortal,
   newcomer,
   stateOf,
-} from "./provision_bench.ts";
+} from "../unit/provision_bench.ts";
 
 /** What an operation does when a call of the kernel's fails. */
 async function outcome(
@@ -50,41 +51,25 @@ async function faultsIn(
   const seen = new Map<string, number>();
   return process.calls.flatMap((call, i) => {
     const codes = codesOf(call);
+    const share = READS.test(call.method) ? 1 : Math.min(2, codes.length);
     const turn = seen.get(call.method) ?? 0;
-    seen.set(call.method, turn + SHARE);
-    return Array.from({ length: Math.min(SHARE, codes.length) }, (_, j) => ({
+    seen.set(call.method, turn + share);
+    return Array.from({ length: share }, (_, j) => ({
       nth: i + 1,
       code: codes[(turn + j) % codes.length]!,
     }));
   });
 }
 
-/**
- * How many of the errnos each call fails with: there are many calls of each
- * kind, and they take turns.
- */
-const SHARE = 2;
+const READS = /^(?:read|stat)/;
 
 /**
- * What a call fails with. To read fails in two ways that are told apart. That
- * something is not there is a third, which no kernel answers where it is.
+ * What a call fails with: one of these or two, as there are many calls of each
+ * kind, and they take turns. To read fails in two ways that are told apart.
+ * That something is not there is a third, which no kernel answers where it is.
  */
 function codesOf(call: KernelCall): readonly string[] {
-  const reads = /^(?:read|stat)/.test(call.method);
-  return reads ? ["EACCES", "ENOMEM"] : errnosOf(call);
-}
-
-async function forEach(
-  faults: readonly Fault[],
-  test: (fault: Fault) => Promise<void>,
-): Promise<void> {
-  for (const fault of faults) {
-    try {
-      await test(fault);
-    } catch (cause) {
-      throw new Error(JSON.stringify(fault), { cause });
-    }
-  }
+  return READS.test(call.method) ? ["EACCES", "ENOMEM"] : errnosOf(call);
 }
 
 Deno.test("applySteps() undoes everything when any of its calls fails", async () => {

@@ -1,0 +1,93 @@
+/**
+ * Real machines, recorded and simulated: what is done to them and undone.
+ * `cloud.json` is a virtual machine of a cloud, without an IOMMU; the others
+ * are machines of `tests/vm/`.
+ */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  apply,
+  type DesiredState,
+  diagnose,
+  Host,
+  pinOf,
+  plan,
+  type Topology,
+  VfioError,
+} from "../../mod.ts";
+import cloud from "../recordings/cloud.json" with { type: "json" };
+import testbed from "../recordings/testbed.json" with { type: "json" };
+import sriov from "../recordings/testbed_sriov.json" with { type: "json" };
+
+const RECORDINGS: Readonly<Record<string, Topology>> = {
+  cloud: cloud as Topology,
+  testbed: testbed as Topology,
+  "testbed-sriov": sriov as Topology,
+};
+
+for (const [name, recording] of Object.entries(RECORDINGS)) {
+  Deno.test(`Host.snapshot() is the recording when ${name} is simulated`, () => {
+    assertEquals(Host.simulated(recording).snapshot(), recording);
+  });
+
+  Deno.test(`apply() takes every endpoint of ${name} with its group, and restores`, async () => {
+    const host = Host.simulated(recording);
+    let taken = 0;
+    for (const fn of host.functions()) {
+      const state: DesiredState = {
+        functions: [{
+          select: fn.address,
+          pin: pinOf(fn),
+          driver: "vfio-pci",
+          group: "all endpoints",
+        }],
+      };
+      if (fn.iommuGroup === undefined || fn.class >> 8 === 0x0604) {
+        const error = assertThrows(() => plan(host, state), VfioError);
+        assert(["DRIVER_FAILED", "NO_IOMMU_GROUP"].includes(error.code));
+        continue;
+      }
+      {
+        await using _ = await apply(host, state);
+        assertEquals(fn.driver, "vfio-pci");
+        assertEquals(fn.iommuGroup.viability(), { viable: true });
+        assertEquals(plan(host, state).steps, []);
+        taken++;
+      }
+      assertEquals(host.snapshot(), recording);
+    }
+    assertEquals(taken === 0, recording.iommu === "none");
+  });
+}
+
+Deno.test("apply() makes all virtual functions of testbed-sriov, and restores", async () => {
+  const host = Host.simulated(sriov as Topology);
+  const physical = Object.entries((sriov as Topology).functions!)
+    .flatMap(([select, { sriov }]) =>
+      sriov === undefined ? [] : { select, count: sriov.total }
+    );
+  const functions = physical.map(({ select, count }) => ({
+    select,
+    virtualFunctions: { count, driver: "vfio-pci" },
+  }));
+  {
+    await using _ = await apply(host, { functions });
+    const made = physical.flatMap(({ select }) =>
+      host.function(select).virtualFunctions
+    );
+    assertEquals(made.length, 39);
+    assert(made.every(({ driver }) => driver === "vfio-pci"));
+  }
+  assertEquals(host.snapshot(), sriov as Topology);
+});
+
+Deno.test("diagnose() finds the recorded machines fit or not", () => {
+  const verdicts = Object.entries(RECORDINGS).map(([name, recording]) => [
+    name,
+    diagnose(Host.simulated(recording)).fit,
+  ]);
+  assertEquals(Object.fromEntries(verdicts), {
+    cloud: false,
+    testbed: true,
+    "testbed-sriov": true,
+  });
+});
