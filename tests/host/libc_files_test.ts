@@ -1,6 +1,6 @@
 /**
  * Files as this machine's kernel has them. The simulated kernel is asked the
- * same in `tests/conformance/files_test.ts`.
+ * same in `tests/conformance/cases/files.ts`.
  */
 import { assertThrows } from "@std/assert";
 import { LibcKernel } from "../../lib/kernel/libc.ts";

@@ -1,0 +1,81 @@
+/**
+ * Functions that another process uses, and what it can have at once when this
+ * one lets go.
+ */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { Fd } from "../../../lib/kernel/fd.ts";
+import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { EDU_ID } from "../../vm/guest/edu.ts";
+import { forEachBackend, refused, SYSTEMS } from "../setup.ts";
+
+// One for all tests: under emulation it starts slowly.
+const others = new AsyncDisposableStack();
+Deno.test.beforeAll(() => {
+  for (const system of SYSTEMS) others.use(system.startOther());
+});
+Deno.test.afterAll(() => others.disposeAsync());
+
+for (const theirs of ["legacy", "iommufd"] as const) {
+  forEachBackend(
+    `VfioDevice.detach() lets another process attach at once by ${theirs}`,
+    async (setup) => {
+      const { other } = setup.bench;
+      const fn = await setup.take("edu0");
+      const device = await setup.attach("edu0");
+      device.region(0).map();
+      await device.detach();
+      await other.attach(fn.address, theirs);
+      await other.detach();
+      const again = await setup.attach("edu0");
+      assertEquals(again.region(0).read32(0), EDU_ID);
+    },
+    { on: theirs },
+  );
+
+  forEachBackend(
+    `VfioDevice.attach() names the process that has the function open by ${theirs}`,
+    async (setup) => {
+      const { other } = setup.bench;
+      const { address } = await setup.take("edu0");
+      await using _theirs = await other.attach(address, theirs);
+      const before = setup.descriptors;
+      const error = await refused("DEVICE_BUSY", () => setup.attach("edu0"));
+      assertEquals(error.device, address);
+      assertStringIncludes(error.message, `open in ${other.name}\n`);
+      assertEquals(setup.descriptors, before);
+      await other.detach();
+      await setup.attach("edu0");
+    },
+    { on: theirs },
+  );
+
+  forEachBackend(
+    `VfioDevice.attach() names the process that has another function of the group open by ${theirs}`,
+    async (setup) => {
+      const { other } = setup.bench;
+      const { address } = await setup.take("pair1");
+      await setup.take("pair0");
+      await using _theirs = await other.attach(address, theirs);
+      const error = await refused("DEVICE_BUSY", () => setup.attach("pair0"));
+      assertEquals(error.device, setup.address("pair0"));
+      assertStringIncludes(error.message, `open in ${other.name}\n`);
+      await other.detach();
+      await setup.attach("pair0");
+    },
+    { on: theirs },
+  );
+}
+
+forEachBackend(
+  "VfioDevice.attach() names this process when it has the group open by other means",
+  async (setup) => {
+    const { iommuGroup } = await setup.take("edu0");
+    {
+      const group = `/dev/vfio/${iommuGroup!.id}`;
+      using _group = Fd.open(setup.kernel, group, O_RDWR);
+      const error = await refused("DEVICE_BUSY", () => setup.attach("edu0"));
+      assertStringIncludes(error.message, `${setup.bench.processName}\n`);
+    }
+    await setup.attach("edu0");
+  },
+);

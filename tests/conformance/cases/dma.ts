@@ -1,0 +1,354 @@
+/**
+ * What devices reach of this process's memory, and what they do not.
+ */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  AddressSpace,
+  type DmaMemory,
+  Host,
+  VfioDevice,
+} from "../../../mod.ts";
+import { intercept } from "../../../lib/kernel/intercept.ts";
+import { Edu, EDU_DMA_MASK } from "../../vm/guest/edu.ts";
+import { forEachBackend, refused, type Setup } from "../setup.ts";
+
+/** Within reach of edu. */
+const dmaMask = EDU_DMA_MASK;
+
+/** The bytes that interrupts are sent to: no memory can be mapped there. */
+const MSI_WINDOW = 0xfee0_0000n;
+
+/** An edu attached to a space, which has two pages for it. */
+async function start(setup: Setup) {
+  const space = setup.space();
+  const device = await setup.attach("edu0", space);
+  const edu = new Edu(device);
+  const memory = space.allocate(8192, { dmaMask });
+  randomize(memory.bytes);
+  return { space, device, edu, memory };
+}
+
+function randomize(bytes: Uint8Array<ArrayBuffer>): void {
+  crypto.getRandomValues(bytes.subarray(0, 65536));
+}
+
+/** Asserts that a device copies what is in memory's first half to its second. */
+async function assertCopies(edu: Edu, memory: DmaMemory): Promise<void> {
+  const { bytes, iova, size } = memory;
+  randomize(bytes);
+  await edu.copy(iova, iova + BigInt(size / 2), size / 2);
+  assertEquals(bytes.subarray(size / 2), bytes.subarray(0, size / 2));
+}
+
+forEachBackend(
+  "edu copies 4 KiB from memory to the device and back",
+  async (setup) => {
+    const { edu, memory } = await start(setup);
+    const before = memory.bytes.slice(0, 4096);
+    await edu.copy(memory.iova, memory.iova + 4096n, 4096);
+    assertEquals(memory.bytes.slice(4096), before);
+    assertEquals(memory.bytes.slice(0, 4096), before);
+  },
+);
+
+forEachBackend(
+  "edu changes nothing when it writes where nothing is mapped",
+  async (setup) => {
+    const { space, edu, memory } = await start(setup);
+    const gone = space.allocate(4096, { dmaMask });
+    randomize(gone.bytes);
+    const before = [memory.bytes.slice(), gone.bytes.slice()];
+    space.unmap(gone.iova);
+    for (const iova of [gone.iova, 0x800_0000n]) {
+      await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
+    }
+    assertEquals([memory.bytes, gone.bytes], before);
+  },
+);
+
+forEachBackend(
+  "edu learns nothing when it reads where nothing is mapped",
+  async (setup) => {
+    const { space, edu, memory } = await start(setup);
+    const gone = space.allocate(4096, { dmaMask });
+    gone.bytes.fill(0xa5);
+    space.unmap(gone.iova);
+    const { iova } = gone;
+    await setup.bench.assertFault(() => edu.copyToDevice(iova, 512));
+    await edu.copyFromDevice(memory.iova, 512);
+    assert(!memory.bytes.subarray(0, 512).includes(0xa5));
+  },
+);
+
+forEachBackend(
+  "AddressSpace.allocate() gives memory that a device attached later sees",
+  async (setup) => {
+    const space = setup.space();
+    const memory = space.allocate(8192, { dmaMask });
+    const edu = new Edu(await setup.attach("edu0", space));
+    await assertCopies(edu, memory);
+  },
+);
+
+forEachBackend(
+  "AddressSpace keeps its mappings when its last device goes and another comes",
+  async (setup) => {
+    const { space, device, memory } = await start(setup);
+    const { iova } = memory;
+    await device.detach();
+    assertEquals(setup.locked, 0);
+    for (const name of ["edu0", "edu1"]) {
+      const again = await setup.attach(name, space);
+      assertEquals(memory.iova, iova);
+      await assertCopies(new Edu(again), memory);
+      assertEquals(setup.locked, 8);
+      await again.detach();
+    }
+  },
+);
+
+forEachBackend(
+  "AddressSpace.allocate() gives zeroed memory whose pages need not lie side by side",
+  async (setup) => {
+    const { space, edu } = await start(setup);
+    const memory = space.allocate((4 << 20) + 1, { dmaMask });
+    assertEquals(memory.size, (4 << 20) + 4096);
+    assert(memory.bytes.every((byte) => byte === 0));
+    // one number a page, and a look at some from the device's side
+    const words = new Uint32Array(memory.buffer);
+    for (let page = 0; page < 1025; page++) words[page * 1024] = page;
+    for (const page of [1, 511, 512, 1024]) {
+      await edu.copy(memory.iova + BigInt(page * 4096), memory.iova, 4);
+      assertEquals(words[0], page);
+    }
+  },
+);
+
+forEachBackend(
+  "AddressSpace.allocate() takes huge pages where the host has them",
+  async (setup) => {
+    const pool = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+    const { kernel } = setup;
+    const reserve = (pages: number) =>
+      kernel.writeFile(`${pool}/nr_hugepages`, String(pages));
+    const free = () => Number(kernel.readFile(`${pool}/free_hugepages`));
+    const { space, edu } = await start(setup);
+    const allocate = () =>
+      space.allocate(3 << 20, { hugepages: "2M", dmaMask });
+
+    reserve(0);
+    const error = await refused("NO_MEMORY", allocate);
+    assertStringIncludes(error.hint!, `${pool}/nr_hugepages`);
+    reserve(2);
+    try {
+      const memory = allocate();
+      assertEquals(memory.size, 4 << 20);
+      assertEquals(memory.iova % (1n << 21n), 0n);
+      const border = (2 << 20) - 1024;
+      randomize(memory.bytes.subarray(border));
+      await edu.copy(memory.iova + BigInt(border), memory.iova, 2048);
+      assertEquals(
+        memory.bytes.slice(0, 2048),
+        memory.bytes.slice(border, border + 2048),
+      );
+      assertEquals(free(), 0);
+      memory.free();
+      assertEquals(free(), 2);
+    } finally {
+      reserve(0);
+    }
+  },
+);
+
+forEachBackend(
+  "AddressSpace.allocate() maps where it is told to",
+  async (setup) => {
+    const { space, edu } = await start(setup);
+    const memory = space.allocate(8192, { iova: 0xabc_d000n });
+    assertEquals(memory.iova, 0xabc_d000n);
+    await assertCopies(edu, memory);
+  },
+);
+
+forEachBackend(
+  "AddressSpace.allocate() refuses an IOVA that the IOMMU cannot translate",
+  async (setup) => {
+    const { space } = await start(setup);
+    const inside = { iova: MSI_WINDOW };
+    const across = { iova: MSI_WINDOW - 4096n };
+    const beyond = { iova: 1n << 60n };
+    for (const where of [inside, across, beyond]) {
+      await refused("IOVA_OUT_OF_RANGE", () => space.allocate(8192, where));
+    }
+    space.allocate(4096, across).free();
+  },
+);
+
+forEachBackend(
+  "AddressSpace.allocate() refuses an IOVA that is taken",
+  async (setup) => {
+    const { space, edu, memory } = await start(setup);
+    for (
+      const iova of [memory.iova, memory.iova + 4096n, memory.iova - 4096n]
+    ) {
+      await refused("IOVA_OVERLAP", () => space.allocate(8192, { iova }));
+    }
+    await assertCopies(edu, memory);
+    const { iova } = memory;
+    memory.free();
+    space.allocate(8192, { iova });
+  },
+);
+
+forEachBackend(
+  "AddressSpace.map() lets the devices of two spaces share memory",
+  async (setup) => {
+    const { edu: theirs, memory } = await start(setup);
+    const space = setup.space();
+    const ours = new Edu(await setup.attach("edu1", space));
+    using mapping = space.map(memory, { iova: 0x123_4000n });
+    const before = memory.bytes.slice(0, 1024);
+    await theirs.copy(memory.iova, memory.iova + 4096n, 1024);
+    memory.bytes.fill(0, 0, 1024);
+    await ours.copy(mapping.iova + 4096n, mapping.iova, 1024);
+    assertEquals(memory.bytes.slice(0, 1024), before);
+  },
+);
+
+forEachBackend(
+  "AddressSpace.map() keeps a device from writing when it is told to",
+  async (setup) => {
+    const { space, edu, memory } = await start(setup);
+    const { address, size } = memory;
+    const { iova } = space.map({ address, size }, { writable: false, dmaMask });
+    const before = memory.bytes.slice();
+    await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
+    assertEquals(memory.bytes, before);
+    await edu.copy(iova, memory.iova + 4096n, 512);
+    assertEquals(memory.bytes.slice(4096, 4608), before.slice(0, 512));
+  },
+);
+
+forEachBackend(
+  "AddressSpace.unmap() takes one mapping from the device",
+  async (setup) => {
+    const { space, edu, memory } = await start(setup);
+    const { address, size } = memory;
+    const byMapping = space.map({ address, size }, { dmaMask });
+    const byIova = space.map({ address, size }, { dmaMask });
+    await edu.copyFromDevice(byMapping.iova, 512);
+    space.unmap(byMapping);
+    space.unmap(byIova.iova);
+    for (const { iova } of [byMapping, byIova]) {
+      await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
+      await refused("IOVA_OUT_OF_RANGE", () => space.unmap(iova));
+    }
+    byMapping.unmap();
+    await assertCopies(edu, memory);
+  },
+);
+
+forEachBackend(
+  "AddressSpace.unmapAll() takes every mapping from the device",
+  async (setup) => {
+    const { space, edu, memory } = await start(setup);
+    const more = Array.from(
+      { length: 3 },
+      () => space.allocate(4096, { dmaMask }),
+    );
+    const before = memory.bytes.slice();
+    space.unmapAll();
+    assertEquals(setup.locked, 0);
+    for (const { iova } of [memory, ...more]) {
+      await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
+    }
+    assertEquals(memory.bytes, before);
+    space.unmapAll();
+    space.map(memory, { iova: memory.iova });
+    await edu.copyFromDevice(memory.iova, 512);
+  },
+);
+
+forEachBackend(
+  "DmaMemory.free() takes the memory from the device and from its views",
+  async (setup) => {
+    const { edu, memory } = await start(setup);
+    const { bytes, iova } = memory;
+    memory.free();
+    memory.free();
+    assertEquals(bytes.length, 0);
+    assertEquals(setup.locked, 0);
+    await refused("DETACHED", () => memory.bytes);
+    await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
+  },
+);
+
+forEachBackend(
+  "AddressSpace.limits() tells what can be mapped",
+  async (setup) => {
+    const space = setup.space();
+    assertEquals(space.limits().mappingsAvailable, undefined);
+    const device = await setup.attach("edu0", space);
+    const before = space.limits();
+    assertEquals(before.alignment, 4096n);
+    assertEquals(before.ranges, [
+      { start: 0n, last: MSI_WINDOW - 1n },
+      { start: MSI_WINDOW + 0x10_0000n, last: (1n << 48n) - 1n },
+    ]);
+    assertEquals(before.memoryLock, { limit: undefined, locked: 0n });
+
+    space.allocate(1 << 20);
+    const after = space.limits();
+    assertEquals(after.memoryLock.locked, 1n << 20n);
+    if (setup.backend === "legacy") {
+      assertEquals(after.mappingsAvailable, before.mappingsAvailable! - 1);
+    } else {
+      assertEquals(after.mappingsAvailable, undefined);
+    }
+    await device.detach();
+    assertEquals(space.limits().memoryLock.locked, 0n);
+  },
+);
+
+forEachBackend(
+  "AddressSpace.backend tells which backend serves it while a device is attached",
+  async (setup) => {
+    const space = setup.space();
+    assertEquals(space.backend, undefined);
+    const device = await setup.attach("edu0", space);
+    assertEquals(space.backend, {
+      backend: setup.backend,
+      reason: "asked for",
+    });
+    assertEquals(device.name, setup.address("edu0"));
+    await device.detach();
+    assertEquals(space.backend, undefined);
+  },
+);
+
+forEachBackend(
+  "AddressSpace.allocate() and limits() work at every moment of a detach",
+  async (setup) => {
+    const { address } = await setup.take("edu0");
+    let probing = Promise.resolve();
+    const probe = async () => {
+      for (let moment = 0; moment < 50; moment++) {
+        space.allocate(4096).free();
+        assertEquals(space.limits().alignment, 4096n);
+        await undefined;
+      }
+    };
+    const kernel = intercept(setup.kernel, ({ method }, proceed) => {
+      if (method !== "closeAsync") return proceed();
+      return (proceed() as Promise<void>).then(() => void (probing = probe()));
+    });
+    const { backend } = setup;
+    await using space = new AddressSpace({
+      host: new Host({ kernel }),
+      backend,
+    });
+    const device = await VfioDevice.attach(address, space);
+    await device.detach();
+    await probing;
+  },
+);

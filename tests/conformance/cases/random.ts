@@ -1,0 +1,97 @@
+/**
+ * Random sequences of calls. On a simulation: whatever is called in whatever
+ * order, the answers are such as a kernel gives, and nothing is left when all
+ * is closed. On a real kernel: the simulation of that kernel answers the same.
+ */
+import { assertEquals, assertMatch } from "@std/assert";
+import { AddressSpace, VfioDevice } from "../../../mod.ts";
+import type { Bench } from "../bench.ts";
+import { EDU_ID } from "../../vm/guest/edu.ts";
+import { assertForAll } from "../random/for_all.ts";
+import { type Operation, perform } from "../random/operations.ts";
+import { scriptOf } from "../random/script.ts";
+import { sequences } from "../random/sequences.ts";
+import { FUNCTIONS, World } from "../random/world.ts";
+import { SYSTEMS } from "../setup.ts";
+import { simulationOf } from "../simulated.ts";
+
+/** How many sequences are run on each simulated kernel. */
+const SIMULATED_RUNS = 170;
+
+/** How many sequences are run on a real kernel. */
+const REAL_RUNS = 100;
+
+/** Chosen by chance, once: what fails, fails again. */
+const SEED = 20_261_122;
+
+/** What the kernel answers to these calls, if it refuses them. */
+const PLAUSIBLE =
+  /^(EADDRINUSE|EBADFD?|EBUSY|EEXIST|EFAULT|EINVAL|EIO|EMSGSIZE|ENODEV|ENOENT|ENOSPC|ENOTTY|EOPNOTSUPP|EOVERFLOW|EPERM|ERANGE)$/;
+
+/** Carries out operations; gives what each answered. */
+async function answersOf(
+  bench: Bench,
+  operations: readonly Operation[],
+): Promise<unknown[]> {
+  const world = new World(bench);
+  try {
+    await world.begin(bench.isNew);
+    const answers: unknown[] = [];
+    for (const operation of operations) {
+      answers.push(await perform(world, operation));
+    }
+    return answers;
+  } finally {
+    await world.end();
+  }
+}
+
+/** Asserts that a function can be attached and used. */
+async function assertUsable(bench: Bench): Promise<void> {
+  const { host, machine } = bench;
+  await using taken = await host.take(machine.devices["pair0"]!);
+  await using space = new AddressSpace({ host });
+  const device = await VfioDevice.attach(taken.function, space);
+  assertEquals(device.region(0).read32(0), EDU_ID);
+  space.allocate(4096);
+}
+
+/** Asserts that what is refused is refused as the kernel does it. */
+function assertPlausible(answer: unknown): void {
+  if (typeof answer === "string" && answer.startsWith("E")) {
+    assertMatch(answer, PLAUSIBLE);
+  }
+}
+
+for (const [i, { name, machine, bench, isReal }] of SYSTEMS.entries()) {
+  if (machine.backends.length === 0) continue;
+  const operations = sequences(machine.backends.includes("iommufd"));
+  const simulation = simulationOf(machine, FUNCTIONS);
+
+  if (!isReal) {
+    Deno.test(`${name}: random sequences leave nothing behind`, async () => {
+      // Not the same on kernels that are much the same.
+      const parameters = { numRuns: SIMULATED_RUNS, seed: SEED + i };
+      await assertForAll(operations, parameters, async (operations) => {
+        await using system = simulation.bench();
+        const before = system.holdings();
+        const answers = await answersOf(system, operations);
+        answers.forEach(assertPlausible);
+        assertEquals(system.holdings(), before);
+        await assertUsable(system);
+      }, scriptOf);
+    });
+    continue;
+  }
+
+  Deno.test(`${name}: random sequences are answered as simulated`, async () => {
+    const parameters = { numRuns: REAL_RUNS, seed: SEED };
+    await assertForAll(operations, parameters, async (operations) => {
+      await using system = bench();
+      const real = await answersOf(system, operations);
+      await using simulated = simulation.bench();
+      const answers = await answersOf(simulated, operations);
+      assertEquals(answers, real);
+    }, scriptOf);
+  });
+}

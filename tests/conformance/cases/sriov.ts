@@ -1,0 +1,236 @@
+/**
+ * Virtual functions, as sysfs makes them (`drivers/pci/pci-sysfs.c`,
+ * `drivers/pci/iov.c`).
+ */
+import { assertEquals } from "@std/assert";
+import { VfioDevice } from "../../../mod.ts";
+import { vfioNodes } from "../../../lib/host/nodes.ts";
+import { exists } from "../../../lib/host/sysfs.ts";
+import { answer, answerOf } from "../answer.ts";
+import { Group } from "../nodes.ts";
+import { forEachBackend, type Setup, withContainer } from "../setup.ts";
+
+const BUS = "/sys/bus/pci";
+const FIRST = "0000:01:00.1";
+const SECOND = "0000:01:00.2";
+
+/** A function that can have four virtual functions, and has none at the end. */
+class Physical implements AsyncDisposable {
+  readonly #setup: Setup;
+  readonly address: string;
+
+  constructor(setup: Setup) {
+    this.#setup = setup;
+    this.address = setup.address("sriov0");
+  }
+
+  /** What a file of it says. */
+  read(name: string): string {
+    return this.#setup.kernel.readFile(this.#path(name));
+  }
+
+  /** Writes to a file of it, or to one of the bus's. */
+  async write(name: string, text: string): Promise<unknown> {
+    const path = name.startsWith("drivers")
+      ? `${BUS}/${name}`
+      : this.#path(name);
+    return await answerOf(() => this.#setup.kernel.writeFileAsync(path, text));
+  }
+
+  /** Writes to a file of a virtual function. */
+  async writeTo(address: string, name: string, text: string): Promise<unknown> {
+    const path = `${BUS}/devices/${address}/${name}`;
+    return await answerOf(() => this.#setup.kernel.writeFileAsync(path, text));
+  }
+
+  /** The driver of a function, or `null` where there is no such function. */
+  driverOf(address: string): string | undefined | null {
+    const { kernel, host } = this.#setup;
+    if (!exists(kernel, `${BUS}/devices/${address}`)) return null;
+    return host.function(address).driver;
+  }
+
+  /** What is behind a link of a function. */
+  link(address: string, name: string): string {
+    const { kernel } = this.#setup;
+    return answer(() => kernel.readlink(`${BUS}/devices/${address}/${name}`));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#setup.closeAll();
+    await this.write("sriov_numvfs", "0");
+    await this.write("sriov_drivers_autoprobe", "1");
+    await this.write("driver_override", "\n");
+    if (this.driverOf(this.address) === "nvme") return;
+    await this.write("drivers/vfio-pci/unbind", this.address);
+    await this.write("drivers/nvme/bind", this.address);
+  }
+
+  #path(name: string): string {
+    return `${BUS}/devices/${this.address}/${name}`;
+  }
+}
+
+withContainer(
+  "sriov_numvfs makes virtual functions, and takes them away",
+  async (setup) => {
+    await using physical = new Physical(setup);
+    // Their driver would have to be waited for.
+    assertEquals(
+      await physical.write("sriov_drivers_autoprobe", "0"),
+      undefined,
+    );
+    const { address } = physical;
+    const numvfs = (text: string) => physical.write("sriov_numvfs", text);
+    assertEquals(
+      ["totalvfs", "numvfs", "offset", "stride", "drivers_autoprobe"]
+        .map((name) => physical.read(`sriov_${name}`)),
+      ["4\n", "0\n", "1\n", "1\n", "0\n"],
+    );
+    for (
+      const [text, expected] of [
+        ["x", "EINVAL"],
+        ["", undefined],
+        ["-1", "EINVAL"],
+        ["65536", "EINVAL"],
+        ["65535", "ERANGE"],
+        ["5", "ERANGE"],
+        ["0", undefined],
+      ] as const
+    ) {
+      assertEquals(await numvfs(text), expected, text);
+    }
+    assertEquals(physical.driverOf(FIRST), null);
+
+    assertEquals(await numvfs("0x2\n"), undefined);
+    assertEquals(physical.read("sriov_numvfs"), "2\n");
+    assertEquals(await numvfs("2"), undefined);
+    assertEquals(await numvfs("3"), "EBUSY");
+    assertEquals(await numvfs("1"), "EBUSY");
+    assertEquals(await numvfs("5"), "ERANGE");
+    assertEquals(
+      [FIRST, SECOND, "0000:01:00.3"].map((each) => physical.driverOf(each)),
+      [undefined, undefined, null],
+    );
+    assertEquals(
+      ["virtfn0", "virtfn1", "virtfn2"]
+        .map((name) => physical.link(address, name)),
+      [`../${FIRST}`, `../${SECOND}`, "ENOENT"],
+    );
+    assertEquals(physical.link(FIRST, "physfn"), `../${address}`);
+    const { host } = setup;
+    const [fn, virtual] = [address, FIRST].map((each) => host.function(each));
+    assertEquals(
+      [virtual!.vendor, virtual!.device, virtual!.class],
+      [fn!.vendor, fn!.device, fn!.class],
+    );
+    assertEquals(
+      answer(() => setup.kernel.readFile(`${virtual!.path}/sriov_numvfs`)),
+      "ENOENT",
+    );
+
+    assertEquals(await numvfs("0"), undefined);
+    assertEquals(physical.driverOf(FIRST), null);
+    assertEquals(physical.link(address, "virtfn0"), "ENOENT");
+  },
+);
+
+withContainer(
+  "sriov_drivers_autoprobe keeps drivers from virtual functions without an override",
+  async (setup) => {
+    await using physical = new Physical(setup);
+    const autoprobe = (text: string) =>
+      physical.write("sriov_drivers_autoprobe", text);
+    assertEquals(await autoprobe("x"), "EINVAL");
+    assertEquals(await autoprobe("0"), undefined);
+    await physical.write("sriov_numvfs", "1");
+    const bind = (driver: string) =>
+      physical.write(`drivers/${driver}/bind`, FIRST);
+    assertEquals(await bind("nvme"), "ENODEV");
+    assertEquals(await bind("vfio-pci"), "ENODEV");
+    assertEquals(await physical.write("drivers_probe", FIRST), undefined);
+    assertEquals(physical.driverOf(FIRST), undefined);
+    await physical.writeTo(FIRST, "driver_override", "vfio-pci");
+    assertEquals(await bind("nvme"), "ENODEV");
+    assertEquals(await physical.write("drivers_probe", FIRST), undefined);
+    assertEquals(physical.driverOf(FIRST), "vfio-pci");
+  },
+);
+
+withContainer(
+  "sriov_numvfs is ENOENT when the driver makes no virtual functions",
+  async (setup) => {
+    await using physical = new Physical(setup);
+    const { address } = physical;
+    const numvfs = (text: string) => physical.write("sriov_numvfs", text);
+    await physical.write("drivers/nvme/unbind", address);
+    assertEquals(await numvfs("1"), "ENOENT");
+    assertEquals(await numvfs("5"), "ERANGE");
+    assertEquals(await numvfs("0"), undefined);
+    await physical.write("driver_override", "vfio-pci");
+    assertEquals(
+      await physical.write("drivers/vfio-pci/bind", address),
+      undefined,
+    );
+    assertEquals(await numvfs("1"), "ENOENT");
+    assertEquals(await numvfs("0"), undefined);
+  },
+);
+
+withContainer(
+  "vfio-pci takes no function that has virtual functions: EBUSY",
+  async (setup) => {
+    await using physical = new Physical(setup);
+    const { address } = physical;
+    await physical.write("sriov_drivers_autoprobe", "0");
+    await physical.write("sriov_numvfs", "1");
+    // That of nvme leaves them behind.
+    await physical.write("drivers/nvme/unbind", address);
+    assertEquals(physical.driverOf(FIRST), undefined);
+    assertEquals(await physical.write("sriov_numvfs", "0"), "ENOENT");
+    await physical.write("driver_override", "vfio-pci");
+    assertEquals(
+      await physical.write("drivers/vfio-pci/bind", address),
+      "EBUSY",
+    );
+    await physical.write("driver_override", "\n");
+    assertEquals(await physical.write("drivers/nvme/bind", address), undefined);
+    assertEquals(await physical.write("sriov_numvfs", "0"), undefined);
+  },
+);
+
+forEachBackend(
+  "a virtual function is attached, and taken away when it is closed",
+  async (setup) => {
+    await using physical = new Physical(setup);
+    await physical.write("sriov_drivers_autoprobe", "0");
+    await physical.write("sriov_numvfs", "1");
+    const space = setup.space();
+    {
+      await using taken = await setup.host.take(FIRST);
+      const device = await VfioDevice.attach(taken.function, space);
+      const { vendor, device: id } = taken.function;
+      assertEquals(device.config.read16(0), vendor);
+      assertEquals(device.config.read16(2), id);
+      await device.detach();
+    }
+    await space.close();
+    await physical.writeTo(FIRST, "driver_override", "vfio-pci");
+    await physical.write("drivers/vfio-pci/bind", FIRST);
+    const { group } = vfioNodes(setup.host.function(FIRST));
+    const open = setup.use(new Group(setup.kernel, group!));
+    const container = setup.container();
+    open.setContainer(container);
+    container.setIommu(1);
+    const device = setup.use(open.device(FIRST));
+
+    let gone = false;
+    const removed = physical.write("sriov_numvfs", "0")
+      .finally(() => gone = true);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assertEquals(gone, false);
+    device.close();
+    assertEquals(await removed, undefined);
+    assertEquals(physical.driverOf(FIRST), null);
+  },
+);

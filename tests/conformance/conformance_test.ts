@@ -1,0 +1,21 @@
+/**
+ * The suite, in one module: to start a module costs more than most of its tests
+ * take, in a guest above all.
+ */
+import "./cases/attach.ts";
+import "./cases/busy.ts";
+import "./cases/cdev.ts";
+import "./cases/container.ts";
+import "./cases/device.ts";
+import "./cases/dma.ts";
+import "./cases/drivers.ts";
+import "./cases/equivalence.ts";
+import "./cases/files.ts";
+import "./cases/groups.ts";
+import "./cases/interrupts.ts";
+import "./cases/iommufd.ts";
+import "./cases/mediated.ts";
+import "./cases/no_iommu.ts";
+import "./cases/random.ts";
+import "./cases/sriov.ts";
+import "./cases/type1.ts";

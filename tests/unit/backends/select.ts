@@ -1,0 +1,150 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { AttachTarget, BackendName } from "../../../backends/backend.ts";
+import { selectBackend } from "../../../backends/select.ts";
+import { VfioError } from "../../../lib/errors.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
+import { intercept } from "../../../lib/kernel/intercept.ts";
+
+const A = "0000:00:03.0";
+const GROUP = "/dev/vfio/4";
+const CDEV = "/dev/vfio/devices/vfio0";
+
+interface Options {
+  /** Nodes that there are, and what opening them answers: "" for well. */
+  nodes: Record<string, string>;
+  noIommu?: boolean;
+}
+
+/** A device with those nodes, and a record of what is opened and closed. */
+function setUp({ nodes, noIommu = false }: Options) {
+  const host = Host.simulated({
+    kernel: { iommufd: false },
+    functions: { [A]: { id: "8086:10d3", group: 4 } },
+  });
+  const calls: string[] = [];
+  const kernel = intercept(host.kernel, ({ method, args }, proceed) => {
+    if (method === "close") return calls.push(`close ${args[0]}`);
+    const path = args[0] as string;
+    if (method === "stat" && path in nodes) return {};
+    if (method !== "open") return proceed();
+    calls.push(`open ${path}`);
+    const answer = nodes[path];
+    if (answer === "") return 7;
+    throw new KernelError(errnoNumber(answer ?? "ENOENT"), "open", path);
+  });
+  const device = new Host({ kernel }).function(A);
+  const target: AttachTarget = {
+    device,
+    group: device.iommuGroup!,
+    noIommu,
+    nodes: {
+      group: GROUP in nodes ? GROUP : undefined,
+      cdev: CDEV in nodes ? CDEV : undefined,
+    },
+  };
+  const select = (wanted: BackendName | "auto") =>
+    selectBackend(target, wanted);
+  return { select, calls };
+}
+
+const BOTH = { [GROUP]: "", [CDEV]: "", "/dev/iommu": "" };
+
+function failure(step: () => unknown): string {
+  const error = assertThrows(step, VfioError);
+  assertEquals([error.code, error.device], ["BACKEND_UNAVAILABLE", A]);
+  assert(error.hint !== undefined);
+  return error.message.split("\n")[0]!;
+}
+
+Deno.test("selectBackend() takes iommufd when its nodes can be opened", () => {
+  const { select, calls } = setUp({ nodes: BOTH });
+  assertEquals(select("auto"), {
+    backend: "iommufd",
+    reason: `/dev/iommu and ${CDEV} both work`,
+  });
+  // What was opened to see that is not kept.
+  assertEquals(calls, [
+    "open /dev/iommu",
+    "close 7",
+    `open ${CDEV}`,
+    "close 7",
+  ]);
+});
+
+for (
+  const [nodes, reason] of [
+    [{ [GROUP]: "", [CDEV]: "" }, "/dev/iommu does not exist"],
+    [
+      { [GROUP]: "", "/dev/iommu": "" },
+      "the device has no node of its own in /dev/vfio/devices",
+    ],
+    [
+      { ...BOTH, "/dev/iommu": "EACCES" },
+      "/dev/iommu cannot be opened (EACCES)",
+    ],
+    [{ ...BOTH, [CDEV]: "EPERM" }, `${CDEV} cannot be opened (EPERM)`],
+    [{ ...BOTH, [CDEV]: "ENOENT" }, `${CDEV} cannot be opened (ENOENT)`],
+  ] as const
+) {
+  Deno.test(`selectBackend() takes legacy when ${reason}`, () => {
+    const { select, calls } = setUp({ nodes });
+    assertEquals(select("auto"), { backend: "legacy", reason });
+    const opened = calls.filter((call) => call.startsWith("open"));
+    const closed = calls.filter((call) => call.startsWith("close"));
+    const failed = reason.includes("cannot be opened") ? 1 : 0;
+    assertEquals(closed.length, opened.length - failed);
+  });
+}
+
+Deno.test("selectBackend() takes legacy when there is no IOMMU", () => {
+  const { select } = setUp({ nodes: BOTH, noIommu: true });
+  assertEquals(select("auto"), {
+    backend: "legacy",
+    reason: "without an IOMMU only the container serves the device",
+  });
+  assertEquals(
+    failure(() => select("iommufd")),
+    `vfio ${A}: iommufd was asked for, but without an IOMMU only the ` +
+      "container serves the device",
+  );
+});
+
+Deno.test("selectBackend() takes the backend that is asked for", () => {
+  for (const backend of ["legacy", "iommufd"] as const) {
+    const { select, calls } = setUp({ nodes: BOTH });
+    assertEquals(select(backend), { backend, reason: "asked for" });
+    assertEquals(calls, []);
+  }
+});
+
+Deno.test("selectBackend() leaves it to the attach to say that a node asked for cannot be opened", () => {
+  const { select } = setUp({ nodes: { ...BOTH, "/dev/iommu": "EACCES" } });
+  assertEquals(select("iommufd").backend, "iommufd");
+});
+
+Deno.test("selectBackend() is BACKEND_UNAVAILABLE when iommufd is asked for and is not there", () => {
+  const noIommufd = setUp({ nodes: { [GROUP]: "", [CDEV]: "" } });
+  assertEquals(
+    failure(() => noIommufd.select("iommufd")),
+    `vfio ${A}: iommufd was asked for, but /dev/iommu does not exist`,
+  );
+  const noCdev = setUp({ nodes: { [GROUP]: "", "/dev/iommu": "" } });
+  assertEquals(
+    failure(() => noCdev.select("iommufd")),
+    `vfio ${A}: iommufd was asked for, but the device has no node of its own ` +
+      "in /dev/vfio/devices",
+  );
+});
+
+Deno.test("selectBackend() is BACKEND_UNAVAILABLE when the kernel has no groups and legacy is asked for, or is left", () => {
+  const { select } = setUp({ nodes: { [CDEV]: "" } });
+  for (const wanted of ["auto", "legacy"] as const) {
+    const message = failure(() => select(wanted));
+    assert(message.includes("no node for IOMMU group 4"), message);
+  }
+  assertEquals(
+    setUp({ nodes: { [CDEV]: "", "/dev/iommu": "" } }).select("auto").backend,
+    "iommufd",
+  );
+});

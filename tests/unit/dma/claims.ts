@@ -1,0 +1,101 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { claim } from "../../../lib/dma/claims.ts";
+import { VfioError } from "../../../lib/errors.ts";
+import { Host } from "../../../lib/host/host.ts";
+
+const A = "0000:00:03.0";
+const B = "0000:00:03.1";
+const C = "0000:00:04.0";
+
+/** A host with two functions in group 4 and one in group 5. */
+function setUp() {
+  const host = Host.simulated({
+    functions: {
+      [A]: { model: "edu", group: 4 },
+      [B]: { model: "edu", group: 4 },
+      [C]: { model: "edu", group: 5 },
+    },
+  });
+  const space = {};
+  return {
+    space,
+    take(address: string, owner: object = space): Disposable {
+      const device = host.function(address);
+      return claim(device, device.iommuGroup!, owner);
+    },
+    /** The same function of the same kernel, seen by another `Host`. */
+    takeAnew(address: string): Disposable {
+      const device = new Host(host).function(address);
+      return claim(device, device.iommuGroup!, {});
+    },
+  };
+}
+
+function failure(code: string, step: () => unknown): VfioError {
+  const error = assertThrows(step, VfioError);
+  assertEquals(error.code, code);
+  return error;
+}
+
+Deno.test("claim() is ALREADY_ATTACHED when the device is claimed, by anyone", () => {
+  const { take, takeAnew } = setUp();
+  using _first = take(A);
+  const error = failure("ALREADY_ATTACHED", () => take(A));
+  assertEquals(
+    error.message,
+    `vfio ${A}: this process has it attached already\n` +
+      "hint: use the device that was attached first, or detach that one",
+  );
+  failure("ALREADY_ATTACHED", () => take(A, {}));
+  failure("ALREADY_ATTACHED", () => takeAnew(A));
+});
+
+Deno.test("claim() is GROUP_IN_OTHER_SPACE when another space has a device of the group", () => {
+  const { take } = setUp();
+  using _first = take(A);
+  const error = failure("GROUP_IN_OTHER_SPACE", () => take(B, {}));
+  assertEquals(error.device, B);
+  assertEquals(
+    error.message.split("\n")[0],
+    `vfio ${B}: its IOMMU group 4 is attached to another address space of ` +
+      "this process",
+  );
+});
+
+Deno.test("claim() takes a group's second device for the same space, and another group's for any", () => {
+  const { take } = setUp();
+  using _first = take(A);
+  using _second = take(B);
+  using _third = take(C, {});
+  failure("ALREADY_ATTACHED", () => take(B));
+});
+
+Deno.test("claim() that was refused claims nothing", () => {
+  const { take } = setUp();
+  const other = {};
+  const first = take(A);
+  failure("GROUP_IN_OTHER_SPACE", () => take(B, other));
+  failure("ALREADY_ATTACHED", () => take(A));
+  first[Symbol.dispose]();
+  using _a = take(A, other);
+  using _b = take(B, other);
+});
+
+Deno.test("claim() keeps the group until its last device is given back", () => {
+  const { take } = setUp();
+  const other = {};
+  const first = take(A);
+  const second = take(B);
+  first[Symbol.dispose]();
+  failure("GROUP_IN_OTHER_SPACE", () => take(A, other));
+  take(A)[Symbol.dispose]();
+  second[Symbol.dispose]();
+  using _a = take(A, other);
+});
+
+Deno.test("claim() does not know of another host's devices", () => {
+  const { take } = setUp();
+  const { take: takeThere } = setUp();
+  using _here = take(A);
+  using _there = takeThere(A);
+});

@@ -1,0 +1,254 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { IommuLimits } from "../../../backends/backend.ts";
+import { hex, IovaSpace } from "../../../lib/dma/iova_space.ts";
+import { VfioError } from "../../../lib/errors.ts";
+import { randomNumbers } from "../random.ts";
+
+const PAGE = 4096;
+const GiB = 2 ** 30;
+
+/** An IOMMU of 39 bits with the window for interrupts of x86-64. */
+const LIMITS: IommuLimits = {
+  ranges: [
+    { start: 0n, last: 0xfedf_ffffn },
+    { start: 0xfef0_0000n, last: (1n << 39n) - 1n },
+  ],
+  alignment: 4096n,
+  mappingsAvailable: undefined,
+};
+
+function failure(code: string, step: () => unknown): VfioError {
+  const error = assertThrows(step, VfioError);
+  assertEquals(error.code, code);
+  return error;
+}
+
+Deno.test("IovaSpace.place() takes the IOVA that it is given", () => {
+  const space = new IovaSpace(LIMITS);
+  assertEquals(space.place(PAGE, { iova: 0n }), 0n);
+  assertEquals(space.place(PAGE, { iova: 0x1000n }), 0x1000n);
+  assertEquals(space.place(2 * PAGE, { iova: 0xfedf_e000n }), 0xfedf_e000n);
+  assertEquals(space.place(PAGE, { iova: 0x7f_ffff_f000n }), 0x7f_ffff_f000n);
+});
+
+Deno.test("IovaSpace.place() chooses IOVAs that do not overlap", () => {
+  const space = new IovaSpace(LIMITS);
+  const random = randomNumbers(1);
+  const placed: { start: bigint; end: bigint }[] = [];
+  for (let i = 0; i < 500; i++) {
+    const size = (1 + random(700)) * PAGE;
+    const start = space.place(size, {});
+    placed.push({ start, end: start + BigInt(size) });
+  }
+  placed.sort((a, b) => a.start < b.start ? -1 : 1);
+  for (const [i, { start, end }] of placed.entries()) {
+    assert(start >= 0x1_0000n);
+    assert(end <= (placed[i + 1]?.start ?? 1n << 39n));
+    assert(LIMITS.ranges.some((r) => r.start <= start && end - 1n <= r.last));
+  }
+});
+
+Deno.test("IovaSpace.place() aligns to the largest page that the size fills", () => {
+  const space = new IovaSpace(LIMITS);
+  const cases: [size: number, alignment: bigint][] = [
+    [PAGE, 0x1000n],
+    [3 * PAGE, 0x2000n],
+    [2 ** 21, 0x20_0000n],
+    [2 ** 22 - PAGE, 0x20_0000n],
+    [GiB, 0x4000_0000n],
+    [5 * GiB, 0x4000_0000n],
+  ];
+  for (const [size, alignment] of cases) {
+    space.place(PAGE, {});
+    assertEquals(space.place(size, {}) % alignment, 0n, `${size}`);
+  }
+});
+
+Deno.test("IovaSpace.place() stays within the DMA mask", () => {
+  const space = new IovaSpace(LIMITS);
+  const dmaMask = 0xff_ffffn;
+  let bytes = 0;
+  for (;;) {
+    try {
+      const iova = space.place(PAGE, { dmaMask });
+      assert(iova + BigInt(PAGE) - 1n <= dmaMask, hex(iova));
+      bytes += PAGE;
+    } catch (error) {
+      assert(error instanceof VfioError);
+      assertEquals(error.code, "IOVA_EXHAUSTED");
+      assertEquals(
+        error.message,
+        "vfio: no 4096 bytes of IOVA are free within 0xffffff\n" +
+          "hint: unmap what is not needed; space.limits().ranges has what " +
+          "there is",
+      );
+      break;
+    }
+  }
+  assertEquals(bytes, 0x100_0000 - 0x1_0000);
+  assert(space.place(PAGE, {}) > dmaMask);
+});
+
+Deno.test("IovaSpace.place() is IOVA_EXHAUSTED when no range is long enough", () => {
+  const space = new IovaSpace(LIMITS);
+  failure("IOVA_EXHAUSTED", () => space.place(2 ** 39, {}));
+  failure("IOVA_EXHAUSTED", () => space.place(PAGE, { dmaMask: 0xfffn }));
+  failure("IOVA_EXHAUSTED", () => space.place(PAGE, { dmaMask: 1n }));
+  assertEquals(space.place(2 ** 38, {}), 0x1_0000_0000n);
+});
+
+Deno.test("IovaSpace.place() takes every mask of 1 to 64 bits", () => {
+  const space = new IovaSpace(LIMITS);
+  for (let bits = 17n; bits <= 64n; bits++) {
+    const dmaMask = (1n << bits) - 1n;
+    const iova = space.place(PAGE, { dmaMask });
+    assert(iova <= dmaMask);
+    space.release(iova);
+  }
+});
+
+for (
+  const dmaMask of [0n, -1n, 1n << 64n, 0xffff_0000n, 0x1_0000_0000n, 5n]
+) {
+  Deno.test(`IovaSpace.place() is a RangeError when the DMA mask is ${hex(dmaMask)}`, () => {
+    const space = new IovaSpace(LIMITS);
+    assertThrows(
+      () => space.place(PAGE, { dmaMask }),
+      RangeError,
+      `Cannot map within DMA mask ${hex(dmaMask)}: expected `,
+    );
+  });
+}
+
+for (const iova of [1n, 0xfffn, 0x1_0800n, -1n, -4096n]) {
+  Deno.test(`IovaSpace.place() is a RangeError when the IOVA is ${iova}`, () => {
+    const space = new IovaSpace(LIMITS);
+    assertThrows(
+      () => space.place(PAGE, { iova }),
+      RangeError,
+      `Cannot map at IOVA ${hex(iova)}: expected a multiple of 4096`,
+    );
+  });
+}
+
+for (
+  const [iova, size] of [
+    [0xfee0_0000n, PAGE],
+    [0xfedf_f000n, 2 * PAGE],
+    [0xfed0_0000n, 2 ** 22],
+    [0xfeef_f000n, PAGE],
+    [(1n << 39n) - 4096n, 2 * PAGE],
+    [1n << 39n, PAGE],
+    [(1n << 64n) - 4096n, PAGE],
+    [(1n << 64n) - 4096n, 2 * PAGE],
+    [1n << 64n, PAGE],
+    [1n << 80n, PAGE],
+  ] as const
+) {
+  Deno.test(`IovaSpace.place() is IOVA_OUT_OF_RANGE when it is ${size} bytes at ${hex(iova)}`, () => {
+    const space = new IovaSpace(LIMITS);
+    const error = failure(
+      "IOVA_OUT_OF_RANGE",
+      () => space.place(size, { iova }),
+    );
+    assertEquals(
+      error.message,
+      `vfio: the IOMMU cannot translate ${size} bytes at IOVA ${hex(iova)}\n` +
+        "hint: it can translate 0x0-0xfedfffff, 0xfef00000-0x7fffffffff",
+    );
+  });
+}
+
+Deno.test("IovaSpace.place() is IOVA_OVERLAP when a part is taken", () => {
+  const space = new IovaSpace(LIMITS);
+  space.place(4 * PAGE, { iova: 0x10_0000n });
+  for (
+    const [iova, pages] of [
+      [0x10_0000n, 4],
+      [0x10_1000n, 1],
+      [0x10_3000n, 8],
+      [0xf_f000n, 2],
+      [0xf_0000n, 64],
+    ] as const
+  ) {
+    const error = failure(
+      "IOVA_OVERLAP",
+      () => space.place(pages * PAGE, { iova }),
+    );
+    assertEquals(
+      error.message,
+      `vfio: ${pages * PAGE} bytes at IOVA ${hex(iova)} overlap a mapping at ` +
+        "0x100000\nhint: unmap that one first, or leave the IOVA to the space",
+    );
+  }
+  assertEquals(space.place(PAGE, { iova: 0xf_f000n }), 0xf_f000n);
+  assertEquals(space.place(PAGE, { iova: 0x10_4000n }), 0x10_4000n);
+});
+
+Deno.test("IovaSpace.release() makes room for the same again", () => {
+  const space = new IovaSpace(LIMITS);
+  for (let i = 0; i < 3; i++) {
+    const iova = space.place(4 * PAGE, { iova: 0x10_0000n });
+    failure("IOVA_OVERLAP", () => space.place(PAGE, { iova }));
+    space.release(iova);
+  }
+});
+
+Deno.test("IovaSpace leaves out the parts of pages at the ends of a range", () => {
+  const ranges = [{ start: 0x1_0001n, last: 0x1_3ffen }];
+  const space = new IovaSpace({ ...LIMITS, ranges });
+  failure("IOVA_OUT_OF_RANGE", () => space.place(PAGE, { iova: 0x1_0000n }));
+  failure("IOVA_OUT_OF_RANGE", () => space.place(PAGE, { iova: 0x1_3000n }));
+  const placed = [space.place(PAGE, {}), space.place(PAGE, {})];
+  assertEquals(placed, [0x1_1000n, 0x1_2000n]);
+  failure("IOVA_EXHAUSTED", () => space.place(PAGE, {}));
+});
+
+Deno.test("IovaSpace reaches the last byte of 64 bits", () => {
+  const ranges = [{ start: 0n, last: (1n << 64n) - 1n }];
+  const space = new IovaSpace({ ...LIMITS, ranges });
+  const iova = (1n << 64n) - 4096n;
+  assertEquals(space.place(PAGE, { iova }), iova);
+  failure("IOVA_OVERLAP", () => space.place(PAGE, { iova }));
+  failure(
+    "IOVA_OUT_OF_RANGE",
+    () => space.place(2 * PAGE, { iova: iova - 4096n + 8192n }),
+  );
+});
+
+Deno.test("IovaSpace demands the IOMMU's own alignment", () => {
+  const space = new IovaSpace({ ...LIMITS, alignment: 65536n });
+  const size = 65536;
+  const message = "expected a multiple of 65536";
+  assertThrows(() => space.place(size, { iova: 0x1000n }), RangeError, message);
+  assertThrows(() => space.place(PAGE, {}), RangeError, message);
+  assertThrows(() => space.place(size + PAGE, {}), RangeError, message);
+  for (let i = 0; i < 5; i++) {
+    assertEquals(space.place(3 * size, {}) % 65536n, 0n);
+  }
+});
+
+Deno.test("IovaSpace obeys limits that have changed, and keeps what is taken", () => {
+  const space = new IovaSpace(LIMITS);
+  space.place(PAGE, { iova: 0x8000_0000n });
+  const ranges = [{ start: 0x8000_0000n, last: 0x8000_1fffn }];
+  space.limits = { ...LIMITS, ranges };
+  failure("IOVA_OVERLAP", () => space.place(PAGE, { iova: 0x8000_0000n }));
+  failure("IOVA_OUT_OF_RANGE", () => space.place(PAGE, { iova: 0x1_0000n }));
+  assertEquals(space.place(PAGE, {}), 0x8000_1000n);
+  failure("IOVA_EXHAUSTED", () => space.place(PAGE, {}));
+});
+
+Deno.test("IovaSpace says that nothing can be mapped when there is no IOMMU", () => {
+  const space = new IovaSpace({ ...LIMITS, ranges: [] });
+  const hint = "without an IOMMU nothing can be mapped";
+  assertEquals(
+    failure("IOVA_EXHAUSTED", () => space.place(PAGE, {})).hint,
+    hint,
+  );
+  const error = failure(
+    "IOVA_OUT_OF_RANGE",
+    () => space.place(PAGE, { iova: 0x1_0000n }),
+  );
+  assertEquals(error.hint, hint);
+});

@@ -1,0 +1,56 @@
+import { assertEquals } from "@std/assert";
+import { Host } from "../../../lib/host/host.ts";
+import { openers, openersText } from "../../../lib/host/openers.ts";
+import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
+import { intercept } from "../../../lib/kernel/intercept.ts";
+import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { stubKernel } from "../stub_kernel.ts";
+
+const GROUP = "/dev/vfio/4";
+const CDEV = "/dev/vfio/devices/vfio0";
+
+/** A host whose group 4 `qemu` has open, and whose own node `dpdk` has. */
+function setUp() {
+  const { machine, kernel } = Host.simulated({
+    functions: {
+      "0000:00:03.0": { model: "edu", driver: "vfio-pci", group: 4 },
+    },
+  });
+  const open = (name: string, ...paths: string[]) => {
+    const process = machine.spawn({ name });
+    for (const path of paths) process.open(path, O_RDWR);
+    return process.pid;
+  };
+  const qemu = open("qemu", "/dev/vfio/vfio", "/dev/vfio/vfio", GROUP);
+  return { kernel, qemu, dpdk: open("dpdk", CDEV), idle: open("idle") };
+}
+
+Deno.test("openers() finds the processes that have a node open", () => {
+  const { kernel, qemu, dpdk } = setUp();
+  const found = openers(kernel, [GROUP, CDEV]);
+  assertEquals(found, [
+    { pid: qemu, name: "qemu" },
+    { pid: dpdk, name: "dpdk" },
+  ]);
+  assertEquals(
+    openersText(found),
+    `qemu (process ${qemu}), dpdk (process ${dpdk})`,
+  );
+});
+
+Deno.test("openers() passes over what may not be read", () => {
+  const { kernel, qemu, dpdk } = setUp();
+  const hidden = new Set([`/proc/${dpdk}/fd`, `/proc/${qemu}/comm`]);
+  const other = intercept(kernel, ({ method, args }, proceed) => {
+    const path = args[0] as string;
+    if (!hidden.has(path)) return proceed();
+    throw new KernelError(errnoNumber("EACCES"), method, path);
+  });
+  const found = openers(other, [GROUP, CDEV]);
+  assertEquals(found, [{ pid: qemu, name: "" }]);
+  assertEquals(openersText(found), `process ${qemu}`);
+});
+
+Deno.test("openers() asks nothing when there is no node", () => {
+  assertEquals(openers(stubKernel({}), []), []);
+});

@@ -1,0 +1,104 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
+import { Fd } from "../../../lib/kernel/fd.ts";
+import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { VFIO_DEVICE_RESET } from "../../../lib/uapi/vfio.ts";
+import { stubKernel } from "../stub_kernel.ts";
+
+/** A kernel that counts what it is told to close. */
+function closing() {
+  const closed: number[] = [];
+  const kernel = stubKernel({
+    open: () => 7,
+    close: (fd) => void closed.push(fd),
+    closeAsync: (fd) => Promise.resolve(void closed.push(fd)),
+  });
+  return { kernel, closed };
+}
+
+Deno.test("Fd.open() opens the path with the flags and owns the result", () => {
+  const opened: unknown[] = [];
+  const kernel = stubKernel({
+    open: (path, flags) => {
+      opened.push(path, flags);
+      return 7;
+    },
+  });
+  assertEquals(Fd.open(kernel, "/dev/iommu", O_RDWR).number, 7);
+  assertEquals(opened, ["/dev/iommu", O_RDWR]);
+});
+
+Deno.test("Fd is closed once, however often and by whichever method", async () => {
+  const { kernel, closed } = closing();
+  {
+    using fd = Fd.own(kernel, 7);
+    fd.close();
+    assertEquals(fd.number, -1);
+    fd.close();
+    await fd.closeAsync();
+  }
+  assertEquals(closed, [7]);
+  {
+    using fd = Fd.own(kernel, 8);
+    const first = fd.closeAsync();
+    assertEquals(fd.number, -1);
+    fd.close();
+    await Promise.all([first, fd.closeAsync()]);
+  }
+  assertEquals(closed, [7, 8]);
+});
+
+Deno.test("Fd is closed at the end of its block", () => {
+  const { kernel, closed } = closing();
+  {
+    using fd = Fd.open(kernel, "/dev/iommu", O_RDWR);
+    assertEquals([fd.number, closed.length], [7, 0]);
+  }
+  assertEquals(closed, [7]);
+});
+
+Deno.test("Fd.close() closes descriptor 0", () => {
+  const { kernel, closed } = closing();
+  Fd.own(kernel, 0).close();
+  assertEquals(closed, [0]);
+});
+
+Deno.test("Fd.close() does not try again when the kernel refuses", async () => {
+  const closed: number[] = [];
+  const refuse = (fd: number) => {
+    closed.push(fd);
+    throw new KernelError(errnoNumber("EIO"), "close");
+  };
+  const kernel = stubKernel({
+    close: refuse,
+    // deno-lint-ignore require-await
+    closeAsync: async (fd) => refuse(fd),
+  });
+  const fd = Fd.own(kernel, 7);
+  assertThrows(() => fd.close(), KernelError, "EIO");
+  fd.close();
+  const other = Fd.own(kernel, 8);
+  await assertRejects(() => other.closeAsync(), KernelError, "EIO");
+  await other.closeAsync();
+  assertEquals(closed, [7, 8]);
+});
+
+Deno.test("Fd.ioctl() and ioctlAsync() ask with the number, -1 once closed", async () => {
+  const asked: unknown[][] = [];
+  const kernel = stubKernel({
+    ioctl: (...args) => asked.push(args),
+    ioctlAsync: (...args) => Promise.resolve(asked.push(args)),
+    close: () => {},
+  });
+  const fd = Fd.own(kernel, 7);
+  const bytes = new Uint8Array(4);
+  assertEquals(fd.ioctl(VFIO_DEVICE_RESET, bytes), 1);
+  assertEquals(await fd.ioctlAsync(VFIO_DEVICE_RESET, 5n), 2);
+  fd.close();
+  fd.ioctl(VFIO_DEVICE_RESET);
+  assertEquals(asked, [
+    [7, VFIO_DEVICE_RESET, bytes],
+    [7, VFIO_DEVICE_RESET, 5n],
+    [-1, VFIO_DEVICE_RESET, undefined],
+  ]);
+});

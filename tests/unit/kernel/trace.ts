@@ -1,0 +1,209 @@
+import {
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
+import type { Kernel } from "../../../lib/kernel/kernel.ts";
+import { traced } from "../../../lib/kernel/trace.ts";
+import {
+  VFIO_CHECK_EXTENSION,
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  vfio_device_attach_iommufd_pt,
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
+  VFIO_DEVICE_RESET,
+  VFIO_GET_API_VERSION,
+  VFIO_GROUP_GET_DEVICE_FD,
+  VFIO_GROUP_GET_STATUS,
+  VFIO_GROUP_SET_CONTAINER,
+  vfio_group_status,
+  VFIO_IOMMU_MAP_DMA,
+  vfio_iommu_type1_dma_map,
+} from "../../../lib/uapi/vfio.ts";
+import { stubKernel } from "../stub_kernel.ts";
+
+function tracing(methods: Partial<Kernel>) {
+  const lines: string[] = [];
+  return { kernel: traced(stubKernel(methods), (l) => lines.push(l)), lines };
+}
+
+function refused(code: string, syscall = "x"): KernelError {
+  return new KernelError(errnoNumber(code), syscall);
+}
+
+Deno.test("traced() prints a call with its arguments and its result", () => {
+  const { kernel, lines } = tracing({
+    open: () => 7,
+    pread: () => 4,
+    readdir: () => ["a", "b"],
+    readFile: () => "0x8086\n",
+    writeFile: () => {},
+    eventfd: () => 8,
+    stat: () => ({ mode: 0o644, uid: 0, gid: 0, device: "1:3" }),
+  });
+  assertEquals(kernel.open("/dev/vfio/vfio", 2), 7);
+  kernel.pread(7, new Uint8Array(4), 0x1_0000_0000n);
+  kernel.readdir("/sys");
+  kernel.readFile("/sys/vendor");
+  kernel.writeFile("/sys/driver_override", "\n");
+  kernel.eventfd(0, 2048);
+  kernel.stat("/dev/null");
+  assertEquals(lines, [
+    'open("/dev/vfio/vfio", 2) = 7',
+    "pread(7, [4 bytes], 0x100000000) = 4",
+    'readdir("/sys") = ["a", "b"]',
+    'readFile("/sys/vendor") = "0x8086\\n"',
+    'writeFile("/sys/driver_override", "\\n") = 0',
+    "eventfd(0, 2048) = 8",
+    'stat("/dev/null") = {mode=420, uid=0, gid=0, device="1:3"}',
+  ]);
+});
+
+Deno.test("traced() prints memory by its length, not its contents", () => {
+  const mapping = {
+    address: 0x7f00_0000_0000n,
+    length: 4096,
+    buffer: new ArrayBuffer(4096),
+  };
+  const { kernel, lines } = tracing({ mmap: () => mapping, munmap: () => {} });
+  assertStrictEquals(kernel.mmap(4096, 3, 1, 7, 0n), mapping);
+  kernel.munmap(mapping);
+  const text = "{address=0x7f0000000000, length=4096, buffer=[4096 bytes]}";
+  assertEquals(lines, [
+    `mmap(4096, 3, 1, 7, 0x0) = ${text}`,
+    `munmap(${text}) = 0`,
+  ]);
+});
+
+Deno.test("traced() prints an ioctl by its name, with its argument as it is meant", () => {
+  const { kernel, lines } = tracing({ ioctl: () => 1 });
+  kernel.ioctl(7, VFIO_GET_API_VERSION);
+  kernel.ioctl(7, VFIO_CHECK_EXTENSION, 3n);
+  const fd = new Uint8Array(new Int32Array([-1]).buffer);
+  kernel.ioctl(7, VFIO_GROUP_SET_CONTAINER, fd);
+  const name = new TextEncoder().encode("0000:01:00.0\0\0garbage");
+  kernel.ioctl(7, VFIO_GROUP_GET_DEVICE_FD, name);
+  const u32 = new Uint8Array([0xff, 0xff, 0xff, 0xff]);
+  kernel.ioctl(7, { name: "U32", request: 1, argument: "u32" }, u32);
+  assertEquals(lines, [
+    "ioctl(7, VFIO_GET_API_VERSION) = 1",
+    "ioctl(7, VFIO_CHECK_EXTENSION, 3) = 1",
+    "ioctl(7, VFIO_GROUP_SET_CONTAINER, [-1]) = 1",
+    'ioctl(7, VFIO_GROUP_GET_DEVICE_FD, "0000:01:00.0") = 1',
+    "ioctl(7, U32, [4294967295]) = 1",
+  ]);
+});
+
+Deno.test("traced() prints an ioctl's struct before and after", () => {
+  const { kernel, lines } = tracing({
+    ioctl(_fd, _operation, argument) {
+      vfio_group_status.encode(argument as Uint8Array, { flags: 3 });
+      return 0;
+    },
+  });
+  kernel.ioctl(7, VFIO_GROUP_GET_STATUS, vfio_group_status.alloc());
+  assertEquals(lines, [
+    "ioctl(7, VFIO_GROUP_GET_STATUS, {argsz=8, flags=0}) = " +
+    "0 {argsz=8, flags=3}",
+  ]);
+});
+
+Deno.test("traced() decodes a struct that lies inside a larger buffer", () => {
+  const { kernel, lines } = tracing({ ioctl: () => 0 });
+  const buffer = new Uint8Array(64).fill(0xff);
+  const argument = buffer.subarray(16, 48);
+  vfio_iommu_type1_dma_map.encode(argument, { flags: 3, iova: 1n << 40n });
+  kernel.ioctl(7, VFIO_IOMMU_MAP_DMA, argument);
+  const text = "{argsz=32, flags=3, vaddr=0x0, iova=0x10000000000, size=0x0}";
+  assertEquals(lines, [`ioctl(7, VFIO_IOMMU_MAP_DMA, ${text}) = 0 ${text}`]);
+});
+
+Deno.test("traced() takes 0 for what a shorter struct leaves out", () => {
+  const { kernel, lines } = tracing({ ioctl: () => 0 });
+  const argsz = VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID;
+  const argument = vfio_device_attach_iommufd_pt.alloc({ argsz, pt_id: 5 })
+    .subarray(0, argsz);
+  kernel.ioctl(7, VFIO_DEVICE_ATTACH_IOMMUFD_PT, argument);
+  const text = "{argsz=12, flags=0, pt_id=5, pasid=0}";
+  assertEquals(lines, [
+    `ioctl(7, VFIO_DEVICE_ATTACH_IOMMUFD_PT, ${text}) = 0 ${text}`,
+  ]);
+});
+
+Deno.test("traced() prints the errno of a call that fails, and throws on", () => {
+  const error = refused("ENOENT");
+  const { kernel, lines } = tracing({
+    open() {
+      throw error;
+    },
+    ioctl() {
+      throw refused("EBUSY");
+    },
+  });
+  assertStrictEquals(assertThrows(() => kernel.open("/dev/iommu", 2)), error);
+  assertThrows(() => kernel.ioctl(7, VFIO_DEVICE_RESET), KernelError, "EBUSY");
+  assertEquals(lines, [
+    'open("/dev/iommu", 2) = -1 ENOENT',
+    "ioctl(7, VFIO_DEVICE_RESET) = -1 EBUSY",
+  ]);
+});
+
+Deno.test("traced() prints an error that is no errno, too", () => {
+  const { kernel, lines } = tracing({
+    open() {
+      throw new TypeError("A path has no NUL");
+    },
+  });
+  assertThrows(() => kernel.open("a\0b", 0), TypeError);
+  assertEquals(lines, [
+    'open("a\\u0000b", 0) = TypeError: A path has no NUL',
+  ]);
+});
+
+Deno.test("traced() prints an async call when it is done", async () => {
+  const answers = {
+    close: Promise.withResolvers<void>(),
+    reset: Promise.withResolvers<number>(),
+    poll: Promise.withResolvers<number[]>(),
+  };
+  const { kernel, lines } = tracing({
+    closeAsync: () => answers.close.promise,
+    ioctlAsync: () => answers.reset.promise,
+    pollAsync: () => answers.poll.promise,
+  });
+  const done = Promise.all([
+    kernel.closeAsync(7),
+    kernel.pollAsync([{ fd: 3, events: 1 }, { fd: 4, events: 5 }], -1),
+    assertRejects(
+      () => kernel.ioctlAsync(7, VFIO_DEVICE_RESET),
+      KernelError,
+      "EAGAIN",
+    ),
+  ]);
+  assertEquals(lines, []);
+  answers.reset.reject(refused("EAGAIN"));
+  await answers.reset.promise.catch(() => {});
+  answers.poll.resolve([1, 0]);
+  answers.close.resolve();
+  assertEquals((await done)[1], [1, 0]);
+  assertEquals(lines, [
+    "ioctlAsync(7, VFIO_DEVICE_RESET) = -1 EAGAIN",
+    "pollAsync([{fd=3, events=1}, {fd=4, events=5}], -1) = [1, 0]",
+    "closeAsync(7) = 0",
+  ]);
+});
+
+Deno.test("traced() prints an async ioctl's struct as it was, and as it came back", async () => {
+  const { kernel, lines } = tracing({
+    ioctlAsync(_fd, _operation, argument) {
+      vfio_group_status.encode(argument as Uint8Array, { flags: 1 });
+      return Promise.resolve(0);
+    },
+  });
+  await kernel.ioctlAsync(7, VFIO_GROUP_GET_STATUS, vfio_group_status.alloc());
+  assertEquals(lines, [
+    "ioctlAsync(7, VFIO_GROUP_GET_STATUS, {argsz=8, flags=0}) = " +
+    "0 {argsz=8, flags=1}",
+  ]);
+});

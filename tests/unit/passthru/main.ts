@@ -1,0 +1,161 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { Host } from "../../../lib/host/host.ts";
+import { COMMANDS } from "../../../scripts/passthru/commands.ts";
+import { CHANGING, LOOKING } from "../../../scripts/passthru/load.ts";
+import { call, json } from "../passthru_bench.ts";
+
+const A = "0000:01:00.0";
+const HOST = { functions: { [A]: { id: "8086:10d3", driver: "e1000e" } } };
+
+for (
+  const [name, argv, message, hint] of [
+    [
+      "an unknown command",
+      ["lst"],
+      "unknown command lst",
+      "did you mean list?",
+    ],
+    [
+      "an unknown option",
+      ["list", "--drver=x"],
+      "unknown option --drver",
+      "did you mean --driver?",
+    ],
+    ["an unknown short option", ["list", "-x"], "unknown option -x", "--help"],
+    [
+      "an operand missing",
+      ["show"],
+      "ADDRESS is missing",
+      "passthru show --help",
+    ],
+    ["an operand too many", ["show", A, "b"], "b is one operand too many", ""],
+    ["a value missing", ["list", "--driver"], "--driver needs a value", ""],
+    [
+      "an option twice",
+      ["list", "--driver", "a", "--driver", "b"],
+      "--driver is given twice",
+      "",
+    ],
+    ["no address", ["show", "zz"], "Cannot parse PCI address", ""],
+    ["nothing", [], "no command is given", ""],
+    [
+      "something that is none of a few",
+      ["attach", A, "--backend", "iomufd"],
+      "expected one of auto, iommufd, legacy",
+      "did you mean iommufd?",
+    ],
+    ["an option first", ["--driver", "x", "list"], "unknown option", "first"],
+    ["something after --", ["list", "--", "x"], "nothing is expected", ""],
+  ] as const
+) {
+  Deno.test(`passthru exits with 2 when it is given ${name}`, async () => {
+    const { code, err } = await call(HOST, argv);
+    assertEquals(code, 2);
+    assertStringIncludes(err, `passthru: ${message}`.slice(0, 10));
+    assertStringIncludes(err, message);
+    assertStringIncludes(err, hint);
+    assertEquals(err.includes("    at "), false, "no stack trace");
+  });
+}
+
+Deno.test("passthru tells an error as JSON when --json is given", async () => {
+  assertEquals(await json(HOST, ["lst"]), {
+    error: {
+      code: "USAGE",
+      device: null,
+      message: "unknown command lst",
+      hint: "did you mean list?",
+    },
+  });
+  const { error } = await json(HOST, ["show", "02:00.0"]);
+  assertEquals(
+    [error.code, error.device],
+    ["DEVICE_NOT_FOUND", "0000:02:00.0"],
+  );
+});
+
+Deno.test("passthru exits with 1 and shows the hint when the library fails", async () => {
+  const { code, out, err } = await call(HOST, ["show", "02:00.0"]);
+  assertEquals([code, out], [1, ""]);
+  assertEquals(
+    err,
+    "passthru: 0000:02:00.0: there is no PCI function at this address\n" +
+      "hint: lspci -D lists those that there are\n",
+  );
+});
+
+Deno.test("passthru exits with 4 when the host has no IOMMU", async () => {
+  const { code } = await call({ ...HOST, iommu: "none" }, ["attach", A]);
+  assertEquals(code, 4);
+});
+
+Deno.test("passthru shows its help when it is asked to", async () => {
+  for (const argv of [["--help"], ["-h"], ["help"]]) {
+    const { code, out } = await call(HOST, argv);
+    assertEquals(code, 0);
+    for (const name of Object.keys(COMMANDS)) {
+      assertStringIncludes(out, `\n  ${name} `);
+    }
+  }
+});
+
+Deno.test("passthru shows a command's options and examples when it is asked to", async () => {
+  for (const [name, { options = {}, examples }] of Object.entries(COMMANDS)) {
+    const { code, out } = await call(HOST, [name, "--help"]);
+    assertEquals(code, 0, name);
+    assertEquals(out, (await call(HOST, ["help", name])).out);
+    for (const option of Object.keys(options)) {
+      assertStringIncludes(out, `  --${option}`);
+    }
+    for (const example of Object.keys(examples)) {
+      assertStringIncludes(out, example);
+    }
+    const longest = Math.max(...out.split("\n").map(({ length }) => length));
+    assert(longest <= 80, `${name}: a line of ${longest} columns`);
+  }
+});
+
+Deno.test("passthru acts on what a snapshot holds when --simulate names it", async () => {
+  const other = Host.simulated({
+    functions: { "0000:05:00.0": { id: "1af4:1041" } },
+  });
+  const files = { "other.json": (await call(other, ["snapshot"])).out };
+  for (
+    const argv of [
+      ["--simulate", "other.json", "list"],
+      ["--simulate=other.json", "list"],
+      ["list", "--simulate", "other.json"],
+    ]
+  ) {
+    const shown = await json(HOST, argv, { files });
+    assertEquals(shown.map(({ address }: { address: string }) => address), [
+      "0000:05:00.0",
+    ]);
+  }
+});
+
+Deno.test("passthru exits with 2 when --simulate names no snapshot", async () => {
+  const files = { "a.json": "{", "b.json": '{"functions":{"x":{}}}' };
+  for (const path of Object.keys(files)) {
+    const { code, err } = await call(HOST, ["list", "--simulate", path], {
+      files,
+    });
+    assertEquals(code, 2);
+    assertStringIncludes(err, `${path} is no snapshot`);
+  }
+});
+
+Deno.test("passthru colours what it writes only when the terminal has colours", async () => {
+  const plain = await call(HOST, ["list"], { width: 80 });
+  assertEquals(plain.out.includes("\x1b"), false);
+  const coloured = await call(HOST, ["list"], { width: 80, colour: true });
+  assertStringIncludes(coloured.out, "\x1b[1mADDRESS\x1b[22m");
+});
+
+Deno.test("passthru can load every command that it has", async () => {
+  const loaders = { ...LOOKING, ...CHANGING };
+  assertEquals(Object.keys(loaders).sort(), Object.keys(COMMANDS).sort());
+  for (const load of Object.values(loaders)) {
+    assertEquals(typeof (await load()).run, "function");
+  }
+});

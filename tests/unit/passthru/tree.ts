@@ -1,0 +1,345 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { Host } from "../../../lib/host/host.ts";
+import { type PciTree, pciTree } from "../../../lib/host/pci_tree.ts";
+import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
+import { layOut } from "../../../scripts/passthru/svg_layout.ts";
+import { renderSvg } from "../../../scripts/passthru/svg.ts";
+import { writeTree } from "../../../scripts/passthru/tree.ts";
+
+const NIC: FunctionTopology = { id: "8086:10c9", class: 0x020000 };
+const BRIDGE: FunctionTopology = { id: "8086:a110", class: 0x060400 };
+const NASTY = `82576 <b>"fast"</b> & 'sound' \u0007`;
+
+/** A port with a card of two functions, one with virtual ones; a loner. */
+const MACHINE: Topology = {
+  functions: {
+    "0000:00:01.0": BRIDGE,
+    "0000:00:1f.0": { ...NIC, group: null },
+    "0000:01:00.0": {
+      ...NIC,
+      behind: "0000:00:01.0",
+      driver: "igb",
+      sriov: { total: 7, enabled: 3, id: "8086:10ca", driver: "igbvf" },
+    },
+    "0000:01:10.2": { driver: "vfio-pci" },
+    "0000:02:00.0": { ...NIC, behind: "0000:00:01.0", driver: "e1000e" },
+    "0000:02:00.1": { ...NIC, behind: "0000:00:01.0", driver: "vfio-pci" },
+    "0000:80:01.0": { ...NIC, numaNode: 1, driver: "vfio-pci" },
+  },
+  files: {
+    "/usr/share/misc/pci.ids": "8086  Intel Corporation\n" +
+      `\t10c9  ${NASTY}\nC 02  Network controller\n` +
+      "\t00  Ethernet controller\n",
+  },
+};
+
+function treeOf(topology: Topology): PciTree {
+  return pciTree(Host.simulated(topology));
+}
+
+function text(topology: Topology, width = Infinity, colour = false): string {
+  let written = "";
+  writeTree({
+    write: (part) => written += part,
+    warn() {},
+    progress() {},
+    command: () => Promise.resolve([]),
+    read: () => Promise.resolve(""),
+    width,
+    colour,
+    isTerminal: colour,
+    signal: AbortSignal.any([]),
+  }, treeOf(topology));
+  return written;
+}
+
+Deno.test("writeTree() draws bridges with what is behind them, and virtual functions under theirs", () => {
+  const lines = text(MACHINE).split("\n");
+  assertEquals(
+    lines.slice(1, 12).map((line) => line.replace(/(?<=\.\d).*/, "")),
+    [
+      "0000:00",
+      "├─ 0000:00:01.0",
+      "│  ├─ 0000:01:00.0",
+      "│  │  ├─ 0000:01:10.0",
+      "│  │  ├─ 0000:01:10.2",
+      "│  │  └─ 0000:01:10.4",
+      "│  ├─ 0000:02:00.0",
+      "│  └─ 0000:02:00.1",
+      "└─ 0000:00:1f.0",
+      "0000:80 on node 1",
+      "└─ 0000:80:01.0",
+    ],
+  );
+  assertMatch(lines[4]!, /0000:01:10\.0 +\d+ +igbvf +Ethernet/);
+  assertMatch(lines[9]!, /0000:00:1f\.0 +- +- +Ethernet/);
+});
+
+Deno.test("writeTree() says below why a group is shared", () => {
+  assertMatch(
+    text(MACHINE),
+    /\n\ngroup \d+ is shared: slot 0000:02:00 has no ACS\n$/,
+  );
+  assertEquals(
+    text({ functions: { "0000:00:03.0": NIC } }).includes("shared"),
+    false,
+  );
+});
+
+Deno.test("writeTree() keeps its table within the terminal's width", () => {
+  const [table = ""] = text(MACHINE, 70).split("\n\n");
+  const widths = table.split("\n").map((line) => line.length);
+  assertEquals(Math.max(...widths), 70);
+});
+
+Deno.test("writeTree() has no colours unless the terminal has", () => {
+  assertEquals(text(MACHINE).includes("\x1b"), false);
+  assertStringIncludes(text(MACHINE, 80, true), "\x1b[32mvfio-pci");
+});
+
+/** An element that a start tag begins: its name, attributes and content. */
+interface Element {
+  readonly name: string;
+  readonly attributes: Record<string, string>;
+  readonly children: Element[];
+  text: string;
+}
+
+/** Reads XML as far as drawings have it; throws where it is not well-formed. */
+function parse(xml: string): Element {
+  const root: Element = { name: "", attributes: {}, children: [], text: "" };
+  const open = [root];
+  let at = 0;
+  for (
+    const match of xml.matchAll(
+      /<(\/?)(\w+)((?: [\w:-]+="[^"<&]*(?:&#?\w+;[^"<&]*)*")*)(\/?)>/g,
+    )
+  ) {
+    const [whole, close, name = "", attributes = "", empty] = match;
+    const between = xml.slice(at, match.index);
+    assert(
+      !/[<>]|&(?!#?\w+;)/.test(between.replace(/[\s\S]*\{[\s\S]*/, "")),
+      between,
+    );
+    open.at(-1)!.text += between;
+    at = match.index + whole.length;
+    if (close === "/") {
+      assertEquals(open.pop()!.name, name);
+      continue;
+    }
+    const element: Element = {
+      name,
+      attributes: Object.fromEntries(
+        [...attributes.matchAll(/([\w:-]+)="([^"]*)"/g)]
+          .map(([, key, value]) => [key, value]),
+      ),
+      children: [],
+      text: "",
+    };
+    open.at(-1)!.children.push(element);
+    if (empty !== "/") open.push(element);
+  }
+  assertEquals(open.length, 1, "an element is not closed");
+  assertEquals(xml.slice(at).trim(), "");
+  assertEquals(root.children.length, 1);
+  return root.children[0]!;
+}
+
+/** Elements of a class, or titles in them. */
+function all(element: Element, kind: string): Element[] {
+  return [
+    ...element.attributes["class"]?.split(" ").includes(kind) ? [element] : [],
+    ...element.children.flatMap((child) => all(child, kind)),
+  ];
+}
+
+const titleOf = ({ children }: Element) =>
+  children.find(({ name }) => name === "title")?.text;
+
+Deno.test("renderSvg() is well-formed, and says what it shows", () => {
+  const svg = parse(renderSvg(treeOf(MACHINE)));
+  const { name, attributes, children } = svg;
+  assertEquals(name, "svg");
+  assertEquals(attributes["xmlns"], "http://www.w3.org/2000/svg");
+  assertEquals(attributes["role"], "img");
+  assertEquals(attributes["aria-labelledby"], "title desc");
+  assertEquals(
+    children.slice(0, 2).map(({ name, attributes, text }) => [
+      name,
+      attributes["id"],
+      text,
+    ]),
+    [
+      ["title", "title", "IOMMU groups"],
+      ["desc", "desc", "9 functions in 7 IOMMU groups, behind their bridges"],
+    ],
+  );
+});
+
+Deno.test("renderSvg() needs nothing but itself", () => {
+  const text = renderSvg(treeOf(MACHINE));
+  const outside = [...text.matchAll(/https?:\/\/[^"\s]+/g)].map(([url]) => url);
+  assertEquals(outside, ["http://www.w3.org/2000/svg"]);
+  assertEquals(
+    /<(?:script|image|use|foreignObject)|url\(|@import/.test(text),
+    false,
+  );
+});
+
+Deno.test("renderSvg() has every function once, titled with all that is known", () => {
+  const svg = parse(renderSvg(treeOf(MACHINE)));
+  assertEquals(all(svg, "node").length, 6);
+  assertEquals(all(svg, "cellnode").length, 3);
+  const titles = [...all(svg, "node"), ...all(svg, "cellnode")].map(titleOf);
+  assertEquals(
+    titles.map((title) => title!.slice(0, 12)).sort(),
+    [
+      "0000:00:01.0",
+      "0000:00:1f.0",
+      "0000:01:00.0",
+      "0000:01:10.0",
+      "0000:01:10.2",
+      "0000:01:10.4",
+      "0000:02:00.0",
+      "0000:02:00.1",
+      "0000:80:01.0",
+    ],
+  );
+  assert(titles.some((title) => title!.endsWith("no driver; no IOMMU group")));
+});
+
+Deno.test("renderSvg() escapes names, which anybody may have written", () => {
+  const text = renderSvg(treeOf(MACHINE));
+  assertEquals(text.includes("<b>"), false);
+  assertEquals(text.includes("\u0007"), false);
+  assertStringIncludes(
+    text,
+    "Intel Corporation 82576 &lt;b&gt;&quot;fast&quot;&lt;/b&gt; &amp; " +
+      "&#39;sound&#39; �",
+  );
+});
+
+Deno.test("renderSvg() boxes groups, and marks those that are shared", () => {
+  const svg = parse(renderSvg(treeOf(MACHINE)));
+  assertEquals(all(svg, "group").length, 3);
+  assertEquals(all(svg, "shared").length, 1);
+  assertEquals(all(svg, "outside").length, 1);
+  const said = svg.children.flatMap((child) => titleOf(child) ?? [])
+    .find((title) => title.includes("share"));
+  assertMatch(
+    said!,
+    /^IOMMU group \d+, which 2 functions share: slot 0000:02:00 has no ACS$/,
+  );
+});
+
+Deno.test("renderSvg() gives drivers colours of their own, which the legend tells", () => {
+  const text = renderSvg(treeOf(MACHINE));
+  const svg = parse(text);
+  const colourOf = ({ children }: Element) =>
+    children.find(({ name, attributes }) =>
+      name === "rect" && !attributes["class"]
+    )
+      ?.attributes["fill"];
+  const legend = new Map(
+    svg.children.find(({ attributes }) => attributes["transform"])!.children
+      .map((entry) => [
+        entry.children.at(-1)!.text,
+        colourOf(entry),
+      ]),
+  );
+  assertEquals([...legend.keys()], [
+    "vfio-pci × 3",
+    "igbvf × 2",
+    "e1000e × 1",
+    "igb × 1",
+    "pcieport × 1",
+    "no driver × 1",
+  ]);
+  assertEquals(new Set(legend.values()).size, legend.size);
+  for (const node of [...all(svg, "node"), ...all(svg, "cellnode")]) {
+    const [, driver] = /driver (\S+);/.exec(titleOf(node)!) ?? [];
+    const key = [...legend.keys()].find((name) =>
+      name.startsWith(`${driver} `)
+    );
+    assertEquals(colourOf(node), legend.get(key ?? "no driver × 1"));
+  }
+});
+
+Deno.test("renderSvg() has colours when there are more drivers than in its list", () => {
+  const functions = Object.fromEntries(
+    Array.from({ length: 30 }, (_, i) => [
+      `0000:00:${i.toString(16).padStart(2, "0")}.0`,
+      { ...NIC, driver: `driver${i}` },
+    ]),
+  );
+  const fills = new Set(
+    [...renderSvg(treeOf({ functions })).matchAll(/rx="2" fill="([^"]+)"/g)]
+      .map(([, fill]) => fill),
+  );
+  assertEquals(fills.size, 30);
+});
+
+/** A machine with so many slots, half of them behind ports. */
+function large(count: number): Topology {
+  const functions: Record<string, FunctionTopology> = {};
+  const hex = (n: number) => n.toString(16).padStart(2, "0");
+  for (let i = 0; i < count / 2; i++) {
+    const port = `0000:${hex(16 * (i >> 4))}:${hex(i & 15)}.0`;
+    functions[port] = BRIDGE;
+    functions[`0000:${hex(16 * (i >> 4) + 1 + (i & 7))}:${hex(i & 15)}.0`] = {
+      ...NIC,
+      behind: port,
+    };
+  }
+  return { functions };
+}
+
+for (const count of [8, 20, 64, 200]) {
+  Deno.test(`layOut() has nothing overlap, and all inside, when there are ${count} functions`, () => {
+    const top = 80;
+    const { nodes, groups, panels, width, height } = layOut(
+      treeOf(large(count)),
+      top,
+    );
+    assertEquals(nodes.length, count);
+    for (const boxes of [nodes, groups, panels]) {
+      for (const [i, a] of boxes.entries()) {
+        assert(a.x >= 0 && a.x + a.width <= width);
+        assert(a.y >= top && a.y + a.height <= height);
+        for (const b of boxes.slice(i + 1)) {
+          assert(
+            a.x + a.width <= b.x || b.x + b.width <= a.x ||
+              a.y + a.height <= b.y || b.y + b.height <= a.y,
+            JSON.stringify([a, b]),
+          );
+        }
+      }
+    }
+    // Neither a ribbon nor a tower.
+    if (count >= 64) assert(width / height > 0.8 && width / height < 2.6);
+  });
+}
+
+Deno.test("layOut() puts each function into a box of its group", () => {
+  const { nodes, groups } = layOut(treeOf(MACHINE), 0);
+  for (const { node, x, y, height } of nodes) {
+    assert(
+      groups.some((box) =>
+        box.group === node.group && box.x <= x && box.y <= y &&
+        y + height <= box.y + box.height
+      ),
+      node.address,
+    );
+  }
+});
+
+Deno.test("renderSvg() draws a host without functions", () => {
+  const svg = parse(renderSvg({ buses: [], sharedGroups: [] }));
+  assertEquals(all(svg, "node"), []);
+  assert(Number(svg.attributes["width"]) > 0);
+});

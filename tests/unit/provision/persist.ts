@@ -1,0 +1,266 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { VfioError } from "../../../lib/errors.ts";
+import { apply } from "../../../lib/provision/apply.ts";
+import {
+  persist,
+  persisted,
+  unpersist,
+} from "../../../lib/provision/persist.ts";
+import { restore } from "../../../lib/provision/restore.ts";
+import type { DesiredState } from "../../../lib/provision/state.ts";
+import { status } from "../../../lib/provision/status.ts";
+import { unitFiles, unitText } from "../../../lib/provision/unit.ts";
+import {
+  assertAsBefore,
+  bench,
+  deathsIn,
+  DISK,
+  GPU,
+  Mortal,
+  newcomer,
+  NIC,
+  PHYSICAL,
+  stateOf,
+  TOPOLOGY,
+} from "../provision_bench.ts";
+
+const command = ["/usr/local/bin/passthru"];
+const STATE: DesiredState = {
+  functions: [
+    { select: GPU, driver: "vfio-pci" },
+    { select: NIC, driver: "pci-stub" },
+    {
+      select: PHYSICAL,
+      virtualFunctions: {
+        count: 2,
+        driver: "vfio-pci",
+        overrides: { "1": { driver: "mlx5_vfio_pci" } },
+      },
+    },
+  ],
+};
+const RESERVED = [
+  { address: GPU, vendor: 0x8086, device: 0x5912, driver: "vfio-pci" },
+];
+
+Deno.test("unitFiles() are the state, the drivers, the rules, the unit, and what switches it on", () => {
+  const files = unitFiles({
+    name: "desk",
+    state: STATE,
+    command,
+    reserved: RESERVED,
+  });
+  const [state, modules, rules, unit, link] = files;
+  assertEquals(files.map(({ path }) => path), [
+    "/etc/passthru/desk.json",
+    "/etc/modules-load.d/passthru-desk.conf",
+    "/etc/udev/rules.d/10-passthru-desk.rules",
+    "/etc/systemd/system/passthru-desk.service",
+    "/etc/systemd/system/multi-user.target.wants/passthru-desk.service",
+  ]);
+  assert(state?.kind === "file" && modules?.kind === "file");
+  assertEquals(JSON.parse(state.text!), STATE);
+  assertEquals(modules.text, "mlx5_vfio_pci\nvfio-pci\n");
+  assert(rules?.kind === "file" && unit?.kind === "file");
+  assertEquals(
+    rules.text,
+    `ACTION=="add", SUBSYSTEM=="pci", KERNEL=="${GPU}", ` +
+      'ATTR{vendor}=="0x8086", ATTR{device}=="0x5912", ' +
+      'ATTR{driver_override}="vfio-pci"\n',
+  );
+  assert(link?.kind === "link");
+  assertEquals(link.target, unit.path);
+});
+
+Deno.test("unitFiles() loads nothing, and reserves nothing, when nothing is to be", () => {
+  const state = { functions: [{ select: NIC, driver: null }] };
+  const files = unitFiles({ name: "desk", state, command, reserved: [] });
+  assertEquals(files.map(({ path }) => path), [
+    "/etc/passthru/desk.json",
+    "/etc/systemd/system/passthru-desk.service",
+    "/etc/systemd/system/multi-user.target.wants/passthru-desk.service",
+  ]);
+});
+
+Deno.test("unitText() applies before users start, and restores when it stops", () => {
+  const text = unitText({ name: "desk", state: {}, command, reserved: [] });
+  const lines = text.split("\n");
+  const value = (key: string) =>
+    lines.find((line) => line.startsWith(`${key}=`))?.slice(key.length + 1);
+  assertEquals(value("Type"), "oneshot");
+  assertEquals(value("RemainAfterExit"), "yes");
+  assertStringIncludes(value("After")!, "systemd-modules-load.service");
+  const before = value("Before")!.split(" ");
+  assert(before.includes("libvirtd.service"));
+  assert(before.includes("multi-user.target"));
+  assertEquals(
+    value("ExecStart"),
+    "/usr/local/bin/passthru apply --name desk /etc/passthru/desk.json",
+  );
+  assertEquals(
+    value("ExecStop"),
+    "/usr/local/bin/passthru restore --name desk",
+  );
+});
+
+Deno.test("unitText() writes the words of the command as systemd reads them", () => {
+  const words: [string, string][] = [
+    ["--allow-ffi", "--allow-ffi"],
+    ["/a b/c", '"/a b/c"'],
+    ['say "so"', '"say \\"so\\""'],
+    ["a\\b", '"a\\\\b"'],
+    ["50%", "50%%"],
+    ["$HOME", "$$HOME"],
+    [";", '";"'],
+    ["", '""'],
+  ];
+  for (const [word, written] of words) {
+    const text = unitText({
+      name: "desk",
+      state: {},
+      command: ["/bin/run", word],
+      reserved: [],
+    });
+    assertStringIncludes(text, `ExecStart=/bin/run ${written} apply`);
+  }
+});
+
+Deno.test("persist() writes files, and unpersist() removes exactly these", async () => {
+  const rule = "/etc/udev/rules.d/10-passthru-desk.rules";
+  const machine = bench({
+    ...TOPOLOGY,
+    files: { ...TOPOLOGY.files, [rule]: "# somebody's\n" },
+  });
+  const before = stateOf(machine);
+  const host = newcomer(machine);
+  const { unit, files } = await persist(host, STATE, "desk", { command });
+  assertEquals(unit, "passthru-desk.service");
+  assertEquals(files.length, 5);
+  for (const path of files) assert(host.kernel.readFile(path) !== "");
+  assertMatch(host.kernel.readFile(rule), /driver_override/);
+  assertEquals(persisted(host), ["desk"]);
+  // what is persisted is not applied: nothing restores it
+  assertEquals(await status(host), []);
+  assertEquals(await restore(host), { undone: [], left: [] });
+  assertEquals(persisted(host), ["desk"]);
+  assertEquals(await unpersist(host, "desk"), true);
+  assertAsBefore(machine, before);
+  assertEquals(await unpersist(host, "desk"), false);
+});
+
+Deno.test("persist() replaces what had the name before, and writes nothing twice", async () => {
+  const machine = bench();
+  const before = stateOf(machine);
+  const host = newcomer(machine);
+  await persist(host, STATE, "desk", { command });
+  const first = stateOf(machine);
+  await persist(host, STATE, "desk", { command });
+  assertEquals(stateOf(machine), first);
+  const { files } = await persist(host, {}, "desk", { command });
+  assertEquals(files.length, 3);
+  await persist(host, {}, "other", { command });
+  assertEquals(persisted(host), ["desk", "other"]);
+  await unpersist(host, "other");
+  await unpersist(host, "desk");
+  assertAsBefore(machine, before);
+});
+
+Deno.test("persist() leaves what was persisted when the next cannot be", async () => {
+  const machine = bench();
+  const host = newcomer(machine);
+  const initial = stateOf(machine);
+  await persist(host, {}, "desk", { command });
+  const { kernel } = host;
+  // A directory is where a file of the next one would be.
+  const directories = [
+    "/etc/udev",
+    "/etc/udev/rules.d",
+    "/etc/udev/rules.d/10-passthru-desk.rules",
+  ];
+  for (const path of directories) kernel.mkdir(path, 0o755);
+  const before = stateOf(machine);
+  const error = await assertRejects(
+    () => persist(host, STATE, "desk", { command }),
+    VfioError,
+  );
+  assertEquals(error.code, "KERNEL");
+  assertEquals(stateOf(machine), before);
+  assertEquals(persisted(host), ["desk"]);
+  for (const path of directories.toReversed()) kernel.rmdir(path);
+  await unpersist(host, "desk");
+  assertAsBefore(machine, initial);
+});
+
+Deno.test("unpersist() leaves a file that somebody else has changed, and says so", async () => {
+  const machine = bench();
+  const host = newcomer(machine);
+  const { files } = await persist(host, {}, "desk", { command });
+  host.kernel.writeFile(files[0]!, "{}\n# changed by hand\n");
+  const error = await assertRejects(
+    () => unpersist(host, "desk"),
+    VfioError,
+  );
+  assertEquals(error.code, "RESTORE_INCOMPLETE");
+  assertStringIncludes(error.message, files[0]!);
+  assertEquals(host.kernel.readdir("/etc"), [
+    "hostname",
+    "passthru",
+  ]);
+});
+
+Deno.test("unpersist() removes what a killed persist() has left", async () => {
+  const before = stateOf(bench());
+  const deaths = await deathsIn(({ host }) =>
+    persist(host, STATE, "desk", { command })
+  );
+  for (const death of deaths) {
+    const machine = bench();
+    const { host } = new Mortal(machine, death);
+    await persist(host, STATE, "desk", { command }).catch(() => {});
+    await unpersist(newcomer(machine), "desk");
+    assertAsBefore(machine, before);
+  }
+});
+
+Deno.test("persist() refuses bad input before it writes", async () => {
+  const machine = bench();
+  const before = stateOf(machine);
+  const host = newcomer(machine);
+  const inputs: [DesiredState, string, string[]][] = [
+    [{}, "", command],
+    [{}, "a/b", command],
+    [{}, "-a", command],
+    [{}, "desk", ["passthru"]],
+    [{}, "desk", []],
+    [{ functions: 5 } as unknown as DesiredState, "desk", command],
+  ];
+  for (const [state, name, command] of inputs) {
+    await assertRejects(
+      () => persist(host, state, name, { command }),
+      TypeError,
+    );
+  }
+  assertAsBefore(machine, before);
+});
+
+Deno.test("restore() brings back what was applied under one name", async () => {
+  const machine = bench();
+  const before = stateOf(machine);
+  const host = newcomer(machine);
+  const taking = (select: string): DesiredState => ({
+    functions: [{ select, driver: "vfio-pci" }],
+  });
+  await apply(host, taking(NIC), { name: "desk" });
+  await apply(host, taking(DISK), { name: "other" });
+  assertEquals((await restore(host, { name: "desk" })).undone.length, 1);
+  assertEquals(host.function(NIC).driver, "e1000e");
+  assertEquals((await status(host)).map(({ name }) => name), ["other"]);
+  await restore(host);
+  assertAsBefore(machine, before);
+});

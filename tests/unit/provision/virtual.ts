@@ -1,0 +1,435 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import type { VirtualFunctionsState } from "../../../lib/provision/state.ts";
+import type {
+  FunctionTopology,
+  SriovTopology,
+  Topology,
+} from "../../../lib/sim/topology.ts";
+import { contradicted, planned, refused, settled } from "../planned.ts";
+
+const PF = "0000:01:00.0";
+const AUTOPROBE = `${PF}: sriov_drivers_autoprobe = 0`;
+
+/** A network card whose virtual functions igbvf takes by itself. */
+function nic(
+  sriov: Partial<SriovTopology> = {},
+  more: Partial<FunctionTopology> = {},
+): Topology {
+  return {
+    functions: {
+      [PF]: {
+        id: "8086:10c9",
+        class: 0x020000,
+        driver: "igb",
+        behind: "0000:00:01.0",
+        sriov: { total: 7, id: "8086:10ca", driver: "igbvf", ...sriov },
+        ...more,
+      },
+    },
+  };
+}
+
+const vfs = (
+  virtualFunctions: VirtualFunctionsState,
+  more: { driver?: string | null } = {},
+) => ({ functions: [{ select: PF, virtualFunctions, ...more }] });
+
+Deno.test("plan() makes virtual functions, and leaves them to the host's drivers when none is said", async () => {
+  const state = vfs({ count: 3 });
+  assertEquals(planned(nic(), state), [`${PF}: 3 virtual functions`]);
+  const host = await settled(nic(), state);
+  assertEquals(
+    host.function(PF).virtualFunctions.map(({ driver }) => driver),
+    ["igbvf", "igbvf", "igbvf"],
+  );
+});
+
+Deno.test("plan() keeps the host's drivers from virtual functions when they get a VFIO driver", async () => {
+  const state = vfs({ count: 2, driver: "vfio-pci" });
+  assertEquals(planned(nic(), state), [
+    AUTOPROBE,
+    `${PF}: 2 virtual functions`,
+    "0000:01:10.0: driver vfio-pci",
+    "0000:01:10.2: driver vfio-pci",
+  ]);
+  const host = await settled(nic(), state);
+  assertEquals(
+    host.function(PF).virtualFunctions.map(({ driver }) => driver),
+    ["vfio-pci", "vfio-pci"],
+  );
+  // That is so already.
+  assertEquals(
+    planned(nic({ autoprobe: false }), state)[0],
+    [
+      `${PF}: 2 virtual functions`,
+    ][0],
+  );
+});
+
+Deno.test("plan() does what is otherwise of one virtual function", async () => {
+  const state = vfs({
+    count: 4,
+    driver: "vfio-pci",
+    overrides: { "1": { driver: null }, "2": { driver: "igbvf" } },
+  });
+  assertEquals(planned(nic(), state), [
+    AUTOPROBE,
+    `${PF}: 4 virtual functions`,
+    "0000:01:10.0: driver vfio-pci",
+    "0000:01:10.4: driver igbvf",
+    "0000:01:10.6: driver vfio-pci",
+  ]);
+  const host = await settled(nic(), state);
+  assertEquals(
+    host.function(PF).virtualFunctions.map(({ driver }) => driver),
+    ["vfio-pci", undefined, "igbvf", "vfio-pci"],
+  );
+});
+
+Deno.test("plan() leaves automatic probing when some are for whoever takes them", async () => {
+  const state = vfs({
+    count: 2,
+    overrides: { "0": { driver: "vfio-pci" } },
+  });
+  assertEquals(planned(nic(), state), [
+    `${PF}: 2 virtual functions`,
+    "0000:01:10.0: driver vfio-pci",
+  ]);
+  const host = await settled(nic(), state);
+  assertEquals(
+    host.function(PF).virtualFunctions.map(({ driver }) => driver),
+    ["vfio-pci", "igbvf"],
+  );
+});
+
+Deno.test("plan() leaves automatic probing when all are for the host", async () => {
+  const state = vfs({ count: 1, driver: "igbvf" });
+  assertEquals(planned(nic(), state), [
+    `${PF}: 1 virtual function`,
+    "0000:01:10.0: driver igbvf",
+  ]);
+  await settled(nic(), state);
+});
+
+Deno.test("plan() takes a driver from virtual functions when any may have them", async () => {
+  const state = vfs({ count: 2, overrides: { "0": { driver: null } } });
+  assertEquals(planned(nic(), state), [
+    `${PF}: 2 virtual functions`,
+    "0000:01:10.0: no driver",
+  ]);
+  const host = await settled(nic(), state);
+  assertEquals(host.function("0000:01:10.0").driver, undefined);
+});
+
+Deno.test("plan() changes only what differs when the virtual functions are there", () => {
+  const host = nic({ enabled: 2 });
+  assertEquals(planned(host, vfs({ count: 2 })), []);
+  assertEquals(planned(host, vfs({ count: 2, driver: "igbvf" })), []);
+  assertEquals(
+    planned(
+      host,
+      vfs({
+        count: 2,
+        driver: "igbvf",
+        overrides: { "1": { driver: "vfio-pci" } },
+      }),
+    ),
+    ["0000:01:10.2: driver vfio-pci"],
+  );
+});
+
+Deno.test("plan() goes through none when the number changes", async () => {
+  const host = nic({ enabled: 2 });
+  for (const count of [1, 3]) {
+    const state = vfs({ count, driver: "vfio-pci" });
+    assertEquals(planned(host, state).slice(0, 3), [
+      `${PF}: no virtual functions`,
+      AUTOPROBE,
+      `${PF}: ${count} virtual function${count === 1 ? "" : "s"}`,
+    ]);
+    await settled(host, state);
+  }
+  assertEquals(planned(host, vfs({ count: 0 })), [
+    `${PF}: no virtual functions`,
+  ]);
+});
+
+Deno.test("plan() says the addresses that the kernel gives when they are on other buses", async () => {
+  // As a card with 64 functions a bus and more has them.
+  for (const [offset, stride] of [[384, 1], [0x80, 2], [255, 33], [1, 1]]) {
+    const host = nic({ total: 64, offset: offset!, stride: stride! });
+    const state = vfs({ count: 64, driver: "vfio-pci" });
+    const addresses = planned(host, state).slice(2)
+      .map((line) => line.slice(0, PF.length));
+    const there = await settled(host, state);
+    assertEquals(
+      there.function(PF).virtualFunctions.map(({ address }) => address),
+      addresses,
+    );
+  }
+});
+
+Deno.test("plan() is NOT_SUPPORTED when there are not as many buses", () => {
+  const high = "0000:fe:00.0";
+  const host = {
+    functions: {
+      [high]: {
+        ...nic().functions![PF]!,
+        sriov: { total: 64, id: "8086:10ca", offset: 256, stride: 8 },
+      },
+    },
+  };
+  const state = (count: number) => ({
+    functions: [{
+      select: high,
+      virtualFunctions: { count, driver: "vfio-pci" },
+    }],
+  });
+  assertEquals(
+    planned(host, state(32)).at(-1),
+    "0000:ff:1f.0: driver vfio-pci",
+  );
+  const error = refused("NOT_SUPPORTED", host, state(33));
+  assertEquals(error.device, high);
+  assertStringIncludes(
+    error.problem,
+    "its virtual function 32 would be on bus 0x100, " +
+      "and the last that leads to it is 0xff",
+  );
+});
+
+Deno.test("plan() is NOT_SUPPORTED when the bridge leads to fewer buses", () => {
+  const host = {
+    ...nic({ offset: 256 }),
+    files: {
+      "/sys/devices/pci0000:00/0000:00:01.0/subordinate_bus_number": "1\n",
+    },
+  };
+  assertStringIncludes(
+    refused("NOT_SUPPORTED", host, vfs({ count: 1, driver: null })).problem,
+    "its virtual function 0 would be on bus 0x02, " +
+      "and the last that leads to it is 0x01",
+  );
+});
+
+Deno.test("plan() is NOT_SUPPORTED when another function has the address", () => {
+  const { functions } = nic({ offset: 256 });
+  const other = { id: "8086:10d3", behind: "0000:00:02.0" };
+  const host = { functions: { ...functions, "0000:02:00.2": other } };
+  assertEquals(planned(host, vfs({ count: 1, driver: null })).length, 2);
+  assertEquals(
+    refused("NOT_SUPPORTED", host, vfs({ count: 2, driver: null })).problem,
+    "its virtual function 1 would be at 0000:02:00.2, where another function " +
+      "is",
+  );
+});
+
+Deno.test("plan() is NOT_SUPPORTED when the hardware does not tell where they will be", () => {
+  const host = nic({ offset: 0 });
+  refused("NOT_SUPPORTED", host, vfs({ count: 1, driver: "vfio-pci" }));
+  // Their number alone can be.
+  assertEquals(planned(host, vfs({ count: 1 })), [
+    `${PF}: 1 virtual function`,
+  ]);
+});
+
+Deno.test("plan() is NOT_SUPPORTED when there cannot be as many", () => {
+  assertEquals(
+    refused("NOT_SUPPORTED", nic(), vfs({ count: 8 })).problem,
+    "it can have 7 virtual functions, and 8 are wanted",
+  );
+  const plain = { functions: { [PF]: { id: "8086:10d3", driver: "e1000e" } } };
+  assertEquals(
+    refused("NOT_SUPPORTED", plain, vfs({ count: 1 })).problem,
+    "it can have no virtual functions",
+  );
+  assertEquals(planned(plain, vfs({ count: 0 })), []);
+  const error = refused("NOT_SUPPORTED", nic({ enabled: 1 }), {
+    functions: [{ select: "0000:01:10.0", virtualFunctions: { count: 1 } }],
+  });
+  assertEquals(error.hint, "it is a virtual function itself");
+});
+
+Deno.test("plan() refuses what is said of a virtual function when there is none of its number", () => {
+  assertEquals(
+    contradicted(nic(), vfs({ count: 2, overrides: { "2": {} } })),
+    "functions[0].virtualFunctions.overrides: expected numbers below the " +
+      "count of 2, got 2",
+  );
+});
+
+Deno.test("plan() is DRIVER_FAILED when no driver is there to make virtual functions", () => {
+  for (
+    const [host, state] of [
+      [nic({}, { driver: null }), vfs({ count: 1 })],
+      [nic(), vfs({ count: 1 }, { driver: null })],
+    ] as const
+  ) {
+    assertEquals(
+      refused("DRIVER_FAILED", host, state).problem,
+      "no driver has it, and only its driver makes virtual functions",
+    );
+  }
+});
+
+Deno.test("plan() has vfio-pci make virtual functions when it is told to", () => {
+  const parameter = "/sys/module/vfio_pci/parameters/enable_sriov";
+  const host = nic({}, { driver: "vfio-pci" });
+  assertEquals(
+    refused("DRIVER_FAILED", host, vfs({ count: 1 })).hint,
+    `give it the host's driver for it, or: echo Y > ${parameter}`,
+  );
+  const able = { ...host, files: { [parameter]: "Y\n" } };
+  assertEquals(planned(able, vfs({ count: 1 })), [
+    `${PF}: 1 virtual function`,
+  ]);
+});
+
+Deno.test("plan() is DRIVER_FAILED when virtual functions would go with their driver", () => {
+  const error = refused("DRIVER_FAILED", nic({ enabled: 2 }), {
+    functions: [{ select: PF, driver: "vfio-pci" }],
+  });
+  assertEquals(
+    error.problem,
+    "it has 2 virtual functions, which would go with its driver (functions[0])",
+  );
+});
+
+Deno.test("plan() removes virtual functions first when their function changes its driver", async () => {
+  const host = nic({ enabled: 2 });
+  const state = vfs({ count: 0 }, { driver: "vfio-pci" });
+  assertEquals(planned(host, state), [
+    `${PF}: no virtual functions`,
+    `${PF}: driver vfio-pci`,
+  ]);
+  await settled(host, state);
+});
+
+Deno.test("plan() gives a function its driver first when that makes virtual functions", async () => {
+  const state = vfs({ count: 1, driver: "vfio-pci" }, { driver: "igb" });
+  for (const driver of [null, "vfio-pci"]) {
+    const host = {
+      ...nic({}, { driver }),
+      drivers: { igb: { virtualFunctions: "removed" as const } },
+    };
+    assertEquals(planned(host, state), [
+      `${PF}: driver igb`,
+      AUTOPROBE,
+      `${PF}: 1 virtual function`,
+      "0000:01:10.0: driver vfio-pci",
+    ]);
+    await settled(host, state);
+  }
+});
+
+Deno.test("plan() makes virtual functions anew when their function changes its driver", () => {
+  const host = {
+    ...nic({ enabled: 1 }),
+    drivers: { igb2: { virtualFunctions: "removed" as const } },
+  };
+  assertEquals(planned(host, vfs({ count: 1 }, { driver: "igb2" })), [
+    `${PF}: no virtual functions`,
+    `${PF}: driver igb2`,
+    `${PF}: 1 virtual function`,
+  ]);
+});
+
+Deno.test("plan() refuses a virtual function when the state makes it elsewhere", () => {
+  const state = {
+    functions: [
+      { select: "0000:01:10.0", driver: "vfio-pci" },
+      { select: PF, virtualFunctions: { count: 3 } },
+    ],
+  };
+  assertEquals(
+    contradicted(nic({ enabled: 2 }), state),
+    "functions[0] is 0000:01:10.0, a virtual function that functions[1] " +
+      "makes: expected it in functions[1].virtualFunctions.overrides",
+  );
+  // Without that, it is a function as any other.
+  assertEquals(
+    planned(nic({ enabled: 2 }), { functions: [state.functions[0]!] }),
+    ["0000:01:10.0: driver vfio-pci"],
+  );
+});
+
+Deno.test("plan() refuses a virtual function when the state is yet to make it", () => {
+  assertEquals(
+    contradicted(nic(), {
+      functions: [
+        { select: PF, virtualFunctions: { count: 3 } },
+        { select: "01:10.4", driver: "vfio-pci" },
+      ],
+    }),
+    "functions[1] is 0000:01:10.4, a virtual function that functions[0] " +
+      "makes: expected it in functions[0].virtualFunctions.overrides",
+  );
+});
+
+Deno.test("plan() judges drivers of virtual functions before they are there", () => {
+  refused("DRIVER_FAILED", nic(), vfs({ count: 1, driver: "no-such" }));
+  refused(
+    "NO_IOMMU_GROUP",
+    { ...nic(), iommu: "none" },
+    vfs({ count: 1, driver: "vfio-pci" }),
+  );
+});
+
+Deno.test("plan() moves a function of one card when another has virtual functions in its group", () => {
+  const other = "0000:01:00.1";
+  const host: Topology = {
+    functions: {
+      ...nic({ enabled: 1 }, { group: 5 }).functions,
+      "0000:01:10.0": { group: 5 },
+      [other]: { id: "8086:10d3", driver: "e1000e", group: 5 },
+    },
+  };
+  const taken = {
+    select: other,
+    driver: "vfio-pci",
+    group: "all endpoints" as const,
+  };
+  // It would take their driver away from the virtual functions' function.
+  assertEquals(
+    refused("DRIVER_FAILED", host, { functions: [taken] }).device,
+    PF,
+  );
+  assertEquals(
+    planned(host, {
+      functions: [taken, { select: PF, virtualFunctions: { count: 0 } }],
+    }),
+    [
+      `${PF}: no virtual functions`,
+      `${other}: driver vfio-pci`,
+      `${PF}: driver vfio-pci`,
+    ],
+  );
+});
+
+Deno.test("plan() sets what is said of all virtual functions before they are there", async () => {
+  const state = vfs({
+    count: 2,
+    driver: "vfio-pci",
+    reset: ["flr"],
+    idleD3: false,
+    node: { owner: 107, mode: "0600" },
+    overrides: {
+      "1": { driver: "igbvf", idleD3: "hot" },
+    },
+  });
+  assertEquals(planned(nic(), state), [
+    AUTOPROBE,
+    `${PF}: 2 virtual functions`,
+    "0000:01:10.0: reset_method = flr",
+    "0000:01:10.2: reset_method = flr",
+    "0000:01:10.0: driver vfio-pci",
+    "0000:01:10.2: driver igbvf",
+    "0000:01:10.0: power/control = on",
+    "0000:01:10.2: power/control = auto",
+    "0000:01:10.0: nodes 107: 0600",
+  ]);
+  const host = await settled(nic(), state);
+  const [first] = host.function(PF).virtualFunctions;
+  const node = `/dev/vfio/${first!.iommuGroup!.id}`;
+  assertEquals(host.kernel.stat(node).uid, 107);
+});

@@ -1,0 +1,439 @@
+import {
+  assert,
+  assertEquals,
+  assertLess,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { explainNoGroup } from "../../../lib/host/no_iommu.ts";
+import { openers } from "../../../lib/host/openers.ts";
+import { memoryLock } from "../../../lib/host/memory_lock.ts";
+import { KernelError } from "../../../lib/kernel/errno.ts";
+import type { DeviceKind } from "../../../lib/sim/models/model.ts";
+import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
+import { O_RDONLY, O_RDWR } from "../../../lib/uapi/fcntl.ts";
+
+const A = "0000:01:00.0";
+const NIC: FunctionTopology = { id: "8086:10d3", class: 0x020000 };
+
+/** What each function's group is. */
+function groups(topology: Topology): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Host.simulated(topology).functions()
+      .map((fn) => [fn.address, fn.iommuGroup?.id]),
+  );
+}
+
+function code(call: () => unknown): string {
+  return assertThrows(call, KernelError).code;
+}
+
+Deno.test("Host.simulated() is an empty host when nothing is said", () => {
+  const host = Host.simulated();
+  assertEquals(host.functions(), []);
+  assertEquals(host.groups(), []);
+  assertEquals(host.kernel.readdir("/dev"), ["iommu", "vfio"]);
+});
+
+Deno.test("Host.simulated() gives a function what is said of it", () => {
+  const host = Host.simulated({
+    functions: {
+      [A]: {
+        ...NIC,
+        subsystem: "8086:a01f",
+        revision: 3,
+        driver: "e1000e",
+        override: "e1000e",
+        numaNode: 1,
+        group: 12,
+        bars: [
+          "128K",
+          "32 io",
+          "8G 64bit prefetchable",
+          null,
+          "4K at 0xfe0000",
+        ],
+        rom: "64K",
+        reset: ["pm", "bus"],
+      },
+    },
+  });
+  const fn = host.function(A);
+  assertEquals(
+    [fn.vendor, fn.device, fn.subsystemVendor, fn.subsystemDevice],
+    [0x8086, 0x10d3, 0x8086, 0xa01f],
+  );
+  assertEquals([fn.class, fn.revision, fn.numaNode], [0x020000, 3, 1]);
+  assertEquals([fn.driver, fn.driverOverride], ["e1000e", "e1000e"]);
+  assertEquals(
+    fn.modalias,
+    "pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00",
+  );
+  assertEquals(fn.iommuGroup?.id, "12");
+  assertEquals(fn.iommuGroup?.type, "DMA-FQ");
+  assertEquals(fn.resetMethods, ["pm", "bus"]);
+  assertEquals(
+    fn.bars.map((
+      { index, kind, size, is64bit, prefetchable },
+    ) => [index, kind, size, is64bit, prefetchable]),
+    [
+      [0, "memory", 2 ** 17, false, false],
+      [1, "io", 32, false, false],
+      [2, "memory", 2 ** 33, true, true],
+      [4, "memory", 4096, false, false],
+    ],
+  );
+  for (const { start, size } of fn.bars) assertEquals(start % BigInt(size), 0n);
+  assertEquals(fn.bars[3]?.start, 0xfe0000n);
+});
+
+Deno.test("Host.simulated() takes a model's ids, BARs and resets when it is named", () => {
+  const fn = Host.simulated({ functions: { [A]: { model: "edu" } } })
+    .function(A);
+  assertEquals([fn.vendor, fn.device, fn.class], [0x1234, 0x11e8, 0xff00]);
+  assertEquals(fn.bars.map(({ size }) => size), [2 ** 20]);
+  assertEquals(fn.resetMethods, []);
+});
+
+Deno.test("Host.simulated() takes a model of one's own", () => {
+  const model: DeviceKind = {
+    name: "toaster",
+    id: "cafe:0001",
+    class: 0x118000,
+    resets: ["flr"],
+    create: () => ({ bars: [], msi: 0, msix: 0, intx: false, reset() {} }),
+  };
+  const fn = Host.simulated({ functions: { [A]: { model } } }).function(A);
+  assertEquals([fn.vendor, fn.class], [0xcafe, 0x118000]);
+  assertEquals(fn.resetMethods, ["flr"]);
+});
+
+Deno.test("Host.simulated() puts functions behind the bridges that are named", () => {
+  const host = Host.simulated({
+    functions: {
+      [A]: { ...NIC, behind: "0000:00:1c.0" },
+      "0000:02:00.0": NIC,
+    },
+  });
+  assertEquals(
+    host.functions().map(({ path, driver }) => [path, driver]),
+    [
+      ["/sys/devices/pci0000:00/0000:00:1c.0", "pcieport"],
+      [`/sys/devices/pci0000:00/0000:00:1c.0/${A}`, undefined],
+      ["/sys/devices/pci0000:02/0000:02:00.0", undefined],
+    ],
+  );
+  assertEquals(
+    host.kernel.readlink(`/sys/bus/pci/devices/${A}`),
+    `../../../devices/pci0000:00/0000:00:1c.0/${A}`,
+  );
+});
+
+Deno.test("Host.simulated() groups functions as an IOMMU does", () => {
+  const bridge = { id: "8086:244e", class: 0x060400 };
+  assertEquals(
+    groups({
+      functions: {
+        // a slot without ACS, and one with
+        "0000:00:03.0": NIC,
+        "0000:00:03.1": NIC,
+        "0000:00:04.0": { ...NIC, acs: true },
+        "0000:00:04.1": { ...NIC, acs: true },
+        // ports, and what is behind them
+        "0000:00:1c.0": bridge,
+        "0000:00:1c.1": bridge,
+        "0000:01:00.0": { ...NIC, behind: "0000:00:1c.0" },
+        // a conventional bridge and all behind it
+        "0000:00:1e.0": { ...bridge, conventional: true },
+        "0000:05:00.0": { ...NIC, behind: "0000:00:1e.0" },
+        "0000:05:01.0": { ...NIC, behind: "0000:00:1e.0" },
+        // said in so many words
+        "0000:00:1f.0": { ...NIC, group: 1 },
+        "0000:00:1f.1": { ...NIC, group: null },
+      },
+    }),
+    {
+      "0000:00:03.0": "0",
+      "0000:00:03.1": "0",
+      "0000:00:04.0": "2",
+      "0000:00:04.1": "3",
+      "0000:00:1c.0": "4",
+      "0000:00:1c.1": "5",
+      "0000:00:1e.0": "6",
+      "0000:00:1f.0": "1",
+      "0000:00:1f.1": undefined,
+      "0000:01:00.0": "7",
+      "0000:05:00.0": "6",
+      "0000:05:01.0": "6",
+    },
+  );
+});
+
+Deno.test("Host.simulated() has no groups when it has no IOMMU", () => {
+  const host = Host.simulated({ iommu: "none", functions: { [A]: NIC } });
+  assertEquals(host.function(A).iommuGroup, undefined);
+  assertStringIncludes(explainNoGroup(host.function(A)).problem, "VT-d");
+  assertEquals(host.kernel.readdir("/sys/class/iommu"), []);
+});
+
+Deno.test("Host.simulated() names the IOMMU as its maker does", () => {
+  for (
+    const [iommu, unit, table] of [
+      ["intel", "dmar0", "DMAR"],
+      ["amd", "ivhd0", "IVRS"],
+    ] as const
+  ) {
+    const { kernel } = Host.simulated({ iommu, functions: { [A]: NIC } });
+    assertEquals(kernel.readdir("/sys/class/iommu"), [unit]);
+    assertEquals(kernel.readdir(`/sys/class/iommu/${unit}/devices`), [A]);
+    assertEquals(kernel.readdir("/sys/firmware/acpi/tables"), [table]);
+  }
+});
+
+Deno.test("Host.simulated() has the nodes that its kernel has", () => {
+  const functions = { [A]: { model: "edu", driver: "vfio-pci" } };
+  const nodes = (topology: Topology) => {
+    const { kernel } = Host.simulated({ ...topology, functions });
+    return [kernel.readdir("/dev"), kernel.readdir("/dev/vfio")];
+  };
+  assertEquals(nodes({}), [["iommu", "vfio"], ["0", "devices", "vfio"]]);
+  assertEquals(nodes({ kernel: { release: "6.1.0-13-amd64" } }), [
+    ["vfio"],
+    ["0", "vfio"],
+  ]);
+  assertEquals(
+    nodes({ kernel: { release: "6.12.1", iommufd: false } })[0],
+    ["vfio"],
+  );
+  assertEquals(
+    nodes({ iommu: "none", kernel: { unsafeNoIommu: true } })[1],
+    ["devices", "noiommu-0", "vfio"],
+  );
+});
+
+Deno.test("Host.simulated() makes virtual functions where they are enabled", () => {
+  const PF = "0000:04:00.0";
+  const host = Host.simulated({
+    functions: {
+      [PF]: {
+        id: "8086:10c9",
+        class: 0x020000,
+        driver: "igb",
+        behind: "0000:00:1c.0",
+        sriov: {
+          total: 7,
+          enabled: 3,
+          id: "8086:10ca",
+          driver: "igbvf",
+          bars: ["16K 64bit prefetchable", null, null, "16K 64bit"],
+        },
+      },
+      "0000:04:10.2": { driver: "vfio-pci", group: 77 },
+      "0000:04:10.4": { driver: null },
+    },
+  });
+  const fns = host.function(PF).virtualFunctions;
+  assertEquals(
+    fns.map((fn) => [fn.address, fn.device, fn.driver, fn.iommuGroup?.id]),
+    [
+      ["0000:04:10.0", 0x10ca, "igbvf", "2"],
+      ["0000:04:10.2", 0x10ca, "vfio-pci", "77"],
+      ["0000:04:10.4", 0x10ca, undefined, "3"],
+    ],
+  );
+  assertEquals(fns[1]?.path.split("/").at(-2), "0000:00:1c.0");
+  const starts = fns.map(({ bars }) => bars.map(({ start }) => start));
+  assertEquals(starts[1]?.[0]! - starts[0]?.[0]!, 16384n);
+  assertEquals(starts[0]?.length, 2);
+});
+
+Deno.test("Host.simulated() makes the mediated devices that are named", () => {
+  const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+  const host = Host.simulated({
+    functions: { "0000:00:02.0": { id: "8086:5917", driver: "i915" } },
+    mediatedTypes: { "0000:00:02.0": { "i915-GVTg_V5_4": { instances: 2 } } },
+    mediated: {
+      [UUID]: { parent: "0000:00:02.0", type: "i915-GVTg_V5_4" },
+      "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002": {
+        parent: "/sys/devices/virtual/mtty/mtty",
+        type: "mtty-1",
+      },
+    },
+  });
+  const mdev = host.find(`/sys/bus/mdev/devices/${UUID}`);
+  assertEquals(mdev.path, `/sys/devices/pci0000:00/0000:00:02.0/${UUID}`);
+  assertEquals([mdev.bus, mdev.driver], ["mdev", "i915"]);
+  assertEquals(mdev.iommuGroup?.name, "vfio-noiommu");
+  assertEquals(host.kernel.readdir("/sys/bus/mdev/drivers"), ["i915", "mtty"]);
+  assertEquals(host.kernel.readdir("/sys/class/mdev_bus"), [
+    "0000:00:02.0",
+    "mtty",
+  ]);
+});
+
+Deno.test("Host.simulated() has the files that it is given", () => {
+  const { kernel } = Host.simulated({
+    files: {
+      "/proc/mounts": "/dev/sda1 / ext4 rw 0 0\n",
+      "/etc/x/y": "z",
+      "/sys/class/net/eth0": { link: "/sys/devices/virtual/net/eth0" },
+      "/sys/devices/virtual/net/eth0/flags": "0x1003\n",
+    },
+  });
+  assertEquals(kernel.readFile("/proc/mounts"), "/dev/sda1 / ext4 rw 0 0\n");
+  assertEquals(kernel.readdir("/etc/x"), ["y"]);
+  assertEquals(
+    kernel.readlink("/sys/class/net/eth0"),
+    "../../devices/virtual/net/eth0",
+  );
+  assertEquals(kernel.readFile("/sys/class/net/eth0/flags"), "0x1003\n");
+  kernel.writeFile("/etc/x/y", "more");
+  assertEquals(kernel.readFile("/etc/x/y"), "more");
+  assert(kernel.readdir("/proc").includes("self"));
+});
+
+for (
+  const [what, topology, message] of [
+    ["an address is none", { functions: { "01:00.0": NIC } }, '"01:00.0"'],
+    ["an address is upper case", { functions: { "0000:0A:00.0": NIC } }, "0A"],
+    ["a function has no id", { functions: { [A]: {} } }, "no id, no model"],
+    ["an id is none", { functions: { [A]: { id: "8086" } } }, '"8086"'],
+    ["a model is unknown", { functions: { [A]: { model: "x" } } }, '"edu"'],
+    ["a BAR is none", { functions: { [A]: { ...NIC, bars: ["3K"] } } }, '"3K"'],
+    [
+      "a 64-bit BAR has no room",
+      { functions: { [A]: { ...NIC, bars: ["4K 64bit", "4K"] } } },
+      "takes the next number too",
+    ],
+    [
+      "a function is behind one that is no bridge",
+      {
+        functions: {
+          [A]: { ...NIC, behind: "0000:00:01.0" },
+          "0000:00:01.0": NIC,
+        },
+      },
+      "no bridge",
+    ],
+    [
+      "VFIO would not take it",
+      { iommu: "none", functions: { [A]: { ...NIC, driver: "vfio-pci" } } },
+      "the kernel answers EINVAL",
+    ],
+    [
+      "its driver is not there",
+      {
+        functions: { [A]: { ...NIC, driver: "vfio-pci" } },
+        drivers: { "vfio-pci": false },
+      },
+      "the kernel answers ENOENT",
+    ],
+    [
+      "there are more virtual functions than it can have",
+      {
+        functions: {
+          [A]: { ...NIC, sriov: { total: 2, enabled: 3, id: "8086:1" } },
+        },
+      },
+      "3 virtual functions of 2",
+    ],
+    [
+      "a mediated device has no parent",
+      { mediated: { x: { parent: A, type: "a-b" } } },
+      "makes mediated devices",
+    ],
+    ["a size of pages is none", { hugePages: { "2MB": 1 } }, '"2MB"'],
+    ["the recording is newer", { version: 2 }, "version 2"],
+  ] as [string, Topology, string][]
+) {
+  Deno.test(`Host.simulated() is a TypeError when ${what}`, () => {
+    assertThrows(() => Host.simulated(topology), TypeError, message);
+  });
+}
+
+Deno.test("SimulatedHost is another process of the machine", () => {
+  const functions = { [A]: { model: "edu", driver: "vfio-pci" } };
+  const { machine, kernel } = Host.simulated({ functions });
+  const other = new SimulatedHost(machine, { name: "qemu", uid: 1000 });
+  const node = "/dev/vfio/0";
+  assertEquals(code(() => other.kernel.open(node, O_RDWR)), "EACCES");
+  machine.setOwnership(node, { uid: 1000 });
+  assertEquals(kernel.stat(node).uid, 1000);
+  const fd = other.kernel.open(node, O_RDWR);
+  assertEquals(openers(kernel, [node]).map(({ name }) => name), ["qemu"]);
+  assertEquals(code(() => kernel.open(node, O_RDWR)), "EBUSY");
+  other.kernel.close(fd);
+  assertEquals(openers(kernel, [node]), []);
+});
+
+Deno.test("SimulatedHost sees of other users' processes only their names", () => {
+  const { machine, kernel } = Host.simulated();
+  const other = new SimulatedHost(machine, { uid: 1000 });
+  const { pid } = machine.spawn({ name: "a-very-long-process-name" });
+  assertEquals(other.kernel.readFile(`/proc/${pid}/comm`), "a-very-long-pro\n");
+  assertEquals(code(() => other.kernel.readdir(`/proc/${pid}/fd`)), "EACCES");
+  assertEquals(kernel.readdir(`/proc/${pid}/fd`), []);
+});
+
+Deno.test("SimulatedHost is known to itself by /proc/self", () => {
+  const { machine, kernel } = Host.simulated();
+  const other = new SimulatedHost(machine, { uid: 1000, memlock: 65536 });
+  assert(kernel.readlink("/proc/self") !== other.kernel.readlink("/proc/self"));
+  assertEquals(memoryLock(kernel).limit, undefined);
+  assertEquals(memoryLock(other.kernel), { limit: 65536n, locked: 0n });
+  const fd = other.kernel.open("/proc/self/status", O_RDONLY);
+  assertEquals(
+    other.kernel.readlink(`/proc/self/fd/${fd}`),
+    `/proc/${other.kernel.readlink("/proc/self")}/status`,
+  );
+  other.kernel.close(fd);
+});
+
+Deno.test("Machine.setOwnership() lasts as long as the file", async () => {
+  const { machine, kernel } = Host.simulated({
+    functions: {
+      [A]: { model: "edu", driver: "vfio-pci", override: "vfio-pci" },
+    },
+  });
+  machine.setOwnership("/dev/vfio/0", { gid: 12, mode: 0o660 });
+  const { mode, uid, gid } = kernel.stat("/dev/vfio/0");
+  assertEquals([mode, uid, gid], [0o020660, 0, 12]);
+  await kernel.writeFileAsync("/sys/bus/pci/drivers/vfio-pci/unbind", A);
+  await kernel.writeFileAsync("/sys/bus/pci/drivers/vfio-pci/bind", A);
+  assertEquals(kernel.stat("/dev/vfio/0").mode, 0o020600);
+  assertThrows(() => machine.setOwnership("/dev", { uid: 1 }), TypeError);
+});
+
+Deno.test("Host.simulated() makes and lists 4,096 functions in less than a second", () => {
+  const hex = (value: number) => value.toString(16).padStart(2, "0");
+  const functions = Object.fromEntries(
+    Array.from({ length: 4096 }, (_, i) => [
+      `0000:${hex(1 + (i >> 8))}:${hex(i >> 3 & 0x1f)}.${i & 7}`,
+      { ...NIC, driver: "e1000e", behind: `0000:00:${hex(1 + (i >> 8))}.0` },
+    ]),
+  );
+  const list = () =>
+    Host.simulated({ functions }).functions().map((fn) => [
+      fn.address,
+      fn.vendor,
+      fn.device,
+      fn.driver,
+      fn.iommuGroup?.id,
+    ]);
+  let listed: ReturnType<typeof list> = [];
+  let time = Infinity;
+  // Again, where something else had the processor.
+  for (let i = 0; i < 5 && time >= 1000; i++) {
+    const start = performance.now();
+    listed = list();
+    time = performance.now() - start;
+  }
+  assertEquals(listed.length, 4096 + 16);
+  assertEquals(
+    listed[16 + 8],
+    ["0000:01:01.0", 0x8086, 0x10d3, "e1000e", "17"],
+  );
+  console.log(`    4,096 functions made and listed in ${time.toFixed()} ms`);
+  assertLess(time, 1000);
+});
