@@ -145,6 +145,10 @@ async function main(): Promise<number> {
   }
   const outcomes: Counts[] = [];
   const failed: string[] = [];
+  let interrupted = false;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => interrupted = true);
+  }
   for (const { name, run } of await jobs(chosen)) {
     console.log(`── ${name}`);
     let outcome: Counts;
@@ -157,6 +161,10 @@ async function main(): Promise<number> {
     }
     outcomes.push(outcome);
     if (outcome.failed > 0) failed.push(name);
+    if (interrupted) {
+      console.log("interrupted");
+      return 130;
+    }
   }
   const total = sum(outcomes);
   if (failed.length > 0) console.log(`failed: ${failed.join(", ")}`);
