@@ -131,6 +131,44 @@ Deno.test("apply() takes nothing that the host uses when nobody insists", async 
   assertAsBefore(machine, before);
 });
 
+Deno.test("apply() removes no virtual function that somebody has open", async () => {
+  const machine = bench();
+  const host = newcomer(machine);
+  const counted = (count: number): DesiredState => ({
+    functions: [{
+      select: PHYSICAL,
+      virtualFunctions: count === 0 ? { count } : { count, driver: "vfio-pci" },
+    }],
+  });
+  await apply(host, counted(2));
+  const { id } = host.function(VIRTUAL[0]!).iommuGroup!;
+  const qemu = machine.spawn({ name: "qemu" });
+  qemu.open(`/dev/vfio/${id}`, O_RDWR);
+  const error = await refused(
+    "HOST_IN_USE",
+    () => apply(host, counted(0)),
+  );
+  assertEquals(error.device, VIRTUAL[0]);
+  assertStringIncludes(error.message, `is open in qemu (process ${qemu.pid})`);
+  assertEquals(host.function(PHYSICAL).virtualFunctions.length, 2);
+  qemu.exit();
+  await apply(host, counted(0));
+  assertEquals(host.function(PHYSICAL).virtualFunctions, []);
+});
+
+Deno.test("apply() leaves the boot display alone when no driver has it", async () => {
+  const host = Host.simulated({
+    functions: { [NIC]: { id: "1234:1111", class: 0x030000 } },
+    files: { [`/sys/devices/pci0000:00/${NIC}/boot_vga`]: "1\n" },
+  });
+  const error = await refused("HOST_IN_USE", () =>
+    apply(host, {
+      functions: [{ select: NIC, driver: "vfio-pci" }],
+    }));
+  assertMatch(error.message, /display/);
+  assertEquals(host.function(NIC).driver, undefined);
+});
+
 Deno.test("applySteps() is undone at the end of an await using block", async () => {
   const machine = bench();
   const before = stateOf(machine);
