@@ -42,8 +42,8 @@ kernel.close(kernel.eventfd(0, 0));
 
 /** What counts up, or is numbered anew, whenever a driver takes a function. */
 const VOLATILE = new RegExp(
-  "/(?:power/runtime_(?:active|suspended)_time|diskseq|stat|ifindex|iflink|" +
-    "statistics/.*)$",
+  "/(?:power/runtime_(?:active|suspended)_time|diskseq|pools|stat|ifindex|iflink|" +
+    "statistics/.*|carrier_(?:changes|up_count|down_count))$",
 );
 
 /** Everything that sysfs says of a device, but for what always changes. */

@@ -53,7 +53,7 @@ const STATE: DesiredState = {
  * (`device_links_driver_bound()` in `drivers/base/core.c`).
  */
 const RESTLESS = new RegExp(
-  "^(?:aer_.*|config|msi_irqs|power_state|resource\\d.*|rom|runtime_.*|" +
+  "^(?:aer_.*|config|msi_irqs|pools|power_state|resource\\d.*|rom|runtime_.*|" +
     "statistics|waiting_for_supplier|wakeup.*)$",
 );
 
