@@ -153,7 +153,7 @@ const DISKS: Record<string, [HostFiles, [string, string][]]> = {
   "a file on it is a loop device": [
     usual().mount("8:1", "/").mount("259:1", "/srv")
       .loop("loop0", "7:0", "/srv/disk.img").mount("7:0", "/mnt")
-      .loop("loop1", "7:1", "/srv/disk.img"),
+      .loop("loop1", "7:1", "/home/disk.img"),
     [
       ["mounted", "/dev/nvme0n1p1 is mounted at /srv"],
       ["mounted", "/dev/loop0 on /dev/nvme0n1p1 is mounted at /mnt"],
