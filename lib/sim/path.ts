@@ -103,5 +103,12 @@ function isTooLong(name: string): boolean {
 
 /** The names in a path, the first one last. */
 function partsOf(path: string): string[] {
-  return path.split("/").filter((name) => name !== "").reverse();
+  const parts: string[] = [];
+  let end = path.length;
+  while (end > 0) {
+    const slash = path.lastIndexOf("/", end - 1);
+    if (slash + 1 < end) parts.push(path.slice(slash + 1, end));
+    end = slash;
+  }
+  return parts;
 }

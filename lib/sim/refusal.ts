@@ -1,7 +1,8 @@
-/** What the simulated kernel answers instead of a result. */
-export class Refusal extends Error {
-  /** Always `"Refusal"`. */
-  override readonly name = "Refusal";
+/**
+ * What the simulated kernel answers instead of a result. It is no `Error`, since
+ * nobody outside sees it, and to capture a stack costs more than most calls do.
+ */
+export class Refusal {
   /** The errno's name: `"EBUSY"`. */
   readonly code: string;
 
@@ -11,7 +12,6 @@ export class Refusal extends Error {
    * @param code The errno's name.
    */
   constructor(code: string) {
-    super(code);
     this.code = code;
   }
 }

@@ -99,13 +99,17 @@ export function union(...parts: readonly Directory[]): Directory {
     names: (process) =>
       new Set(parts.flatMap((part) => [...part.names(process)])),
     lookup(name, process) {
-      const found: Directory[] = [];
+      let found: Directory | undefined;
+      let others: Directory[] | undefined;
       for (const part of parts) {
         const node = part.lookup(name, process);
-        if (node?.kind === "directory") found.push(node);
-        else if (node !== undefined && found.length === 0) return node;
+        if (node === undefined) continue;
+        if (found === undefined) {
+          if (node.kind !== "directory") return node;
+          found = node;
+        } else if (node.kind === "directory") (others ??= [found]).push(node);
       }
-      return found.length > 1 ? union(...found) : found[0];
+      return others === undefined ? found : union(...others);
     },
   };
 }
@@ -176,13 +180,15 @@ export function link<T>(
 
 /** A link at `path` to `target`, as sysfs writes it. */
 export function linkTo(path: string, target: string): Link {
-  const from = path.split("/").slice(0, -1);
-  const to = target.split("/");
+  // Where the directories that both are in end; the target's own name is always
+  // spelled.
   let shared = 0;
-  // The target's own name is always spelled.
-  while (shared < to.length - 1 && from[shared] === to[shared]) shared++;
-  const up = "../".repeat(from.length - shared);
-  return { kind: "link", target: up + to.slice(shared).join("/") };
+  for (let i = 0; path[i] === target[i] && i < path.length; i++) {
+    if (path[i] === "/") shared = i + 1;
+  }
+  let up = "";
+  for (let i = shared; i < path.length; i++) if (path[i] === "/") up += "../";
+  return { kind: "link", target: up + target.slice(shared) };
 }
 
 /** An attribute that is only read. */

@@ -22,6 +22,18 @@ Deno.test("breaches() finds none in this checkout", async () => {
   assertEquals(breaches(modules), []);
 });
 
+Deno.test("every module of tests is run, as one that is imported is", async () => {
+  const modules = await readModules(ROOT);
+  const imported = new Set(modules.flatMap(({ imports }) => imports));
+  const parts = /^tests\/(unit|conformance|faults)\//;
+  assertEquals(
+    modules.map(({ path }) => path).filter((path) =>
+      parts.test(path) && !path.endsWith("_test.ts") && !imported.has(path)
+    ),
+    [],
+  );
+});
+
 Deno.test("breaches() allows what lies below, node: and the errors", () => {
   assertEquals(importing("lib/device/device.ts", "lib/uapi/vfio.ts"), []);
   assertEquals(importing("lib/dma/space.ts", "backends/select.ts"), []);

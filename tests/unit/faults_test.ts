@@ -288,12 +288,15 @@ function hangEachCall<T>(
       const able = [...calls.entries()]
         .filter(([_, { method }]) => method.endsWith("Async"));
       assert(able.length > 0, "none of its calls can hang");
-      for (const [i, call] of able) {
-        await withHang(operation, backend, skipped + i + 1, check)
-          .catch((cause) => {
-            throw new Error(`${textOf(call)} hung`, { cause });
-          });
-      }
+      // All at once, as they mostly wait.
+      await Promise.all(
+        able.map(([i, call]) =>
+          withHang(operation, backend, skipped + i + 1, check)
+            .catch((cause) => {
+              throw new Error(`${textOf(call)} hung`, { cause });
+            })
+        ),
+      );
     });
   }
 }

@@ -14,6 +14,7 @@ import { intercept } from "../../../lib/kernel/intercept.ts";
 import type { Topology } from "../../../lib/sim/topology.ts";
 import { O_EXCL, O_RDWR } from "../../../lib/uapi/fcntl.ts";
 import { HostFiles } from "../host_files.ts";
+import { timeLapse } from "../time_lapse.ts";
 
 const NVME = "0000:00:07.0";
 const OTHER = "0000:00:06.0";
@@ -526,12 +527,13 @@ Deno.test("refuseInUse() refuses what was not insisted on", async () => {
 });
 
 Deno.test("refuseInUse() waits for a node to be closed, but not for long", async () => {
+  using _ = timeLapse();
   const host = hostWith(usual());
   const udev = host.machine.spawn({ name: "(udev-worker)" });
   udev.open("/dev/nvme0n1", O_RDWR);
   const error = await refusal(refuseInUse(host, host.functions()));
   assertMatch(error.problem, /nvme0n1 is open in \(udev-worker\)/);
-  setTimeout(() => udev.exit(), 30);
+  setTimeout(() => udev.exit(), 300);
   await refuseInUse(host, host.functions());
 });
 

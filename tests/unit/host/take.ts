@@ -16,6 +16,7 @@ import type { TakeOptions } from "../../../lib/host/take.ts";
 import { faulty } from "../../../lib/kernel/fault.ts";
 import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
 import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { timeLapse } from "../time_lapse.ts";
 import { WatchedHost } from "../watched_host.ts";
 
 const A = "0000:00:03.0";
@@ -396,6 +397,7 @@ Deno.test("TakenFunction.giveBack() waits while another process has it open", as
 });
 
 Deno.test("TakenFunction.giveBack() names who holds its group when the driver finds it busy", async () => {
+  using _ = timeLapse();
   const { watched, host } = setUp({}, {
     functions: { [B]: { model: "edu", group: 4, driver: "vfio-pci" } },
   });

@@ -36,6 +36,7 @@ import {
   UUID,
   VIRTUAL,
 } from "../provision_bench.ts";
+import { timeLapse } from "../time_lapse.ts";
 
 const why = "a test wants it";
 const TAKE_NIC: Step = {
@@ -132,6 +133,7 @@ Deno.test("apply() takes nothing that the host uses when nobody insists", async 
 });
 
 Deno.test("apply() removes no virtual function that somebody has open", async () => {
+  using _ = timeLapse();
   const machine = bench();
   const host = newcomer(machine);
   const counted = (count: number): DesiredState => ({
@@ -391,6 +393,7 @@ Deno.test("restore() waits for a write that a killed process has left to its chi
 });
 
 Deno.test("applySteps() is RESTORE_INCOMPLETE when it cannot be undone, and restore() goes on", async () => {
+  using _ = timeLapse();
   const machine = bench();
   const before = stateOf(machine);
   let broken = false;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { typed, VfioError, type VfioErrorCode } from "../../lib/errors.ts";
-import source from "../../lib/errors.ts" with { type: "text" };
-import { KernelError } from "../../lib/kernel/errno.ts";
+import { typed, VfioError, type VfioErrorCode } from "../../../lib/errors.ts";
+import source from "../../../lib/errors.ts" with { type: "text" };
+import { KernelError } from "../../../lib/kernel/errno.ts";
 
 /** The members of the union, as the source has them. */
 function codesOfUnion(): string[] {

@@ -1,10 +1,10 @@
 /** What random tests tell of a difference: the shortest script that shows it. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
-import { assertForAll } from "../conformance/random/for_all.ts";
-import type { Operation } from "../conformance/random/operations.ts";
-import { scriptOf } from "../conformance/random/script.ts";
-import { sequences } from "../conformance/random/sequences.ts";
+import { assertForAll } from "../../conformance/random/for_all.ts";
+import type { Operation } from "../../conformance/random/operations.ts";
+import { scriptOf } from "../../conformance/random/script.ts";
+import { sequences } from "../../conformance/random/sequences.ts";
 
 Deno.test("assertForAll() tells the shortest sequence that breaks the property", async () => {
   const names = fc.array(fc.constantFrom("map", "close", "reset"), {

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { io } from "../../lib/uapi/ioctl.ts";
+import { io } from "../../../lib/uapi/ioctl.ts";
 import {
   array,
   bytes,
@@ -12,7 +12,7 @@ import {
   u32,
   u64,
   u8,
-} from "../../lib/uapi/layout.ts";
+} from "../../../lib/uapi/layout.ts";
 
 const point = struct("point", { x: u16, y: i32 });
 

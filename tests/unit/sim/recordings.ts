@@ -13,10 +13,10 @@ import {
   plan,
   type Topology,
   VfioError,
-} from "../../mod.ts";
-import cloud from "../recordings/cloud.json" with { type: "json" };
-import testbed from "../recordings/testbed.json" with { type: "json" };
-import sriov from "../recordings/testbed_sriov.json" with { type: "json" };
+} from "../../../mod.ts";
+import cloud from "../../recordings/cloud.json" with { type: "json" };
+import testbed from "../../recordings/testbed.json" with { type: "json" };
+import sriov from "../../recordings/testbed_sriov.json" with { type: "json" };
 
 const RECORDINGS: Readonly<Record<string, Topology>> = {
   cloud: cloud as Topology,
