@@ -171,6 +171,16 @@ Deno.test("apply() leaves the boot display alone when no driver has it", async (
   assertEquals(host.function(NIC).driver, undefined);
 });
 
+Deno.test("Applied.restore() leaves alone what another has applied since it was undone", async () => {
+  const machine = bench();
+  const host = newcomer(machine);
+  const applied = await applySteps(host, [TAKE_DISK]);
+  await restore(newcomer(machine));
+  await applySteps(newcomer(machine), [TAKE_NIC]);
+  assertEquals(await applied.restore(), { undone: [], left: [] });
+  assertEquals(host.function(NIC).driver, "vfio-pci");
+});
+
 Deno.test("applySteps() is undone at the end of an await using block", async () => {
   const machine = bench();
   const before = stateOf(machine);
