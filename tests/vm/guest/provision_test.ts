@@ -63,11 +63,12 @@ function contents(path: string, depth: number): Record<string, unknown> {
   for (const { name, isSymlink, isDirectory } of Deno.readDirSync(path)) {
     if (RESTLESS.test(name)) continue;
     const each = `${path}/${name}`;
-    if (isSymlink) found[name] = Deno.readLinkSync(each);
-    else if (!isDirectory) found[name] = readable(each);
-    // What a driver makes may get another number when it comes back.
-    else {found[name] = name === "power" && depth > 0 &&
-        contents(each, depth - 1);}
+    found[name] = isSymlink
+      ? Deno.readLinkSync(each)
+      : !isDirectory
+      ? readable(each)
+      // What a driver makes may get another number when it comes back.
+      : name === "power" && depth > 0 && contents(each, depth - 1);
   }
   return found;
 }
