@@ -8,16 +8,11 @@ import {
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import type { AllocateOptions } from "../../../lib/dma/memory.ts";
-import { VfioError } from "../../../lib/errors.ts";
+import { VfioError, type VfioErrorCode } from "../../../lib/errors.ts";
+import { failure } from "../../failures.ts";
 import { ADDRESS, FakeVfio } from "../fake_vfio.ts";
 
 const MEMORY = { address: 0x7000_0000_0000n, size: 8192 };
-
-function failure(code: string, step: () => unknown): VfioError {
-  const error = assertThrows(step, VfioError);
-  assertEquals(error.code, code);
-  return error;
-}
 
 Deno.test("AddressSpace() asks nothing of the kernel", () => {
   const vfio = new FakeVfio();
@@ -193,7 +188,7 @@ Deno.test("AddressSpace.map() gives what the devices see, and the IOMMU has it",
 });
 
 for (
-  const [errno, code] of Object.entries({
+  const [errno, code] of Object.entries<VfioErrorCode>({
     ENOSPC: "MAPPING_LIMIT",
     EFAULT: "NO_MEMORY",
     EINVAL: "IOVA_OUT_OF_RANGE",
