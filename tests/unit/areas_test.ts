@@ -15,6 +15,8 @@ import "./dma/address_space.ts";
 import "./dma/claims.ts";
 import "./dma/iova_allocator.ts";
 import "./dma/iova_space.ts";
+import "./dma/mapping.ts";
+import "./dma/memory.ts";
 import "./errors/vfio_error.ts";
 import "./handoff/descriptors.ts";
 import "./handoff/qemu.ts";
