@@ -19,9 +19,10 @@ import {
   type Step,
   unpersist,
 } from "../../../mod.ts";
+import { refused } from "../../failures.ts";
 import { run } from "../command.ts";
 import { Script } from "./script.ts";
-import { addressOf, host, machine, refused } from "./setup.ts";
+import { addressOf, host, machine } from "./setup.ts";
 
 /** Under emulation every write to sysfs takes its time, in milliseconds. */
 const LIMIT = { timeout: 60_000 };
