@@ -78,7 +78,7 @@ function stateOf(fn: PciFunction, hasIommu: boolean): FunctionTopology {
 
 function identityOf(fn: PciFunction): FunctionTopology {
   const { kernel } = fn.host;
-  const behind = basename(dirname(fn.path));
+  const behind = basename(parentOf(fn.path));
   const lines = kernel.readFile(`${fn.path}/resource`).trimEnd().split("\n");
   const [rom] = barsIn(lines.slice(ROM, ROM + 1));
   const own = barsIn(lines.slice(0, BARS));
@@ -113,6 +113,15 @@ function identityOf(fn: PciFunction): FunctionTopology {
     ...(network !== undefined && { network }),
     ...(sriov !== undefined && { sriov }),
   };
+}
+
+/**
+ * What a function is right below of, but for the root bus: a bridge, a function
+ * whose driver makes its domain, or nothing that is a function.
+ */
+function parentOf(path: string): string {
+  const parent = dirname(path);
+  return basename(parent).startsWith("pci") ? dirname(parent) : parent;
 }
 
 /** Only PCI Express functions have a link. */

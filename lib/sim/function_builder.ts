@@ -7,6 +7,7 @@
 import {
   PCI_EXP_TYPE_DOWNSTREAM,
   PCI_EXP_TYPE_ENDPOINT,
+  PCI_EXP_TYPE_PCI_BRIDGE,
   PCI_EXP_TYPE_ROOT_PORT,
   PCI_EXP_TYPE_UPSTREAM,
 } from "../uapi/pci_express_regs.ts";
@@ -14,6 +15,7 @@ import { Group } from "./bus.ts";
 import { groupKey, type Placed } from "./grouping.ts";
 import type { Port } from "./express_port.ts";
 import { kindNamed, kindWithId } from "./kinds.ts";
+import { DomainMaker } from "./made_domain.ts";
 import type { Machine } from "./machine.ts";
 import { memoryFunction } from "./models/memory.ts";
 import type { DeviceKind } from "./models/model.ts";
@@ -47,8 +49,12 @@ export class FunctionBuilder {
   readonly #machine: Machine;
   readonly #pcieport: boolean;
   readonly #topologies: Map<string, FunctionTopology>;
+  /** The bridges that conventional functions are behind. */
+  readonly #toConventional: ReadonlySet<string | undefined>;
   readonly #spaces = new AddressSpaces();
   readonly #placed = new Map<string, Placed>();
+  /** The functions in domains that drivers make, by the drivers' functions. */
+  readonly #made = new Map<string, readonly Placed[]>();
   readonly #groups = new Map<string, Group>();
   readonly #built: Built[] = [];
   /** The number of the next network interface: 1 is the loopback's. */
@@ -67,6 +73,10 @@ export class FunctionBuilder {
         this.#topologies.set(behind, BRIDGE);
       }
     }
+    this.#toConventional = new Set(
+      Object.values(functions).filter(({ conventional }) => conventional)
+        .map(({ behind }) => behind),
+    );
   }
 
   /** Makes them: in their groups, on no driver. */
@@ -82,7 +92,20 @@ export class FunctionBuilder {
     const addresses = [...this.#topologies.keys()]
       .filter((address) => !virtual.has(address))
       .sort((a, b) => a.length - b.length || (a < b ? -1 : 1));
-    for (const address of addresses) this.#add(this.#place(address));
+    const placed = addresses.map((address) => this.#place(address));
+    for (const each of placed) {
+      const { address, maker } = each;
+      if (maker === undefined) continue;
+      if ((maker.topology.driver ?? null) === null) {
+        throw new TypeError(
+          `${address} cannot be behind ${maker.address}: no driver has that, ` +
+            "which would make its domain",
+        );
+      }
+      const inside = this.#made.get(maker.address) ?? [];
+      this.#made.set(maker.address, [...inside, each]);
+    }
+    for (const each of placed) this.#add(each);
     return this.#built;
   }
 
@@ -91,35 +114,38 @@ export class FunctionBuilder {
     if (present !== undefined) return present;
     const topology = this.#topologies.get(address)!;
     const { behind } = topology;
-    const bridge = behind === undefined ? undefined : this.#place(behind);
-    if (bridge?.isBridge === false) {
+    const above = behind === undefined ? undefined : this.#place(behind);
+    const makes = above !== undefined && !above.isBridge &&
+      parseAddress(above.address).domain !== parseAddress(address).domain;
+    if (above?.isBridge === false && !makes) {
       throw new TypeError(
-        `${address} cannot be behind ${behind}: ` +
-          "that is no bridge, class 0x060400",
+        `${address} cannot be behind ${behind}: that is no bridge, class ` +
+          "0x060400, nor is it in a domain that this one's driver makes",
       );
     }
+    const bridge = makes ? undefined : above;
+    const isBridge = (topology.class ?? 0) >> 8 === 0x0604;
     const placed: Placed = {
       address,
       topology,
       bridges: bridge === undefined ? [] : [bridge, ...bridge.bridges],
-      isBridge: (topology.class ?? 0) >> 8 === 0x0604,
+      maker: makes ? above : above?.maker,
+      isBridge,
+      toConventional: isBridge && (this.#toConventional.has(address) ||
+        (topology.conventional ?? bridge?.toConventional ?? false)),
     };
     this.#placed.set(address, placed);
     return placed;
   }
 
   #add(placed: Placed): void {
-    const { address, topology, isBridge } = placed;
-    const { sriov, conventional } = topology;
-    const options = this.#options(placed);
-    const fn = sriov === undefined
-      ? new PciFunction(this.#machine, options)
-      : this.#physical(options, topology, sriov);
-    const driver = isBridge && !conventional && this.#pcieport
+    const { address, topology, isBridge, toConventional } = placed;
+    const { sriov } = topology;
+    const fn = this.#make(placed);
+    // It takes no bridge to conventional PCI (`pcie_portdrv_probe()`).
+    const driver = isBridge && !toConventional && this.#pcieport
       ? "pcieport"
       : undefined;
-    this.#machine.devices.add(fn);
-    this.#join(fn, topology.group, () => this.#groupFor(placed));
     this.#note(fn, topology, driver);
     if (!(fn instanceof PhysicalFunction) || sriov === undefined) return;
     fn.autoprobe = sriov.autoprobe ?? true;
@@ -132,6 +158,36 @@ export class FunctionBuilder {
       }
       this.#note(made, topology, sriov.driver);
     }
+  }
+
+  /** Makes a function, in its group and on no driver. */
+  #make(placed: Placed): PciFunction {
+    const { topology } = placed;
+    const options = this.#options(placed);
+    const inside = this.#made.get(placed.address) ?? [];
+    const fn = inside.length > 0
+      ? this.#maker(options, inside)
+      : topology.sriov === undefined
+      ? new PciFunction(this.#machine, options)
+      : this.#physical(options, topology, topology.sriov);
+    this.#machine.devices.add(fn);
+    this.#join(fn, topology.group, () => this.#groupFor(placed));
+    return fn;
+  }
+
+  /** A function whose driver makes a domain of others. */
+  #maker(
+    options: PciFunctionOptions,
+    inside: readonly Placed[],
+  ): DomainMaker {
+    const buses = inside.filter(({ bridges }) => bridges.length === 0)
+      .map(({ address }) => `pci${busName(parseAddress(address))}`);
+    return new DomainMaker(
+      this.#machine,
+      options,
+      [...new Set(buses)],
+      () => inside.map((placed) => this.#make(placed)),
+    );
   }
 
   #note(fn: PciFunction, topology: FunctionTopology, usual?: string): void {
@@ -163,14 +219,16 @@ export class FunctionBuilder {
   }
 
   #options(placed: Placed): PciFunctionOptions {
-    const { address, topology, bridges, isBridge } = placed;
+    const { address, topology, bridges, maker, isBridge } = placed;
     const routing = parseAddress(address);
-    const parent = bridges[0] === undefined
-      ? `/sys/devices/pci${busName(routing)}`
-      : this.#machine.devices.on("pci").get(bridges[0].address)!.path;
+    const above = bridges[0] ?? maker;
+    const parent = (above === undefined
+      ? "/sys/devices"
+      : this.#machine.devices.on("pci").get(above.address)!.path) +
+      (bridges[0] === undefined ? `/pci${busName(routing)}` : "");
     const kind = this.#kind(placed);
     const conventional = topology.conventional ??
-      bridges[0]?.topology.conventional ?? kind.conventional ?? false;
+      bridges[0]?.toConventional ?? kind.conventional ?? false;
     const usual = isBridge || conventional ? [] : ["flr"];
     const [vendor, device] = parseId(address, topology.id ?? kind.id);
     const [subsystemVendor, subsystem] = topology.subsystem === undefined
@@ -274,7 +332,7 @@ export class FunctionBuilder {
 
 /** Bridges below a bridge are a switch: one up, then those down. */
 function portOf(
-  { topology: { acs, sriov }, bridges, isBridge }: Placed,
+  { topology: { acs, sriov }, bridges, isBridge, toConventional }: Placed,
   conventional: boolean,
 ): Port {
   return {
@@ -283,12 +341,14 @@ function portOf(
       ? undefined
       : !isBridge
       ? PCI_EXP_TYPE_ENDPOINT
+      : toConventional
+      ? PCI_EXP_TYPE_PCI_BRIDGE
       : bridges.length === 0
       ? PCI_EXP_TYPE_ROOT_PORT
       : bridges.length % 2 === 1
       ? PCI_EXP_TYPE_UPSTREAM
       : PCI_EXP_TYPE_DOWNSTREAM,
-    acs: acs ?? (isBridge || sriov !== undefined),
+    acs: acs ?? (isBridge && !toConventional || sriov !== undefined),
   };
 }
 

@@ -2,6 +2,7 @@ import { posix } from "node:path";
 import type { Device } from "./bus.ts";
 import type { Directory, Node, Process } from "./file.ts";
 import type { Machine } from "./machine.ts";
+import { DomainMaker } from "./made_domain.ts";
 import { MediatedDevice, type MediatedTypes } from "./mediated.ts";
 import { PciFunction } from "./pci_function.ts";
 import { PhysicalFunction } from "./sriov.ts";
@@ -55,6 +56,18 @@ export class DevicesDirectory implements Directory {
       : union(devices, typesDirectory(path, types));
   }
 
+  /** The root buses that a device's driver makes. */
+  #buses(device: Device): Directory[] {
+    if (!(device instanceof DomainMaker)) return [];
+    return [
+      mapDirectory(
+        device.path,
+        () => device.present,
+        (_, path) => this.below(path),
+      ),
+    ];
+  }
+
   #directory(device: Device): Directory {
     let directory = this.#directories.get(device);
     if (directory === undefined) {
@@ -62,6 +75,7 @@ export class DevicesDirectory implements Directory {
         ...ownDirectories(device),
         vfioDirectory(this.#machine, device),
         this.below(device.path),
+        ...this.#buses(device),
       );
       this.#directories.set(device, directory);
     }

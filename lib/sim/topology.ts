@@ -104,9 +104,16 @@ export interface FunctionTopology {
   readonly override?: string;
   /** Whether it may be suspended. Default: `"auto"` on VFIO drivers. */
   readonly power?: "on" | "auto";
-  /** The bridge it is behind, which is there then. Default: none. */
+  /**
+   * The bridge it is behind, which is there then; or, in a domain of its own,
+   * the function whose driver makes that domain, such as Intel's VMD. Default:
+   * none.
+   */
   readonly behind?: string;
-  /** Whether it is conventional PCI. Default: as the bridge, or the model. */
+  /**
+   * Whether it is conventional PCI. Default: as the bridge, or the model. What
+   * leads from PCI Express to something conventional is a bridge for that.
+   */
   readonly conventional?: boolean;
   /**
    * Whether it keeps functions apart: those of its slot, and for a bridge those
@@ -116,7 +123,8 @@ export interface FunctionTopology {
   /**
    * The number of its IOMMU group, or `null` where the IOMMU leaves it out.
    * Default: alone, but with the other functions of its slot where that has no
-   * ACS, and with all that is behind its conventional bridge.
+   * ACS, with all that is behind its conventional bridge, and with the function
+   * whose driver makes its domain.
    */
   readonly group?: number | null;
   /**
