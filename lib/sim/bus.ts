@@ -7,6 +7,7 @@
 
 import { Lock, type Steps } from "./blocking.ts";
 import type { IoMap } from "./io_map.ts";
+import type { ReservedRegion } from "./iommu.ts";
 import type { PciCore } from "./pci_core.ts";
 import { refuse } from "./refusal.ts";
 import type { VfioDevice } from "./vfio_device.ts";
@@ -91,15 +92,36 @@ export class Group {
     return [...this.devices].some(({ driver }) => driver?.dma === "kernel");
   }
 
+  /** What the firmware keeps mapped for its members. */
+  get reserved(): readonly ReservedRegion[] {
+    return [...this.devices].flatMap(({ reserved }) => reserved);
+  }
+
+  /**
+   * Whether the firmware keeps memory mapped for a member, so that it can be
+   * given nothing else.
+   */
+  get pinned(): boolean {
+    return this.reserved.some(({ type }) => type === "direct");
+  }
+
   /** Whether user space has its DMA. */
   get userOwned(): boolean {
     return this.#owner !== undefined;
   }
 
-  /** Claims its DMA for user space; EPERM where somebody else has it. */
-  claim(owner: DmaOwner): void {
+  /**
+   * Claims its DMA for user space; EPERM where somebody else has it.
+   *
+   * @param owner Who has it then.
+   * @param blocked Whether it is blocked until they give it something, as since
+   * Linux 6.6: EINVAL where the firmware keeps memory mapped
+   * (`__iommu_device_set_domain()`).
+   */
+  claim(owner: DmaOwner, blocked: boolean): void {
     if (this.kernelOwned) refuse("EPERM");
     if (this.#owner !== undefined && this.#owner !== owner) refuse("EPERM");
+    if (blocked && this.pinned) refuse("EINVAL");
     this.#owner = owner;
     this.#claims++;
   }
@@ -147,6 +169,8 @@ export abstract class Device {
   override: string | undefined;
   /** How the kernel can reset it, the preferred first. */
   resets: readonly string[] = [];
+  /** What the firmware keeps mapped for it. */
+  readonly reserved: readonly ReservedRegion[] = [];
   /** What VFIO made of it, while it is bound to a VFIO driver. */
   vfio: VfioDevice | undefined;
 

@@ -58,7 +58,9 @@ export class ContainerFile implements OpenFile {
     if (present !== undefined && present.noIommu !== group.noIommu) {
       refuse("EPERM");
     }
-    if (group.kind === "iommu") group.claim(group);
+    if (group.kind === "iommu") {
+      group.claim(group, this.#machine.blocksClaimed);
+    }
     if (this.#driver instanceof Type1) {
       try {
         this.#driver.attach(group);
@@ -129,7 +131,17 @@ export class ContainerFile implements OpenFile {
     // Type 1's `open` knows the two types and nothing else.
     if (type === VFIO_UNMAP_ALL) refuse("EINVAL");
     const version = type === VFIO_TYPE1v2_IOMMU ? 2 : 1;
-    this.#driver = new Type1(this.#machine, version);
-    for (const each of this.#groups) this.#driver.attach(each);
+    const driver = new Type1(this.#machine, version);
+    const attached: Group[] = [];
+    try {
+      for (const each of this.#groups) {
+        driver.attach(each);
+        attached.push(each);
+      }
+    } catch (error) {
+      for (const each of attached) driver.detach(each);
+      throw error;
+    }
+    this.#driver = driver;
   }
 }

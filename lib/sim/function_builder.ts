@@ -14,6 +14,7 @@ import {
 import { Group } from "./bus.ts";
 import { groupKey, type Placed } from "./grouping.ts";
 import type { Port } from "./express_port.ts";
+import { parseReserved } from "./iommu.ts";
 import { kindNamed, kindWithId } from "./kinds.ts";
 import { DomainMaker } from "./made_domain.ts";
 import type { Machine } from "./machine.ts";
@@ -222,9 +223,10 @@ export class FunctionBuilder {
     const { address, topology, bridges, maker, isBridge } = placed;
     const routing = parseAddress(address);
     const above = bridges[0] ?? maker;
-    const parent = (above === undefined
-      ? "/sys/devices"
-      : this.#machine.devices.on("pci").get(above.address)!.path) +
+    const parent =
+      (above === undefined
+        ? "/sys/devices"
+        : this.#machine.devices.on("pci").get(above.address)!.path) +
       (bridges[0] === undefined ? `/pci${busName(routing)}` : "");
     const kind = this.#kind(placed);
     const conventional = topology.conventional ??
@@ -252,6 +254,7 @@ export class FunctionBuilder {
       },
       resets: topology.reset ?? (kind.name === "memory" ? usual : kind.resets),
       numaNode: topology.numaNode ?? -1,
+      reserved: (topology.reserved ?? []).map(parseReserved),
       network: topology.network === undefined
         ? undefined
         : { name: topology.network, index: this.#nextInterface++ },
@@ -319,6 +322,7 @@ export class FunctionBuilder {
             serial: undefined,
           },
           resets: ["flr"],
+          reserved: [],
           network: undefined,
           resources: () => virtualPlacement(physical.resources, bars, index),
         });

@@ -88,6 +88,7 @@ export class Ioas {
     if (reserved.some((window) => this.#isMapped(window))) {
       refuse("EADDRINUSE");
     }
+    this.#machine.assertAttachable(device.group!);
     this.#devices.add(device);
   }
 

@@ -61,7 +61,9 @@ export class IommufdFile implements OpenFile {
    * @returns Its id.
    */
   bind(device: Device): number {
-    if (isIsolated(device)) device.group!.claim(this);
+    if (isIsolated(device)) {
+      device.group!.claim(this, this.#machine.blocksClaimed);
+    }
     this.#users++;
     return this.#add(device);
   }

@@ -6,6 +6,7 @@ import type { Iommu } from "./iommu.ts";
 import { type ProcessOptions, SimKernel, type System } from "./kernel.ts";
 import { Numbers } from "./numbers.ts";
 import { resolve } from "./path.ts";
+import { refuse } from "./refusal.ts";
 
 /** What the simulated kernel was built with, and what it was told. */
 export interface KernelFeatures {
@@ -87,6 +88,19 @@ export class Machine implements System {
   since(major: number, minor: number): boolean {
     const [a = 0, b = 0] = this.features.release.split(".").map(parseFloat);
     return a > major || (a === major && b >= minor);
+  }
+
+  /** Whether what user space has claimed is blocked until it is attached. */
+  get blocksClaimed(): boolean {
+    return this.since(6, 6);
+  }
+
+  /**
+   * EPERM where the IOMMU gives nothing to a group that the firmware keeps
+   * memory mapped for: Intel's, before all did (`intel_iommu_attach_device()`).
+   */
+  assertAttachable({ pinned }: Group): void {
+    if (pinned && this.iommu?.kind === "dmar") refuse("EPERM");
   }
 
   /** Whether a VFIO driver is loaded, and with it VFIO itself. */

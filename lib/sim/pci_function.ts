@@ -1,5 +1,6 @@
 import { Device, type Driver } from "./bus.ts";
 import type { Identity } from "./config_space.ts";
+import type { ReservedRegion } from "./iommu.ts";
 import type { Machine } from "./machine.ts";
 import type { DeviceKind } from "./models/model.ts";
 import { hex, parseAddress, type RoutingId } from "./pci_address.ts";
@@ -30,6 +31,8 @@ export interface PciFunctionOptions {
   readonly resets: readonly string[];
   /** The NUMA node it is next to; -1 where there is but one. */
   readonly numaNode: number;
+  /** What the firmware keeps mapped for it. */
+  readonly reserved: readonly ReservedRegion[];
   /** The network interface that a driver of the host makes of it. */
   readonly network?: NetworkInterface | undefined;
   /** The lines of `resource`; made when they are first looked at. */
@@ -48,6 +51,7 @@ export class PciFunction extends Device {
   readonly numaNode: number;
   /** The ways in which it can be reset, the preferred first. */
   readonly supportedResets: readonly string[];
+  override readonly reserved: readonly ReservedRegion[];
   /** Whether it may be suspended: `power/control`. */
   power: "on" | "auto" = "on";
   /** Whether it may lose its power as it is: `d3cold_allowed`. */
@@ -81,6 +85,7 @@ export class PciFunction extends Device {
     this.numaNode = options.numaNode;
     this.supportedResets = resets;
     this.resets = resets;
+    this.reserved = options.reserved;
     this.#network = options.network;
     this.#resources = options.resources;
   }

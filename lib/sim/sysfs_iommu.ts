@@ -7,6 +7,7 @@
 
 import type { Device, Group } from "./bus.ts";
 import type { Directory } from "./file.ts";
+import type { IovaWindow } from "./iommu.ts";
 import type { Machine } from "./machine.ts";
 import { hex } from "./pci_address.ts";
 import {
@@ -29,14 +30,40 @@ function groupTable({ features, iommu }: Machine): Table<Group> {
       ({ kind }) => kind !== "iommu",
       readOnly(() => "vfio-noiommu\n"),
     ),
-    reserved_regions: readOnly(({ kind }) =>
-      kind !== "iommu"
-        ? ""
-        : iommu!.reserved.map(({ start, last }) =>
-          `0x${hex(start, 16)} 0x${hex(last, 16)} msi\n`
-        ).join("")
+    reserved_regions: readOnly(({ kind, reserved }) =>
+      kind !== "iommu" ? "" : reservedText([
+        ...reserved,
+        ...iommu!.reserved.map((window) => ({ ...window, type: "msi" })),
+      ])
     ),
   };
+}
+
+/** A window that nothing can be mapped to, and why. */
+interface Reserved extends IovaWindow {
+  readonly type: string;
+}
+
+/**
+ * What is reserved, ascending; what is of one type and touches is one
+ * (`iommu_insert_resv_region()`).
+ */
+function reservedText(regions: readonly Reserved[]): string {
+  const merged: Reserved[] = [];
+  const ascending = regions
+    .toSorted((a, b) => a.start < b.start ? -1 : a.start > b.start ? 1 : 0);
+  for (const region of ascending) {
+    const at = merged.findLastIndex(({ type }) => type === region.type);
+    const before = merged[at];
+    if (before === undefined || region.start > before.last + 1n) {
+      merged.push(region);
+    } else if (region.last > before.last) {
+      merged[at] = { ...before, last: region.last };
+    }
+  }
+  return merged.map(({ start, last, type }) =>
+    `0x${hex(start, 16)} 0x${hex(last, 16)} ${type}\n`
+  ).join("");
 }
 
 /** `/sys/kernel/iommu_groups`. */

@@ -128,6 +128,12 @@ export interface FunctionTopology {
    */
   readonly group?: number | null;
   /**
+   * Memory that the firmware keeps mapped for it, at its own addresses and in
+   * the words of `reserved_regions`: `"0xe8000 0xe8fff direct"`, which keeps it
+   * from user space, or `"direct-relaxable"`, which does not. Default: none.
+   */
+  readonly reserved?: readonly string[];
+  /**
    * The NUMA node it is next to; the machine has all up to the last one named.
    * Default: -1, for the only one.
    */

@@ -92,6 +92,7 @@ export class Type1 implements Domain {
   attach(group: Group): void {
     if (group.kind === "iommu") {
       const { iommu } = this.#machine;
+      this.#machine.assertAttachable(group);
       for (const { iova, last } of this.map.areas) {
         if (!iommu!.translates(iova, last)) refuse("EINVAL");
       }

@@ -317,6 +317,21 @@ for (
       "no bridge",
     ],
     [
+      "a domain is behind what no driver has",
+      {
+        functions: {
+          "10000:e1:00.0": { ...NIC, behind: "0000:00:0e.0" },
+          "0000:00:0e.0": NIC,
+        },
+      },
+      "no driver has that",
+    ],
+    [
+      "reserved memory is none",
+      { functions: { [A]: { ...NIC, reserved: ["0x0 0xfff msi"] } } },
+      '"0x0 0xfff msi"',
+    ],
+    [
       "VFIO would not take it",
       { iommu: "none", functions: { [A]: { ...NIC, driver: "vfio-pci" } } },
       "the kernel answers EINVAL",
@@ -436,4 +451,51 @@ Deno.test("Host.simulated() makes and lists 4,096 functions in less than a secon
   );
   console.log(`    4,096 functions made and listed in ${time.toFixed()} ms`);
   assertLess(time, 1000);
+});
+
+Deno.test("Host.simulated() has a domain come and go with the driver that makes it", async () => {
+  const MAKER = "0000:00:0e.0";
+  const host = Host.simulated({
+    functions: {
+      [MAKER]: { id: "8086:a77f", class: 0x010400, driver: "vmd" },
+      "10000:e0:06.0": { id: "8086:a74d", class: 0x060400, behind: MAKER },
+      "10000:e1:00.0": {
+        id: "15b7:5015",
+        class: 0x010802,
+        behind: "10000:e0:06.0",
+        driver: "nvme",
+      },
+    },
+  });
+  const { kernel } = host;
+  const DRIVER = "/sys/bus/pci/drivers/vmd";
+  const listed = () => host.functions().map((fn) => [fn.path, fn.driver]);
+  const before = listed();
+  assertEquals(host.function(MAKER).iommuGroup!.devices.length, 3);
+  await kernel.writeFileAsync(`${DRIVER}/unbind`, MAKER);
+  assertEquals(listed(), [[`/sys/devices/pci0000:00/${MAKER}`, undefined]]);
+  assertEquals(host.function(MAKER).iommuGroup!.devices.length, 1);
+  await kernel.writeFileAsync(`${DRIVER}/bind`, MAKER);
+  assertEquals(listed(), before);
+});
+
+Deno.test("Host.simulated() merges reserved memory that touches", () => {
+  const reserved = [
+    "0x3000 0x3fff direct",
+    "0x1000 0x1fff direct",
+    "0x2000 0x2fff direct",
+    "0x2000 0x2fff direct-relaxable",
+    "0x9000 0x9fff direct",
+  ];
+  const host = Host.simulated({
+    functions: { [A]: { ...NIC, reserved } },
+  });
+  const [group] = host.groups();
+  assertEquals(
+    host.kernel.readFile(`${group!.path}/reserved_regions`),
+    "0x0000000000001000 0x0000000000003fff direct\n" +
+      "0x0000000000002000 0x0000000000002fff direct-relaxable\n" +
+      "0x0000000000009000 0x0000000000009fff direct\n" +
+      "0x00000000fee00000 0x00000000feefffff msi\n",
+  );
 });
