@@ -64,6 +64,7 @@ export {
   HostDevice,
   IommuGroup,
   type Obstacle,
+  type ReservedRegion,
   type Viability,
 } from "./lib/host/device.ts";
 export { type DriverNode, driverNodes } from "./lib/host/driver_nodes.ts";

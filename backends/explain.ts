@@ -6,6 +6,7 @@
  */
 
 import { VfioError } from "../lib/errors.ts";
+import { explainDirectMapping } from "../lib/host/direct_mapping.ts";
 import { lockedMemory } from "../lib/host/memory_lock.ts";
 import { nodePaths } from "../lib/host/nodes.ts";
 import { type Opener, openers, openersText } from "../lib/host/openers.ts";
@@ -115,13 +116,24 @@ export function groupNotViable(
   });
 }
 
+/** The firmware has memory mapped for the group: names it, if it is so. */
+export function keptMapped(
+  { device, group }: AttachTarget,
+  cause?: unknown,
+): VfioError | undefined {
+  const direct = explainDirectMapping(group);
+  return direct &&
+    new VfioError("NOT_SUPPORTED", { device: device.name, ...direct, cause });
+}
+
 /** MSI writes of the device would not be isolated from other devices. */
 export function unsafeInterrupts(
-  { device }: AttachTarget,
+  target: AttachTarget,
   cause: unknown,
 ): VfioError {
-  return new VfioError("PERMISSION_DENIED", {
-    device: device.name,
+  // Before Linux 6.6 that is refused in the same words.
+  return keptMapped(target, cause) ?? new VfioError("PERMISSION_DENIED", {
+    device: target.device.name,
     problem: "the platform does not remap interrupts, so the device could " +
       "inject any of them into the host",
     hint: "enable interrupt remapping (x2APIC or intremap=on); only on a " +

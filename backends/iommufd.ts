@@ -48,6 +48,7 @@ import {
   deviceBusy,
   groupHasOwner,
   groupNotViable,
+  keptMapped,
   mappingRefused,
   noMemory,
   openNode,
@@ -284,7 +285,10 @@ function bindRefused(target: AttachTarget, cause: unknown): unknown {
   // EINVAL is the answer where the device is open by this backend already,
   // EPERM where a host driver or another iommufd owns the group, and also where
   // interrupts are not remapped (`iommufd_device_bind()` in
-  // `drivers/iommu/iommufd/device.c`).
+  // `drivers/iommu/iommufd/device.c`). EINVAL is the answer too where the
+  // firmware keeps memory mapped.
+  const direct = hasErrno(cause, "EINVAL") && keptMapped(target, cause);
+  if (direct) return direct;
   const owned = hasErrno(cause, "EBUSY", "EINVAL") ||
     hasErrno(cause, "EPERM") && groupHasOwner(target);
   return owned ? groupNotViable(target, cause) : attachRefused(target, cause);

@@ -55,6 +55,7 @@ import type {
 } from "./backend.ts";
 import {
   groupNotViable,
+  keptMapped,
   mappingRefused,
   nodeRefused,
   openNode,
@@ -261,7 +262,7 @@ class Container {
     }
     const container = new Container(kernel, fd, type);
     if (!container.add(target, group)) {
-      throw new VfioError("KERNEL", {
+      throw keptMapped(target) ?? new VfioError("KERNEL", {
         device: target.device.name,
         problem: "the kernel takes its group into no container",
       });

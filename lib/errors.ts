@@ -31,7 +31,7 @@ import { KernelError } from "./kernel/errno.ts";
  * | `LOCKED` | another process is changing the host |
  * | `MAPPING_LIMIT` | the kernel's limit on the number of DMA mappings is reached |
  * | `MEMLOCK_LIMIT` | the mapping needs more locked memory than the process may have |
- * | `NOT_SUPPORTED` | the device or the backend has no such function |
+ * | `NOT_SUPPORTED` | the device or the backend has no such function, or the firmware allows none |
  * | `NO_IOMMU_GROUP` | no IOMMU isolates the device |
  * | `NO_MEMORY` | the system has no memory, or no huge pages, left to give |
  * | `PERMISSION_DENIED` | this user may not open the device node, or write the attribute |

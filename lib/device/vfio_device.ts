@@ -85,7 +85,8 @@ export class VfioDevice implements AsyncDisposable {
    * @throws {VfioError} `DEVICE_NOT_FOUND`, `WRONG_DRIVER`, `NO_IOMMU_GROUP`,
    * `GROUP_NOT_VIABLE`, `GROUP_IN_OTHER_SPACE`, `ALREADY_ATTACHED`,
    * `DEVICE_BUSY`, `PERMISSION_DENIED`, `BACKEND_UNAVAILABLE`,
-   * `MEMLOCK_LIMIT`, `MAPPING_LIMIT`, `IOVA_OUT_OF_RANGE`, `KERNEL`.
+   * `MEMLOCK_LIMIT`, `MAPPING_LIMIT`, `IOVA_OUT_OF_RANGE`, `KERNEL`;
+   * `NOT_SUPPORTED` where the firmware keeps memory mapped for its group.
    */
   static async attach(
     target: string | HostDevice,

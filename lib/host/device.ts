@@ -84,6 +84,21 @@ export interface Obstacle {
   readonly remedy: string;
 }
 
+/** IOVAs that are not for user space, or are taken already. */
+export interface ReservedRegion {
+  /** The first. */
+  readonly start: bigint;
+  /** The last. */
+  readonly last: bigint;
+  /**
+   * What they are: `"direct"` is memory that the firmware keeps mapped for a
+   * device of the group, which then cannot be handed out; `"direct-relaxable"`
+   * is such memory that does not matter once the device is handed out; `"msi"`
+   * is where interrupt messages go; `"reserved"`.
+   */
+  readonly type: string;
+}
+
 /** Whether an IOMMU group can be used, and what keeps it from that. */
 export type Viability =
   | { readonly viable: true }
@@ -142,6 +157,21 @@ export class IommuGroup {
   get type(): string | undefined {
     const { kernel } = this.host;
     return ifPresent(() => kernel.readFile(`${this.path}/type`))?.trimEnd();
+  }
+
+  /**
+   * The IOVAs that nothing of user space can be mapped to, ascending.
+   */
+  get reservedRegions(): ReservedRegion[] {
+    const { kernel } = this.host;
+    const path = `${this.path}/reserved_regions`;
+    const text = ifPresent(() => kernel.readFile(path)) ?? "";
+    return text.split("\n").flatMap((line) => {
+      const [start, last, type] = line.split(" ");
+      return type === undefined
+        ? []
+        : [{ start: BigInt(start!), last: BigInt(last!), type }];
+    });
   }
 
   /**

@@ -30,7 +30,8 @@ import {
 import { basename, dirname } from "./path.ts";
 import { hasAcs } from "./acs.ts";
 import { ConfigSpace } from "./config_space.ts";
-import { type Bar, barsIn, type PciFunction } from "./pci_function.ts";
+import type { IommuGroup } from "./device.ts";
+import { type Bar, barsIn, PciFunction } from "./pci_function.ts";
 import { exists, ifPresent, namesIn } from "./sysfs.ts";
 import { isBridgeClass, isVfioDriver } from "./vfio_driver.ts";
 
@@ -89,6 +90,8 @@ function identityOf(fn: PciFunction): FunctionTopology {
   );
   const { subsystemVendor, subsystemDevice, revision, numaNode } = fn;
   const { resetMethods } = fn;
+  const kept = keptMapped(fn.iommuGroup);
+  const reserved = kept.length > 0 && isFirstOfGroup(fn) ? kept : [];
   const [network] = namesIn(kernel, `${fn.path}/net`);
   const express = isExpress(fn);
   const acs = express ? hasAcs(fn) : undefined;
@@ -102,6 +105,7 @@ function identityOf(fn: PciFunction): FunctionTopology {
     ...(/^[0-9a-f]{4,8}:/.test(behind) && { behind }),
     ...(!express && { conventional: true }),
     ...(acs !== undefined && acs !== usualAcs && { acs }),
+    ...(reserved.length > 0 && { reserved }),
     ...(numaNode !== undefined && { numaNode }),
     ...(own.length > 0 && { bars: describe(own) }),
     ...(rom !== undefined && {
@@ -122,6 +126,26 @@ function identityOf(fn: PciFunction): FunctionTopology {
 function parentOf(path: string): string {
   const parent = dirname(path);
   return basename(parent).startsWith("pci") ? dirname(parent) : parent;
+}
+
+/**
+ * Whether what is said of a whole group is said of this function: nothing tells
+ * which of its functions it is for.
+ */
+function isFirstOfGroup({ path, iommuGroup }: PciFunction): boolean {
+  const functions = (iommuGroup?.devices ?? [])
+    .filter((device) => device instanceof PciFunction);
+  const endpoints = functions.filter((fn) => !isBridgeClass(fn.class));
+  return (endpoints[0] ?? functions[0])?.path === path;
+}
+
+/** The memory that the firmware keeps mapped for a group. */
+function keptMapped(group: IommuGroup | undefined): string[] {
+  return (group?.reservedRegions ?? [])
+    .filter(({ type }) => type.startsWith("direct"))
+    .map(({ start, last, type }) =>
+      `0x${start.toString(16)} 0x${last.toString(16)} ${type}`
+    );
 }
 
 /** Only PCI Express functions have a link. */

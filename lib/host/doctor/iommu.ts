@@ -4,6 +4,7 @@
  * @module
  */
 
+import { explainDirectMapping } from "../direct_mapping.ts";
 import { explainNoGroup, explainNoIommu, noIommuModeOn } from "../no_iommu.ts";
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
@@ -88,19 +89,9 @@ export function* directMapping(on: Examined): Generator<Finding> {
     "the firmware keeps no memory mapped for a function",
     ({ iommuGroup }) => {
       if (iommuGroup === undefined) return;
-      const regions = on.read(`${iommuGroup.path}/reserved_regions`) ?? "";
-      const direct = regions.split("\n").find((line) => / direct$/.test(line));
+      const direct = explainDirectMapping(iommuGroup);
       if (direct === undefined) return;
-      const [start = 0n, end = 0n] = direct.split(" ").slice(0, 2).map(BigInt);
-      return {
-        text: "the firmware keeps memory mapped for its IOMMU group " +
-          `(0x${start.toString(16)} to 0x${end.toString(16)}), and the ` +
-          "kernel hands out no such group",
-        remedy: "look in the firmware's set-up for what uses the device " +
-          "before the kernel does (pre-boot DMA protection, remote " +
-          "management, RAID), switch that off, or update the firmware",
-        stops: true,
-      };
+      return { text: direct.problem, remedy: direct.hint, stops: true };
     },
   );
 }
