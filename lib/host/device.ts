@@ -5,6 +5,7 @@
  */
 
 import type { Kernel } from "../kernel/kernel.ts";
+import { insteadOfMade, madeBy, makerOf } from "./made_domain.ts";
 import { basename } from "./path.ts";
 import { ifPresent, linkName, linkTarget, namesIn } from "./sysfs.ts";
 import { isBridgeClass, standsInTheWay } from "./vfio_driver.ts";
@@ -206,6 +207,8 @@ export class IommuGroup {
 
 function remedyFor(device: HostDevice, driver: string): string {
   const { name, bus, path, host: { kernel } } = device;
+  const maker = makerOf(device) ?? (madeBy(device).length > 0 && device);
+  if (maker) return insteadOfMade(maker);
   const code = ifPresent(() => kernel.readFile(`${path}/class`));
   if (bus === "pci" && !isBridgeClass(Number(code))) {
     return `take ${name} from ${driver} as well: host.take("${name}")`;

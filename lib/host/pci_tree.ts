@@ -7,6 +7,7 @@
 import { posix } from "node:path";
 import { acsOf } from "./acs.ts";
 import type { DeviceHost } from "./device.ts";
+import { makerPath } from "./made_domain.ts";
 import { comparePciAddresses } from "./pci_address.ts";
 import type { PciFunction } from "./pci_function.ts";
 import { isBridgeClass } from "./vfio_driver.ts";
@@ -216,14 +217,23 @@ function sharedGroups(placed: readonly Placed[]): SharedGroup[] {
 /**
  * A function joins the group of the bridge above it unless every bridge from
  * there up keeps what is behind it apart, and that of its slot unless both have
- * ACS: `pci_device_group()` in `drivers/iommu/iommu.c`.
+ * ACS: `pci_device_group()` in `drivers/iommu/iommu.c`. Some IOMMUs leave out
+ * bridges; one in a group of its own is known to keep apart what is behind it,
+ * even where it has no ACS (`drivers/pci/quirks.c`).
  */
 function causesOf(members: readonly Placed[]): SharingCause[] {
   const inGroup = new Set(members);
   const above = members.flatMap(({ bridges }) => bridges);
   const bridges = [...new Set(above)].filter((bridge) =>
-    inGroup.has(bridge) || above.filter((each) => each === bridge).length > 1
+    inGroup.has(bridge) || bridge.group === undefined &&
+      above.filter((each) => each === bridge).length > 1
   );
+  const made = new Set(members.map(({ fn }) => makerPath(fn.path)));
+  const makers = members.filter(({ fn }) => made.has(fn.path))
+    .map(({ fn }) => ({
+      device: fn.address,
+      reason: "does the DMA of all that is in the domain its driver makes",
+    }));
   const slots = Map.groupBy(
     members.filter(({ physical }) => physical === undefined),
     ({ fn }) => fn.address.slice(0, fn.address.lastIndexOf(".")),
@@ -239,5 +249,7 @@ function causesOf(members: readonly Placed[]): SharingCause[] {
     const acs = fns.map(acsOf).find(({ isolates }) => isolates !== true);
     return acs === undefined ? [] : [{ device, reason: acs.reason }];
   });
-  return causes.sort((a, b) => comparePciAddresses(a.device, b.device));
+  return [...makers, ...causes].sort((a, b) =>
+    comparePciAddresses(a.device, b.device)
+  );
 }

@@ -6,6 +6,7 @@
 
 import { VfioError } from "../errors.ts";
 import type { Inventory } from "../host/inventory.ts";
+import { madeBy } from "../host/made_domain.ts";
 import type { PciFunction } from "../host/pci_function.ts";
 import { parseState } from "./parse.ts";
 import { assertPinned } from "./pin.ts";
@@ -99,17 +100,18 @@ export function plan(host: Inventory, state: DesiredState): Plan {
     entry,
     ...planVirtual(entry),
   }));
-  const gone = new Set(
-    virtual.filter(({ remove }) => remove.length > 0)
-      .flatMap(({ entry }) => entry.fn.virtualFunctions)
-      .map(({ address }) => address),
-  );
-  const own = entries.map(({ at, fn, state }): Target => ({
+  const own = entries.map(({ at, fn, state }) => ({
     at,
     address: fn.address,
     fn,
     state,
   }));
+  const gone = new Set([
+    ...virtual.filter(({ remove }) => remove.length > 0)
+      .flatMap(({ entry }) => entry.fn.virtualFunctions)
+      .map(({ address }) => address),
+    ...own.filter((target) => moves(target)).flatMap(({ fn }) => madeBy(fn)),
+  ]);
   const made = virtual.flatMap(({ targets }) => targets);
   const whole = companions(entries, [...own, ...made], gone);
   assertMakersStay(entries, whole);

@@ -6,6 +6,7 @@
 
 import { VfioError } from "../errors.ts";
 import type { HostDevice, IommuGroup } from "../host/device.ts";
+import { insteadOfMade, makerOf } from "../host/made_domain.ts";
 import { PciFunction } from "../host/pci_function.ts";
 import { assertBindable } from "../host/take.ts";
 import {
@@ -22,7 +23,7 @@ import { because, type Entry, type Target } from "./target.ts";
  *
  * @param entries What the state says of functions.
  * @param targets All functions whose driver the state says.
- * @param gone Virtual functions that will be there no more, by address.
+ * @param gone Functions that will be there no more, by address.
  * @throws {TypeError} When two entries give one group to two drivers.
  */
 export function companions(
@@ -91,7 +92,7 @@ export function driverSteps(targets: readonly Target[]): DriverStep[] {
  * @param targets All functions whose driver the state says, companions too.
  * @param physical The physical functions of targets that are not there yet, by
  * the addresses of these.
- * @param gone Virtual functions that will be there no more, by address.
+ * @param gone Functions that will be there no more, by address.
  * @throws {VfioError} `DRIVER_FAILED`, `NO_IOMMU_GROUP` or `GROUP_NOT_VIABLE`.
  */
 export function assertDrivers(
@@ -152,6 +153,15 @@ function assertViable(
   gone: ReadonlySet<string>,
 ): void {
   const group = fn.iommuGroup;
+  const maker = makerOf(fn);
+  if (maker !== undefined && maker.iommuGroup?.id === group?.id) {
+    throw new VfioError("GROUP_NOT_VIABLE", {
+      device: fn.address,
+      problem: `its IOMMU group ${group?.id} is that of ${maker.name}, whose ` +
+        `driver ${maker.driver} makes the domain that it is in`,
+      hint: insteadOfMade(maker),
+    });
+  }
   const obstacles = (group?.devices ?? []).filter((member) =>
     !gone.has(member.name) && wouldStandInTheWay(member, after)
   );

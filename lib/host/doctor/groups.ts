@@ -5,6 +5,7 @@
  */
 
 import type { IommuGroup, Obstacle } from "../device.ts";
+import { insteadOfMade, isMadeBy, madeBy, makerOf } from "../made_domain.ts";
 import { PciFunction } from "../pci_function.ts";
 import { causeText, type SharedGroup } from "../pci_tree.ts";
 import { isBridgeClass } from "../vfio_driver.ts";
@@ -27,9 +28,13 @@ export function* groupViable(on: Examined): Generator<Finding> {
   if (iommuGroups(on).length === 0) return;
   const taken = new Set(on.functions.map(({ path }) => path));
   const fine = "once the functions are taken nothing keeps their IOMMU groups";
-  yield* on.each("group-viable", fine, ({ iommuGroup }) => {
-    const obstacles = obstaclesOf(iommuGroup)
-      .filter(({ device }) => !taken.has(device.path));
+  yield* on.each("group-viable", fine, (fn) => {
+    const { iommuGroup } = fn;
+    // Taking what makes a domain takes all that is in it away.
+    const obstacles = obstaclesOf(iommuGroup).filter(({ device }) =>
+      isMadeBy(fn, device) ||
+      !taken.has(device.path) && !isMadeBy(device, fn)
+    );
     if (obstacles.length === 0) return;
     const shared = on.tree.sharedGroups
       .find(({ group }) => group === iommuGroup?.id);
@@ -47,7 +52,8 @@ export function* groupViable(on: Examined): Generator<Finding> {
 
 /** What a person does about one, who may not be writing a script. */
 function remedyFor({ device, driver, remedy }: Obstacle): string {
-  return device instanceof PciFunction && !isBridgeClass(device.class)
+  return device instanceof PciFunction && !isBridgeClass(device.class) &&
+      madeBy(device).length === 0
     ? `take ${device.name} from ${driver} as well, or leave it without a driver`
     : remedy;
 }
@@ -68,14 +74,23 @@ export function* acs(on: Examined): Generator<Finding> {
   for (const shared of mixed) {
     const { group, functions, causes } = shared;
     const [first] = causes;
+    const [maker] = functions.flatMap((address) => {
+      const fn = ours.get(address);
+      return fn === undefined ? [] : makerOf(fn) ?? [];
+    });
     yield {
       check: "acs",
       verdict: "warn",
       ...(first?.device.includes(".") && { device: first.device }),
-      text: `IOMMU group ${group} holds ${list(functions)}, which are handed ` +
-        `out together or not at all: ${causesText(shared)}`,
-      remedy: "hand them out together, or put a card into a slot behind " +
-        "another bridge",
+      text: `IOMMU group ${group} holds ${list(functions)}, which are ` +
+        (maker === undefined
+          ? "handed out together or not at all: "
+          : "not handed out one by one: ") +
+        causesText(shared),
+      remedy: maker === undefined
+        ? "hand them out together, or put a card into a slot behind another " +
+          "bridge"
+        : insteadOfMade(maker),
     };
   }
   if (mixed.length === 0 && ours.size > 0) {
