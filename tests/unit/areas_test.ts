@@ -67,6 +67,7 @@ import "./provision/virtual.ts";
 import "./sim/disk.ts";
 import "./sim/driver_core.ts";
 import "./sim/huge_pages.ts";
+import "./sim/listings.ts";
 import "./sim/mediated.ts";
 import "./sim/netlink.ts";
 import "./sim/permission.ts";

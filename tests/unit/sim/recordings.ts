@@ -1,7 +1,8 @@
 /**
  * Real machines, recorded and simulated: what is done to them and undone.
  * `cloud.json` is a virtual machine of a cloud, without an IOMMU; the others
- * are machines of `tests/vm/`.
+ * are machines of `tests/vm/`. Those that others published are in
+ * `listings.ts`.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
