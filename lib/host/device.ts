@@ -85,7 +85,7 @@ export interface Obstacle {
   readonly remedy: string;
 }
 
-/** IOVAs that are not for user space, or are taken already. */
+/** IOVAs that the firmware or the IOMMU has a use for. */
 export interface ReservedRegion {
   /** The first. */
   readonly start: bigint;
@@ -160,9 +160,7 @@ export class IommuGroup {
     return ifPresent(() => kernel.readFile(`${this.path}/type`))?.trimEnd();
   }
 
-  /**
-   * The IOVAs that nothing of user space can be mapped to, ascending.
-   */
+  /** The IOVAs that the firmware or the IOMMU has a use for, ascending. */
   get reservedRegions(): ReservedRegion[] {
     const { kernel } = this.host;
     const path = `${this.path}/reserved_regions`;
