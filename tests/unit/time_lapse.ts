@@ -6,7 +6,7 @@
  * @param factor How many times as fast.
  * @returns Real time is back when it is disposed of.
  */
-export function timeLapse(factor = 50): Disposable {
+export function timeLapse(factor = 10): Disposable {
   const { setTimeout, performance: { now } } = globalThis;
   const start = performance.now();
   performance.now = () => start + factor * (now.call(performance) - start);
