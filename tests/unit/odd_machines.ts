@@ -1,0 +1,65 @@
+/**
+ * Odd machines, transcribed from listings that people published
+ * (`tests/recordings/README.md`), and what is asked of them.
+ */
+import {
+  type CheckName,
+  type DesiredState,
+  diagnose,
+  type Host,
+  pciTree,
+  type Topology,
+} from "../../mod.ts";
+import amd from "../recordings/amd_b550.json" with { type: "json" };
+import dell from "../recordings/dell_vmd.json" with { type: "json" };
+import hp from "../recordings/hp_dl388p_gen8.json" with { type: "json" };
+import supermicro from "../recordings/supermicro_x11scl.json" with {
+  type: "json",
+};
+import thinkpad from "../recordings/thinkpad_p53.json" with { type: "json" };
+
+/** Gigabyte's B550 Aorus Pro: its chipset has no ACS. */
+export const B550 = amd as Topology;
+
+/** A Dell with Intel's VMD: its drive is in a domain that a driver makes. */
+export const DELL = dell as Topology;
+
+/** HP's ProLiant DL388p Gen8: its firmware keeps memory mapped. */
+export const DL388P = hp as Topology;
+
+/** Supermicro's X11SCL-IF: its console is a conventional PCI device. */
+export const X11SCL = supermicro as Topology;
+
+/** Lenovo's ThinkPad P53: its card has four functions. */
+export const THINKPAD = thinkpad as Topology;
+
+/** The devices of a group. */
+export function membersOf(host: Host, group: number): string[] {
+  return host.group(group).devices.map(({ name }) => name);
+}
+
+/** What fails to keep the functions of a group apart. */
+export function causesOf(host: Host, group: number): string[] {
+  const shared = pciTree(host).sharedGroups
+    .find((each) => each.group === String(group));
+  return shared!.causes.map(({ device, reason }) => `${device} ${reason}`);
+}
+
+/** What the doctor says of a function, of one check, as "verdict text". */
+export function said(host: Host, address: string, check: CheckName): string[] {
+  return diagnose(host, { functions: [host.function(address)] }).findings
+    .filter((finding) => finding.check === check)
+    .map(({ verdict, text }) => `${verdict} ${text}`);
+}
+
+/** That a function goes to user space. */
+export function handOut(select: string, group?: "all endpoints"): DesiredState {
+  return {
+    functions: [{ select, driver: "vfio-pci", ...(group && { group }) }],
+  };
+}
+
+/** The drivers of a group's functions. */
+export function driversOf(host: Host, group: number): string[] {
+  return host.group(group).devices.map(({ driver }) => driver ?? "none");
+}
