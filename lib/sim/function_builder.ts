@@ -194,6 +194,7 @@ export class FunctionBuilder {
       },
       resets: topology.reset ?? (kind.name === "memory" ? usual : kind.resets),
       numaNode: topology.numaNode ?? -1,
+      romContents: topology.romContents,
       network: topology.network === undefined
         ? undefined
         : { name: topology.network, index: this.#nextInterface++ },
