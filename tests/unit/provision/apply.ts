@@ -12,9 +12,11 @@ import { Host, SimulatedHost } from "../../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import { apply } from "../../../lib/provision/apply.ts";
+import { putFile } from "../../../lib/provision/files.ts";
 import { Journal } from "../../../lib/provision/journal.ts";
 import { applySteps, type StepEvent } from "../../../lib/provision/make.ts";
 import { restore } from "../../../lib/provision/restore.ts";
+import { readRomFile } from "../../../lib/provision/rom_file.ts";
 import { status } from "../../../lib/provision/status.ts";
 import type { DesiredState } from "../../../lib/provision/state.ts";
 import type { Step } from "../../../lib/provision/step.ts";
@@ -31,6 +33,7 @@ import {
   newcomer,
   NIC,
   PHYSICAL,
+  ROM,
   stateOf,
   TOPOLOGY,
   UUID,
@@ -225,7 +228,7 @@ Deno.test("applySteps() undoes in reverse, and says so, when a step fails", asyn
     "node",
     "mediated device",
   ]);
-  assertEquals(kinds.slice(-2), ["virtual functions", "attribute"]);
+  assertEquals(kinds.slice(-3), ["virtual functions", "attribute", "rom"]);
 });
 
 Deno.test("applySteps() undoes everything when the signal says so", async () => {
@@ -550,7 +553,7 @@ Deno.test("restore() brings back one device of several, and those that depend on
   ]);
   const mediated = await restore(host, { devices: [UUID.toUpperCase()] });
   assertEquals(mediated.undone.length, 1);
-  assertEquals((await restore(host)).undone.length, 4);
+  assertEquals((await restore(host)).undone.length, 5);
   assertAsBefore(machine, before);
 });
 
@@ -647,6 +650,7 @@ Deno.test("restore() undoes only what lasts when the host was booted since", asy
   await applySteps(host, everyStep(), { name: "old" });
   const lasting = host.kernel.readFile("/var/lib/passthru/apply-1.jsonl");
   const passing = host.kernel.readFile("/run/passthru/apply-1.jsonl");
+  const rom = readRomFile(host.kernel, ROM)!;
   for (const run of [{}, { "/run/passthru/apply-1.jsonl": passing }]) {
     const next = bench({
       ...TOPOLOGY,
@@ -660,12 +664,19 @@ Deno.test("restore() undoes only what lasts when the host was booted since", asy
     });
     const now = newcomer(next);
     now.kernel.symlink("hostname", "/etc/alias");
+    now.kernel.mkdir("/etc/roms", 0o755);
+    putFile(now.kernel, ROM, rom, { mode: 0o644, uid: 0, gid: 0 });
     const [{ name, steps } = { name: "", steps: [] }] = await status(now);
     assertEquals(name, "old");
-    assertEquals(steps.map(({ step }) => step.kind), ["file", "file", "link"]);
+    assertEquals(steps.map(({ step }) => step.kind), [
+      "rom",
+      "file",
+      "file",
+      "link",
+    ]);
     const { undone, left } = await restore(now);
     assertEquals(left, []);
-    assertEquals(undone.length, 3);
+    assertEquals(undone.length, 4);
     assertEquals(now.kernel.readdir("/etc"), ["hostname"]);
     assertEquals(now.kernel.readFile("/etc/hostname"), "host\n");
     assertEquals(journalsOf(next), []);
