@@ -30,6 +30,8 @@ const MODE = 0o600;
 export interface JournalHead {
   /** The version of what is written. */
   readonly passthru: typeof VERSION;
+  /** Tells it from all others: its number is free again once it is undone. */
+  readonly uuid: string;
   /** Which boot of the host it was, `/proc/sys/kernel/random/boot_id`. */
   readonly boot: string;
   /** The process that made the changes. */
@@ -252,6 +254,7 @@ function newHead(
   const pid = processId(kernel);
   return {
     passthru: VERSION,
+    uuid: crypto.randomUUID(),
     boot,
     pid,
     process: processName(kernel, pid),

@@ -51,7 +51,7 @@ export class Applied implements AsyncDisposable {
   /** The steps that were made, in the order in which they were begun. */
   readonly steps: readonly Step[];
   readonly #host: Host;
-  readonly #journal: string;
+  readonly #journal: Journal;
   readonly #timeout: number | undefined;
 
   /**
@@ -64,7 +64,7 @@ export class Applied implements AsyncDisposable {
   constructor(host: Host, journal: Journal, timeout?: number) {
     this.#host = host;
     this.#timeout = timeout;
-    this.#journal = journal.id;
+    this.#journal = journal;
     this.steps = journal.entries.map(({ step }) => step);
   }
 
@@ -79,9 +79,12 @@ export class Applied implements AsyncDisposable {
    */
   async restore(options: RestoreOptions = {}): Promise<Restored> {
     if (this.steps.length === 0) return { undone: [], left: [] };
+    const { id, head: { uuid } } = this.#journal;
     return await undoJournals(
       this.#host,
-      () => [new Journal(this.#host.kernel, this.#journal)],
+      () =>
+        [new Journal(this.#host.kernel, id)]
+          .filter(({ head }) => head.uuid === uuid),
       {
         ...this.#timeout === undefined ? {} : { timeout: this.#timeout },
         ...options,

@@ -166,8 +166,8 @@ function assertViable(
     hint: obstacles.some((each) => after.has(each.name))
       ? "the state itself gives such a driver: say another, or null"
       : obstacles.every((each) => isEndpoint(each))
-      ? `to give them to ${state.driver} too, say of it (${at}): ` +
-        '"group": "all endpoints"'
+      ? `to give them to ${state.driver} too: "group": "all endpoints" in ` +
+        `${at}, or --whole-group where a command names the device`
       : "unbind what is no endpoint, or put the card where the IOMMU can " +
         "tell it apart",
   });

@@ -1,4 +1,3 @@
-import { errnoNumber, KernelError } from "../kernel/errno.ts";
 import type {
   FileStatus,
   Kernel,
@@ -16,10 +15,11 @@ import {
 import type { Ioctl } from "../uapi/ioctl.ts";
 import { MAP_ANONYMOUS, MAP_HUGETLB } from "../uapi/mman.ts";
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT } from "../uapi/poll.ts";
+import { Descriptors } from "./descriptors.ts";
 import { DirectoryFile } from "./directory_file.ts";
 import { EventFile } from "./event_file.ts";
 import type { Directory, OpenFile, Ownership, Process } from "./file.ts";
-import { lock, unlock } from "./flock.ts";
+import { lock } from "./flock.ts";
 import type { HugePages } from "./huge_pages.ts";
 import { AddressMap, Pages } from "./memory.ts";
 import {
@@ -37,7 +37,8 @@ import {
   MAY_READ,
   statusOfNode,
 } from "./permission.ts";
-import { Refusal, refuse } from "./refusal.ts";
+import { refuse } from "./refusal.ts";
+import { call, callAsync, immediate, settled } from "./system_call.ts";
 
 /** Who a simulated process is. */
 export interface ProcessOptions {
@@ -71,15 +72,6 @@ export interface System {
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
-/** What is open, and by how much. */
-interface Description {
-  readonly file: OpenFile;
-  /** What it was opened for, by its `O_ACCMODE`. */
-  readonly access: number;
-  /** Descriptors and mappings that keep it open. */
-  holders: number;
-}
-
 /**
  * A process on a simulated machine: its descriptors and its memory, and the
  * {@linkcode Kernel} that it sees.
@@ -97,9 +89,7 @@ export class SimKernel implements Kernel, Process {
   readonly #system: System;
   /** What small files are read into. */
   readonly #scratch = new Uint8Array(4096);
-  readonly #open = new Map<number, Description>();
-  /** What gives back what a mapping holds, by its address. */
-  readonly #mapped = new Map<bigint, () => void>();
+  readonly #open = new Descriptors();
 
   /**
    * A process that has nothing open.
@@ -120,30 +110,26 @@ export class SimKernel implements Kernel, Process {
   }
 
   get files(): ReadonlyMap<number, OpenFile> {
-    return new Map([...this.#open].map(([fd, { file }]) => [fd, file]));
+    return this.#open.files;
   }
 
   install(file: OpenFile, access = O_RDWR): number {
-    // As Linux does: the lowest that is free; 0 to 2 are the terminal's.
-    let fd = 3;
-    while (this.#open.has(fd)) fd++;
-    this.#open.set(fd, { file, access, holders: 1 });
-    return fd;
+    return this.#open.install(file, access);
   }
 
   file(fd: number): OpenFile {
-    return this.#description(fd).file;
+    return this.#open.get(fd).file;
   }
 
   /** Ends the process, as SIGKILL does: everything it has open is closed. */
   exit(): void {
-    for (const give of this.#mapped.values()) give();
-    for (const fd of this.#open.keys()) this.close(fd);
+    this.memory.release();
+    this.#open.closeAll();
     this.#system.reap(this);
   }
 
   open(path: string, flags: number, mode = 0o644): number {
-    return this.#call("open", path, () => {
+    return call("open", path, () => {
       const { root } = this.#system;
       const node = nodeToOpen(root, path, this, flags, mode);
       if (node.kind === "directory") {
@@ -157,11 +143,7 @@ export class SimKernel implements Kernel, Process {
   }
 
   close(fd: number): void {
-    this.#call("close", undefined, () => {
-      const description = this.#description(fd);
-      this.#open.delete(fd);
-      release(description);
-    });
+    call("close", undefined, () => this.#open.close(fd));
   }
 
   async closeAsync(fd: number): Promise<void> {
@@ -174,8 +156,8 @@ export class SimKernel implements Kernel, Process {
     operation: Ioctl,
     argument: Uint8Array | bigint = 0n,
   ): number {
-    return this.#call(operation.name, undefined, () => {
-      const { file } = this.#description(fd);
+    return call(operation.name, undefined, () => {
+      const { file } = this.#open.get(fd);
       if (file.ioctl === undefined) return refuse("ENOTTY");
       return immediate(file.ioctl(operation, argument, this));
     });
@@ -187,8 +169,8 @@ export class SimKernel implements Kernel, Process {
     argument: Uint8Array | bigint = 0n,
   ): Promise<number> {
     await settled();
-    return await this.#callAsync(operation.name, undefined, () => {
-      const { file } = this.#description(fd);
+    return await callAsync(operation.name, undefined, () => {
+      const { file } = this.#open.get(fd);
       return file.ioctl?.(operation, argument, this) ?? refuse("ENOTTY");
     });
   }
@@ -200,32 +182,24 @@ export class SimKernel implements Kernel, Process {
     fd: number,
     offset: bigint,
   ): Mapping {
-    return this.#call("mmap", undefined, () => {
+    return call("mmap", undefined, () => {
       if (length <= 0) refuse("EINVAL");
       if ((flags & MAP_ANONYMOUS) !== 0) {
         const give = (flags & MAP_HUGETLB) === 0
           ? () => {}
           : this.#system.hugePages.take(length, flags);
         const bytes = new Uint8Array(pagesUp(length));
-        const mapping = this.memory.map(new Pages(bytes));
-        this.#mapped.set(mapping.address, give);
-        return mapping;
+        return this.memory.map(new Pages(bytes), give);
       }
-      const description = this.#description(fd);
+      const description = this.#open.get(fd);
       const pages = description.file.mmap?.(length, offset) ?? refuse("ENODEV");
-      const mapping = this.memory.map(pages);
-      description.holders++;
-      this.#mapped.set(mapping.address, () => release(description));
-      return mapping;
+      description.hold();
+      return this.memory.map(pages, () => description.release());
     });
   }
 
   munmap(mapping: Mapping): void {
-    this.#call("munmap", undefined, () => {
-      this.memory.unmap(mapping);
-      this.#mapped.get(mapping.address)?.();
-      this.#mapped.delete(mapping.address);
-    });
+    call("munmap", undefined, () => this.memory.unmap(mapping));
   }
 
   addressOf(buffer: Uint8Array): bigint {
@@ -233,39 +207,39 @@ export class SimKernel implements Kernel, Process {
   }
 
   read(fd: number, into: Uint8Array): number {
-    return this.#call(
+    return call(
       "read",
       undefined,
-      () => this.#fileToRead(fd).read?.(into) ?? refuse("EINVAL"),
+      () => this.#open.toRead(fd).read?.(into) ?? refuse("EINVAL"),
     );
   }
 
   write(fd: number, from: Uint8Array): number {
-    return this.#call(
+    return call(
       "write",
       undefined,
-      () => immediate(this.#fileToWrite(fd).write?.(from) ?? refuse("EINVAL")),
+      () => immediate(this.#open.toWrite(fd).write?.(from) ?? refuse("EINVAL")),
     );
   }
 
   pread(fd: number, into: Uint8Array, offset: bigint): number {
-    return this.#call(
+    return call(
       "pread",
       undefined,
-      () => this.#fileToRead(fd).pread?.(into, offset) ?? refuse("EINVAL"),
+      () => this.#open.toRead(fd).pread?.(into, offset) ?? refuse("EINVAL"),
     );
   }
 
   pwrite(fd: number, from: Uint8Array, offset: bigint): number {
-    return this.#call(
+    return call(
       "pwrite",
       undefined,
-      () => this.#fileToWrite(fd).pwrite?.(from, offset) ?? refuse("EINVAL"),
+      () => this.#open.toWrite(fd).pwrite?.(from, offset) ?? refuse("EINVAL"),
     );
   }
 
   socket(domain: number, type: number, protocol: number): number {
-    return this.#call(
+    return call(
       "socket",
       undefined,
       () => this.install(this.#system.socket(this, domain, type, protocol)),
@@ -283,7 +257,7 @@ export class SimKernel implements Kernel, Process {
     const { promise: changed, resolve: change } = Promise.withResolvers<void>();
     const ready = () =>
       requests.map(({ fd, events }) => {
-        const file = this.#open.get(fd)?.file;
+        const file = this.#open.find(fd)?.file;
         if (file === undefined) return POLLNVAL;
         return (file.poll?.(change) ?? POLLIN | POLLOUT) &
           (events | POLLERR | POLLHUP);
@@ -298,35 +272,35 @@ export class SimKernel implements Kernel, Process {
 
   mkdir(path: string, mode: number): void {
     const { root } = this.#system;
-    this.#call("mkdir", path, () => makeDirectory(root, path, this, mode));
+    call("mkdir", path, () => makeDirectory(root, path, this, mode));
   }
 
   rmdir(path: string): void {
     const { root } = this.#system;
-    this.#call("rmdir", path, () => removeDirectory(root, path, this));
+    call("rmdir", path, () => removeDirectory(root, path, this));
   }
 
   rename(from: string, to: string): void {
     const { root } = this.#system;
-    this.#call("rename", to, () => renameNode(root, from, to, this));
+    call("rename", to, () => renameNode(root, from, to, this));
   }
 
   unlink(path: string): void {
-    this.#call("unlink", path, () => removeFile(this.#system.root, path, this));
+    call("unlink", path, () => removeFile(this.#system.root, path, this));
   }
 
   symlink(target: string, path: string): void {
     const { root } = this.#system;
-    this.#call("symlink", path, () => makeLink(root, path, this, target));
+    call("symlink", path, () => makeLink(root, path, this, target));
   }
 
   chmod(path: string, mode: number): void {
-    this.#call("chmod", path, () => this.#change(path, { mode }));
+    call("chmod", path, () => this.#change(path, { mode }));
   }
 
   chown(path: string, uid: number, gid: number): void {
     const to = { ...(uid >= 0 && { uid }), ...(gid >= 0 && { gid }) };
-    this.#call("chown", path, () => this.#change(path, to));
+    call("chown", path, () => this.#change(path, to));
   }
 
   #change(path: string, to: Ownership): void {
@@ -337,7 +311,7 @@ export class SimKernel implements Kernel, Process {
   }
 
   fsync(fd: number): void {
-    this.#call("fsync", undefined, () => {
+    call("fsync", undefined, () => {
       const file = this.file(fd);
       if (file.sync === undefined) refuse("EINVAL");
       file.sync();
@@ -345,22 +319,22 @@ export class SimKernel implements Kernel, Process {
   }
 
   flock(fd: number, operation: number): void {
-    this.#call("flock", undefined, () => {
-      const description = this.#description(fd);
+    call("flock", undefined, () => {
+      const description = this.#open.get(fd);
       const { inode } = description.file;
       lock(inode ?? refuse("ENOLCK"), description, operation);
     });
   }
 
   readlink(path: string): string {
-    return this.#call("readlink", path, () => {
+    return call("readlink", path, () => {
       const node = resolveLink(this.#system.root, path, this);
       return node.kind === "link" ? node.target : refuse("EINVAL");
     });
   }
 
   readdir(path: string): string[] {
-    return this.#call("open", path, () => {
+    return call("open", path, () => {
       const node = resolve(this.#system.root, path, this);
       if (node.kind !== "directory") return refuse("ENOTDIR");
       assertMay(this, statusOfNode(node), MAY_READ);
@@ -369,7 +343,7 @@ export class SimKernel implements Kernel, Process {
   }
 
   stat(path: string): FileStatus {
-    return this.#call("statx", path, () => {
+    return call("statx", path, () => {
       const node = resolve(this.#system.root, path, this);
       return statusOfNode(node);
     });
@@ -385,8 +359,8 @@ export class SimKernel implements Kernel, Process {
   }
 
   #readAll(fd: number, path: string): string {
-    return this.#call("read", path, () => {
-      const { file } = this.#description(fd);
+    return call("read", path, () => {
+      const { file } = this.#open.get(fd);
       let text = "";
       for (;;) {
         const length = file.read?.(this.#scratch) ?? refuse("EINVAL");
@@ -411,7 +385,7 @@ export class SimKernel implements Kernel, Process {
   writeFile(path: string, text: string): void {
     const fd = this.open(path, O_WRONLY);
     try {
-      this.#call("write", path, () => immediate(this.#put(fd, text)));
+      call("write", path, () => immediate(this.#put(fd, text)));
     } finally {
       this.close(fd);
     }
@@ -421,7 +395,7 @@ export class SimKernel implements Kernel, Process {
     const fd = this.open(path, O_WRONLY);
     try {
       await settled();
-      await this.#callAsync("write", path, () => this.#put(fd, text));
+      await callAsync("write", path, () => this.#put(fd, text));
     } finally {
       this.close(fd);
     }
@@ -430,78 +404,11 @@ export class SimKernel implements Kernel, Process {
   // A write of nothing does not reach an attribute, whatever it would do.
   #put(fd: number, text: string): number | Promise<number> {
     if (text === "") return 0;
-    const { file } = this.#description(fd);
+    const { file } = this.#open.get(fd);
     return file.write?.(ENCODER.encode(text)) ?? refuse("EINVAL");
-  }
-
-  #fileToRead(fd: number): OpenFile {
-    const { file, access } = this.#description(fd);
-    return access === O_WRONLY ? refuse("EBADF") : file;
-  }
-
-  #fileToWrite(fd: number): OpenFile {
-    const { file, access } = this.#description(fd);
-    return access === O_RDONLY ? refuse("EBADF") : file;
-  }
-
-  #description(fd: number): Description {
-    return this.#open.get(fd) ?? refuse("EBADF");
-  }
-
-  #call<T>(syscall: string, path: string | undefined, answer: () => T): T {
-    try {
-      return answer();
-    } catch (error) {
-      throw answered(error, syscall, path);
-    }
-  }
-
-  async #callAsync<T>(
-    syscall: string,
-    path: string | undefined,
-    answer: () => T | Promise<T>,
-  ): Promise<T> {
-    try {
-      return await answer();
-    } catch (error) {
-      throw answered(error, syscall, path);
-    }
   }
 }
 
 function pagesUp(length: number): number {
   return Math.ceil(length / 4096) * 4096;
-}
-
-function release(description: Description): void {
-  if (--description.holders > 0) return;
-  const { file } = description;
-  if (file.inode !== undefined) unlock(file.inode, description);
-  file.close();
-}
-
-/** A call that a real kernel makes on another thread takes a turn here too. */
-function settled(): Promise<void> {
-  return Promise.resolve();
-}
-
-/** The result of a call that holds the event loop while it is made. */
-function immediate<T>(result: T | Promise<T>): T {
-  if (!(result instanceof Promise)) return result;
-  // Nothing can let the call go on while it holds the event loop.
-  result.catch(() => {});
-  throw new Error(
-    "This call blocks, and a real process would hang in it: make it by the " +
-      "method that ends in Async",
-  );
-}
-
-function answered(
-  error: unknown,
-  syscall: string,
-  path: string | undefined,
-): unknown {
-  return error instanceof Refusal
-    ? new KernelError(errnoNumber(error.code), syscall, path)
-    : error;
 }

@@ -38,6 +38,8 @@ interface Range {
   readonly address: bigint;
   readonly end: bigint;
   readonly pages: Pages;
+  /** Gives back what the mapping holds. */
+  readonly release: () => void;
 }
 
 /** Where simulated mappings begin: no process has anything there. */
@@ -55,8 +57,13 @@ export class AddressMap {
     return this.#ranges.size;
   }
 
-  /** Maps memory at an address of its own, aligned to its size up to 1 GiB. */
-  map(pages: Pages): Mapping {
+  /**
+   * Maps memory at an address of its own, aligned to its size up to 1 GiB.
+   *
+   * @param pages The memory.
+   * @param release Gives back what the mapping holds, when it is unmapped.
+   */
+  map(pages: Pages, release: () => void): Mapping {
     const length = pages.bytes.length;
     const alignment = BigInt(
       Math.min(2 ** Math.ceil(Math.log2(Math.max(length, 4096))), 2 ** 30),
@@ -65,7 +72,7 @@ export class AddressMap {
     const end = address + BigInt(length);
     // A page apart, so that running over an end is noticed.
     this.#next = end + 4096n;
-    this.#ranges.set(address, { address, end, pages });
+    this.#ranges.set(address, { address, end, pages, release });
     const { registers } = pages;
     const mapping = { address, length, buffer: pages.bytes.buffer };
     return registers === undefined ? mapping : { ...mapping, registers };
@@ -79,6 +86,12 @@ export class AddressMap {
     const { pages } = range;
     // The views that the process made are detached; the memory goes on.
     if (!buffer.detached) pages.bytes = new Uint8Array(buffer.transfer());
+    range.release();
+  }
+
+  /** Gives back what the mappings hold: the process has ended. */
+  release(): void {
+    for (const { release } of this.#ranges.values()) release();
   }
 
   /** The memory behind a range, or `undefined` where a part of it is not there. */

@@ -6,6 +6,7 @@
 
 import type { Host } from "../../lib/host/host.ts";
 import { apply } from "../../lib/provision/apply.ts";
+import type { StepEvent } from "../../lib/provision/make.ts";
 import { Plan, plan } from "../../lib/provision/plan.ts";
 import { stepSubject, stepText } from "../../lib/provision/plan_text.ts";
 import { restore } from "../../lib/provision/restore.ts";
@@ -54,15 +55,17 @@ export async function applyState(
       insist: args.values("insist"),
       signal: terminal.signal,
       ...timeoutOf(args),
-      onStep({ step, phase }) {
-        const verb = phase === "undone" ? "undone: " : "";
-        terminal.progress(verb + lineOf(step));
-      },
+      onStep: (event) => terminal.progress(stepLine(event)),
     })
   );
   terminal.progress(undefined);
   writeSteps(args, terminal, steps);
   return EXIT.DONE;
+}
+
+/** What happens to a step, in a line. */
+export function stepLine({ step, phase }: StepEvent): string {
+  return (phase === "undone" ? "undone: " : "") + lineOf(step);
 }
 
 function lineOf(step: Step): string {

@@ -7,12 +7,12 @@
 import type { BackendName } from "../../backends/backend.ts";
 import { VfioDevice } from "../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../lib/dma/address_space.ts";
-import { refuseInUse } from "../../lib/host/guards/refuse.ts";
 import type { Host } from "../../lib/host/host.ts";
-import { isVfioDriver } from "../../lib/host/vfio_driver.ts";
+import { stepLine } from "./applying.ts";
 import { type Arguments, EXIT, fromUser } from "./command.ts";
 import { counted, sizeText } from "./format.ts";
 import { type IrqJson, irqsOf, type RegionJson, regionsOf } from "./layout.ts";
+import { takeForVfio } from "./taking.ts";
 import { styled, type Terminal, writeJson } from "./terminal.ts";
 
 /** What JSON says of what is attached. */
@@ -53,18 +53,15 @@ export async function run(
   );
   const backend = (args.value("backend") ?? "auto") as BackendName | "auto";
   const { signal } = terminal;
-  const strangers = functions.filter(({ driver }) =>
-    driver === undefined || !isVfioDriver(driver)
+  await using _ = await fromUser(() =>
+    takeForVfio(host, functions, {
+      group: args.has("whole-group") ? "all endpoints" : undefined,
+      insist: args.values("insist"),
+      name: "passthru attach",
+      signal,
+      onStep: (event) => terminal.progress(stepLine(event)),
+    })
   );
-  const insist = args.values("insist");
-  await fromUser(() => refuseInUse(host, strangers, insist, { signal }));
-
-  await using taken = new AsyncDisposableStack();
-  for (const fn of strangers) {
-    terminal.progress(`taking ${fn.address} from ${fn.driver ?? "no driver"}`);
-    // What the host uses was refused above, all of it at once.
-    taken.use(await host.take(fn, { signal, insist: true }));
-  }
   await using space = new AddressSpace({ host, backend });
   const devices = [];
   for (const fn of functions) {

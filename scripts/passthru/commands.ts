@@ -253,6 +253,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         about: "how the kernel is asked; auto unless given",
       },
       "no-hold": { about: "detach at once" },
+      "whole-group": WHOLE_GROUP,
       insist: INSIST,
     },
     examples: {

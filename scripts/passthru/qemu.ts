@@ -8,24 +8,18 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { memoryLock } from "../../lib/host/memory_lock.ts";
 import { vfioNodes } from "../../lib/host/nodes.ts";
-import { isVfioDriver } from "../../lib/host/vfio_driver.ts";
 import {
-  apply,
-  type DesiredState,
   type FunctionState,
   type Host,
-  type HostDevice,
-  PciFunction,
-  plan,
   type QemuAccess,
   qemuArguments,
   qemuLockedMemory,
-  type StepEvent,
   stepSubject,
   stepText,
   VfioDescriptors,
 } from "../../mod.ts";
 import { Signals } from "./signals.ts";
+import { takeForVfio } from "./taking.ts";
 import { userCommand } from "./user.ts";
 
 /** How QEMU comes to its devices, as `QemuAccess` has it. */
@@ -117,7 +111,17 @@ export async function runQemu(run: QemuRun): Promise<number> {
   const as = user === undefined ? [] : await userCommand(user, memory);
 
   using signals = new Signals();
-  await using _ = await take(run, devices, signals.aborted);
+  const { group, insist = [] } = run;
+  await using _ = await takeForVfio(host, devices, {
+    group,
+    insist,
+    name: "qemu",
+    signal: signals.aborted,
+    onStep({ phase, step }) {
+      if (phase === "begun") return;
+      note(`${stepSubject(step)}: ${stepText(step)} (${phase})`);
+    },
+  });
   const by = wanted ??
     (iommufd && devices.every((device) => vfioNodes(device).cdev)
       ? "iommufd"
@@ -157,29 +161,6 @@ export async function runQemu(run: QemuRun): Promise<number> {
   const code = await ended;
   note(`QEMU ended with ${code}`);
   return code;
-}
-
-/** Makes the devices ready for VFIO, where they are not. */
-async function take(
-  { host, group = "refuse", insist = [], note = () => {} }: QemuRun,
-  devices: readonly HostDevice[],
-  signal: AbortSignal,
-): Promise<AsyncDisposable | undefined> {
-  const functions = devices.filter((device) => device instanceof PciFunction);
-  const state: DesiredState = {
-    functions: functions.map(({ address, driver = "" }) => ({
-      select: address,
-      driver: isVfioDriver(driver) ? driver : "vfio-pci",
-      group,
-    })),
-  };
-  if (plan(host, state).steps.length === 0) return undefined;
-  const onStep = ({ phase, step }: StepEvent) => {
-    if (phase !== "begun") {
-      note(`${stepSubject(step)}: ${stepText(step)} (${phase})`);
-    }
-  };
-  return await apply(host, state, { insist, signal, onStep, name: "qemu" });
 }
 
 async function hasIommufd(program: string): Promise<boolean> {

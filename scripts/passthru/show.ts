@@ -92,7 +92,7 @@ export function obstacleJson(
 /** What to type, in place of what to call. */
 function commandRemedy(device: Obstacle["device"], remedy: string): string {
   return remedy.includes("host.take(")
-    ? `take ${device.name} as well: passthru bind ${device.name}`
+    ? `take ${device.name}: passthru bind ${device.name}`
     : remedy;
 }
 

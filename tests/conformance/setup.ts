@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import {
   AddressSpace,
   type BackendName,
@@ -15,8 +15,6 @@ import {
   type PciFunction,
   type TakenFunction,
   VfioDevice,
-  VfioError,
-  type VfioErrorCode,
 } from "../../mod.ts";
 import { vfioNodes } from "../../lib/host/nodes.ts";
 import {
@@ -321,20 +319,4 @@ export function withoutIommu(
     if (system.machine.iommu !== "none") continue;
     testOn(system, "legacy", `${system.name}: ${name}`, test);
   }
-}
-
-/**
- * Asserts that an operation ends in a `VfioError`.
- *
- * @param code The error's code.
- * @param operation What is refused.
- * @returns The error.
- */
-export async function refused(
-  code: VfioErrorCode,
-  operation: () => unknown,
-): Promise<VfioError> {
-  const error = await assertRejects(async () => await operation(), VfioError);
-  assertEquals(error.code, code, error.message);
-  return error;
 }

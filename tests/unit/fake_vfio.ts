@@ -31,6 +31,9 @@ import {
 /** The function. */
 export const ADDRESS = "0000:00:03.0";
 
+/** Memory that is the caller's own. */
+export const MEMORY = { address: 0x7000_0000_0000n, size: 8192 };
+
 export class FakeVfio {
   /** What the IOMMU translates, and the pages it has. */
   ranges: readonly IovaRange[] = [

@@ -12,7 +12,7 @@ import { newerQemu } from "./newer_qemu.ts";
 
 export { kernelHeaders } from "./kernel.ts";
 
-/** To boot guests, for tests that compile C, and for one that asks `ip`. */
+/** To boot guests, and for tests that compile C, ask `ip` or start systemd. */
 const PACKAGES = [
   "busybox-static",
   "cpio",
@@ -21,6 +21,8 @@ const PACKAGES = [
   "kmod",
   "libc6-dev",
   "qemu-system-x86",
+  "systemd",
+  "udev",
   "xz-utils",
 ];
 

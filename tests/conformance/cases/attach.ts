@@ -20,8 +20,9 @@ import {
   VFIO_DEVICE_GET_INFO,
   vfio_device_info,
 } from "../../../lib/uapi/vfio.ts";
+import { refused } from "../../failures.ts";
 import { Edu, EDU_DMA_MASK, EDU_ID } from "../../vm/guest/edu.ts";
-import { forEachBackend, refused } from "../setup.ts";
+import { forEachBackend } from "../setup.ts";
 
 /** Functions of five kinds, two of them with a driver before. */
 const KINDS = ["edu0", "nvme0", "e1000e0", "vga0", "bench0"];

@@ -5,8 +5,9 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Fd } from "../../../lib/kernel/fd.ts";
 import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { refused } from "../../failures.ts";
 import { EDU_ID } from "../../vm/guest/edu.ts";
-import { forEachBackend, refused, SYSTEMS } from "../setup.ts";
+import { forEachBackend, SYSTEMS } from "../setup.ts";
 
 // One for all tests: under emulation it starts slowly.
 const others = new AsyncDisposableStack();

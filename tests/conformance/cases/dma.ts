@@ -9,8 +9,9 @@ import {
   VfioDevice,
 } from "../../../mod.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
+import { refused } from "../../failures.ts";
 import { Edu, EDU_DMA_MASK } from "../../vm/guest/edu.ts";
-import { forEachBackend, refused, type Setup } from "../setup.ts";
+import { forEachBackend, type Setup } from "../setup.ts";
 
 /** Within reach of edu. */
 const dmaMask = EDU_DMA_MASK;

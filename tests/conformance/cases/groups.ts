@@ -4,8 +4,9 @@
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { DmaMemory, VfioDevice } from "../../../mod.ts";
+import { refused } from "../../failures.ts";
 import { Edu, EDU_DMA_MASK } from "../../vm/guest/edu.ts";
-import { forEachBackend, refused, type Setup } from "../setup.ts";
+import { forEachBackend, type Setup } from "../setup.ts";
 
 /** Asserts that a device copies the first 512 bytes of memory to an offset. */
 async function assertCopies(

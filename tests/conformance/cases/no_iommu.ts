@@ -10,10 +10,11 @@ import {
   VFIO_TYPE1_IOMMU,
   VFIO_TYPE1v2_IOMMU,
 } from "../../../lib/uapi/vfio.ts";
+import { refused } from "../../failures.ts";
 import { EDU_ID } from "../../vm/guest/edu.ts";
 import { answer } from "../answer.ts";
 import { since } from "../bench.ts";
-import { refused, type Setup, withoutIommu } from "../setup.ts";
+import { type Setup, withoutIommu } from "../setup.ts";
 
 /** What is said of a virtual machine, whatever its processor. */
 const explanation = (setup: Setup) =>

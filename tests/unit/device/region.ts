@@ -16,6 +16,7 @@ import {
   vfio_region_info_cap_sparse_mmap,
   vfio_region_sparse_mmap_area,
 } from "../../../lib/uapi/vfio.ts";
+import { failure } from "../../failures.ts";
 import { stubKernel } from "../stub_kernel.ts";
 
 const READ = 1;
@@ -117,12 +118,6 @@ function describe(bytes: Uint8Array, options: Options): void {
       areas + i * vfio_region_sparse_mmap_area.size,
     );
   }
-}
-
-function failure(code: string, step: () => unknown): VfioError {
-  const error = assertThrows(step, VfioError);
-  assertEquals(error.code, code);
-  return error;
 }
 
 Deno.test("Region() tells what the kernel says of it", () => {

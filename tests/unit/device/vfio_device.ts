@@ -8,24 +8,9 @@ import {
 } from "@std/assert";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
-import { VfioError } from "../../../lib/errors.ts";
 import { PCI_COMMAND } from "../../../lib/uapi/pci_regs.ts";
+import { failure, refused } from "../../failures.ts";
 import { ADDRESS, FakeVfio } from "../fake_vfio.ts";
-
-function failure(code: string, step: () => unknown): VfioError {
-  const error = assertThrows(step, VfioError);
-  assertEquals(error.code, code);
-  return error;
-}
-
-async function rejection(
-  code: string,
-  step: () => Promise<unknown>,
-): Promise<VfioError> {
-  const error = await assertRejects(step, VfioError);
-  assertEquals(error.code, code);
-  return error;
-}
 
 for (
   const target of [
@@ -59,7 +44,7 @@ for (
   Deno.test(`VfioDevice.attach() is DEVICE_NOT_FOUND when there is no ${target}`, async () => {
     const vfio = new FakeVfio();
     const space = new AddressSpace({ host: vfio.host });
-    const error = await rejection(
+    const error = await refused(
       "DEVICE_NOT_FOUND",
       () => VfioDevice.attach(target, space),
     );
@@ -137,7 +122,7 @@ Deno.test("VfioDevice.attach() that failed leaves the device to be attached", as
   const space = new AddressSpace({ host: vfio.host });
   for (const name of ["VFIO_DEVICE_GET_INFO", "VFIO_SET_IOMMU"]) {
     vfio.errors.set(name, "EIO");
-    const error = await rejection(
+    const error = await refused(
       "KERNEL",
       () => VfioDevice.attach(ADDRESS, space),
     );
@@ -228,7 +213,7 @@ Deno.test("VfioDevice.reset() is DEVICE_BUSY when the device stays locked", asyn
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   vfio.errors.get = () => "EAGAIN";
-  const error = await rejection("DEVICE_BUSY", () => device.reset());
+  const error = await refused("DEVICE_BUSY", () => device.reset());
   assertEquals(error.device, ADDRESS);
   assert(vfio.calls.length > 2);
 });
@@ -237,7 +222,7 @@ Deno.test("VfioDevice.reset() is KERNEL, at once, when it fails otherwise", asyn
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   vfio.errors.set("VFIO_DEVICE_RESET", "EIO");
-  await rejection("KERNEL", () => device.reset());
+  await refused("KERNEL", () => device.reset());
   assertEquals(vfio.calls, ["VFIO_DEVICE_RESET"]);
 });
 
@@ -245,7 +230,7 @@ Deno.test("VfioDevice.reset() is NOT_SUPPORTED when the kernel has no method", a
   const vfio = new FakeVfio();
   vfio.deviceFlags = 2;
   const { device } = await vfio.attach();
-  await rejection("NOT_SUPPORTED", () => device.reset());
+  await refused("NOT_SUPPORTED", () => device.reset());
   assertEquals(vfio.calls, []);
 });
 
@@ -288,7 +273,7 @@ Deno.test("VfioDevice is DETACHED whatever is asked of it after detach()", async
     const error = failure("DETACHED", ask);
     assertEquals(error.device, ADDRESS);
   }
-  await rejection("DETACHED", () => device.reset());
+  await refused("DETACHED", () => device.reset());
   assertEquals(vfio.calls, []);
 });
 
@@ -306,7 +291,7 @@ Deno.test("VfioDevice.detach() is DETACH_INCOMPLETE when registers stay mapped, 
   const { space, device } = await vfio.attach();
   device.region(0).map();
   vfio.errors.get = (name) => name === "munmap" ? "ENOMEM" : undefined;
-  const error = await rejection("DETACH_INCOMPLETE", () => device.detach());
+  const error = await refused("DETACH_INCOMPLETE", () => device.detach());
   assertEquals(error.device, ADDRESS);
   assert(vfio.calls.includes("closeAsync"));
   assertEquals(space.backend, undefined);

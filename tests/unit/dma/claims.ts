@@ -1,7 +1,7 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { claim } from "../../../lib/dma/claims.ts";
-import { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
+import { failure } from "../../failures.ts";
 
 const A = "0000:00:03.0";
 const B = "0000:00:03.1";
@@ -29,12 +29,6 @@ function setUp() {
       return claim(device, device.iommuGroup!, {});
     },
   };
-}
-
-function failure(code: string, step: () => unknown): VfioError {
-  const error = assertThrows(step, VfioError);
-  assertEquals(error.code, code);
-  return error;
 }
 
 Deno.test("claim() is ALREADY_ATTACHED when the device is claimed, by anyone", () => {

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { IommuLimits } from "../../../backends/backend.ts";
 import { hex, IovaSpace } from "../../../lib/dma/iova_space.ts";
 import { VfioError } from "../../../lib/errors.ts";
+import { failure } from "../../failures.ts";
 import { randomNumbers } from "../random.ts";
 
 const PAGE = 4096;
@@ -16,12 +17,6 @@ const LIMITS: IommuLimits = {
   alignment: 4096n,
   mappingsAvailable: undefined,
 };
-
-function failure(code: string, step: () => unknown): VfioError {
-  const error = assertThrows(step, VfioError);
-  assertEquals(error.code, code);
-  return error;
-}
 
 Deno.test("IovaSpace.place() takes the IOVA that it is given", () => {
   const space = new IovaSpace(LIMITS);

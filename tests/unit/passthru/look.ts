@@ -141,7 +141,7 @@ Deno.test("passthru show gives all that is known in its documented shape when it
   assertEquals(shown.obstacles[1], {
     device: "0000:01:00.1",
     driver: "nvme",
-    remedy: "take 0000:01:00.1 as well: passthru bind 0000:01:00.1",
+    remedy: "take 0000:01:00.1: passthru bind 0000:01:00.1",
   });
   assertEquals(
     shown.bars.map(({ index, kind, size }: Record<string, unknown>) => [
@@ -176,7 +176,7 @@ Deno.test("passthru groups says what keeps each from being used", async () => {
   assertEquals(shown[0].devices.length, 2);
   const { out } = await call(HOST, ["groups", "12"], { width: 80 });
   assertStringIncludes(out, "group 12  not viable  DMA");
-  assertStringIncludes(out, "take 0000:01:00.0 as well: passthru bind");
+  assertStringIncludes(out, "take 0000:01:00.0: passthru bind");
   assertEquals(out.includes("group 13"), false);
 });
 

@@ -7,6 +7,7 @@ import {
 import { Host } from "../../../lib/host/host.ts";
 import type { Topology } from "../../../lib/sim/topology.ts";
 import { call, json } from "../passthru_bench.ts";
+import { Mortal } from "../provision_bench.ts";
 
 const A = "0000:01:00.0";
 const B = "0000:02:00.0";
@@ -305,6 +306,24 @@ Deno.test("passthru attach prints the layout, holds the device until Ctrl-C, and
   assertEquals(stateOf(host), before);
 });
 
+Deno.test("passthru restore gives back what a killed passthru attach has held", async () => {
+  const argv = ["attach", A, "--no-hold"];
+  const whole = new Mortal(Host.simulated(HOST).machine);
+  let held = 0;
+  const written = () => held = whole.calls.length;
+  assertEquals((await call(whole.host, argv, { written })).code, 0);
+
+  const host = Host.simulated(HOST);
+  const before = stateOf(host);
+  const killed = new Mortal(host.machine, { nth: held, after: true });
+  assertEquals((await call(killed.host, argv)).code, 1);
+  assertEquals(host.function(A).driver, "vfio-pci");
+  const { applied } = await json(host, ["status"]);
+  assertEquals(applied[0].name, "passthru attach");
+  assertEquals((await call(host, ["restore"])).code, 0);
+  assertEquals(stateOf(host), before);
+});
+
 Deno.test("passthru attach takes several functions and a backend", async () => {
   const shown = await json(HOST, [
     ...["attach", A, B, "--backend", "legacy", "--no-hold"],
@@ -376,13 +395,18 @@ Deno.test("passthru restore --name undoes only what was applied under that name"
 });
 
 Deno.test("passthru attach says what to type when a group is not viable", async () => {
-  const { code, err } = await call({
+  const host = Host.simulated({
     functions: {
       [A]: { id: "8086:10d3", driver: "e1000e", group: 1 },
       [B]: { id: "1b36:0010", driver: "nvme", group: 1 },
     },
-  }, ["attach", A]);
+  });
+  const { code, err } = await call(host, ["attach", A]);
   assertEquals(code, 1);
-  assertStringIncludes(err, `passthru bind ${B}`);
-  assertEquals(err.includes("host.take"), false);
+  assertStringIncludes(err, `not be viable with ${B} on nvme`);
+  assertStringIncludes(err, "--whole-group");
+  const whole = ["attach", A, "--whole-group", "--no-hold"];
+  const { code: done, out } = await call(host, whole);
+  assertEquals([done, host.function(B).driver], [0, "nvme"]);
+  assertStringIncludes(out, "vfio-pci, by iommufd");
 });

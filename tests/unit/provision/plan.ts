@@ -118,8 +118,8 @@ Deno.test("plan() is GROUP_NOT_VIABLE when another function of the group is in t
       error.message,
       `vfio ${A}: its IOMMU group 7 would not be viable with ` +
         `${B} on snd_hda\n` +
-        "hint: to give them to vfio-pci too, say of it (functions[0]): " +
-        '"group": "all endpoints"',
+        'hint: to give them to vfio-pci too: "group": "all endpoints" in ' +
+        "functions[0], or --whole-group where a command names the device",
     );
   }
   // Also where nothing else is to do.

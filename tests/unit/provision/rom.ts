@@ -2,13 +2,8 @@
  * Copies of ROMs. That an apply of one can end anywhere is shown with those of
  * all other steps.
  */
-import {
-  assert,
-  assertEquals,
-  assertRejects,
-  assertStringIncludes,
-} from "@std/assert";
-import { VfioError } from "../../../lib/errors.ts";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import type { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
 import { hasErrno } from "../../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../../lib/kernel/intercept.ts";
@@ -22,6 +17,7 @@ import { status } from "../../../lib/provision/status.ts";
 import { makeRom } from "../../../lib/sim/rom.ts";
 import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
 import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
+import { refused as failure } from "../../failures.ts";
 import { contradicted, planned, refused } from "../planned.ts";
 
 const A = "0000:01:00.0";
@@ -69,15 +65,6 @@ function readable(host: Host, address = A): boolean {
     if (hasErrno(error, "EINVAL")) return false;
     throw error;
   }
-}
-
-async function failure(
-  code: string,
-  act: () => Promise<unknown>,
-): Promise<VfioError> {
-  const error = await assertRejects(act, VfioError);
-  assertEquals(error.code, code, error.message);
-  return error;
 }
 
 Deno.test("plan() copies a ROM before drivers change when the file is not there", () => {

@@ -5,6 +5,7 @@ import { acsOf } from "../../../lib/host/acs.ts";
 import { Host, SimulatedHost } from "../../../lib/host/host.ts";
 import { explainNoGroup } from "../../../lib/host/no_iommu.ts";
 import type { Topology } from "../../../lib/sim/topology.ts";
+import { factsOf } from "../../function_facts.ts";
 
 const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 
@@ -71,18 +72,8 @@ function written(recording: Topology): Topology {
 /** Everything that a host says of its functions. */
 function listing(host: Host): unknown[] {
   return host.functions().map((fn) => ({
-    path: fn.path,
-    modalias: fn.modalias,
-    revision: fn.revision,
-    numaNode: fn.numaNode,
-    driver: fn.driver,
-    override: fn.driverOverride,
-    group: fn.iommuGroup?.id,
-    type: fn.iommuGroup?.type,
-    bars: fn.bars,
-    resets: fn.resetMethods,
+    ...factsOf(fn),
     acs: acsOf(fn),
-    virtual: fn.virtualFunctions.map(({ address }) => address),
     power: host.kernel.readFile(`${fn.path}/power/control`),
   }));
 }

@@ -16,7 +16,8 @@ import {
   pciTree,
   VfioDevice,
 } from "../../../mod.ts";
-import { addressOf, host, machine, refused } from "./setup.ts";
+import { refused } from "../../failures.ts";
+import { addressOf, host, machine } from "./setup.ts";
 
 /** What is found when these functions are asked for; none for the host. */
 function diagnosisOf(...names: string[]) {

@@ -27,16 +27,10 @@ import {
   VFIO_GROUP_SET_CONTAINER,
   VFIO_IOMMU_MAP_DMA,
 } from "../../../lib/uapi/vfio.ts";
+import { refused } from "../../failures.ts";
 import { Edu, EDU_ID } from "./edu.ts";
 import { descriptors, holdings } from "./observe.ts";
-import {
-  addressOf,
-  forEachBackend,
-  host,
-  machine,
-  refused,
-  Setup,
-} from "./setup.ts";
+import { addressOf, forEachBackend, host, machine, Setup } from "./setup.ts";
 
 /** What calls fail with. */
 const CODES = [

@@ -5,7 +5,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { driverNodes, type PciFunction, usesOf } from "../../../mod.ts";
 import { exists } from "../../../lib/host/sysfs.ts";
-import { addressOf, host, machine, refused } from "./setup.ts";
+import { refused } from "../../failures.ts";
+import { addressOf, host, machine } from "./setup.ts";
 import { Script } from "./script.ts";
 
 // Without an IOMMU nothing can be taken.

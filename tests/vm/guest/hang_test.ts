@@ -8,9 +8,10 @@ import {
   assertThrows,
 } from "@std/assert";
 import { KernelError } from "../../../lib/kernel/errno.ts";
+import { refused } from "../../failures.ts";
 import { OtherProcess } from "./other_process.ts";
 import { Script } from "./script.ts";
-import { forEachBackend, host, refused } from "./setup.ts";
+import { forEachBackend, host } from "./setup.ts";
 
 const DRIVERS = "/sys/bus/pci/drivers";
 

@@ -19,9 +19,10 @@ import {
   type Step,
   unpersist,
 } from "../../../mod.ts";
+import { refused } from "../../failures.ts";
 import { run } from "../command.ts";
 import { Script } from "./script.ts";
-import { addressOf, host, machine, refused } from "./setup.ts";
+import { addressOf, host, machine } from "./setup.ts";
 
 /** Under emulation every write to sysfs takes its time, in milliseconds. */
 const LIMIT = { timeout: 60_000 };
@@ -64,11 +65,12 @@ function contents(path: string, depth: number): Record<string, unknown> {
   for (const { name, isSymlink, isDirectory } of Deno.readDirSync(path)) {
     if (RESTLESS.test(name)) continue;
     const each = `${path}/${name}`;
-    if (isSymlink) found[name] = Deno.readLinkSync(each);
-    else if (!isDirectory) found[name] = readable(each);
-    // What a driver makes may get another number when it comes back.
-    else {found[name] = name === "power" && depth > 0 &&
-        contents(each, depth - 1);}
+    found[name] = isSymlink
+      ? Deno.readLinkSync(each)
+      : !isDirectory
+      ? readable(each)
+      // What a driver makes may get another number when it comes back.
+      : name === "power" && depth > 0 && contents(each, depth - 1);
   }
   return found;
 }

@@ -8,6 +8,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import { refused } from "../../failures.ts";
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import {
@@ -20,7 +21,7 @@ import { nodePaths } from "../../../lib/host/nodes.ts";
 import { openers } from "../../../lib/host/openers.ts";
 import { guestQemu } from "../machine_env.ts";
 import { descriptors } from "./observe.ts";
-import { addressOf, host, machine, refused } from "./setup.ts";
+import { addressOf, host, machine } from "./setup.ts";
 
 const NOBODY = "65534";
 

@@ -11,7 +11,8 @@ import {
   PCI_COMMAND_INTX_DISABLE,
   PCI_INTERRUPT_LINE,
 } from "../../../lib/uapi/pci_regs.ts";
-import { forEachBackend, host, refused } from "./setup.ts";
+import { refused } from "../../failures.ts";
+import { forEachBackend, host } from "./setup.ts";
 
 /**
  * A VGA palette counts how often its data register is accessed: it moves on to

@@ -9,9 +9,10 @@ import {
   status,
   VfioError,
 } from "../../../mod.ts";
+import { refused } from "../../failures.ts";
 import { run } from "../command.ts";
 import { DEVICES } from "../machines.ts";
-import { addressOf, host, refused } from "./setup.ts";
+import { addressOf, host } from "./setup.ts";
 
 const nic = host.function(addressOf("e1000e0"));
 const PATH = "/var/lib/roms/e1000e0.rom";

@@ -5,16 +5,10 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { AddressSpace, type BackendName, VfioDevice } from "../../../mod.ts";
 import { vfioNodes } from "../../../lib/host/nodes.ts";
+import { refused } from "../../failures.ts";
 import { holdings } from "./observe.ts";
 import { Script } from "./script.ts";
-import {
-  addressOf,
-  forEachBackend,
-  host,
-  machine,
-  refused,
-  Setup,
-} from "./setup.ts";
+import { addressOf, forEachBackend, host, machine, Setup } from "./setup.ts";
 
 /** Makes a test for machines that have iommufd, or for those that have not. */
 function test(

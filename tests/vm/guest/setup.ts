@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { assertEquals, assertRejects } from "@std/assert";
 import {
   AddressSpace,
   type BackendName,
@@ -12,8 +11,6 @@ import {
   type PciFunction,
   type TakenFunction,
   VfioDevice,
-  VfioError,
-  type VfioErrorCode,
 } from "../../../mod.ts";
 import { loadAll } from "../../host/load_all.ts";
 import { currentMachine, type MachineInfo } from "../machine_env.ts";
@@ -106,22 +103,6 @@ export function addressOf(name: string): string {
   const address = machine.devices[name];
   if (address === undefined) throw new RangeError(`There is no "${name}"`);
   return address;
-}
-
-/**
- * Asserts that an operation ends in a `VfioError`.
- *
- * @param code The error's code.
- * @param operation What is refused.
- * @returns The error.
- */
-export async function refused(
-  code: VfioErrorCode,
-  operation: () => unknown,
-): Promise<VfioError> {
-  const error = await assertRejects(async () => await operation(), VfioError);
-  assertEquals(error.code, code, error.message);
-  return error;
 }
 
 function thisMachine(): MachineInfo {

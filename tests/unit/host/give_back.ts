@@ -1,0 +1,206 @@
+import {
+  assertEquals,
+  assertGreater,
+  assertInstanceOf,
+  assertLess,
+  assertMatch,
+  assertNotEquals,
+  assertStringIncludes,
+} from "@std/assert";
+import { VfioDevice } from "../../../lib/device/vfio_device.ts";
+import { AddressSpace } from "../../../lib/dma/address_space.ts";
+import { VfioError } from "../../../lib/errors.ts";
+import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { faulty } from "../../../lib/kernel/fault.ts";
+import type { FunctionTopology } from "../../../lib/sim/topology.ts";
+import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { timeLapse } from "../time_lapse.ts";
+import { A, DRIVERS, failure, PATH, setUp } from "./take_bench.ts";
+
+const B = "0000:00:03.1";
+
+for (
+  const [name, what] of Object.entries<FunctionTopology>({
+    "it had an override": { override: "e1000e" },
+    "it was bound against its override": { override: "vfio-pci" },
+    "it could be suspended": { power: "auto" },
+  })
+) {
+  Deno.test(`TakenFunction.giveBack() restores everything when ${name}`, async () => {
+    const { watched, host } = setUp(what);
+    const before = watched.state(A);
+    const taken = await host.take(A);
+    assertNotEquals(watched.state(A), before);
+    await taken.giveBack();
+    assertEquals(watched.state(A), before);
+  });
+}
+
+for (const driver of ["pci-stub", "my_vfio_pci"]) {
+  Deno.test(`TakenFunction.giveBack() returns it to ${driver} when its override was cleared since`, async () => {
+    const { watched, host } = setUp({ driver }, { drivers: { [driver]: {} } });
+    const before = watched.state(A);
+    assertEquals(before.override, "(null)\n");
+    const taken = await host.take(A);
+    await taken.giveBack();
+    assertEquals(watched.state(A), before);
+  });
+}
+
+Deno.test("TakenFunction.giveBack() leaves it to no driver when none had it", async () => {
+  const { watched, host } = setUp({ driver: null });
+  const before = watched.state(A);
+  const taken = await host.take(A);
+  assertEquals(taken.previousDriver, undefined);
+  assertEquals(taken.function.driver, "vfio-pci");
+  await taken.giveBack();
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("TakenFunction goes back at the end of an await using block", async () => {
+  const { watched, host } = setUp();
+  const before = watched.state(A);
+  {
+    await using taken = await host.take(A);
+    assertEquals(taken.function.driver, "vfio-pci");
+  }
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("TakenFunction.giveBack() is DEVICE_BUSY at once when this process has it open", async () => {
+  const { watched, host } = setUp();
+  const before = watched.state(A);
+  const taken = await host.take(A);
+  watched.writes.length = 0;
+  const fd = watched.kernel.open("/dev/vfio/4", O_RDWR);
+  const start = performance.now();
+  const error = await failure(taken.giveBack());
+  assertLess(performance.now() - start, 1000);
+  assertEquals(error.code, "DEVICE_BUSY");
+  const self = watched.kernel.readlink("/proc/self");
+  assertStringIncludes(error.message, `deno (process ${self})`);
+  assertStringIncludes(error.hint!, "this process");
+  assertEquals(watched.writes, []);
+  watched.kernel.close(fd);
+  await taken.giveBack();
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("TakenFunction.giveBack() waits while another process has it open", async () => {
+  const { watched, host } = setUp();
+  const before = watched.state(A);
+  const taken = await host.take(A);
+  watched.writes.length = 0;
+  const qemu = watched.process("qemu", ["/dev/vfio/devices/vfio0"]);
+  const error = await failure(taken.giveBack({ timeout: 30 }));
+  assertEquals(error.code, "DEVICE_BUSY");
+  assertStringIncludes(error.message, "qemu (process ");
+  assertEquals(watched.writes, []);
+  setTimeout(() => qemu.exit(), 30);
+  await taken.giveBack();
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("TakenFunction.giveBack() names who holds its group when the driver finds it busy", async () => {
+  using _ = timeLapse();
+  const { watched, host } = setUp({}, {
+    functions: { [B]: { model: "edu", group: 4, driver: "vfio-pci" } },
+  });
+  const before = watched.state(A);
+  const taken = await host.take(A);
+  const bind = `${DRIVERS}/e1000e/bind`;
+  // taken between the look and the bind
+  const qemu = new SimulatedHost(watched.machine, { name: "qemu" });
+  const space = new AddressSpace({ host: qemu });
+  let device: VfioDevice | undefined;
+  watched.instead.set(bind, async () => {
+    device ??= await VfioDevice.attach(B, space);
+    watched.raw.writeFile(bind, A);
+  });
+  const error = await failure(taken.giveBack({ timeout: 300 }));
+  assertEquals(error.code, "DEVICE_BUSY");
+  assertStringIncludes(error.message, "qemu (process ");
+  assertStringIncludes(String(error.cause), "EBUSY");
+  // it is left to be given back once more
+  watched.instead.clear();
+  await device?.detach();
+  await taken.giveBack();
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("TakenFunction.giveBack() is WRONG_DRIVER when somebody moved it since", async () => {
+  const { watched, host } = setUp();
+  const taken = await host.take(A);
+  watched.raw.writeFile(`${DRIVERS}/vfio-pci/unbind`, A);
+  watched.raw.writeFile(`${PATH}/driver_override`, "pci-stub");
+  watched.raw.writeFile(`${DRIVERS}/pci-stub/bind`, A);
+  const error = await failure(taken.giveBack());
+  assertEquals(error.code, "WRONG_DRIVER");
+  assertStringIncludes(error.message, "from vfio-pci to pci-stub");
+  assertEquals(taken.function.driver, "pci-stub");
+
+  const other = setUp();
+  const second = await other.host.take(A);
+  other.watched.raw.writeFile(`${PATH}/driver_override`, "pci-stub");
+  const changed = await failure(second.giveBack());
+  assertEquals(changed.code, "WRONG_DRIVER");
+  assertStringIncludes(changed.message, "changed to pci-stub");
+  assertEquals(second.function.driver, "vfio-pci");
+});
+
+Deno.test("TakenFunction.giveBack() finishes what somebody else began", async () => {
+  const { watched, host } = setUp();
+  const before = watched.state(A);
+  const unbound = await host.take(A);
+  watched.raw.writeFile(`${DRIVERS}/vfio-pci/unbind`, A);
+  await unbound.giveBack();
+  assertEquals(watched.state(A), before);
+
+  const back = await host.take(A);
+  watched.raw.writeFile(`${DRIVERS}/vfio-pci/unbind`, A);
+  watched.raw.writeFile(`${PATH}/driver_override`, "\n");
+  watched.raw.writeFile(`${DRIVERS}/e1000e/bind`, A);
+  watched.writes.length = 0;
+  await back.giveBack();
+  assertEquals(watched.state(A), before);
+  assertEquals(watched.writes, []);
+});
+
+Deno.test("TakenFunction.giveBack() is DEVICE_NOT_FOUND when it was removed", async () => {
+  const { watched, host } = setUp();
+  const taken = await host.take(A);
+  const removal = watched.raw.writeFileAsync(`${PATH}/remove`, "1");
+  await removal;
+  assertEquals((await failure(taken.giveBack())).code, "DEVICE_NOT_FOUND");
+});
+
+Deno.test("TakenFunction.giveBack() is DRIVER_FAILED when the driver is gone", async () => {
+  const { watched, host } = setUp();
+  const taken = await host.take(A);
+  watched.machine.drivers.delete("pci/e1000e");
+  const error = await failure(taken.giveBack());
+  assertEquals(error.code, "DRIVER_FAILED");
+  assertMatch(error.message, /e1000e .*no longer loaded/);
+});
+
+Deno.test("TakenFunction.giveBack() can be repeated when any one kernel call fails", async () => {
+  const { kernel, calls } = faulty(setUp().watched.kernel);
+  await new Host({ kernel }).take(A);
+  let failed = 0;
+  for (let nth = calls.length + 1;; nth++) {
+    const { watched } = setUp({ power: "auto" });
+    const before = watched.state(A);
+    const { kernel, calls } = faulty(watched.kernel, { nth, code: "EIO" });
+    const taken = await new Host({ kernel }).take(A);
+    try {
+      await taken.giveBack();
+    } catch (error) {
+      failed++;
+      assertInstanceOf(error, VfioError, `call ${nth}: ${error}`);
+      await taken.giveBack();
+    }
+    assertEquals(watched.state(A), before, `call ${nth}`);
+    if (calls.length < nth) break;
+  }
+  assertGreater(failed, 10);
+});

@@ -1,0 +1,97 @@
+import {
+  assertEquals,
+  assertGreater,
+  assertMatch,
+  assertRejects,
+} from "@std/assert";
+import type { VfioError } from "../../../../lib/errors.ts";
+import { refuseInUse } from "../../../../lib/host/guards/refuse.ts";
+import { Host, type SimulatedHost } from "../../../../lib/host/host.ts";
+import { intercept } from "../../../../lib/kernel/intercept.ts";
+import { O_RDWR } from "../../../../lib/uapi/fcntl.ts";
+import { refused } from "../../../failures.ts";
+import { timeLapse } from "../../time_lapse.ts";
+import { DEFAULT, hostWith, NIC, NVME, usual } from "./used_host.ts";
+
+/** A host that uses a disk and an interface. */
+function lived(): SimulatedHost {
+  return hostWith(
+    usual().mount("259:1", "/").mount("259:2", "/home")
+      .routes(["eth0", ...DEFAULT]),
+  );
+}
+
+function refusal(work: Promise<unknown>): Promise<VfioError> {
+  return refused("HOST_IN_USE", () => work);
+}
+
+Deno.test("refuseInUse() names every use, and how to insist", async () => {
+  const host = lived();
+  const error = await refusal(refuseInUse(host, host.functions()));
+  assertEquals(error.device, undefined);
+  assertEquals(
+    error.message,
+    `vfio: the host uses what would be taken from it:
+  ${NVME}: /dev/nvme0n1p1 is mounted at /; /dev/nvme0n1p2 is mounted at /home
+  ${NIC}: the IPv4 default route is through eth0
+hint: end that use, or insist by name: --insist ${NVME} --insist ${NIC}, or ` +
+      `insist: ["${NVME}","${NIC}"] in a script`,
+  );
+});
+
+Deno.test("refuseInUse() refuses what was not insisted on", async () => {
+  const host = lived();
+  const error = await refusal(
+    refuseInUse(host, host.functions(), [NVME.slice("0000:".length)]),
+  );
+  assertEquals([error.device, error.problem], [
+    NIC,
+    "the host uses it: the IPv4 default route is through eth0",
+  ]);
+  await refuseInUse(host, host.functions(), [NVME, NIC]);
+  await assertRejects(() => refuseInUse(host, [], ["nvme0"]), TypeError);
+});
+
+Deno.test("refuseInUse() waits for a node to be closed, but not for long", async () => {
+  using _ = timeLapse();
+  const host = hostWith(usual());
+  const udev = host.machine.spawn({ name: "(udev-worker)" });
+  udev.open("/dev/nvme0n1", O_RDWR);
+  const error = await refusal(refuseInUse(host, host.functions()));
+  assertMatch(error.problem, /nvme0n1 is open in \(udev-worker\)/);
+  setTimeout(() => udev.exit(), 300);
+  await refuseInUse(host, host.functions());
+});
+
+Deno.test("Host.take() leaves to the host what it lives on, unless it insists", async () => {
+  const host = lived();
+  const writes: string[] = [];
+  const watched = new Host({
+    kernel: intercept(host.kernel, ({ method, args }, proceed) => {
+      if (method.startsWith("write")) writes.push(args[0] as string);
+      return proceed();
+    }),
+  });
+  const error = await refusal(watched.take(NIC));
+  assertEquals(
+    error.message,
+    `vfio ${NIC}: the host uses it: the IPv4 default route is through eth0\n` +
+      "hint: end that use, or insist on it: " +
+      `host.take("${NIC}", { insist: true })`,
+  );
+  assertEquals(writes, []);
+  {
+    await using taken = await watched.take(NIC, { insist: true });
+    assertEquals(taken.function.driver, "vfio-pci");
+  }
+  assertEquals(host.function(NIC).driver, "e1000e");
+  assertGreater(writes.length, 0);
+});
+
+Deno.test("Host.take() takes a disk that is not mounted and an interface that is not needed", async () => {
+  const host = hostWith(usual().routes(["eth0", "0002A8C0", "00FFFFFF"]));
+  for (const address of [NVME, NIC]) {
+    await using taken = await host.take(address);
+    assertEquals(taken.function.driver, "vfio-pci");
+  }
+});

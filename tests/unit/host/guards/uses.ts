@@ -1,0 +1,123 @@
+import { assertEquals } from "@std/assert";
+import { Host, type SimulatedHost } from "../../../../lib/host/host.ts";
+import { O_RDWR } from "../../../../lib/uapi/fcntl.ts";
+import { HostFiles } from "../../host_files.ts";
+import {
+  at,
+  DEFAULT,
+  FUNCTIONS,
+  GPU,
+  hostWith,
+  NIC,
+  NVME,
+  SOUND,
+  uses,
+  usual,
+} from "./used_host.ts";
+
+Deno.test("usesOf() finds nothing when nothing is used", () => {
+  const files = usual().mount("8:1", "/").mount("0:40", "/srv", "/dev/sda2")
+    .swaps("/dev/sdb1\tpartition\t1\t0\t-2")
+    .routes(["eth0", "0002A8C0", "00FFFFFF"], ["eth1", "00000000", "00000000"]);
+  const host = hostWith(files);
+  for (const { address } of host.functions()) {
+    assertEquals(uses(host, address), []);
+  }
+});
+
+Deno.test("usesOf() names the processes that have nodes of a function open", () => {
+  const files = usual()
+    .char(`${at(SOUND)}/sound/card0/pcmC0D0p`, "116:2", "snd/pcmC0D0p")
+    .char(`${at(SOUND)}/sound/card0/controlC0`, "116:3", "snd/controlC0");
+  const host = hostWith(files);
+  const [player, mixer] = ["player", "mixer"].map((name) =>
+    host.machine.spawn({ name })
+  );
+  player!.open("/dev/snd/pcmC0D0p", O_RDWR);
+  player!.open("/dev/snd/controlC0", O_RDWR);
+  mixer!.open("/dev/snd/controlC0", O_RDWR);
+  const [one, two] = [player!, mixer!].map(({ pid }) => `process ${pid}`);
+  assertEquals(uses(host, SOUND).sort(), [
+    ["open", `/dev/snd/controlC0 is open in player (${one}), mixer (${two})`],
+    ["open", `/dev/snd/pcmC0D0p is open in player (${one})`],
+  ]);
+  player!.exit();
+  mixer!.exit();
+  assertEquals(uses(host, SOUND), []);
+});
+
+Deno.test("usesOf() names who has the VFIO nodes of a function open", () => {
+  const host = Host.simulated({
+    functions: {
+      [NVME]: { ...FUNCTIONS![NVME], driver: "vfio-pci", group: 4 },
+    },
+  });
+  const qemu = host.machine.spawn({ name: "qemu" });
+  qemu.open("/dev/vfio/4", O_RDWR);
+  assertEquals(uses(host, NVME), [
+    ["open", `/dev/vfio/4 is open in qemu (process ${qemu.pid})`],
+  ]);
+});
+
+Deno.test("usesOf() names who has a mediated device of a function open", () => {
+  const uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+  const host = Host.simulated({
+    functions: { [GPU]: { ...FUNCTIONS![GPU], driver: "i915" } },
+    mediatedTypes: { [GPU]: { "i915-A": { instances: 1 } } },
+    mediated: { [uuid]: { parent: GPU, type: "i915-A" } },
+  });
+  assertEquals(uses(host, GPU), []);
+  const group = host.find(`/sys/bus/mdev/devices/${uuid}`).iommuGroup!;
+  const qemu = host.machine.spawn({ name: "qemu" });
+  qemu.open(`/dev/vfio/${group.id}`, O_RDWR);
+  assertEquals(uses(host, GPU), [
+    ["open", `/dev/vfio/${group.id} is open in qemu (process ${qemu.pid})`],
+  ]);
+});
+
+/** A host with a function that has two virtual ones. */
+function virtual(driver: string, files: HostFiles): SimulatedHost {
+  return Host.simulated({
+    functions: {
+      [NIC]: {
+        ...FUNCTIONS![NIC],
+        driver: "igb",
+        sriov: { total: 2, enabled: 2, id: "8086:10ca", offset: 8, stride: 1 },
+      },
+      "0000:00:09.0": { driver },
+      "0000:00:09.1": { driver: null },
+    },
+    files: files.all,
+  });
+}
+
+Deno.test("usesOf() tells that a virtual function is taken, and by whom it is open", () => {
+  const host = virtual("vfio-pci", new HostFiles());
+  const vf = "its virtual function 0000:00:09.0 is in use";
+  assertEquals(uses(host, NIC), [
+    ["virtual functions", `${vf}: vfio-pci has it`],
+  ]);
+  const { id } = host.function("0000:00:09.0").iommuGroup!;
+  const qemu = host.machine.spawn({ name: "qemu" });
+  qemu.open(`/dev/vfio/${id}`, O_RDWR);
+  assertEquals(uses(host, NIC), [
+    ["virtual functions", `${vf}: vfio-pci has it`],
+    [
+      "virtual functions",
+      `${vf}: /dev/vfio/${id} is open in qemu (process ${qemu.pid})`,
+    ],
+  ]);
+});
+
+Deno.test("usesOf() tells what the host uses a virtual function for", () => {
+  const files = new HostFiles().network(`${at("0000:00:09.0")}/net/eth1`);
+  assertEquals(uses(virtual("igbvf", files), NIC), []);
+  files.routes(["eth1", ...DEFAULT]);
+  assertEquals(uses(virtual("igbvf", files), NIC), [
+    [
+      "virtual functions",
+      "its virtual function 0000:00:09.0 is in use: " +
+      "the IPv4 default route is through eth1",
+    ],
+  ]);
+});

@@ -1,0 +1,161 @@
+import {
+  assertEquals,
+  assertGreater,
+  assertInstanceOf,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { VfioError } from "../../../lib/errors.ts";
+import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { faulty } from "../../../lib/kernel/fault.ts";
+import { A, DRIVERS, failure, PATH, setUp } from "./take_bench.ts";
+
+Deno.test("Host.take() gives the function back when the driver refuses it", async () => {
+  const { watched, host } = setUp();
+  const before = watched.state(A);
+  watched.answers.set(`${DRIVERS}/vfio-pci/bind`, ["EINVAL"]);
+  const error = await failure(host.take(A));
+  assertEquals(error.code, "DRIVER_FAILED");
+  assertStringIncludes(String(error.cause), "EINVAL");
+  assertStringIncludes(error.hint!, "dmesg");
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("Host.take() is DRIVER_FAILED when nothing is bound in the end", async () => {
+  const { watched, host } = setUp();
+  const before = watched.state(A);
+  // a write that reports success and binds nothing
+  const bind = `${DRIVERS}/vfio-pci/bind`;
+  watched.instead.set(bind, () => {});
+  const error = await failure(host.take(A));
+  assertEquals(error.code, "DRIVER_FAILED");
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("Host.take() is PERMISSION_DENIED when the attribute may not be written", async () => {
+  const { watched } = setUp();
+  const before = watched.state(A);
+  const host = new SimulatedHost(watched.machine, { uid: 1000 });
+  const error = await failure(host.take(A));
+  assertEquals(error.code, "PERMISSION_DENIED");
+  assertStringIncludes(error.message, `${PATH}/driver_override`);
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("Host.take() gives back when the node does not appear in time", async () => {
+  const { watched, host } = setUp();
+  const before = watched.state(A);
+  watched.hidden.add("/dev/vfio/4");
+  const error = await failure(host.take(A, { timeout: 60 }));
+  assertEquals(error.code, "TIMED_OUT");
+  assertStringIncludes(error.message, "/dev/vfio/4 did not appear in 60 ms");
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("Host.take() is TIMED_OUT when the driver does not let go, and undone when it does", async () => {
+  const { watched, host } = setUp();
+  const before = watched.state(A);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  watched.hangs.set(`${DRIVERS}/e1000e/unbind`, promise);
+  const error = await failure(host.take(A, { timeout: 30 }));
+  assertEquals(error.code, "TIMED_OUT");
+  assertStringIncludes(error.message, "e1000e/unbind in 30 ms");
+  // the next one waits for its turn, and no longer than it was told to
+  const next = await failure(host.take(A, { timeout: 30 }));
+  assertStringIncludes(next.message, "an earlier change");
+  assertEquals(watched.state(A).override, "vfio-pci\n");
+  watched.hangs.clear();
+  resolve();
+  await using taken = await host.take(A, { timeout: 5000 });
+  assertEquals(taken.previousDriver, "e1000e");
+  assertEquals(taken.previousOverride, undefined);
+  assertEquals(before.override, "(null)\n");
+});
+
+Deno.test("Host.take() is TIMED_OUT and changes nothing when somebody else moves the function", async () => {
+  const { watched } = setUp(
+    { driver: "vfio-pci", override: "vfio-pci" },
+    { kernel: { release: "6.12" } },
+  );
+  const before = watched.state(A);
+  const qemu = watched.process("qemu", ["/dev/vfio/devices/vfio0"]);
+  const other = watched.machine.spawn();
+  const unbind = other.writeFileAsync(`${DRIVERS}/vfio-pci/unbind`, A);
+  const host = new Host(watched);
+  const error = await failure(host.take(A, { timeout: 30 }));
+  assertEquals(error.code, "TIMED_OUT");
+  assertStringIncludes(error.message, "was not done with");
+  assertStringIncludes(error.message, "driver_override in 30 ms");
+  assertEquals(watched.writes, []);
+  qemu.exit();
+  await unbind;
+  other.writeFile(`${DRIVERS}/vfio-pci/bind`, A);
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("Host.take() stops and is undone when the signal says so", async () => {
+  const { watched, host } = setUp();
+  const before = watched.state(A);
+  const reason = new Error("enough");
+  await assertRejects(
+    () => host.take(A, { signal: AbortSignal.abort(reason) }),
+    Error,
+    "enough",
+  );
+  assertEquals(watched.writes, []);
+
+  const controller = new AbortController();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  watched.hangs.set(`${DRIVERS}/vfio-pci/bind`, promise);
+  const taking = host.take(A, { signal: controller.signal });
+  setTimeout(() => controller.abort(reason), 20);
+  const error = await assertRejects(() => taking, Error);
+  assertEquals(error, reason);
+  resolve();
+  // its turn comes when everything is undone
+  await (await host.take(A)).giveBack();
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("Host.take() is DRIVER_FAILED when the driver cannot be unbound", async () => {
+  const { watched, host } = setUp({}, {
+    drivers: { e1000e: { bindable: false } },
+  });
+  const before = watched.state(A);
+  const error = await failure(host.take(A));
+  assertEquals(error.code, "DRIVER_FAILED");
+  assertStringIncludes(error.message, "e1000e lets go of no device");
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("Host.take() says both when it could not be undone", async () => {
+  const { watched, host } = setUp();
+  watched.answers.set(`${DRIVERS}/vfio-pci/bind`, ["EINVAL"]);
+  watched.answers.set(`${DRIVERS}/e1000e/bind`, ["EIO"]);
+  const error = await failure(host.take(A));
+  assertEquals(error.code, "DRIVER_FAILED");
+  assertStringIncludes(error.message, "vfio-pci did not take it");
+  assertStringIncludes(error.message, "e1000e did not take it");
+  assertInstanceOf(error.cause, AggregateError);
+  assertEquals(error.cause.errors.length, 2);
+});
+
+Deno.test("Host.take() leaves it as it was when any one kernel call fails", async () => {
+  let failed = 0;
+  for (let nth = 1;; nth++) {
+    const { watched } = setUp({ power: "auto" });
+    const before = watched.state(A);
+    const { kernel, calls } = faulty(watched.kernel, { nth, code: "EIO" });
+    try {
+      await new Host({ kernel }).take(A);
+      if (calls.length < nth) break;
+    } catch (error) {
+      failed++;
+      assertInstanceOf(error, VfioError, `call ${nth}: ${error}`);
+      assertEquals(watched.state(A), before, `call ${nth}: ${error}`);
+      // the next one succeeds
+      await new Host(watched).take(A);
+    }
+  }
+  assertGreater(failed, 10);
+});

@@ -1,0 +1,93 @@
+import {
+  assertEquals,
+  assertLess,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { Host } from "../../../lib/host/host.ts";
+import { intercept } from "../../../lib/kernel/intercept.ts";
+import { applySteps } from "../../../lib/provision/make.ts";
+import { restore } from "../../../lib/provision/restore.ts";
+import { refused } from "../../failures.ts";
+import {
+  assertAsBefore,
+  bench,
+  DISK,
+  newcomer,
+  NIC,
+  stateOf,
+} from "../provision_bench.ts";
+import { TAKE_DISK, TAKE_NIC } from "./take_steps.ts";
+
+Deno.test("applySteps() is LOCKED when another process changes the host for longer than it may wait", async () => {
+  const machine = bench();
+  const first = machine.spawn({ name: "first" });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const slow = intercept(
+    first,
+    ({ method, args }, proceed) =>
+      method === "writeFileAsync" && String(args[0]).endsWith("nvme/unbind")
+        ? promise.then(proceed)
+        : proceed(),
+  );
+  const applying = applySteps(new Host({ kernel: slow }), [TAKE_DISK]);
+  const host = newcomer(machine);
+  const error = await refused(
+    "LOCKED",
+    () => applySteps(host, [TAKE_NIC], { timeout: 50 }),
+  );
+  assertStringIncludes(error.message, `first (process ${first.pid})`);
+  await refused("LOCKED", () => restore(host, { timeout: 50 }));
+  assertEquals(host.function(NIC).driver, "e1000e");
+  const waiting = applySteps(host, [TAKE_NIC]);
+  resolve();
+  assertEquals((await applying).steps, [TAKE_DISK]);
+  assertEquals((await waiting).steps, [TAKE_NIC]);
+});
+
+Deno.test("applySteps() has the lock of a process that was killed", async () => {
+  const machine = bench();
+  const first = machine.spawn({ name: "first" });
+  const { promise: reached, resolve } = Promise.withResolvers<void>();
+  const dead = Promise.withResolvers<void>();
+  const hung = intercept(first, ({ method, args }, proceed) => {
+    if (method !== "writeFileAsync" || !String(args[0]).endsWith("/bind")) {
+      return proceed();
+    }
+    resolve();
+    return dead.promise;
+  });
+  const applying = applySteps(new Host({ kernel: hung }), [TAKE_DISK]);
+  await reached;
+  first.exit();
+  const start = performance.now();
+  const { left } = await restore(newcomer(machine));
+  assertLess(performance.now() - start, 1000);
+  assertEquals(left, []);
+  assertEquals(newcomer(machine).function(DISK).driver, "nvme");
+  dead.reject(new Error("killed"));
+  await assertRejects(() => applying);
+});
+
+Deno.test("restore() waits for a write that a killed process has left to its child", async () => {
+  const machine = bench();
+  const before = stateOf(machine);
+  const host = newcomer(machine);
+  await applySteps(host, [TAKE_NIC]);
+  let child: string | undefined = "/sys/bus/pci/drivers/vfio-pci/unbind";
+  const kernel = intercept(
+    machine.spawn(),
+    ({ method, args }, proceed) =>
+      method === "readlink" && /^\/proc\/1\/fd\/1$/.test(String(args[0])) &&
+        child !== undefined
+        ? child
+        : proceed(),
+  );
+  setTimeout(() => {
+    host.kernel.writeFile("/sys/bus/pci/drivers/vfio-pci/unbind", NIC);
+    child = undefined;
+  }, 30);
+  assertEquals((await restore(new Host({ kernel }))).left, []);
+  assertEquals(child, undefined);
+  assertAsBefore(machine, before);
+});

@@ -1,0 +1,30 @@
+import { assertEquals } from "@std/assert";
+import { Host } from "../../../lib/host/host.ts";
+import { O_RDONLY, O_RDWR, O_WRONLY } from "../../../lib/uapi/fcntl.ts";
+import { A, answer, NIC, OVERRIDE, PATH, PCI, Sysfs } from "./sysfs_bench.ts";
+
+Deno.test("an attribute is EACCES, for root too, when it is opened for what it cannot do", async () => {
+  const { kernel } = new Sysfs(NIC);
+  const open = (path: string, flags: number) =>
+    answer(() => kernel.open(path, flags));
+  assertEquals(await open(`${PATH}/vendor`, O_WRONLY), "EACCES");
+  assertEquals(await open(`${PATH}/vendor`, O_RDWR), "EACCES");
+  assertEquals(await open(`${PCI}/drivers_probe`, O_RDONLY), "EACCES");
+  assertEquals(await open(PATH, O_RDWR), "EISDIR");
+  assertEquals(await open(PATH, O_RDONLY), "ok");
+  assertEquals(await answer(() => kernel.readFile(PATH)), "EISDIR");
+  assertEquals(await open(`${PATH}/vendor/x`, O_RDONLY), "ENOTDIR");
+  assertEquals(await open(`${PATH}/nothing`, O_RDONLY), "ENOENT");
+  assertEquals(await answer(() => kernel.readdir(`${PATH}/vendor`)), "ENOTDIR");
+  assertEquals(await answer(() => kernel.readlink(`${PATH}/vendor`)), "EINVAL");
+});
+
+Deno.test("a user without privileges reads sysfs and writes nothing", async () => {
+  const { machine } = Host.simulated({ functions: { [A]: NIC } });
+  const kernel = machine.spawn({ uid: 1000 });
+  assertEquals(kernel.readFile(`${PATH}/vendor`), "0x8086\n");
+  const write = () => answer(() => kernel.writeFileAsync(OVERRIDE, "x"));
+  assertEquals(await write(), "EACCES");
+  machine.setOwnership(OVERRIDE, { uid: 1000 });
+  assertEquals(await write(), "ok");
+});

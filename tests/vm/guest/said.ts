@@ -1,0 +1,10 @@
+import { lines } from "../command.ts";
+
+/** Waits for a line that a process prints, and reads no further. */
+export async function said(
+  child: Deno.ChildProcess,
+  line: string,
+): Promise<void> {
+  for await (const text of lines(child.stdout)) if (text === line) return;
+  throw new Error(`The process ended before it said "${line}"`);
+}

@@ -1,0 +1,138 @@
+/**
+ * A state that is applied at boot: systemd starts as the first process of a
+ * container that has the machine's devices, with udev, and ends as at a
+ * shutdown.
+ */
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { type DesiredState, persist, unpersist } from "../../../mod.ts";
+import { addressOf, host, machine } from "./setup.ts";
+
+const UNIT = "passthru-guest.service";
+const TARGET = "multi-user.target";
+/** The rest of what the user land would start, which takes minutes. */
+const WANTS = `/etc/systemd/system/${TARGET}.wants`;
+/** Without it network interfaces keep the names that they have. */
+const RENAMING = "/etc/systemd/network/99-default.link";
+
+const DISPLAY = addressOf("vga0");
+const EDU = addressOf("edu0");
+const PHYSICAL = addressOf("sriov0");
+
+const STATE: DesiredState = {
+  functions: [
+    { select: DISPLAY, driver: "vfio-pci" },
+    { select: EDU, driver: "vfio-pci" },
+    {
+      select: PHYSICAL,
+      virtualFunctions: { count: 2, driver: "vfio-pci" },
+    },
+  ],
+};
+
+/** The command, from this checkout. */
+const ROOT = new URL("../../../", import.meta.url).pathname;
+const COMMAND = [
+  ...[Deno.execPath(), "run", "--allow-ffi", "--allow-read", "--no-check"],
+  ...["--no-lock", `--config=${ROOT}deno.offline.json`],
+  `${ROOT}scripts/passthru.ts`,
+];
+
+/** What the state makes of the host. */
+function made() {
+  const { virtualFunctions } = host.function(PHYSICAL);
+  return {
+    display: host.function(DISPLAY).driver,
+    edu: host.function(EDU).driver,
+    virtual: virtualFunctions.map(({ driver }) => driver),
+  };
+}
+
+/** A user land that has been started. */
+class UserLand implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+
+  constructor() {
+    const namespaces = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    this.#process = new Deno.Command("unshare", {
+      args: [
+        ...[...namespaces, "--mount", "/lib/systemd/systemd", "--system"],
+        ...[`--unit=${TARGET}`, "--log-target=console"],
+      ],
+      env: { container: "other" },
+    }).spawn();
+  }
+
+  /** Asks systemd, inside. */
+  async systemctl(...args: string[]): Promise<string> {
+    const namespace = `/proc/${this.#process.pid}/ns`;
+    const { stdout } = await new Deno.Command("nsenter", {
+      args: [
+        `--pid=${namespace}/pid_for_children`,
+        ...[`--mount=${namespace}/mnt`, "systemctl", ...args],
+      ],
+    }).output();
+    return new TextDecoder().decode(stdout).trim();
+  }
+
+  /** Waits until a unit is in a state, 5 minutes at most. */
+  async becomes(unit: string, state: string): Promise<void> {
+    const end = performance.now() + 300_000;
+    for (;;) {
+      const now = await this.systemctl("is-active", unit);
+      if (now === state) return;
+      if (now === "failed" || performance.now() > end) {
+        throw new Error(await this.systemctl("status", unit));
+      }
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+
+  /** When a unit became active, in microseconds. */
+  async activeSince(unit: string): Promise<number> {
+    const property = "ActiveEnterTimestampMonotonic";
+    return Number(
+      await this.systemctl("show", "--value", "-p", property, unit),
+    );
+  }
+
+  /** Shuts it down. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.systemctl("exit");
+    await this.#process.status;
+  }
+}
+
+// It takes minutes, and the kernel has no part in it.
+if (machine.kernel === "debian-6.12") {
+  Deno.test("persist() has systemd and udev make the state at boot, before its users, and end it at shutdown", async () => {
+    const before = made();
+    assertEquals(before.virtual, []);
+    for (const { name } of Deno.readDirSync(WANTS)) {
+      Deno.removeSync(`${WANTS}/${name}`);
+    }
+    Deno.symlinkSync("/dev/null", RENAMING);
+    await persist(host, STATE, "guest", { command: COMMAND });
+    {
+      await using userLand = new UserLand();
+      await userLand.becomes(UNIT, "active");
+      assertEquals(made(), {
+        display: "vfio-pci",
+        edu: "vfio-pci",
+        virtual: ["vfio-pci", "vfio-pci"],
+      });
+      await userLand.becomes(TARGET, "active");
+      assertGreater(
+        await userLand.activeSince(TARGET),
+        await userLand.activeSince(UNIT),
+      );
+      // Its own driver is there by now, and udev has kept it from that.
+      assert(Deno.statSync("/sys/bus/pci/drivers/bochs-drm").isDirectory);
+      assertEquals(host.function(DISPLAY).driverOverride, "vfio-pci");
+    }
+    assertEquals(made(), before);
+    assertEquals(await unpersist(host, "guest"), true);
+    Deno.removeSync(RENAMING);
+    const { path } = host.function(DISPLAY);
+    Deno.writeTextFileSync(`${path}/driver_override`, "\n");
+  });
+}

@@ -1,0 +1,83 @@
+/**
+ * Whether an IOMMU group is viable, by the library and by the kernel.
+ */
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import {
+  VFIO_GROUP_FLAGS_VIABLE as VIABLE,
+  VFIO_GROUP_GET_STATUS,
+  vfio_group_status,
+} from "../../../lib/uapi/vfio.ts";
+import { addressOf, host, machine } from "./setup.ts";
+
+const { kernel } = host;
+const isolated = machine.iommu !== "none";
+
+Deno.test({
+  name: "IommuGroup.viability() names the member on another driver",
+  ignore: !isolated,
+  async fn() {
+    const [nvme, edu] = [addressOf("mixed0"), addressOf("mixed1")];
+    const group = host.function(edu).iommuGroup;
+    assert(group !== undefined);
+    assertEquals(group.devices.map(({ name }) => name), [nvme, edu]);
+    const viability = group.viability();
+    assert(!viability.viable);
+    assertEquals(
+      viability.obstacles.map(({ device, driver, remedy }) => [
+        device.name,
+        driver,
+        remedy,
+      ]),
+      [[
+        nvme,
+        "nvme",
+        `take ${nvme} from nvme as well: host.take("${nvme}")`,
+      ]],
+    );
+    // The remedy is one: the kernel thinks so too.
+    await using taken = await host.take(edu);
+    assertEquals(status(group.id) & VIABLE, 0);
+    await using also = await host.take(nvme);
+    assertEquals(also.function.driver, "vfio-pci");
+    assertEquals(group.viability(), { viable: true });
+    assertEquals(status(group.id) & VIABLE, VIABLE);
+    assertEquals(taken.function.driver, "vfio-pci");
+  },
+});
+
+Deno.test({
+  name: "IommuGroup.viability() agrees with the kernel on every group it has",
+  ignore: !isolated,
+  async fn() {
+    let viable = 0;
+    for (const group of host.groups()) {
+      const free = group.devices.find(({ driver, name }) =>
+        driver === undefined && host.function(name).class >> 16 !== 0x06
+      );
+      // A group of which VFIO has no member cannot be asked.
+      if (free === undefined) continue;
+      await using _taken = await host.take(free);
+      const says = group.viability().viable;
+      assertEquals(
+        (status(group.id) & VIABLE) !== 0,
+        says,
+        `group ${group.id}`,
+      );
+      if (says) viable++;
+    }
+    assertGreater(viable, 3);
+  },
+});
+
+/** What the kernel says of a group: VFIO_GROUP_GET_STATUS. */
+function status(group: string): number {
+  const fd = kernel.open(`/dev/vfio/${group}`, O_RDWR);
+  try {
+    const bytes = vfio_group_status.alloc();
+    kernel.ioctl(fd, VFIO_GROUP_GET_STATUS, bytes);
+    return vfio_group_status.decode(bytes).flags;
+  } finally {
+    kernel.close(fd);
+  }
+}
