@@ -19,6 +19,9 @@ import { hasErrno } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import type { Kernel } from "./kernel.ts";
 
+/** What is read at first of a file of any length, in bytes. */
+const READ_FIRST = 1 << 16;
+
 /**
  * Writes a file as a whole: whoever reads it finds what was there before or
  * all that is written, even when the host loses its power meanwhile. What was
@@ -181,15 +184,50 @@ export function readTextIfPresent(
 }
 
 /**
- * Writes all of a text, however much of it the kernel takes at a time.
+ * Reads from the current position to the end.
+ *
+ * @param kernel The system.
+ * @param fd What is read.
+ * @param limit The most that is read, in bytes.
+ * @throws {KernelError} When it cannot be read.
+ */
+export function readAll(
+  kernel: Kernel,
+  fd: number,
+  limit: number,
+): Uint8Array<ArrayBuffer> {
+  let bytes = new Uint8Array(Math.min(limit, READ_FIRST));
+  let length = 0;
+  while (length < limit) {
+    if (length === bytes.length) {
+      const more = new Uint8Array(Math.min(limit, 2 * length));
+      more.set(bytes);
+      bytes = more;
+    }
+    const read = kernel.read(fd, bytes.subarray(length));
+    if (read === 0) break;
+    length += read;
+  }
+  return bytes.slice(0, length);
+}
+
+/**
+ * Writes all of a text or of bytes, however much of it the kernel takes at a
+ * time.
  *
  * @param kernel The system.
  * @param fd What it is written to.
- * @param text The text.
+ * @param contents The text or the bytes.
  * @throws {KernelError} When it cannot be written. A part of it may be.
  */
-export function writeAll(kernel: Kernel, fd: number, text: string): void {
-  let rest = new TextEncoder().encode(text);
+export function writeAll(
+  kernel: Kernel,
+  fd: number,
+  contents: string | Uint8Array,
+): void {
+  let rest = typeof contents === "string"
+    ? new TextEncoder().encode(contents)
+    : contents;
   while (rest.length > 0) rest = rest.subarray(kernel.write(fd, rest));
 }
 

@@ -18,14 +18,19 @@ import {
 import type { Kernel } from "../kernel/kernel.ts";
 import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } from "../uapi/fcntl.ts";
 
+/** Whose a file is, and who may do what with it. */
+export interface FileAccess {
+  /** Permission bits. */
+  readonly mode: number;
+  /** The owner's user id. */
+  readonly uid: number;
+  /** The owner's group id. */
+  readonly gid: number;
+}
+
 /** A file, by what is in it, or a symbolic link, by what it says. */
 export type FileEntry =
-  | {
-    readonly text: string;
-    readonly mode: number;
-    readonly uid: number;
-    readonly gid: number;
-  }
+  | FileAccess & { readonly text: string }
   | { readonly target: string };
 
 const PERMISSIONS = 0o7777;
@@ -66,13 +71,32 @@ export function putEntry(
     syncDirectory(kernel, dirname(path));
     return;
   }
+  if ("target" in entry) {
+    const { target } = entry;
+    replaceAtomically(kernel, path, (draft) => kernel.symlink(target, draft));
+  } else putFile(kernel, path, entry.text, entry);
+}
+
+/**
+ * Puts a file at a path, as {@linkcode putEntry} does.
+ *
+ * @param kernel The system.
+ * @param path The path, in a directory that is there.
+ * @param contents What shall be in it.
+ * @param access Whose it shall be.
+ */
+export function putFile(
+  kernel: Kernel,
+  path: string,
+  contents: string | Uint8Array,
+  { mode, uid, gid }: FileAccess,
+): void {
   replaceAtomically(kernel, path, (draft) => {
-    if ("target" in entry) return kernel.symlink(entry.target, draft);
     const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     using file = Fd.open(kernel, draft, flags, 0o600);
-    writeAll(kernel, file.number, entry.text);
-    kernel.chown(draft, entry.uid, entry.gid);
-    kernel.chmod(draft, entry.mode);
+    writeAll(kernel, file.number, contents);
+    kernel.chown(draft, uid, gid);
+    kernel.chmod(draft, mode);
     kernel.fsync(file.number);
   });
 }

@@ -54,6 +54,8 @@ export interface JournalEntry {
   readonly before: unknown;
   /** Whether it was made whole. */
   readonly made: boolean;
+  /** What making it gave, where it gave anything. */
+  readonly result?: unknown;
   /** Whether it was undone since. */
   readonly undone: boolean;
 }
@@ -61,7 +63,7 @@ export interface JournalEntry {
 /** A line of a journal, after the first. */
 type JournalRecord =
   | { readonly begin: number; readonly step: Step; readonly before: unknown }
-  | { readonly made: number }
+  | { readonly made: number; readonly result?: unknown }
   | { readonly undone: number };
 
 /** One of the files that a journal consists of. */
@@ -199,11 +201,16 @@ export class Journal {
     return number;
   }
 
-  /** Tells that a step was made whole. */
-  made(number: number): void {
+  /**
+   * Tells that a step was made whole.
+   *
+   * @param number The step's number.
+   * @param result What making it gave.
+   */
+  made(number: number, result: unknown): void {
     const entry = this.#entries[number]!;
-    this.#append(entry.step, { made: number });
-    this.#entries[number] = { ...entry, made: true };
+    this.#append(entry.step, { made: number, result });
+    this.#entries[number] = { ...entry, made: true, result };
   }
 
   /** Tells that a step is undone. */
@@ -268,7 +275,9 @@ function entriesOf(records: readonly JournalRecord[]): JournalEntry[] {
     const number = made ? record.made : record.undone;
     const entry = entries[number];
     if (entry === undefined) continue;
-    entries[number] = { ...entry, [made ? "made" : "undone"]: true };
+    entries[number] = made
+      ? { ...entry, made, result: record.result }
+      : { ...entry, undone: true };
   }
   return entries;
 }

@@ -192,8 +192,8 @@ async function makeStep(
     if (stop.aborted) return;
     const number = journal.begin(step, before);
     onStep?.({ step, phase: "begun" });
-    await kind.make(work, step, before);
-    journal.made(number);
+    const result = await kind.make(work, step, before);
+    journal.made(number, result);
     onStep?.({ step, phase: "made" });
   } catch (error) {
     throw typed(error, "apply", step.device);

@@ -16,6 +16,7 @@ import { mediatedSteps } from "./plan_mediated.ts";
 import { hugePageSteps, memoryLimitSteps } from "./plan_memory.ts";
 import { networkSteps } from "./plan_network.ts";
 import { nodeSteps } from "./plan_nodes.ts";
+import { romSteps } from "./plan_rom.ts";
 import { planText } from "./plan_text.ts";
 import { planVirtual, virtualAddresses } from "./plan_virtual.ts";
 import { select } from "./selector.ts";
@@ -61,7 +62,7 @@ export class Plan {
  * how it is now, in an order in which it works. Nothing is changed.
  *
  * First all selectors and pins are looked at. Then come, each for all
- * functions: resets, virtual functions (which their function's driver makes, so
+ * functions: copies of ROMs, resets, virtual functions (which their function's driver makes, so
  * that its own change of driver comes before) and their MAC addresses and
  * VLANs, drivers, sleep, nodes; then mediated devices, huge pages, and files.
  *
@@ -136,6 +137,7 @@ export function plan(host: Inventory, state: DesiredState): Plan {
     all.filter((target) => moves(target)).map(({ address }) => address),
   );
   return new Plan([
+    ...romSteps(entries),
     ...resetSteps(there),
     ...virtual.flatMap(({ remove }) => remove),
     ...driverSteps(makers),

@@ -35,6 +35,8 @@ export function stepText(step: Step): string {
       return `mediated device ${step.type} of ${basename(step.parent)}`;
     case "node":
       return `nodes ${ownershipText(step)}`;
+    case "rom":
+      return `ROM to ${step.path}`;
     case "vf network":
       return [
         ...step.mac === undefined ? [] : [`MAC ${step.mac}`],

@@ -85,6 +85,13 @@ export interface FunctionState {
    * it and not every device wakes. The VFIO drivers let it sleep as they come.
    */
   readonly idleD3?: false | "hot" | "cold";
+  /**
+   * The absolute path of a file that holds a copy of its expansion ROM, as QEMU
+   * takes it (`romfile=`). Where there is none it is read, while the function
+   * still has the driver that it had. What is there has to be a ROM of such a
+   * function, be it a vendor's.
+   */
+  readonly rom?: string;
   /** Who may open its VFIO nodes. Only where it has a VFIO driver. */
   readonly node?: NodeState;
 }

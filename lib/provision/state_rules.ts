@@ -50,6 +50,8 @@ const SIZE = /^[1-9][0-9]{0,6}[KMGT]$/;
 const USER = /^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10})$/;
 /** Not that of all zeros, and no multicast address. */
 const MAC = /^(?!00(:00){5}$)[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$/;
+/** Absolute, and plain: two of them are not the same file. */
+const FILE = /^(\/(?!\.{1,2}(\/|$))[^/\n]+)+$/;
 const INDEX = /^(0|[1-9][0-9]{0,4})$/;
 const MODE = /^0?[0-7]{3}$/;
 
@@ -160,6 +162,10 @@ const virtualIdleD3: Rule<false | "hot"> = described(
   "Whether it may sleep while nobody uses it: never, in D3hot",
   among('false or "hot"', [false, "hot"]),
 );
+const rom: Rule<string> = described(
+  "The file that holds a copy of its expansion ROM",
+  text('an absolute path such as "/var/lib/roms/card.rom"', FILE),
+);
 const vlan: Rule<number> = described(
   "The VLAN that the network card keeps it in; 0 for none",
   whole("a number from 0 to 4094", 0, 4094),
@@ -204,6 +210,7 @@ const functionState: Rule<FunctionState> = object<FunctionState>(
     virtualFunctions,
     reset,
     idleD3,
+    rom,
     node,
   },
   {

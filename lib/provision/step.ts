@@ -12,6 +12,7 @@ export type Step =
   | LinkStep
   | MediatedStep
   | NodeStep
+  | RomStep
   | VirtualFunctionsStep
   | VirtualNetworkStep;
 
@@ -96,6 +97,16 @@ export interface NodeStep extends StepBase {
   readonly gid?: number;
   /** Permission bits, such as 0o660. */
   readonly mode?: number;
+}
+
+/** Copies a PCI function's expansion ROM to a file, where there was none. */
+export interface RomStep extends StepBase {
+  /** Which change it is. */
+  readonly kind: "rom";
+  /** The function's address. */
+  readonly device: string;
+  /** The file's path. */
+  readonly path: string;
 }
 
 /** Writes a file of its own, or removes it. */

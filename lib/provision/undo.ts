@@ -51,11 +51,12 @@ export async function undoSteps(
   const { timeout, signal, onUndone } = options;
   const left: LeftStep[] = [];
   const undo = async (entry: JournalEntry) => {
-    const { number, step, before, made } = entry;
+    const { number, step, before, made, result } = entry;
     try {
       refuseInTheWay(host, step, left);
       const deadline = new Deadline(timeout === undefined ? {} : { timeout });
-      await kindOf(step).undo({ host, deadline }, step, before, made);
+      const work = { host, deadline };
+      await kindOf(step).undo(work, step, before, made, result);
     } catch (error) {
       left.push({ step, error: typed(error, "restore", step.device) });
       return;

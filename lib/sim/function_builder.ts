@@ -255,6 +255,7 @@ export class FunctionBuilder {
       resets: topology.reset ?? (kind.name === "memory" ? usual : kind.resets),
       numaNode: topology.numaNode ?? -1,
       reserved: (topology.reserved ?? []).map(parseReserved),
+      romContents: topology.romContents,
       network: topology.network === undefined
         ? undefined
         : { name: topology.network, index: this.#nextInterface++ },

@@ -35,6 +35,8 @@ export interface PciFunctionOptions {
   readonly reserved: readonly ReservedRegion[];
   /** The network interface that a driver of the host makes of it. */
   readonly network?: NetworkInterface | undefined;
+  /** What is in its ROM, where it has one. Default: an image of its own. */
+  readonly romContents?: Uint8Array | undefined;
   /** The lines of `resource`; made when they are first looked at. */
   readonly resources: (fn: PciFunction) => readonly (Resource | undefined)[];
 }
@@ -56,6 +58,10 @@ export class PciFunction extends Device {
   power: "on" | "auto" = "on";
   /** Whether it may lose its power as it is: `d3cold_allowed`. */
   d3cold = true;
+  /** What is in its ROM, where it has one. Default: an image of its own. */
+  readonly romContents: Uint8Array | undefined;
+  /** Whether its ROM can be read: `rom`. */
+  romEnabled = false;
   readonly #kind: DeviceKind;
   readonly #network: NetworkInterface | undefined;
   readonly #resources: PciFunctionOptions["resources"];
@@ -86,6 +92,7 @@ export class PciFunction extends Device {
     this.supportedResets = resets;
     this.resets = resets;
     this.reserved = options.reserved;
+    this.romContents = options.romContents;
     this.#network = options.network;
     this.#resources = options.resources;
   }

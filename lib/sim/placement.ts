@@ -14,9 +14,10 @@ import {
 } from "./resources.ts";
 import type { FunctionTopology } from "./topology.ts";
 
-/** Lines of `resource`: BARs, the ROM, the BARs of virtual functions. */
+// Lines of `resource`: BARs, the ROM, the BARs of virtual functions.
 const BARS = 6;
-const ROM = 6;
+/** Where the ROM is. */
+export const ROM = 6;
 const FIRST_VF_BAR = 7;
 const LINES = 13;
 /** A bridge has its windows behind them. */

@@ -13,6 +13,7 @@ import { refuse } from "./refusal.ts";
 import { resourceLines } from "./resources.ts";
 import { configAttribute } from "./sysfs_config.ts";
 import { DEVICE_TABLE } from "./sysfs_device.ts";
+import { romAttribute } from "./sysfs_rom.ts";
 import { type PhysicalFunction, VirtualFunction } from "./sriov.ts";
 import {
   attribute,
@@ -84,6 +85,7 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
   modalias: readOnly((fn) => `${modalias(fn)}\n`),
   uevent: readOnly(uevent),
   config: configAttribute,
+  rom: romAttribute,
   resource: readOnly(({ resources }) => resourceLines(resources)),
   numa_node: readOnly(({ numaNode }) => `${numaNode}\n`),
   driver_override: (fn, path) =>

@@ -147,6 +147,11 @@ export interface FunctionTopology {
   /** Its ROM: `"64K"`. Default: none. */
   readonly rom?: string;
   /**
+   * What is in its ROM, from its beginning. A recording has no such thing.
+   * Default: one image of 512 bytes, for this function.
+   */
+  readonly romContents?: Uint8Array;
+  /**
    * How it can be reset, the preferred way first. Default: the model's; else
    * `["flr"]`, and nothing for conventional PCI and for bridges.
    */

@@ -13,6 +13,8 @@ export const STATX_BASIC_STATS = 0x7ff;
 
 /** The bits of `stx_mode` that tell the file's type. */
 export const S_IFMT = 0o170000;
+/** A file with contents. */
+export const S_IFREG = 0o100000;
 /** A directory. */
 export const S_IFDIR = 0o040000;
 /** A character device. */

@@ -17,5 +17,6 @@ import "./cases/iommufd.ts";
 import "./cases/mediated.ts";
 import "./cases/no_iommu.ts";
 import "./cases/random.ts";
+import "./cases/rom.ts";
 import "./cases/sriov.ts";
 import "./cases/type1.ts";

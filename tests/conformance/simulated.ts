@@ -112,7 +112,7 @@ function functions(
   );
 }
 
-function functionOf({ address, model }: Device): FunctionTopology {
+function functionOf({ address, model, rom }: Device): FunctionTopology {
   const kind = model.split(",")[0]!;
   const topology = MODELS[kind];
   if (topology === undefined) throw new Error(`What is a "${kind}"?`);
@@ -122,7 +122,12 @@ function functionOf({ address, model }: Device): FunctionTopology {
   const sriov = total === 0
     ? {}
     : { sriov: { total, id: id!, driver: driver!, offset: 1, stride: 1 } };
-  return { ...topology, ...behind, ...sriov };
+  // As QEMU makes room for it.
+  const contents = rom && {
+    rom: `${2 ** Math.ceil(Math.log2(rom.length))}`,
+    romContents: rom,
+  };
+  return { ...topology, ...behind, ...sriov, ...contents };
 }
 
 /** A simulated machine of one test's own. */

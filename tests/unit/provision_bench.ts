@@ -9,6 +9,7 @@ import { hasErrno } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import type { SimulatedMachine } from "../../lib/sim/control.ts";
+import { makeRom } from "../../lib/sim/rom.ts";
 import type { Topology } from "../../lib/sim/topology.ts";
 import { O_RDONLY } from "../../lib/uapi/fcntl.ts";
 import { S_IFDIR, S_IFMT } from "../../lib/uapi/statx.ts";
@@ -23,6 +24,8 @@ export const VIRTUAL: readonly string[] = [0, 2, 4, 6].map((i) =>
 export const GPU = "0000:00:02.0";
 export const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 export const LIMITS = "/etc/security/limits.d/90-passthru.conf";
+/** In a directory that is made for it. */
+export const ROM = "/etc/roms/nic.rom";
 const DEVICES = "/sys/devices/pci0000:00";
 
 /** What the host is made of. */
@@ -35,6 +38,11 @@ export const TOPOLOGY: Topology = {
       class: 0x020000,
       driver: "e1000e",
       power: "auto",
+      rom: "8K",
+      romContents: makeRom(
+        { vendor: 0x8086, device: 0x10d3, class: 0x020000 },
+        [9, 2],
+      ),
     },
     [PHYSICAL]: {
       id: "8086:10c9",
@@ -53,6 +61,7 @@ export function everyStep(): Step[] {
   const physical = `/sys/devices/pci0000:01/${PHYSICAL}`;
   const why = "a test wants it";
   return [
+    { kind: "rom", device: NIC, path: ROM, why },
     {
       kind: "attribute",
       device: PHYSICAL,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { makeRom } from "../../lib/sim/rom.ts";
 import { MachineError } from "./errors.ts";
 import type { KernelName } from "./kernel.ts";
 import type { MachineInfo } from "./machine_env.ts";
@@ -17,6 +18,8 @@ export interface Device {
   model: string;
   /** A disk, a network without a way out, or the NVMe subsystem of VFs. */
   behind?: "disk" | "network" | "subsystem";
+  /** What is in its ROM, where it is given one. */
+  rom?: Uint8Array<ArrayBuffer>;
 }
 
 /** A machine that can be booted. */
@@ -67,8 +70,10 @@ export const DEVICES: readonly Device[] = [
   {
     name: "e1000e0",
     address: "0000:00:08.0",
-    model: "e1000e,romfile=",
+    model: "e1000e",
     behind: "network",
+    // two images, and room behind them
+    rom: makeRom({ vendor: 0x8086, device: 0x10d3, class: 0x020000 }, [9, 2]),
   },
   // its palette register moves on at every read: it counts them
   { name: "vga0", address: "0000:00:09.0", model: "secondary-vga" },

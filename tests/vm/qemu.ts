@@ -81,7 +81,13 @@ function ports(devices: readonly Device[]): string[] {
 
 /** The arguments for one device and what is behind it. */
 async function attached(device: Device, dir: string): Promise<string[]> {
-  const { name, address, model, behind } = device;
+  const { name, address, behind, rom } = device;
+  let { model } = device;
+  if (rom !== undefined) {
+    const path = join(dir, `${name}.rom`);
+    await Deno.writeFile(path, rom);
+    model += `,romfile=${path}`;
+  }
   const [, bus, at] = address.split(":");
   const place = bus === "00" ? `addr=${at}` : `bus=port${bus},addr=${at}`;
   switch (behind) {

@@ -19,24 +19,32 @@ export interface Work {
 
 /**
  * How steps of one kind are made and undone. `B` is what is captured of the
- * host before a step, as JSON can hold it; `undefined` members get lost.
+ * host before a step, and `M` what is known only when it was made, as JSON can
+ * hold them; `undefined` members get lost.
  */
-export interface StepKind<S extends Step = Step, B = unknown> {
+export interface StepKind<S extends Step = Step, B = unknown, M = unknown> {
   /** Whether the host is as the step wants it. */
   holds(work: Work, step: S): Promise<boolean>;
   /** What the host has in the place of what the step changes. */
   capture(work: Work, step: S): Promise<B>;
-  /** Makes the step. */
-  make(work: Work, step: S, before: B): Promise<void>;
+  /** Makes the step, and gives what there is to know of it to undo it. */
+  make(work: Work, step: S, before: B): Promise<M>;
   /**
    * Brings back what was, from wherever the step got to; what is back already
    * is well, and so is what is there no longer.
    *
    * @param made Whether the step is known to have been made whole.
+   * @param result What making it gave, where it was.
    * @throws {VfioError} `WRONG_DRIVER` or `CHANGED` when somebody else has
    * changed it since, and it stays as it is.
    */
-  undo(work: Work, step: S, before: B, made: boolean): Promise<void>;
+  undo(
+    work: Work,
+    step: S,
+    before: B,
+    made: boolean,
+    result?: M,
+  ): Promise<void>;
 }
 
 /**

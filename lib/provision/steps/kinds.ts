@@ -11,6 +11,7 @@ import { fileKind } from "./file.ts";
 import type { StepKind } from "./kind.ts";
 import { mediatedKind } from "./mediated.ts";
 import { nodeKind } from "./node.ts";
+import { romKind } from "./rom.ts";
 import { virtualNetworkKind } from "./vf_network.ts";
 import { virtualFunctionsKind } from "./virtual_functions.ts";
 
@@ -21,6 +22,7 @@ const KINDS: Readonly<Record<Step["kind"], StepKind>> = {
   "link": fileKind,
   "mediated device": mediatedKind,
   "node": nodeKind,
+  "rom": romKind,
   "vf network": virtualNetworkKind,
   "virtual functions": virtualFunctionsKind,
 };

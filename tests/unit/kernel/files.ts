@@ -6,11 +6,14 @@ import {
   appendLine,
   draftOf,
   makeDirectories,
+  readAll,
   readTextIfPresent,
+  writeAll,
   writeFileAtomically,
 } from "../../../lib/kernel/files.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
+import { O_CREAT, O_RDONLY, O_RDWR } from "../../../lib/uapi/fcntl.ts";
 
 const FILE = "/etc/passthru.json";
 
@@ -42,6 +45,31 @@ function* failing(
     }
   }
 }
+
+Deno.test("readAll() reads to the end, or to a limit, however little comes at a time", () => {
+  const { kernel } = setUp();
+  const bytes = Uint8Array.from({ length: 200_000 }, (_, i) => i % 251);
+  const fd = kernel.open(FILE, O_RDWR | O_CREAT);
+  writeAll(kernel, fd, bytes);
+  kernel.close(fd);
+  for (const step of [1000, 65_536, 1 << 20]) {
+    const slow = intercept(
+      kernel,
+      ({ method, args }, proceed) =>
+        method === "read"
+          ? kernel.read(
+            args[0] as number,
+            (args[1] as Uint8Array).subarray(0, step),
+          )
+          : proceed(),
+    );
+    for (const limit of [1 << 24, 200_000, 199_999, 65_536, 5, 0]) {
+      const fd = slow.open(FILE, O_RDONLY);
+      assertEquals(readAll(slow, fd, limit), bytes.slice(0, limit));
+      slow.close(fd);
+    }
+  }
+});
 
 Deno.test("writeFileAtomically() makes a file with its mode", () => {
   const { kernel } = setUp();

@@ -78,7 +78,7 @@ Deno.test("applySteps() undoes in reverse, and says so, when a step fails", asyn
     "node",
     "mediated device",
   ]);
-  assertEquals(kinds.slice(-2), ["virtual functions", "attribute"]);
+  assertEquals(kinds.slice(-3), ["virtual functions", "attribute", "rom"]);
 });
 
 Deno.test("applySteps() undoes everything when the signal says so", async () => {

@@ -60,6 +60,7 @@ const GOOD: readonly unknown[] = [
       node: { owner: "qemu", group: 36, mode: "0660" },
     }],
   },
+  { functions: [{ select: A, rom: "/var/lib/my roms/..a/card.rom" }] },
   { functions: [{ select: A, idleD3: false, node: { mode: "600" } }] },
   { functions: [{ select: A, virtualFunctions: { count: 0 } }] },
   {
@@ -129,6 +130,18 @@ const BAD: readonly (readonly [state: unknown, message: string])[] = [
   [
     fn({ driver: ".." }),
     'functions[1].driver: expected a name or null, got ".."',
+  ],
+  ...["card.rom", "", "/", "/a/", "//a", "/a/../b", "/./a", "/a\nb"].map(
+    (rom) =>
+      [
+        fn({ rom }),
+        "functions[1].rom: expected an absolute path such as " +
+        `"/var/lib/roms/card.rom", got ${JSON.stringify(rom)}`,
+      ] as const,
+  ),
+  [
+    vfs({ rom: "/a" }),
+    "functions[1].virtualFunctions.rom: there is no such key",
   ],
   [
     fn({ drivr: "x" }),
@@ -405,6 +418,7 @@ Deno.test("schema.json describes each key that a state can have", () => {
       "virtualFunctions",
       "reset",
       "idleD3",
+      "rom",
       "node",
     ],
   );

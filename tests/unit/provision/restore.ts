@@ -6,8 +6,10 @@ import {
 } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
 import type { Host } from "../../../lib/host/host.ts";
+import { putFile } from "../../../lib/provision/files.ts";
 import { applySteps } from "../../../lib/provision/make.ts";
 import { restore } from "../../../lib/provision/restore.ts";
+import { readRomFile } from "../../../lib/provision/rom_file.ts";
 import { status } from "../../../lib/provision/status.ts";
 import type { Step } from "../../../lib/provision/step.ts";
 import { O_APPEND, O_RDWR, O_WRONLY } from "../../../lib/uapi/fcntl.ts";
@@ -22,6 +24,7 @@ import {
   newcomer,
   NIC,
   PHYSICAL,
+  ROM,
   stateOf,
   TOPOLOGY,
   UUID,
@@ -150,7 +153,7 @@ Deno.test("restore() brings back one device of several, and those that depend on
   ]);
   const mediated = await restore(host, { devices: [UUID.toUpperCase()] });
   assertEquals(mediated.undone.length, 1);
-  assertEquals((await restore(host)).undone.length, 4);
+  assertEquals((await restore(host)).undone.length, 5);
   assertAsBefore(machine, before);
 });
 
@@ -257,6 +260,7 @@ Deno.test("restore() undoes only what lasts when the host was booted since", asy
   await applySteps(host, everyStep(), { name: "old" });
   const lasting = host.kernel.readFile("/var/lib/passthru/apply-1.jsonl");
   const passing = host.kernel.readFile("/run/passthru/apply-1.jsonl");
+  const rom = readRomFile(host.kernel, ROM)!;
   for (const run of [{}, { "/run/passthru/apply-1.jsonl": passing }]) {
     const next = bench({
       ...TOPOLOGY,
@@ -270,12 +274,19 @@ Deno.test("restore() undoes only what lasts when the host was booted since", asy
     });
     const now = newcomer(next);
     now.kernel.symlink("hostname", "/etc/alias");
+    now.kernel.mkdir("/etc/roms", 0o755);
+    putFile(now.kernel, ROM, rom, { mode: 0o644, uid: 0, gid: 0 });
     const [{ name, steps } = { name: "", steps: [] }] = await status(now);
     assertEquals(name, "old");
-    assertEquals(steps.map(({ step }) => step.kind), ["file", "file", "link"]);
+    assertEquals(steps.map(({ step }) => step.kind), [
+      "rom",
+      "file",
+      "file",
+      "link",
+    ]);
     const { undone, left } = await restore(now);
     assertEquals(left, []);
-    assertEquals(undone.length, 3);
+    assertEquals(undone.length, 4);
     assertEquals(now.kernel.readdir("/etc"), ["hostname"]);
     assertEquals(now.kernel.readFile("/etc/hostname"), "host\n");
     assertEquals(journalsOf(next), []);

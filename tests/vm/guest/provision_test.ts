@@ -34,6 +34,7 @@ const STATE: DesiredState = {
     {
       select: addressOf("e1000e0"),
       driver: "vfio-pci",
+      rom: "/var/lib/roms/e1000e0.rom",
       // The testbed's kernel has no power management.
       ...machine.kernel !== "testbed" && { idleD3: false },
       node: { owner: 1000, mode: "0660" },
@@ -54,7 +55,7 @@ const STATE: DesiredState = {
  * (`device_links_driver_bound()` in `drivers/base/core.c`).
  */
 const RESTLESS = new RegExp(
-  "^(?:aer_.*|config|msi_irqs|pools|power_state|resource\\d.*|rom|runtime_.*|" +
+  "^(?:aer_.*|config|msi_irqs|pools|power_state|resource\\d.*|runtime_.*|" +
     "statistics|waiting_for_supplier|wakeup.*)$",
 );
 
@@ -104,6 +105,7 @@ function everything() {
     ]),
     hugePages: Deno.readTextFileSync("/proc/sys/vm/nr_hugepages"),
     limits: names("/etc/security/limits.d"),
+    lasting: names("/var/lib").filter((name) => name !== "passthru"),
     journals: ["/run/passthru", "/var/lib/passthru"].flatMap((
       path,
     ) => [...journals(path)]),

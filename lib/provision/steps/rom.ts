@@ -1,0 +1,88 @@
+/**
+ * Copies of ROMs.
+ *
+ * @module
+ */
+
+import { assertRomAccess, hasRom, hideRom, readRom } from "../../host/rom.ts";
+import { makeDirectories } from "../../kernel/files.ts";
+import {
+  missingDirectories,
+  orFileError,
+  putEntry,
+  putFile,
+  removeDirectory,
+  removeDraft,
+} from "../files.ts";
+import { functionIfThere } from "../functions.ts";
+import { assertRomOf, holdsRom, readRomFile } from "../rom_file.ts";
+import type { RomStep } from "../step.ts";
+import { changed, type StepKind } from "./kind.ts";
+
+/** What was at the path: no file. */
+export interface RomBefore {
+  /** The directories that were not there, the uppermost first. */
+  readonly missing: readonly string[];
+}
+
+/** What was written. */
+export interface RomMade {
+  /** The SHA-256 of the file, in hexadecimal digits. */
+  readonly sha256: string;
+}
+
+/** Steps that copy a ROM to a file, where there was none. */
+export const romKind: StepKind<RomStep, RomBefore, RomMade> = {
+  holds({ host }, { device, path }) {
+    return Promise.resolve(holdsRom(host.function(device), path));
+  },
+
+  capture({ host }, { device, path }) {
+    // Who may not make it readable could not undo that either.
+    assertRomAccess(host.function(device));
+    return Promise.resolve(
+      orFileError(() => ({ missing: missingDirectories(host.kernel, path) })),
+    );
+  },
+
+  async make({ host }, { device, path }, { missing }) {
+    const fn = host.function(device);
+    const { kernel } = host;
+    const bytes = readRom(fn);
+    assertRomOf(
+      fn,
+      bytes,
+      "what its ROM holds",
+      "the firmware takes no such ROM for its own: take a file of the vendor's",
+    );
+    const sha256 = await digest(bytes);
+    orFileError(() => {
+      if (missing.length > 0) makeDirectories(kernel, missing.at(-1)!);
+      putFile(kernel, path, bytes, { mode: 0o644, uid: 0, gid: 0 });
+    });
+    return { sha256 };
+  },
+
+  async undo({ host }, { device, path }, { missing }, made, result) {
+    const { kernel } = host;
+    const fn = functionIfThere(host, device);
+    // A process that was killed may have left it readable.
+    if (!made && fn !== undefined && hasRom(fn)) hideRom(fn);
+    const now = orFileError(() => readRomFile(kernel, path));
+    if (now !== null && made && await digest(now) !== result?.sha256) {
+      throw changed(device, `${path} was changed`);
+    }
+    orFileError(() => {
+      if (now !== null) putEntry(kernel, path, null);
+      removeDraft(kernel, path);
+      for (const directory of missing.toReversed()) {
+        removeDirectory(kernel, directory);
+      }
+    });
+  },
+};
+
+async function digest(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const hash = await crypto.subtle.digest("SHA-256", bytes);
+  return new Uint8Array(hash).toHex();
+}

@@ -1,0 +1,288 @@
+/**
+ * Copies of ROMs. That an apply of one can end anywhere is shown with those of
+ * all other steps.
+ */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import type { VfioError } from "../../../lib/errors.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { hasErrno } from "../../../lib/kernel/errno.ts";
+import { intercept, type KernelCall } from "../../../lib/kernel/intercept.ts";
+import { apply } from "../../../lib/provision/apply.ts";
+import { putFile } from "../../../lib/provision/files.ts";
+import { plan } from "../../../lib/provision/plan.ts";
+import { restore } from "../../../lib/provision/restore.ts";
+import { readRomFile } from "../../../lib/provision/rom_file.ts";
+import type { DesiredState } from "../../../lib/provision/state.ts";
+import { status } from "../../../lib/provision/status.ts";
+import { makeRom } from "../../../lib/sim/rom.ts";
+import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
+import { refused as failure } from "../../failures.ts";
+import { contradicted, planned, refused } from "../planned.ts";
+
+const A = "0000:01:00.0";
+const B = "0000:02:00.0";
+const PATH = "/var/lib/roms/card.rom";
+const CARD = { vendor: 0x8086, device: 0x10d3, class: 0x020000 };
+/** More than one page, less than there is room for. */
+const IMAGES = makeRom(CARD, [9, 2]);
+
+const topology = (
+  more: Partial<FunctionTopology> = {},
+  files: Topology["files"] = {},
+): Topology => ({
+  functions: {
+    [A]: {
+      id: "8086:10d3",
+      class: 0x020000,
+      driver: "e1000e",
+      rom: "8K",
+      romContents: IMAGES,
+      ...more,
+    },
+    [B]: { id: "8086:10d3", driver: "e1000e", rom: "64K" },
+  },
+  files,
+});
+
+const STATE: DesiredState = {
+  functions: [{ select: A, driver: "vfio-pci", rom: PATH }],
+};
+
+/** A host with something at the path. */
+function holding(contents: Uint8Array | string): Host {
+  const host = Host.simulated(topology({}, { "/var/lib/roms/other": "" }));
+  putFile(host.kernel, PATH, contents, { mode: 0o600, uid: 5, gid: 6 });
+  return host;
+}
+
+/** Whether the ROM can be read by whoever may. */
+function readable(host: Host, address = A): boolean {
+  try {
+    host.kernel.readFile(`/sys/bus/pci/devices/${address}/rom`);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, "EINVAL")) return false;
+    throw error;
+  }
+}
+
+Deno.test("plan() copies a ROM before drivers change when the file is not there", () => {
+  assertEquals(planned(topology(), STATE), [
+    `${A}: ROM to ${PATH}`,
+    `${A}: driver vfio-pci`,
+  ]);
+  const host = Host.simulated(topology());
+  assertEquals(JSON.parse(JSON.stringify(plan(host, STATE))).steps[0], {
+    kind: "rom",
+    device: A,
+    path: PATH,
+    why: "there is no such file",
+  });
+  assert(!readable(host));
+});
+
+Deno.test("apply() copies a ROM once, and restore() removes the copy", async () => {
+  const host = Host.simulated(topology());
+  const { kernel } = host;
+  await apply(host, STATE);
+  assertEquals(readRomFile(kernel, PATH), IMAGES);
+  const { mode, uid, gid } = kernel.stat(PATH);
+  assertEquals([mode, uid, gid], [0o100644, 0, 0]);
+  assert(!readable(host));
+  assertEquals((await apply(host, STATE)).steps, []);
+  const [applied] = await status(host);
+  assertEquals(applied?.steps.map(({ made, holds }) => made && holds), [
+    true,
+    true,
+  ]);
+  assertEquals((await restore(host)).left, []);
+  // The directory was made for it.
+  assertEquals(kernel.readdir("/var/lib"), ["passthru"]);
+});
+
+Deno.test("apply() copies all images, and no more, whatever room there is for them", async () => {
+  for (const lengths of [[1], [16], [127], [3, 1, 12]]) {
+    const romContents = makeRom(CARD, lengths);
+    const host = Host.simulated(topology({ rom: "64K", romContents }));
+    await apply(host, STATE);
+    assertEquals(readRomFile(host.kernel, PATH), romContents);
+  }
+});
+
+Deno.test("plan() has nothing to do when a ROM of the function is there, a vendor's too", () => {
+  const vendors = new Uint8Array(65_536);
+  vendors.set(makeRom(CARD, [100]));
+  for (const rom of [IMAGES, makeRom(CARD), vendors]) {
+    const host = holding(rom);
+    assertEquals(planned(host, STATE), [`${A}: driver vfio-pci`]);
+    // by a link, too
+    host.kernel.rename(PATH, "/var/lib/roms/there");
+    host.kernel.symlink("there", PATH);
+    assertEquals(planned(host, STATE), [`${A}: driver vfio-pci`]);
+  }
+});
+
+Deno.test("plan() is NOT_SUPPORTED when something at the path is no ROM, or not all of one", () => {
+  for (const contents of ["", "some text", new Uint8Array(4096).fill(0xff)]) {
+    const error = refused("NOT_SUPPORTED", holding(contents), STATE);
+    assertEquals(error.device, A);
+    assertStringIncludes(error.problem, `${PATH} is no ROM: `);
+    assertStringIncludes(error.hint!, "remove what is there");
+  }
+  const cut = refused(
+    "NOT_SUPPORTED",
+    holding(IMAGES.subarray(0, 5000)),
+    STATE,
+  );
+  assertEquals(
+    cut.problem,
+    `${PATH} is cut short: its images have 5632 bytes, and 5000 are there`,
+  );
+  const host = holding(IMAGES);
+  for (const rom of ["/var/lib/roms", "/dev/vfio/vfio"]) {
+    const error = refused("NOT_SUPPORTED", host, {
+      functions: [{ select: A, rom }],
+    });
+    assertStringIncludes(error.problem, `${rom} is no ROM: `);
+  }
+  host.kernel.unlink(PATH);
+  host.kernel.symlink("nowhere", PATH);
+  refused("NOT_SUPPORTED", host, STATE);
+});
+
+Deno.test("plan() is IDENTITY_CHANGED when the file at the path is the ROM of other functions", () => {
+  const rom = makeRom({ ...CARD, device: 0x10d4 }, [1, 1]);
+  const error = refused("IDENTITY_CHANGED", holding(rom), STATE);
+  assertEquals(error.device, A);
+  assertEquals(
+    error.problem,
+    `${PATH} is the ROM of 8086:10d4, and this is 8086:10d3`,
+  );
+});
+
+Deno.test("plan() is NOT_SUPPORTED when a function has no ROM, and no file is there", () => {
+  const { rom: _rom, ...bare } = topology().functions![A]!;
+  const host = Host.simulated({ functions: { [A]: bare } });
+  const error = refused("NOT_SUPPORTED", host, STATE);
+  assertEquals(error.device, A);
+  assertStringIncludes(error.problem, "it has no ROM that could be copied");
+  assertStringIncludes(error.hint!, PATH);
+  host.kernel.mkdir("/var/lib/roms", 0o755);
+  putFile(host.kernel, PATH, IMAGES, { mode: 0o644, uid: 0, gid: 0 });
+  assertEquals(planned(host, STATE), [`${A}: driver vfio-pci`]);
+});
+
+Deno.test("plan() is a TypeError when two ROMs are to be in one file", () => {
+  assertEquals(
+    contradicted(topology(), {
+      functions: [A, B].map((select) => ({ select, rom: PATH })),
+    }),
+    `functions[0] and functions[1] have their ROMs in ${PATH}`,
+  );
+});
+
+Deno.test("apply() is NOT_SUPPORTED, and says what to do, when a ROM shows no image", async () => {
+  const none = new Uint8Array(8192).fill(0xff);
+  const hidden = Host.simulated(topology({ romContents: none }));
+  const error = await failure("NOT_SUPPORTED", () => apply(hidden, STATE));
+  assertEquals(error.device, A);
+  assertStringIncludes(error.problem, "the kernel finds no signature");
+  assertStringIncludes(error.hint!, "a file of the vendor's");
+  assert(hasErrno((error.cause as VfioError).cause, "EIO"));
+
+  const asleep = Host.simulated(
+    topology({ romContents: none }, {
+      [`/sys/devices/pci0000:01/${A}/power_state`]: "D3hot\n",
+    }),
+  );
+  const sleeping = await failure("NOT_SUPPORTED", () => apply(asleep, STATE));
+  assertStringIncludes(sleeping.hint!, "it sleeps in D3hot: wake it");
+
+  for (const host of [hidden, asleep]) {
+    assert(!readable(host));
+    assertEquals(host.function(A).driver, "e1000e");
+    assertEquals(host.kernel.readdir("/var/lib"), ["passthru"]);
+    assertEquals(host.kernel.readdir("/var/lib/passthru"), []);
+  }
+});
+
+Deno.test("apply() is IDENTITY_CHANGED when the ROM of a function is for others", async () => {
+  const romContents = makeRom({ ...CARD, device: 0x10d4 });
+  const host = Host.simulated(topology({ romContents }));
+  const error = await failure("IDENTITY_CHANGED", () => apply(host, STATE));
+  assertStringIncludes(error.problem, "what its ROM holds is the ROM of 8086");
+  assertEquals(host.kernel.readdir("/var/lib"), ["passthru"]);
+  assert(!readable(host));
+});
+
+Deno.test("apply() is NOT_SUPPORTED when a ROM's images go on beyond its BAR", async () => {
+  const romContents = makeRom(CARD, [32]);
+  const host = Host.simulated(topology({ romContents }));
+  const error = await failure("NOT_SUPPORTED", () => apply(host, STATE));
+  assertStringIncludes(error.problem, "16384 bytes, and 8192 are there");
+});
+
+Deno.test("apply() is PERMISSION_DENIED when only root may read a ROM", async () => {
+  const { machine } = Host.simulated(topology());
+  const user = machine.spawn({ uid: 1000 });
+  // All else is allowed to it.
+  const kernel = intercept(machine.spawn(), ({ method, args }, proceed) => {
+    if (method === "open" && String(args[0]).endsWith("/rom")) {
+      return user.open(String(args[0]), O_RDWR);
+    }
+    return proceed();
+  });
+  const host = new Host({ kernel });
+  const error = await failure("PERMISSION_DENIED", () => apply(host, STATE));
+  assertEquals(error.device, A);
+  assertEquals(await status(host), []);
+});
+
+Deno.test("restore() leaves a copy that somebody has changed since", async () => {
+  const changes: ((host: Host) => void)[] = [
+    ({ kernel }) => kernel.writeFile(PATH, "V"),
+    ({ kernel }) =>
+      putFile(kernel, PATH, makeRom(CARD), { mode: 0o644, uid: 0, gid: 0 }),
+    ({ kernel }) => {
+      kernel.unlink(PATH);
+      kernel.mkdir(PATH, 0o755);
+    },
+  ];
+  for (const change of changes) {
+    const host = Host.simulated(topology());
+    await apply(host, { functions: [{ select: A, rom: PATH }] });
+    change(host);
+    const { left: [left] } = await restore(host);
+    assertEquals((left?.error as VfioError).code, "CHANGED");
+    assert(host.kernel.readdir("/var/lib/roms").includes("card.rom"));
+  }
+});
+
+Deno.test("restore() removes a copy that somebody was given, whose function has gone", async () => {
+  const host = Host.simulated(topology());
+  const { kernel } = host;
+  await apply(host, { functions: [{ select: A, rom: PATH }] });
+  kernel.chown(PATH, 107, 36);
+  kernel.chmod(PATH, 0o400);
+  kernel.writeFile(`/sys/bus/pci/devices/${A}/remove`, "1");
+  assertEquals((await restore(host)).left, []);
+  assertEquals(kernel.readdir("/var/lib"), ["passthru"]);
+});
+
+Deno.test("apply() has a ROM read by nobody else when reading it fails", async () => {
+  const { machine } = Host.simulated(topology());
+  const calls: KernelCall[] = [];
+  const kernel = intercept(machine.spawn(), (call, proceed) => {
+    if (call.method === "pwrite") calls.push(call);
+    return proceed();
+  });
+  const none = Host.simulated(topology({ romContents: new Uint8Array(1) }));
+  await failure("NOT_SUPPORTED", () => apply(none, STATE));
+  assert(!readable(none));
+  await apply(new Host({ kernel }), STATE);
+  assertEquals(
+    calls.map(({ args }) => new TextDecoder().decode(args[1] as Uint8Array)),
+    ["1", "0\n"],
+  );
+});
