@@ -116,15 +116,3 @@ function attempt<T>(look: () => T): T | undefined {
     return undefined;
   }
 }
-
-/** Bytes in words: `8 MiB`. */
-export function sizeText(bytes: number | bigint): string {
-  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-  let value = Number(bytes);
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${Number(value.toFixed(1))} ${units[unit]}`;
-}
