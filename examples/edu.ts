@@ -7,13 +7,7 @@
  * @module
  */
 // In a script of yours: from "https://HOST/PATH/mod.ts"
-import {
-  AddressSpace,
-  type DmaMemory,
-  Host,
-  type Registers,
-  VfioDevice,
-} from "../mod.ts";
+import { AddressSpace, Host, type Registers, VfioDevice } from "../mod.ts";
 
 const ID = 0x00;
 const FACTORIAL = 0x08;
@@ -57,20 +51,36 @@ export class Edu {
     return registers.read32(FACTORIAL);
   }
 
-  /** Has it read memory into its own, and write that to other memory. */
-  async copy(from: DmaMemory, to: DmaMemory): Promise<void> {
-    for (let at = 0; at < from.size; at += CHUNK) {
-      await this.#transfer(from.iova + BigInt(at), BUFFER, 0n);
-      await this.#transfer(BUFFER, to.iova + BigInt(at), DMA_FROM_DEVICE);
+  /** Has it read memory into its own: at most 2048 bytes. */
+  async copyToDevice(iova: bigint, size: number): Promise<void> {
+    await this.#transfer(iova, BUFFER, size, DMA_RUN);
+  }
+
+  /** Has it write its own memory to other memory: at most 2048 bytes. */
+  async copyFromDevice(iova: bigint, size: number): Promise<void> {
+    await this.#transfer(BUFFER, iova, size, DMA_RUN | DMA_FROM_DEVICE);
+  }
+
+  /** Has it copy memory, by way of its own. */
+  async copy(from: bigint, to: bigint, size: number): Promise<void> {
+    for (let at = 0; at < size; at += CHUNK) {
+      const length = Math.min(CHUNK, size - at);
+      await this.copyToDevice(from + BigInt(at), length);
+      await this.copyFromDevice(to + BigInt(at), length);
     }
   }
 
-  async #transfer(from: bigint, to: bigint, flags: bigint): Promise<void> {
+  async #transfer(
+    from: bigint,
+    to: bigint,
+    size: number,
+    command: bigint,
+  ): Promise<void> {
     const registers = this.#registers;
     registers.write64(DMA_SOURCE, from);
     registers.write64(DMA_TARGET, to);
-    registers.write64(DMA_COUNT, BigInt(CHUNK));
-    registers.write64(DMA_COMMAND, DMA_RUN | flags);
+    registers.write64(DMA_COUNT, BigInt(size));
+    registers.write64(DMA_COMMAND, command);
     await until(() => (registers.read64(DMA_COMMAND) & DMA_RUN) === 0n);
   }
 }
@@ -100,7 +110,7 @@ if (import.meta.main) {
   using from = space.allocate(4096, { dmaMask });
   using to = space.allocate(4096, { dmaMask });
   crypto.getRandomValues(from.bytes);
-  await edu.copy(from, to);
+  await edu.copy(from.iova, to.iova, from.size);
   const equal = to.bytes.every((byte, i) => byte === from.bytes[i]);
   console.log(
     `${from.size} bytes from IOVA 0x${from.iova.toString(16)} through the ` +

@@ -27,7 +27,7 @@ using third = page();
 async function copy(device: VfioDevice, from: DmaMemory, to: DmaMemory) {
   device.setBusMaster(true);
   using registers = device.region(0).map();
-  await new Edu(registers).copy(from, to);
+  await new Edu(registers).copy(from.iova, to.iova, from.size);
   const [source, target] = [from, to].map(({ iova }) => iova.toString(16));
   console.log(`${device.name} copied IOVA 0x${source} to 0x${target}`);
 }

@@ -97,7 +97,7 @@ async function edu(device: VfioDevice, report: Report): Promise<void> {
   crypto.getRandomValues(out.bytes);
   await report.step(
     "copied",
-    () => driver.copy(out, back),
+    () => driver.copy(out.iova, back.iova, PAGE),
     () => `${PAGE} bytes through the device`,
   );
   report.line("out", hex(out.bytes));

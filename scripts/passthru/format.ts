@@ -4,18 +4,7 @@
  * @module
  */
 
-const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
-
-/** A size: `"16 KiB"`, `"1.5 MiB"`, `"100 bytes"`. */
-export function sizeText(bytes: number | bigint): string {
-  let size = Number(bytes);
-  let unit = 0;
-  while (size >= 1024 && unit < UNITS.length - 1) {
-    size /= 1024;
-    unit++;
-  }
-  return `${Number(size.toFixed(1))} ${UNITS[unit]}`;
-}
+export { sizeText } from "../../lib/host/size_text.ts";
 
 /** `"1 function"`, `"2 functions"`. */
 export function counted(count: number, what: string): string {

@@ -6,16 +6,7 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import {
-  AddressSpace,
-  type BackendName,
-  type Host,
-  type Kernel,
-  type Mapping,
-  type PciFunction,
-  type TakenFunction,
-  VfioDevice,
-} from "../../mod.ts";
+import type { BackendName, Kernel, Mapping } from "../../mod.ts";
 import { vfioNodes } from "../../lib/host/nodes.ts";
 import {
   MAP_ANONYMOUS,
@@ -24,6 +15,7 @@ import {
   PROT_WRITE,
 } from "../../lib/uapi/mman.ts";
 import { VFIO_TYPE1v2_IOMMU } from "../../lib/uapi/vfio.ts";
+import { Attachments } from "../attachments.ts";
 import { currentMachine } from "../vm/machine_env.ts";
 import type { Bench, System } from "./bench.ts";
 import { Cdev, type DeviceFile } from "./device_file.ts";
@@ -46,28 +38,18 @@ export const SYSTEMS: readonly System[] = here === undefined
   : [await realSystem(here)];
 
 /** What a test works with. Everything goes when it ends. */
-export class Setup implements AsyncDisposable {
+export class Setup extends Attachments {
   #open = new DisposableStack();
-  readonly #spaces = new AsyncDisposableStack();
-  readonly #taken = new AsyncDisposableStack();
-  readonly #taking = new Map<string, Promise<TakenFunction>>();
   /** The system. */
   readonly bench: Bench;
-  /** The backend under test. */
-  readonly backend: BackendName;
 
   /**
    * @param bench The system.
    * @param backend The backend under test.
    */
   constructor(bench: Bench, backend: BackendName) {
+    super(bench.host, bench.machine, backend);
     this.bench = bench;
-    this.backend = backend;
-  }
-
-  /** The system as the library sees it. */
-  get host(): Host {
-    return this.bench.host;
   }
 
   /** The system. */
@@ -109,53 +91,6 @@ export class Setup implements AsyncDisposable {
     const { kernel } = this;
     kernel.writeFile(NO_IOMMU_MODE, "1");
     return { [Symbol.dispose]: () => kernel.writeFile(NO_IOMMU_MODE, "0") };
-  }
-
-  /**
-   * The PCI address of one of the machine's functions.
-   *
-   * @param name What the machine calls it.
-   */
-  address(name: string): string {
-    const address = this.bench.machine.devices[name];
-    if (address === undefined) throw new RangeError(`There is no "${name}"`);
-    return address;
-  }
-
-  /**
-   * Makes an address space.
-   *
-   * @param backend Default: the backend under test.
-   */
-  space(backend: BackendName = this.backend): AddressSpace {
-    const { host } = this.bench;
-    return this.#spaces.use(new AddressSpace({ host, backend }));
-  }
-
-  /**
-   * Takes a function from its driver, unless that is done.
-   *
-   * @param name What the machine calls it.
-   */
-  async take(name: string): Promise<PciFunction> {
-    const present = this.#taking.get(name);
-    if (present !== undefined) return (await present).function;
-    const taking = this.host.take(this.address(name));
-    this.#taking.set(name, taking);
-    return this.#taken.use(await taking).function;
-  }
-
-  /**
-   * Takes a function and attaches it.
-   *
-   * @param name What the machine calls it.
-   * @param space Default: a new one.
-   */
-  async attach(
-    name: string,
-    space: AddressSpace = this.space(),
-  ): Promise<VfioDevice> {
-    return await VfioDevice.attach(await this.take(name), space);
   }
 
   /** Has a file closed when the test ends, if it is open still. */
@@ -239,10 +174,12 @@ export class Setup implements AsyncDisposable {
   }
 
   /** Closes everything, and gives the functions back. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await using _taken = this.#taken;
-    await using _spaces = this.#spaces;
-    this.closeAll();
+  override async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.closeAll();
+    } finally {
+      await super[Symbol.asyncDispose]();
+    }
   }
 }
 

@@ -36,6 +36,18 @@ export function currentMachine(): MachineInfo | undefined {
 }
 
 /**
+ * The PCI address of one of a machine's functions.
+ *
+ * @param machine The machine.
+ * @param name What it calls the function.
+ */
+export function addressIn({ devices }: MachineInfo, name: string): string {
+  const address = devices[name];
+  if (address === undefined) throw new RangeError(`There is no "${name}"`);
+  return address;
+}
+
+/**
  * A QEMU of version 10 or later that this process can run.
  *
  * @returns The program and its first arguments, or `undefined` outside a guest.

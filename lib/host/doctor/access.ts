@@ -7,7 +7,8 @@
 import { memoryLock } from "../memory_lock.ts";
 import { nodePaths } from "../nodes.ts";
 import { isVfioDriver } from "../vfio_driver.ts";
-import { type Examined, sizeText } from "./examined.ts";
+import { sizeText } from "../size_text.ts";
+import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 
 /** Who this process is, as `/proc/self/status` has it. */

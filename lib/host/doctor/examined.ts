@@ -1,4 +1,5 @@
 import type { Kernel } from "../../kernel/kernel.ts";
+import { readable } from "../openers.ts";
 import type { PciFunction } from "../pci_function.ts";
 import { type PciHost, type PciTree, pciTree } from "../pci_tree.ts";
 import type { CheckName, Defect, Finding } from "./finding.ts";
@@ -6,7 +7,10 @@ import type { CheckName, Defect, Finding } from "./finding.ts";
 /** A check: a small function, which says what it found. */
 export type Check = (examined: Examined) => Iterable<Finding>;
 
-/** What checks look at. */
+/**
+ * What checks look at. What a user may not see is as if it were not there; what
+ * cannot be told without it is left out, or said to be unknown.
+ */
 export class Examined {
   /** The system. */
   readonly kernel: Kernel;
@@ -45,17 +49,17 @@ export class Examined {
 
   /** The text of a file, or `undefined` where this user cannot read it. */
   read(path: string): string | undefined {
-    return attempt(() => this.kernel.readFile(path).trimEnd());
+    return readable(() => this.kernel.readFile(path).trimEnd());
   }
 
   /** The names in a directory; none where this user cannot read it. */
   names(path: string): string[] {
-    return attempt(() => this.kernel.readdir(path)) ?? [];
+    return readable(() => this.kernel.readdir(path)) ?? [];
   }
 
   /** Whether there is such a file that this user can reach. */
   has(path: string): boolean {
-    return attempt(() => this.kernel.stat(path)) !== undefined;
+    return readable(() => this.kernel.stat(path)) !== undefined;
   }
 
   /** What a word of the kernel's command line says last: `name=…`. */
@@ -105,26 +109,4 @@ const PCI_CLASS_SYSTEM_IOMMU = 0x0806;
 function canBeHandedOut({ class: code }: PciFunction): boolean {
   return code >> 16 !== PCI_BASE_CLASS_BRIDGE &&
     code >> 8 !== PCI_CLASS_SYSTEM_IOMMU;
-}
-
-// What a user may not see is as if it were not there; what cannot be told
-// without it is left out, or said to be unknown.
-function attempt<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch {
-    return undefined;
-  }
-}
-
-/** Bytes in words: `8 MiB`. */
-export function sizeText(bytes: number | bigint): string {
-  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-  let value = Number(bytes);
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${Number(value.toFixed(1))} ${units[unit]}`;
 }

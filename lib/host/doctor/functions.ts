@@ -7,7 +7,8 @@
 import { PCI_COMMAND } from "../../uapi/pci_regs.ts";
 import { ConfigSpace } from "../config_space.ts";
 import { type Bar, barsIn, type PciFunction } from "../pci_function.ts";
-import { type Examined, sizeText } from "./examined.ts";
+import { sizeText } from "../size_text.ts";
+import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 
 /** Where 32 bits end. */

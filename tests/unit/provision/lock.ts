@@ -17,19 +17,13 @@ import {
   NIC,
   stateOf,
 } from "../provision_bench.ts";
-import { TAKE_DISK, TAKE_NIC } from "./take_steps.ts";
+import { lettingGoAfter, TAKE_DISK, TAKE_NIC } from "./take_steps.ts";
 
 Deno.test("applySteps() is LOCKED when another process changes the host for longer than it may wait", async () => {
   const machine = bench();
   const first = machine.spawn({ name: "first" });
   const { promise, resolve } = Promise.withResolvers<void>();
-  const slow = intercept(
-    first,
-    ({ method, args }, proceed) =>
-      method === "writeFileAsync" && String(args[0]).endsWith("nvme/unbind")
-        ? promise.then(proceed)
-        : proceed(),
-  );
+  const slow = lettingGoAfter(first, promise);
   const applying = applySteps(new Host({ kernel: slow }), [TAKE_DISK]);
   const host = newcomer(machine);
   const error = await refused(

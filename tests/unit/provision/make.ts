@@ -22,7 +22,7 @@ import {
   stateOf,
 } from "../provision_bench.ts";
 import { timeLapse } from "../time_lapse.ts";
-import { TAKE_DISK, TAKE_NIC } from "./take_steps.ts";
+import { lettingGoAfter, TAKE_DISK, TAKE_NIC } from "./take_steps.ts";
 
 Deno.test("applySteps() is undone at the end of an await using block", async () => {
   const machine = bench();
@@ -102,13 +102,7 @@ Deno.test("applySteps() is TIMED_OUT when a driver does not let go, and undone w
   const machine = bench();
   const before = stateOf(machine);
   const { promise, resolve } = Promise.withResolvers<void>();
-  const slow = intercept(
-    machine.spawn(),
-    ({ method, args }, proceed) =>
-      method === "writeFileAsync" && String(args[0]).endsWith("nvme/unbind")
-        ? promise.then(proceed)
-        : proceed(),
-  );
+  const slow = lettingGoAfter(machine.spawn(), promise);
   setTimeout(resolve, 150);
   const error = await refused(
     "TIMED_OUT",

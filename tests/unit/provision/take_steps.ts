@@ -1,6 +1,9 @@
 /**
- * Steps that take a function from its driver.
+ * Steps that take a function from its driver, and a driver that is slow to let
+ * go.
  */
+import { intercept } from "../../../lib/kernel/intercept.ts";
+import type { Kernel } from "../../../lib/kernel/kernel.ts";
 import type { DriverStep } from "../../../lib/provision/step.ts";
 import { DISK, NIC } from "../provision_bench.ts";
 
@@ -12,3 +15,14 @@ export const TAKE_NIC: DriverStep = {
   why,
 };
 export const TAKE_DISK: DriverStep = { ...TAKE_NIC, device: DISK };
+
+/** The system, but that the disk's driver lets go of it no sooner than that. */
+export function lettingGoAfter(kernel: Kernel, moment: Promise<void>): Kernel {
+  return intercept(
+    kernel,
+    ({ method, args }, proceed) =>
+      method === "writeFileAsync" && String(args[0]).endsWith("nvme/unbind")
+        ? moment.then(proceed)
+        : proceed(),
+  );
+}

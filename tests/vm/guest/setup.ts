@@ -4,16 +4,10 @@
  *
  * @module
  */
-import {
-  AddressSpace,
-  type BackendName,
-  Host,
-  type PciFunction,
-  type TakenFunction,
-  VfioDevice,
-} from "../../../mod.ts";
+import { type BackendName, Host } from "../../../mod.ts";
+import { Attachments } from "../../attachments.ts";
 import { loadAll } from "../../host/load_all.ts";
-import { currentMachine, type MachineInfo } from "../machine_env.ts";
+import { addressIn, currentMachine, type MachineInfo } from "../machine_env.ts";
 
 /** The machine that the tests run in. */
 export const machine: MachineInfo = thisMachine();
@@ -22,57 +16,10 @@ export const machine: MachineInfo = thisMachine();
 export const host: Host = new Host();
 
 /** What a test works with. Everything goes when it ends. */
-export class Setup implements AsyncDisposable {
-  readonly #spaces = new AsyncDisposableStack();
-  readonly #taken = new AsyncDisposableStack();
-  readonly #taking = new Map<string, Promise<TakenFunction>>();
-  /** The backend under test. */
-  readonly backend: BackendName;
-
+export class Setup extends Attachments {
   /** @param backend The backend under test. */
   constructor(backend: BackendName) {
-    this.backend = backend;
-  }
-
-  /**
-   * Makes an address space.
-   *
-   * @param backend Default: the backend under test.
-   */
-  space(backend: BackendName = this.backend): AddressSpace {
-    return this.#spaces.use(new AddressSpace({ host, backend }));
-  }
-
-  /**
-   * Takes a function from its driver, unless that is done.
-   *
-   * @param name What the machine calls it.
-   */
-  async take(name: string): Promise<PciFunction> {
-    const present = this.#taking.get(name);
-    if (present !== undefined) return (await present).function;
-    const taking = host.take(addressOf(name));
-    this.#taking.set(name, taking);
-    return this.#taken.use(await taking).function;
-  }
-
-  /**
-   * Takes a function and attaches it.
-   *
-   * @param name What the machine calls it.
-   * @param space Default: a new one.
-   */
-  async attach(
-    name: string,
-    space: AddressSpace = this.space(),
-  ): Promise<VfioDevice> {
-    return await VfioDevice.attach(await this.take(name), space);
-  }
-
-  /** Closes the spaces, and gives the functions back. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await using _taken = this.#taken;
-    await this.#spaces.disposeAsync();
+    super(host, machine, backend);
   }
 }
 
@@ -100,9 +47,7 @@ export function forEachBackend(
  * @param name What the machine calls it.
  */
 export function addressOf(name: string): string {
-  const address = machine.devices[name];
-  if (address === undefined) throw new RangeError(`There is no "${name}"`);
-  return address;
+  return addressIn(machine, name);
 }
 
 function thisMachine(): MachineInfo {

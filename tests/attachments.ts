@@ -1,0 +1,91 @@
+/**
+ * A machine's functions in the hands of a test.
+ *
+ * @module
+ */
+import {
+  AddressSpace,
+  type BackendName,
+  type Host,
+  type PciFunction,
+  type TakenFunction,
+  VfioDevice,
+} from "../mod.ts";
+import { addressIn, type MachineInfo } from "./vm/machine_env.ts";
+
+/**
+ * Functions that are taken from their drivers, and attached. When it is disposed
+ * of, the spaces are closed and the functions given back.
+ */
+export class Attachments implements AsyncDisposable {
+  readonly #machine: MachineInfo;
+  readonly #spaces = new AsyncDisposableStack();
+  readonly #taken = new AsyncDisposableStack();
+  readonly #taking = new Map<string, Promise<TakenFunction>>();
+  /** The system as the library sees it. */
+  readonly host: Host;
+  /** The backend under test. */
+  readonly backend: BackendName;
+
+  /**
+   * @param host The system as the library sees it.
+   * @param machine What it calls its functions.
+   * @param backend The backend under test.
+   */
+  constructor(host: Host, machine: MachineInfo, backend: BackendName) {
+    this.host = host;
+    this.#machine = machine;
+    this.backend = backend;
+  }
+
+  /**
+   * The PCI address of one of the machine's functions.
+   *
+   * @param name What the machine calls it.
+   */
+  address(name: string): string {
+    return addressIn(this.#machine, name);
+  }
+
+  /**
+   * Makes an address space.
+   *
+   * @param backend Default: the backend under test.
+   */
+  space(backend: BackendName = this.backend): AddressSpace {
+    const { host } = this;
+    return this.#spaces.use(new AddressSpace({ host, backend }));
+  }
+
+  /**
+   * Takes a function from its driver, unless that is done.
+   *
+   * @param name What the machine calls it.
+   */
+  async take(name: string): Promise<PciFunction> {
+    const present = this.#taking.get(name);
+    if (present !== undefined) return (await present).function;
+    const taking = this.host.take(this.address(name));
+    this.#taking.set(name, taking);
+    return this.#taken.use(await taking).function;
+  }
+
+  /**
+   * Takes a function and attaches it.
+   *
+   * @param name What the machine calls it.
+   * @param space Default: a new one.
+   */
+  async attach(
+    name: string,
+    space: AddressSpace = this.space(),
+  ): Promise<VfioDevice> {
+    return await VfioDevice.attach(await this.take(name), space);
+  }
+
+  /** Closes the spaces, and gives the functions back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await using _taken = this.#taken;
+    await this.#spaces.disposeAsync();
+  }
+}
