@@ -1,9 +1,11 @@
 /**
  * An apply that is killed at any call it makes of the kernel, and a restore
- * that is killed as well: the next restore brings back exactly what was.
+ * that is killed as well: the next restore brings back exactly what was. The
+ * same of what is applied at boot.
  */
 import { assert, assertEquals } from "@std/assert";
 import { applySteps } from "../../lib/provision/make.ts";
+import { persist, unpersist } from "../../lib/provision/persist.ts";
 import { restore } from "../../lib/provision/restore.ts";
 import {
   assertAsBefore,
@@ -11,6 +13,7 @@ import {
   deathsIn,
   everyStep,
   forEach,
+  GPU,
   Mortal,
   newcomer,
   NIC,
@@ -78,4 +81,25 @@ Deno.test("restore() goes on where the undoing of a failed apply was killed at a
       assertAsBefore(machine, before);
     },
   );
+});
+
+Deno.test("unpersist() removes what a persist killed at any call has left", async () => {
+  const before = stateOf(bench());
+  const command = ["/usr/local/bin/passthru"];
+  const persistence = ({ host }: Mortal) =>
+    persist(
+      host,
+      { functions: [{ select: GPU, driver: "vfio-pci" }] },
+      "desk",
+      {
+        command,
+      },
+    );
+  await forEach(await deathsIn(persistence), async (death) => {
+    const machine = bench();
+    const process = new Mortal(machine, death);
+    await end(process, persistence(process));
+    await unpersist(newcomer(machine), "desk");
+    assertAsBefore(machine, before);
+  });
 });

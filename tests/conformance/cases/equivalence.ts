@@ -15,7 +15,7 @@ import type { System } from "../bench.ts";
 import { SYSTEMS } from "../setup.ts";
 
 /** How many sequences are run. */
-const RUNS = { simulated: 100, real: 20 };
+const RUNS = { simulated: 60, real: 20 };
 
 /** Chosen by chance, once: what fails, fails again. */
 const SEED = 11_222_026;

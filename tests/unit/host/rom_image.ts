@@ -132,7 +132,7 @@ Deno.test("isRomOf() is true of a function that one of the images is for", () =>
 Deno.test("decodeRom() ends, within the bytes, when they are made up at random", () => {
   const random = randomNumbers(11);
   let found = 0;
-  for (let i = 0; i < 3000; i++) {
+  for (let i = 0; i < 1000; i++) {
     const bytes = new Uint8Array(random(6) * 512 + random(600));
     const lengths = Array.from({ length: 1 + random(3) }, () => 1 + random(3));
     bytes.set(makeRom(NIC, lengths).subarray(0, bytes.length));
@@ -152,9 +152,9 @@ Deno.test("decodeRom() ends, within the bytes, when they are made up at random",
     }
     assertEquals(length, at);
   }
-  assertGreater(found, 1000);
-  const noise = Uint8Array.from({ length: 65_536 }, () => random(256));
-  for (let at = 0; at < 65_000; at++) {
+  assertGreater(found, 300);
+  const noise = Uint8Array.from({ length: 16_384 }, () => random(256));
+  for (let at = 0; at < 16_000; at++) {
     noise.set([0x55, 0xaa], at);
     decodeRom(noise.subarray(at));
   }

@@ -19,10 +19,8 @@ import { unitFiles, unitText } from "../../../lib/provision/unit.ts";
 import {
   assertAsBefore,
   bench,
-  deathsIn,
   DISK,
   GPU,
-  Mortal,
   newcomer,
   NIC,
   PHYSICAL,
@@ -212,20 +210,6 @@ Deno.test("unpersist() leaves a file that somebody else has changed, and says so
     "hostname",
     "passthru",
   ]);
-});
-
-Deno.test("unpersist() removes what a killed persist() has left", async () => {
-  const before = stateOf(bench());
-  const deaths = await deathsIn(({ host }) =>
-    persist(host, STATE, "desk", { command })
-  );
-  for (const death of deaths) {
-    const machine = bench();
-    const { host } = new Mortal(machine, death);
-    await persist(host, STATE, "desk", { command }).catch(() => {});
-    await unpersist(newcomer(machine), "desk");
-    assertAsBefore(machine, before);
-  }
 });
 
 Deno.test("persist() refuses bad input before it writes", async () => {

@@ -13,7 +13,7 @@ import type { DesiredState } from "../../../lib/provision/state.ts";
 import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
 import { randomNumbers } from "../random.ts";
 
-const NUMBER = 250;
+const NUMBER = 150;
 
 /** What is chosen at random, the same at every run. */
 class Choices {
