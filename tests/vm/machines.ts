@@ -158,6 +158,15 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
     newerQemu: true,
     tests: ["sriov_test.ts", "vf_network_test.ts"],
   },
+  {
+    name: "debian-boot",
+    kernel: "debian-6.12",
+    iommu: "intel",
+    backends: ["legacy"],
+    about: "Debian 13's kernel, for systemd and udev to start on",
+    devices: DEVICES,
+    tests: ["systemd_test.ts"],
+  },
 ];
 
 /** Every machine there is. */
