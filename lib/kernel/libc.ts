@@ -103,14 +103,12 @@ export class LibcKernel implements Kernel {
   }
 
   // The address stays the same for a thread, and a memory load right after
-  // the failed call is the only way that nothing comes between.
+  // the failed call is the only way that nothing comes between: to enter another
+  // function can be to compile it, or to wait for a collection, and what V8 and
+  // its threads ask of the kernel then leaves an errno of theirs.
   #errnoView(): Int32Array {
     const pointer = this.#process.__errno_location()!;
     return new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
-  }
-
-  #fail(syscall: string, path?: string): never {
-    throw new KernelError(this.#lazyErrno![0]!, syscall, path);
   }
 
   get pageSize(): number {
@@ -119,11 +117,11 @@ export class LibcKernel implements Kernel {
 
   open(path: string, flags: number, mode = 0o644): number {
     const fd = this.#files.open(cString(path), flags | O_CLOEXEC, mode);
-    return fd < 0 ? this.#fail("open", path) : fd;
+    return fd < 0 ? fail(this.#lazyErrno![0]!, "open", path) : fd;
   }
 
   close(fd: number): void {
-    if (this.#files.close(fd) < 0) this.#fail("close");
+    if (this.#files.close(fd) < 0) fail(this.#lazyErrno![0]!, "close");
   }
 
   async closeAsync(fd: number): Promise<void> {
@@ -140,7 +138,7 @@ export class LibcKernel implements Kernel {
     const result = typeof argument === "bigint"
       ? this.#devices.ioctl_value(fd, operation.request, argument)
       : this.#devices.ioctl(fd, operation.request, pinned(argument));
-    return result < 0 ? this.#fail(operation.name) : result;
+    return result < 0 ? fail(this.#lazyErrno![0]!, operation.name) : result;
   }
 
   async ioctlAsync(
@@ -169,8 +167,11 @@ export class LibcKernel implements Kernel {
       fd,
       offset,
     );
+    const errno = this.#lazyErrno![0]!;
     const address = BigInt(Deno.UnsafePointer.value(pointer));
-    if (pointer === null || address === MAP_FAILED) this.#fail("mmap");
+    if (pointer === null || address === MAP_FAILED) {
+      fail(errno, "mmap");
+    }
     const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, length);
     return { address, length, buffer };
   }
@@ -180,7 +181,9 @@ export class LibcKernel implements Kernel {
     // read through one kept too long would end the process.
     if (!mapping.buffer.detached) mapping.buffer.transfer(0);
     const length = BigInt(mapping.length);
-    if (this.#devices.munmap(mapping.address, length) < 0) this.#fail("munmap");
+    if (this.#devices.munmap(mapping.address, length) < 0) {
+      fail(this.#lazyErrno![0]!, "munmap");
+    }
   }
 
   addressOf(buffer: Uint8Array): bigint {
@@ -191,34 +194,34 @@ export class LibcKernel implements Kernel {
 
   read(fd: number, into: Uint8Array): number {
     const bytes = this.#files.read(fd, pinned(into), BigInt(into.length));
-    return bytes < 0 ? this.#fail("read") : Number(bytes);
+    return bytes < 0 ? fail(this.#lazyErrno![0]!, "read") : Number(bytes);
   }
 
   write(fd: number, from: Uint8Array): number {
     const bytes = this.#files.write(fd, pinned(from), BigInt(from.length));
-    return bytes < 0 ? this.#fail("write") : Number(bytes);
+    return bytes < 0 ? fail(this.#lazyErrno![0]!, "write") : Number(bytes);
   }
 
   pread(fd: number, into: Uint8Array, offset: bigint): number {
     const count = BigInt(into.length);
     const bytes = this.#devices.pread(fd, pinned(into), count, offset);
-    return bytes < 0 ? this.#fail("pread") : Number(bytes);
+    return bytes < 0 ? fail(this.#lazyErrno![0]!, "pread") : Number(bytes);
   }
 
   pwrite(fd: number, from: Uint8Array, offset: bigint): number {
     const count = BigInt(from.length);
     const bytes = this.#devices.pwrite(fd, pinned(from), count, offset);
-    return bytes < 0 ? this.#fail("pwrite") : Number(bytes);
+    return bytes < 0 ? fail(this.#lazyErrno![0]!, "pwrite") : Number(bytes);
   }
 
   socket(domain: number, type: number, protocol: number): number {
     const fd = this.#sockets.socket(domain, type | SOCK_CLOEXEC, protocol);
-    return fd < 0 ? this.#fail("socket") : fd;
+    return fd < 0 ? fail(this.#lazyErrno![0]!, "socket") : fd;
   }
 
   eventfd(initial: number, flags: number): number {
     const fd = this.#devices.eventfd(initial, flags | O_CLOEXEC);
-    return fd < 0 ? this.#fail("eventfd") : fd;
+    return fd < 0 ? fail(this.#lazyErrno![0]!, "eventfd") : fd;
   }
 
   async pollAsync(
@@ -233,47 +236,57 @@ export class LibcKernel implements Kernel {
     if (
       await this.#blocking.poll(fds, count, timeout) < 0 &&
       this.#blocking.poll_now(fds, count, 0) < 0
-    ) this.#fail("poll");
+    ) fail(this.#lazyErrno![0]!, "poll");
     return requests.map((_, i) => pollfd.decode(fds, i * pollfd.size).revents);
   }
 
   mkdir(path: string, mode: number): void {
-    if (this.#tree.mkdir(cString(path), mode) < 0) this.#fail("mkdir", path);
+    if (this.#tree.mkdir(cString(path), mode) < 0) {
+      fail(this.#lazyErrno![0]!, "mkdir", path);
+    }
   }
 
   rmdir(path: string): void {
-    if (this.#tree.rmdir(cString(path)) < 0) this.#fail("rmdir", path);
+    if (this.#tree.rmdir(cString(path)) < 0) {
+      fail(this.#lazyErrno![0]!, "rmdir", path);
+    }
   }
 
   rename(from: string, to: string): void {
     const result = this.#tree.rename(cString(from), cString(to));
-    if (result < 0) this.#fail("rename", to);
+    if (result < 0) fail(this.#lazyErrno![0]!, "rename", to);
   }
 
   unlink(path: string): void {
-    if (this.#tree.unlink(cString(path)) < 0) this.#fail("unlink", path);
+    if (this.#tree.unlink(cString(path)) < 0) {
+      fail(this.#lazyErrno![0]!, "unlink", path);
+    }
   }
 
   symlink(target: string, path: string): void {
     const result = this.#tree.symlink(cString(target), cString(path));
-    if (result < 0) this.#fail("symlink", path);
+    if (result < 0) fail(this.#lazyErrno![0]!, "symlink", path);
   }
 
   chmod(path: string, mode: number): void {
-    if (this.#tree.chmod(cString(path), mode) < 0) this.#fail("chmod", path);
+    if (this.#tree.chmod(cString(path), mode) < 0) {
+      fail(this.#lazyErrno![0]!, "chmod", path);
+    }
   }
 
   chown(path: string, uid: number, gid: number): void {
     const result = this.#tree.chown(cString(path), uid, gid);
-    if (result < 0) this.#fail("chown", path);
+    if (result < 0) fail(this.#lazyErrno![0]!, "chown", path);
   }
 
   fsync(fd: number): void {
-    if (this.#tree.fsync(fd) < 0) this.#fail("fsync");
+    if (this.#tree.fsync(fd) < 0) fail(this.#lazyErrno![0]!, "fsync");
   }
 
   flock(fd: number, operation: number): void {
-    if (this.#tree.flock(fd, operation) < 0) this.#fail("flock");
+    if (this.#tree.flock(fd, operation) < 0) {
+      fail(this.#lazyErrno![0]!, "flock");
+    }
   }
 
   readlink(path: string): string {
@@ -283,7 +296,9 @@ export class LibcKernel implements Kernel {
       this.#scratch,
       BigInt(length),
     );
-    return bytes < 0 ? this.#fail("readlink", path) : this.#text(Number(bytes));
+    return bytes < 0
+      ? fail(this.#lazyErrno![0]!, "readlink", path)
+      : this.#text(Number(bytes));
   }
 
   readdir(path: string): string[] {
@@ -297,7 +312,7 @@ export class LibcKernel implements Kernel {
           this.#scratch,
           BigInt(length),
         );
-        if (bytes < 0) this.#fail("getdents64", path);
+        if (bytes < 0) fail(this.#lazyErrno![0]!, "getdents64", path);
         if (bytes === 0n) return names.sort();
         for (const name of this.#names(Number(bytes))) {
           if (name !== "." && name !== "..") names.push(name);
@@ -316,7 +331,7 @@ export class LibcKernel implements Kernel {
       STATX_BASIC_STATS,
       this.#scratch,
     );
-    if (result < 0) this.#fail("statx", path);
+    if (result < 0) fail(this.#lazyErrno![0]!, "statx", path);
     // Decoding all of it takes longer than the call.
     const { offset } = statxLayout;
     const status = new DataView(this.#scratch.buffer);
@@ -337,7 +352,7 @@ export class LibcKernel implements Kernel {
       for (let end = 0;;) {
         const rest = bytes.subarray(end);
         const count = this.#files.read(fd, rest, BigInt(rest.length));
-        if (count < 0) this.#fail("read", path);
+        if (count < 0) fail(this.#lazyErrno![0]!, "read", path);
         if (count === 0n) return decoder.decode(bytes.subarray(0, end));
         end += Number(count);
         if (end < bytes.length) continue;
@@ -393,7 +408,7 @@ export class LibcKernel implements Kernel {
 
   #writeOnce(fd: number, from: Uint8Array<ArrayBuffer>, path: string): void {
     if (this.#files.write(fd, from, BigInt(from.length)) < 0) {
-      this.#fail("write", path);
+      fail(this.#lazyErrno![0]!, "write", path);
     }
   }
 
@@ -416,4 +431,8 @@ export class LibcKernel implements Kernel {
 // ours is, which its type does not say.
 function pinned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes as Uint8Array<ArrayBuffer>;
+}
+
+function fail(errno: number, syscall: string, path?: string): never {
+  throw new KernelError(errno, syscall, path);
 }
