@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { type BackendName, Host, type PciFunction, VfioError } from "../mod.ts";
+import { setAccelerator } from "../tests/vm/accelerator.ts";
 import { installPackages } from "../tests/vm/debian.ts";
 import { MachineError } from "../tests/vm/errors.ts";
 import { runInGuest } from "../tests/vm/guest.ts";
@@ -28,6 +29,8 @@ machine, unless a device of this machine is named.
                     Refused are those that the machine uses, and a network
                     interface that is up.
   --backend NAME    only legacy, or only iommufd
+  --accel NAME      how the virtual machine is run: kvm, or tcg, which is
+                    emulation; found out unless given
   --help            show this`;
 
 /** Part of the demo, in a virtual machine. */
@@ -43,14 +46,16 @@ interface Options {
 }
 
 function options(): Options {
-  const { help, machine, device, backend } = parseArgs(Deno.args, {
+  const { help, machine, device, backend, accel } = parseArgs(Deno.args, {
     boolean: ["help"],
-    string: ["machine", "device", "backend"],
+    string: ["machine", "device", "backend", "accel"],
     unknown: (argument) => {
       throw new TypeError(`Unknown argument: ${argument}`);
     },
   });
-  for (const [name, value] of Object.entries({ machine, device, backend })) {
+  for (
+    const [name, value] of Object.entries({ machine, device, backend, accel })
+  ) {
     if (value === "") throw new TypeError(`--${name} needs a value`);
   }
   if (machine !== undefined && device !== undefined) {
@@ -59,6 +64,7 @@ function options(): Options {
   if (!["legacy", "iommufd", undefined].includes(backend)) {
     throw new TypeError(`There is no backend "${backend}"`);
   }
+  setAccelerator(accel);
   return {
     help,
     machine: machine === undefined ? MACHINES[0]! : machineNamed(machine),

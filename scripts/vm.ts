@@ -4,6 +4,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { setAccelerator } from "../tests/vm/accelerator.ts";
 import { MachineError } from "../tests/vm/errors.ts";
 import { runInGuest } from "../tests/vm/guest.ts";
 import {
@@ -15,7 +16,7 @@ import {
 import { prepare } from "../tests/vm/prepare.ts";
 import { cacheModules, denoCommand } from "../tests/vm/guest_deno.ts";
 
-const USAGE = `deno task vm [--machine NAME] [-- SCRIPT [ARGUMENT...]]
+const USAGE = `deno task vm [OPTION...] [-- SCRIPT [ARGUMENT...]]
 
 Boots a virtual machine on this machine's own root file system; what is written
 in it goes when it is powered off.
@@ -24,6 +25,8 @@ Without a script: an interactive shell; "exit" ends it. With one: runs it as
 deno run -A, and ends with its exit code.
 
   --machine NAME   which machine, ${ALL_MACHINES[0]!.name} unless given
+  --accel NAME     how it is run: kvm, or tcg, which is emulation; found out
+                   unless given
   --list           show the machines and their devices
   --help           show this`;
 
@@ -32,19 +35,22 @@ function devicesOf({ devices }: Machine): readonly Device[] {
 }
 
 async function main(): Promise<number> {
-  const { machine: name, list, help, _: operands, "--": rest } = parseArgs(
-    Deno.args,
-    {
-      string: ["machine"],
-      boolean: ["list", "help"],
-      default: { machine: ALL_MACHINES[0]!.name },
-      stopEarly: true,
-      "--": true,
-      unknown: (arg, key) => {
-        if (key !== undefined) throw new MachineError(`Unknown option ${arg}`);
+  const { machine: name, accel, list, help, _: operands, "--": rest } =
+    parseArgs(
+      Deno.args,
+      {
+        string: ["machine", "accel"],
+        boolean: ["list", "help"],
+        default: { machine: ALL_MACHINES[0]!.name },
+        stopEarly: true,
+        "--": true,
+        unknown: (arg, key) => {
+          if (key !== undefined) {
+            throw new MachineError(`Unknown option ${arg}`);
+          }
+        },
       },
-    },
-  );
+    );
   if (help) {
     console.log(USAGE);
     return 0;
@@ -61,6 +67,7 @@ async function main(): Promise<number> {
     }
     return 0;
   }
+  setAccelerator(accel);
   const machine = machineNamed(name);
   const [script, ...args] = [...operands.map(String), ...rest];
   if (script === undefined && !Deno.stdin.isTerminal()) {

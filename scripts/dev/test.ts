@@ -6,6 +6,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { basename, fromFileUrl, relative, resolve } from "@std/path";
+import { setAccelerator } from "../../tests/vm/accelerator.ts";
 import {
   ALL_MACHINES,
   machineNamed,
@@ -28,6 +29,8 @@ Runs all tests, or those of the files given.
                    in a virtual machine; vm: real kernels, in all of them
   --machine NAME   of the virtual machines only this one, repeatable:
                    ${ALL_MACHINES.map(({ name }) => name).join(", ")}
+  --accel NAME     how the virtual machines are run: kvm, or tcg, which is
+                   emulation; found out unless given
   --filter TEXT    only tests with TEXT, or /PATTERN/, in their name`;
 
 /** Tests that are run in one go. */
@@ -37,9 +40,9 @@ interface Job {
 }
 
 function options() {
-  const { only, machine, filter, help, _ } = parseArgs(Deno.args, {
+  const { only, machine, accel, filter, help, _ } = parseArgs(Deno.args, {
     boolean: ["help"],
-    string: ["only", "machine", "filter", "_"],
+    string: ["only", "machine", "accel", "filter", "_"],
     collect: ["machine"],
     unknown: (name, key) => {
       if (key !== undefined) throw new TypeError(`Unknown option ${name}`);
@@ -48,6 +51,7 @@ function options() {
   if (only !== undefined && !isPart(only)) {
     throw new TypeError(`There is no part "${only}"`);
   }
+  setAccelerator(accel);
   const root = fromFileUrl(ROOT);
   return {
     help,

@@ -5,6 +5,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { accelerator } from "../vm/accelerator.ts";
 import { lines } from "../vm/command.ts";
 import { MachineError } from "../vm/errors.ts";
 import { runInGuest } from "../vm/guest.ts";
@@ -65,10 +66,11 @@ async function measureInGuest(
 async function measure(quick: boolean): Promise<Place[]> {
   const machine = machineNamed("testbed");
   await prepare([machine]);
+  const how = await accelerator() === "kvm" ? "under KVM" : "emulated";
   const start = performance.now();
   const places = [
     { title: "on this machine", comparisons: [] as Comparison[] },
-    { title: `in ${machine.name}, emulated`, comparisons: [] as Comparison[] },
+    { title: `in ${machine.name}, ${how}`, comparisons: [] as Comparison[] },
   ] as const;
   const found = ({ comparisons }: Place) => (comparison: Comparison) => {
     comparisons.push(comparison);

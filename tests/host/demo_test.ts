@@ -27,6 +27,7 @@ Deno.test("demo.ts exits with 2 and its usage when arguments are wrong", async (
     'no backend "vhost"': ["--backend", "vhost"],
     'no machine "debian-3"': ["--machine", "debian-3"],
     'Cannot parse PCI address "first"': ["--device", "first"],
+    '--accel is kvm or tcg, not "xen"': ["--accel", "xen"],
     "--device needs a value": ["--device"],
   };
   for (const [message, args] of Object.entries(wrong)) {

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { ROOT } from "../../scripts/dev/deno.ts";
 
 /** Runs a deno command of the checkout as a fresh terminal would. */
@@ -89,8 +89,17 @@ Deno.test("deno task test fails when no test ran", async () => {
   assertMatch(stdout, /\nno test ran\n0 passed, 0 failed, 3 skipped\n$/);
 });
 
-Deno.test("deno task test shows its usage when an option is unknown", async () => {
-  const { code, stderr } = await run(["task", "test", "--ownly", "unit"]);
-  assertEquals(code, 2);
-  assertMatch(stderr, /Unknown option --ownly\n\ndeno task test \[OPTION/);
+Deno.test("deno task test shows its usage when an option is wrong", async () => {
+  const wrong: Record<string, string[]> = {
+    "Unknown option --ownly": ["--ownly", "unit"],
+    '--accel is kvm or tcg, not "xen"': ["--accel", "xen"],
+  };
+  for (const [message, args] of Object.entries(wrong)) {
+    const { code, stderr } = await run(["task", "test", ...args]);
+    assertEquals(code, 2);
+    assertStringIncludes(
+      stderr,
+      `${message}\n\ndeno task test [OPTION...]`,
+    );
+  }
 });

@@ -5,6 +5,7 @@
  */
 import { homedir } from "node:os";
 import { dirname, fromFileUrl, join } from "@std/path";
+import { type Accelerator, accelerator } from "./accelerator.ts";
 import { cacheDir } from "./cache.ts";
 import { lines, quote } from "./command.ts";
 import { GuestDied } from "./errors.ts";
@@ -23,8 +24,14 @@ export const CHECKOUT: string = fromFileUrl(new URL("../..", import.meta.url))
 /** Starts the job when the guest stands on its root file system. */
 const START = new URL("init/start.sh", import.meta.url);
 
-/** How long a guest may take to start its command, in milliseconds. */
-const BOOT_LIMIT = 300_000;
+/**
+ * How long a guest may take to start its command, in milliseconds. It takes a
+ * fortieth of that.
+ */
+const BOOT_LIMITS: Readonly<Record<Accelerator, number>> = {
+  kvm: 60_000,
+  tcg: 300_000,
+};
 
 /** What ends this process ends the guest first. */
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
@@ -64,9 +71,10 @@ export async function runInGuest(
   try {
     await writeJob(dir, machine, itsKernel, options);
     const qemu = machine.newerQemu ? await newerQemu() : INSTALLED_QEMU;
-    const args = await qemuArguments(machine, itsKernel, archive, dir);
+    const by = await accelerator();
+    const args = await qemuArguments(machine, itsKernel, archive, dir, by);
     const command = [qemu.program, ...qemu.args, ...args];
-    return await boot(dir, machine, command, options);
+    return await boot(dir, machine, { command, by }, options);
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
@@ -143,10 +151,11 @@ function terminalSize(): string {
 async function boot(
   dir: string,
   machine: Machine,
-  emulator: readonly string[],
+  qemuRun: { readonly command: readonly string[]; readonly by: Accelerator },
   { command, signal, stdout = discard, stderr = discard }: GuestOptions,
 ): Promise<number> {
   const interactive = command === undefined;
+  const hint = qemuRun.by === "kvm" ? " under KVM: try --accel tcg" : "";
   let exitCode: number | undefined;
   const ports = new Ports(dir, () => end("its output cannot be passed on"));
   ports.open("events", async (stream) => {
@@ -165,7 +174,7 @@ async function boot(
     args: [
       // however this process ends, QEMU does not stay behind
       ...["--pdeathsig", "KILL"],
-      ...emulator,
+      ...qemuRun.command,
       ...ports.args,
       ...(interactive ? TERMINAL_ARGUMENTS : []),
     ],
@@ -178,9 +187,10 @@ async function boot(
     reason ??= why;
     qemu.kill("SIGKILL");
   };
+  const limit = BOOT_LIMITS[qemuRun.by];
   const bootLimit = setTimeout(
-    () => end(`it did not boot within ${BOOT_LIMIT / 1000} s`),
-    BOOT_LIMIT,
+    () => end(`it did not boot within ${limit / 1000} s${hint}`),
+    limit,
   );
   const aborted = () => end(String(signal!.reason));
   const interrupted = () => end("interrupted");
@@ -195,10 +205,11 @@ async function boot(
   if (exitCode !== undefined && reason === undefined) return exitCode;
 
   const log = await Deno.readTextFile(join(dir, "console.log")).catch(() => "");
+  const ended = `QEMU ended with ${
+    status.signal ?? `exit code ${status.code}`
+  }`;
   reason ??= log.match(/Kernel panic.*/)?.[0] ??
-    (status.success
-      ? "it powered itself off"
-      : `QEMU ended with ${status.signal ?? `exit code ${status.code}`}`);
+    (status.success ? "it powered itself off" : `${ended}${hint}`);
   throw new GuestDied(
     `The guest "${machine.name}" died: ${reason}`,
     log.trimEnd().split(/\r?\n/).slice(-40).join("\n"),

@@ -1,12 +1,13 @@
 /**
  * QEMU's command line for a machine.
  *
- * Everything is emulated, as hardware virtualisation is not to be had
- * everywhere, in containers and in other virtual machines least of all.
+ * The devices and the IOMMU are emulated. So is the processor where KVM is not
+ * to be had, in containers and in other virtual machines above all.
  *
  * @module
  */
 import { join } from "@std/path";
+import { type Accelerator, PROCESSORS } from "./accelerator_race.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Device, Machine } from "./machines.ts";
 
@@ -26,6 +27,7 @@ const DISK_BYTES = 64 << 20;
  * @param kernel Its kernel.
  * @param initramfs The initramfs for that kernel.
  * @param dir A directory of this run, where `console.log` will be.
+ * @param accelerator How the machine is run.
  * @returns QEMU's arguments.
  */
 export async function qemuArguments(
@@ -33,6 +35,7 @@ export async function qemuArguments(
   kernel: Kernel,
   initramfs: string,
   dir: string,
+  accelerator: Accelerator,
 ): Promise<string[]> {
   const parameters = [
     "console=ttyS0",
@@ -40,7 +43,7 @@ export async function qemuArguments(
     // an end that the host notices, rather than a guest that limps on
     "panic=-1",
     "oops=panic",
-    // the emulated clocks are steady, whatever the kernel measures
+    // the clocks are steady, whatever the kernel measures on a busy host
     "no_timer_check",
     "tsc=reliable",
     ...(machine.iommu === "intel" ? ["intel_iommu=on"] : []),
@@ -48,8 +51,9 @@ export async function qemuArguments(
   ];
   return [
     ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
-    ...["-machine", "q35"],
-    ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2G"],
+    // remapped interrupts need an I/O APIC that is QEMU's, not KVM's
+    ...["-machine", "q35,kernel-irqchip=split", "-accel", accelerator],
+    ...["-cpu", PROCESSORS[accelerator], "-smp", "2", "-m", "2G"],
     ...["-kernel", kernel.image, "-initrd", initramfs],
     ...["-append", parameters.join(" ")],
     ...["-serial", `file:${dir}/console.log`],
