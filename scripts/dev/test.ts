@@ -5,20 +5,14 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { basename, fromFileUrl, relative, resolve } from "@std/path";
+import { fromFileUrl, relative, resolve } from "@std/path";
 import { setAccelerator } from "../../tests/vm/accelerator.ts";
-import {
-  ALL_MACHINES,
-  machineNamed,
-  MACHINES,
-} from "../../tests/vm/machines.ts";
-import { prepare } from "../../tests/vm/prepare.ts";
-import { runTests } from "../../tests/vm/run_tests.ts";
-import { type Counts, sum, summary } from "./counts.ts";
+import { ALL_MACHINES, machineNamed } from "../../tests/vm/machines.ts";
 import { ROOT } from "./deno.ts";
-import { typescriptFiles } from "./files.ts";
-import { isPart, type Part, partsOf } from "./parts.ts";
-import { denoTest } from "./test_run.ts";
+import { type Choice, type Job, jobsOf } from "./jobs.ts";
+import { FAILED, sum, summary } from "./outcome.ts";
+import { isPart } from "./parts.ts";
+import { type Run, timing } from "./timing.ts";
 
 const USAGE = `deno task test [OPTION...] [FILE...]
 
@@ -31,23 +25,19 @@ Runs all tests, or those of the files given.
                    ${ALL_MACHINES.map(({ name }) => name).join(", ")}
   --accel NAME     how the virtual machines are run: kvm, or tcg, which is
                    emulation; found out unless given
+  --everything     also, on older kernels, what they do as the newest does
   --filter TEXT    only tests with TEXT, or /PATTERN/, in their name`;
 
-/** Tests that are run in one go. */
-interface Job {
-  readonly name: string;
-  readonly run: () => Promise<Counts>;
-}
-
-function options() {
-  const { only, machine, accel, filter, help, _ } = parseArgs(Deno.args, {
-    boolean: ["help"],
+function options(): Choice & { help: boolean } {
+  const parsed = parseArgs(Deno.args, {
+    boolean: ["help", "everything"],
     string: ["only", "machine", "accel", "filter", "_"],
     collect: ["machine"],
     unknown: (name, key) => {
       if (key !== undefined) throw new TypeError(`Unknown option ${name}`);
     },
   });
+  const { only, machine, accel, filter, help, everything, _ } = parsed;
   if (only !== undefined && !isPart(only)) {
     throw new TypeError(`There is no part "${only}"`);
   }
@@ -57,6 +47,7 @@ function options() {
     help,
     only,
     machines: machine.length > 0 ? machine.map(machineNamed) : ALL_MACHINES,
+    everything,
     filter,
     paths: _.map((path) =>
       relative(root, Deno.realPathSync(resolve(String(path))))
@@ -64,79 +55,41 @@ function options() {
   };
 }
 
-/** The files among files and folders, "" being the checkout. */
-async function filesOf(paths: readonly string[]): Promise<string[]> {
-  const files = await Promise.all(
-    paths.map((path) =>
-      /\.(ts|md)$/.test(path) ? [path] : Array.fromAsync(
-        typescriptFiles(ROOT, path.replace(/(?<=.)\/?$/, "/")),
-      )
-    ),
-  );
-  return files.flat();
+/** What a guest takes of this machine's memory, in bytes. */
+const GUEST_MEMORY = 2.5 * 2 ** 30;
+
+/** How many guests run side by side: each has one processor. */
+function lanes(): number {
+  const { available } = Deno.systemMemoryInfo();
+  const fitting = Math.floor(available / GUEST_MEMORY);
+  return Math.max(1, Math.min(navigator.hardwareConcurrency, fitting));
 }
 
-/** Whether a file has an example to run. */
-async function hasExample(file: string): Promise<boolean> {
-  const text = await Deno.readTextFile(new URL(file, ROOT));
-  return /^[ *]*```ts(?!.*\bignore\b)/m.test(text);
+/** What jobs need, got one after the other. The job that lacks it tells of it. */
+function preparationFor(jobs: readonly Job[]): Job {
+  return {
+    name: "preparation",
+    run: async () => {
+      for (const { prepare } of jobs) await prepare!().catch(() => {});
+      return sum([]);
+    },
+  };
 }
 
-async function jobs(
-  { only, machines, filter, paths }: ReturnType<typeof options>,
-): Promise<Job[]> {
-  const files = await filesOf(paths.length > 0 ? paths : ["", "README.md"]);
-  const part = (name: Part) =>
-    only === undefined || only === name
-      ? files.filter((file) => partsOf(file).includes(name))
-      : [];
-  const [unit, host, guest] = [part("unit"), part("host"), part("vm")];
-  const examples = await Promise.all(part("docs").map(hasExample));
-  const docs = part("docs").filter((_, i) => examples[i]);
-  const flags = filter === undefined ? [] : [`--filter=${filter}`];
-  return [
-    unit.length > 0 && {
-      name: "unit",
-      run: () => denoTest(["--parallel", ...flags, ...unit]),
-    },
-    host.length > 0 && {
-      name: "host",
-      run: async () => {
-        // Some compile C, against the headers of the kernel that is built.
-        await prepare([MACHINES[0]!]);
-        return await denoTest(["-A", ...flags, ...host]);
-      },
-    },
-    docs.length > 0 && {
-      name: "docs",
-      run: async () => {
-        // On a real kernel, as most examples attach a device.
-        await prepare([MACHINES[0]!]);
-        return await runTests(MACHINES[0]!, docs, [
-          "--doc",
-          "--preload=tests/docs/stage.ts",
-          ...flags,
-        ]);
-      },
-    },
-    ...machines.map((machine) => {
-      const { name, tests } = machine;
-      const its = guest.filter((file) =>
-        tests?.includes(basename(file)) ?? true
-      );
-      return its.length > 0 && {
-        name,
-        run: async () => {
-          await prepare([machine]);
-          return await runTests(machine, its, flags);
-        },
-      };
-    }),
-  ].filter((job) => job !== false);
+/** Runs a job, and tells how long it took. */
+async function run({ name, run }: Job): Promise<Run> {
+  console.log(`── ${name}`);
+  const start = performance.now();
+  // What cannot run at all has failed, and the others may still run.
+  const outcome = await run().catch((error) => {
+    console.error(error instanceof Error ? error.message : error);
+    return FAILED;
+  });
+  return { name, seconds: (performance.now() - start) / 1000, outcome };
 }
 
 async function main(): Promise<number> {
-  let chosen: ReturnType<typeof options>;
+  let chosen: Choice & { help: boolean };
   try {
     chosen = options();
   } catch (error) {
@@ -147,31 +100,36 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  const outcomes: Counts[] = [];
-  const failed: string[] = [];
   let interrupted = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => interrupted = true);
   }
-  for (const { name, run } of await jobs(chosen)) {
-    console.log(`── ${name}`);
-    let outcome: Counts;
-    try {
-      outcome = await run();
-    } catch (error) {
-      // What cannot run at all has failed, and the others may still run.
-      console.error(error instanceof Error ? error.message : error);
-      outcome = { passed: 0, failed: 1, ignored: 0 };
-    }
-    outcomes.push(outcome);
-    if (outcome.failed > 0) failed.push(name);
-    if (interrupted) {
-      console.log("interrupted");
-      return 130;
-    }
+  const jobs = await jobsOf(chosen);
+  const runs: Run[] = [];
+  const work = async (job: Job) => {
+    if (!interrupted) runs.push(await run(job));
+  };
+  // What needs nothing takes all processors, and tells at once.
+  for (const job of jobs) if (!job.prepare) await work(job);
+  const others = jobs.filter(({ prepare }) => prepare);
+  if (others.length > 0) await work(preparationFor(others));
+  const queue = others.values();
+  await Promise.all(
+    Array.from({ length: lanes() }, async () => {
+      for (const job of queue) await work(job);
+    }),
+  );
+  if (interrupted) {
+    console.log("interrupted");
+    return 130;
   }
-  const total = sum(outcomes);
-  if (failed.length > 0) console.log(`failed: ${failed.join(", ")}`);
+  const total = sum(runs.map(({ outcome }) => outcome));
+  console.log(timing(runs));
+  const failed = runs.filter(({ outcome }) => outcome.failed > 0);
+  if (failed.length > 0) {
+    const names = new Set(failed.map(({ name }) => name));
+    console.log(`failed: ${[...names].join(", ")}`);
+  }
   if (total.passed + total.failed === 0) console.log("no test ran");
   console.log(summary(total));
   return total.failed === 0 && total.passed > 0 ? 0 : 1;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { countJunit, type Counts, sum } from "./counts.ts";
+import { FAILED, type Outcome, readJunit, sum } from "./outcome.ts";
 import { deno } from "./deno.ts";
 
 /**
@@ -18,7 +18,7 @@ import { deno } from "./deno.ts";
 export async function denoTest(
   args: readonly string[],
   options: Deno.CommandOptions = {},
-): Promise<Counts> {
+): Promise<Outcome> {
   const report = await Deno.makeTempFile({ suffix: ".xml" });
   try {
     const command = await deno(
@@ -28,10 +28,8 @@ export async function denoTest(
     );
     const { success } = await command.spawn().status;
     const xml = await Deno.readTextFile(report);
-    const counts = countJunit(xml || "<testsuites></testsuites>");
-    return success || counts.failed > 0
-      ? counts
-      : sum([counts, { passed: 0, failed: 1, ignored: 0 }]);
+    const outcome = readJunit(xml || "<testsuites></testsuites>");
+    return success || outcome.failed > 0 ? outcome : sum([outcome, FAILED]);
   } finally {
     await Deno.remove(report);
   }

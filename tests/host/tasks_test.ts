@@ -75,7 +75,7 @@ Deno.test("run.ts takes deno.offline.json and says so when JSR does not answer",
 
 Deno.test("deno task test ends with the count of what ran", async () => {
   const { code, stdout } = await run(
-    ["task", "test", "tests/host/counts_test.ts", "--filter", "sum"],
+    ["task", "test", "tests/host/outcome_test.ts", "--filter", "sum"],
   );
   assertEquals(code, 0);
   assertMatch(stdout, /\n1 passed, 0 failed, 2 skipped\n$/);
@@ -83,7 +83,7 @@ Deno.test("deno task test ends with the count of what ran", async () => {
 
 Deno.test("deno task test fails when no test ran", async () => {
   const { code, stdout } = await run(
-    ["task", "test", "tests/host/counts_test.ts", "--filter", "no such test"],
+    ["task", "test", "tests/host/outcome_test.ts", "--filter", "no such test"],
   );
   assertEquals(code, 1);
   assertMatch(stdout, /\nno test ran\n0 passed, 0 failed, 3 skipped\n$/);

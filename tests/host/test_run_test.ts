@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { Counts } from "../../scripts/dev/counts.ts";
+import type { Counts } from "../../scripts/dev/outcome.ts";
 import { denoTest } from "../../scripts/dev/test_run.ts";
 
 /** The outcome of a test file of that text. */
@@ -7,10 +7,11 @@ async function outcome(source: string): Promise<Counts> {
   const file = await Deno.makeTempFile({ suffix: "_test.ts" });
   try {
     await Deno.writeTextFile(file, source);
-    return await denoTest(["--no-check", file], {
+    const { times: _, ...counts } = await denoTest(["--no-check", file], {
       stdout: "null",
       stderr: "null",
     });
+    return counts;
   } finally {
     await Deno.remove(file);
   }

@@ -14,7 +14,7 @@ import { type Kernel, kernel } from "./kernel.ts";
 import { type Machine, machineInfo } from "./machines.ts";
 import { driverModules } from "./modules.ts";
 import { Ports, type StreamReader } from "./ports.ts";
-import { INSTALLED_QEMU, newerQemu } from "./newer_qemu.ts";
+import { newerQemu } from "./newer_qemu.ts";
 import { qemuArguments, TERMINAL_ARGUMENTS } from "./qemu.ts";
 
 /** The checkout, where every command of a guest starts. */
@@ -48,6 +48,8 @@ export interface GuestOptions {
   stdout?: StreamReader;
   /** Reads what the command writes to standard error. */
   stderr?: StreamReader;
+  /** The file that gets the kernel's console; one of the run by default. */
+  console?: string;
 }
 
 /**
@@ -70,11 +72,16 @@ export async function runInGuest(
   const dir = await Deno.makeTempDir({ prefix: "passthru-" });
   try {
     await writeJob(dir, machine, itsKernel, options);
-    const qemu = machine.newerQemu ? await newerQemu() : INSTALLED_QEMU;
+    const qemu = await newerQemu();
     const by = await accelerator();
-    const args = await qemuArguments(machine, itsKernel, archive, dir, by);
-    const command = [qemu.program, ...qemu.args, ...args];
-    return await boot(dir, machine, { command, by }, options);
+    const { console = join(dir, "console.log") } = options;
+    const command = [
+      qemu.program,
+      ...qemu.args,
+      ...await qemuArguments(machine, itsKernel, archive, dir, by),
+      ...["-serial", `file:${console}`],
+    ];
+    return await boot(dir, machine, { command, by, console }, options);
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
@@ -151,7 +158,11 @@ function terminalSize(): string {
 async function boot(
   dir: string,
   machine: Machine,
-  qemuRun: { readonly command: readonly string[]; readonly by: Accelerator },
+  qemuRun: {
+    readonly command: readonly string[];
+    readonly by: Accelerator;
+    readonly console: string;
+  },
   { command, signal, stdout = discard, stderr = discard }: GuestOptions,
 ): Promise<number> {
   const interactive = command === undefined;
@@ -204,7 +215,7 @@ async function boot(
   await ports.close();
   if (exitCode !== undefined && reason === undefined) return exitCode;
 
-  const log = await Deno.readTextFile(join(dir, "console.log")).catch(() => "");
+  const log = await Deno.readTextFile(qemuRun.console).catch(() => "");
   const ended = `QEMU ended with ${
     status.signal ?? `exit code ${status.code}`
   }`;

@@ -47,6 +47,19 @@ export function addressIn({ devices }: MachineInfo, name: string): string {
   return address;
 }
 
+/** The variable that says so when all is tried on every kernel. */
+export const EVERYTHING = "PASSTHRU_EVERYTHING";
+
+/**
+ * Whether a test tries all that it has. On an older kernel it tries a sample
+ * where the newest kernel does not do it otherwise.
+ *
+ * @param machine The machine that the test runs in.
+ */
+export function triesAll({ kernel }: MachineInfo): boolean {
+  return kernel === "testbed" || Deno.env.has(EVERYTHING);
+}
+
 /**
  * A QEMU of version 10 or later that this process can run.
  *

@@ -36,8 +36,6 @@ export interface Machine {
   about: string;
   /** Its devices. */
   devices: readonly Device[];
-  /** Whether it needs a QEMU of version 10 or later. */
-  newerQemu?: boolean;
   /** The only tests that run in it, by the name of their file. */
   tests?: readonly string[];
 }
@@ -155,7 +153,6 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
     backends: ["legacy", "iommufd"],
     about: "32 virtual functions of an nvme, 7 of an igb",
     devices: SRIOV_DEVICES,
-    newerQemu: true,
     tests: ["sriov_test.ts", "vf_network_test.ts"],
   },
   {

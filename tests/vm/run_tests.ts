@@ -8,10 +8,20 @@ import { lines } from "./command.ts";
 import { GuestDied } from "./errors.ts";
 import { runInGuest } from "./guest.ts";
 import { cacheModules, denoCommand } from "./guest_deno.ts";
+import { EVERYTHING } from "./machine_env.ts";
 import type { Machine } from "./machines.ts";
-import { type Counts, TestReport } from "./test_report.ts";
+import type { Outcome } from "../../scripts/dev/outcome.ts";
+import { type KernelLog, TestReport } from "./test_report.ts";
 
-export { type Counts } from "./test_report.ts";
+/** How tests are run. */
+export interface RunOptions {
+  /** Further flags of `deno test`, for example `--filter=dma`. */
+  readonly flags?: readonly string[];
+  /** Whether older kernels try all that the newest does. */
+  readonly everything?: boolean;
+  /** Called with each result, and what belongs to it. */
+  readonly report?: (lines: string) => void;
+}
 
 /** How long a guest may say nothing, in milliseconds. */
 const SILENCE_LIMIT = 300_000;
@@ -24,9 +34,8 @@ const SILENCE_LIMIT = 300_000;
  *
  * @param machine The machine to boot.
  * @param files The test modules, paths from the checkout or absolute.
- * @param flags Further flags of `deno test`, for example `--filter=dma`.
- * @param report Called with each line of the report.
- * @returns How many tests and steps did what.
+ * @param options How they are run.
+ * @returns What came of the tests and their steps.
  *
  * @example
  * ```ts
@@ -42,11 +51,12 @@ const SILENCE_LIMIT = 300_000;
 export async function runTests(
   machine: Machine,
   files: readonly string[],
-  flags: readonly string[] = [],
-  report: (line: string) => void = console.log,
-): Promise<Counts> {
+  { flags = [], everything = false, report = console.log }: RunOptions = {},
+): Promise<Outcome> {
   await cacheModules(files);
-  const results = new TestReport(machine.name, report);
+  const kernelConsole = await Deno.makeTempFile({ prefix: "passthru-" });
+  const log = new ConsoleLog(kernelConsole);
+  const results = new TestReport(machine.name, report, log);
   const silence = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const alive = () => {
@@ -60,8 +70,12 @@ export async function runTests(
   try {
     const exitCode = await runInGuest(machine, {
       command: denoCommand("test", ["--no-prompt", ...flags, ...files]),
-      env: { NO_COLOR: "1" },
+      env: {
+        NO_COLOR: "1",
+        ...everything ? { [EVERYTHING]: "1" } : {},
+      },
       signal: silence.signal,
+      console: kernelConsole,
       stdout: async (stream) => {
         for await (const chunk of stream) {
           alive();
@@ -78,5 +92,23 @@ export async function runTests(
     return results.died(error);
   } finally {
     clearTimeout(timer);
+    await Deno.remove(kernelConsole);
+  }
+}
+
+/** The kernel's log, as it comes to be in a file. */
+class ConsoleLog implements KernelLog {
+  readonly #path: string;
+  #taken = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  take(): readonly string[] {
+    const text = Deno.readTextFileSync(this.#path);
+    const more = text.slice(this.#taken);
+    this.#taken = text.length;
+    return more.split(/\r?\n/).filter((line) => line !== "");
   }
 }

@@ -6,43 +6,57 @@
  *
  * @module
  */
+import type { Counts, Outcome, TestTime } from "../../scripts/dev/outcome.ts";
 import type { GuestDied } from "./errors.ts";
-
-/** The outcome of some tests; a step of a test counts as one. */
-export interface Counts {
-  /** They ran and passed. */
-  passed: number;
-  /** They ran and failed. */
-  failed: number;
-  /** They did not run. */
-  ignored: number;
-}
 
 const OUTPUT_BEGINS = /^-+ output -+$/;
 const OUTPUT_ENDS = /^-+ output end -+$/;
 /** Lines that say nothing here. */
 const EMPTY = /^$|^running \d+ tests? from |^-+ post-test output( end)? -+$/;
+/** What Deno adds to the line of a test that it waits for. The line goes on. */
+const PATIENCE = /(?<= \.\.\.)'.*' has been running for over \(.*\)\n/g;
 
-/** Turns the report of `deno test` into lines that name the machine. */
+/** What the kernel says while tests run. */
+export interface KernelLog {
+  /** What it has said since this was called last, by line. */
+  take(): readonly string[];
+}
+
+/**
+ * Turns the report of `deno test` into lines that name the machine. A result
+ * and what belongs to it is told at once, so that the reports of machines that
+ * run side by side can be read.
+ */
 export class TestReport {
-  #machine: string;
-  #report: (line: string) => void;
-  #decoder = new TextDecoder();
+  readonly #machine: string;
+  readonly #report: (lines: string) => void;
+  readonly #kernelLog: KernelLog;
+  readonly #decoder = new TextDecoder();
   /** What has come of a line that has not ended. */
   #partial = "";
   /** The names of the running test and its steps, outermost first. */
   #running: string[] = [];
   #inOutput = false;
-  #seen: Counts = { passed: 0, failed: 0, ignored: 0 };
-  #summary: Counts | undefined;
+  /** Lines that wait for the result that they belong to. */
+  #notes: string[] = [];
+  readonly #times: TestTime[] = [];
+  #seen: Record<keyof Counts, number> = { passed: 0, failed: 0, ignored: 0 };
+  #summary: Record<keyof Counts, number> | undefined;
 
   /**
    * @param machine The name of the machine.
-   * @param report Called with each line of the report.
+   * @param report Called with each result, and with what belongs to it in
+   * further lines.
+   * @param kernelLog Asked at each result.
    */
-  constructor(machine: string, report: (line: string) => void) {
+  constructor(
+    machine: string,
+    report: (lines: string) => void,
+    kernelLog: KernelLog,
+  ) {
     this.#machine = machine;
     this.#report = report;
+    this.#kernelLog = kernelLog;
   }
 
   /**
@@ -52,7 +66,7 @@ export class TestReport {
    */
   push(chunk: Uint8Array): void {
     const text = this.#partial + this.#decoder.decode(chunk, { stream: true });
-    const lines = text.split("\n");
+    const lines = text.replaceAll(PATIENCE, "").split("\n");
     this.#partial = lines.pop()!;
     for (const line of lines) this.#line(line);
   }
@@ -63,39 +77,45 @@ export class TestReport {
    * @param text The line.
    */
   note(text: string): void {
-    this.#report(`    ${text}`);
+    this.#notes.push(text);
   }
 
   /**
    * Ends the report of a run that came to its end.
    *
    * @param exitCode The exit code of `deno test`.
-   * @returns How many tests did what.
+   * @returns What came of the tests.
    */
-  end(exitCode: number): Counts {
+  end(exitCode: number): Outcome {
     if (this.#partial) this.#line(this.#partial);
     const counts = this.#summary ?? this.#seen;
     const whole = this.#summary !== undefined;
-    if (whole && (exitCode === 0 || counts.failed > 0)) return counts;
+    if (whole && (exitCode === 0 || counts.failed > 0)) {
+      if (this.#notes.length > 0) {
+        this.#tell(`${this.#machine}, after its tests:`);
+      }
+      return { ...counts, times: this.#times };
+    }
     this.#say("FAILED", `deno test ended with exit code ${exitCode}`);
-    return { ...counts, failed: counts.failed + 1 };
+    return { ...counts, failed: counts.failed + 1, times: this.#times };
   }
 
   /**
    * Ends the report of a run whose guest died.
    *
    * @param error Why it died.
-   * @returns How many tests did what; the one that was running has failed.
+   * @returns What came of the tests; the one that was running has failed.
    */
-  died(error: GuestDied): Counts {
+  died(error: GuestDied): Outcome {
     const [, unfinished] = this.#partial.match(/^ *(.*) \.\.\. ?$/) ?? [];
     const path = [...this.#running, ...(unfinished ? [unfinished] : [])];
+    for (const line of error.message.split("\n")) this.note(line);
     this.#say(
       "FAILED",
       path.length > 0 ? path.join(" > ") : "outside of any test",
     );
-    for (const line of error.message.split("\n")) this.note(line);
-    return { ...this.#seen, failed: this.#seen.failed + 1 };
+    const { failed, ...others } = this.#seen;
+    return { ...others, failed: failed + 1, times: this.#times };
   }
 
   #line(line: string): void {
@@ -114,23 +134,25 @@ export class TestReport {
 
   /** `name ...` when a test begins that has steps or prints, then its result. */
   #result(line: string): boolean {
-    const [, indent, name, outcome, rest] =
-      line.match(/^( *)(.*) \.\.\.(?: (ok|FAILED|ignored)( .*)?)?$/) ?? [];
+    const [, indent, name, outcome, rest = ""] =
+      line.match(/^( *)(.*) \.\.\.(?: +(ok|FAILED|ignored)( .*)?)?$/) ?? [];
     if (name === undefined) return false;
     this.#running.length = Math.min(this.#running.length, indent!.length / 2);
     const path = [...this.#running, name];
     if (outcome === undefined) {
       this.#running = path;
-    } else {
-      this.#seen[
-        outcome === "ok"
-          ? "passed"
-          : outcome === "FAILED"
-          ? "failed"
-          : "ignored"
-      ]++;
-      this.#say(outcome, `${path.join(" > ")}${rest ?? ""}`);
+      return true;
     }
+    const kind = outcome === "ok" ? "passed" : outcome.toLowerCase();
+    this.#seen[kind as keyof Counts]++;
+    if (path.length === 1 && outcome !== "ignored") {
+      this.#times.push({ name, seconds: secondsOf(rest) });
+    }
+    const log = this.#kernelLog.take();
+    if (outcome === "FAILED") {
+      for (const line of log) this.note(`kernel: ${line}`);
+    }
+    this.#say(outcome, `${path.join(" > ")}${rest}`);
     return true;
   }
 
@@ -151,6 +173,20 @@ export class TestReport {
   }
 
   #say(outcome: string, text: string): void {
-    this.#report(`${outcome} ${this.#machine}: ${text}`);
+    this.#tell(`${outcome} ${this.#machine}: ${text}`);
   }
+
+  /** Reports a line, with the notes that came before it. */
+  #tell(line: string): void {
+    const notes = this.#notes.map((note) => `\n    ${note}`);
+    this.#notes = [];
+    this.#report(line + notes.join(""));
+  }
+}
+
+/** The time behind a result, such as `(1m12s)`, `(3s)` or `(21ms)`. */
+function secondsOf(rest: string): number {
+  const [, minutes = 0, seconds = 0, milliseconds = 0] =
+    rest.match(/\((?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?\)$/) ?? [];
+  return Number(minutes) * 60 + Number(seconds) + Number(milliseconds) / 1000;
 }

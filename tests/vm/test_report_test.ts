@@ -1,11 +1,14 @@
 import { assertEquals, assertMatch } from "@std/assert";
+import { FAILED } from "../../scripts/dev/outcome.ts";
 import { GuestDied } from "./errors.ts";
 import { TestReport } from "./test_report.ts";
 
 /** Feeds a report in small pieces, as a slow guest does. */
-function feed(text: string): { report: TestReport; told: string[] } {
+function feed(text: string, log: string[] = []) {
   const told: string[] = [];
-  const report = new TestReport("m", (line) => told.push(line));
+  const report = new TestReport("m", (lines) => told.push(lines), {
+    take: () => log.splice(0),
+  });
   const bytes = new TextEncoder().encode(text);
   for (let i = 0; i < bytes.length; i += 5) {
     report.push(bytes.subarray(i, i + 5));
@@ -33,47 +36,93 @@ error: Error: boom
 FAILED | 2 passed (1 step) | 1 failed | 1 ignored (7ms)
 `;
 
-Deno.test("TestReport tells each result with the machine", () => {
+Deno.test("TestReport tells each result with the machine and what was printed before it", () => {
   const { told } = feed(WHOLE);
-  assertEquals(told.filter((line) => !line.startsWith(" ")), [
+  assertEquals(told, [
     "ok m: first (1ms)",
-    "FAILED m: second (2ms)",
+    "FAILED m: second (2ms)\n    third ... ok (9ms)",
     "ignored m: third (0ms)",
     "ok m: steps > inner (0ms)",
     "ok m: steps (3ms)",
   ]);
 });
 
-Deno.test("TestReport tells what a test printed and why it failed", () => {
-  const { told } = feed(WHOLE);
-  assertEquals(told.filter((line) => line.startsWith(" ")), [
-    "    third ... ok (9ms)",
-    "     ERRORS ",
-    "    second => ./a_test.ts:2:6",
-    "    error: Error: boom",
+Deno.test("TestReport.end() tells why a test failed", () => {
+  const { report, told } = feed(WHOLE);
+  report.end(1);
+  assertEquals(told.slice(5), [
+    "m, after its tests:\n     ERRORS \n" +
+    "    second => ./a_test.ts:2:6\n    error: Error: boom",
   ]);
 });
 
-Deno.test("TestReport.end() counts tests and steps", () => {
+Deno.test("TestReport tells what the kernel said when a test failed", () => {
+  const log = ["[ 1.0] a fault"];
+  const { report, told } = feed("a ... FAILED (2ms)\n", log);
+  assertEquals(told, ["FAILED m: a (2ms)\n    kernel: [ 1.0] a fault"]);
+  log.push("[ 2.0] nothing unusual");
+  report.push(new TextEncoder().encode("b ... ok (1ms)\n"));
+  log.push("[ 3.0] another");
+  report.push(new TextEncoder().encode("c ... FAILED (2ms)\n"));
+  assertEquals(told.slice(1), [
+    "ok m: b (1ms)",
+    "FAILED m: c (2ms)\n    kernel: [ 3.0] another",
+  ]);
+});
+
+Deno.test("TestReport reads a result when Deno said that it waits for it", () => {
+  const { report, told } = feed(`a ...'a' has been running for over (1m0s)
+                          ok (1m12s)
+b ...
+  inner ...'b' has been running for over (1m0s)
+         FAILED (2s)
+b ... FAILED (due to 1 failed step) (3s)
+`);
+  assertEquals(told, [
+    "ok m: a (1m12s)",
+    "FAILED m: b > inner (2s)",
+    "FAILED m: b (due to 1 failed step) (3s)",
+  ]);
+  assertEquals(report.end(1), {
+    passed: 1,
+    failed: 3,
+    ignored: 0,
+    times: [{ name: "a", seconds: 72 }, { name: "b", seconds: 3 }],
+  });
+});
+
+Deno.test("TestReport.end() counts tests and steps, and gives the tests' times", () => {
   const { report } = feed(WHOLE);
-  assertEquals(report.end(1), { passed: 3, failed: 1, ignored: 1 });
+  assertEquals(report.end(1), {
+    passed: 3,
+    failed: 1,
+    ignored: 1,
+    times: [
+      { name: "first", seconds: 0.001 },
+      { name: "second", seconds: 0.002 },
+      { name: "steps", seconds: 0.003 },
+    ],
+  });
 });
 
 Deno.test("TestReport.end() counts a failure when no module loaded", () => {
   const { report, told } = feed("error: Module not found\n");
-  assertEquals(report.end(1), { passed: 0, failed: 1, ignored: 0 });
-  assertEquals(told.at(-1), "FAILED m: deno test ended with exit code 1");
+  assertEquals(report.end(1), FAILED);
+  assertEquals(told, [
+    "FAILED m: deno test ended with exit code 1\n" +
+    "    error: Module not found",
+  ]);
 });
 
 Deno.test("TestReport.end() counts a failure when the run stopped early", () => {
   const { report } = feed("running 2 tests from ./a_test.ts\na ... ok (1ms)\n");
-  assertEquals(report.end(0), { passed: 1, failed: 1, ignored: 0 });
+  const { passed, failed, ignored } = report.end(0);
+  assertEquals([passed, failed, ignored], [1, 1, 0]);
 });
 
 Deno.test("TestReport.died() names the test that was running", () => {
   const { report, told } = feed("a ... ok (1ms)\nb ...\n  inner ...");
-  const counts = report.died(new GuestDied("panic", "last words"));
-  assertEquals(counts, { passed: 1, failed: 1, ignored: 0 });
-  assertEquals(told[1], "FAILED m: b > inner");
-  assertMatch(told.join("\n"), /panic[^]*last words/);
+  const { passed, failed } = report.died(new GuestDied("panic", "last words"));
+  assertEquals([passed, failed], [1, 1]);
+  assertMatch(told[1]!, /^FAILED m: b > inner\n[^]*panic[^]*last words/);
 });

@@ -13,6 +13,8 @@ for port in /sys/class/virtio-ports/*; do
     stderr) stderr=/dev/${port##*/} ;;
   esac
 done
+# From here on also what is no warning: it tells of a test that fails.
+echo 7 > /proc/sys/kernel/printk
 echo started > "$events"
 if [ -n "$TERMINAL" ]; then
   # kept open: its settings go with the last that has it open

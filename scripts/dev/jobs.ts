@@ -1,0 +1,154 @@
+/**
+ * The runs that the tests are cut into: one for each part, and for each virtual
+ * machine one or several.
+ *
+ * @module
+ */
+import { basename } from "@std/path";
+import { type Machine, MACHINES } from "../../tests/vm/machines.ts";
+import { runsOn } from "../../tests/vm/older_kernels.ts";
+import { prepare } from "../../tests/vm/prepare.ts";
+import { runTests } from "../../tests/vm/run_tests.ts";
+import { ROOT } from "./deno.ts";
+import { typescriptFiles } from "./files.ts";
+import type { Outcome } from "./outcome.ts";
+import { type Part, partsOf } from "./parts.ts";
+import { denoTest } from "./test_run.ts";
+
+/** Which tests are wanted. */
+export interface Choice {
+  /** The only part. */
+  readonly only: Part | undefined;
+  /** The virtual machines. */
+  readonly machines: readonly Machine[];
+  /** Whether older kernels run what a newer one has proven too. */
+  readonly everything: boolean;
+  /** What a test's name has to contain. */
+  readonly filter: string | undefined;
+  /** The only files and folders, from the checkout. */
+  readonly paths: readonly string[];
+}
+
+/** Tests that are run in one go. */
+export interface Job {
+  /** The part or the machine. */
+  readonly name: string;
+  /** Gets what the tests need, once, where they need anything. */
+  readonly prepare?: () => Promise<void>;
+  readonly run: () => Promise<Outcome>;
+}
+
+/**
+ * Files that take minutes: each has a guest of its own, so that guests that run
+ * side by side end at about the same time.
+ */
+const LONG = new Set([
+  "conformance_test.ts",
+  "faults_test.ts",
+  "provision_test.ts",
+]);
+
+/**
+ * The jobs that a choice comes to, the longest of the machines' first.
+ *
+ * @param choice which tests are wanted
+ */
+export async function jobsOf(choice: Choice): Promise<Job[]> {
+  const { only, machines, everything, filter, paths } = choice;
+  const files = await filesOf(paths.length > 0 ? paths : ["", "README.md"]);
+  const part = (name: Part) =>
+    only === undefined || only === name
+      ? files.filter((file) => partsOf(file).includes(name))
+      : [];
+  const [unit, host, guest] = [part("unit"), part("host"), part("vm")];
+  const examples = await Promise.all(part("docs").map(hasExample));
+  const docs = part("docs").filter((_, i) => examples[i]);
+  const flags = filter === undefined ? [] : [`--filter=${filter}`];
+  const inGuest = (
+    name: string,
+    machine: Machine,
+    modules: readonly string[],
+    options: readonly string[] = [],
+  ): Job => ({
+    name,
+    prepare: () => ready(machine),
+    run: async () => {
+      await ready(machine);
+      const each = { flags: [...options, ...flags], everything };
+      return await runTests(machine, modules, each);
+    },
+  });
+  const newest = MACHINES[0]!;
+  const jobs: Job[] = machines.flatMap((machine) => {
+    const its = guest.filter((file) =>
+      (machine.tests?.includes(basename(file)) ?? true) &&
+      (everything || runsOn(machine, file))
+    );
+    return portions(its).map((files) => inGuest(machine.name, machine, files));
+  });
+  if (docs.length > 0) {
+    // On a real kernel, as most examples attach a device.
+    jobs.push(
+      inGuest("docs", newest, docs, [
+        "--doc",
+        "--preload=tests/docs/stage.ts",
+      ]),
+    );
+  }
+  if (host.length > 0) {
+    jobs.push({
+      name: "host",
+      // Some compile C, against the headers of the kernel that is built.
+      prepare: () => ready(newest),
+      run: async () => {
+        await ready(newest);
+        return await denoTest(["-A", ...flags, ...host]);
+      },
+    });
+  }
+  if (unit.length > 0) {
+    jobs.unshift({
+      name: "unit",
+      run: () => denoTest(["--parallel", ...flags, ...unit]),
+    });
+  }
+  return jobs;
+}
+
+/** What is got for the machines, by their kernel. */
+const preparations = new Map<string, Promise<void>>();
+
+function ready(machine: Machine): Promise<void> {
+  const { kernel } = machine;
+  const known = preparations.get(kernel) ?? prepare([machine]);
+  preparations.set(kernel, known);
+  return known;
+}
+
+/** Cuts the files of a machine so that those that take minutes are alone. */
+function portions(files: readonly string[]): string[][] {
+  const isLong = (file: string) => LONG.has(basename(file));
+  const others = files.filter((file) => !isLong(file));
+  return [
+    ...files.filter(isLong).map((file) => [file]),
+    ...others.length > 0 ? [others] : [],
+  ];
+}
+
+/** The files among files and folders, "" being the checkout. */
+async function filesOf(paths: readonly string[]): Promise<string[]> {
+  const files = await Promise.all(
+    paths.map((path) =>
+      /\.(ts|md)$/.test(path) ? [path] : Array.fromAsync(
+        typescriptFiles(ROOT, path.replace(/(?<=.)\/?$/, "/")),
+      )
+    ),
+  );
+  return files.flat();
+}
+
+/** Whether a file has an example to run. */
+async function hasExample(file: string): Promise<boolean> {
+  const text = await Deno.readTextFile(new URL(file, ROOT));
+  return /^[ *]*```ts(?!.*\bignore\b)/m.test(text);
+}

@@ -1,0 +1,45 @@
+/**
+ * Where the time of a run of tests goes.
+ *
+ * @module
+ */
+import { duration } from "../../tests/vm/progress.ts";
+import type { Outcome } from "./outcome.ts";
+
+/** Tests that ran in one go. */
+export interface Run {
+  /** The part, or the machine, that they ran in. */
+  readonly name: string;
+  /** How long that took, in seconds, with its preparation. */
+  readonly seconds: number;
+  /** What came of them. */
+  readonly outcome: Outcome;
+}
+
+/** How many of the slowest tests are told. */
+const SLOWEST = 10;
+
+/**
+ * Tells how long each part and machine took, and the slowest tests.
+ *
+ * @param runs what ran; runs of one name are told as one
+ * @returns lines of text
+ */
+export function timing(runs: readonly Run[]): string {
+  const parts = [...Map.groupBy(runs, ({ name }) => name)].map(([name, own]) =>
+    line(own.reduce((total, { seconds }) => total + seconds, 0), name)
+  );
+  const tests = runs.flatMap(({ name, outcome }) =>
+    outcome.times.map((time) => ({ ...time, name: `${name}: ${time.name}` }))
+  ).sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST);
+  return [
+    "── how long each part took",
+    ...parts,
+    `── the slowest tests`,
+    ...tests.map(({ name, seconds }) => line(seconds, name)),
+  ].join("\n");
+}
+
+function line(seconds: number, what: string): string {
+  return `${duration(seconds * 1000).padStart(12)}  ${what}`;
+}

@@ -1,0 +1,82 @@
+/**
+ * What runs on the older kernels. A fact is proven once, on the newest kernel,
+ * and on an older one only where that does it differently: here is which, and
+ * why. `--everything` runs all on all.
+ *
+ * Beyond whole files, a test takes a sample where `triesAll()` of
+ * `machine_env.ts` says so.
+ *
+ * @module
+ */
+import { basename } from "@std/path";
+import type { KernelName } from "./kernel.ts";
+import type { Machine } from "./machines.ts";
+
+/** A file of tests that older kernels run, too. */
+interface Difference {
+  /** The kernels. */
+  readonly on: readonly KernelName[];
+  /** What they do differently. */
+  readonly why: string;
+}
+
+const BOTH = ["debian-6.1", "debian-6.12"] as const;
+
+/** By the name of the file. What is not named runs on the newest kernel only. */
+export const DIFFERENCES: Readonly<Record<string, Difference>> = {
+  "conformance_test.ts": {
+    on: BOTH,
+    why: "it compares each kernel's answers with the simulation of that kernel",
+  },
+  "doctor_test.ts": {
+    on: BOTH,
+    why: "what is built in, a module or missing differs, and so does advice",
+  },
+  "guards_test.ts": {
+    on: ["debian-6.12"],
+    why: "only Debian's kernels have file systems and device-mapper",
+  },
+  "give_back_test.ts": {
+    on: ["debian-6.1"],
+    why: "drivers are modules, and sysfs tells of them in an older way",
+  },
+  "provision_test.ts": {
+    on: BOTH,
+    why: "the modules' parameters and power management are Debian's",
+  },
+  "qemu_test.ts": {
+    on: ["debian-6.12"],
+    why: "QEMU meets the kernel that most people run it on",
+  },
+  "rom_test.ts": {
+    on: ["debian-6.1"],
+    why: "reading a ROM has changed between versions",
+  },
+  "select_test.ts": {
+    on: BOTH,
+    why: "without iommufd another backend is chosen, and said why",
+  },
+  "take_test.ts": {
+    on: BOTH,
+    why: "driver_override and the drivers' modules differ",
+  },
+  "user_test.ts": {
+    on: ["debian-6.1"],
+    why: "the account of locked memory has changed between versions",
+  },
+  "viability_test.ts": {
+    on: ["debian-6.1"],
+    why: "which drivers keep a group viable has changed between versions",
+  },
+};
+
+/**
+ * Whether a machine runs a file of tests when not everything is asked for.
+ *
+ * @param machine the machine
+ * @param file the path of the tests
+ */
+export function runsOn(machine: Machine, file: string): boolean {
+  if (machine.kernel === "testbed" || machine.tests !== undefined) return true;
+  return DIFFERENCES[basename(file)]?.on.includes(machine.kernel) ?? false;
+}
