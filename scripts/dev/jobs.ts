@@ -82,7 +82,7 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
   const jobs: Job[] = machines.flatMap((machine) => {
     const its = guest.filter((file) =>
       (machine.tests?.includes(basename(file)) ?? true) &&
-      (everything || runsOn(machine, file))
+      (everything || paths.includes(file) || runsOn(machine, file))
     );
     return portions(its).map((files) => inGuest(machine.name, machine, files));
   });

@@ -104,6 +104,7 @@ async function main(): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => interrupted = true);
   }
+  const start = performance.now();
   const jobs = await jobsOf(chosen);
   const runs: Run[] = [];
   const work = async (job: Job) => {
@@ -124,7 +125,7 @@ async function main(): Promise<number> {
     return 130;
   }
   const total = sum(runs.map(({ outcome }) => outcome));
-  console.log(timing(runs));
+  console.log(timing(runs, (performance.now() - start) / 1000));
   const failed = runs.filter(({ outcome }) => outcome.failed > 0);
   if (failed.length > 0) {
     const names = new Set(failed.map(({ name }) => name));

@@ -23,9 +23,10 @@ const SLOWEST = 10;
  * Tells how long each part and machine took, and the slowest tests.
  *
  * @param runs what ran; runs of one name are told as one
+ * @param seconds how long all of it took, some of it side by side
  * @returns lines of text
  */
-export function timing(runs: readonly Run[]): string {
+export function timing(runs: readonly Run[], seconds: number): string {
   const parts = [...Map.groupBy(runs, ({ name }) => name)].map(([name, own]) =>
     line(own.reduce((total, { seconds }) => total + seconds, 0), name)
   );
@@ -35,7 +36,8 @@ export function timing(runs: readonly Run[]): string {
   return [
     "── how long each part took",
     ...parts,
-    `── the slowest tests`,
+    line(seconds, "in all, guests side by side"),
+    "── the slowest tests",
     ...tests.map(({ name, seconds }) => line(seconds, name)),
   ].join("\n");
 }

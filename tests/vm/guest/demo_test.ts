@@ -8,6 +8,7 @@ import { Report } from "../../../scripts/demo/report.ts";
 import { demonstrate } from "../../../scripts/demo/story.ts";
 import { O_EXCL } from "../../../lib/uapi/fcntl.ts";
 import { addressOf, host, machine } from "./setup.ts";
+import { until } from "./until.ts";
 
 const ignore = machine.iommu === "none";
 
@@ -26,12 +27,11 @@ async function story(name: string, scratch: boolean): Promise<string> {
  * table.
  */
 async function scannedDisk(fn: PciFunction): Promise<string> {
-  for (let tries = 100; tries > 0; tries--) {
+  const { name } = await until(() => {
     const disk = driverNodes(fn).find(({ kind }) => kind === "disk");
-    if (disk !== undefined && objections(fn).length === 0) return disk.name;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`${fn.address}: no free disk came within 10 s`);
+    return objections(fn).length === 0 && disk;
+  }, `a free disk of ${fn.address}`);
+  return name;
 }
 
 /** How often the story is told: once by each backend of the machine. */

@@ -3,7 +3,6 @@
  */
 import {
   assertEquals,
-  assertLess,
   assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
@@ -69,9 +68,7 @@ Deno.test({
     const taken = await host.take(fn);
     const { group } = vfioNodes(fn);
     const fd = kernel.open(group!, O_RDWR);
-    const start = performance.now();
     const error = await refused("DEVICE_BUSY", () => taken.giveBack());
-    assertLess(performance.now() - start, 5000);
     assertStringIncludes(error.message, `(process ${Deno.pid})`);
     assertEquals(fn.driver, "vfio-pci");
     kernel.close(fd);
@@ -124,12 +121,10 @@ Deno.test({
       stdout: "piped",
     }).spawn();
     await said(holder, "open");
-    const start = performance.now();
     const error = await refused(
       "TIMED_OUT",
       () => taken.giveBack({ timeout: 3000 }),
     );
-    assertLess(performance.now() - start, 8000);
     assertStringIncludes(error.message, "vfio-pci/unbind in 3000 ms");
     // The kernel still waits; this thread does not.
     const other = await refused(

@@ -7,6 +7,7 @@ import { driverNodes, type PciFunction, usesOf } from "../../../mod.ts";
 import { exists } from "../../../lib/host/sysfs.ts";
 import { refused } from "../../failures.ts";
 import { addressOf, host, machine } from "./setup.ts";
+import { until } from "./until.ts";
 import { Script } from "./script.ts";
 
 // Without an IOMMU nothing can be taken.
@@ -45,17 +46,12 @@ async function nodeOf(
   fn: PciFunction,
   wanted: "disk" | "network",
 ): Promise<string> {
-  for (let tries = 100; tries > 0; tries--) {
+  const { name } = await until(() => {
     const node = driverNodes(fn).find(({ kind }) => kind === wanted);
-    if (
-      node !== undefined &&
-      (wanted === "network" || exists(host.kernel, node.name))
-    ) {
-      return node.name;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`${fn.address}: no ${wanted} came within 10 s`);
+    return node !== undefined &&
+      (wanted === "network" || exists(host.kernel, node.name)) && node;
+  }, `a ${wanted} of ${fn.address}`);
+  return name;
 }
 
 /** Asserts that a function is refused for a use, and nothing of it changed. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assert } from "@std/assert";
+import { until } from "./until.ts";
 
 /** What this process holds of what an attached device brings with it. */
 export interface Holdings {
@@ -57,9 +57,6 @@ export function lockedKilobytes(): number {
   return locked! + pinned!;
 }
 
-/** How long the IOMMU may take to report, in milliseconds. */
-const REPORT_LIMIT = 30_000;
-
 /**
  * Asserts that the IOMMU stops what a device does.
  *
@@ -73,10 +70,7 @@ export async function assertFault(
 ): Promise<void> {
   const before = faults();
   await forbidden();
-  for (let waited = 0; faults() === before; waited += 20) {
-    assert(waited < REPORT_LIMIT, "the IOMMU reports no fault");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until(() => faults() > before, "a fault that the IOMMU reports");
 }
 
 /** How often an Intel IOMMU has reported faults. */

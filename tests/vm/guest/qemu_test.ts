@@ -2,12 +2,7 @@
  * Functions handed to a QEMU that runs in the guest, up to the firmware of its
  * own machine.
  */
-import {
-  assert,
-  assertEquals,
-  assertMatch,
-  assertStringIncludes,
-} from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { refused } from "../../failures.ts";
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
@@ -22,6 +17,7 @@ import { openers } from "../../../lib/host/openers.ts";
 import { guestQemu } from "../machine_env.ts";
 import { descriptors } from "./observe.ts";
 import { addressOf, host, machine } from "./setup.ts";
+import { until } from "./until.ts";
 
 const NOBODY = "65534";
 
@@ -32,9 +28,6 @@ const NAMES = Object.keys(FUNCTIONS);
 
 /** The nodes that QEMU would open, which are root's alone in these tests. */
 const SHARED_NODES = ["/dev/iommu", "/dev/vfio/vfio"];
-
-/** How long firmware may take to find nothing to boot, in milliseconds. */
-const FIRMWARE_LIMIT = 120_000;
 
 const qemu = guestQemu()!;
 
@@ -74,10 +67,12 @@ class Output implements Disposable {
 
   /** Waits until firmware says something. */
   async until(text: string): Promise<void> {
-    for (let waited = 0; !this.read("firmware").includes(text); waited += 50) {
-      assert(waited < FIRMWARE_LIMIT, this.read("messages"));
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await until(
+      () => this.read("firmware").includes(text),
+      `"${text}" of the firmware`,
+    ).catch((cause) => {
+      throw new Error(this.read("messages"), { cause });
+    });
   }
 
   [Symbol.dispose](): void {

@@ -3,6 +3,7 @@
  * width, and nothing else ever is.
  */
 import { assertEquals, assertLess, assertThrows } from "@std/assert";
+import { setFlagsFromString } from "node:v8";
 import type { Registers } from "../../../mod.ts";
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../../../lib/uapi/mman.ts";
 import {
@@ -99,13 +100,12 @@ function plainView(fd: number, size: number) {
   };
 }
 
-/** Calls a function until the optimising compiler must have seen it. */
-async function warmUp(run: () => unknown): Promise<void> {
-  for (let rounds = 0; rounds < 20; rounds++) {
-    for (let i = 0; i < 10_000; i++) run();
-    // The compiler is another thread.
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+// The optimising compiler is another thread otherwise, which may come late.
+setFlagsFromString("--no-concurrent-recompilation");
+
+/** Calls a function until the optimising compiler has seen it. */
+function warmUp(run: () => unknown): void {
+  for (let i = 0; i < 200_000; i++) run();
 }
 
 forEachBackend(
@@ -117,20 +117,20 @@ forEachBackend(
     const { bytes } = plain;
     const merged = () => bytes[DATA]! ^ bytes[DATA]!;
     assertEquals(readsBy(vga, merged), 2);
-    await warmUp(merged);
+    warmUp(merged);
     // The compiler does merge reads, and so had the chance to in what follows.
     assertLess(readsBy(vga, merged), 2);
 
     for (const [name, [access, count]] of Object.entries(READS)) {
       const run = () => access(vga);
       assertEquals(readsBy(vga, run), count, name);
-      await warmUp(run);
+      warmUp(run);
       assertEquals(readsBy(vga, run), count, `${name}, optimised`);
     }
     for (const [name, [access, count]] of Object.entries(WRITES)) {
       const run = () => access(vga);
       assertEquals(writesBy(vga, run), count, name);
-      await warmUp(run);
+      warmUp(run);
       assertEquals(writesBy(vga, run), count, `${name}, optimised`);
     }
   },
@@ -348,7 +348,7 @@ forEachBackend(
     const { config } = device;
     // Optimised code, too.
     const read = () => mapped.read32(0);
-    await warmUp(read);
+    warmUp(read);
     await device.detach();
     await refused("DETACHED", read);
     for (const registers of [mapped, region, config]) {

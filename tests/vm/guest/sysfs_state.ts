@@ -2,6 +2,7 @@
  * Everything that sysfs says of a device, to be compared.
  */
 import { assertEquals } from "@std/assert";
+import { until } from "./until.ts";
 
 /** What counts up, or is numbered anew, whenever a driver takes a function. */
 const VOLATILE = new RegExp(
@@ -58,11 +59,8 @@ export async function assertBecomes(
   expected: Record<string, string>,
 ): Promise<void> {
   const wanted = JSON.stringify(expected);
-  const end = performance.now() + 20_000;
-  while (
-    JSON.stringify(snapshot(path)) !== wanted && performance.now() < end
-  ) {
-    await delay(100);
-  }
-  assertEquals(snapshot(path), expected);
+  await until(
+    () => JSON.stringify(snapshot(path)) === wanted,
+    "what the driver had",
+  ).catch(() => assertEquals(snapshot(path), expected));
 }
