@@ -27,7 +27,7 @@ const START = new URL("init/start.sh", import.meta.url);
 const BOOT_LIMIT = 300_000;
 
 /** What ends this process ends the guest first. */
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+export const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** What to run in a guest, and where its output goes. */
 export interface GuestOptions {
