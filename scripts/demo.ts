@@ -1,65 +1,69 @@
 /**
- * `deno task demo`: attach, DMA and detach on a real kernel, by both backends.
+ * `deno task demo`: attach, DMA and detach; at once on a simulated host, then
+ * on real kernels, by both backends.
  *
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { type BackendName, Host, type PciFunction, VfioError } from "../mod.ts";
+import { type BackendName, Host, VfioError } from "../mod.ts";
 import { setAccelerator } from "../tests/vm/accelerator.ts";
-import { installPackages } from "../tests/vm/debian.ts";
 import { MachineError } from "../tests/vm/errors.ts";
-import { runInGuest } from "../tests/vm/guest.ts";
-import { cacheModules, denoCommand } from "../tests/vm/guest_deno.ts";
 import { type Machine, machineNamed, MACHINES } from "../tests/vm/machines.ts";
-import { prepare } from "../tests/vm/prepare.ts";
-import { objections } from "./demo/in_use.ts";
-import { Report } from "./demo/report.ts";
-import { demonstrate } from "./demo/story.ts";
+import { here } from "./demo/here.ts";
+import { inMachine, inMachines } from "./demo/in_machines.ts";
+import { simulated } from "./demo/simulated.ts";
 
 const USAGE = `deno task demo [OPTION...]
 
 Takes a PCI function from its driver, attaches it, moves data with it by DMA,
-detaches it and gives it back; once by each backend. It happens in a virtual
-machine, unless a device of this machine is named.
+detaches it and gives it back:
 
-  --machine NAME    the virtual machine, ${MACHINES[0]!.name} unless given:
+  1. on a simulated host, at once: every line of it begins with "sim";
+  2. on a real kernel of Debian, in a virtual machine, by the legacy backend,
+     while a kernel with iommufd is built; only where that is not built yet;
+  3. on that kernel, by both backends, and through a plan for a QEMU in it.
+
+  --quick           only 1: nothing is installed, nothing is downloaded
+  --machine NAME    only that virtual machine:
                     ${MACHINES.map(({ name }) => name).join(", ")}
-  --device ADDRESS  a spare PCI function of this machine, such as 0000:01:00.0,
-                    in place of a virtual machine. Nothing is written to a disk.
-                    Refused are those that the machine uses, and a network
-                    interface that is up.
-  --backend NAME    only legacy, or only iommufd
-  --accel NAME      how the virtual machine is run: kvm, or tcg, which is
+  --device ADDRESS  only a spare PCI function of this machine, such as
+                    0000:01:00.0. Nothing is written to a disk. Refused are
+                    those that the machine uses, and a network interface that
+                    is up.
+  --backend NAME    only legacy, for which nothing is built: Debian's kernel has
+                    it; or only iommufd, without 2
+  --accel NAME      how virtual machines are run: kvm, or tcg, which is
                     emulation; found out unless given
   --help            show this`;
 
-/** Part of the demo, in a virtual machine. */
-const GUEST_SCRIPT = "scripts/demo/guest.ts";
-
-const host = new Host();
-
 interface Options {
   readonly help: boolean;
-  readonly machine: Machine;
-  readonly device: PciFunction | undefined;
+  readonly quick: boolean;
+  readonly machine: Machine | undefined;
+  readonly device: string | undefined;
   readonly backend: BackendName | undefined;
 }
 
 function options(): Options {
-  const { help, machine, device, backend, accel } = parseArgs(Deno.args, {
-    boolean: ["help"],
-    string: ["machine", "device", "backend", "accel"],
-    unknown: (argument) => {
-      throw new TypeError(`Unknown argument: ${argument}`);
+  const { help, quick, machine, device, backend, accel } = parseArgs(
+    Deno.args,
+    {
+      boolean: ["help", "quick"],
+      string: ["machine", "device", "backend", "accel"],
+      unknown: (argument) => {
+        throw new TypeError(`Unknown argument: ${argument}`);
+      },
     },
-  });
+  );
   for (
     const [name, value] of Object.entries({ machine, device, backend, accel })
   ) {
     if (value === "") throw new TypeError(`--${name} needs a value`);
   }
-  if (machine !== undefined && device !== undefined) {
-    throw new TypeError("Give --machine or --device, not both");
+  const where = Object.entries({ quick, machine, device })
+    .flatMap(([name, value]) => value ? [`--${name}`] : []);
+  if (where.length > 1) {
+    throw new TypeError(`Give ${where.slice(0, 2).join(" or ")}, not both`);
   }
   if (!["legacy", "iommufd", undefined].includes(backend)) {
     throw new TypeError(`There is no backend "${backend}"`);
@@ -67,52 +71,13 @@ function options(): Options {
   setAccelerator(accel);
   return {
     help,
-    machine: machine === undefined ? MACHINES[0]! : machineNamed(machine),
-    device: device === undefined ? undefined : host.function(device),
+    quick,
+    machine: machine === undefined ? undefined : machineNamed(machine),
+    device: device === undefined
+      ? undefined
+      : new Host().function(device).address,
     backend: backend as BackendName | undefined,
   };
-}
-
-/** The demo in a virtual machine, with whatever that needs. */
-async function inGuest({ machine, backend }: Options): Promise<number> {
-  // So that devices have names; the guest has this machine's files.
-  await installPackages(["pci.ids"]);
-  await prepare([machine]);
-  await cacheModules([GUEST_SCRIPT]);
-  console.log(`Booting ${machine.name} (${machine.about})`);
-  console.log("All of it is emulated: on hardware each step is much quicker\n");
-  return await runInGuest(machine, {
-    command: denoCommand("run", [GUEST_SCRIPT, ...(backend ? [backend] : [])]),
-    stdout: (s) => s.pipeTo(Deno.stdout.writable, { preventClose: true }),
-    stderr: (s) => s.pipeTo(Deno.stderr.writable, { preventClose: true }),
-  });
-}
-
-/** The demo on a function of this machine. */
-async function here(
-  device: PciFunction,
-  { backend }: Options,
-): Promise<number> {
-  const uses = objections(device);
-  if (uses.length > 0) {
-    throw new VfioError("HOST_IN_USE", {
-      device: device.address,
-      problem: `this machine uses it: ${uses.join("; ")}`,
-      hint: "name a function that nothing uses",
-    });
-  }
-  const interrupt = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(signal, () => {
-      interrupt.abort(new MachineError("Interrupted: everything is put back"));
-    });
-  }
-  await demonstrate(host, device, new Report(), {
-    backend,
-    scratch: false,
-    signal: interrupt.signal,
-  });
-  return 0;
 }
 
 async function main(): Promise<number> {
@@ -124,14 +89,18 @@ async function main(): Promise<number> {
     console.error(`${(error as Error).message}\n\n${USAGE}`);
     return 2;
   }
-  const { help, device } = chosen;
+  const { help, quick, machine, device, backend } = chosen;
   if (help) {
     console.log(USAGE);
     return 0;
   }
-  return device === undefined
-    ? await inGuest(chosen)
-    : await here(device, chosen);
+  if (device !== undefined) {
+    await here(device, backend);
+    return 0;
+  }
+  if (machine !== undefined) return await inMachine(machine, backend);
+  await simulated(backend);
+  return quick ? 0 : await inMachines(backend);
 }
 
 try {

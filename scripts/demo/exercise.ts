@@ -98,7 +98,7 @@ async function edu(device: VfioDevice, report: Report): Promise<void> {
   await report.step(
     "copied",
     () => driver.copy(out.iova, back.iova, PAGE),
-    () => `${PAGE} bytes through the device`,
+    () => `${PAGE} bytes through the device, by DMA`,
   );
   report.line("out", hex(out.bytes));
   report.line("back", hex(back.bytes));

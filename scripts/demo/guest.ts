@@ -1,6 +1,7 @@
 /**
  * The demo's part in a virtual machine, whose disks are thrown away:
- * `guest.ts [BACKEND]`.
+ * `guest.ts PART [BACKEND]`. The part is the story, or the whole, in which a
+ * plan hands the function to a virtual machine besides.
  *
  * @module
  */
@@ -15,18 +16,21 @@ if (machine === undefined) throw new Error("Not in a virtual machine");
 const { program, args } = guestQemu()!;
 const host = new Host();
 const address = machine.devices.nvme0!;
-const backend = Deno.args[0] as BackendName | undefined;
+const [part, wanted] = Deno.args;
+const backend = wanted ? wanted as BackendName : undefined;
 const report = new Report();
 try {
   await demonstrate(host, host.function(address), report, {
     backend,
     scratch: true,
   });
-  report.heading("by a plan, for a virtual machine in this one");
-  await handToQemu(host, address, {
-    by: backend ?? machine.backends.at(-1)!,
-    runQemu: qemu(program, ...args),
-  });
+  if (part === "whole") {
+    report.heading("by a plan, for a virtual machine in this one");
+    await handToQemu(host, address, {
+      by: backend ?? machine.backends.at(-1)!,
+      runQemu: qemu(program, ...args),
+    });
+  }
 } catch (error) {
   if (!(error instanceof VfioError)) throw error;
   console.error(error.message);

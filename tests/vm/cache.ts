@@ -7,6 +7,10 @@
  */
 import { homedir } from "node:os";
 import { dirname, join } from "@std/path";
+import { note } from "./progress.ts";
+
+/** What this process does or will do, by the lock's name: the last of each. */
+const queues = new Map<string, Promise<unknown>>();
 
 /**
  * The cache directory, `$XDG_CACHE_HOME/passthru` or `~/.cache/passthru`.
@@ -20,7 +24,8 @@ export function cacheDir(): string {
 }
 
 /**
- * Runs `work` while no other process runs work under the same name.
+ * Runs `work` while nothing else runs under the same name, in this process or
+ * in another.
  *
  * @param name The lock's name, a path below the cache directory.
  * @param work What to do while the lock is held.
@@ -30,11 +35,25 @@ export async function locked<T>(
   name: string,
   work: () => Promise<T>,
 ): Promise<T> {
+  const before = queues.get(name);
+  const own = (async () => {
+    await before?.catch(() => {}); // who began it is told
+    return await lockedHere(name, work);
+  })();
+  queues.set(name, own);
+  return await own;
+}
+
+/** The same for one call at a time. */
+async function lockedHere<T>(
+  name: string,
+  work: () => Promise<T>,
+): Promise<T> {
   const path = join(cacheDir(), "locks", name.replaceAll("/", "-"));
   await Deno.mkdir(dirname(path), { recursive: true });
   using file = await Deno.open(path, { create: true, write: true });
   const notice = setTimeout(
-    () => console.error(`waiting for another run that is making ${name}`),
+    () => note(`waiting for another run that is making ${name}`),
     1000,
   );
   try {

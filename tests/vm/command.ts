@@ -5,6 +5,19 @@
  */
 import { CommandError } from "./errors.ts";
 
+/** Says that this process is to end. */
+const ending = new AbortController();
+
+/**
+ * Ends the commands that run, and lets no other begin: {@linkcode run} throws.
+ * What waits for them can then clean up before this process ends.
+ *
+ * @param reason Why, for {@linkcode run} to throw.
+ */
+export function endCommands(reason: Error): void {
+  ending.abort(reason);
+}
+
 /** Options of {@linkcode run}. */
 export interface RunOptions {
   /** The working directory. */
@@ -13,6 +26,8 @@ export interface RunOptions {
   env?: Record<string, string>;
   /** Called with each line of output, standard output and error alike. */
   onLine?: (line: string) => void;
+  /** Whether {@linkcode endCommands} lets it come to its end. */
+  whole?: boolean;
 }
 
 /**
@@ -22,19 +37,22 @@ export interface RunOptions {
  * @param options Where and how it runs.
  * @returns What it wrote to standard output.
  * @throws {CommandError} When it fails.
+ * @throws The reason given to {@linkcode endCommands}, once that was called.
  */
 export async function run(
   command: readonly string[],
   options: RunOptions = {},
 ): Promise<string> {
-  const { onLine, ...where } = options;
+  const { onLine, whole = false, ...where } = options;
   const [program, ...args] = command;
+  ending.signal.throwIfAborted();
   const child = new Deno.Command(program!, {
     args,
     ...where,
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
+    ...(whole ? {} : { signal: ending.signal }),
   }).spawn();
   const tail: string[] = [];
   const collect = async (stream: ReadableStream<Uint8Array>) => {
@@ -52,6 +70,7 @@ export async function run(
     collect(child.stderr),
     child.status,
   ]);
+  if (!status.success && !whole) ending.signal.throwIfAborted();
   if (!status.success) throw new CommandError(command, status, tail);
   return stdout;
 }

@@ -8,10 +8,13 @@
 import { join } from "@std/path";
 import { cacheDir, exists, locked } from "./cache.ts";
 import { run } from "./command.ts";
-import { MachineError } from "./errors.ts";
+import { CommandError, MachineError } from "./errors.ts";
 import { step } from "./progress.ts";
 
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/** Whether this process has read the machine's own package lists. */
+let listsRead = false;
 
 /**
  * Installs the packages that are missing, or says which they are.
@@ -23,40 +26,59 @@ const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 export async function installPackages(
   packages: readonly string[],
 ): Promise<void> {
+  if ((await requirePackages(packages)).length === 0) return;
+  await locked("apt-install", async () => {
+    // What was waited for may have installed them.
+    const missing = await missingPackages(packages);
+    if (missing.length > 0) await install(missing);
+  });
+}
+
+/**
+ * Sees to it that packages are there or can be installed.
+ *
+ * @param packages Names of Debian packages.
+ * @returns Those that are missing.
+ * @throws {MachineError} When one is missing and this is not root, or when this
+ * is not Debian.
+ */
+export async function requirePackages(
+  packages: readonly string[],
+): Promise<string[]> {
   const missing = await missingPackages(packages);
-  if (missing.length === 0) return;
-  const names = missing.join(" ");
-  if (Deno.uid() !== 0) {
+  if (missing.length > 0 && Deno.uid() !== 0) {
+    const names = missing.join(" ");
     throw new MachineError(
       `These Debian packages are missing: ${names}\n` +
         `Install them first: sudo apt-get install ${names}`,
     );
   }
-  await locked(
-    "apt-install",
-    () =>
-      step(
-        `Installing Debian packages: ${names}`,
-        "a minute",
-        async (detail) => {
-          const env = { DEBIAN_FRONTEND: "noninteractive" };
-          const apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300"];
-          try {
-            await run([...apt, "update"], { env, onLine: detail });
-            await run(
-              [...apt, "install", "-y", "--no-install-recommends", ...missing],
-              { env, onLine: detail },
-            );
-          } catch (cause) {
-            throw new MachineError(
-              `Cannot install the Debian packages ${names}`,
-              {
-                cause,
-              },
-            );
-          }
-        },
-      ),
+  return missing;
+}
+
+async function install(packages: readonly string[]): Promise<void> {
+  const names = packages.join(" ");
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  const apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300"];
+  await step(
+    `Installing Debian packages: ${names}`,
+    "half a minute",
+    async (onLine) => {
+      try {
+        if (!listsRead) await run([...apt, "update"], { env, onLine });
+        listsRead = true;
+        await run(
+          [...apt, "install", "-y", "--no-install-recommends", ...packages],
+          // One that is interrupted leaves packages half installed.
+          { env, onLine, whole: true },
+        );
+      } catch (cause) {
+        throw new MachineError(
+          `Cannot install the Debian packages ${names}`,
+          { cause },
+        );
+      }
+    },
   );
 }
 
@@ -90,6 +112,8 @@ export interface DebianPackage {
  * than the machine follows.
  */
 export class DebianArchive {
+  static #opened: Promise<DebianArchive> | undefined;
+
   #options: string[];
   #complaint: string;
 
@@ -100,11 +124,16 @@ export class DebianArchive {
 
   /**
    * Reads the package lists of bookworm and trixie, their security updates and
-   * their backports.
+   * their backports; once in a process.
    *
    * @returns The archive; a suite the mirrors do not carry is left out.
    */
   static async open(): Promise<DebianArchive> {
+    this.#opened ??= this.#read();
+    return await this.#opened;
+  }
+
+  static async #read(): Promise<DebianArchive> {
     const root = join(cacheDir(), "apt");
     for (const dir of ["lists/partial", "cache/archives/partial"]) {
       await Deno.mkdir(join(root, dir), { recursive: true });
@@ -118,6 +147,9 @@ export class DebianArchive {
       "Dir::State::lists": join(root, "lists"),
       "Dir::State::status": "/var/lib/dpkg/status",
       "Dir::Cache": join(root, "cache"),
+      // Read once: containers have apt read them each time, for seconds.
+      "Dir::Cache::pkgcache": "pkgcache.bin",
+      "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
       "Acquire::Languages": "none",
       // apt's own user cannot enter a home directory
       "APT::Sandbox::User": "root",
@@ -150,6 +182,7 @@ export class DebianArchive {
             await run(["apt-get", ...options, "update"], { onLine: detail });
             return "";
           } catch (error) {
+            if (!(error instanceof CommandError)) throw error;
             // A suite that a mirror lacks is no harm unless it is needed.
             return String(error);
           }

@@ -34,7 +34,7 @@ const BOOT_LIMITS: Readonly<Record<Accelerator, number>> = {
 };
 
 /** What ends this process ends the guest first. */
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+export const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** What to run in a guest, and where its output goes. */
 export interface GuestOptions {

@@ -37,19 +37,30 @@ const RECIPE = 1;
  * @returns The kernel.
  */
 export async function kernel(name: KernelName): Promise<Kernel> {
-  if (name === "testbed") {
-    const config = await Deno.readTextFile(TESTBED_CONFIG);
-    const prefix = `testbed-${await fingerprint(`${RECIPE}\n${config}`)}-`;
-    return await describe(
-      await newestCached(prefix) ?? await buildTestbedKernel(prefix),
-    );
-  }
-  const contents = await fingerprint([RECIPE, ...MODULES].join("\n"));
-  const prefix = `${name}-${contents}-`;
-  const series = name.slice("debian-".length);
-  return await describe(
-    await newestCached(prefix) ?? await fetchDebianKernel(series, prefix),
-  );
+  const prefix = await prefixOf(name);
+  const make = () =>
+    name === "testbed"
+      ? buildTestbedKernel(prefix)
+      : fetchDebianKernel(name.slice("debian-".length), prefix);
+  return await describe(await newestCached(prefix) ?? await make());
+}
+
+/**
+ * Whether a kernel needs neither be fetched nor built.
+ *
+ * @param name Which kernel.
+ * @returns `true` when the cache has it.
+ */
+export async function hasKernel(name: KernelName): Promise<boolean> {
+  return await newestCached(await prefixOf(name)) !== undefined;
+}
+
+/** What the names of its entries in the cache begin with. */
+async function prefixOf(name: KernelName): Promise<string> {
+  const made = name === "testbed"
+    ? [RECIPE, await Deno.readTextFile(TESTBED_CONFIG)]
+    : [RECIPE, ...MODULES];
+  return `${name}-${await fingerprint(made.join("\n"))}-`;
 }
 
 /**

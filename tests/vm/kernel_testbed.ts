@@ -12,7 +12,7 @@ import {
   type DebianPackage,
   installPackages,
 } from "./debian.ts";
-import { step } from "./progress.ts";
+import { note, step } from "./progress.ts";
 
 /** What the build of the testbed kernel needs beyond what the guests need. */
 const BUILD_PACKAGES = [
@@ -26,6 +26,9 @@ const BUILD_PACKAGES = [
   "make",
   "xz-utils",
 ];
+
+/** A build ends with this process, and leaves the processors to all others. */
+const BACKGROUND = ["setpriv", "--pdeathsig", "TERM", "nice", "-n", "19"];
 
 /** How many lines a build prints, for the progress shown. */
 const BUILD_LINES = 2100;
@@ -71,6 +74,7 @@ async function buildFrom(
   const tree = join(dir, "source");
   await Deno.mkdir(tree);
   await run([
+    ...BACKGROUND,
     "tar",
     "-xJf",
     join(dir, "usr/src", `${source.name}.tar.xz`),
@@ -83,7 +87,14 @@ async function buildFrom(
   detail("configuring");
   const make = (args: string[], onLine?: (line: string) => void) =>
     run(
-      ["make", "-C", tree, `-j${navigator.hardwareConcurrency}`, ...args],
+      [
+        ...BACKGROUND,
+        "make",
+        "-C",
+        tree,
+        `-j${navigator.hardwareConcurrency}`,
+        ...args,
+      ],
       onLine ? { onLine } : {},
     );
   await make(["allnoconfig", `KCONFIG_ALLCONFIG=${TESTBED_CONFIG}`]);
@@ -115,6 +126,6 @@ async function reportDropped(config: string): Promise<void> {
   const dropped = (await Deno.readTextFile(TESTBED_CONFIG)).split("\n")
     .filter((line) => line.startsWith("CONFIG_") && !got.has(line));
   if (dropped.length > 0) {
-    console.error(`  this kernel source does not offer: ${dropped.join(" ")}`);
+    note(`  this kernel source does not offer: ${dropped.join(" ")}`);
   }
 }

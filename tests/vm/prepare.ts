@@ -12,29 +12,30 @@ import { newerQemu } from "./newer_qemu.ts";
 
 export { kernelHeaders } from "./kernel.ts";
 
-/** To boot guests, and for tests that compile C, ask `ip` or start systemd. */
-const PACKAGES = [
+/** To boot guests. */
+export const BOOT_PACKAGES: readonly string[] = [
   "busybox-static",
   "cpio",
-  "gcc",
-  "iproute2",
   "kmod",
-  "libc6-dev",
   "qemu-system-x86",
-  "systemd",
-  "udev",
   "xz-utils",
 ];
+
+/** For tests that compile C, ask `ip` or start systemd. */
+const TEST_PACKAGES = ["gcc", "iproute2", "libc6-dev", "systemd", "udev"];
 
 /**
  * Installs and builds what is missing to boot machines; says what it does, and
  * is silent and quick when there is nothing to do.
  *
  * @param machines The machines that will be booted, all unless given.
+ * @param packages What to install beyond what boots them, the tests' unless
+ * given.
  * @throws {MachineError} When something cannot be had; the message names the package.
  */
 export async function prepare(
   machines: readonly Machine[] = ALL_MACHINES,
+  packages: readonly string[] = TEST_PACKAGES,
 ): Promise<void> {
   if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
     throw new MachineError(
@@ -42,7 +43,7 @@ export async function prepare(
         `${Deno.build.arch} ${Deno.build.os}`,
     );
   }
-  await installPackages(PACKAGES);
+  await installPackages([...BOOT_PACKAGES, ...packages]);
   // Each guest can run it, too.
   await newerQemu();
   for (const name of new Set(machines.map((machine) => machine.kernel))) {

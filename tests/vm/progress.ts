@@ -6,11 +6,148 @@
  * @module
  */
 
+/** Where progress is shown. */
+export interface Screen {
+  /** Whether a line on it can be rewritten. */
+  readonly terminal: boolean;
+  /** How many characters a line of it has. */
+  columns(): number;
+  /** Writes to it, as standard error does. */
+  write(text: string): void;
+  /** Prints a line to standard output. */
+  print(line: string): void;
+}
+
+/** Something that has begun and is not done. */
+interface Running {
+  readonly what: string;
+  readonly start: number;
+  detail: string;
+}
+
+const CLEAR = "\r\x1b[K";
+
+/** How often the line of progress is rewritten, in milliseconds. */
+const INTERVAL = 500;
+
 /**
- * Does a piece of work while showing that it goes on.
+ * What goes on, also where several things do at the same time.
  *
- * On a terminal the elapsed time and the newest detail stand on one line that
- * is rewritten; elsewhere a line is added every half minute.
+ * Each says when it begins and when it is done. On a terminal one line below
+ * all others is rewritten in between: that of what began last.
+ */
+export class Progress {
+  readonly #screen: Screen;
+  readonly #running: Running[] = [];
+  /** Whose beginning is the last line that was printed. */
+  #above: Running | undefined;
+  /** Whether the line of progress is there. */
+  #drawn = false;
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  /** @param screen Where it is shown. */
+  constructor(screen: Screen) {
+    this.#screen = screen;
+  }
+
+  /**
+   * Does a piece of work while showing that it goes on.
+   *
+   * @param what What is being done, as a sentence without its full stop.
+   * @param usually How long it takes, for example `"about 8 minutes"`.
+   * @param work The work; it may report where it is through `detail`.
+   * @returns What `work` returns.
+   */
+  async step<T>(
+    what: string,
+    usually: string,
+    work: (detail: (text: string) => void) => Promise<T>,
+  ): Promise<T> {
+    const own: Running = { what, start: performance.now(), detail: "" };
+    this.note(`${what} (${usually})`);
+    this.#above = own;
+    this.#running.push(own);
+    this.#draw();
+    if (this.#screen.terminal) {
+      this.#timer ??= setInterval(() => this.#draw(), INTERVAL);
+    }
+    try {
+      const result = await work((text) => own.detail = text.trim());
+      this.#end(own, "done in");
+      return result;
+    } catch (error) {
+      this.#end(own, "failed after");
+      throw error;
+    }
+  }
+
+  /**
+   * Prints a line to standard output, above the line of progress.
+   *
+   * @param line The line.
+   */
+  print(line: string): void {
+    this.#insert(() => this.#screen.print(line));
+  }
+
+  /**
+   * Prints a line to standard error, above the line of progress.
+   *
+   * @param line The line.
+   */
+  note(line: string): void {
+    this.#insert(() => this.#screen.write(`${line}\n`));
+  }
+
+  #insert(print: () => void): void {
+    if (this.#drawn) this.#screen.write(CLEAR);
+    this.#drawn = false;
+    print();
+    this.#above = undefined;
+    this.#draw();
+  }
+
+  #end(own: Running, how: string): void {
+    this.#running.splice(this.#running.indexOf(own), 1);
+    if (this.#running.length === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+    this.note(`  ${this.#name(own)}${how} ${elapsed(own)}`);
+  }
+
+  #draw(): void {
+    const { terminal } = this.#screen;
+    const newest = this.#running.at(-1);
+    if (!terminal || newest === undefined) return;
+    const line = `  ${this.#name(newest)}${elapsed(newest)}  ${newest.detail}`;
+    const width = this.#screen.columns() - 1;
+    this.#screen.write(`${CLEAR}${line.slice(0, width)}`);
+    this.#drawn = true;
+  }
+
+  /** What a line is about, where that is not said by the line above. */
+  #name(own: Running): string {
+    return this.#above === own ? "" : `${own.what}: `;
+  }
+}
+
+/** This process's progress, on its standard error. */
+const PROCESS = new Progress({
+  terminal: Deno.stderr.isTerminal(),
+  columns: () => Deno.consoleSize().columns,
+  write(text) {
+    const bytes = new TextEncoder().encode(text);
+    for (let at = 0; at < bytes.length;) {
+      at += Deno.stderr.writeSync(bytes.subarray(at));
+    }
+  },
+  print: (line) => console.log(line),
+});
+
+/**
+ * Does a piece of work while showing on standard error that it goes on; see
+ * {@linkcode Progress.step}.
  *
  * @param what What is being done, as a sentence without its full stop.
  * @param usually How long it takes, for example `"about 8 minutes"`.
@@ -22,35 +159,29 @@ export async function step<T>(
   usually: string,
   work: (detail: (text: string) => void) => Promise<T>,
 ): Promise<T> {
-  const terminal = Deno.stderr.isTerminal();
-  const start = performance.now();
-  const elapsed = () => duration(performance.now() - start);
-  let detail = "";
-  console.error(`${what} (${usually})`);
-  const show = () => {
-    const line = `  ${elapsed()}  ${detail}`;
-    if (!terminal) return console.error(line.trimEnd());
-    const width = Deno.consoleSize().columns - 1;
-    Deno.stderr.writeSync(
-      new TextEncoder().encode(`\r\x1b[K${line.slice(0, width)}`),
-    );
-  };
-  const clear = () => {
-    if (terminal) Deno.stderr.writeSync(new TextEncoder().encode("\r\x1b[K"));
-  };
-  const timer = setInterval(show, terminal ? 500 : 30_000);
-  try {
-    const result = await work((text) => detail = text.trim());
-    clear();
-    console.error(`  done in ${elapsed()}`);
-    return result;
-  } catch (error) {
-    clear();
-    console.error(`  failed after ${elapsed()}`);
-    throw error;
-  } finally {
-    clearInterval(timer);
-  }
+  return await PROCESS.step(what, usually, work);
+}
+
+/**
+ * Prints a line to standard output while steps may be going on.
+ *
+ * @param line The line.
+ */
+export function print(line: string): void {
+  PROCESS.print(line);
+}
+
+/**
+ * Prints a line to standard error while steps may be going on.
+ *
+ * @param line The line.
+ */
+export function note(line: string): void {
+  PROCESS.note(line);
+}
+
+function elapsed({ start }: Running): string {
+  return duration(performance.now() - start);
 }
 
 /**

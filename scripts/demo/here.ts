@@ -1,0 +1,43 @@
+/**
+ * The demo on a function of this machine.
+ *
+ * @module
+ */
+import { type BackendName, Host, VfioError } from "../../mod.ts";
+import { MachineError } from "../../tests/vm/errors.ts";
+import { objections } from "./in_use.ts";
+import { Report } from "./report.ts";
+import { demonstrate } from "./story.ts";
+
+/**
+ * Shows the story on a function that nothing uses.
+ *
+ * @param address Its address.
+ * @param backend The only backend. Default: each that the host has.
+ */
+export async function here(
+  address: string,
+  backend?: BackendName,
+): Promise<void> {
+  const host = new Host();
+  const fn = host.function(address);
+  const uses = objections(fn);
+  if (uses.length > 0) {
+    throw new VfioError("HOST_IN_USE", {
+      device: fn.address,
+      problem: `this machine uses it: ${uses.join("; ")}`,
+      hint: "name a function that nothing uses",
+    });
+  }
+  const interrupt = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => {
+      interrupt.abort(new MachineError("Interrupted: everything is put back"));
+    });
+  }
+  await demonstrate(host, fn, new Report(), {
+    backend,
+    scratch: false,
+    signal: interrupt.signal,
+  });
+}
