@@ -84,7 +84,9 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
       (machine.tests?.includes(basename(file)) ?? true) &&
       (everything || paths.includes(file) || runsOn(machine, file))
     );
-    return portions(its).map((files) => inGuest(machine.name, machine, files));
+    return portionsOf(machine, its).map((files) =>
+      inGuest(machine.name, machine, files)
+    );
   });
   if (docs.length > 0) {
     // On a real kernel, as most examples attach a device.
@@ -126,8 +128,10 @@ function ready(machine: Machine): Promise<void> {
 }
 
 /** Cuts the files of a machine so that those that take minutes are alone. */
-function portions(files: readonly string[]): string[][] {
-  const isLong = (file: string) => LONG.has(basename(file));
+function portionsOf(machine: Machine, files: readonly string[]): string[][] {
+  // Without an IOMMU most of them have nothing to do.
+  const isLong = (file: string) =>
+    machine.iommu !== "none" && LONG.has(basename(file));
   const others = files.filter((file) => !isLong(file));
   return [
     ...files.filter(isLong).map((file) => [file]),
