@@ -104,7 +104,11 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
       prepare: () => ready(newest),
       run: async () => {
         await ready(newest);
-        return await denoTest(["-A", ...flags, ...host]);
+        // All of it at its end, as guests report beside it.
+        return await denoTest(["-A", ...flags, ...host], {
+          stdout: "piped",
+          stderr: "piped",
+        });
       },
     });
   }

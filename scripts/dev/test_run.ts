@@ -13,7 +13,8 @@ import { deno } from "./deno.ts";
  * one failure.
  *
  * @param args flags and files
- * @param options as for `Deno.Command`; the output is inherited by default
+ * @param options as for `Deno.Command`; the output is inherited by default,
+ * and what is piped is printed when the run ends
  */
 export async function denoTest(
   args: readonly string[],
@@ -26,7 +27,14 @@ export async function denoTest(
       ["--no-prompt", `--junit-path=${report}`, ...args],
       options,
     );
-    const { success } = await command.spawn().status;
+    const child = command.spawn();
+    const [{ success }, ...texts] = await Promise.all([
+      child.status,
+      options.stdout === "piped" ? new Response(child.stdout).text() : "",
+      options.stderr === "piped" ? new Response(child.stderr).text() : "",
+    ]);
+    const text = texts.join("").trimEnd();
+    if (text !== "") console.log(text);
     const xml = await Deno.readTextFile(report);
     const outcome = readJunit(xml || "<testsuites></testsuites>");
     return success || outcome.failed > 0 ? outcome : sum([outcome, FAILED]);
