@@ -12,6 +12,7 @@ import { refused } from "../../failures.ts";
 import { said } from "./said.ts";
 import { addressOf, host, machine } from "./setup.ts";
 import { assertBecomes, settled } from "./sysfs_state.ts";
+import { until } from "./until.ts";
 
 const { kernel } = host;
 const isolated = machine.iommu !== "none";
@@ -27,10 +28,20 @@ Deno.test({
     const disk = Object.keys(before)
       .map((path) => /\/(nvme\d+n\d+)\/size$/.exec(path)?.[1])
       .find((found) => found !== undefined);
-    using file = await Deno.open(`/dev/${disk}`);
+    // Sysfs tells of it before devtmpfs has its node.
+    using file = await until(() => openIfThere(`/dev/${disk}`), "its node");
     assertEquals(await file.read(new Uint8Array(512)), 512);
   },
 });
+
+function openIfThere(path: string): Deno.FsFile | undefined {
+  try {
+    return Deno.openSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
 
 Deno.test({
   name: "TakenFunction.giveBack() restores what was set by hand before",
