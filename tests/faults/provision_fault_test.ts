@@ -2,6 +2,7 @@
  * An apply whose every call of the kernel's fails in turn, in every way that it
  * can: everything is undone, or the journal tells how to go on.
  */
+import "../virtual_time.ts";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { VfioError } from "../../lib/errors.ts";
 import { Host } from "../../lib/host/host.ts";

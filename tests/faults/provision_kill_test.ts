@@ -3,6 +3,7 @@
  * that is killed as well: the next restore brings back exactly what was. The
  * same of what is applied at boot.
  */
+import "../virtual_time.ts";
 import { assert, assertEquals } from "@std/assert";
 import { applySteps } from "../../lib/provision/make.ts";
 import { persist, unpersist } from "../../lib/provision/persist.ts";

@@ -1,7 +1,7 @@
 /**
  * What the system refuses, and that the errno is that of the call that failed.
  */
-import { assertEquals, assertGreater, assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { join } from "@std/path";
 import {
   errnoMessage,
@@ -130,8 +130,7 @@ Deno.test("LibcKernel has each errno right while others fail in the background",
     traffic(() => kernel.writeFileAsync("/dev/full", "x").catch(() => {})),
   ];
   let checked = 0;
-  const end = performance.now() + 1000;
-  while (performance.now() < end) {
+  while (checked < 2000 || background < 200) {
     for (let i = 0; i < 50; i++) check(all[checked++ % all.length]!);
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
@@ -139,8 +138,6 @@ Deno.test("LibcKernel has each errno right while others fail in the background",
   await Promise.all(running);
   kernel.close(directory);
   kernel.close(pipe);
-  assertGreater(checked, 1000);
-  assertGreater(background, 100);
 });
 
 Deno.test({

@@ -3,6 +3,7 @@
  * most of its tests take. Those of faults are a module of their own, which a
  * second core makes meanwhile.
  */
+import "../virtual_time.ts";
 import "./backends/explain.ts";
 import "./backends/select.ts";
 import "./backends/target.ts";

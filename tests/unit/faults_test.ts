@@ -4,6 +4,7 @@
  * is with the driver that had it or with the one that was asked for, the error
  * is one of the library's, and the same can be done again.
  */
+import "../virtual_time.ts";
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { type Kernel, KernelError, VfioError } from "../../mod.ts";
 import { errnoNumber } from "../../lib/kernel/errno.ts";

@@ -14,7 +14,6 @@ import { Host, SimulatedHost } from "../../../lib/host/host.ts";
 import { faulty } from "../../../lib/kernel/fault.ts";
 import type { FunctionTopology } from "../../../lib/sim/topology.ts";
 import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
-import { timeLapse } from "../time_lapse.ts";
 import { A, DRIVERS, failure, PATH, setUp } from "./take_bench.ts";
 
 const B = "0000:00:03.1";
@@ -102,7 +101,6 @@ Deno.test("TakenFunction.giveBack() waits while another process has it open", as
 });
 
 Deno.test("TakenFunction.giveBack() names who holds its group when the driver finds it busy", async () => {
-  using _ = timeLapse();
   const { watched, host } = setUp({}, {
     functions: { [B]: { model: "edu", group: 4, driver: "vfio-pci" } },
   });

@@ -19,7 +19,6 @@ import {
   TOPOLOGY,
   VIRTUAL,
 } from "../provision_bench.ts";
-import { timeLapse } from "../time_lapse.ts";
 
 /** A state that takes a disk and makes virtual functions. */
 const STATE: DesiredState = {
@@ -98,7 +97,6 @@ Deno.test("apply() takes nothing that the host uses when nobody insists", async 
 });
 
 Deno.test("apply() removes no virtual function that somebody has open", async () => {
-  using _ = timeLapse();
   const machine = bench();
   const host = newcomer(machine);
   const counted = (count: number): DesiredState => ({

@@ -21,7 +21,6 @@ import {
   PHYSICAL,
   stateOf,
 } from "../provision_bench.ts";
-import { timeLapse } from "../time_lapse.ts";
 import { lettingGoAfter, TAKE_DISK, TAKE_NIC } from "./take_steps.ts";
 
 Deno.test("applySteps() is undone at the end of an await using block", async () => {
@@ -167,7 +166,6 @@ Deno.test("applySteps() moves functions of one group one after the other", async
 });
 
 Deno.test("applySteps() is RESTORE_INCOMPLETE when it cannot be undone, and restore() goes on", async () => {
-  using _ = timeLapse();
   const machine = bench();
   const before = stateOf(machine);
   let broken = false;

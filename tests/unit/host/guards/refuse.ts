@@ -10,7 +10,6 @@ import { Host, type SimulatedHost } from "../../../../lib/host/host.ts";
 import { intercept } from "../../../../lib/kernel/intercept.ts";
 import { O_RDWR } from "../../../../lib/uapi/fcntl.ts";
 import { refused } from "../../../failures.ts";
-import { timeLapse } from "../../time_lapse.ts";
 import { DEFAULT, hostWith, NIC, NVME, usual } from "./used_host.ts";
 
 /** A host that uses a disk and an interface. */
@@ -53,7 +52,6 @@ Deno.test("refuseInUse() refuses what was not insisted on", async () => {
 });
 
 Deno.test("refuseInUse() waits for a node to be closed, but not for long", async () => {
-  using _ = timeLapse();
   const host = hostWith(usual());
   const udev = host.machine.spawn({ name: "(udev-worker)" });
   udev.open("/dev/nvme0n1", O_RDWR);
