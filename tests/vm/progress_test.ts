@@ -80,10 +80,10 @@ Deno.test("Progress.print() keeps the line of progress below all others", async 
     `${clear}  0 s  `,
     clear,
     "out: attached\n",
-    `${clear}  Building from sou…: 0 s  41% a fil`,
+    `${clear}  Building from so…: 0 s  41% a file `,
     clear,
     "a notice\n",
-    `${clear}  Building from sou…: 0 s  41% a fil`,
+    `${clear}  Building from so…: 0 s  41% a file `,
     clear,
     "  Building from source: done in 0 s\n",
   ]);

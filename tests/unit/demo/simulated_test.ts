@@ -24,7 +24,7 @@ Deno.test("simulated() shows attach, DMA and detach by each backend", async () =
 Deno.test("simulated() says of every line that it is simulated", async () => {
   const [title, ...lines] = await linesOf();
   assertMatch(title!, /^══ Simulated: .* No kernel, no device$/);
-  assertEquals(lines.filter((line) => !/^sim(  |$)/.test(line)), []);
+  assertEquals(lines.filter((line) => !/^sim( {2}|$)/.test(line)), []);
 });
 
 Deno.test("simulated() shows one backend when one is named", async () => {
