@@ -10,8 +10,9 @@ import { setAccelerator } from "../tests/vm/accelerator.ts";
 import { MachineError } from "../tests/vm/errors.ts";
 import { type Machine, machineNamed, MACHINES } from "../tests/vm/machines.ts";
 import { here } from "./demo/here.ts";
-import { inMachine, inMachines } from "./demo/in_machines.ts";
+import { inMachine, inMachines } from "./demo/order.ts";
 import { simulated } from "./demo/simulated.ts";
+import { STAGE, tidily } from "./demo/stage.ts";
 
 const USAGE = `deno task demo [OPTION...]
 
@@ -98,9 +99,11 @@ async function main(): Promise<number> {
     await here(device, backend);
     return 0;
   }
-  if (machine !== undefined) return await inMachine(machine, backend);
+  if (machine !== undefined) {
+    return await tidily(() => inMachine(STAGE, machine, backend));
+  }
   await simulated(backend);
-  return quick ? 0 : await inMachines(backend);
+  return quick ? 0 : await tidily(() => inMachines(STAGE, backend));
 }
 
 try {

@@ -13,5 +13,7 @@ Deno.addSignalListener("SIGINT", () => {});
 const child = new Deno.Command(Deno.execPath(), {
   args: ["run", "-A", "--config", await chooseConfig(), ...Deno.args],
 }).spawn();
-Deno.addSignalListener("SIGTERM", () => child.kill("SIGTERM"));
+if (Deno.build.os !== "windows") { // which has no such signal
+  Deno.addSignalListener("SIGTERM", () => child.kill("SIGTERM"));
+}
 Deno.exit((await child.status).code);

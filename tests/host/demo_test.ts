@@ -1,12 +1,22 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { deno } from "../../scripts/dev/deno.ts";
 
 /** Runs the demo's command, and gives its exit code and what it prints. */
 async function demo(...args: string[]) {
-  const command = await deno("run", ["-A", "scripts/demo.ts", ...args], {
+  return await demoWith(["-A"], {}, ...args);
+}
+
+/** The same with some permissions and a changed environment. */
+async function demoWith(
+  flags: string[],
+  env: Record<string, string>,
+  ...args: string[]
+) {
+  const all = ["--no-prompt", ...flags, "scripts/demo.ts", ...args];
+  const command = await deno("run", all, {
     stdout: "piped",
     stderr: "piped",
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env },
   });
   const { code, stdout, stderr } = await command.output();
   const [out, err] = [stdout, stderr].map((b) => new TextDecoder().decode(b));
@@ -23,7 +33,10 @@ Deno.test("demo.ts exits with 2 and its usage when arguments are wrong", async (
   const wrong: Record<string, string[]> = {
     "Unknown argument: --devise": ["--devise", "0000:01:00.0"],
     "Unknown argument: 0000:01:00.0": ["0000:01:00.0"],
-    "not both": ["--device", "0000:01:00.0", "--machine", "testbed"],
+    "Give --machine or --device, not both": [
+      ...["--device", "0000:01:00.0", "--machine", "testbed"],
+    ],
+    "Give --quick or --machine, not both": ["--machine", "testbed", "--quick"],
     'no backend "vhost"': ["--backend", "vhost"],
     'no machine "debian-3"': ["--machine", "debian-3"],
     'Cannot parse PCI address "first"': ["--device", "first"],
@@ -44,4 +57,35 @@ Deno.test("demo.ts exits with 1 when there is no such function", async () => {
   const { code, err } = await demo("--device", "ffff:ff:1f.7");
   assertEquals(code, 1);
   assertStringIncludes(err, "there is no PCI function at this address");
+});
+
+Deno.test("demo.ts --quick needs no permission and ends after the simulation", async () => {
+  const { code, out, err } = await demoWith([], {}, "--quick");
+  assertEquals(code, 0, err);
+  assertMatch(out, /^══ Simulated/);
+  assertMatch(out, /^sim .*attached[^]*by DMA$[^]*^sim .*detached/m);
+  assertEquals(out.match(/Real|Booting/), null, out);
+});
+
+Deno.test("demo.ts shows the simulation before it says what is missing", async () => {
+  // A machine on which nothing is installed, nor can be.
+  const dir = await Deno.makeTempDir();
+  for (const name of ["dpkg-query", "apt-get"]) {
+    const script = "#!/bin/sh\necho no archive >&2\nexit 100\n";
+    await Deno.writeTextFile(`${dir}/${name}`, script, { mode: 0o755 });
+  }
+  try {
+    const { code, out, err } = await demoWith(["-A"], {
+      PATH: `${dir}:${Deno.env.get("PATH")}`,
+      XDG_CACHE_HOME: dir,
+    });
+    assertEquals(code, 1, err);
+    assertMatch(out, /^sim .*given back[^]*\n$/m);
+    assertEquals(out.match(/Real|Booting/), null, out);
+    assertMatch(err, / busybox-static cpio kmod |an x86-64 Linux/);
+    // One line when a step begins and one when it ends.
+    assertEquals(err.includes("\r"), false, err);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
 });

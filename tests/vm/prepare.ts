@@ -37,16 +37,25 @@ export async function prepare(
   machines: readonly Machine[] = ALL_MACHINES,
   packages: readonly string[] = TEST_PACKAGES,
 ): Promise<void> {
-  if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
-    throw new MachineError(
-      "The machines boot the root file system of an x86-64 Linux: this is " +
-        `${Deno.build.arch} ${Deno.build.os}`,
-    );
-  }
+  requireHost();
   await installPackages([...BOOT_PACKAGES, ...packages]);
   // Each guest can run it, too.
   await newerQemu();
   for (const name of new Set(machines.map((machine) => machine.kernel))) {
     await initramfs(await kernel(name));
   }
+}
+
+/**
+ * Sees to it that this machine's files can be those of a guest.
+ *
+ * @throws {MachineError} When this is not Linux on x86-64.
+ */
+export function requireHost(): void {
+  const { os, arch } = Deno.build;
+  if (os === "linux" && arch === "x86_64") return;
+  throw new MachineError(
+    "The machines boot the root file system of an x86-64 Linux: this is " +
+      `${arch} ${os}`,
+  );
 }

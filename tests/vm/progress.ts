@@ -120,8 +120,9 @@ export class Progress {
     const { terminal } = this.#screen;
     const newest = this.#running.at(-1);
     if (!terminal || newest === undefined) return;
-    const line = `  ${this.#name(newest)}${elapsed(newest)}  ${newest.detail}`;
     const width = this.#screen.columns() - 1;
+    const name = cut(this.#name(newest), Math.floor(width / 2));
+    const line = `  ${name}${elapsed(newest)}  ${newest.detail}`;
     this.#screen.write(`${CLEAR}${line.slice(0, width)}`);
     this.#drawn = true;
   }
@@ -182,6 +183,11 @@ export function note(line: string): void {
 
 function elapsed({ start }: Running): string {
   return duration(performance.now() - start);
+}
+
+/** A text of at most so many characters. */
+function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 3)}…: `;
 }
 
 /**

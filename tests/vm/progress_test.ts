@@ -64,9 +64,9 @@ Deno.test("Progress.step() says when it failed, and throws", async () => {
 });
 
 Deno.test("Progress.print() keeps the line of progress below all others", async () => {
-  const { progress, written } = shown(true, 30);
+  const { progress, written } = shown(true, 40);
   const done = Promise.withResolvers<void>();
-  const building = progress.step("Building", "long", (detail) => {
+  const building = progress.step("Building from source", "long", (detail) => {
     detail("41% a file with a long name");
     return done.promise;
   });
@@ -76,15 +76,15 @@ Deno.test("Progress.print() keeps the line of progress below all others", async 
   await building;
   const clear = "\r\x1b[K";
   assertEquals(written, [
-    "Building (long)\n",
+    "Building from source (long)\n",
     `${clear}  0 s  `,
     clear,
     "out: attached\n",
-    `${clear}  Building: 0 s  41% a file`,
+    `${clear}  Building from so…: 0 s  41% a file `,
     clear,
     "a notice\n",
-    `${clear}  Building: 0 s  41% a file`,
+    `${clear}  Building from so…: 0 s  41% a file `,
     clear,
-    "  Building: done in 0 s\n",
+    "  Building from source: done in 0 s\n",
   ]);
 });

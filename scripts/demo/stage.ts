@@ -1,6 +1,6 @@
 /**
- * The demo in virtual machines, with whatever they need: it is installed,
- * fetched and built here.
+ * Virtual machines, with whatever they need: it is installed, fetched and built
+ * here.
  *
  * @module
  */
@@ -11,9 +11,10 @@ import { MachineError } from "../../tests/vm/errors.ts";
 import { runInGuest, SIGNALS } from "../../tests/vm/guest.ts";
 import { cacheModules, denoCommand } from "../../tests/vm/guest_deno.ts";
 import { hasKernel, kernel } from "../../tests/vm/kernel.ts";
-import { type Machine, machineNamed } from "../../tests/vm/machines.ts";
-import { BOOT_PACKAGES, prepare } from "../../tests/vm/prepare.ts";
+import type { Machine } from "../../tests/vm/machines.ts";
+import { BOOT_PACKAGES, prepare, requireHost } from "../../tests/vm/prepare.ts";
 import { note, print } from "../../tests/vm/progress.ts";
+import type { Part, Stage } from "./order.ts";
 
 /** The demo's part in a virtual machine. */
 const GUEST_SCRIPT = "scripts/demo/guest.ts";
@@ -21,58 +22,18 @@ const GUEST_SCRIPT = "scripts/demo/guest.ts";
 /** So that devices have names; the guest has this machine's files. */
 const NAMES = ["pci.ids"];
 
-/** Has both backends. Its kernel is built, which takes minutes. */
-const WHOLE = machineNamed("testbed");
-
-/** Has the legacy backend. Of Debian's kernels it is the quickest to have. */
-const FIRST = machineNamed("debian-6.1");
-
-/**
- * Shows the story in one machine.
- *
- * @param machine The machine.
- * @param backend The only backend. Default: each that it has.
- * @returns The exit code.
- */
-export async function inMachine(
-  machine: Machine,
-  backend?: BackendName,
-): Promise<number> {
-  return await tidily(async () => {
-    await ready(machine);
-    return await show(machine, "whole", backend);
-  });
-}
-
-/**
- * Shows the story on the kernel with both backends; before that on one of
- * Debian's, by the legacy backend, where the former has to be built first.
- *
- * @param backend The only backend. For legacy, nothing is built.
- * @returns The exit code.
- */
-export async function inMachines(backend?: BackendName): Promise<number> {
-  if (backend === "iommufd" || await hasKernel(WHOLE.kernel)) {
-    return await inMachine(WHOLE, backend);
-  }
-  if (backend === "legacy") return await inMachine(FIRST, backend);
-  return await tidily(async () => {
-    const built = ready(WHOLE);
-    const first = (async () => {
-      await ready(FIRST);
-      const code = await show(FIRST, "story", "legacy");
-      if (code !== 0) throw new MachineError(`It failed in ${FIRST.name}`);
-      print(
-        "\nThe same by iommufd follows once a kernel that has it is built.",
-      );
-    })();
-    await together(first, built);
-    return await show(WHOLE, "whole");
-  });
-}
+/** The virtual machines of the tests. */
+export const STAGE: Stage = {
+  hasKernel: (machine) => hasKernel(machine.kernel),
+  ready,
+  show,
+  end: () => endCommands(new MachineError("Not needed any more")),
+  print,
+};
 
 /** Installs, fetches and builds what a machine needs. */
 async function ready(machine: Machine): Promise<void> {
+  requireHost();
   await requirePackages([...BOOT_PACKAGES, ...NAMES]);
   await together(
     prepare([machine], NAMES),
@@ -85,7 +46,7 @@ async function ready(machine: Machine): Promise<void> {
 /** Boots a machine and tells the story there. */
 async function show(
   machine: Machine,
-  part: "story" | "whole",
+  part: Part,
   backend?: BackendName,
 ): Promise<number> {
   const { release } = await kernel(machine.kernel);
@@ -106,23 +67,21 @@ async function each(
   for await (const line of lines(stream)) take(line);
 }
 
-/**
- * Waits for all, and where one fails until the others have cleaned up.
- *
- * @throws What the first of them threw.
- */
+/** Waits for all, then throws what the first of them threw that failed. */
 async function together(...work: Promise<unknown>[]): Promise<void> {
-  try {
-    await Promise.all(work);
-  } catch (error) {
-    endCommands(new MachineError("Not needed any more"));
-    await Promise.allSettled(work);
-    throw error;
-  }
+  await Promise.allSettled(work);
+  await Promise.all(work);
 }
 
-/** Does the work; an interruption ends it without leftovers, a second at once. */
-async function tidily<T>(work: () => Promise<T>): Promise<T> {
+/**
+ * Does work in virtual machines. An interruption ends it without leftovers; a
+ * second one ends it at once.
+ *
+ * @param work The work.
+ * @returns What it returns.
+ * @throws {MachineError} When it was interrupted.
+ */
+export async function tidily<T>(work: () => Promise<T>): Promise<T> {
   let interruption: MachineError | undefined;
   const interrupt = () => {
     if (interruption !== undefined) Deno.exit(1);

@@ -1,0 +1,35 @@
+import { assertEquals } from "@std/assert";
+import { deno } from "../../scripts/dev/deno.ts";
+
+/** A process that ends while it makes an entry of the cache. */
+const ENDING = `
+import { cached } from "${import.meta.resolve("./cache.ts")}";
+import { endCommands, run } from "${import.meta.resolve("./command.ts")}";
+
+const onLine = () => endCommands(new Error("it is to end"));
+const told = (error) => console.log(error.message);
+await cached("kernels/entry", async (dir) => {
+  await Deno.mkdir(dir);
+  await run(["sh", "-c", "echo begun; exec sleep 1000"], { onLine });
+}).catch(told);
+await run(["true"]).catch(told);
+`;
+
+Deno.test("endCommands() ends what makes an entry, which leaves nothing", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const command = await deno("eval", [ENDING], {
+      stdout: "piped",
+      env: { XDG_CACHE_HOME: dir },
+    });
+    const { code, stdout } = await command.output();
+    assertEquals([code, new TextDecoder().decode(stdout)], [
+      0,
+      "it is to end\nit is to end\n",
+    ]);
+    const left = await Array.fromAsync(Deno.readDir(`${dir}/passthru/kernels`));
+    assertEquals(left, []);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
