@@ -114,9 +114,9 @@ forEachBackend(
     const { space, edu } = await start(setup);
     const memory = space.allocate((4 << 20) + 1, { dmaMask });
     assertEquals(memory.size, (4 << 20) + 4096);
-    assert(memory.bytes.every((byte) => byte === 0));
-    // one number a page, and a look at some from the device's side
     const words = new Uint32Array(memory.buffer);
+    assert(words.every((word) => word === 0));
+    // one number a page, and a look at some from the device's side
     for (let page = 0; page < 1025; page++) words[page * 1024] = page;
     for (const page of [1, 511, 512, 1024]) {
       await edu.copy(memory.iova + BigInt(page * 4096), memory.iova, 4);
