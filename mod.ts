@@ -52,13 +52,13 @@ export {
 export { VfioDescriptors } from "./lib/handoff/descriptors.ts";
 export * from "./lib/handoff/qemu.ts";
 export { qemuLockedMemory } from "./lib/handoff/qemu_memory.ts";
-export type { WaitOptions } from "./lib/host/deadline.ts";
+export type { WaitOptions } from "./lib/host/driver/deadline.ts";
 export {
   type ConfigCapability,
   type ConfigSpaceDump,
   decodeConfigSpace,
-} from "./lib/host/config/decode.ts";
-export type { ConfigFields, ConfigValue } from "./lib/host/config/words.ts";
+} from "./lib/pci/config/decode.ts";
+export type { ConfigFields, ConfigValue } from "./lib/pci/config/words.ts";
 export {
   type DeviceHost,
   HostDevice,
@@ -67,24 +67,24 @@ export {
   type ReservedRegion,
   type Viability,
 } from "./lib/host/device.ts";
-export { type DriverNode, driverNodes } from "./lib/host/driver_nodes.ts";
+export { type DriverNode, driverNodes } from "./lib/host/driver/nodes.ts";
 export { type HowToInsist, refuseInUse } from "./lib/host/guards/refuse.ts";
 export type { Use, UseKind } from "./lib/host/guards/use.ts";
 export { usesOf } from "./lib/host/guards/uses.ts";
 export { Host, type HostOptions, SimulatedHost } from "./lib/host/host.ts";
-export type { MemoryLock } from "./lib/host/memory_lock.ts";
-export { bridgePath, serialNumber } from "./lib/host/identity.ts";
+export type { MemoryLock } from "./lib/host/iommu/memory_lock.ts";
+export { bridgePath, serialNumber } from "./lib/host/pci/identity.ts";
 export { Inventory } from "./lib/host/inventory.ts";
-export { diagnose, type DiagnoseOptions } from "./lib/host/doctor/diagnose.ts";
+export { diagnose, type DiagnoseOptions } from "./lib/doctor/diagnose.ts";
 export type {
   CheckName,
   Diagnosis,
   Finding,
   Verdict,
-} from "./lib/host/doctor/finding.ts";
-export { diagnosisText } from "./lib/host/doctor/text.ts";
-export { explainNoGroup, type Explanation } from "./lib/host/no_iommu.ts";
-export { type Bar, PciFunction } from "./lib/host/pci_function.ts";
+} from "./lib/doctor/finding.ts";
+export { diagnosisText } from "./lib/doctor/text.ts";
+export { explainNoGroup, type Explanation } from "./lib/host/iommu/no_iommu.ts";
+export { type Bar, PciFunction } from "./lib/host/pci/function.ts";
 export {
   type PciHost,
   type PciNode,
@@ -93,8 +93,8 @@ export {
   type RootBus,
   type SharedGroup,
   type SharingCause,
-} from "./lib/host/pci_tree.ts";
-export { TakenFunction, type TakeOptions } from "./lib/host/take.ts";
+} from "./lib/host/pci/tree.ts";
+export { TakenFunction, type TakeOptions } from "./lib/host/driver/take.ts";
 export { KernelError } from "./lib/kernel/errno.ts";
 export type {
   FileStatus,
@@ -110,40 +110,43 @@ export {
   type ApplyStepsOptions,
   type StepEvent,
 } from "./lib/provision/make.ts";
-export { parseState, stateSchema } from "./lib/provision/parse.ts";
+export { parseState, stateSchema } from "./lib/provision/state/parse.ts";
 export {
   persist,
   type Persisted,
   persisted,
   type PersistOptions,
   unpersist,
-} from "./lib/provision/persist.ts";
-export { pinOf } from "./lib/provision/pin.ts";
-export { Plan, plan, type PlanJson } from "./lib/provision/plan.ts";
-export { stepSubject, stepText } from "./lib/provision/plan_text.ts";
-export type { Schema } from "./lib/provision/rule.ts";
+} from "./lib/provision/boot/persist.ts";
+export { pinOf } from "./lib/provision/state/pin.ts";
+export { Plan, plan, type PlanJson } from "./lib/provision/plan/plan.ts";
+export { stepSubject, stepText } from "./lib/provision/plan/text.ts";
+export type { Schema } from "./lib/provision/state/rule.ts";
 export {
   restore,
   type Restored,
   type RestoreOptions,
 } from "./lib/provision/restore.ts";
-export type * from "./lib/provision/state.ts";
+export type * from "./lib/provision/state/state.ts";
 export {
   type AppliedStatus,
   status,
   type StepStatus,
 } from "./lib/provision/status.ts";
-export type * from "./lib/provision/step.ts";
-export type { LeftStep } from "./lib/provision/undo.ts";
-export type { SimulatedMachine, SimulatedProcess } from "./lib/sim/control.ts";
-export type { Ownership } from "./lib/sim/file.ts";
-export type { ProcessOptions } from "./lib/sim/kernel.ts";
-export type { DmaFault } from "./lib/sim/machine.ts";
+export type * from "./lib/provision/steps/step.ts";
+export type { LeftStep } from "./lib/provision/journal/undo.ts";
+export type {
+  SimulatedMachine,
+  SimulatedProcess,
+} from "./lib/sim/machine/control.ts";
+export type { Ownership } from "./lib/sim/fs/file.ts";
+export type { ProcessOptions } from "./lib/sim/process/kernel.ts";
+export type { DmaFault } from "./lib/sim/machine/machine.ts";
 export type {
   Bar as ModelBar,
   DeviceKind,
   DeviceModel,
   DevicePort,
 } from "./lib/sim/models/model.ts";
-export type * from "./lib/sim/topology.ts";
+export type * from "./lib/sim/machine/topology.ts";
 export type { Ioctl, IoctlArgument, StructLayout } from "./lib/uapi/ioctl.ts";

@@ -6,7 +6,7 @@
  */
 
 import type { HostDevice, IommuGroup } from "../lib/host/device.ts";
-import type { VfioNodes } from "../lib/host/nodes.ts";
+import type { VfioNodes } from "../lib/host/iommu/nodes.ts";
 import type { Fd } from "../lib/kernel/fd.ts";
 
 /** The two ways the kernel has. */

@@ -6,14 +6,14 @@
  */
 
 import { VfioError } from "../lib/errors.ts";
-import { explainDirectMapping } from "../lib/host/direct_mapping.ts";
-import { lockedMemory } from "../lib/host/memory_lock.ts";
-import { nodePaths } from "../lib/host/nodes.ts";
+import { explainDirectMapping } from "../lib/host/iommu/direct_mapping.ts";
+import { lockedMemory } from "../lib/host/iommu/memory_lock.ts";
+import { nodePaths } from "../lib/host/iommu/nodes.ts";
 import { type Opener, openers, openersText } from "../lib/host/openers.ts";
 import { hasErrno } from "../lib/kernel/errno.ts";
 import { Fd } from "../lib/kernel/fd.ts";
 import type { Kernel } from "../lib/kernel/kernel.ts";
-import { O_RDWR } from "../lib/uapi/fcntl.ts";
+import { O_RDWR } from "../lib/uapi/linux/fcntl.ts";
 import type { AttachTarget, BackendName, DmaRange } from "./backend.ts";
 
 /**

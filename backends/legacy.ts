@@ -12,7 +12,7 @@
 import { VfioError } from "../lib/errors.ts";
 import { hasErrno } from "../lib/kernel/errno.ts";
 import { Fd } from "../lib/kernel/fd.ts";
-import { infoCapabilities, readInfo } from "../lib/kernel/info.ts";
+import { infoCapabilities, readInfo } from "./info.ts";
 import type { Kernel } from "../lib/kernel/kernel.ts";
 import {
   VFIO_API_VERSION,
@@ -42,7 +42,7 @@ import {
   VFIO_SET_IOMMU,
   VFIO_TYPE1_IOMMU,
   VFIO_TYPE1v2_IOMMU,
-} from "../lib/uapi/vfio.ts";
+} from "../lib/uapi/vfio/all.ts";
 import type {
   Attachment,
   AttachOptions,

@@ -9,7 +9,7 @@ import { exists } from "../lib/host/sysfs.ts";
 import { KernelError } from "../lib/kernel/errno.ts";
 import { Fd } from "../lib/kernel/fd.ts";
 import type { Kernel } from "../lib/kernel/kernel.ts";
-import { O_RDWR } from "../lib/uapi/fcntl.ts";
+import { O_RDWR } from "../lib/uapi/linux/fcntl.ts";
 import type {
   AttachTarget,
   BackendName,

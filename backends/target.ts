@@ -1,8 +1,8 @@
 import { VfioError } from "../lib/errors.ts";
 import type { HostDevice } from "../lib/host/device.ts";
-import { explainNoGroup } from "../lib/host/no_iommu.ts";
-import { vfioNodes } from "../lib/host/nodes.ts";
-import { standsInTheWay } from "../lib/host/vfio_driver.ts";
+import { explainNoGroup } from "../lib/host/iommu/no_iommu.ts";
+import { vfioNodes } from "../lib/host/iommu/nodes.ts";
+import { standsInTheWay } from "../lib/host/driver/vfio_driver.ts";
 import type { AttachTarget } from "./backend.ts";
 
 /**

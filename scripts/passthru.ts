@@ -7,7 +7,7 @@
  */
 
 import { main } from "./passthru/main.ts";
-import { processTerminal } from "./passthru/process_terminal.ts";
+import { processTerminal } from "./passthru/terminal/process_terminal.ts";
 
 if (import.meta.main) {
   const interrupted = new AbortController();

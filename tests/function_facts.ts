@@ -1,4 +1,4 @@
-import type { PciFunction } from "../lib/host/pci_function.ts";
+import type { PciFunction } from "../lib/host/pci/function.ts";
 
 /** What sysfs tells any user of a function, to be compared. */
 export function factsOf(fn: PciFunction): Record<string, unknown> {

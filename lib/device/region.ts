@@ -1,7 +1,7 @@
 import { typed, VfioError } from "../errors.ts";
-import { infoCapabilities, readInfo } from "../kernel/info.ts";
+import { infoCapabilities, readInfo } from "../../backends/info.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../uapi/mman.ts";
+import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../uapi/linux/mman.ts";
 import {
   VFIO_DEVICE_GET_REGION_INFO,
   vfio_region_info,
@@ -11,7 +11,7 @@ import {
   VFIO_REGION_INFO_FLAG_READ,
   VFIO_REGION_INFO_FLAG_WRITE,
   vfio_region_sparse_mmap_area,
-} from "../uapi/vfio.ts";
+} from "../uapi/vfio/all.ts";
 import { MappedRegisters } from "./mapped_registers.ts";
 import {
   assertAccess,

@@ -4,7 +4,7 @@ import { typed, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Fd } from "../kernel/fd.ts";
-import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci_regs.ts";
+import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
 import {
   VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_FLAGS_RESET,
@@ -12,7 +12,7 @@ import {
   vfio_device_info,
   VFIO_DEVICE_RESET,
   VFIO_PCI_CONFIG_REGION_INDEX,
-} from "../uapi/vfio.ts";
+} from "../uapi/vfio/all.ts";
 import type { MappedRegisters } from "./mapped_registers.ts";
 import { Region, type RegionDevice } from "./region.ts";
 

@@ -15,7 +15,7 @@ import { attachTarget } from "../../backends/target.ts";
 import { typed, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { Host } from "../host/host.ts";
-import { type MemoryLock, memoryLock } from "../host/memory_lock.ts";
+import { type MemoryLock, memoryLock } from "../host/iommu/memory_lock.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { claim } from "./claims.ts";
 import { hex, IovaSpace } from "./iova_space.ts";

@@ -9,7 +9,7 @@ import {
   MAP_SHARED,
   PROT_READ,
   PROT_WRITE,
-} from "../uapi/mman.ts";
+} from "../uapi/linux/mman.ts";
 import type { DmaMapping, MapOptions, MemoryRange } from "./mapping.ts";
 
 /** The size of a huge page. */

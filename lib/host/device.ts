@@ -5,10 +5,10 @@
  */
 
 import type { Kernel } from "../kernel/kernel.ts";
-import { insteadOfMade, madeBy, makerOf } from "./made_domain.ts";
+import { insteadOfMade, madeBy, makerOf } from "./pci/made_domain.ts";
 import { basename } from "./path.ts";
 import { ifPresent, linkName, linkTarget, namesIn } from "./sysfs.ts";
-import { isBridgeClass, standsInTheWay } from "./vfio_driver.ts";
+import { isBridgeClass, standsInTheWay } from "./driver/vfio_driver.ts";
 
 /** What a device asks of the host that it is on. */
 export interface DeviceHost {

@@ -4,15 +4,15 @@
  * @module
  */
 
-import { simulate } from "../sim/build.ts";
-import type { SimulatedMachine } from "../sim/control.ts";
-import type { ProcessOptions } from "../sim/kernel.ts";
-import type { Topology } from "../sim/topology.ts";
+import { simulate } from "../sim/machine/build.ts";
+import type { SimulatedMachine } from "../sim/machine/control.ts";
+import type { ProcessOptions } from "../sim/process/kernel.ts";
+import type { Topology } from "../sim/machine/topology.ts";
 import type { HostDevice } from "./device.ts";
 import { Inventory } from "./inventory.ts";
-import { PciFunction } from "./pci_function.ts";
-import { record } from "./snapshot.ts";
-import { take, type TakenFunction, type TakeOptions } from "./take.ts";
+import { PciFunction } from "./pci/function.ts";
+import { record } from "./snapshot/snapshot.ts";
+import { take, type TakenFunction, type TakeOptions } from "./driver/take.ts";
 
 export type { HostOptions } from "./inventory.ts";
 

@@ -13,8 +13,8 @@ import {
   comparePciAddresses,
   formatPciAddress,
   parsePciAddress,
-} from "./pci_address.ts";
-import { PciFunction } from "./pci_function.ts";
+} from "../pci/address.ts";
+import { PciFunction } from "./pci/function.ts";
 import { exists, linkTarget, namesIn, realPath } from "./sysfs.ts";
 
 const PCI_DEVICES = "/sys/bus/pci/devices";

@@ -13,8 +13,8 @@ import {
   O_NOFOLLOW,
   O_RDONLY,
   O_WRONLY,
-} from "../uapi/fcntl.ts";
-import { S_IFDIR, S_IFMT } from "../uapi/statx.ts";
+} from "../uapi/linux/fcntl.ts";
+import { S_IFDIR, S_IFMT } from "../uapi/linux/statx.ts";
 import { hasErrno } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import type { Kernel } from "./kernel.ts";

@@ -8,16 +8,21 @@
  * @module
  */
 
-import { linux_dirent64 } from "../uapi/dirent.ts";
-import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, O_WRONLY } from "../uapi/fcntl.ts";
+import { linux_dirent64 } from "../uapi/linux/dirent.ts";
+import {
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_RDONLY,
+  O_WRONLY,
+} from "../uapi/linux/fcntl.ts";
 import type { Ioctl } from "../uapi/ioctl.ts";
-import { pollfd } from "../uapi/poll.ts";
-import { SOCK_CLOEXEC } from "../uapi/socket.ts";
+import { pollfd } from "../uapi/linux/poll.ts";
+import { SOCK_CLOEXEC } from "../uapi/linux/socket.ts";
 import {
   AT_FDCWD,
   statx as statxLayout,
   STATX_BASIC_STATS,
-} from "../uapi/statx.ts";
+} from "../uapi/linux/statx.ts";
 import { KernelError } from "./errno.ts";
 import type { FileStatus, Kernel, Mapping, PollRequest } from "./kernel.ts";
 import { readInChild, writeInChild } from "./libc_copy.ts";

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { O_WRONLY } from "../uapi/fcntl.ts";
+import { O_WRONLY } from "../uapi/linux/fcntl.ts";
 import type { CHILD } from "./libc_symbols.ts";
 
 /** Functions of libc by which processes are started and awaited. */

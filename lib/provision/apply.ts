@@ -6,18 +6,18 @@
 
 import { refuseInUse } from "../host/guards/refuse.ts";
 import type { Host } from "../host/host.ts";
-import type { PciFunction } from "../host/pci_function.ts";
-import { isVfioDriver } from "../host/vfio_driver.ts";
-import { functionIfThere } from "./functions.ts";
+import type { PciFunction } from "../host/pci/function.ts";
+import { isVfioDriver } from "../host/driver/vfio_driver.ts";
+import { functionIfThere } from "./steps/functions.ts";
 import {
   type Applied,
   type ApplyStepsOptions,
   makeSteps,
   underLock,
 } from "./make.ts";
-import { plan } from "./plan.ts";
-import type { DesiredState } from "./state.ts";
-import type { Step } from "./step.ts";
+import { plan } from "./plan/plan.ts";
+import type { DesiredState } from "./state/state.ts";
+import type { Step } from "./steps/step.ts";
 
 /** How a state is applied. */
 export interface ApplyOptions extends ApplyStepsOptions {

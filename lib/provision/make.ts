@@ -9,10 +9,10 @@ import {
   Deadline,
   DEFAULT_TIMEOUT,
   type WaitOptions,
-} from "../host/deadline.ts";
+} from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
-import { Journal } from "./journal.ts";
-import { locked } from "./lock.ts";
+import { Journal } from "./journal/journal.ts";
+import { locked } from "./journal/lock.ts";
 import {
   incomplete,
   leftText,
@@ -20,10 +20,10 @@ import {
   type RestoreOptions,
   undoJournals,
 } from "./restore.ts";
-import { stages } from "./stages.ts";
-import type { Step } from "./step.ts";
+import { stages } from "./steps/stages.ts";
+import type { Step } from "./steps/step.ts";
 import { kindOf } from "./steps/kinds.ts";
-import { all, undoSteps } from "./undo.ts";
+import { all, undoSteps } from "./journal/undo.ts";
 
 /** How steps are made. */
 export interface ApplyStepsOptions extends WaitOptions {

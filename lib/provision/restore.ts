@@ -5,14 +5,14 @@
  */
 
 import { typed, VfioError } from "../errors.ts";
-import { Deadline, type WaitOptions } from "../host/deadline.ts";
+import { Deadline, type WaitOptions } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
-import { formatPciAddress, parsePciAddress } from "../host/pci_address.ts";
-import { functionIfThere } from "./functions.ts";
-import { Journal, type JournalEntry } from "./journal.ts";
-import { locked } from "./lock.ts";
-import type { Step } from "./step.ts";
-import { type LeftStep, undoSteps } from "./undo.ts";
+import { formatPciAddress, parsePciAddress } from "../pci/address.ts";
+import { functionIfThere } from "./steps/functions.ts";
+import { Journal, type JournalEntry } from "./journal/journal.ts";
+import { locked } from "./journal/lock.ts";
+import type { Step } from "./steps/step.ts";
+import { type LeftStep, undoSteps } from "./journal/undo.ts";
 
 /** How the host is brought back. */
 export interface RestoreOptions extends WaitOptions {

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { Deadline, type WaitOptions } from "../host/deadline.ts";
+import { Deadline, type WaitOptions } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
-import { Journal } from "./journal.ts";
-import type { Step } from "./step.ts";
+import { Journal } from "./journal/journal.ts";
+import type { Step } from "./steps/step.ts";
 import { kindOf } from "./steps/kinds.ts";
 
 /** An apply that was not undone. */

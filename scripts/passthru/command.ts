@@ -5,7 +5,7 @@
  */
 
 import type { Inventory } from "../../lib/host/inventory.ts";
-import type { Terminal } from "./terminal.ts";
+import type { Terminal } from "./terminal/terminal.ts";
 
 /** How a command ended. */
 export const EXIT = {

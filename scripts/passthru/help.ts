@@ -6,7 +6,7 @@
 
 import type { Command, Operand, Option } from "./command.ts";
 import { COMMANDS, COMMON } from "./commands.ts";
-import { styled, type Terminal } from "./terminal.ts";
+import { styled, type Terminal } from "./terminal/terminal.ts";
 
 const EXIT_CODES = `0  done, or nothing to do
 1  failed, and undone

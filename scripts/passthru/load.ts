@@ -15,26 +15,26 @@ type Loaders<H extends Inventory> = Readonly<
 
 /** Commands that only look at the host: they start without the rest. */
 export const LOOKING: Loaders<Inventory> = {
-  list: () => import("./list.ts"),
-  show: () => import("./show.ts"),
-  groups: () => import("./groups.ts"),
-  doctor: () => import("./doctor.ts"),
-  dump: () => import("./dump.ts"),
-  completions: () => import("./completions.ts"),
+  list: () => import("./commands/list.ts"),
+  show: () => import("./commands/show.ts"),
+  groups: () => import("./commands/groups.ts"),
+  doctor: () => import("./commands/doctor.ts"),
+  dump: () => import("./commands/dump.ts"),
+  completions: () => import("./commands/completions.ts"),
 };
 
 /** Commands that can change the host, or need all of it. */
 export const CHANGING: Loaders<Host> = {
-  bind: () => import("./bind.ts"),
-  unbind: () => import("./unbind.ts"),
-  vfs: () => import("./vfs.ts"),
-  mdev: () => import("./mdev.ts"),
-  plan: () => import("./plan.ts"),
-  apply: () => import("./apply.ts"),
-  restore: () => import("./restore.ts"),
-  status: () => import("./status.ts"),
-  snapshot: () => import("./snapshot.ts"),
-  attach: () => import("./attach.ts"),
-  reset: () => import("./reset.ts"),
-  qemu: () => import("./qemu_command.ts"),
+  bind: () => import("./commands/bind.ts"),
+  unbind: () => import("./commands/unbind.ts"),
+  vfs: () => import("./commands/vfs.ts"),
+  mdev: () => import("./commands/mdev.ts"),
+  plan: () => import("./commands/plan.ts"),
+  apply: () => import("./commands/apply.ts"),
+  restore: () => import("./commands/restore.ts"),
+  status: () => import("./commands/status.ts"),
+  snapshot: () => import("./commands/snapshot.ts"),
+  attach: () => import("./commands/attach.ts"),
+  reset: () => import("./commands/reset.ts"),
+  qemu: () => import("./commands/qemu.ts"),
 };

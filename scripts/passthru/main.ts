@@ -10,7 +10,7 @@ import { Arguments, type Command, EXIT, UsageError } from "./command.ts";
 import { COMMANDS, COMMON } from "./commands.ts";
 import { parseArgs } from "./deps.ts";
 import { CHANGING, LOOKING } from "./load.ts";
-import { styled, type Terminal, writeJson } from "./terminal.ts";
+import { styled, type Terminal, writeJson } from "./terminal/terminal.ts";
 
 /** The host that commands act on, made when one needs it. */
 export interface Hosts {
@@ -158,7 +158,7 @@ function isCommonValue(word: string): boolean {
 
 async function commandNamed(name: string): Promise<Command> {
   if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name]!;
-  const { nearest } = await import("../../lib/provision/suggest.ts");
+  const { nearest } = await import("../../lib/provision/state/suggest.ts");
   const meant = nearest(name, [...Object.keys(COMMANDS), "help"]);
   throw new UsageError(
     `unknown command ${name}`,
@@ -214,7 +214,7 @@ async function unknownOption(
   word: string,
   names: readonly string[],
 ): Promise<UsageError> {
-  const { nearest } = await import("../../lib/provision/suggest.ts");
+  const { nearest } = await import("../../lib/provision/state/suggest.ts");
   const written = word.split("=")[0]!;
   const meant = nearest(written.replace(/^-+/, ""), names);
   return new UsageError(
@@ -263,7 +263,7 @@ async function assertChoices(
   for (const [name, kind, value] of given) {
     if (!Array.isArray(kind) || typeof value !== "string") continue;
     if (kind.includes(value)) continue;
-    const { nearest } = await import("../../lib/provision/suggest.ts");
+    const { nearest } = await import("../../lib/provision/state/suggest.ts");
     const meant = nearest(value, kind);
     throw new UsageError(
       `${name} is ${value}: expected one of ${kind.join(", ")}`,

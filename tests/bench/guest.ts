@@ -11,8 +11,12 @@ import {
   type MemoryRange,
   VfioDevice,
 } from "../../mod.ts";
-import { O_RDWR } from "../../lib/uapi/fcntl.ts";
-import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../../lib/uapi/mman.ts";
+import { O_RDWR } from "../../lib/uapi/linux/fcntl.ts";
+import {
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from "../../lib/uapi/linux/mman.ts";
 import { currentMachine } from "../vm/machine_env.ts";
 import { compare, type Comparison, type Contestant, timed } from "./compare.ts";
 import { Peer } from "./peer.ts";

@@ -8,14 +8,14 @@ import { AddressSpace, Host, MappedRegisters } from "../../mod.ts";
 import { IovaAllocator } from "../../lib/dma/iova_allocator.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import { LibcKernel } from "../../lib/kernel/libc.ts";
-import { O_RDWR } from "../../lib/uapi/fcntl.ts";
+import { O_RDWR } from "../../lib/uapi/linux/fcntl.ts";
 import type { Ioctl } from "../../lib/uapi/ioctl.ts";
 import {
   MAP_ANONYMOUS,
   MAP_SHARED,
   PROT_READ,
   PROT_WRITE,
-} from "../../lib/uapi/mman.ts";
+} from "../../lib/uapi/linux/mman.ts";
 import { run } from "../vm/command.ts";
 import { compare, type Comparison, timed } from "./compare.ts";
 import { Peer } from "./peer.ts";

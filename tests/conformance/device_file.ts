@@ -4,8 +4,12 @@
  * @module
  */
 import type { Kernel, Mapping } from "../../mod.ts";
-import { O_RDWR } from "../../lib/uapi/fcntl.ts";
-import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../../lib/uapi/mman.ts";
+import { O_RDWR } from "../../lib/uapi/linux/fcntl.ts";
+import {
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from "../../lib/uapi/linux/mman.ts";
 import type { Decoded, Encodable, Struct } from "../../lib/uapi/layout.ts";
 import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
@@ -23,7 +27,7 @@ import {
   vfio_irq_info,
   vfio_irq_set,
   vfio_region_info,
-} from "../../lib/uapi/vfio.ts";
+} from "../../lib/uapi/vfio/all.ts";
 import { KernelFile } from "./kernel_file.ts";
 
 type FieldsOf<S> = S extends Struct<infer F> ? F : never;

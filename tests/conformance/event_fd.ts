@@ -1,6 +1,6 @@
 import type { Kernel } from "../../mod.ts";
-import { EFD_CLOEXEC, EFD_NONBLOCK } from "../../lib/uapi/eventfd.ts";
-import { POLLIN } from "../../lib/uapi/poll.ts";
+import { EFD_CLOEXEC, EFD_NONBLOCK } from "../../lib/uapi/linux/eventfd.ts";
+import { POLLIN } from "../../lib/uapi/linux/poll.ts";
 import { answer } from "./answer.ts";
 import { KernelFile } from "./kernel_file.ts";
 

@@ -21,7 +21,7 @@ import {
   O_RDWR,
   O_TRUNC,
   O_WRONLY,
-} from "../../lib/uapi/fcntl.ts";
+} from "../../lib/uapi/linux/fcntl.ts";
 import { answer } from "./answer.ts";
 
 /** What is asked of a kernel, in an empty directory of its own. */

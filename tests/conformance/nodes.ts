@@ -5,7 +5,7 @@
  * @module
  */
 import type { Kernel } from "../../mod.ts";
-import { O_RDWR } from "../../lib/uapi/fcntl.ts";
+import { O_RDWR } from "../../lib/uapi/linux/fcntl.ts";
 import {
   IOMMU_DESTROY,
   iommu_destroy,
@@ -21,7 +21,7 @@ import {
   IOMMU_IOAS_UNMAP,
   iommu_ioas_unmap,
   iommu_iova_range,
-} from "../../lib/uapi/iommufd.ts";
+} from "../../lib/uapi/iommufd/all.ts";
 import type { Encodable, Struct } from "../../lib/uapi/layout.ts";
 import {
   VFIO_CHECK_EXTENSION,
@@ -39,7 +39,7 @@ import {
   vfio_iommu_type1_dma_unmap,
   VFIO_IOMMU_UNMAP_DMA,
   VFIO_SET_IOMMU,
-} from "../../lib/uapi/vfio.ts";
+} from "../../lib/uapi/vfio/all.ts";
 import { answer } from "./answer.ts";
 import { DeviceFile } from "./device_file.ts";
 import { KernelFile } from "./kernel_file.ts";

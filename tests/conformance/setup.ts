@@ -7,14 +7,14 @@
  */
 import { assertEquals } from "@std/assert";
 import type { BackendName, Kernel, Mapping } from "../../mod.ts";
-import { vfioNodes } from "../../lib/host/nodes.ts";
+import { vfioNodes } from "../../lib/host/iommu/nodes.ts";
 import {
   MAP_ANONYMOUS,
   MAP_SHARED,
   PROT_READ,
   PROT_WRITE,
-} from "../../lib/uapi/mman.ts";
-import { VFIO_TYPE1v2_IOMMU } from "../../lib/uapi/vfio.ts";
+} from "../../lib/uapi/linux/mman.ts";
+import { VFIO_TYPE1v2_IOMMU } from "../../lib/uapi/vfio/all.ts";
 import { Attachments } from "../attachments.ts";
 import { currentMachine } from "../vm/machine_env.ts";
 import type { Bench, System } from "./bench.ts";

@@ -6,10 +6,13 @@
  */
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { AddressSpace, type BackendName, Host, VfioDevice } from "../../mod.ts";
-import { simulate } from "../../lib/sim/build.ts";
-import type { SimKernel } from "../../lib/sim/kernel.ts";
-import type { Machine } from "../../lib/sim/machine.ts";
-import type { FunctionTopology, Topology } from "../../lib/sim/topology.ts";
+import { simulate } from "../../lib/sim/machine/build.ts";
+import type { SimKernel } from "../../lib/sim/process/kernel.ts";
+import type { Machine } from "../../lib/sim/machine/machine.ts";
+import type {
+  FunctionTopology,
+  Topology,
+} from "../../lib/sim/machine/topology.ts";
 import type { KernelName } from "../vm/kernel.ts";
 import type { MachineInfo } from "../vm/machine_env.ts";
 import { type Device, DEVICES, machineInfo, MACHINES } from "../vm/machines.ts";

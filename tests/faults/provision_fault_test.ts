@@ -6,12 +6,12 @@ import "../virtual_time.ts";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { VfioError } from "../../lib/errors.ts";
 import { Host } from "../../lib/host/host.ts";
-import { errnosOf } from "../../lib/kernel/errnos_of.ts";
-import { type Fault, faulty } from "../../lib/kernel/fault.ts";
+import { errnosOf } from "../kernels/errnos_of.ts";
+import { type Fault, faulty } from "../kernels/fault.ts";
 import type { KernelCall } from "../../lib/kernel/intercept.ts";
 import { applySteps } from "../../lib/provision/make.ts";
 import { restore } from "../../lib/provision/restore.ts";
-import type { SimulatedMachine } from "../../lib/sim/control.ts";
+import type { SimulatedMachine } from "../../lib/sim/machine/control.ts";
 import {
   assertAsBefore,
   bench,

@@ -6,7 +6,7 @@
 import "../virtual_time.ts";
 import { assert, assertEquals } from "@std/assert";
 import { applySteps } from "../../lib/provision/make.ts";
-import { persist, unpersist } from "../../lib/provision/persist.ts";
+import { persist, unpersist } from "../../lib/provision/boot/persist.ts";
 import { restore } from "../../lib/provision/restore.ts";
 import {
   assertAsBefore,

@@ -6,8 +6,8 @@ import { assert, assertEquals } from "@std/assert";
 import {
   type ConfigSpaceDump,
   decodeConfigSpace,
-} from "../../lib/host/config/decode.ts";
-import type { ConfigFields, ConfigValue } from "../../lib/host/config/words.ts";
+} from "../../lib/pci/config/decode.ts";
+import type { ConfigFields, ConfigValue } from "../../lib/pci/config/words.ts";
 import { onPath } from "./programs.ts";
 
 /** Where QEMU's q35 is told to put its config space. */

@@ -12,10 +12,10 @@ import {
 } from "@std/assert";
 import { VfioError } from "../../lib/errors.ts";
 import { Host } from "../../lib/host/host.ts";
-import { explainNoGroup } from "../../lib/host/no_iommu.ts";
+import { explainNoGroup } from "../../lib/host/iommu/no_iommu.ts";
 import { openers } from "../../lib/host/openers.ts";
 import { localKernel } from "../../lib/kernel/local.ts";
-import { PciFunction } from "../../lib/host/pci_function.ts";
+import { PciFunction } from "../../lib/host/pci/function.ts";
 
 // What the kernel loads of libc stays loaded, and is no test's leak.
 localKernel().stat("/");

@@ -6,7 +6,7 @@ import { join } from "@std/path";
 import { cpuUsage } from "node:process";
 import { KernelError } from "../../lib/kernel/errno.ts";
 import { LibcKernel } from "../../lib/kernel/libc.ts";
-import { O_NONBLOCK, O_RDWR } from "../../lib/uapi/fcntl.ts";
+import { O_NONBLOCK, O_RDWR } from "../../lib/uapi/linux/fcntl.ts";
 import { runScript } from "./child.ts";
 import { loadAll } from "./load_all.ts";
 

@@ -16,7 +16,7 @@ import {
   O_RDONLY,
   O_RDWR,
   O_WRONLY,
-} from "../../lib/uapi/fcntl.ts";
+} from "../../lib/uapi/linux/fcntl.ts";
 import { io } from "../../lib/uapi/ioctl.ts";
 import { runScript } from "./child.ts";
 import { loadAll } from "./load_all.ts";

@@ -7,7 +7,7 @@ import { join } from "@std/path";
 import { KernelError } from "../../lib/kernel/errno.ts";
 import type { Mapping } from "../../lib/kernel/kernel.ts";
 import { LibcKernel } from "../../lib/kernel/libc.ts";
-import { O_RDONLY, O_RDWR, O_WRONLY } from "../../lib/uapi/fcntl.ts";
+import { O_RDONLY, O_RDWR, O_WRONLY } from "../../lib/uapi/linux/fcntl.ts";
 import {
   MAP_ANONYMOUS,
   MAP_NORESERVE,
@@ -15,7 +15,7 @@ import {
   MAP_SHARED,
   PROT_READ,
   PROT_WRITE,
-} from "../../lib/uapi/mman.ts";
+} from "../../lib/uapi/linux/mman.ts";
 import { runScript } from "./child.ts";
 import { loadAll } from "./load_all.ts";
 

@@ -8,7 +8,7 @@ import {
   attribute,
   attributeIn,
   linkMessage,
-} from "../../lib/uapi/netlink_message.ts";
+} from "../../lib/uapi/linux/netlink_message.ts";
 import {
   ifinfomsg,
   IFLA_IFNAME,
@@ -19,8 +19,8 @@ import {
   nlmsghdr,
   RTM_GETLINK,
   RTM_NEWLINK,
-} from "../../lib/uapi/rtnetlink.ts";
-import { AF_NETLINK, SOCK_RAW } from "../../lib/uapi/socket.ts";
+} from "../../lib/uapi/linux/rtnetlink.ts";
+import { AF_NETLINK, SOCK_RAW } from "../../lib/uapi/linux/socket.ts";
 import { loadAll } from "./load_all.ts";
 
 const kernel = new LibcKernel();

@@ -12,7 +12,7 @@ import {
 import { join } from "@std/path";
 import { KernelError } from "../../lib/kernel/errno.ts";
 import { LibcKernel } from "../../lib/kernel/libc.ts";
-import { EFD_NONBLOCK, EFD_SEMAPHORE } from "../../lib/uapi/eventfd.ts";
+import { EFD_NONBLOCK, EFD_SEMAPHORE } from "../../lib/uapi/linux/eventfd.ts";
 import {
   O_CLOEXEC,
   O_DIRECTORY,
@@ -20,9 +20,9 @@ import {
   O_RDONLY,
   O_RDWR,
   O_WRONLY,
-} from "../../lib/uapi/fcntl.ts";
+} from "../../lib/uapi/linux/fcntl.ts";
 import { io } from "../../lib/uapi/ioctl.ts";
-import { POLLIN, POLLNVAL, POLLOUT } from "../../lib/uapi/poll.ts";
+import { POLLIN, POLLNVAL, POLLOUT } from "../../lib/uapi/linux/poll.ts";
 import { loadAll } from "./load_all.ts";
 
 const kernel = new LibcKernel();

@@ -2,7 +2,11 @@
  * What systemd says of the unit that applies a state at boot.
  */
 import { assertEquals } from "@std/assert";
-import { udevRules, unitName, unitText } from "../../lib/provision/unit.ts";
+import {
+  udevRules,
+  unitName,
+  unitText,
+} from "../../lib/provision/boot/unit.ts";
 
 /** Runs a program, where it is installed. */
 async function run(

@@ -13,7 +13,7 @@ import {
   MAP_SHARED,
   PROT_READ,
   PROT_WRITE,
-} from "../../lib/uapi/mman.ts";
+} from "../../lib/uapi/linux/mman.ts";
 import { loadAll } from "./load_all.ts";
 import { LOADS_AND_STORES, STORES, watch } from "./watchpoint.ts";
 

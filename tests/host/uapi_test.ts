@@ -6,21 +6,21 @@
  */
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
-import * as eventfd from "../../lib/uapi/eventfd.ts";
-import * as fcntl from "../../lib/uapi/fcntl.ts";
+import * as eventfd from "../../lib/uapi/linux/eventfd.ts";
+import * as fcntl from "../../lib/uapi/linux/fcntl.ts";
 import type { Ioctl } from "../../lib/uapi/ioctl.ts";
-import * as iommufd from "../../lib/uapi/iommufd.ts";
+import * as iommufd from "../../lib/uapi/iommufd/all.ts";
 import { type Field, type Flexible, Struct } from "../../lib/uapi/layout.ts";
-import * as mman from "../../lib/uapi/mman.ts";
-import * as pciExpressPortRegs from "../../lib/uapi/pci_express_port_regs.ts";
-import * as pciExpressRegs from "../../lib/uapi/pci_express_regs.ts";
-import * as pciExtendedRegs from "../../lib/uapi/pci_extended_regs.ts";
-import * as pciRegs from "../../lib/uapi/pci_regs.ts";
-import * as poll from "../../lib/uapi/poll.ts";
-import * as rtnetlink from "../../lib/uapi/rtnetlink.ts";
-import * as socket from "../../lib/uapi/socket.ts";
-import * as statx from "../../lib/uapi/statx.ts";
-import * as vfio from "../../lib/uapi/vfio.ts";
+import * as mman from "../../lib/uapi/linux/mman.ts";
+import * as pciExpressPortRegs from "../../lib/uapi/pci/express_port_regs.ts";
+import * as pciExpressRegs from "../../lib/uapi/pci/express_regs.ts";
+import * as pciExtendedRegs from "../../lib/uapi/pci/extended_regs.ts";
+import * as pciRegs from "../../lib/uapi/pci/regs.ts";
+import * as poll from "../../lib/uapi/linux/poll.ts";
+import * as rtnetlink from "../../lib/uapi/linux/rtnetlink.ts";
+import * as socket from "../../lib/uapi/linux/socket.ts";
+import * as statx from "../../lib/uapi/linux/statx.ts";
+import * as vfio from "../../lib/uapi/vfio/all.ts";
 import { kernelHeaders } from "../vm/kernel.ts";
 
 /** Values by the C expressions that have to have them. */

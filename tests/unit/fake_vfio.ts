@@ -10,8 +10,11 @@ import { Host } from "../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel, Mapping } from "../../lib/kernel/kernel.ts";
-import { simulate } from "../../lib/sim/build.ts";
-import type { ProcessOptions, SimKernel } from "../../lib/sim/kernel.ts";
+import { simulate } from "../../lib/sim/machine/build.ts";
+import type {
+  ProcessOptions,
+  SimKernel,
+} from "../../lib/sim/process/kernel.ts";
 import type { Ioctl } from "../../lib/uapi/ioctl.ts";
 import {
   VFIO_DEVICE_FLAGS_PCI,
@@ -26,7 +29,7 @@ import {
   vfio_iommu_type1_info_cap_iova_range,
   vfio_iova_range,
   vfio_region_info,
-} from "../../lib/uapi/vfio.ts";
+} from "../../lib/uapi/vfio/all.ts";
 
 /** The function. */
 export const ADDRESS = "0000:00:03.0";

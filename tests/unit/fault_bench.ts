@@ -14,14 +14,14 @@ import {
   VfioDevice,
   VfioError,
 } from "../../mod.ts";
-import { errnosOf } from "../../lib/kernel/errnos_of.ts";
-import { type Failing, type Fault, faulty } from "../../lib/kernel/fault.ts";
+import { errnosOf } from "../kernels/errnos_of.ts";
+import { type Failing, type Fault, faulty } from "../kernels/fault.ts";
 import type { KernelCall } from "../../lib/kernel/intercept.ts";
-import { simulate } from "../../lib/sim/build.ts";
-import type { SimKernel } from "../../lib/sim/kernel.ts";
-import type { Machine } from "../../lib/sim/machine.ts";
-import { PciFunction } from "../../lib/sim/pci_function.ts";
-import type { Topology } from "../../lib/sim/topology.ts";
+import { simulate } from "../../lib/sim/machine/build.ts";
+import type { SimKernel } from "../../lib/sim/process/kernel.ts";
+import type { Machine } from "../../lib/sim/machine/machine.ts";
+import { PciFunction } from "../../lib/sim/pci/function.ts";
+import type { Topology } from "../../lib/sim/machine/topology.ts";
 
 /** With vfio-pci, alone in its group. */
 export const A = "0000:01:00.0";

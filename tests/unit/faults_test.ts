@@ -8,9 +8,9 @@ import "../virtual_time.ts";
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { type Kernel, KernelError, VfioError } from "../../mod.ts";
 import { errnoNumber } from "../../lib/kernel/errno.ts";
-import { type Failing, faulty, Hang } from "../../lib/kernel/fault.ts";
+import { type Failing, faulty, Hang } from "../kernels/fault.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
-import { VFIO_GROUP_SET_CONTAINER } from "../../lib/uapi/vfio.ts";
+import { VFIO_GROUP_SET_CONTAINER } from "../../lib/uapi/vfio/all.ts";
 import {
   A,
   B,

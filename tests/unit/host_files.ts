@@ -2,7 +2,7 @@
  * The files by which Linux tells of disks, volumes and network interfaces, for
  * simulated hosts.
  */
-import type { LinkTopology } from "../../lib/sim/topology.ts";
+import type { LinkTopology } from "../../lib/sim/machine/topology.ts";
 
 /** A block device. */
 interface Block {

@@ -1,7 +1,7 @@
 import { Host } from "../../lib/host/host.ts";
-import type { Topology } from "../../lib/sim/topology.ts";
+import type { Topology } from "../../lib/sim/machine/topology.ts";
 import { main } from "../../scripts/passthru/main.ts";
-import type { Terminal } from "../../scripts/passthru/terminal.ts";
+import type { Terminal } from "../../scripts/passthru/terminal/terminal.ts";
 
 /** What a command did. */
 export interface Outcome {

@@ -5,10 +5,10 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { VfioError, type VfioErrorCode } from "../../lib/errors.ts";
 import { Host } from "../../lib/host/host.ts";
 import { apply } from "../../lib/provision/apply.ts";
-import { plan } from "../../lib/provision/plan.ts";
-import { stepSubject, stepText } from "../../lib/provision/plan_text.ts";
-import type { DesiredState } from "../../lib/provision/state.ts";
-import type { Topology } from "../../lib/sim/topology.ts";
+import { plan } from "../../lib/provision/plan/plan.ts";
+import { stepSubject, stepText } from "../../lib/provision/plan/text.ts";
+import type { DesiredState } from "../../lib/provision/state/state.ts";
+import type { Topology } from "../../lib/sim/machine/topology.ts";
 
 /** The steps of a plan, each as "what it is about: what it does". */
 export function planned(

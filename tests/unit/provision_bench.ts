@@ -8,12 +8,12 @@ import { Host } from "../../lib/host/host.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
-import type { SimulatedMachine } from "../../lib/sim/control.ts";
-import { makeRom } from "../../lib/sim/rom.ts";
-import type { Topology } from "../../lib/sim/topology.ts";
-import { O_RDONLY } from "../../lib/uapi/fcntl.ts";
-import { S_IFDIR, S_IFMT } from "../../lib/uapi/statx.ts";
-import type { Step } from "../../lib/provision/step.ts";
+import type { SimulatedMachine } from "../../lib/sim/machine/control.ts";
+import { makeRom } from "../../lib/sim/pci/rom.ts";
+import type { Topology } from "../../lib/sim/machine/topology.ts";
+import { O_RDONLY } from "../../lib/uapi/linux/fcntl.ts";
+import { S_IFDIR, S_IFMT } from "../../lib/uapi/linux/statx.ts";
+import type { Step } from "../../lib/provision/steps/step.ts";
 
 export const NIC = "0000:00:08.0";
 export const DISK = "0000:00:07.0";

@@ -6,9 +6,9 @@ import { Host } from "../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
-import { simulate } from "../../lib/sim/build.ts";
-import type { Machine } from "../../lib/sim/machine.ts";
-import type { Topology } from "../../lib/sim/topology.ts";
+import { simulate } from "../../lib/sim/machine/build.ts";
+import type { Machine } from "../../lib/sim/machine/machine.ts";
+import type { Topology } from "../../lib/sim/machine/topology.ts";
 
 /** A host whose calls pass through the hands of a test. */
 export class WatchedHost {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { makeRom } from "../../lib/sim/rom.ts";
+import { makeRom } from "../../lib/sim/pci/rom.ts";
 import { MachineError } from "./errors.ts";
 import type { KernelName } from "./kernel.ts";
 import type { MachineInfo } from "./machine_env.ts";

@@ -6,7 +6,7 @@
 
 import { hasErrno } from "../../kernel/errno.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import { O_EXCL, O_RDONLY } from "../../uapi/fcntl.ts";
+import { O_EXCL, O_RDONLY } from "../../uapi/linux/fcntl.ts";
 import { isOn, type Storage } from "./storage.ts";
 import type { Finding } from "./use.ts";
 

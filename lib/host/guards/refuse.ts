@@ -5,10 +5,10 @@
  */
 
 import { VfioError } from "../../errors.ts";
-import { Deadline, type WaitOptions } from "../deadline.ts";
+import { Deadline, type WaitOptions } from "../driver/deadline.ts";
 import type { DeviceHost } from "../device.ts";
-import { formatPciAddress, parsePciAddress } from "../pci_address.ts";
-import type { PciFunction } from "../pci_function.ts";
+import { formatPciAddress, parsePciAddress } from "../../pci/address.ts";
+import type { PciFunction } from "../pci/function.ts";
 import { HostUse } from "./uses.ts";
 import type { Use, UseKind } from "./use.ts";
 

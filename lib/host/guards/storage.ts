@@ -6,7 +6,7 @@
 
 import { posix } from "node:path";
 import type { Kernel } from "../../kernel/kernel.ts";
-import { S_IFBLK, S_IFMT } from "../../uapi/statx.ts";
+import { S_IFBLK, S_IFMT } from "../../uapi/linux/statx.ts";
 import { processes, processName, readable } from "../openers.ts";
 import { exists, ifPresent, namesIn, realPath } from "../sysfs.ts";
 

@@ -5,12 +5,12 @@
  */
 
 import { type DeviceHost, HostDevice } from "../device.ts";
-import { type DriverNode, DriverNodes } from "../driver_nodes.ts";
-import { nodePaths } from "../nodes.ts";
+import { type DriverNode, DriverNodes } from "../driver/nodes.ts";
+import { nodePaths } from "../iommu/nodes.ts";
 import { type Opener, openersByNode, openersText } from "../openers.ts";
-import type { PciFunction } from "../pci_function.ts";
+import type { PciFunction } from "../pci/function.ts";
 import { linkTarget, namesIn } from "../sysfs.ts";
-import { isVfioDriver } from "../vfio_driver.ts";
+import { isVfioDriver } from "../driver/vfio_driver.ts";
 import { diskUses } from "./disks.ts";
 import { displayUses } from "./display.ts";
 import { networkUses } from "./networks.ts";

@@ -6,9 +6,9 @@
 
 import { VfioError } from "../../errors.ts";
 import { hasErrno } from "../../kernel/errno.ts";
-import { exclusively } from "../../host/exclusive.ts";
+import { exclusively } from "../../host/driver/exclusive.ts";
 import { sysfsError, whole } from "../../host/sysfs.ts";
-import type { AttributeStep } from "../step.ts";
+import type { AttributeStep } from "./step.ts";
 import { changed, late, type StepKind, type Work } from "./kind.ts";
 
 /** Steps that write an attribute; before is what it read as. */

@@ -9,11 +9,11 @@ import {
   DriverMove,
   type DriverState,
   readDriverState,
-} from "../../host/driver.ts";
-import type { PciFunction } from "../../host/pci_function.ts";
-import { inTurn, nodesOf, refuseHopeless } from "../../host/take.ts";
-import { functionIfThere } from "../functions.ts";
-import type { DriverStep } from "../step.ts";
+} from "../../host/driver/driver.ts";
+import type { PciFunction } from "../../host/pci/function.ts";
+import { inTurn, nodesOf, refuseHopeless } from "../../host/driver/take.ts";
+import { functionIfThere } from "./functions.ts";
+import type { DriverStep } from "./step.ts";
 import type { StepKind, Work } from "./kind.ts";
 
 /** Steps that move a function; before is how it was bound. */

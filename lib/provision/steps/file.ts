@@ -14,8 +14,8 @@ import {
   readEntry,
   removeDirectory,
   removeDraft,
-} from "../files.ts";
-import type { FileStep, LinkStep } from "../step.ts";
+} from "../journal/files.ts";
+import type { FileStep, LinkStep } from "./step.ts";
 import { changed, type StepKind } from "./kind.ts";
 
 /** What was at the path. */

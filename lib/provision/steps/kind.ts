@@ -5,9 +5,9 @@
  */
 
 import { VfioError } from "../../errors.ts";
-import type { Deadline } from "../../host/deadline.ts";
+import type { Deadline } from "../../host/driver/deadline.ts";
 import type { Host } from "../../host/host.ts";
-import type { Step } from "../step.ts";
+import type { Step } from "./step.ts";
 
 /** What a step is made with. */
 export interface Work {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Step } from "../step.ts";
+import type { Step } from "./step.ts";
 import { attributeKind } from "./attribute.ts";
 import { driverKind } from "./driver.ts";
 import { fileKind } from "./file.ts";

@@ -5,10 +5,10 @@
  */
 
 import { openers, openersText } from "../../host/openers.ts";
-import { nodePaths } from "../../host/nodes.ts";
+import { nodePaths } from "../../host/iommu/nodes.ts";
 import { exists, linkName, realPath } from "../../host/sysfs.ts";
 import { VfioError } from "../../errors.ts";
-import type { MediatedStep } from "../step.ts";
+import type { MediatedStep } from "./step.ts";
 import { write } from "./attribute.ts";
 import { changed, late, type StepKind, type Work } from "./kind.ts";
 

@@ -7,10 +7,10 @@
 import { VfioError } from "../../errors.ts";
 import type { HostDevice } from "../../host/device.ts";
 import type { Host } from "../../host/host.ts";
-import { nodePaths } from "../../host/nodes.ts";
+import { nodePaths } from "../../host/iommu/nodes.ts";
 import { exists, ifPresent, realPath, sysfsError } from "../../host/sysfs.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import type { NodeStep } from "../step.ts";
+import type { NodeStep } from "./step.ts";
 import { changed, late, type StepKind } from "./kind.ts";
 
 /** Whose a node is, and who may open it. */

@@ -4,7 +4,12 @@
  * @module
  */
 
-import { assertRomAccess, hasRom, hideRom, readRom } from "../../host/rom.ts";
+import {
+  assertRomAccess,
+  hasRom,
+  hideRom,
+  readRom,
+} from "../../host/pci/rom.ts";
 import { makeDirectories } from "../../kernel/files.ts";
 import {
   missingDirectories,
@@ -13,10 +18,10 @@ import {
   putFile,
   removeDirectory,
   removeDraft,
-} from "../files.ts";
-import { functionIfThere } from "../functions.ts";
-import { assertRomOf, holdsRom, readRomFile } from "../rom_file.ts";
-import type { RomStep } from "../step.ts";
+} from "../journal/files.ts";
+import { functionIfThere } from "./functions.ts";
+import { assertRomOf, holdsRom, readRomFile } from "./rom_file.ts";
+import type { RomStep } from "./step.ts";
 import { changed, type StepKind } from "./kind.ts";
 
 /** What was at the path: no file. */

@@ -13,10 +13,10 @@ import {
   unknownToNetwork,
   type VirtualNetwork,
   type VirtualVlan,
-} from "../../host/vf_network.ts";
-import { ETH_P_8021Q } from "../../uapi/rtnetlink.ts";
-import { functionIfThere } from "../functions.ts";
-import type { VirtualNetworkStep } from "../step.ts";
+} from "../../host/driver/vf_network.ts";
+import { ETH_P_8021Q } from "../../uapi/linux/rtnetlink.ts";
+import { functionIfThere } from "./functions.ts";
+import type { VirtualNetworkStep } from "./step.ts";
 import { changed, type StepKind, type Work } from "./kind.ts";
 
 /** Steps that set what a virtual function is on the network. */

@@ -8,12 +8,12 @@ import {
   DriverMove,
   type DriverState,
   readDriverState,
-} from "../../host/driver.ts";
-import type { PciFunction } from "../../host/pci_function.ts";
+} from "../../host/driver/driver.ts";
+import type { PciFunction } from "../../host/pci/function.ts";
 import { exists } from "../../host/sysfs.ts";
-import { inTurn } from "../../host/take.ts";
-import { functionIfThere } from "../functions.ts";
-import type { VirtualFunctionsStep } from "../step.ts";
+import { inTurn } from "../../host/driver/take.ts";
+import { functionIfThere } from "./functions.ts";
+import type { VirtualFunctionsStep } from "./step.ts";
 import { read, write } from "./attribute.ts";
 import { bringBack } from "./driver.ts";
 import { changed, late, type StepKind, type Work } from "./kind.ts";

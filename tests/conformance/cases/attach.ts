@@ -14,12 +14,12 @@ import {
   PCI_COMMAND_MASTER,
   PCI_DEVICE_ID,
   PCI_VENDOR_ID,
-} from "../../../lib/uapi/pci_regs.ts";
+} from "../../../lib/uapi/pci/regs.ts";
 import {
   VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_GET_INFO,
   vfio_device_info,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { refused } from "../../failures.ts";
 import { Edu, EDU_DMA_MASK, EDU_ID } from "../../vm/guest/edu.ts";
 import { forEachBackend } from "../setup.ts";

@@ -4,7 +4,7 @@
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Fd } from "../../../lib/kernel/fd.ts";
-import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import { refused } from "../../failures.ts";
 import { EDU_ID } from "../../vm/guest/edu.ts";
 import { forEachBackend, SYSTEMS } from "../setup.ts";

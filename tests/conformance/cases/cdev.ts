@@ -8,7 +8,7 @@ import {
   VFIO_DEVICE_ATTACH_PASID,
   VFIO_DEVICE_BIND_FLAG_TOKEN,
   VFIO_DEVICE_DETACH_PASID,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { answer, answerOf } from "../answer.ts";
 import type { Cdev } from "../device_file.ts";
 import type { Iommufd } from "../nodes.ts";

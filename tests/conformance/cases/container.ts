@@ -14,7 +14,7 @@ import {
   VFIO_TYPE1v2_IOMMU,
   VFIO_UNMAP_ALL,
   VFIO_UPDATE_VADDR,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { answer } from "../answer.ts";
 import { Group } from "../nodes.ts";
 import { withContainer } from "../setup.ts";

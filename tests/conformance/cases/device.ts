@@ -13,7 +13,7 @@ import {
   PCI_INTERRUPT_LINE,
   PCI_INTERRUPT_PIN,
   PCI_VENDOR_ID,
-} from "../../../lib/uapi/pci_regs.ts";
+} from "../../../lib/uapi/pci/regs.ts";
 import {
   VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_FLAGS_RESET,
@@ -27,7 +27,7 @@ import {
   VFIO_REGION_INFO_FLAG_MMAP,
   VFIO_REGION_INFO_FLAG_READ,
   VFIO_REGION_INFO_FLAG_WRITE,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { answer, answerOf } from "../answer.ts";
 import type { DeviceFile } from "../device_file.ts";
 import { EDU_ID } from "../../vm/guest/edu.ts";

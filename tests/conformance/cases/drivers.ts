@@ -8,7 +8,7 @@ import {
   VFIO_IRQ_SET_ACTION_TRIGGER,
   VFIO_IRQ_SET_DATA_EVENTFD,
   VFIO_PCI_REQ_IRQ_INDEX,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { answer, answerOf } from "../answer.ts";
 import { forEachBackend, type Setup, withContainer } from "../setup.ts";
 

@@ -3,7 +3,7 @@
  * sysfs, which keeps none.
  */
 import { assertEquals } from "@std/assert";
-import { O_CREAT, O_WRONLY } from "../../../lib/uapi/fcntl.ts";
+import { O_CREAT, O_WRONLY } from "../../../lib/uapi/linux/fcntl.ts";
 import { answer } from "../answer.ts";
 import { FILE_OPERATIONS, inDirectory } from "../file_operations.ts";
 import { SYSTEMS } from "../setup.ts";

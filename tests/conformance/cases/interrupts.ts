@@ -7,7 +7,7 @@ import {
   PCI_COMMAND_INTX_DISABLE,
   PCI_COMMAND_MASTER,
   PCI_COMMAND_MEMORY,
-} from "../../../lib/uapi/pci_regs.ts";
+} from "../../../lib/uapi/pci/regs.ts";
 import {
   VFIO_IRQ_SET_ACTION_MASK,
   VFIO_IRQ_SET_ACTION_TRIGGER,
@@ -22,7 +22,7 @@ import {
   VFIO_PCI_MSIX_IRQ_INDEX,
   VFIO_PCI_NUM_IRQS,
   VFIO_PCI_REQ_IRQ_INDEX,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { answer } from "../answer.ts";
 import type { DeviceFile } from "../device_file.ts";
 import { EduRegisters } from "../edu_registers.ts";

@@ -6,7 +6,7 @@ import {
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
-} from "../../../lib/uapi/iommufd.ts";
+} from "../../../lib/uapi/iommufd/all.ts";
 import { answer } from "../answer.ts";
 import { NOBODYS_MEMORY } from "../bench.ts";
 import type { Iommufd } from "../nodes.ts";

@@ -4,7 +4,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { type HostDevice, VfioDevice } from "../../../mod.ts";
-import { vfioNodes } from "../../../lib/host/nodes.ts";
+import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import { exists } from "../../../lib/host/sysfs.ts";
 import {
   VFIO_DEVICE_ATTACH_PASID,
@@ -12,7 +12,7 @@ import {
   VFIO_DEVICE_DETACH_PASID,
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_TYPE1v2_IOMMU,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { answer, answerOf } from "../answer.ts";
 import { Cdev } from "../device_file.ts";
 import { Group } from "../nodes.ts";

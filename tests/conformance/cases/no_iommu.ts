@@ -4,12 +4,12 @@
  */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { AddressSpace, type PciFunction, VfioDevice } from "../../../mod.ts";
-import { vfioNodes } from "../../../lib/host/nodes.ts";
+import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import {
   VFIO_NOIOMMU_IOMMU,
   VFIO_TYPE1_IOMMU,
   VFIO_TYPE1v2_IOMMU,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { refused } from "../../failures.ts";
 import { EDU_ID } from "../../vm/guest/edu.ts";
 import { answer } from "../answer.ts";

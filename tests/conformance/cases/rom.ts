@@ -2,9 +2,9 @@
  * The attribute `rom` (`drivers/pci/pci-sysfs.c`, `drivers/pci/rom.c`).
  */
 import { assertEquals } from "@std/assert";
-import { O_RDONLY, O_RDWR } from "../../../lib/uapi/fcntl.ts";
-import { PCI_COMMAND, PCI_COMMAND_MEMORY } from "../../../lib/uapi/pci_regs.ts";
-import { VFIO_PCI_CONFIG_REGION_INDEX } from "../../../lib/uapi/vfio_pci.ts";
+import { O_RDONLY, O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
+import { PCI_COMMAND, PCI_COMMAND_MEMORY } from "../../../lib/uapi/pci/regs.ts";
+import { VFIO_PCI_CONFIG_REGION_INDEX } from "../../../lib/uapi/vfio/pci.ts";
 import { DEVICES } from "../../vm/machines.ts";
 import { answer } from "../answer.ts";
 import type { Bench } from "../bench.ts";

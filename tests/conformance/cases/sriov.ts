@@ -4,7 +4,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { VfioDevice } from "../../../mod.ts";
-import { vfioNodes } from "../../../lib/host/nodes.ts";
+import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import { exists } from "../../../lib/host/sysfs.ts";
 import { answer, answerOf } from "../answer.ts";
 import { Group } from "../nodes.ts";

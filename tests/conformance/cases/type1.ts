@@ -3,7 +3,7 @@
  * (`drivers/vfio/vfio_iommu_type1.c`).
  */
 import { assert, assertEquals } from "@std/assert";
-import { infoCapabilities } from "../../../lib/kernel/info.ts";
+import { infoCapabilities } from "../../../backends/info.ts";
 import {
   VFIO_DMA_MAP_FLAG_READ,
   VFIO_DMA_MAP_FLAG_VADDR,
@@ -17,7 +17,7 @@ import {
   vfio_iommu_type1_info_dma_avail,
   vfio_iova_range,
   VFIO_TYPE1_IOMMU,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { answer } from "../answer.ts";
 import { NOBODYS_MEMORY } from "../bench.ts";
 import type { Container } from "../nodes.ts";

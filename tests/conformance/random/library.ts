@@ -19,8 +19,8 @@ import {
   MAP_SHARED,
   PROT_READ,
   PROT_WRITE,
-} from "../../../lib/uapi/mman.ts";
-import { PCI_COMMAND } from "../../../lib/uapi/pci_regs.ts";
+} from "../../../lib/uapi/linux/mman.ts";
+import { PCI_COMMAND } from "../../../lib/uapi/pci/regs.ts";
 import { Edu } from "../../vm/guest/edu.ts";
 import type { Bench } from "../bench.ts";
 

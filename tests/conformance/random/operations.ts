@@ -4,14 +4,14 @@
  *
  * @module
  */
-import { IOMMU_IOAS_MAP_FIXED_IOVA } from "../../../lib/uapi/iommufd.ts";
-import { PCI_BASE_ADDRESS_0, PCI_COMMAND } from "../../../lib/uapi/pci_regs.ts";
+import { IOMMU_IOAS_MAP_FIXED_IOVA } from "../../../lib/uapi/iommufd/all.ts";
+import { PCI_BASE_ADDRESS_0, PCI_COMMAND } from "../../../lib/uapi/pci/regs.ts";
 import {
   VFIO_IRQ_SET_ACTION_TRIGGER,
   VFIO_IRQ_SET_DATA_EVENTFD,
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_INTX_IRQ_INDEX,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { answer, answerOf } from "../answer.ts";
 import { NOBODYS_MEMORY } from "../bench.ts";
 import { Cdev, type DeviceFile } from "../device_file.ts";

@@ -6,13 +6,13 @@
  * @module
  */
 import type { Kernel, Mapping } from "../../../mod.ts";
-import { vfioNodes } from "../../../lib/host/nodes.ts";
+import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import {
   MAP_ANONYMOUS,
   MAP_SHARED,
   PROT_READ,
   PROT_WRITE,
-} from "../../../lib/uapi/mman.ts";
+} from "../../../lib/uapi/linux/mman.ts";
 import { answer, answerOf } from "../answer.ts";
 import type { Bench } from "../bench.ts";
 import type { Cdev, DeviceFile } from "../device_file.ts";

@@ -17,8 +17,8 @@ import { attachTarget } from "../../../backends/target.ts";
 import { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
-import type { FunctionTopology } from "../../../lib/sim/topology.ts";
-import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import type { FunctionTopology } from "../../../lib/sim/machine/topology.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import { stubKernel } from "../stub_kernel.ts";
 
 const A = "0000:00:03.0";

@@ -2,7 +2,10 @@ import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { attachTarget } from "../../../backends/target.ts";
 import { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
-import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
+import type {
+  FunctionTopology,
+  Topology,
+} from "../../../lib/sim/machine/topology.ts";
 
 const A = "0000:00:03.0";
 

@@ -15,7 +15,7 @@ import {
   VFIO_REGION_INFO_CAP_SPARSE_MMAP,
   vfio_region_info_cap_sparse_mmap,
   vfio_region_sparse_mmap_area,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { failure } from "../../failures.ts";
 import { stubKernel } from "../stub_kernel.ts";
 

@@ -8,7 +8,7 @@ import {
 } from "@std/assert";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
-import { PCI_COMMAND } from "../../../lib/uapi/pci_regs.ts";
+import { PCI_COMMAND } from "../../../lib/uapi/pci/regs.ts";
 import { failure, refused } from "../../failures.ts";
 import { ADDRESS, FakeVfio } from "../fake_vfio.ts";
 

@@ -3,7 +3,7 @@ import { VfioError } from "../../../lib/errors.ts";
 import { VfioDescriptors } from "../../../lib/handoff/descriptors.ts";
 import { Host, SimulatedHost } from "../../../lib/host/host.ts";
 import { openers } from "../../../lib/host/openers.ts";
-import type { Topology } from "../../../lib/sim/topology.ts";
+import type { Topology } from "../../../lib/sim/machine/topology.ts";
 
 const A = "0000:00:03.0";
 const B = "0000:00:03.1";

@@ -7,11 +7,14 @@ import {
 } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
 import { Host, SimulatedHost } from "../../../lib/host/host.ts";
-import { nodePaths, vfioNodes } from "../../../lib/host/nodes.ts";
-import { PciFunction } from "../../../lib/host/pci_function.ts";
-import { isVfioDriver, standsInTheWay } from "../../../lib/host/vfio_driver.ts";
+import { nodePaths, vfioNodes } from "../../../lib/host/iommu/nodes.ts";
+import { PciFunction } from "../../../lib/host/pci/function.ts";
+import {
+  isVfioDriver,
+  standsInTheWay,
+} from "../../../lib/host/driver/vfio_driver.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
-import type { FunctionTopology } from "../../../lib/sim/topology.ts";
+import type { FunctionTopology } from "../../../lib/sim/machine/topology.ts";
 
 const A = "0000:00:03.0";
 const B = "0000:00:03.1";

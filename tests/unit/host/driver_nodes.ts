@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { driverNodes } from "../../../lib/host/driver_nodes.ts";
+import { driverNodes } from "../../../lib/host/driver/nodes.ts";
 import { at, GPU, hostWith, NIC, NVME, usual } from "./guards/used_host.ts";
 
 Deno.test("driverNodes() tells what a driver made of a function", () => {

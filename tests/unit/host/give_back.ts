@@ -11,9 +11,9 @@ import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import { VfioError } from "../../../lib/errors.ts";
 import { Host, SimulatedHost } from "../../../lib/host/host.ts";
-import { faulty } from "../../../lib/kernel/fault.ts";
-import type { FunctionTopology } from "../../../lib/sim/topology.ts";
-import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { faulty } from "../../kernels/fault.ts";
+import type { FunctionTopology } from "../../../lib/sim/machine/topology.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import { A, DRIVERS, failure, PATH, setUp } from "./take_bench.ts";
 
 const B = "0000:00:03.1";

@@ -3,7 +3,7 @@ import { Host } from "../../../lib/host/host.ts";
 import {
   explainNoGroup,
   type Explanation,
-} from "../../../lib/host/no_iommu.ts";
+} from "../../../lib/host/iommu/no_iommu.ts";
 
 const A = "0000:00:03.0";
 

@@ -3,7 +3,7 @@ import { Host } from "../../../lib/host/host.ts";
 import { openers, openersText } from "../../../lib/host/openers.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
-import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import { stubKernel } from "../stub_kernel.ts";
 
 const GROUP = "/dev/vfio/4";

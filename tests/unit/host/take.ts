@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
-import type { TakeOptions } from "../../../lib/host/take.ts";
+import type { TakeOptions } from "../../../lib/host/driver/take.ts";
 import { A, DRIVERS, failure, PATH, setUp } from "./take_bench.ts";
 
 Deno.test("Host.take() overrides before it unbinds, and giveBack() likewise", async () => {

@@ -4,7 +4,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
 import type { Host } from "../../../lib/host/host.ts";
-import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
+import type {
+  FunctionTopology,
+  Topology,
+} from "../../../lib/sim/machine/topology.ts";
 import { WatchedHost } from "../watched_host.ts";
 
 export const A = "0000:00:03.0";

@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
 import { Host, SimulatedHost } from "../../../lib/host/host.ts";
-import { faulty } from "../../../lib/kernel/fault.ts";
+import { faulty } from "../../kernels/fault.ts";
 import { A, DRIVERS, failure, PATH, setUp } from "./take_bench.ts";
 
 Deno.test("Host.take() gives the function back when the driver refuses it", async () => {

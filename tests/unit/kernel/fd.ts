@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { Fd } from "../../../lib/kernel/fd.ts";
-import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
-import { VFIO_DEVICE_RESET } from "../../../lib/uapi/vfio.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
+import { VFIO_DEVICE_RESET } from "../../../lib/uapi/vfio/all.ts";
 import { stubKernel } from "../stub_kernel.ts";
 
 /** A kernel that counts what it is told to close. */

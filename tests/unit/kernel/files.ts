@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { KernelError } from "../../../lib/kernel/errno.ts";
-import { faulty } from "../../../lib/kernel/fault.ts";
+import { faulty } from "../../kernels/fault.ts";
 import {
   appendLine,
   draftOf,
@@ -13,7 +13,7 @@ import {
 } from "../../../lib/kernel/files.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
-import { O_CREAT, O_RDONLY, O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { O_CREAT, O_RDONLY, O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 
 const FILE = "/etc/passthru.json";
 

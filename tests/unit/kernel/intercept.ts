@@ -2,8 +2,8 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
-import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
-import { VFIO_DEVICE_RESET } from "../../../lib/uapi/vfio.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
+import { VFIO_DEVICE_RESET } from "../../../lib/uapi/vfio/all.ts";
 import { stubKernel } from "../stub_kernel.ts";
 
 Deno.test("intercept() hands over every call with its arguments", async () => {

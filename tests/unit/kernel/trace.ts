@@ -20,7 +20,7 @@ import {
   vfio_group_status,
   VFIO_IOMMU_MAP_DMA,
   vfio_iommu_type1_dma_map,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { stubKernel } from "../stub_kernel.ts";
 
 function tracing(methods: Partial<Kernel>) {

@@ -5,11 +5,14 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
-import { type PciTree, pciTree } from "../../../lib/host/pci_tree.ts";
-import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
-import { layOut } from "../../../scripts/passthru/svg_layout.ts";
-import { renderSvg } from "../../../scripts/passthru/svg.ts";
-import { writeTree } from "../../../scripts/passthru/tree.ts";
+import { type PciTree, pciTree } from "../../../lib/host/pci/tree.ts";
+import type {
+  FunctionTopology,
+  Topology,
+} from "../../../lib/sim/machine/topology.ts";
+import { layOut } from "../../../scripts/passthru/output/svg_layout.ts";
+import { renderSvg } from "../../../scripts/passthru/output/svg.ts";
+import { writeTree } from "../../../scripts/passthru/output/tree.ts";
 
 const NIC: FunctionTopology = { id: "8086:10c9", class: 0x020000 };
 const BRIDGE: FunctionTopology = { id: "8086:a110", class: 0x060400 };

@@ -4,8 +4,8 @@ import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import { apply } from "../../../lib/provision/apply.ts";
 import { restore } from "../../../lib/provision/restore.ts";
-import type { DesiredState } from "../../../lib/provision/state.ts";
-import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import type { DesiredState } from "../../../lib/provision/state/state.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import { refused } from "../../failures.ts";
 import { HostFiles } from "../host_files.ts";
 import {

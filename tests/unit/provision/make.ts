@@ -6,7 +6,7 @@ import {
 } from "@std/assert";
 import { Host, SimulatedHost } from "../../../lib/host/host.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
-import { Journal } from "../../../lib/provision/journal.ts";
+import { Journal } from "../../../lib/provision/journal/journal.ts";
 import { applySteps, type StepEvent } from "../../../lib/provision/make.ts";
 import { restore } from "../../../lib/provision/restore.ts";
 import { refused } from "../../failures.ts";

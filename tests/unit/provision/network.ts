@@ -10,23 +10,23 @@ import {
   networkInterfaces,
   readVirtualNetwork,
   setVirtualNetwork,
-} from "../../../lib/host/vf_network.ts";
+} from "../../../lib/host/driver/vf_network.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import { apply } from "../../../lib/provision/apply.ts";
-import { plan } from "../../../lib/provision/plan.ts";
+import { plan } from "../../../lib/provision/plan/plan.ts";
 import { restore } from "../../../lib/provision/restore.ts";
 import { status } from "../../../lib/provision/status.ts";
 import type {
   DesiredState,
   VirtualFunctionsState,
-} from "../../../lib/provision/state.ts";
-import type { FunctionTopology } from "../../../lib/sim/topology.ts";
+} from "../../../lib/provision/state/state.ts";
+import type { FunctionTopology } from "../../../lib/sim/machine/topology.ts";
 import {
   NLMSG_ERROR,
   nlmsgerr,
   nlmsghdr,
-} from "../../../lib/uapi/rtnetlink.ts";
+} from "../../../lib/uapi/linux/rtnetlink.ts";
 import { Mortal } from "../provision_bench.ts";
 import { contradicted, planned, refused, settled } from "../planned.ts";
 

@@ -6,9 +6,11 @@ import {
   assertThrows,
 } from "@std/assert";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import schema from "../../../lib/provision/schema.json" with { type: "json" };
+import schema from "../../../lib/provision/state/schema.json" with {
+  type: "json",
+};
 import readme from "../../../lib/provision/README.md" with { type: "text" };
-import { parseState, stateSchema } from "../../../lib/provision/parse.ts";
+import { parseState, stateSchema } from "../../../lib/provision/state/parse.ts";
 import { randomNumbers } from "../random.ts";
 
 const A = "0000:01:00.0";

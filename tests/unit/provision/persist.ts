@@ -11,11 +11,11 @@ import {
   persist,
   persisted,
   unpersist,
-} from "../../../lib/provision/persist.ts";
+} from "../../../lib/provision/boot/persist.ts";
 import { restore } from "../../../lib/provision/restore.ts";
-import type { DesiredState } from "../../../lib/provision/state.ts";
+import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { status } from "../../../lib/provision/status.ts";
-import { unitFiles, unitText } from "../../../lib/provision/unit.ts";
+import { unitFiles, unitText } from "../../../lib/provision/boot/unit.ts";
 import {
   assertAsBefore,
   bench,

@@ -1,9 +1,9 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import readme from "../../../lib/provision/README.md" with { type: "text" };
 import { Host } from "../../../lib/host/host.ts";
-import { plan } from "../../../lib/provision/plan.ts";
-import type { FunctionState } from "../../../lib/provision/state.ts";
-import type { Topology } from "../../../lib/sim/topology.ts";
+import { plan } from "../../../lib/provision/plan/plan.ts";
+import type { FunctionState } from "../../../lib/provision/state/state.ts";
+import type { Topology } from "../../../lib/sim/machine/topology.ts";
 import { contradicted, planned, refused, settled } from "../planned.ts";
 import { WatchedHost } from "../watched_host.ts";
 

@@ -7,10 +7,13 @@ import {
 import { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
 import { apply } from "../../../lib/provision/apply.ts";
-import { parseState } from "../../../lib/provision/parse.ts";
-import { type Plan, plan } from "../../../lib/provision/plan.ts";
-import type { DesiredState } from "../../../lib/provision/state.ts";
-import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
+import { parseState } from "../../../lib/provision/state/parse.ts";
+import { type Plan, plan } from "../../../lib/provision/plan/plan.ts";
+import type { DesiredState } from "../../../lib/provision/state/state.ts";
+import type {
+  FunctionTopology,
+  Topology,
+} from "../../../lib/sim/machine/topology.ts";
 import { randomNumbers } from "../random.ts";
 
 const NUMBER = 150;

@@ -6,13 +6,13 @@ import {
 } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
 import type { Host } from "../../../lib/host/host.ts";
-import { putFile } from "../../../lib/provision/files.ts";
+import { putFile } from "../../../lib/provision/journal/files.ts";
 import { applySteps } from "../../../lib/provision/make.ts";
 import { restore } from "../../../lib/provision/restore.ts";
-import { readRomFile } from "../../../lib/provision/rom_file.ts";
+import { readRomFile } from "../../../lib/provision/steps/rom_file.ts";
 import { status } from "../../../lib/provision/status.ts";
-import type { Step } from "../../../lib/provision/step.ts";
-import { O_APPEND, O_RDWR, O_WRONLY } from "../../../lib/uapi/fcntl.ts";
+import type { Step } from "../../../lib/provision/steps/step.ts";
+import { O_APPEND, O_RDWR, O_WRONLY } from "../../../lib/uapi/linux/fcntl.ts";
 import { refused } from "../../failures.ts";
 import {
   assertAsBefore,

@@ -8,15 +8,18 @@ import { Host } from "../../../lib/host/host.ts";
 import { hasErrno } from "../../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../../lib/kernel/intercept.ts";
 import { apply } from "../../../lib/provision/apply.ts";
-import { putFile } from "../../../lib/provision/files.ts";
-import { plan } from "../../../lib/provision/plan.ts";
+import { putFile } from "../../../lib/provision/journal/files.ts";
+import { plan } from "../../../lib/provision/plan/plan.ts";
 import { restore } from "../../../lib/provision/restore.ts";
-import { readRomFile } from "../../../lib/provision/rom_file.ts";
-import type { DesiredState } from "../../../lib/provision/state.ts";
+import { readRomFile } from "../../../lib/provision/steps/rom_file.ts";
+import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { status } from "../../../lib/provision/status.ts";
-import { makeRom } from "../../../lib/sim/rom.ts";
-import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
-import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
+import { makeRom } from "../../../lib/sim/pci/rom.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
+import type {
+  FunctionTopology,
+  Topology,
+} from "../../../lib/sim/machine/topology.ts";
 import { refused as failure } from "../../failures.ts";
 import { contradicted, planned, refused } from "../planned.ts";
 

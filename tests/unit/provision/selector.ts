@@ -1,11 +1,11 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { VfioError, type VfioErrorCode } from "../../../lib/errors.ts";
-import { bridgePath, serialNumber } from "../../../lib/host/identity.ts";
+import { bridgePath, serialNumber } from "../../../lib/host/pci/identity.ts";
 import { Host, SimulatedHost } from "../../../lib/host/host.ts";
-import { pinOf } from "../../../lib/provision/pin.ts";
-import { plan } from "../../../lib/provision/plan.ts";
-import type { Pin, Selector } from "../../../lib/provision/state.ts";
-import type { Topology } from "../../../lib/sim/topology.ts";
+import { pinOf } from "../../../lib/provision/state/pin.ts";
+import { plan } from "../../../lib/provision/plan/plan.ts";
+import type { Pin, Selector } from "../../../lib/provision/state/state.ts";
+import type { Topology } from "../../../lib/sim/machine/topology.ts";
 
 const SERIAL = "a0-36-9f-ff-ff-12-34-56";
 

@@ -1,15 +1,18 @@
 import { assertEquals } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
-import { nodePaths } from "../../../lib/host/nodes.ts";
-import { plan } from "../../../lib/provision/plan.ts";
+import { nodePaths } from "../../../lib/host/iommu/nodes.ts";
+import { plan } from "../../../lib/provision/plan/plan.ts";
 import type {
   FunctionState,
   HugePagesState,
   MediatedState,
   NodeState,
-} from "../../../lib/provision/state.ts";
-import { nearest } from "../../../lib/provision/suggest.ts";
-import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
+} from "../../../lib/provision/state/state.ts";
+import { nearest } from "../../../lib/provision/state/suggest.ts";
+import type {
+  FunctionTopology,
+  Topology,
+} from "../../../lib/sim/machine/topology.ts";
 import { contradicted, planned, refused, settled } from "../planned.ts";
 
 const A = "0000:01:00.0";

@@ -4,7 +4,7 @@
  */
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
-import type { DriverStep } from "../../../lib/provision/step.ts";
+import type { DriverStep } from "../../../lib/provision/steps/step.ts";
 import { DISK, NIC } from "../provision_bench.ts";
 
 export const why = "a test wants it";

@@ -1,10 +1,10 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import type { VirtualFunctionsState } from "../../../lib/provision/state.ts";
+import type { VirtualFunctionsState } from "../../../lib/provision/state/state.ts";
 import type {
   FunctionTopology,
   SriovTopology,
   Topology,
-} from "../../../lib/sim/topology.ts";
+} from "../../../lib/sim/machine/topology.ts";
 import { contradicted, planned, refused, settled } from "../planned.ts";
 
 const PF = "0000:01:00.0";

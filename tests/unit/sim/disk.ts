@@ -13,7 +13,7 @@ import {
   O_CREAT,
   O_RDONLY,
   O_WRONLY,
-} from "../../../lib/uapi/fcntl.ts";
+} from "../../../lib/uapi/linux/fcntl.ts";
 import { answer } from "../../conformance/answer.ts";
 
 const A = "0000:00:03.0";

@@ -7,7 +7,7 @@ import {
   attributeIn,
   attributesIn,
   linkMessage,
-} from "../../../lib/uapi/netlink_message.ts";
+} from "../../../lib/uapi/linux/netlink_message.ts";
 import {
   ETH_P_8021Q,
   ifinfomsg,
@@ -29,8 +29,8 @@ import {
   RTM_GETLINK,
   RTM_NEWLINK,
   RTM_SETLINK,
-} from "../../../lib/uapi/rtnetlink.ts";
-import { AF_NETLINK, SOCK_RAW } from "../../../lib/uapi/socket.ts";
+} from "../../../lib/uapi/linux/rtnetlink.ts";
+import { AF_NETLINK, SOCK_RAW } from "../../../lib/uapi/linux/socket.ts";
 
 const PF = "0000:01:00.0";
 

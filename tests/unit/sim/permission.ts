@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
-import { O_RDONLY, O_RDWR, O_WRONLY } from "../../../lib/uapi/fcntl.ts";
+import { O_RDONLY, O_RDWR, O_WRONLY } from "../../../lib/uapi/linux/fcntl.ts";
 import { A, answer, NIC, OVERRIDE, PATH, PCI, Sysfs } from "./sysfs_bench.ts";
 
 Deno.test("an attribute is EACCES, for root too, when it is opened for what it cannot do", async () => {

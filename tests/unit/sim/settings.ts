@@ -1,15 +1,15 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
-import { serialNumber } from "../../../lib/host/identity.ts";
+import { serialNumber } from "../../../lib/host/pci/identity.ts";
 import { KernelError } from "../../../lib/kernel/errno.ts";
-import type { FunctionTopology } from "../../../lib/sim/topology.ts";
+import type { FunctionTopology } from "../../../lib/sim/machine/topology.ts";
 import {
   MAP_ANONYMOUS,
   MAP_HUGE_2MB,
   MAP_HUGETLB,
   MAP_PRIVATE,
   PROT_READ,
-} from "../../../lib/uapi/mman.ts";
+} from "../../../lib/uapi/linux/mman.ts";
 
 const A = "0000:01:00.0";
 const SERIAL = "00-11-22-33-44-55-66-f7";

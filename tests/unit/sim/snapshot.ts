@@ -1,10 +1,10 @@
 import { assertEquals, assertNotMatch } from "@std/assert";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
-import { acsOf } from "../../../lib/host/acs.ts";
+import { acsOf } from "../../../lib/host/pci/acs.ts";
 import { Host, SimulatedHost } from "../../../lib/host/host.ts";
-import { explainNoGroup } from "../../../lib/host/no_iommu.ts";
-import type { Topology } from "../../../lib/sim/topology.ts";
+import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
+import type { Topology } from "../../../lib/sim/machine/topology.ts";
 import { factsOf } from "../../function_facts.ts";
 
 const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";

@@ -7,7 +7,10 @@ import { assertEquals } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { KernelError } from "../../../lib/kernel/errno.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
-import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
+import type {
+  FunctionTopology,
+  Topology,
+} from "../../../lib/sim/machine/topology.ts";
 
 export const A = "0000:00:03.0";
 export const B = "0000:00:03.1";

@@ -6,14 +6,17 @@ import {
   assertThrows,
 } from "@std/assert";
 import { Host, SimulatedHost } from "../../../lib/host/host.ts";
-import { explainNoGroup } from "../../../lib/host/no_iommu.ts";
+import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 import { openers } from "../../../lib/host/openers.ts";
-import { memoryLock } from "../../../lib/host/memory_lock.ts";
+import { memoryLock } from "../../../lib/host/iommu/memory_lock.ts";
 import { KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import type { DeviceKind } from "../../../lib/sim/models/model.ts";
-import type { FunctionTopology, Topology } from "../../../lib/sim/topology.ts";
-import { O_RDONLY, O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import type {
+  FunctionTopology,
+  Topology,
+} from "../../../lib/sim/machine/topology.ts";
+import { O_RDONLY, O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 
 const hex = (n: number) => n.toString(16).padStart(2, "0");
 

@@ -1,11 +1,11 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
-import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import {
   VFIO_GROUP_GET_STATUS,
   vfio_group_status,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import {
   A,
   answer,

@@ -6,7 +6,7 @@ import { driverNodes, type PciFunction } from "../../../mod.ts";
 import { objections } from "../../../scripts/demo/in_use.ts";
 import { Report } from "../../../scripts/demo/report.ts";
 import { demonstrate } from "../../../scripts/demo/story.ts";
-import { O_EXCL } from "../../../lib/uapi/fcntl.ts";
+import { O_EXCL } from "../../../lib/uapi/linux/fcntl.ts";
 import { addressOf, host, machine } from "./setup.ts";
 import { until } from "./until.ts";
 

@@ -21,12 +21,12 @@ import {
   VfioError,
 } from "../../../mod.ts";
 import { errnoNumber } from "../../../lib/kernel/errno.ts";
-import { faulty } from "../../../lib/kernel/fault.ts";
+import { faulty } from "../../kernels/fault.ts";
 import { intercept, type KernelCall } from "../../../lib/kernel/intercept.ts";
 import {
   VFIO_GROUP_SET_CONTAINER,
   VFIO_IOMMU_MAP_DMA,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { refused } from "../../failures.ts";
 import { Edu, EDU_ID } from "./edu.ts";
 import { descriptors, holdings } from "./observe.ts";

@@ -6,8 +6,8 @@ import {
   assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
-import { vfioNodes } from "../../../lib/host/nodes.ts";
-import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import { refused } from "../../failures.ts";
 import { said } from "./said.ts";
 import { addressOf, host, machine } from "./setup.ts";
@@ -152,8 +152,8 @@ Deno.test({
 });
 
 const LOCAL = import.meta.resolve("../../../lib/kernel/local.ts");
-const FCNTL = import.meta.resolve("../../../lib/uapi/fcntl.ts");
-const VFIO = import.meta.resolve("../../../lib/uapi/vfio.ts");
+const FCNTL = import.meta.resolve("../../../lib/uapi/linux/fcntl.ts");
+const VFIO = import.meta.resolve("../../../lib/uapi/vfio/all.ts");
 
 /** A script that opens a device and closes all that it did so through. */
 function holdDevice(group: string, device: string): string {

@@ -10,9 +10,9 @@ import {
   type QemuRun,
   type QemuWay,
   runQemu,
-} from "../../../scripts/passthru/qemu.ts";
+} from "../../../scripts/passthru/run/qemu.ts";
 import { restore } from "../../../mod.ts";
-import { nodePaths } from "../../../lib/host/nodes.ts";
+import { nodePaths } from "../../../lib/host/iommu/nodes.ts";
 import { openers } from "../../../lib/host/openers.ts";
 import { guestQemu } from "../machine_env.ts";
 import { descriptors } from "./observe.ts";

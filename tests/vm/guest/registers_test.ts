@@ -5,13 +5,17 @@
 import { assertEquals, assertLess, assertThrows } from "@std/assert";
 import { setFlagsFromString } from "node:v8";
 import type { Registers } from "../../../mod.ts";
-import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../../../lib/uapi/mman.ts";
+import {
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from "../../../lib/uapi/linux/mman.ts";
 import {
   PCI_BASE_ADDRESS_0,
   PCI_COMMAND,
   PCI_COMMAND_INTX_DISABLE,
   PCI_INTERRUPT_LINE,
-} from "../../../lib/uapi/pci_regs.ts";
+} from "../../../lib/uapi/pci/regs.ts";
 import { refused } from "../../failures.ts";
 import { forEachBackend, host } from "./setup.ts";
 

@@ -4,7 +4,7 @@
  */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { AddressSpace, type BackendName, VfioDevice } from "../../../mod.ts";
-import { vfioNodes } from "../../../lib/host/nodes.ts";
+import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import { refused } from "../../failures.ts";
 import { holdings } from "./observe.ts";
 import { Script } from "./script.ts";

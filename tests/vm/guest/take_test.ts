@@ -7,8 +7,8 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { vfioNodes } from "../../../lib/host/nodes.ts";
-import type { PciFunction } from "../../../lib/host/pci_function.ts";
+import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
+import type { PciFunction } from "../../../lib/host/pci/function.ts";
 import { refused } from "../../failures.ts";
 import { said } from "./said.ts";
 import { addressOf, host, machine } from "./setup.ts";

@@ -3,7 +3,7 @@
  */
 import { assertEquals } from "@std/assert";
 import type { BackendName } from "../../../mod.ts";
-import { vfioNodes } from "../../../lib/host/nodes.ts";
+import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import { type Library, Script } from "./script.ts";
 import { addressOf, forEachBackend, type Setup } from "./setup.ts";
 

@@ -15,7 +15,7 @@ import {
   NO_MAC,
   readVirtualNetwork,
   setVirtualNetwork,
-} from "../../../lib/host/vf_network.ts";
+} from "../../../lib/host/driver/vf_network.ts";
 import { addressOf, host, machine } from "./setup.ts";
 
 /** Every write is a process of its own, which emulation makes slow. */

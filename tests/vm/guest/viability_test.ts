@@ -2,12 +2,12 @@
  * Whether an IOMMU group is viable, by the library and by the kernel.
  */
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { O_RDWR } from "../../../lib/uapi/fcntl.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import {
   VFIO_GROUP_FLAGS_VIABLE as VIABLE,
   VFIO_GROUP_GET_STATUS,
   vfio_group_status,
-} from "../../../lib/uapi/vfio.ts";
+} from "../../../lib/uapi/vfio/all.ts";
 import { addressOf, host, machine } from "./setup.ts";
 
 const { kernel } = host;

@@ -2,7 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { Host } from "../../../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../../../lib/kernel/errno.ts";
 import { intercept } from "../../../../lib/kernel/intercept.ts";
-import { O_EXCL, O_RDWR } from "../../../../lib/uapi/fcntl.ts";
+import { O_EXCL, O_RDWR } from "../../../../lib/uapi/linux/fcntl.ts";
 import { HostFiles } from "../../host_files.ts";
 import {
   at,

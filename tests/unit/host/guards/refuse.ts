@@ -8,7 +8,7 @@ import type { VfioError } from "../../../../lib/errors.ts";
 import { refuseInUse } from "../../../../lib/host/guards/refuse.ts";
 import { Host, type SimulatedHost } from "../../../../lib/host/host.ts";
 import { intercept } from "../../../../lib/kernel/intercept.ts";
-import { O_RDWR } from "../../../../lib/uapi/fcntl.ts";
+import { O_RDWR } from "../../../../lib/uapi/linux/fcntl.ts";
 import { refused } from "../../../failures.ts";
 import { DEFAULT, hostWith, NIC, NVME, usual } from "./used_host.ts";
 

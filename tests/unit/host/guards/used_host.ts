@@ -4,7 +4,7 @@
 import { assertEquals } from "@std/assert";
 import { usesOf } from "../../../../lib/host/guards/uses.ts";
 import { Host, type SimulatedHost } from "../../../../lib/host/host.ts";
-import type { Topology } from "../../../../lib/sim/topology.ts";
+import type { Topology } from "../../../../lib/sim/machine/topology.ts";
 import { HostFiles } from "../../host_files.ts";
 
 export const NVME = "0000:00:07.0";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { Host, type SimulatedHost } from "../../../../lib/host/host.ts";
-import { O_RDWR } from "../../../../lib/uapi/fcntl.ts";
+import { O_RDWR } from "../../../../lib/uapi/linux/fcntl.ts";
 import { HostFiles } from "../../host_files.ts";
 import {
   at,

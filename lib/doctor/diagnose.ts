@@ -1,0 +1,98 @@
+/**
+ * What stops passthrough on a host, and what to change.
+ *
+ * @module
+ */
+
+import type { PciFunction } from "../host/pci/function.ts";
+import type { PciHost } from "../host/pci/tree.ts";
+import { memoryLimit, nodes, privilege } from "./access.ts";
+import { type Check, Examined } from "./examined.ts";
+import type { Diagnosis } from "./finding.ts";
+import { answers, bars, idleSleep, reset, virtualBars } from "./functions.ts";
+import { acs, acsOverride, groupViable } from "./groups.ts";
+import { interruptRemapping } from "./interrupts.ts";
+import { directMapping, group, iommu, noIommuMode } from "./iommu.ts";
+import { knownDevices } from "./known_devices.ts";
+import { lockdown, vfioBackend, vfioDriver } from "./modules.ts";
+
+/** The checks, in the order in which they are told. */
+const CHECKS: readonly Check[] = [
+  iommu,
+  noIommuMode,
+  interruptRemapping,
+  vfioDriver,
+  vfioBackend,
+  lockdown,
+  privilege,
+  nodes,
+  memoryLimit,
+  acsOverride,
+  group,
+  directMapping,
+  groupViable,
+  acs,
+  // Before what wakes them.
+  idleSleep,
+  answers,
+  bars,
+  virtualBars,
+  reset,
+  knownDevices,
+];
+
+/** What is asked of {@linkcode diagnose}. */
+export interface DiagnoseOptions {
+  /**
+   * The functions that are to be handed out. Default: the whole host, of which
+   * no single function makes it unfit.
+   */
+  readonly functions?: readonly PciFunction[];
+  /** Bytes that are going to be mapped for DMA: a virtual machine's memory. */
+  readonly memory?: bigint;
+}
+
+/**
+ * Finds what stops passthrough on a host and says what to change. It reads, and
+ * changes nothing. Some of it is for root to read; what cannot be told is left
+ * out.
+ *
+ * @param host The host.
+ * @param options The functions that matter, and the memory.
+ * @returns What was found. The host is fit where no finding is a `"fail"`.
+ *
+ * @example What is wrong, and what to do
+ * ```ts
+ * import { diagnose, Host } from "@passthru/vfio";
+ *
+ * const { fit, findings } = diagnose(new Host());
+ * for (const { verdict, text, remedy } of findings) {
+ *   if (verdict !== "pass") console.log(verdict, text, remedy);
+ * }
+ * console.log(fit ? "This host is fit" : "This host is not fit");
+ * ```
+ *
+ * @example Whether a certain function can be handed out
+ * ```ts
+ * import { diagnose, diagnosisText, Host } from "@passthru/vfio";
+ *
+ * const host = Host.simulated({
+ *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
+ * });
+ * const functions = [host.function("0000:01:00.0")];
+ * console.log(diagnosisText(diagnose(host, { functions })));
+ * ```
+ */
+export function diagnose(
+  host: PciHost,
+  options: DiagnoseOptions = {},
+): Diagnosis {
+  const { functions = [], memory } = options;
+  const examined = new Examined(host, functions, memory);
+  const findings = CHECKS.flatMap((check) => [...check(examined)]);
+  return {
+    functions: functions.map(({ address }) => address),
+    findings,
+    fit: findings.every(({ verdict }) => verdict !== "fail"),
+  };
+}

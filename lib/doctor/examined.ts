@@ -1,0 +1,112 @@
+import type { Kernel } from "../kernel/kernel.ts";
+import { readable } from "../host/openers.ts";
+import type { PciFunction } from "../host/pci/function.ts";
+import { type PciHost, type PciTree, pciTree } from "../host/pci/tree.ts";
+import type { CheckName, Defect, Finding } from "./finding.ts";
+
+/** A check: a small function, which says what it found. */
+export type Check = (examined: Examined) => Iterable<Finding>;
+
+/**
+ * What checks look at. What a user may not see is as if it were not there; what
+ * cannot be told without it is left out, or said to be unknown.
+ */
+export class Examined {
+  /** The system. */
+  readonly kernel: Kernel;
+  /** Whether certain functions were asked for, rather than the host. */
+  readonly asked: boolean;
+  /** The functions asked for, else all that could be handed out. */
+  readonly functions: readonly PciFunction[];
+  /** Bytes that are going to be mapped for DMA, where that is known. */
+  readonly memory: bigint | undefined;
+  readonly #host: PciHost;
+  #tree: PciTree | undefined;
+
+  /**
+   * @param host The host.
+   * @param asked The functions asked for; none for the whole host.
+   * @param memory Bytes that are going to be mapped for DMA.
+   */
+  constructor(
+    host: PciHost,
+    asked: readonly PciFunction[],
+    memory: bigint | undefined,
+  ) {
+    this.#host = host;
+    this.kernel = host.kernel;
+    this.asked = asked.length > 0;
+    this.functions = this.asked
+      ? asked
+      : host.functions().filter(canBeHandedOut);
+    this.memory = memory;
+  }
+
+  /** How the functions are wired. */
+  get tree(): PciTree {
+    return this.#tree ??= pciTree(this.#host);
+  }
+
+  /** The text of a file, or `undefined` where this user cannot read it. */
+  read(path: string): string | undefined {
+    return readable(() => this.kernel.readFile(path).trimEnd());
+  }
+
+  /** The names in a directory; none where this user cannot read it. */
+  names(path: string): string[] {
+    return readable(() => this.kernel.readdir(path)) ?? [];
+  }
+
+  /** Whether there is such a file that this user can reach. */
+  has(path: string): boolean {
+    return readable(() => this.kernel.stat(path)) !== undefined;
+  }
+
+  /** What a word of the kernel's command line says last: `name=…`. */
+  parameter(name: string): string | undefined {
+    return this.read("/proc/cmdline")?.split(/\s+/)
+      .findLast((word) => word.startsWith(`${name}=`))
+      ?.slice(name.length + 1);
+  }
+
+  /**
+   * What a check finds that looks at each function. What stops passthrough of a
+   * function that nobody asked for does not stop that of others.
+   *
+   * @param check The check.
+   * @param fine What is said when nothing is wrong with any.
+   * @param look Says what is wrong with one.
+   */
+  *each(
+    check: CheckName,
+    fine: string,
+    look: (fn: PciFunction) => Defect | undefined,
+  ): Generator<Finding> {
+    let clean = true;
+    for (const fn of this.functions) {
+      const defect = look(fn);
+      if (defect === undefined) continue;
+      clean = false;
+      const { text, remedy, stops = false } = defect;
+      yield {
+        check,
+        verdict: stops && this.asked ? "fail" : "warn",
+        device: fn.address,
+        text,
+        ...(remedy !== undefined && { remedy }),
+      };
+    }
+    if (clean && this.functions.length > 0) {
+      yield { check, verdict: "pass", text: fine };
+    }
+  }
+}
+
+const PCI_BASE_CLASS_BRIDGE = 0x06;
+/** An IOMMU that shows itself as a function, as AMD's do. */
+const PCI_CLASS_SYSTEM_IOMMU = 0x0806;
+
+function canBeHandedOut({ class: code }: PciFunction): boolean {
+  return code >> 16 !== PCI_BASE_CLASS_BRIDGE &&
+    code >> 8 !== PCI_CLASS_SYSTEM_IOMMU;
+}

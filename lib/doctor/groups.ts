@@ -1,0 +1,139 @@
+/**
+ * Checks of IOMMU groups.
+ *
+ * @module
+ */
+
+import type { IommuGroup, Obstacle } from "../host/device.ts";
+import {
+  insteadOfMade,
+  isMadeBy,
+  madeBy,
+  makerOf,
+} from "../host/pci/made_domain.ts";
+import { PciFunction } from "../host/pci/function.ts";
+import { causeText, type SharedGroup } from "../host/pci/tree.ts";
+import { isBridgeClass } from "../host/driver/vfio_driver.ts";
+import type { Examined } from "./examined.ts";
+import type { Finding } from "./finding.ts";
+import { iommuGroups } from "./iommu.ts";
+
+/** Why a group is shared, in words. */
+function causesText({ causes }: SharedGroup): string {
+  return causes.length === 0
+    ? "the platform says that the IOMMU cannot tell them apart"
+    : causes.map(causeText).join("; ");
+}
+
+/**
+ * Whether the groups could be used once all the functions are taken, which are
+ * therefore in nobody's way themselves.
+ */
+export function* groupViable(on: Examined): Generator<Finding> {
+  if (iommuGroups(on).length === 0) return;
+  const taken = new Set(on.functions.map(({ path }) => path));
+  const fine = "once the functions are taken nothing keeps their IOMMU groups";
+  yield* on.each("group-viable", fine, (fn) => {
+    const { iommuGroup } = fn;
+    // Taking what makes a domain takes all that is in it away.
+    const obstacles = obstaclesOf(iommuGroup).filter(({ device }) =>
+      isMadeBy(fn, device) ||
+      !taken.has(device.path) && !isMadeBy(device, fn)
+    );
+    if (obstacles.length === 0) return;
+    const shared = on.tree.sharedGroups
+      .find(({ group }) => group === iommuGroup?.id);
+    const names = obstacles.map(({ device, driver }) =>
+      `${device.name} (${driver})`
+    );
+    return {
+      text: `its IOMMU group ${iommuGroup?.id} also holds ${names.join(", ")}` +
+        (shared === undefined ? "" : `, as ${causesText(shared)}`),
+      remedy: obstacles.map(remedyFor).join("; "),
+      stops: true,
+    };
+  });
+}
+
+/** What a person does about one, who may not be writing a script. */
+function remedyFor({ device, driver, remedy }: Obstacle): string {
+  return device instanceof PciFunction && !isBridgeClass(device.class) &&
+      madeBy(device).length === 0
+    ? `take ${device.name} from ${driver} as well, or leave it without a driver`
+    : remedy;
+}
+
+function obstaclesOf(group: IommuGroup | undefined): readonly Obstacle[] {
+  const viability = group?.viability();
+  return viability === undefined || viability.viable ? [] : viability.obstacles;
+}
+
+/** Which bridges and slots put functions of several devices into one group. */
+export function* acs(on: Examined): Generator<Finding> {
+  if (iommuGroups(on).length === 0) return;
+  const ours = new Map(on.functions.map((fn) => [fn.address, fn]));
+  const mixed = on.tree.sharedGroups.filter(({ functions }) =>
+    functions.some((address) => ours.has(address)) &&
+    functions.filter((address) => isEndpoint(address, on, ours)).length > 1
+  );
+  for (const shared of mixed) {
+    const { group, functions, causes } = shared;
+    const [first] = causes;
+    const [maker] = functions.flatMap((address) => {
+      const fn = ours.get(address);
+      return fn === undefined ? [] : makerOf(fn) ?? [];
+    });
+    yield {
+      check: "acs",
+      verdict: "warn",
+      ...(first?.device.includes(".") && { device: first.device }),
+      text: `IOMMU group ${group} holds ${list(functions)}, which are ` +
+        (maker === undefined
+          ? "handed out together or not at all: "
+          : "not handed out one by one: ") +
+        causesText(shared),
+      remedy: maker === undefined
+        ? "hand them out together, or put a card into a slot behind another " +
+          "bridge"
+        : insteadOfMade(maker),
+    };
+  }
+  if (mixed.length === 0 && ours.size > 0) {
+    const text = "each function is alone in its IOMMU group";
+    yield { check: "acs", verdict: "pass", text };
+  }
+}
+
+/** Bridges are in groups with what is behind them, and nobody minds. */
+function isEndpoint(
+  address: string,
+  on: Examined,
+  ours: ReadonlyMap<string, PciFunction>,
+): boolean {
+  if (ours.has(address)) return true;
+  const code = on.read(`/sys/bus/pci/devices/${address}/class`);
+  return Number(code) >> 16 !== 0x06;
+}
+
+function list(addresses: readonly string[]): string {
+  const most = 8;
+  return addresses.length <= most
+    ? addresses.join(", ")
+    : `${addresses.slice(0, most - 1).join(", ")} and ` +
+      `${addresses.length - most + 1} more`;
+}
+
+/** Whether the kernel takes hardware for isolated that does not say so. */
+export function* acsOverride(on: Examined): Generator<Finding> {
+  const what = on.parameter("pcie_acs_override");
+  if (what === undefined) return;
+  yield {
+    check: "acs-override",
+    verdict: "warn",
+    text: `the kernel was told by pcie_acs_override=${what} to take for ` +
+      "isolated what is not: functions in different IOMMU groups may reach " +
+      "each other, and memory of the host through each other",
+    remedy: "take pcie_acs_override from the kernel's command line, unless " +
+      "every guest is trusted; a kernel without the patch ignores it",
+  };
+}

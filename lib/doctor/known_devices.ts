@@ -1,0 +1,115 @@
+/**
+ * Devices that are known to hold on to their driver, or to be trouble.
+ *
+ * @module
+ */
+
+import type { PciFunction } from "../host/pci/function.ts";
+import type { Examined } from "./examined.ts";
+import type { Defect, Finding } from "./finding.ts";
+
+/** What is known of some devices. */
+interface Known extends Defect {
+  /** Which they are. */
+  matches(fn: PciFunction, on: Examined): boolean;
+  /** Where that is known from. */
+  readonly source: string;
+}
+
+const PCI_VENDOR_ID_ATI = 0x1002;
+const PCI_BASE_CLASS_DISPLAY = 0x03;
+const PCI_CLASS_SERIAL_USB = 0x0c03;
+
+/**
+ * Device ids, from the first to the last, of AMD's graphics that only
+ * vendor-reset resets: Polaris, Vega 10 and 20, Navi 10, 12, 14 and 23.
+ */
+const VENDOR_RESET: ReadonlyArray<readonly [first: number, last: number]> = [
+  [0x66a0, 0x66af],
+  [0x67c0, 0x67df],
+  [0x67e0, 0x67ff],
+  [0x6860, 0x687f],
+  [0x6980, 0x699f],
+  [0x6fdf, 0x6fdf],
+  [0x7310, 0x731f],
+  [0x7340, 0x734f],
+  [0x7360, 0x7362],
+  [0x73ff, 0x73ff],
+];
+
+/** What is known; each entry says where from. */
+const KNOWN: readonly Known[] = [
+  {
+    matches: ({ vendor, device, class: code, resetMethods }) =>
+      vendor === PCI_VENDOR_ID_ATI && code >> 16 === PCI_BASE_CLASS_DISPLAY &&
+      VENDOR_RESET.some(([first, last]) => first <= device && device <= last) &&
+      !resetMethods.includes("device_specific"),
+    text: "graphics of its family hang after the kernel's reset, so that a " +
+      "second start of a guest fails",
+    remedy: "load the module vendor-reset before its first use, and write " +
+      "device_specific to its reset_method",
+    source: "https://github.com/gnif/vendor-reset, README and device-db.h",
+  },
+  {
+    matches: ({ driver }) => driver === "nvidia",
+    text: "the driver nvidia does not let go while anything has the device " +
+      "open, and taking it waits for that",
+    remedy: "stop the display server, nvidia-persistenced and what computes " +
+      "with it first: fuser -v /dev/nvidia*",
+    source: "https://github.com/NVIDIA/open-gpu-kernel-modules/issues/894",
+  },
+  {
+    matches: ({ driver }) => driver?.startsWith("snd_") ?? false,
+    text: "its driver does not let go while a program has the sound card " +
+      "open, and taking it waits for that",
+    remedy: "end what plays or records through it first: fuser -v /dev/snd/*",
+    source: "snd_card_free() in sound/core/init.c",
+  },
+  {
+    matches: ({ class: code, path }, on) =>
+      code >> 8 === PCI_CLASS_SERIAL_USB && usbDevices(on, path) > 0,
+    text: "what is plugged into this USB controller goes with it, such as " +
+      "keyboards and disks",
+    remedy: "look with lsusb -t for what is behind it",
+    source: "usb_hcd_pci_remove() in drivers/usb/core/hcd-pci.c",
+  },
+  {
+    matches: ({ path, driver }, on) =>
+      driver !== undefined && on.read(`${path}/boot_vga`) === "1",
+    text: "it is the display that the machine booted with: without it the " +
+      "host has no console",
+    remedy: "have another display in the machine, or reach the host by " +
+      "network or serial line",
+    source: "vga_default_device() in drivers/pci/vgaarb.c",
+  },
+];
+
+/** Devices on the buses of a USB controller, but for its root hubs. */
+function usbDevices(on: Examined, path: string): number {
+  return on.names(path).filter((name) => /^usb\d+$/.test(name))
+    .flatMap((bus) => on.names(`${path}/${bus}`))
+    .filter((name) => /^\d+-[\d.]+$/.test(name)).length;
+}
+
+/** Whether something is known against the functions. */
+export function* knownDevices(on: Examined): Generator<Finding> {
+  const check = "known-device";
+  let clean = true;
+  for (const fn of on.functions) {
+    for (const { matches, text, remedy } of KNOWN) {
+      if (!matches(fn, on)) continue;
+      clean = false;
+      yield {
+        check,
+        verdict: "warn",
+        device: fn.address,
+        text,
+        ...(remedy !== undefined && { remedy }),
+      };
+    }
+  }
+  if (clean && on.functions.length > 0) {
+    const text = "nothing is known against any function";
+    yield { check, verdict: "pass", text };
+  }
+}

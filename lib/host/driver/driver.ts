@@ -1,0 +1,380 @@
+/**
+ * Moving a PCI function from one driver to another.
+ *
+ * @module
+ */
+
+import {
+  VfioError,
+  type VfioErrorCode,
+  type VfioErrorDetails,
+} from "../../errors.ts";
+import { hasErrno, KernelError } from "../../kernel/errno.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import { Deadline } from "./deadline.ts";
+import { Turn } from "./exclusive.ts";
+import { nodePaths } from "../iommu/nodes.ts";
+import { type Opener, openers, openersText } from "../openers.ts";
+import { overrideOf, type PciFunction } from "../pci/function.ts";
+import { exists, ifPresent, linkName, sysfsError, whole } from "../sysfs.ts";
+import { isVfioDriver, takesNothingByItself } from "./vfio_driver.ts";
+
+/** What a change of driver changes of a function. */
+export interface DriverState {
+  /** The driver that it is bound to. */
+  readonly driver: string | undefined;
+  /** The only driver that may bind it. */
+  readonly override: string | undefined;
+  /**
+   * Whether it may be suspended while nobody uses it, `"auto"` or `"on"`. The
+   * VFIO drivers set it to `"auto"` when they come and to `"on"` when they go
+   * (`drivers/vfio/pci/vfio_pci_core.c`).
+   */
+  readonly powerControl: string | undefined;
+}
+
+/** What decides which driver has a function. */
+export type Binding = Pick<DriverState, "driver" | "override">;
+
+/**
+ * How a function is bound now.
+ *
+ * @param fn The function.
+ * @param deadline How long that may take: before Linux 7.0 the kernel tells it
+ * when nobody moves the function.
+ * @throws {VfioError} `TIMED_OUT`, `DEVICE_NOT_FOUND`, or `PERMISSION_DENIED`.
+ */
+export async function readDriverState(
+  fn: PciFunction,
+  deadline: Deadline = new Deadline(),
+): Promise<DriverState> {
+  return await new DriverMove(fn, deadline, new Turn()).state();
+}
+
+/** How long a driver that does not take the function is asked again, in ms. */
+const BIND_PATIENCE = 1500;
+
+/**
+ * The writes that move a function. Each can block for as long as the drivers
+ * take, even that of `driver_override`, which waits for the device's lock, as
+ * reading it does before Linux 7.0; so each is made where it does not hold the
+ * event loop, and given up on in time.
+ */
+export class DriverMove {
+  /** The function that moves. */
+  readonly function: PciFunction;
+  readonly #deadline: Deadline;
+  readonly #turn: Turn;
+  #pending: Promise<void> | undefined;
+
+  /**
+   * A move that has not begun.
+   *
+   * @param fn The function that moves.
+   * @param deadline How long that may take.
+   * @param turn The right to move it.
+   */
+  constructor(fn: PciFunction, deadline: Deadline, turn: Turn) {
+    this.function = fn;
+    this.#deadline = deadline;
+    this.#turn = turn;
+  }
+
+  /**
+   * Ends when the kernel is done with what was given up on, if anything was.
+   * Until then somebody has the device's lock, and the next call would wait for
+   * that.
+   */
+  get pending(): Promise<void> | undefined {
+    return this.#pending;
+  }
+
+  /** How the function is bound now. */
+  async state(): Promise<DriverState> {
+    const override = await this.#readOverride();
+    const { driver } = this.function;
+    return { driver, override, powerControl: this.#readPowerControl() };
+  }
+
+  async #readOverride(): Promise<string | undefined> {
+    const path = `${this.function.path}/driver_override`;
+    const reading = this.#kernel.readFileAsync(path)
+      .then((text) => overrideOf(whole(path, text)));
+    return await this.#wait(reading, () => this.#late(path));
+  }
+
+  #readPowerControl(): string | undefined {
+    const path = `${this.function.path}/power/control`;
+    return ifPresent(() => whole(path, this.#kernel.readFile(path)));
+  }
+
+  /**
+   * Moves the function to `driver`.
+   *
+   * @param before How it is bound now.
+   * @param driver The driver that gets it; none for `undefined`.
+   */
+  async change(before: DriverState, driver: string | undefined): Promise<void> {
+    await this.#released(before.driver);
+    // Before it is unbound: in between, udev may give it to any driver.
+    if (driver !== undefined) await this.#override(driver);
+    // A driver that was looking at it had its lock, and may have it now.
+    const now = this.function.driver;
+    if (now !== undefined && now !== driver) await this.#unbind(now);
+    if (driver !== undefined) await this.#bind(driver);
+  }
+
+  /**
+   * Waits until nobody uses the function, or its group, through VFIO.
+   *
+   * @throws {VfioError} `DEVICE_BUSY` when that does not come in time.
+   */
+  async released(): Promise<void> {
+    await this.#released(this.function.driver);
+  }
+
+  /**
+   * Brings the function back to how it was, from wherever a change got it.
+   *
+   * @param before How it was.
+   * @param change How it was, or was to be, after the change.
+   * @param now How it is, where that was just read.
+   * @throws {VfioError} `WRONG_DRIVER` when somebody else has moved it since.
+   */
+  async restore(
+    before: DriverState,
+    change: Binding,
+    now?: Binding,
+  ): Promise<void> {
+    const { driver, override } = now ?? await this.state();
+    if (
+      driver !== undefined && ![change.driver, before.driver].includes(driver)
+    ) {
+      // An override of ours would keep it from that driver the next time.
+      if (override !== undefined && override === change.override) {
+        await this.#override(before.override);
+      }
+      throw this.#error("WRONG_DRIVER", {
+        problem: `it was moved from ${change.driver ?? "no driver"} to ` +
+          `${driver} meanwhile, and stays there`,
+      });
+    }
+    const ours = [before, change].flatMap((state) => [
+      state.driver,
+      state.override,
+    ]);
+    if (!ours.includes(override)) {
+      throw this.#error("WRONG_DRIVER", {
+        problem: "its driver_override was changed " +
+          (override === undefined ? "" : `to ${override} `) +
+          `meanwhile, and it stays with ${driver ?? "no driver"}`,
+      });
+    }
+    if (driver !== before.driver) {
+      await this.#released(driver);
+      // A driver that it was bound to against its override takes it again
+      // only where that names the driver. So does one without ids of its own:
+      // some clear the override once it has the function.
+      const lets = before.override !== undefined ||
+          before.driver !== undefined && takesNothingByItself(before.driver)
+        ? before.driver ?? before.override
+        : undefined;
+      if (override !== lets) await this.#override(lets);
+      if (driver !== undefined) await this.#unbind(driver);
+      if (before.driver !== undefined) await this.#bind(before.driver);
+    }
+    if (await this.#readOverride() !== before.override) {
+      await this.#override(before.override);
+    }
+    await this.#restorePower(before);
+  }
+
+  async #restorePower({ powerControl }: DriverState): Promise<void> {
+    const now = this.#readPowerControl();
+    if (powerControl !== undefined && now !== powerControl) {
+      await this.#write(`${this.function.path}/power/control`, powerControl);
+    }
+  }
+
+  /**
+   * Waits until nobody uses the function, or its group, through VFIO. Unbinding
+   * it does not return before that, and once a signal has come for the process
+   * that does it, nothing can end it (`vfio_unregister_group_dev()` in
+   * `drivers/vfio/vfio_main.c`): where that process is the one that uses the
+   * function, this is for ever. And while the group is in use, no other driver
+   * can have the function.
+   */
+  async #released(driver: string | undefined): Promise<void> {
+    if (driver === undefined || !isVfioDriver(driver)) return;
+    const nodes = this.#groupNodes();
+    let holders: Opener[] = [];
+    await this.#deadline.until(() => {
+      holders = openers(this.#kernel, nodes);
+      if (this.#holdsOne(holders)) throw this.#busy(nodes, holders);
+      return holders.length === 0 ? true : undefined;
+    }, () => this.#busy(nodes, holders));
+  }
+
+  get #kernel(): Kernel {
+    return this.function.host.kernel;
+  }
+
+  /** All nodes through which its group can be in use. */
+  #groupNodes(): string[] {
+    const { function: fn } = this;
+    return nodePaths([fn, ...fn.iommuGroup?.devices ?? []]);
+  }
+
+  #holdsOne(holders: readonly Opener[]): boolean {
+    const self = Number(linkName(this.#kernel, "/proc/self"));
+    return holders.some(({ pid }) => pid === self);
+  }
+
+  #busy(
+    nodes: readonly string[],
+    holders: readonly Opener[],
+    cause?: unknown,
+  ): VfioError {
+    return this.#error("DEVICE_BUSY", {
+      problem: `${nodes.join(" or ")} is open in ${openersText(holders)}`,
+      hint: this.#holdsOne(holders)
+        ? "this process has to detach every device of its group first"
+        : "end that process, or let it give the device up",
+      cause,
+    });
+  }
+
+  /** Sets the only driver that may bind it; none for `undefined`. */
+  async #override(driver: string | undefined): Promise<void> {
+    // Writing nothing changes nothing: the kernel never hears of it.
+    const path = `${this.function.path}/driver_override`;
+    await this.#write(path, driver ?? "\n");
+  }
+
+  async #unbind(driver: string): Promise<void> {
+    const path = `/sys/bus/pci/drivers/${driver}/unbind`;
+    try {
+      await this.#write(path, this.function.address);
+    } catch (error) {
+      const cause = causeOf(error);
+      if (hasErrno(cause, "ENOENT")) {
+        throw this.#error("DRIVER_FAILED", {
+          problem: `the driver ${driver} lets go of no device while it runs`,
+          cause,
+        });
+      }
+      // Somebody else was faster. Whether that is well, binding tells.
+      if (!hasErrno(cause, "ENODEV") || this.function.driver === driver) {
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Binds it to `driver` by name. `drivers_probe` would let any driver have it
+   * that comes first, and does not tell why none did.
+   */
+  async #bind(driver: string): Promise<void> {
+    const { function: fn } = this;
+    const path = `/sys/bus/pci/drivers/${driver}/bind`;
+    for (let delay = 25;; delay *= 2) {
+      let failure: unknown;
+      try {
+        await this.#write(path, fn.address);
+      } catch (error) {
+        failure = error;
+        if (causeOf(error) === undefined) throw error;
+      }
+      const now = fn.driver;
+      if (now === driver) return;
+      if (now !== undefined) {
+        throw this.#error("WRONG_DRIVER", {
+          problem: `it was to go to ${driver}, and ${now} took it meanwhile`,
+        });
+      }
+      // A driver lets go in the background, and so does a process that ends:
+      // until then the next one is refused.
+      const transient = hasErrno(
+        causeOf(failure),
+        "EBUSY",
+        "ENODEV",
+        "EAGAIN",
+      );
+      if (!transient || delay > BIND_PATIENCE) {
+        throw this.#bindError(driver, failure);
+      }
+      await this.#deadline.pause(
+        delay,
+        () => this.#bindError(driver, failure),
+      );
+    }
+  }
+
+  #bindError(driver: string, failure: unknown): unknown {
+    const { function: fn } = this;
+    const cause = causeOf(failure);
+    if (hasErrno(cause, "EACCES", "EPERM", "EROFS")) return failure;
+    if (!exists(this.#kernel, fn.path)) {
+      return this.#error("DEVICE_NOT_FOUND", {
+        problem: "it was removed from the host meanwhile",
+        cause,
+      });
+    }
+    const nodes = this.#groupNodes();
+    const holders = openers(this.#kernel, nodes);
+    if (hasErrno(cause, "EBUSY") && holders.length > 0) {
+      return this.#busy(nodes, holders, cause);
+    }
+    return this.#error("DRIVER_FAILED", {
+      problem: `the driver ${driver} did not take it` +
+        (hasErrno(cause, "ENOENT") ? " and is no longer loaded" : ""),
+      hint: `the kernel's log says why: dmesg | grep ${fn.address}`,
+      cause,
+    });
+  }
+
+  /** Writes an attribute, and gives up on it when the time is over. */
+  async #write(path: string, text: string): Promise<void> {
+    await this.#wait(
+      this.#kernel.writeFileAsync(path, text),
+      () => this.#late(path),
+    );
+  }
+
+  /** Waits for the kernel, and gives up on it when the time is over. */
+  async #wait<T>(work: Promise<T>, late: () => VfioError): Promise<T> {
+    try {
+      return await this.#deadline.wait(work, late);
+    } catch (error) {
+      if (!(error instanceof KernelError)) {
+        this.#pending = work.then(() => {}, () => {});
+        this.#turn.keep(this.#pending);
+      }
+      throw sysfsError(error, this.function.address);
+    }
+  }
+
+  #late(path: string): VfioError {
+    const nodes = this.#groupNodes();
+    const holders = openers(this.#kernel, nodes);
+    return this.#error("TIMED_OUT", {
+      problem: `the kernel was not done with ${path} in ` +
+        `${this.#deadline.timeout} ms` +
+        (holders.length === 0
+          ? ""
+          : `; ${nodes.join(" or ")} is open in ${openersText(holders)}`),
+      hint: "it goes on by itself when nothing uses the device any more, and " +
+        "then the function goes back to where it was",
+    });
+  }
+
+  #error(code: VfioErrorCode, details: VfioErrorDetails): VfioError {
+    return new VfioError(code, { ...details, device: this.function.address });
+  }
+}
+
+/** What the kernel answered, where an error comes from it. */
+function causeOf(error: unknown): KernelError | undefined {
+  const cause = error instanceof VfioError ? error.cause : error;
+  return cause instanceof KernelError ? cause : undefined;
+}

@@ -1,0 +1,62 @@
+/**
+ * One change to a device at a time.
+ *
+ * @module
+ */
+
+import type { Kernel } from "../../kernel/kernel.ts";
+import type { Deadline } from "./deadline.ts";
+
+const queues = new WeakMap<Kernel, Map<string, Promise<void>>>();
+
+/** The right to change a device, until the change is over. */
+export class Turn {
+  #rest: Promise<unknown> = Promise.resolve();
+
+  /** Keeps the turn until `work` is over too, however it ends. */
+  keep(work: Promise<unknown>): void {
+    this.#rest = Promise.allSettled([this.#rest, work]);
+  }
+
+  /** Is done when everything is that the turn was kept for. */
+  get rest(): Promise<unknown> {
+    return this.#rest;
+  }
+}
+
+/**
+ * Makes a change to a device when every earlier one of this process is over.
+ * Kernels before Linux 7.0 use freed memory where two writers set
+ * `driver_override` at once (https://bugzilla.kernel.org/show_bug.cgi?id=220789).
+ *
+ * @param kernel The system that the device is on.
+ * @param path The device.
+ * @param deadline How long to wait for the turn.
+ * @param late Makes the error for when it did not come in time.
+ * @param change What to do.
+ * @returns What `change` gives.
+ */
+export async function exclusively<T>(
+  kernel: Kernel,
+  path: string,
+  deadline: Deadline,
+  late: () => unknown,
+  change: (turn: Turn) => Promise<T>,
+): Promise<T> {
+  let queue = queues.get(kernel);
+  if (queue === undefined) queues.set(kernel, queue = new Map());
+  const earlier = queue.get(path) ?? Promise.resolve();
+  const turn = new Turn();
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const last = earlier.then(() => over);
+  queue.set(path, last);
+  last.then(() => {
+    if (queue.get(path) === last) queue.delete(path);
+  });
+  try {
+    await deadline.wait(earlier, late);
+    return await change(turn);
+  } finally {
+    turn.rest.then(() => resolve());
+  }
+}

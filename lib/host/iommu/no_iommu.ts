@@ -1,0 +1,163 @@
+/**
+ * Why a device has no IOMMU group.
+ *
+ * @module
+ */
+
+import type { Kernel } from "../../kernel/kernel.ts";
+import type { HostDevice } from "../device.ts";
+import { exists, ifPresent, namesIn } from "../sysfs.ts";
+
+/** What is wrong, and what to do about it. */
+export interface Explanation {
+  /** What is wrong, as a clause. */
+  readonly problem: string;
+  /** What to do next. */
+  readonly hint: string;
+}
+
+/**
+ * Says why no IOMMU isolates a device: which kernel parameter, module or
+ * firmware switch is missing on a machine like this one.
+ *
+ * @param device A device without an IOMMU group.
+ *
+ * @example
+ * ```ts
+ * import { explainNoGroup, Host } from "@passthru/vfio";
+ *
+ * const fn = new Host().function("01:00.0");
+ * if (fn.iommuGroup === undefined) console.log(explainNoGroup(fn).hint);
+ * ```
+ */
+export function explainNoGroup(device: HostDevice): Explanation {
+  const { kernel } = device.host;
+  // Those that translate for some device: the kernel's mock IOMMU is there
+  // whether it does or not.
+  const units = namesIn(kernel, "/sys/class/iommu")
+    .filter((unit) =>
+      namesIn(kernel, `/sys/class/iommu/${unit}/devices`).length > 0
+    );
+  const { problem, hint } = units.length > 0
+    ? {
+      problem: `the host's IOMMU (${units.join(", ")}) does not cover it`,
+      hint: "look in the kernel's log for what kept it out: " +
+        "dmesg | grep -iE 'dmar|iommu|amd-vi|smmu'",
+    }
+    : explainNoIommu(kernel);
+  return { problem: `it has no IOMMU group: ${problem}`, hint };
+}
+
+/**
+ * Whether the VFIO drivers take devices that no IOMMU isolates: the module
+ * `vfio` was told so, and the kernel is tainted by each.
+ */
+export function noIommuModeOn(kernel: Kernel): boolean {
+  const path = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
+  return ifPresent(() => kernel.readFile(path))?.trim() === "Y";
+}
+
+/**
+ * Says why the host has no working IOMMU at all.
+ *
+ * @param kernel The system.
+ */
+export function explainNoIommu(kernel: Kernel): Explanation {
+  const line = ifPresent(() => kernel.readFile("/proc/cmdline")) ?? "";
+  const off = ["iommu", "intel_iommu", "amd_iommu"]
+    .find((name) => bootSwitch(line, name) === "off");
+  if (off !== undefined) {
+    return {
+      problem: `the kernel was booted with ${off}=off`,
+      hint: off === "intel_iommu"
+        ? "boot with intel_iommu=on in its place"
+        : `take ${off}=off from the kernel's command line and boot again`,
+    };
+  }
+  const intelOn = bootSwitch(line, "intel_iommu") === "on";
+  return fromFirmware(kernel, intelOn) ?? fromProcessor(kernel, intelOn);
+}
+
+/** What the firmware's tables tell: the IOMMU is there and is not used. */
+function fromFirmware(
+  kernel: Kernel,
+  intelOn: boolean,
+): Explanation | undefined {
+  const has = (table: string) =>
+    exists(kernel, `/sys/firmware/acpi/tables/${table}`);
+  if (has("DMAR")) {
+    return intelOn
+      ? {
+        problem: "the kernel could not use the Intel VT-d that it was told to",
+        hint: "it needs CONFIG_INTEL_IOMMU; look in its log: " +
+          "dmesg | grep -i dmar",
+      }
+      : {
+        problem: "the machine has Intel VT-d and the kernel does not use it",
+        hint: "boot with the kernel parameter intel_iommu=on",
+      };
+  }
+  if (has("IVRS")) {
+    return {
+      problem: "the machine has AMD-Vi and the kernel does not use it",
+      hint: "it needs CONFIG_AMD_IOMMU, and no parameter; look in its log: " +
+        "dmesg | grep -i amd-vi",
+    };
+  }
+  if (has("VIOT")) {
+    return {
+      problem: "the machine has a virtio IOMMU and no driver for it is loaded",
+      hint: "load the module virtio_iommu from the initramfs, before the " +
+        "drivers of the devices behind it",
+    };
+  }
+  return undefined;
+}
+
+/** The firmware tells of no IOMMU: where the switch is on such machines. */
+function fromProcessor(kernel: Kernel, intelOn: boolean): Explanation {
+  const cpu = ifPresent(() => kernel.readFile("/proc/cpuinfo")) ?? "";
+  const parameter = intelOn ? "" : " and boot with intel_iommu=on";
+  if (/^flags\s*:.*\bhypervisor\b/m.test(cpu)) {
+    return {
+      problem: "this is a virtual machine, and it was given no IOMMU",
+      hint: "let its monitor give it one (QEMU: -device intel-iommu, or " +
+        `-device virtio-iommu-pci)${parameter}`,
+    };
+  }
+  const vendor = /^vendor_id\s*:\s*(.+)$/m.exec(cpu)?.[1];
+  if (vendor === "GenuineIntel") {
+    return {
+      problem: "Intel VT-d is switched off in the firmware, or missing",
+      hint: `switch VT-d on in the firmware's set-up${parameter}`,
+    };
+  }
+  if (vendor === "AuthenticAMD" || vendor === "HygonGenuine") {
+    return {
+      problem: "AMD-Vi is switched off in the firmware, or missing",
+      hint: "switch AMD-Vi on in the firmware's set-up, where it is often " +
+        'called "IOMMU"; the kernel then uses it without a parameter ' +
+        "(amd_iommu=on does nothing)",
+    };
+  }
+  if (/^CPU implementer\s*:/m.test(cpu)) {
+    return {
+      problem: "the firmware describes no SMMU, or its driver is not loaded",
+      hint: "switch the SMMU on in the firmware's set-up, or add it to the " +
+        "device tree; the kernel needs CONFIG_ARM_SMMU_V3 or CONFIG_ARM_SMMU",
+    };
+  }
+  return {
+    problem: "the kernel found no IOMMU",
+    hint: "switch it on in the firmware's set-up, and look in the kernel's " +
+      "log: dmesg | grep -i iommu",
+  };
+}
+
+/** What the kernel's command line says last of a switch. */
+function bootSwitch(line: string, name: string): "on" | "off" | undefined {
+  return line.split(/\s+/)
+    .filter((word) => word.startsWith(`${name}=`))
+    .flatMap((word) => word.slice(name.length + 1).split(","))
+    .findLast((value) => value === "on" || value === "off");
+}

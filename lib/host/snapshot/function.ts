@@ -1,0 +1,253 @@
+/**
+ * Recording a PCI function.
+ *
+ * @module
+ */
+
+import type { Kernel } from "../../kernel/kernel.ts";
+import { formatBar } from "../../sim/pci/resources.ts";
+import type {
+  FunctionTopology,
+  InterruptsTopology,
+  SriovTopology,
+} from "../../sim/machine/topology.ts";
+import { O_RDONLY } from "../../uapi/linux/fcntl.ts";
+import {
+  PCI_EXT_CAP_ID_SRIOV,
+  PCI_SRIOV_TOTAL_VF,
+} from "../../uapi/pci/express_regs.ts";
+import {
+  PCI_CAP_ID_MSI,
+  PCI_CAP_ID_MSIX,
+  PCI_CAPABILITY_LIST,
+  PCI_CFG_SPACE_SIZE,
+  PCI_INTERRUPT_PIN,
+  PCI_MSI_FLAGS,
+  PCI_MSI_FLAGS_QMASK,
+  PCI_MSIX_FLAGS,
+  PCI_MSIX_FLAGS_QSIZE,
+} from "../../uapi/pci/regs.ts";
+import { basename, dirname } from "../path.ts";
+import { hasAcs } from "../pci/acs.ts";
+import { ConfigSpace } from "../pci/config_space.ts";
+import type { IommuGroup } from "../device.ts";
+import { type Bar, barsIn, PciFunction } from "../pci/function.ts";
+import { exists, ifPresent, namesIn } from "../sysfs.ts";
+import { isBridgeClass, isVfioDriver } from "../driver/vfio_driver.ts";
+
+/** Where a line of `resource` is about what. */
+const BARS = 6;
+const ROM = 6;
+const FIRST_VF_BAR = 7;
+
+/**
+ * What a function is, and how it is bound. What a virtual function is, its
+ * physical function tells.
+ *
+ * @param fn The function.
+ * @param hasIommu Whether the host has an IOMMU, which may leave it out.
+ */
+export function recordFunction(
+  fn: PciFunction,
+  hasIommu: boolean,
+): FunctionTopology {
+  return fn.physicalFunction === undefined
+    ? { ...identityOf(fn), ...stateOf(fn, hasIommu) }
+    : stateOf(fn, hasIommu);
+}
+
+function stateOf(fn: PciFunction, hasIommu: boolean): FunctionTopology {
+  const { driver, driverOverride: override, iommuGroup, host } = fn;
+  // A group with a name was made by VFIO, and is made again.
+  const group = iommuGroup === undefined || iommuGroup.name !== undefined
+    ? null
+    : Number(iommuGroup.id);
+  const power = ifPresent(() =>
+    host.kernel.readFile(`${fn.path}/power/control`)
+  )?.trim();
+  const usual = driver !== undefined && isVfioDriver(driver) ? "auto" : "on";
+  const bare = driver === undefined && isBridgeClass(fn.class) &&
+    isExpress(fn);
+  return {
+    ...(driver !== undefined && { driver }),
+    ...(bare && { driver: null }),
+    ...(override !== undefined && { override }),
+    ...((power === "on" || power === "auto") && power !== usual && { power }),
+    ...(hasIommu && { group }),
+  };
+}
+
+function identityOf(fn: PciFunction): FunctionTopology {
+  const { kernel } = fn.host;
+  const behind = basename(parentOf(fn.path));
+  const lines = kernel.readFile(`${fn.path}/resource`).trimEnd().split("\n");
+  const [rom] = barsIn(lines.slice(ROM, ROM + 1));
+  const own = barsIn(lines.slice(0, BARS));
+  const interrupts = interruptsOf(kernel, `${fn.path}/config`);
+  const sriov = sriovOf(
+    fn,
+    barsIn(lines.slice(FIRST_VF_BAR, FIRST_VF_BAR + BARS)),
+  );
+  const { subsystemVendor, subsystemDevice, revision, numaNode } = fn;
+  const { resetMethods } = fn;
+  const kept = keptMapped(fn.iommuGroup);
+  const reserved = kept.length > 0 && isFirstOfGroup(fn) ? kept : [];
+  const [network] = namesIn(kernel, `${fn.path}/net`);
+  const express = isExpress(fn);
+  const acs = express ? hasAcs(fn) : undefined;
+  const usualAcs = isBridgeClass(fn.class) || sriov !== undefined;
+  return {
+    id: pair(fn.vendor, fn.device),
+    ...((subsystemVendor !== fn.vendor || subsystemDevice !== 0) &&
+      { subsystem: pair(subsystemVendor, subsystemDevice) }),
+    class: fn.class,
+    ...(revision !== 0 && { revision }),
+    ...(/^[0-9a-f]{4,8}:/.test(behind) && { behind }),
+    ...(!express && { conventional: true }),
+    ...(acs !== undefined && acs !== usualAcs && { acs }),
+    ...(reserved.length > 0 && { reserved }),
+    ...(numaNode !== undefined && { numaNode }),
+    ...(own.length > 0 && { bars: describe(own) }),
+    ...(rom !== undefined && {
+      rom: formatBar({ ...spec(rom), prefetchable: false }),
+    }),
+    ...((resetMethods.length > 0 || express && !isBridgeClass(fn.class)) &&
+      { reset: resetMethods }),
+    ...(interrupts !== undefined && { interrupts }),
+    ...(network !== undefined && { network }),
+    ...(sriov !== undefined && { sriov }),
+  };
+}
+
+/**
+ * What a function is right below of, but for the root bus: a bridge, a function
+ * whose driver makes its domain, or nothing that is a function.
+ */
+function parentOf(path: string): string {
+  const parent = dirname(path);
+  return basename(parent).startsWith("pci") ? dirname(parent) : parent;
+}
+
+/**
+ * Whether what is said of a whole group is said of this function: nothing tells
+ * which of its functions it is for.
+ */
+function isFirstOfGroup({ path, iommuGroup }: PciFunction): boolean {
+  const functions = (iommuGroup?.devices ?? [])
+    .filter((device) => device instanceof PciFunction);
+  const endpoints = functions.filter((fn) => !isBridgeClass(fn.class));
+  return (endpoints[0] ?? functions[0])?.path === path;
+}
+
+/** The memory that the firmware keeps mapped for a group. */
+function keptMapped(group: IommuGroup | undefined): string[] {
+  return (group?.reservedRegions ?? [])
+    .filter(({ type }) => type.startsWith("direct"))
+    .map(({ start, last, type }) =>
+      `0x${start.toString(16)} 0x${last.toString(16)} ${type}`
+    );
+}
+
+/** Only PCI Express functions have a link. */
+function isExpress({ host, path }: PciFunction): boolean {
+  return exists(host.kernel, `${path}/max_link_speed`);
+}
+
+function sriovOf(
+  fn: PciFunction,
+  bars: readonly Bar[],
+): SriovTopology | undefined {
+  const read = (name: string) =>
+    ifPresent(() => fn.host.kernel.readFile(`${fn.path}/sriov_${name}`))
+      ?.trim();
+  const total = Number(read("totalvfs") ?? 0);
+  if (total === 0) return undefined;
+  const enabled = fn.virtualFunctions.length;
+  const room = roomOf(fn) ?? total;
+  return {
+    total,
+    ...(enabled > 0 && { enabled }),
+    id: pair(fn.vendor, parseInt(read("vf_device") ?? "0", 16)),
+    ...(read("drivers_autoprobe") === "0" && { autoprobe: false }),
+    offset: Number(read("offset")),
+    stride: Number(read("stride")),
+    ...(bars.length > 0 && {
+      bars: describe(
+        bars.map((bar) => ({
+          ...bar,
+          size: 2 ** Math.floor(Math.log2(bar.size / room)),
+        })),
+      ),
+    }),
+  };
+}
+
+/**
+ * How many virtual functions the hardware has, which their BARs have room for,
+ * where this user may know it. A driver can allow fewer.
+ */
+function roomOf(fn: PciFunction): number | undefined {
+  using config = new ConfigSpace(fn.host.kernel, fn.path);
+  const at = config.extended(PCI_EXT_CAP_ID_SRIOV);
+  return typeof at === "number"
+    ? config.read16(at + PCI_SRIOV_TOTAL_VF)
+    : undefined;
+}
+
+/** What config space says of its interrupts; the whole of it is root's. */
+function interruptsOf(
+  kernel: Kernel,
+  path: string,
+): InterruptsTopology | undefined {
+  const config = new Uint8Array(PCI_CFG_SPACE_SIZE);
+  const fd = kernel.open(path, O_RDONLY);
+  try {
+    if (kernel.pread(fd, config, 0n) < config.length) return undefined;
+  } finally {
+    kernel.close(fd);
+  }
+  const view = new DataView(config.buffer);
+  let msi = 0;
+  let msix = 0;
+  let at = config[PCI_CAPABILITY_LIST]! & ~0x3;
+  for (let room = 48; at !== 0 && room > 0; room--) {
+    const id = config[at];
+    if (id === PCI_CAP_ID_MSI) {
+      const flags = view.getUint16(at + PCI_MSI_FLAGS, true);
+      msi = 1 << ((flags & PCI_MSI_FLAGS_QMASK) >> 1);
+    } else if (id === PCI_CAP_ID_MSIX) {
+      const flags = view.getUint16(at + PCI_MSIX_FLAGS, true);
+      msix = (flags & PCI_MSIX_FLAGS_QSIZE) + 1;
+    }
+    at = config[at + 1]! & ~0x3;
+  }
+  const intx = config[PCI_INTERRUPT_PIN] !== 0;
+  return {
+    ...(intx && { intx }),
+    ...(msi > 0 && { msi }),
+    ...(msix > 0 && { msix }),
+  };
+}
+
+/** BARs by number, with `null` for those that are not there. */
+function describe(bars: readonly Bar[]): (string | null)[] {
+  const length = Math.max(...bars.map(({ index }) => index)) + 1;
+  const described: (string | null)[] = Array(length).fill(null);
+  for (const bar of bars) described[bar.index] = formatBar(spec(bar));
+  return described;
+}
+
+function spec({ size, kind, is64bit, prefetchable, start }: Bar): {
+  size: number;
+  io: boolean;
+  wide: boolean;
+  prefetchable: boolean;
+  start: bigint;
+} {
+  return { size, io: kind === "io", wide: is64bit, prefetchable, start };
+}
+
+function pair(vendor: number, device: number): string {
+  const hex = (value: number) => value.toString(16).padStart(4, "0");
+  return `${hex(vendor)}:${hex(device)}`;
+}

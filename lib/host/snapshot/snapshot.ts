@@ -1,0 +1,193 @@
+/**
+ * Recording a host, so that it can be simulated.
+ *
+ * @module
+ */
+
+import type { Kernel } from "../../kernel/kernel.ts";
+import { LOADED } from "../../sim/driver/drivers.ts";
+import type {
+  KernelTopology,
+  MediatedTopology,
+  MediatedTypeTopology,
+  Topology,
+} from "../../sim/machine/topology.ts";
+import type { HostDevice } from "../device.ts";
+import { noIommuModeOn } from "../iommu/no_iommu.ts";
+import { basename, dirname } from "../path.ts";
+import type { PciFunction } from "../pci/function.ts";
+import { recordFunction } from "./function.ts";
+import { exists, ifPresent, linkName, linkTarget, namesIn } from "../sysfs.ts";
+
+const DRIVERS = "/sys/bus/pci/drivers";
+const ACPI_TABLES = "/sys/firmware/acpi/tables";
+
+/** What of the command line changes what VFIO does; the rest may be private. */
+const SWITCHES =
+  /^(?:(?:(?:intel_|amd_)?iommu|iommu\.\w+|vfio\w*\.\w+|pcie_acs_override|intremap)=|nointremap$)/;
+
+/** The default of `dma_entry_limit`. */
+const MAPPING_LIMIT = 65_535;
+
+/**
+ * What a host is made of, as far as handing out its devices depends on it.
+ * Nothing in it tells one host from another of the same make: no serial number,
+ * no MAC address, no name.
+ *
+ * @param kernel The host's system.
+ * @param functions Its functions.
+ */
+export function record(
+  kernel: Kernel,
+  functions: readonly PciFunction[],
+): Topology {
+  const iommu = iommuOf(kernel);
+  const files = iommu === "none" ? filesOf(kernel) : {};
+  const pools = hugePagesOf(kernel);
+  return {
+    version: 1,
+    iommu,
+    kernel: kernelOf(kernel, functions),
+    functions: Object.fromEntries(
+      functions.map((fn) => [fn.address, recordFunction(fn, iommu !== "none")]),
+    ),
+    drivers: driversOf(kernel, functions),
+    ...mediatedOf(kernel),
+    ...(Object.keys(pools).length > 0 && { hugePages: pools }),
+    ...(Object.keys(files).length > 0 && { files }),
+  };
+}
+
+/** Which IOMMU translates for devices, if one does. */
+function iommuOf(kernel: Kernel): "intel" | "amd" | "none" {
+  const units = namesIn(kernel, "/sys/class/iommu").filter((unit) =>
+    namesIn(kernel, `/sys/class/iommu/${unit}/devices`).length > 0
+  );
+  if (units.length === 0) return "none";
+  return units.some((unit) => unit.startsWith("ivhd")) ? "amd" : "intel";
+}
+
+function kernelOf(
+  kernel: Kernel,
+  functions: readonly PciFunction[],
+): KernelTopology {
+  const read = (path: string) => ifPresent(() => kernel.readFile(path))?.trim();
+  const mappingLimit = Number(
+    read("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit") ??
+      MAPPING_LIMIT,
+  );
+  const translation = functions
+    .map(({ iommuGroup }) => iommuGroup?.name === undefined && iommuGroup?.type)
+    .find((type) => type !== undefined && type !== false);
+  return {
+    release: read("/proc/sys/kernel/osrelease") ?? "",
+    iommufd: exists(kernel, "/dev/iommu") && functions.every(hasOwnNode),
+    commandLine: (read("/proc/cmdline") ?? "").split(/\s+/)
+      .filter((word) => SWITCHES.test(word)).join(" "),
+    ...(translation && { translation }),
+    ...(noIommuModeOn(kernel) && { unsafeNoIommu: true }),
+    ...(mappingLimit !== MAPPING_LIMIT && { mappingLimit }),
+  };
+}
+
+/** False for a device that VFIO has, on a kernel without such nodes. */
+function hasOwnNode(
+  { vfioDevice, path, host, iommuGroup }: HostDevice,
+): boolean {
+  return vfioDevice === undefined || iommuGroup?.name !== undefined ||
+    exists(host.kernel, `${path}/vfio-dev/${vfioDevice}/dev`);
+}
+
+/** The drivers that no function tells of, and those that are missing. */
+function driversOf(
+  kernel: Kernel,
+  functions: readonly PciFunction[],
+): NonNullable<Topology["drivers"]> {
+  const loaded = namesIn(kernel, DRIVERS);
+  const bound = new Set(functions.map(({ driver }) => driver));
+  const fixed = (name: string) => !exists(kernel, `${DRIVERS}/${name}/bind`);
+  return Object.fromEntries([
+    ...LOADED.filter((name) => !loaded.includes(name))
+      .map((name) => [name, false]),
+    ...loaded.filter((name) => fixed(name))
+      .map((name) => [name, { bindable: false }]),
+    ...loaded.filter((name) =>
+      !fixed(name) && !bound.has(name) && !LOADED.includes(name)
+    ).map((name) => [name, {}]),
+  ]);
+}
+
+function mediatedOf(
+  kernel: Kernel,
+): Pick<Topology, "mediated" | "mediatedTypes"> {
+  const devices = namesIn(kernel, "/sys/bus/mdev/devices").map((uuid) => {
+    const path = linkTarget(kernel, `/sys/bus/mdev/devices/${uuid}`) ?? "";
+    return { uuid, path, type: linkName(kernel, `${path}/mdev_type`) ?? "" };
+  });
+  const mediated: Record<string, MediatedTopology> = {};
+  for (const { uuid, path, type } of devices) {
+    mediated[uuid] = { parent: parentName(dirname(path)), type };
+  }
+  const mediatedTypes: Record<string, Record<string, MediatedTypeTopology>> =
+    {};
+  for (const name of namesIn(kernel, "/sys/class/mdev_bus")) {
+    const parent = linkTarget(kernel, `/sys/class/mdev_bus/${name}`)!;
+    const types = `${parent}/mdev_supported_types`;
+    mediatedTypes[parentName(parent)] = Object.fromEntries(
+      namesIn(kernel, types).map((type) => {
+        const path = `${types}/${type}`;
+        const available = kernel.readFile(`${path}/available_instances`);
+        const made = devices.filter((device) => device.type === type);
+        const driver = made[0] && linkName(kernel, `${made[0].path}/driver`);
+        return [type, {
+          instances: Number(available) + made.length,
+          ...(driver !== undefined && { driver }),
+        }];
+      }),
+    );
+  }
+  return {
+    ...(Object.keys(mediatedTypes).length > 0 && { mediatedTypes }),
+    ...(devices.length > 0 && { mediated }),
+  };
+}
+
+/** A function is named by its address, which its path may not tell. */
+function parentName(path: string): string {
+  return path.startsWith("/sys/devices/virtual/") ? path : basename(path);
+}
+
+function hugePagesOf(kernel: Kernel): Record<string, number> {
+  const base = "/sys/kernel/mm/hugepages";
+  return Object.fromEntries(
+    namesIn(kernel, base).flatMap((name) => {
+      const text = kernel.readFile(`${base}/${name}/nr_hugepages`);
+      const [, size = ""] = /^hugepages-(\d+)kB$/.exec(name) ?? [];
+      return Number(text) > 0 ? [[readable(Number(size)), Number(text)]] : [];
+    }),
+  );
+}
+
+/** `"2M"` for 2048 KiB. */
+function readable(kilobytes: number): string {
+  return kilobytes >= 2 ** 20
+    ? `${kilobytes / 2 ** 20}G`
+    : kilobytes >= 2 ** 10
+    ? `${kilobytes / 2 ** 10}M`
+    : `${kilobytes}K`;
+}
+
+/** What explains why there is no IOMMU: the processor, the firmware. */
+function filesOf(kernel: Kernel): Record<string, string> {
+  const cpu = ifPresent(() => kernel.readFile("/proc/cpuinfo")) ?? "";
+  const make = /^(?:vendor_id|CPU implementer)\s*:.*$/m.exec(cpu)?.[0];
+  const isVirtual = /^flags\s*:.*\bhypervisor\b/m.test(cpu);
+  const tables = ["DMAR", "IVRS", "VIOT"]
+    .map((name) => `${ACPI_TABLES}/${name}`)
+    .filter((path) => exists(kernel, path));
+  return {
+    "/proc/cpuinfo": (make === undefined ? "" : `${make}\n`) +
+      (isVirtual ? "flags\t\t: hypervisor\n" : ""),
+    ...Object.fromEntries(tables.map((path) => [path, ""])),
+  };
+}

@@ -1,0 +1,155 @@
+/**
+ * Names of vendors, devices and classes, from the database that `lspci` uses.
+ *
+ * @module
+ */
+
+import type { Kernel } from "../kernel/kernel.ts";
+import { ifPresent } from "../host/sysfs.ts";
+
+/** Where distributions install it: Debian, then Fedora and Arch. */
+const PATHS = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"];
+
+const databases = new WeakMap<Kernel, PciIds>();
+
+/**
+ * The database of the system behind `kernel`, read at the first call; an empty
+ * one where none is installed.
+ */
+export function pciIds(kernel: Kernel): PciIds {
+  let database = databases.get(kernel);
+  if (database === undefined) {
+    let text: string | undefined;
+    for (const path of PATHS) {
+      text ??= ifPresent(() => kernel.readFile(path));
+    }
+    database = new PciIds(text ?? "");
+    databases.set(kernel, database);
+  }
+  return database;
+}
+
+/** Part of the text: what is indented below a line, and the line's name. */
+interface Block {
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * The text of a `pci.ids`. It is searched and never parsed: a search of its
+ * 1.4 MB costs less than a millisecond, and people ask for a handful of names.
+ */
+export class PciIds {
+  readonly #text: string;
+  readonly #vendors = new Map<number, Block | undefined>();
+  #classes: number | undefined;
+
+  /**
+   * Searches a text.
+   *
+   * @param text The text of a `pci.ids`.
+   */
+  constructor(text: string) {
+    // It begins with a comment, and to put anything before it copies it.
+    this.#text = text.startsWith("#") ? text : `\n${text}`;
+  }
+
+  /** The name of a vendor, where it has one. */
+  vendor(vendor: number): string | undefined {
+    return this.#vendor(vendor)?.name;
+  }
+
+  /** The name of a device, where it has one. */
+  device(vendor: number, device: number): string | undefined {
+    return this.#below(this.#vendor(vendor), `\n\t${hex(device, 4)}  `)?.name;
+  }
+
+  /**
+   * The name of a class: `"Non-Volatile memory controller (NVM Express)"`, or
+   * as much of it as is listed.
+   *
+   * @param code The 24 bits of the class register.
+   */
+  class(code: number): string | undefined {
+    const base = this.#find(
+      `\nC ${hex(code >> 16, 2)}  `,
+      0,
+      this.#classesStart,
+      this.#text.length,
+    );
+    const sub = this.#below(base, `\n\t${hex(code >> 8 & 0xff, 2)}  `, 1);
+    const detail = this.#below(sub, `\n\t\t${hex(code & 0xff, 2)}  `)?.name;
+    const name = sub?.name ?? base?.name;
+    return detail === undefined ? name : `${name} (${detail})`;
+  }
+
+  #vendor(vendor: number): Block | undefined {
+    if (!this.#vendors.has(vendor)) {
+      const key = `\n${hex(vendor, 4)}  `;
+      const block = this.#find(key, 0, 0, this.#text.length);
+      this.#vendors.set(vendor, block);
+    }
+    return this.#vendors.get(vendor);
+  }
+
+  /** Classes come last: whoever looks for one need not pass all vendors. */
+  get #classesStart(): number {
+    return this.#classes ??= Math.max(this.#text.lastIndexOf("\nC 00  "), 0);
+  }
+
+  #below(
+    block: Block | undefined,
+    key: string,
+    depth?: number,
+  ): Block | undefined {
+    if (block === undefined) return undefined;
+    return this.#find(key, depth, block.start, block.end);
+  }
+
+  /** The line that begins with the key, in a part of the text. */
+  #find(
+    key: string,
+    depth: number | undefined,
+    from: number,
+    limit: number,
+  ): Block | undefined {
+    const at = this.#text.indexOf(key, from);
+    if (at < 0 || at >= limit) return undefined;
+    const start = at + key.length;
+    const lineEnd = this.#text.indexOf("\n", start);
+    const name = this.#text.slice(start, lineEnd < 0 ? undefined : lineEnd)
+      .trim();
+    const end = depth === undefined
+      ? start
+      : this.#blockEnd(start, depth, limit);
+    return { name, start, end };
+  }
+
+  /**
+   * Where the first line begins that is indented by `depth` tabs or fewer, and
+   * is neither empty nor a comment. Not by a regular expression: V8 interprets
+   * one the first times, and Intel has 5,000 lines.
+   */
+  #blockEnd(start: number, depth: number, limit: number): number {
+    let at = start;
+    for (;;) {
+      at = this.#text.indexOf("\n", at);
+      if (at < 0 || at >= limit) return limit;
+      let first = at + 1;
+      while (this.#text.charCodeAt(first) === TAB) first++;
+      const isOuter = first - at - 1 <= depth;
+      const code = this.#text.charCodeAt(first);
+      if (isOuter && code !== HASH && code !== NEWLINE) return at;
+      at++;
+    }
+  }
+}
+
+const TAB = 9;
+const NEWLINE = 10;
+const HASH = 35;
+
+function hex(value: number, digits: number): string {
+  return value.toString(16).padStart(digits, "0");
+}

@@ -1,0 +1,196 @@
+/**
+ * Having a state applied at every boot.
+ *
+ * @module
+ */
+
+import { Deadline, type WaitOptions } from "../../host/driver/deadline.ts";
+import type { Host } from "../../host/host.ts";
+import { namesIn } from "../../host/sysfs.ts";
+import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
+import { Journal, LASTING } from "../journal/journal.ts";
+import { makeSteps, underLock } from "../make.ts";
+import { parseState } from "../state/parse.ts";
+import { incomplete, undoJournals } from "../restore.ts";
+import { select } from "../state/selector.ts";
+import type { DesiredState } from "../state/state.ts";
+import type { Step } from "../steps/step.ts";
+import { kindOf } from "../steps/kinds.ts";
+import { undoSteps } from "../journal/undo.ts";
+import { type ReservedFunction, unitFiles, unitName } from "./unit.ts";
+
+/** How a state is applied at boot. */
+export interface PersistOptions extends WaitOptions {
+  /**
+   * How the `passthru` command is run, word by word; the first is an absolute
+   * path: `["/usr/local/bin/passthru"]`.
+   */
+  readonly command: readonly string[];
+}
+
+/** What has a state applied at boot. */
+export interface Persisted {
+  /** The name of the systemd unit: `"passthru-desk.service"`. */
+  readonly unit: string;
+  /** The files, in the order in which they were written. */
+  readonly files: readonly string[];
+}
+
+/**
+ * Has a state applied at every boot, before those who use devices start, and
+ * undone when the unit stops: writes `/etc/passthru/NAME.json`, a systemd unit,
+ * the VFIO drivers to load, and for displays a udev rule by which their own
+ * driver never gets them. Nothing is applied now; systemd hears of the unit by
+ * `systemctl daemon-reload`. What had the name before is replaced.
+ *
+ * A display that was kept from its driver at boot has none after
+ * {@linkcode restore}, until {@linkcode unpersist} and the next boot.
+ *
+ * @param host The host.
+ * @param state What it should be.
+ * @param name Letters, digits, `.`, `_` and `-`.
+ * @param options How the command is run, a time limit and a signal.
+ * @returns What was written.
+ * @throws {TypeError} When the state is none, the name cannot be one, or the
+ * command is not an absolute path.
+ * @throws {VfioError} What a selector is refused for, `LOCKED`,
+ * `PERMISSION_DENIED`, or `KERNEL`: nothing is written then.
+ *
+ * @example
+ * ```ts
+ * import { Host, persist, unpersist } from "@passthru/vfio";
+ *
+ * const host = Host.simulated({
+ *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
+ * });
+ * const state = {
+ *   functions: [{ select: "0000:01:00.0", driver: "vfio-pci" }],
+ * };
+ * const command = ["/usr/local/bin/passthru"];
+ * const { unit, files } = await persist(host, state, "desk", { command });
+ * console.log(unit, files);
+ * await unpersist(host, "desk");
+ * ```
+ */
+export async function persist(
+  host: Host,
+  state: DesiredState,
+  name: string,
+  options: PersistOptions,
+): Promise<Persisted> {
+  const { command } = options;
+  const id = journalOf(name);
+  if (!command[0]?.startsWith("/") || /[\n\0]/.test(command.join(""))) {
+    throw new TypeError(
+      `Cannot run ${JSON.stringify(command)} at boot: expected an absolute ` +
+        "path, and words of one line",
+    );
+  }
+  const checked = parseState(state);
+  return await underLock(host, options, async () => {
+    const reserved = displaysOf(host, checked);
+    const files = unitFiles({ name, state: checked, command, reserved });
+    await replace(host, id, files, options);
+    return { unit: unitName(name), files: files.map(({ path }) => path) };
+  });
+}
+
+/**
+ * Has a state applied at boot no longer: what {@linkcode persist} has written
+ * is as it was before. What is applied now stays; {@linkcode restore} undoes
+ * that.
+ *
+ * @param host The host.
+ * @param name Its name.
+ * @param options A time limit and a signal.
+ * @returns Whether there was one.
+ * @throws {TypeError} When the name cannot be one.
+ * @throws {VfioError} `RESTORE_INCOMPLETE` when somebody else has changed a
+ * file since, which then stays, `LOCKED`, `PERMISSION_DENIED`, or `KERNEL`.
+ */
+export async function unpersist(
+  host: Host,
+  name: string,
+  options: WaitOptions = {},
+): Promise<boolean> {
+  const id = journalOf(name);
+  const { undone, left } = await undoJournals(
+    host,
+    () => [new Journal(host.kernel, id)],
+    options,
+  );
+  if (left.length > 0) throw incomplete(left);
+  return undone.length > 0;
+}
+
+/**
+ * The names of the states that are applied at boot.
+ *
+ * @param host The host.
+ */
+export function persisted(host: Host): string[] {
+  return namesIn(host.kernel, LASTING).flatMap((file) =>
+    /^persist-(.*)\.jsonl$/.exec(file)?.[1] ?? []
+  );
+}
+
+/** Writes files in place of those that had the name before. */
+async function replace(
+  host: Host,
+  id: string,
+  steps: readonly Step[],
+  options: WaitOptions,
+): Promise<void> {
+  const old = new Journal(host.kernel, id);
+  const before = old.toUndo.map(({ step }) => step).reverse();
+  const same = JSON.stringify(before) === JSON.stringify(steps);
+  if (same && await allHold(host, steps, options)) return;
+  const left = await undoSteps(host, old, old.toUndo);
+  if (left.length > 0) throw incomplete(left);
+  old.remove();
+  try {
+    await makeSteps(host, steps, options, new Journal(host.kernel, id));
+  } catch (error) {
+    if (before.length > 0) {
+      await makeSteps(host, before, {}, new Journal(host.kernel, id));
+    }
+    throw error;
+  }
+}
+
+async function allHold(
+  host: Host,
+  steps: readonly Step[],
+  options: WaitOptions,
+): Promise<boolean> {
+  const work = { host, deadline: new Deadline(options) };
+  for (const step of steps) {
+    if (!await kindOf(step).holds(work, step)) return false;
+  }
+  return true;
+}
+
+function journalOf(name: string): string {
+  if (/^[A-Za-z0-9][\w.-]*$/.test(name)) return `persist-${name}`;
+  throw new TypeError(
+    `Cannot call a state ${JSON.stringify(name)}: expected letters, digits, ` +
+      '".", "_" and "-"',
+  );
+}
+
+/** The displays that a state gives to VFIO drivers. */
+function displaysOf(
+  host: Host,
+  { functions = [] }: DesiredState,
+): ReservedFunction[] {
+  return functions.flatMap(({ select: selector, driver }, i) => {
+    if (typeof driver !== "string" || !isVfioDriver(driver)) return [];
+    const fn = select(host, selector, `functions[${i}].select`);
+    if (fn.class >> 16 !== DISPLAY) return [];
+    const { address, vendor, device } = fn;
+    return [{ address, vendor, device, driver }];
+  });
+}
+
+/** `PCI_BASE_CLASS_DISPLAY` in `include/linux/pci_ids.h`. */
+const DISPLAY = 0x03;

@@ -1,0 +1,180 @@
+/**
+ * What has a state applied at boot: the contents of its files.
+ *
+ * @module
+ */
+
+import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
+import type { DesiredState } from "../state/state.ts";
+import type { FileStep, LinkStep } from "../steps/step.ts";
+
+/** A function that its own driver must not get at boot. */
+export interface ReservedFunction {
+  /** Its address. */
+  readonly address: string;
+  /** Vendor id, 16 bits: another card at this address is none of it. */
+  readonly vendor: number;
+  /** Device id, 16 bits. */
+  readonly device: number;
+  /** The driver that it is kept for. */
+  readonly driver: string;
+}
+
+/** What a unit is made of. */
+export interface UnitOptions {
+  /** Its name, and that of its files. */
+  readonly name: string;
+  /** The state. */
+  readonly state: DesiredState;
+  /**
+   * How the command is run, word by word; the first is an absolute path.
+   */
+  readonly command: readonly string[];
+  /** The functions that their own drivers must not get. */
+  readonly reserved: readonly ReservedFunction[];
+}
+
+/** Who uses devices that are handed out; all that there are come after. */
+const USERS: readonly string[] = [
+  "libvirtd.service",
+  "libvirt-guests.service",
+  "virtqemud.service",
+  "pve-guests.service",
+  "containerd.service",
+  "docker.service",
+  "crio.service",
+  "kubelet.service",
+  "multi-user.target",
+];
+
+/** How long the unit may take, in seconds. */
+const TIMEOUT = 300;
+
+/**
+ * The files that have a state applied at boot, in the order in which they are
+ * written: the unit is switched on when all that it needs is there.
+ *
+ * @param options What it is made of.
+ */
+export function unitFiles(options: UnitOptions): (FileStep | LinkStep)[] {
+  const { name, state, reserved } = options;
+  const unit = unitPath(name);
+  const modules = modulesOf(state);
+  const file = (path: string, text: string, why: string): FileStep => ({
+    kind: "file",
+    path,
+    text,
+    why,
+  });
+  return [
+    file(
+      statePath(name),
+      `${JSON.stringify(state, null, 2)}\n`,
+      "what the host should be",
+    ),
+    ...modules.length === 0 ? [] : [
+      file(
+        `/etc/modules-load.d/passthru-${name}.conf`,
+        `${modules.join("\n")}\n`,
+        "nothing else loads these drivers",
+      ),
+    ],
+    ...reserved.length === 0 ? [] : [
+      file(
+        `/etc/udev/rules.d/10-passthru-${name}.rules`,
+        udevRules(reserved),
+        "a display's own driver does not let go of it once it has it",
+      ),
+    ],
+    file(unit, unitText(options), "it applies the state at boot"),
+    {
+      kind: "link",
+      path: `/etc/systemd/system/multi-user.target.wants/${unitName(name)}`,
+      target: unit,
+      why: "it is switched on",
+    },
+  ];
+}
+
+/** The name of the unit. */
+export function unitName(name: string): string {
+  return `passthru-${name}.service`;
+}
+
+function unitPath(name: string): string {
+  return `/etc/systemd/system/${unitName(name)}`;
+}
+
+function statePath(name: string): string {
+  return `/etc/passthru/${name}.json`;
+}
+
+/**
+ * The text of a systemd unit that applies a state when it starts, and brings
+ * back what was when it stops.
+ *
+ * @param options What it is made of.
+ */
+export function unitText({ name, command }: UnitOptions): string {
+  const run = (...args: string[]) => [...command, ...args].map(word).join(" ");
+  return `[Unit]
+Description=Device passthrough: ${name.replaceAll("%", "%%")}
+ConditionPathExists=${statePath(name)}
+# The drivers of the functions, which make virtual functions for example.
+Wants=systemd-udev-settle.service
+After=systemd-modules-load.service systemd-udev-settle.service
+Before=${USERS.join(" ")}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=${run("apply", "--name", name, statePath(name))}
+ExecStop=${run("restore", "--name", name)}
+TimeoutStartSec=${TIMEOUT}
+TimeoutStopSec=${TIMEOUT}
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+/**
+ * The text of udev rules that keep functions for drivers, before any driver is
+ * loaded for them.
+ *
+ * @param reserved The functions.
+ */
+export function udevRules(reserved: readonly ReservedFunction[]): string {
+  const id = (value: number) => `0x${value.toString(16).padStart(4, "0")}`;
+  return reserved.map(({ address, vendor, device, driver }) =>
+    [
+      'ACTION=="add"',
+      'SUBSYSTEM=="pci"',
+      `KERNEL=="${address}"`,
+      `ATTR{vendor}=="${id(vendor)}"`,
+      `ATTR{device}=="${id(device)}"`,
+      `ATTR{driver_override}="${driver}"`,
+    ].join(", ") + "\n"
+  ).join("");
+}
+
+/** The VFIO drivers that a state names: no device asks for them. */
+function modulesOf({ functions = [] }: DesiredState): string[] {
+  const named = functions.flatMap(({ driver, virtualFunctions }) => [
+    driver,
+    virtualFunctions?.driver,
+    ...Object.values(virtualFunctions?.overrides ?? {})
+      .map(({ driver }) => driver),
+  ]);
+  const drivers = named.filter((driver): driver is string =>
+    typeof driver === "string" && isVfioDriver(driver)
+  );
+  return [...new Set(drivers)].sort();
+}
+
+/** A word of a command line as systemd reads it (systemd.service(5)). */
+function word(text: string): string {
+  const escaped = text.replaceAll("%", "%%").replaceAll("$", "$$$$");
+  if (/^[\w%$+,./:=@-]+$/.test(escaped)) return escaped;
+  return `"${escaped.replace(/["\\]/g, "\\$&")}"`;
+}

@@ -1,0 +1,132 @@
+/**
+ * Undoing what a journal tells.
+ *
+ * @module
+ */
+
+import { typed, VfioError } from "../../errors.ts";
+import { Deadline } from "../../host/driver/deadline.ts";
+import type { Host } from "../../host/host.ts";
+import { functionIfThere } from "../steps/functions.ts";
+import type { Journal, JournalEntry } from "./journal.ts";
+import { stages } from "../steps/stages.ts";
+import type { Step } from "../steps/step.ts";
+import { kindOf } from "../steps/kinds.ts";
+
+/** A step that could not be undone. */
+export interface LeftStep {
+  /** The step. */
+  readonly step: Step;
+  /** Why it is as it is. */
+  readonly error: unknown;
+}
+
+/** How steps are undone. */
+export interface UndoOptions {
+  /** The longest that each may take, in milliseconds. */
+  readonly timeout?: number;
+  /** Stops before the next step. */
+  readonly signal?: AbortSignal;
+  /** Is told of each step that is undone. */
+  readonly onUndone?: (step: Step) => void;
+}
+
+/**
+ * Undoes steps of a journal, the last first, those of different functions at
+ * once. It goes on after a failure.
+ *
+ * @param host The host.
+ * @param journal The journal.
+ * @param entries What is to be undone, the last first.
+ * @param options The time limit, a signal, and who is told.
+ * @returns What could not be undone.
+ * @throws The signal's reason. What is not undone then stays in the journal.
+ */
+export async function undoSteps(
+  host: Host,
+  journal: Journal,
+  entries: readonly JournalEntry[],
+  options: UndoOptions = {},
+): Promise<LeftStep[]> {
+  const { timeout, signal, onUndone } = options;
+  const left: LeftStep[] = [];
+  const undo = async (entry: JournalEntry) => {
+    const { number, step, before, made, result } = entry;
+    try {
+      refuseInTheWay(host, step, left);
+      const deadline = new Deadline(timeout === undefined ? {} : { timeout });
+      const work = { host, deadline };
+      await kindOf(step).undo(work, step, before, made, result);
+    } catch (error) {
+      left.push({ step, error: typed(error, "restore", step.device) });
+      return;
+    }
+    note(journal, number);
+    onUndone?.(step);
+  };
+  for (const lanes of stages(host, entries, ({ step }) => step)) {
+    await all(lanes, async (lane) => {
+      for (const entry of lane) {
+        signal?.throwIfAborted();
+        await undo(entry);
+      }
+    });
+  }
+  return left;
+}
+
+/** How many go at once: each write to sysfs is a process of its own. */
+const WIDTH = 8;
+
+/**
+ * Does something with each, several at once, until all are over.
+ *
+ * @param items What it is done with.
+ * @param work What is done.
+ * @throws What the first that failed threw.
+ */
+export async function all<T>(
+  items: readonly T[],
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const failures: unknown[] = [];
+  const waiting = items.values();
+  const takeTurns = async () => {
+    for (const item of waiting) {
+      await work(item).catch((error) => failures.push(error));
+    }
+  };
+  await Promise.all(Array.from({ length: WIDTH }, takeTurns));
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Virtual functions that somebody else has now are not taken from them. */
+function refuseInTheWay(
+  host: Host,
+  step: Step,
+  left: readonly LeftStep[],
+): void {
+  if (step.kind !== "virtual functions") return;
+  const fn = functionIfThere(host, step.device);
+  const virtual = fn?.virtualFunctions.map(({ address }) => address) ?? [];
+  // What they are on the network goes with them, whoever set it.
+  const held = left.find(({ step: { device, kind } }) =>
+    device !== undefined && virtual.includes(device) && kind !== "vf network"
+  );
+  if (held === undefined) return;
+  throw new VfioError("DEVICE_BUSY", {
+    device: step.device,
+    problem: `its virtual function ${held.step.device} could not be ` +
+      "brought back, so none of them is removed",
+    hint: "restore again when that can be",
+  });
+}
+
+/** That it is undone need not be known: to undo it again does nothing. */
+function note(journal: Journal, number: number): void {
+  try {
+    journal.undone(number);
+  } catch {
+    // No space, most likely.
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * Planning drivers: who gets which, and whether IOMMU groups are viable then.
+ *
+ * @module
+ */
+
+import { VfioError } from "../../errors.ts";
+import type { HostDevice, IommuGroup } from "../../host/device.ts";
+import { insteadOfMade, makerOf } from "../../host/pci/made_domain.ts";
+import { PciFunction } from "../../host/pci/function.ts";
+import { assertBindable } from "../../host/driver/take.ts";
+import {
+  isBridgeClass,
+  isVfioDriver,
+  standsInTheWay,
+} from "../../host/driver/vfio_driver.ts";
+import type { DriverStep } from "../steps/step.ts";
+import { because, type Entry, type Target } from "./target.ts";
+
+/**
+ * The other endpoints of groups that go whole to user space, by their
+ * addresses, each with the driver that it gets.
+ *
+ * @param entries What the state says of functions.
+ * @param targets All functions whose driver the state says.
+ * @param gone Functions that will be there no more, by address.
+ * @throws {TypeError} When two entries give one group to two drivers.
+ */
+export function companions(
+  entries: readonly Entry[],
+  targets: readonly Target[],
+  gone: ReadonlySet<string>,
+): Map<string, Target> {
+  const said = new Set(
+    targets.filter(({ state }) => state.driver !== undefined)
+      .map(({ address }) => address),
+  );
+  const found = new Map<string, Target & { readonly driver: string }>();
+  for (const { at, fn, state: { group, driver } } of entries) {
+    if (group !== "all endpoints" || typeof driver !== "string") continue;
+    for (const member of endpointsOf(fn.iommuGroup)) {
+      const { address, driver: now } = member;
+      if (said.has(address) || gone.has(address)) continue;
+      const earlier = found.get(address);
+      if (earlier !== undefined && earlier.driver !== driver) {
+        throw new TypeError(
+          `${earlier.at} and ${at} are one IOMMU group and give ${address} ` +
+            `to ${earlier.driver} and ${driver}: say its driver itself`,
+        );
+      }
+      // One that a VFIO driver has, or pci-stub, was put there on purpose.
+      if (now !== undefined && !standsInTheWay(member)) continue;
+      found.set(address, {
+        at,
+        address,
+        fn: member,
+        who: `in the group of ${fn.address}`,
+        state: { driver },
+        driver,
+      });
+    }
+  }
+  return found;
+}
+
+/** The changes of drivers that lead to what should be. */
+export function driverSteps(targets: readonly Target[]): DriverStep[] {
+  return targets.flatMap((target) => {
+    const { fn, address, state: { driver }, untouched = false } = target;
+    if (driver === undefined) return [];
+    if (fn === undefined && driver === null && untouched) return [];
+    const now = fn?.driver;
+    if (fn !== undefined && (now ?? null) === driver) return [];
+    const why = fn !== undefined
+      ? now === undefined ? "no driver has it" : `${now} has it`
+      : untouched
+      ? "no driver has it"
+      : "any driver may have it";
+    return [{
+      kind: "driver",
+      device: address,
+      driver,
+      why: because(target, why),
+    }];
+  });
+}
+
+/**
+ * Makes sure that what gets a driver can have it, and that each group that goes
+ * to user space is viable afterwards.
+ *
+ * @param targets All functions whose driver the state says, companions too.
+ * @param physical The physical functions of targets that are not there yet, by
+ * the addresses of these.
+ * @param gone Functions that will be there no more, by address.
+ * @throws {VfioError} `DRIVER_FAILED`, `NO_IOMMU_GROUP` or `GROUP_NOT_VIABLE`.
+ */
+export function assertDrivers(
+  targets: readonly Target[],
+  physical: ReadonlyMap<string, PciFunction>,
+  gone: ReadonlySet<string>,
+): void {
+  const after = new Map(
+    targets.filter(({ state }) => state.driver !== undefined)
+      .map(({ address, state }) => [address, state.driver ?? undefined]),
+  );
+  for (const target of targets) {
+    const { fn, state: { driver } } = target;
+    if (driver === undefined) continue;
+    const judged = fn ?? physical.get(target.address)!;
+    if (driver !== (fn?.driver ?? null)) {
+      assertBindableTo(judged, driver);
+      if (fn !== undefined) assertMovable(fn, target.at, gone);
+    }
+    if (fn === undefined || driver === null || !isVfioDriver(driver)) continue;
+    assertViable(fn, target, after, gone);
+  }
+}
+
+function assertBindableTo(fn: PciFunction, driver: string | null): void {
+  if (driver !== null) assertBindable(fn, driver);
+  if (!isBridgeClass(fn.class)) return;
+  throw new VfioError("DRIVER_FAILED", {
+    device: fn.address,
+    problem: "it is a bridge, and what is behind it needs its driver",
+    hint: "say what the functions behind it should be",
+  });
+}
+
+/** Most drivers take their virtual functions with them when they go. */
+function assertMovable(
+  fn: PciFunction,
+  at: string,
+  gone: ReadonlySet<string>,
+): void {
+  const { length } = fn.virtualFunctions.filter(({ address }) =>
+    !gone.has(address)
+  );
+  if (length === 0) return;
+  throw new VfioError("DRIVER_FAILED", {
+    device: fn.address,
+    problem: `it has ${length} virtual functions, which would go with its ` +
+      `driver (${at})`,
+    hint: "say of it how many there should be: " +
+      '"virtualFunctions": { "count": 0 }',
+  });
+}
+
+function assertViable(
+  fn: PciFunction,
+  { at, state }: Target,
+  after: ReadonlyMap<string, string | undefined>,
+  gone: ReadonlySet<string>,
+): void {
+  const group = fn.iommuGroup;
+  const maker = makerOf(fn);
+  if (maker !== undefined && maker.iommuGroup?.id === group?.id) {
+    throw new VfioError("GROUP_NOT_VIABLE", {
+      device: fn.address,
+      problem: `its IOMMU group ${group?.id} is that of ${maker.name}, whose ` +
+        `driver ${maker.driver} makes the domain that it is in`,
+      hint: insteadOfMade(maker),
+    });
+  }
+  const obstacles = (group?.devices ?? []).filter((member) =>
+    !gone.has(member.name) && wouldStandInTheWay(member, after)
+  );
+  if (group === undefined || obstacles.length === 0) return;
+  const named = obstacles.map((each) =>
+    `${each.name} on ${driverAfter(each, after)}`
+  );
+  throw new VfioError("GROUP_NOT_VIABLE", {
+    device: fn.address,
+    problem: `its IOMMU group ${group.id} would not be viable with ` +
+      named.join(" and "),
+    hint: obstacles.some((each) => after.has(each.name))
+      ? "the state itself gives such a driver: say another, or null"
+      : obstacles.every((each) => isEndpoint(each))
+      ? `to give them to ${state.driver} too: "group": "all endpoints" in ` +
+        `${at}, or --whole-group where a command names the device`
+      : "unbind what is no endpoint, or put the card where the IOMMU can " +
+        "tell it apart",
+  });
+}
+
+function wouldStandInTheWay(
+  device: HostDevice,
+  after: ReadonlyMap<string, string | undefined>,
+): boolean {
+  if (device.bus !== "pci" || !after.has(device.name)) {
+    return standsInTheWay(device);
+  }
+  const driver = after.get(device.name);
+  return standsInTheWay({ driver, bus: "pci", vfioDevice: undefined });
+}
+
+function driverAfter(
+  device: HostDevice,
+  after: ReadonlyMap<string, string | undefined>,
+): string | undefined {
+  return device.bus === "pci" && after.has(device.name)
+    ? after.get(device.name)
+    : device.driver;
+}
+
+function endpointsOf(group: IommuGroup | undefined): PciFunction[] {
+  return (group?.devices ?? []).filter((device) => isEndpoint(device));
+}
+
+function isEndpoint(device: HostDevice): device is PciFunction {
+  return device instanceof PciFunction && !isBridgeClass(device.class);
+}

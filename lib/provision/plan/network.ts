@@ -1,0 +1,90 @@
+/**
+ * Planning what virtual functions are on the network.
+ *
+ * @module
+ */
+
+import { VfioError } from "../../errors.ts";
+import type { PciFunction } from "../../host/pci/function.ts";
+import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
+import {
+  networkInterfaces,
+  NO_MAC,
+  readVirtualNetwork,
+} from "../../host/driver/vf_network.ts";
+import type { VirtualNetworkStep } from "../steps/step.ts";
+import { because, type Target } from "./target.ts";
+
+/**
+ * The changes of virtual functions' MAC addresses and VLANs, for when they have
+ * been made and before they get their drivers.
+ *
+ * @param targets What should be.
+ * @throws {VfioError} `NOT_SUPPORTED` when their physical function is no
+ * network card, or no driver of the host's has it.
+ */
+export function networkSteps(
+  targets: readonly Target[],
+): VirtualNetworkStep[] {
+  return targets.flatMap((target) => {
+    const { at, address, fn, part, state } = target;
+    if (part === undefined || !isOnNetwork(state)) return [];
+    const { physical, driver, index } = part;
+    assertNetworkCard(physical, driver, at);
+    const now = fn && readVirtualNetwork(physical, index);
+    const mac = state.mac?.toLowerCase();
+    const { vlan } = state;
+    const step = {
+      ...mac !== undefined && mac !== now?.mac && { mac },
+      ...vlan !== undefined && vlan !== now?.vlan.id && { vlan },
+    };
+    if (Object.keys(step).length === 0) return [];
+    return [{
+      kind: "vf network",
+      device: address,
+      physical: physical.address,
+      index,
+      ...step,
+      why: because(target, whyOf(now)),
+    }];
+  });
+}
+
+/** Whether something is said of how a virtual function is on the network. */
+export function isOnNetwork(
+  state: Target["state"],
+): state is { readonly mac?: string; readonly vlan?: number } {
+  return "mac" in state && state.mac !== undefined ||
+    "vlan" in state && state.vlan !== undefined;
+}
+
+function whyOf(now: ReturnType<typeof readVirtualNetwork>): string {
+  if (now === undefined) return "its driver shall find it so";
+  const { mac, vlan } = now;
+  const address = mac === NO_MAC ? "no MAC address" : mac;
+  return `now it has ${address}, ${
+    vlan.id === 0 ? "no VLAN" : `VLAN ${vlan.id}`
+  }`;
+}
+
+function assertNetworkCard(
+  physical: PciFunction,
+  driver: string | null | undefined,
+  at: string,
+): void {
+  const vfio = typeof driver === "string" && isVfioDriver(driver);
+  // What a driver that is yet to come makes of it cannot be known.
+  const moves = driver !== undefined && driver !== (physical.driver ?? null);
+  const able = moves
+    ? driver !== null && !vfio
+    : networkInterfaces(physical).length > 0;
+  if (able) return;
+  throw new VfioError("NOT_SUPPORTED", {
+    device: physical.address,
+    problem: `it has no network interface to set the MAC addresses and VLANs ` +
+      `of its virtual functions by (${at})`,
+    hint: moves || physical.driver === undefined
+      ? "give it the host's driver for it"
+      : `${physical.driver} makes none, or one in another network namespace`,
+  });
+}

@@ -1,0 +1,124 @@
+/**
+ * Planning who may open the nodes of VFIO.
+ *
+ * @module
+ */
+
+import { VfioError } from "../../errors.ts";
+import type { HostDevice } from "../../host/device.ts";
+import type { Inventory } from "../../host/inventory.ts";
+import { nodePaths } from "../../host/iommu/nodes.ts";
+import { ifPresent } from "../../host/sysfs.ts";
+import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
+import { idOf } from "../steps/accounts.ts";
+import { moves } from "./attributes.ts";
+import type { NodeState } from "../state/state.ts";
+import type { NodeStep } from "../steps/step.ts";
+import { because, type Target } from "./target.ts";
+
+/** What a node step sets. */
+type Ownership = Pick<NodeStep, "uid" | "gid" | "mode">;
+
+/**
+ * The changes of who may open functions' nodes.
+ *
+ * @param host The host.
+ * @param targets What should be.
+ * @throws {TypeError} When two functions share a group's node, and it should be
+ * different for each.
+ * @throws {VfioError} `WRONG_DRIVER` when one has no VFIO driver then, and no
+ * node; `NOT_SUPPORTED` when there is no such user.
+ */
+export function nodeSteps(
+  host: Inventory,
+  targets: readonly Target[],
+): NodeStep[] {
+  const groups = new Map<string, { at: string; text: string }>();
+  return targets.flatMap((target) => {
+    const { fn, address, at, state: { node, driver = fn?.driver } } = target;
+    if (node === undefined) return [];
+    if (driver === null || driver === undefined || !isVfioDriver(driver)) {
+      throw new VfioError("WRONG_DRIVER", {
+        device: address,
+        problem: `it has no VFIO nodes, whose owner ${at}.node says, with ` +
+          (driver ?? "no driver"),
+        hint: `say its driver: "vfio-pci"`,
+      });
+    }
+    const wanted = ownership(host, node, at);
+    const text = JSON.stringify(wanted);
+    const group = fn?.iommuGroup?.id;
+    const earlier = group === undefined ? undefined : groups.get(group);
+    if (earlier !== undefined && earlier.text !== text) {
+      throw new TypeError(
+        `${earlier.at}.node and ${at}.node are about the same node, ` +
+          `/dev/vfio/${group}: expected the same`,
+      );
+    }
+    if (group !== undefined) groups.set(group, { at, text });
+    if (!moves(target) && fn !== undefined && holds(fn, wanted)) return [];
+    return [{
+      kind: "node",
+      device: address,
+      ...wanted,
+      why: because(target, whyOf(node)),
+    }];
+  });
+}
+
+/**
+ * The change of who may open a mediated device's nodes, if there is one.
+ *
+ * @param host The host.
+ * @param uuid Its UUID.
+ * @param device The device; `undefined` when it is yet to be made.
+ * @param node What should be.
+ * @param at Where that is said, for errors.
+ */
+export function mediatedNodeSteps(
+  host: Inventory,
+  uuid: string,
+  device: HostDevice | undefined,
+  node: NodeState,
+  at: string,
+): NodeStep[] {
+  const wanted = ownership(host, node, at);
+  if (device !== undefined && holds(device, wanted)) return [];
+  return [{ kind: "node", device: uuid, ...wanted, why: whyOf(node) }];
+}
+
+function ownership(
+  { kernel }: Inventory,
+  { owner, group, mode }: NodeState,
+  at: string,
+): Ownership {
+  return {
+    ...(owner !== undefined &&
+      { uid: idOf(kernel, "user", owner, `${at}.node.owner`) }),
+    ...(group !== undefined &&
+      { gid: idOf(kernel, "group", group, `${at}.node.group`) }),
+    ...(mode !== undefined && { mode: parseInt(mode, 8) }),
+  };
+}
+
+function holds(device: HostDevice, { uid, gid, mode }: Ownership): boolean {
+  const { kernel } = device.host;
+  const paths = nodePaths([device]);
+  return paths.length > 0 && paths.every((path) => {
+    const now = ifPresent(() => kernel.stat(path));
+    return now !== undefined && (uid ?? now.uid) === now.uid &&
+      (gid ?? now.gid) === now.gid &&
+      (mode === undefined || mode === (now.mode & 0o777));
+  });
+}
+
+function whyOf({ owner, group, mode }: NodeState): string {
+  const who = [
+    ...(owner === undefined ? [] : [`user ${owner}`]),
+    ...(group === undefined ? [] : [`group ${group}`]),
+  ];
+  const whose = who.length === 0 ? "it is not as said" : who.join(", ");
+  return mode === undefined || who.length === 0
+    ? whose
+    : `${whose} may open it`;
+}

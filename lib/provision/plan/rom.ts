@@ -1,0 +1,47 @@
+/**
+ * Planning copies of ROMs.
+ *
+ * @module
+ */
+
+import { VfioError } from "../../errors.ts";
+import { hasRom } from "../../host/pci/rom.ts";
+import { holdsRom } from "../steps/rom_file.ts";
+import type { RomStep } from "../steps/step.ts";
+import type { Entry } from "./target.ts";
+
+/**
+ * The copies of ROMs that are not there yet, to be made while the functions
+ * have their drivers: one that nobody uses may sleep, and answers nothing then.
+ *
+ * @param entries What should be.
+ * @throws {TypeError} When two ROMs are to be in one file.
+ * @throws {VfioError} `NOT_SUPPORTED` when a function has no ROM, or something
+ * else is at the path; `IDENTITY_CHANGED` when that is another function's ROM.
+ */
+export function romSteps(entries: readonly Entry[]): RomStep[] {
+  const taken = new Map<string, string>();
+  return entries.flatMap(({ at, fn, state: { rom: path } }) => {
+    if (path === undefined) return [];
+    const other = taken.get(path);
+    if (other !== undefined) {
+      throw new TypeError(`${other} and ${at} have their ROMs in ${path}`);
+    }
+    taken.set(path, at);
+    if (holdsRom(fn, path)) return [];
+    if (!hasRom(fn)) {
+      throw new VfioError("NOT_SUPPORTED", {
+        device: fn.address,
+        problem: `it has no ROM that could be copied (${at}.rom): no BAR ` +
+          "for one, or the firmware gave it no room",
+        hint: `leave rom out, or put a file of the vendor's at ${path}`,
+      });
+    }
+    return [{
+      kind: "rom",
+      device: fn.address,
+      path,
+      why: "there is no such file",
+    }];
+  });
+}

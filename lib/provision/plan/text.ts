@@ -1,0 +1,105 @@
+/**
+ * Plans and steps as text.
+ *
+ * @module
+ */
+
+import { basename } from "../../host/path.ts";
+import type { NodeStep, Step } from "../steps/step.ts";
+
+/** The widest column, in characters. */
+const WIDEST = 40;
+
+/**
+ * What a step does, for people: `"driver vfio-pci"`. What it does it to is in
+ * {@linkcode stepSubject}.
+ *
+ * @param step The step.
+ */
+export function stepText(step: Step): string {
+  switch (step.kind) {
+    case "attribute": {
+      const { device = "", path, value } = step;
+      const name = path.split(`/${device}/`).at(-1)!;
+      return `${device === "" ? basename(path) : name} = ${value}`;
+    }
+    case "driver":
+      return step.driver === null ? "no driver" : `driver ${step.driver}`;
+    case "file":
+      return step.text === null
+        ? "no file"
+        : `${step.text.split("\n").length - 1} lines`;
+    case "link":
+      return `link to ${step.target}`;
+    case "mediated device":
+      return `mediated device ${step.type} of ${basename(step.parent)}`;
+    case "node":
+      return `nodes ${ownershipText(step)}`;
+    case "rom":
+      return `ROM to ${step.path}`;
+    case "vf network":
+      return [
+        ...step.mac === undefined ? [] : [`MAC ${step.mac}`],
+        ...step.vlan === undefined
+          ? []
+          : [step.vlan === 0 ? "no VLAN" : `VLAN ${step.vlan}`],
+      ].join(", ");
+    case "virtual functions":
+      return step.count === 1
+        ? "1 virtual function"
+        : `${step.count || "no"} virtual functions`;
+  }
+}
+
+/** What a step is about: a device, or what is no part of one. */
+export function stepSubject(step: Step): string {
+  if (step.device !== undefined) return step.device;
+  switch (step.kind) {
+    case "attribute":
+      return attributeSubject(step.path);
+    case "file":
+    case "link":
+      return step.path;
+    default:
+      return "host";
+  }
+}
+
+/** All steps of a plan, in columns, and a line that sums them up. */
+export function planText(steps: readonly Step[]): string {
+  if (steps.length === 0) return "Nothing to do.";
+  const rows = steps.map((step) => [stepSubject(step), stepText(step)]);
+  // A path may be longer than its column, and pushes its own line only.
+  const width = (column: number) =>
+    Math.max(
+      ...rows.map((row) => row[column]!.length)
+        .filter((length) => length <= WIDEST),
+    );
+  const lines = rows.map(([subject = "", text = ""], i) =>
+    `${subject.padEnd(width(0))}  ${text.padEnd(width(1))}  ${steps[i]!.why}`
+  );
+  const devices = new Set(steps.flatMap(({ device }) => device ?? [])).size;
+  const count = (number: number, name: string) =>
+    `${number} ${name}${number === 1 ? "" : "s"}`;
+  const summary = count(steps.length, "step") +
+    (devices === 0 ? "" : ` on ${count(devices, "device")}`);
+  return [...lines, `${summary}.`].join("\n");
+}
+
+/** `hugepages-2048kB`, and of which node. */
+function attributeSubject(path: string): string {
+  const [, node, pool] =
+    /(?:\/(node\d+)\/hugepages|\/mm\/hugepages)\/([^/]+)\//.exec(path) ?? [];
+  if (pool === undefined) return path;
+  return node === undefined ? pool : `${node} ${pool}`;
+}
+
+function ownershipText({ uid, gid, mode }: NodeStep): string {
+  const who = uid === undefined && gid === undefined
+    ? []
+    : [`${uid ?? ""}:${gid ?? ""}`];
+  return [
+    ...who,
+    ...(mode === undefined ? [] : [mode.toString(8).padStart(4, "0")]),
+  ].join(" ");
+}

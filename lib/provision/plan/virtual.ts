@@ -1,0 +1,307 @@
+/**
+ * Planning virtual functions (`drivers/pci/iov.c`).
+ *
+ * @module
+ */
+
+import { VfioError } from "../../errors.ts";
+import { formatPciAddress, parsePciAddress } from "../../pci/address.ts";
+import { dirname } from "../../host/path.ts";
+import { PciFunction } from "../../host/pci/function.ts";
+import { exists, ifPresent } from "../../host/sysfs.ts";
+import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
+import { isOnNetwork } from "./network.ts";
+import type {
+  VirtualFunctionsState,
+  VirtualFunctionState,
+} from "../state/state.ts";
+import type { Step } from "../steps/step.ts";
+import { directoryOf, type Entry, type Target } from "./target.ts";
+
+/** How a function gets the virtual functions that it should have. */
+export interface VirtualPlan {
+  /** The steps that remove those that there are, where these must go. */
+  readonly remove: readonly Step[];
+  /** The steps that make those that there should be. */
+  readonly make: readonly Step[];
+  /** The functions that there are then, as far as something is said of them. */
+  readonly targets: readonly Target[];
+}
+
+/**
+ * Plans the virtual functions of an entry.
+ *
+ * @param entry The entry.
+ * @throws {TypeError} When it says something of a virtual function that it does
+ * not want.
+ * @throws {VfioError} When they cannot be made.
+ */
+export function planVirtual({ fn, at, state }: Entry): VirtualPlan {
+  const wanted = state.virtualFunctions;
+  const present = fn.virtualFunctions.length;
+  const moves = state.driver !== undefined &&
+    state.driver !== (fn.driver ?? null);
+  if (wanted === undefined) return { remove: [], make: [], targets: [] };
+  const { count } = wanted;
+  const where = `${at}.virtualFunctions`;
+  assertPossible(fn, count);
+  assertNumbers(wanted, where);
+  const stays = count === present && !moves;
+  if (count > 0 && !stays) assertMaker(fn, state.driver);
+  const why = moves
+    ? "they go with the driver that made them"
+    : count === 0
+    ? "there should be none"
+    : `their number changes from ${present} to ${count} only through none`;
+  return {
+    remove: present === 0 || stays
+      ? []
+      : [{ kind: "virtual functions", device: fn.address, count: 0, why }],
+    make: count === 0 || stays ? [] : makeSteps(fn, wanted),
+    targets: targetsOf(fn, state.driver, wanted, where, stays),
+  };
+}
+
+/** What should be of each: what is said of all, with what is otherwise. */
+function stateOf(
+  { driver, reset, idleD3, node, vlan, overrides }: VirtualFunctionsState,
+  index: number,
+): VirtualFunctionState {
+  const own = overrides?.[String(index)];
+  // What is said of the nodes of all is no wish for nodes of this one.
+  const nodeless = own?.driver === null ||
+    own?.driver !== undefined && !isVfioDriver(own.driver);
+  return {
+    ...(driver !== undefined && { driver }),
+    ...(reset !== undefined && { reset }),
+    ...(idleD3 !== undefined && { idleD3 }),
+    ...(node !== undefined && !nodeless && { node }),
+    ...(vlan !== undefined && { vlan }),
+    ...own,
+  };
+}
+
+function targetsOf(
+  fn: PciFunction,
+  driver: string | null | undefined,
+  wanted: VirtualFunctionsState,
+  at: string,
+  stay: boolean,
+): Target[] {
+  const states = Array.from(
+    { length: wanted.count },
+    (_, i) => stateOf(wanted, i),
+  );
+  if (states.every((state) => Object.keys(state).length === 0)) return [];
+  const untouched = !stay && !autoprobeWanted(wanted);
+  const addresses = stay ? [] : addressesOf(fn, wanted.count);
+  return states.map((state, i) => {
+    const there = stay ? virtualFunction(fn, i) : undefined;
+    return {
+      at,
+      address: there?.address ?? addresses[i]!,
+      fn: there,
+      who: `virtual function ${i} of ${fn.address}`,
+      state,
+      part: { physical: fn, driver, index: i },
+      untouched,
+    };
+  });
+}
+
+function virtualFunction(fn: PciFunction, index: number): PciFunction {
+  const path = `${fn.path}/virtfn${index}`;
+  const target = ifPresent(() => fn.host.kernel.readlink(path));
+  const device = target === undefined
+    ? undefined
+    : fn.host.deviceAt(`${dirname(fn.path)}/${target.split("/").at(-1)}`);
+  if (device instanceof PciFunction) return device;
+  throw new VfioError("DEVICE_NOT_FOUND", {
+    device: fn.address,
+    problem: `its virtual function ${index} is not there`,
+    hint: "they are being removed, or made: try again",
+  });
+}
+
+function makeSteps(fn: PciFunction, wanted: VirtualFunctionsState): Step[] {
+  const { address } = fn;
+  const { count } = wanted;
+  const steps: Step[] = [];
+  if (!autoprobeWanted(wanted) && numberAt(fn, "sriov_drivers_autoprobe")) {
+    steps.push({
+      kind: "attribute",
+      device: address,
+      path: `${directoryOf(address)}/sriov_drivers_autoprobe`,
+      value: "0",
+      why: "the host's drivers shall not get its virtual functions first",
+    });
+  }
+  steps.push({
+    kind: "virtual functions",
+    device: address,
+    count,
+    why: fn.virtualFunctions.length === 0
+      ? "it has none"
+      : "they are made anew",
+  });
+  return steps;
+}
+
+/**
+ * Whether some of them are for whichever driver takes them; or all for the
+ * host's, and with nothing that is to be set before it sees them.
+ */
+function autoprobeWanted(wanted: VirtualFunctionsState): boolean {
+  const states = Array.from(
+    { length: wanted.count },
+    (_, i) => stateOf(wanted, i),
+  );
+  const drivers = states.map(({ driver }) => driver);
+  return drivers.includes(undefined) ||
+    !states.some(isOnNetwork) &&
+      drivers.every((driver) => driver !== null && !isVfioDriver(driver!));
+}
+
+/** What the hardware can have. */
+function assertPossible(fn: PciFunction, count: number): void {
+  const total = numberAt(fn, "sriov_totalvfs");
+  if (total === undefined) {
+    if (count === 0) return;
+    throw new VfioError("NOT_SUPPORTED", {
+      device: fn.address,
+      problem: "it can have no virtual functions",
+      hint: fn.physicalFunction === undefined
+        ? "it has no SR-IOV capability: some have it switched off in the " +
+          "card's or the machine's firmware"
+        : "it is a virtual function itself",
+    });
+  }
+  if (count <= total) return;
+  throw new VfioError("NOT_SUPPORTED", {
+    device: fn.address,
+    problem: `it can have ${total} virtual functions, and ${count} are wanted`,
+    hint: "some cards are told in their firmware how many they can have",
+  });
+}
+
+function assertNumbers(
+  { count, overrides = {} }: VirtualFunctionsState,
+  at: string,
+): void {
+  for (const index of Object.keys(overrides)) {
+    if (Number(index) < count) continue;
+    throw new TypeError(
+      `${at}.overrides: expected numbers below the count of ${count}, ` +
+        `got ${index}`,
+    );
+  }
+}
+
+/** Only a driver that knows how makes them. */
+function assertMaker(fn: PciFunction, wanted: string | null | undefined): void {
+  const driver = wanted === undefined ? fn.driver : wanted ?? undefined;
+  if (driver === undefined) {
+    throw new VfioError("DRIVER_FAILED", {
+      device: fn.address,
+      problem: "no driver has it, and only its driver makes virtual functions",
+      hint: "give it the host's driver for it",
+    });
+  }
+  const parameter = "/sys/module/vfio_pci/parameters/enable_sriov";
+  const { kernel } = fn.host;
+  const able = driver !== "vfio-pci" ||
+    ifPresent(() => kernel.readFile(parameter))?.trim() === "Y";
+  if (able) return;
+  throw new VfioError("DRIVER_FAILED", {
+    device: fn.address,
+    problem: "vfio-pci makes no virtual functions unless it is told to",
+    hint: `give it the host's driver for it, or: echo Y > ${parameter}`,
+  });
+}
+
+/**
+ * The addresses that the virtual functions of a function will have, where the
+ * hardware tells.
+ *
+ * @param fn The function.
+ * @param count How many.
+ */
+export function virtualAddresses(
+  fn: PciFunction,
+  count: number,
+): string[] | undefined {
+  const offset = numberAt(fn, "sriov_offset") ?? 0;
+  const stride = numberAt(fn, "sriov_stride") ?? 0;
+  if (offset === 0 || count > 1 && stride === 0) return undefined;
+  const { domain, bus, slot, function: number } = parsePciAddress(fn.address);
+  const first = (bus << 8 | slot << 3 | number) + offset;
+  return Array.from({ length: count }, (_, i) => {
+    const id = first + stride * i;
+    return formatPciAddress({
+      domain,
+      bus: id >> 8,
+      slot: id >> 3 & 0x1f,
+      function: id & 7,
+    });
+  });
+}
+
+/**
+ * The same, or an error.
+ *
+ * @throws {VfioError} `NOT_SUPPORTED` when the hardware does not tell, or there
+ * are not as many buses, or one is another function's.
+ */
+function addressesOf(fn: PciFunction, count: number): string[] {
+  const addresses = virtualAddresses(fn, count);
+  if (addresses === undefined) {
+    throw new VfioError("NOT_SUPPORTED", {
+      device: fn.address,
+      problem: "where its virtual functions will be is not known before they " +
+        "are there",
+      hint: "make them first, by a state that says only their count",
+    });
+  }
+  assertBuses(fn, addresses);
+  assertFree(fn, addresses);
+  return addresses;
+}
+
+/** A function that is there already keeps its address. */
+function assertFree(fn: PciFunction, addresses: readonly string[]): void {
+  const own = new Set(fn.virtualFunctions.map(({ address }) => address));
+  const index = addresses.findIndex((address) =>
+    !own.has(address) && exists(fn.host.kernel, directoryOf(address))
+  );
+  if (index < 0) return;
+  throw new VfioError("NOT_SUPPORTED", {
+    device: fn.address,
+    problem: `its virtual function ${index} would be at ${addresses[index]}, ` +
+      "where another function is",
+    hint: "want fewer, or boot with pci=assign-busses",
+  });
+}
+
+/** `sriov_enable()` in `drivers/pci/iov.c`: a bridge leads to some buses only. */
+function assertBuses(fn: PciFunction, addresses: readonly string[]): void {
+  const bridge = ifPresent(() =>
+    fn.host.kernel.readFile(`${dirname(fn.path)}/subordinate_bus_number`)
+  );
+  // What a root bus has, nothing tells.
+  const end = bridge === undefined ? 0xff : Number(bridge);
+  const last = parseInt(addresses.at(-1)!.split(":").at(-2)!, 16);
+  if (last <= end) return;
+  const hex = (bus: number) => `0x${bus.toString(16).padStart(2, "0")}`;
+  throw new VfioError("NOT_SUPPORTED", {
+    device: fn.address,
+    problem: `its virtual function ${addresses.length - 1} would be on bus ` +
+      `${hex(last)}, and the last that leads to it is ${hex(end)}`,
+    hint: "want fewer, or boot with pci=assign-busses",
+  });
+}
+
+function numberAt(fn: PciFunction, name: string): number | undefined {
+  const { kernel } = fn.host;
+  const text = ifPresent(() => kernel.readFile(`${fn.path}/${name}`));
+  return text === undefined ? undefined : Number(text);
+}

@@ -1,0 +1,56 @@
+/**
+ * From what somebody wrote to a desired state.
+ *
+ * @module
+ */
+
+import type { Schema } from "./rule.ts";
+import type { DesiredState } from "./state.ts";
+import { STATE } from "./rules.ts";
+
+/**
+ * Checks that a value, as read from JSON or YAML, is a desired state. Whether a
+ * host can be like that, {@linkcode plan} says.
+ *
+ * @param value What was read.
+ * @returns The same.
+ * @throws {TypeError} When it is something else: where, what was expected, and
+ * what is there. A key that there is not is such an error too.
+ *
+ * @example
+ * ```ts
+ * import { parseState } from "@passthru/vfio";
+ *
+ * try {
+ *   parseState(JSON.parse('{ "functions": [{ "drivr": "vfio-pci" }] }'));
+ * } catch (error) {
+ *   // functions[0].drivr: there is no such key; did you mean "driver"?
+ *   console.log((error as TypeError).message);
+ * }
+ * ```
+ */
+export function parseState(value: unknown): DesiredState {
+  const rule: typeof STATE = STATE;
+  rule.check(value, "");
+  return value;
+}
+
+/**
+ * The JSON schema of a desired state, draft 2020-12: what
+ * `lib/provision/state/schema.json` has in it. It takes what {@linkcode parseState}
+ * takes, and nothing else.
+ *
+ * @example Check a state with any validator, or in an editor
+ * ```ts
+ * import { stateSchema } from "@passthru/vfio";
+ *
+ * console.log(JSON.stringify(stateSchema(), null, 2));
+ * ```
+ */
+export function stateSchema(): Schema {
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    $id: "urn:passthru:vfio:desired-state:1",
+    ...STATE.schema,
+  };
+}

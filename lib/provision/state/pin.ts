@@ -1,0 +1,87 @@
+/**
+ * What a function's hardware is, to be compared later.
+ *
+ * @module
+ */
+
+import { VfioError } from "../../errors.ts";
+import { PciFunction } from "../../host/pci/function.ts";
+import type { Pin } from "./state.ts";
+
+/**
+ * What a function's hardware is now: a pin for a
+ * {@linkcode FunctionState.pin}, by which it is not done to another card what
+ * was meant for this one.
+ *
+ * @param fn The function.
+ *
+ * @example
+ * ```ts
+ * import { Host, pinOf } from "@passthru/vfio";
+ *
+ * const host = Host.simulated({
+ *   functions: { "0000:01:00.0": { id: "8086:10d3" } },
+ * });
+ * console.log(JSON.stringify(pinOf(host.function("0000:01:00.0"))));
+ * ```
+ */
+export function pinOf(fn: PciFunction): Pin {
+  const group = groupOf(fn);
+  return {
+    id: namedId(fn),
+    subsystem: pair(fn.subsystemVendor, fn.subsystemDevice),
+    revision: fn.revision,
+    ...(group.length > 0 && { group }),
+  };
+}
+
+/**
+ * Makes sure that a function's hardware is what it was pinned to.
+ *
+ * @param fn The function.
+ * @param pin What it has to be.
+ * @param at Where that is said, for errors: `functions[0].pin`.
+ * @throws {VfioError} `IDENTITY_CHANGED` when it is something else.
+ */
+export function assertPinned(fn: PciFunction, pin: Pin, at: string): void {
+  const found = pinOf(fn);
+  const differences = (["id", "subsystem", "revision", "group"] as const)
+    .filter((key) => pin[key] !== undefined)
+    .map((key) => ({ key, wanted: text(pin[key]), is: text(found[key]) }))
+    .filter(({ wanted, is }) => wanted !== is)
+    .map(({ key, wanted, is }) => `${key}: expected ${wanted}, found ${is}`);
+  if (differences.length === 0) return;
+  throw new VfioError("IDENTITY_CHANGED", {
+    device: fn.address,
+    problem: `it is not what ${at} says: ${differences.join("; ")}`,
+    hint: "look what is at this address now; if it is the right one, " +
+      "correct the pin, or else the address",
+  });
+}
+
+/** Vendor and device of a function: `"8086:10d3"`. */
+export function namedId(fn: PciFunction): string {
+  return pair(fn.vendor, fn.device);
+}
+
+function groupOf(fn: PciFunction): string[] {
+  return (fn.iommuGroup?.devices ?? [])
+    .filter((device) => device instanceof PciFunction)
+    .filter((each) =>
+      each.address === fn.address || each.physicalFunction === undefined
+    )
+    .map((each) => namedId(each))
+    .sort();
+}
+
+function text(value: string | number | readonly string[] | undefined): string {
+  if (value === undefined) return "none";
+  return typeof value === "object"
+    ? value.map((id) => id.toLowerCase()).sort().join(" ")
+    : String(value).toLowerCase();
+}
+
+function pair(vendor: number, device: number): string {
+  const hex = (value: number) => value.toString(16).padStart(4, "0");
+  return `${hex(vendor)}:${hex(device)}`;
+}

@@ -1,0 +1,195 @@
+/**
+ * Which function a selector means.
+ *
+ * @module
+ */
+
+import { VfioError } from "../../errors.ts";
+import {
+  behind,
+  bridgePath,
+  functionsBehind,
+  isIn,
+  serialNumber,
+  slots,
+} from "../../host/pci/identity.ts";
+import type { Inventory } from "../../host/inventory.ts";
+import { dirname } from "../../host/path.ts";
+import type { PciFunction } from "../../host/pci/function.ts";
+import { namedId } from "./pin.ts";
+import type {
+  IdSelector,
+  PathSelector,
+  Selector,
+  SlotSelector,
+} from "./state.ts";
+
+/**
+ * The one function that a selector means.
+ *
+ * @param host The host.
+ * @param selector The selector, as {@linkcode parseState} takes it.
+ * @param at Where it is said, for errors: `functions[0].select`.
+ * @throws {VfioError} `DEVICE_NOT_FOUND` when there is none, `AMBIGUOUS` when
+ * there are several, which are listed with what tells them apart, or
+ * `PERMISSION_DENIED` when only root can tell.
+ */
+export function select(
+  host: Inventory,
+  selector: Selector,
+  at: string,
+): PciFunction {
+  if (typeof selector === "string") return host.function(selector);
+  if ("address" in selector) return host.function(selector.address);
+  if ("path" in selector) return byPath(host, selector, at);
+  return "slot" in selector
+    ? bySlot(host, selector, at)
+    : byId(host, selector, at);
+}
+
+function byPath(
+  host: Inventory,
+  { path }: PathSelector,
+  at: string,
+): PciFunction {
+  const [first = "", ...hops] = path.toLowerCase().split("/");
+  const start = host.function(first);
+  if (!/\/pci[0-9a-f]{4,8}:[0-9a-f]{2}$/.test(dirname(start.path))) {
+    throw new VfioError("DEVICE_NOT_FOUND", {
+      device: start.address,
+      problem: `it is not on a root bus, as the first part of ${at} has to be`,
+      hint: `its own path is ${bridgePath(start)}`,
+    });
+  }
+  const found = behind(start, hops);
+  if (found !== undefined) return found;
+  let last = start;
+  let gone = hops;
+  for (const hop of hops) {
+    const next = behind(last, [hop]);
+    if (next === undefined) break;
+    last = next;
+    gone = gone.slice(1);
+  }
+  const there = functionsBehind(last).map((fn) => bridgePath(fn));
+  throw new VfioError("DEVICE_NOT_FOUND", {
+    device: last.address,
+    problem: `there is no function ${gone[0]} behind it (${at})`,
+    hint: there.length === 0
+      ? "there is nothing behind it: is the card in its slot, and switched on?"
+      : `behind it are ${there.join(", ")}`,
+  });
+}
+
+function bySlot(
+  host: Inventory,
+  { slot: name, function: number }: SlotSelector,
+  at: string,
+): PciFunction {
+  const known = slots(host);
+  const named = known.filter((slot) => slot.name === name);
+  if (named.length === 0) {
+    throw new VfioError("DEVICE_NOT_FOUND", {
+      problem: `there is no slot named ${name} (${at})`,
+      hint: known.length === 0
+        ? "the kernel has names for no slots of this machine: select by path"
+        : `there are the slots ${known.map(({ name }) => name).join(", ")}`,
+    });
+  }
+  const all = host.functions().filter((fn) =>
+    named.some((slot) => isIn(slot, fn))
+  );
+  const matching = all.filter(({ address }) =>
+    number === undefined || address.endsWith(`.${number}`)
+  );
+  return only(matching, {
+    what: `slot ${name}${number === undefined ? "" : ` function ${number}`}`,
+    at,
+    hint: 'say which: "function"',
+    none: all.length === 0 ? "the slot is empty" : listed(all),
+  });
+}
+
+function byId(
+  host: Inventory,
+  { id, serial }: IdSelector,
+  at: string,
+): PciFunction {
+  const alike = host.functions().filter((fn) =>
+    namedId(fn) === id.toLowerCase()
+  );
+  if (serial === undefined) {
+    return only(alike, {
+      what: `id ${id}`,
+      at,
+      hint: "say which, by serial number, path, slot or address",
+      none: "lspci -Dnn lists what there is",
+    });
+  }
+  const serials = new Map(alike.map((fn) => [fn, serialNumber(fn)]));
+  if ([...serials.values()].includes("unreadable")) {
+    throw new VfioError("PERMISSION_DENIED", {
+      device: alike[0]?.address,
+      problem: `only root can read the serial number that ${at} says`,
+      hint: "run as root, or select by path, slot or address",
+    });
+  }
+  const matching = alike.filter((fn) =>
+    serials.get(fn) === serial.toLowerCase()
+  );
+  return only(matching, {
+    what: `id ${id} and serial number ${serial}`,
+    at,
+    hint: "functions of one card share its serial number: " +
+      "say which, by path, slot or address",
+    none: alike.length === 0 ? "lspci -Dnn lists what there is" : listed(alike),
+  });
+}
+
+/** What errors say of a search. */
+interface Search {
+  readonly what: string;
+  readonly at: string;
+  readonly hint: string;
+  readonly none: string;
+}
+
+function only(
+  matching: readonly PciFunction[],
+  { what, at, hint, none }: Search,
+): PciFunction {
+  const [found, ...more] = matching;
+  if (found === undefined) {
+    throw new VfioError("DEVICE_NOT_FOUND", {
+      problem: `there is no function with ${what} (${at})`,
+      hint: none,
+    });
+  }
+  if (more.length === 0) return found;
+  throw new VfioError("AMBIGUOUS", {
+    problem: `${matching.length} functions have ${what} (${at}):` +
+      listed(matching),
+    hint,
+  });
+}
+
+/** Functions, a line each, with what tells them apart. */
+function listed(functions: readonly PciFunction[]): string {
+  const [first] = functions;
+  const known = first === undefined ? [] : slots(first.host);
+  return functions.map((fn) => {
+    const path = bridgePath(fn);
+    const physical = fn.physicalFunction;
+    const slot = known.find((slot) => isIn(slot, fn));
+    const serial = serialNumber(fn);
+    return `\n  ${fn.address}  ` + [
+      ...(path === undefined ? [] : [`path ${path}`]),
+      ...(physical === undefined
+        ? []
+        : [`virtual function of ${physical.address}`]),
+      ...(slot === undefined ? [] : [`slot ${slot.name}`]),
+      ...(/^(none|unreadable)$/.test(serial) ? [] : [`serial ${serial}`]),
+      `driver ${fn.driver ?? "none"}`,
+    ].join(", ");
+  }).join("");
+}

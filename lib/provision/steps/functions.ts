@@ -1,0 +1,29 @@
+/**
+ * Functions that may have gone, by their addresses.
+ *
+ * @module
+ */
+
+import { VfioError } from "../../errors.ts";
+import type { Host } from "../../host/host.ts";
+import type { PciFunction } from "../../host/pci/function.ts";
+
+/**
+ * The function at an address, or `undefined` where there is none.
+ *
+ * @param host The host.
+ * @param address Its address.
+ */
+export function functionIfThere(
+  host: Host,
+  address: string,
+): PciFunction | undefined {
+  try {
+    return host.function(address);
+  } catch (error) {
+    const gone = error instanceof VfioError &&
+      error.code === "DEVICE_NOT_FOUND";
+    if (gone) return undefined;
+    throw error;
+  }
+}

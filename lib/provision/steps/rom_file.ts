@@ -1,0 +1,124 @@
+/**
+ * Files that hold a copy of a function's expansion ROM.
+ *
+ * @module
+ */
+
+import { VfioError } from "../../errors.ts";
+import type { PciFunction } from "../../host/pci/function.ts";
+import { decodeRom, isRomOf } from "../../pci/rom_image.ts";
+import { hasErrno } from "../../kernel/errno.ts";
+import { Fd } from "../../kernel/fd.ts";
+import { readAll } from "../../kernel/files.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import { O_RDONLY } from "../../uapi/linux/fcntl.ts";
+import { PCI_ROM_MAX_SIZE } from "../../uapi/pci/rom.ts";
+import { S_IFMT, S_IFREG } from "../../uapi/linux/statx.ts";
+import { orFileError } from "../journal/files.ts";
+
+/**
+ * Whether a file has a ROM of a function in it.
+ *
+ * @param fn The function.
+ * @param path The file.
+ * @returns `false` where nothing is at the path.
+ * @throws {VfioError} `NOT_SUPPORTED` when something else is there,
+ * `IDENTITY_CHANGED` when it is the ROM of other functions, `PERMISSION_DENIED`
+ * or `KERNEL`.
+ */
+export function holdsRom(fn: PciFunction, path: string): boolean {
+  const bytes = orFileError(() => readRomFile(fn.host.kernel, path));
+  if (bytes === null) return false;
+  assertRomOf(
+    fn,
+    bytes,
+    path,
+    "say another path, or remove what is there, and its ROM is read anew",
+  );
+  return true;
+}
+
+/**
+ * What is in a file, as far as a ROM can reach.
+ *
+ * @param kernel The system.
+ * @param path The file.
+ * @returns `null` where nothing is there; what is no file has nothing in it.
+ */
+export function readRomFile(
+  kernel: Kernel,
+  path: string,
+): Uint8Array<ArrayBuffer> | null {
+  if (!isThere(kernel, path)) return null;
+  try {
+    // To open something else may do something, or wait for somebody.
+    if ((kernel.stat(path).mode & S_IFMT) !== S_IFREG) return new Uint8Array();
+    using file = Fd.open(kernel, path, O_RDONLY);
+    return readAll(kernel, file.number, PCI_ROM_MAX_SIZE);
+  } catch (error) {
+    // A link that leads to nothing.
+    if (hasErrno(error, "ENOENT", "ENOTDIR")) return new Uint8Array();
+    throw error;
+  }
+}
+
+/** Whether a path is taken, be it by a link. */
+function isThere(kernel: Kernel, path: string): boolean {
+  try {
+    kernel.readlink(path);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ENOTDIR")) return false;
+    if (!hasErrno(error, "EINVAL")) throw error;
+  }
+  return true;
+}
+
+/**
+ * Asserts that bytes are a ROM of a function.
+ *
+ * @param fn The function.
+ * @param bytes The bytes.
+ * @param what What they are, for the error.
+ * @param hint What to do where they are not.
+ * @throws {VfioError} `NOT_SUPPORTED` when they are none, or not all of one;
+ * `IDENTITY_CHANGED` when it is that of other functions.
+ */
+export function assertRomOf(
+  fn: PciFunction,
+  bytes: Uint8Array,
+  what: string,
+  hint: string,
+): void {
+  const rom = decodeRom(bytes);
+  const refuse = (
+    code: "NOT_SUPPORTED" | "IDENTITY_CHANGED",
+    problem: string,
+  ) => new VfioError(code, { device: fn.address, problem, hint });
+  if (rom.images.length === 0) {
+    throw refuse(
+      "NOT_SUPPORTED",
+      `${what} is no ROM: it does not begin with an image, 55 AA and PCIR`,
+    );
+  }
+  if (!isRomOf(rom, fn)) {
+    const ids = rom.images.flatMap(({ vendor, devices }) =>
+      devices.map((device) => `${hex(vendor)}:${hex(device)}`)
+    );
+    throw refuse(
+      "IDENTITY_CHANGED",
+      `${what} is the ROM of ${[...new Set(ids)].join(", ")}, and this ` +
+        `is ${hex(fn.vendor)}:${hex(fn.device)}`,
+    );
+  }
+  if (bytes.length < rom.length) {
+    throw refuse(
+      "NOT_SUPPORTED",
+      `${what} is cut short: its images have ${rom.length} bytes, and ` +
+        `${bytes.length} are there`,
+    );
+  }
+}
+
+function hex(id: number): string {
+  return id.toString(16).padStart(4, "0");
+}

@@ -1,0 +1,33 @@
+import type { Directory, OpenFile } from "./file.ts";
+import { refuse } from "../process/refusal.ts";
+
+/** An open directory, which is not read as a file. */
+export class DirectoryFile implements OpenFile {
+  readonly shown: string;
+  readonly inode: object | undefined;
+
+  /**
+   * Opens it.
+   *
+   * @param path Its path.
+   * @param directory The directory.
+   */
+  constructor(path: string, { entries }: Directory) {
+    this.shown = path;
+    this.inode = entries;
+  }
+
+  read(): number {
+    return refuse("EISDIR");
+  }
+
+  pread(): number {
+    return refuse("EISDIR");
+  }
+
+  sync(): void {
+    if (this.inode === undefined) refuse("EINVAL");
+  }
+
+  close(): void {}
+}

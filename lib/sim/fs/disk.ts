@@ -1,0 +1,220 @@
+/**
+ * The files that are what was written to them, as on a tmpfs: `/etc`, `/run`,
+ * `/tmp`, `/var`.
+ *
+ * @module
+ */
+
+import type { FileStatus } from "../../kernel/kernel.ts";
+import { O_APPEND, O_TRUNC } from "../../uapi/linux/fcntl.ts";
+import type {
+  Directory,
+  FileNode,
+  Link,
+  Node,
+  OpenFile,
+  Ownership,
+  Process,
+} from "./file.ts";
+import { changed } from "./ownership.ts";
+import { refuse } from "../process/refusal.ts";
+
+const S_IFDIR = 0o040000;
+const S_IFREG = 0o100000;
+
+/** The bits that a process's umask takes from what it makes. */
+const UMASK = 0o022;
+
+/** What is there before anything was made: directories, and their modes. */
+const DIRECTORIES: Readonly<Record<string, number>> = {
+  etc: 0o755,
+  run: 0o755,
+  tmp: 0o1777,
+  var: 0o755,
+  "var/lib": 0o755,
+};
+
+/** A directory on the disk. */
+export class DiskDirectory implements Directory {
+  readonly kind = "directory";
+  readonly entries = new Map<string, Node>();
+  status: FileStatus;
+
+  /**
+   * An empty one.
+   *
+   * @param status Its owner and mode.
+   */
+  constructor(status: FileStatus) {
+    this.status = status;
+  }
+
+  names(): Iterable<string> {
+    return this.entries.keys();
+  }
+
+  lookup(name: string): Node | undefined {
+    return this.entries.get(name);
+  }
+
+  change(to: Ownership): void {
+    this.status = changed(this.status, to);
+  }
+}
+
+/** A file on the disk. It is there as long as it has a name or is open. */
+export class DiskFile implements FileNode {
+  readonly kind = "file";
+  status: FileStatus;
+  /** What is in it. */
+  bytes: Uint8Array<ArrayBuffer> = new Uint8Array();
+
+  /**
+   * An empty one.
+   *
+   * @param status Its owner and mode.
+   */
+  constructor(status: FileStatus) {
+    this.status = status;
+  }
+
+  open(_process: Process, flags: number, path: string): OpenFile {
+    if ((flags & O_TRUNC) !== 0) this.bytes = new Uint8Array();
+    return new OpenDiskFile(this, path, (flags & O_APPEND) !== 0);
+  }
+
+  change(to: Ownership): void {
+    this.status = changed(this.status, to);
+  }
+}
+
+class OpenDiskFile implements OpenFile {
+  readonly shown: string;
+  readonly inode: DiskFile;
+  readonly #appends: boolean;
+  #position = 0;
+
+  constructor(file: DiskFile, path: string, appends: boolean) {
+    this.inode = file;
+    this.shown = path;
+    this.#appends = appends;
+  }
+
+  read(into: Uint8Array): number {
+    const length = this.pread(into, BigInt(this.#position));
+    this.#position += length;
+    return length;
+  }
+
+  write(from: Uint8Array): number {
+    if (this.#appends) this.#position = this.inode.bytes.length;
+    this.#put(from, this.#position);
+    this.#position += from.length;
+    return from.length;
+  }
+
+  pread(into: Uint8Array, offset: bigint): number {
+    if (offset < 0n) refuse("EINVAL");
+    const start = Number(offset);
+    const part = this.inode.bytes.subarray(start, start + into.length);
+    into.set(part);
+    return part.length;
+  }
+
+  pwrite(from: Uint8Array, offset: bigint): number {
+    if (offset < 0n) refuse("EINVAL");
+    // Linux appends whatever the offset (pwrite(2), "BUGS").
+    const { length } = this.inode.bytes;
+    this.#put(from, this.#appends ? length : Number(offset));
+    return from.length;
+  }
+
+  #put(from: Uint8Array, offset: number): void {
+    if (from.length === 0) return;
+    const { bytes } = this.inode;
+    const end = offset + from.length;
+    if (end > bytes.length) {
+      this.inode.bytes = new Uint8Array(end);
+      this.inode.bytes.set(bytes);
+    }
+    this.inode.bytes.set(from, offset);
+  }
+
+  sync(): void {}
+
+  close(): void {}
+}
+
+/** The status of a directory that a process makes. */
+export function newDirectory(process: Process, mode: number): DiskDirectory {
+  return new DiskDirectory(statusOfNew(process, S_IFDIR, mode));
+}
+
+/** An empty file that a process makes. */
+export function newFile(process: Process, mode: number): DiskFile {
+  return new DiskFile(statusOfNew(process, S_IFREG, mode));
+}
+
+/** A symbolic link. */
+export function newLink(target: string): Link {
+  return { kind: "link", target };
+}
+
+function statusOfNew(
+  { uid, gid }: Process,
+  type: number,
+  mode: number,
+): FileStatus {
+  return {
+    mode: type | mode & 0o7777 & ~UMASK,
+    uid,
+    gid,
+    device: "0:0",
+  };
+}
+
+/** A file of root's that has a text. */
+export function textFile(text: string): DiskFile {
+  const file = new DiskFile(ofRoot(S_IFREG | 0o644));
+  file.bytes = ENCODER.encode(text);
+  return file;
+}
+
+const ENCODER = new TextEncoder();
+
+/**
+ * A disk with the usual directories, and more.
+ *
+ * @param nodes What is on it, by path.
+ */
+export function makeDisk(
+  nodes: Iterable<readonly [string, Node]>,
+): DiskDirectory {
+  const root = directory(0o755);
+  for (const [path, mode] of Object.entries(DIRECTORIES)) {
+    reach(root, path.split("/")).change({ mode });
+  }
+  for (const [path, node] of nodes) {
+    const names = path.split("/").filter((name) => name !== "");
+    reach(root, names.slice(0, -1)).entries.set(names.at(-1)!, node);
+  }
+  return root;
+}
+
+function reach(root: DiskDirectory, names: readonly string[]): DiskDirectory {
+  return names.reduce((from, name) => {
+    const found = from.entries.get(name);
+    if (found instanceof DiskDirectory) return found;
+    const made = directory(0o755);
+    from.entries.set(name, made);
+    return made;
+  }, root);
+}
+
+function directory(mode: number): DiskDirectory {
+  return new DiskDirectory(ofRoot(S_IFDIR | mode));
+}
+
+function ofRoot(mode: number): FileStatus {
+  return { mode, uid: 0, gid: 0, device: "0:0" };
+}

@@ -1,0 +1,42 @@
+/**
+ * Locks on open files (`flock_lock_inode()` in `fs/locks.c`).
+ *
+ * @module
+ */
+
+import { LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN } from "../../uapi/linux/fcntl.ts";
+import { refuse } from "../process/refusal.ts";
+
+/** The kinds of lock on a file, by who has them. */
+const locks = new WeakMap<object, Map<object, number>>();
+
+/**
+ * Takes or gives up a lock.
+ *
+ * @param inode The file.
+ * @param holder The opening of it that has the lock.
+ * @param operation `LOCK_*`.
+ */
+export function lock(inode: object, holder: object, operation: number): void {
+  const kind = operation & ~LOCK_NB;
+  if (![LOCK_SH, LOCK_EX, LOCK_UN].includes(kind)) refuse("EINVAL");
+  const held = locks.get(inode) ?? new Map<object, number>();
+  locks.set(inode, held);
+  if (held.get(holder) === kind) return;
+  // A lock is given up for another, even where that is not to be had.
+  held.delete(holder);
+  if (kind === LOCK_UN) return;
+  if (kind === LOCK_EX ? held.size > 0 : [...held.values()].includes(LOCK_EX)) {
+    if ((operation & LOCK_NB) !== 0) refuse("EAGAIN");
+    throw new Error(
+      "A real process would hang in this call until another one gives up " +
+        "its lock",
+    );
+  }
+  held.set(holder, kind);
+}
+
+/** Gives up the lock of an opening that is closed, if it has one. */
+export function unlock(inode: object, holder: object): void {
+  locks.get(inode)?.delete(holder);
+}

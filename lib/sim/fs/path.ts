@@ -1,0 +1,114 @@
+import type { Directory, FileNode, Node, Process } from "./file.ts";
+import { assertMay, MAY_SEARCH, statusOfNode } from "./permission.ts";
+import { refuse } from "../process/refusal.ts";
+
+/** As many links as Linux follows in one path. */
+const MAX_LINKS = 40;
+
+/** The longest name in a directory, in bytes. */
+const MAX_NAME = 255;
+
+/** Where a path leads. */
+export interface Place {
+  /** The directory of its last name. */
+  readonly directory: Directory;
+  /** The directories on the way there, and that one. */
+  readonly trail: readonly Node[];
+  /** Its last name; `undefined` for `/`, and where the path ends in dots. */
+  readonly name: string | undefined;
+  /** What has that name; `undefined` where nothing has. */
+  readonly node: Node | undefined;
+}
+
+/**
+ * Finds what a path leads to, as the kernel does: ENOENT, ENOTDIR, EACCES and
+ * ELOOP.
+ *
+ * @param root What `/` is.
+ * @param path An absolute path.
+ * @param process Who asks.
+ */
+export function resolve(
+  root: Directory,
+  path: string,
+  process: Process,
+): Directory | FileNode {
+  const { node } = placeOf(root, path, process, true);
+  if (node === undefined) return refuse("ENOENT");
+  if (node.kind === "link") throw new Error("A link at the end was followed");
+  return node;
+}
+
+/** As {@linkcode resolve}, but a link at the path's end is not followed. */
+export function resolveLink(
+  root: Directory,
+  path: string,
+  process: Process,
+): Node {
+  return placeOf(root, path, process, false).node ?? refuse("ENOENT");
+}
+
+/**
+ * Finds where a path leads, even where nothing has its last name yet.
+ *
+ * @param root What `/` is.
+ * @param path An absolute path.
+ * @param process Who asks.
+ * @param follow Whether a link at its end is followed.
+ */
+export function placeOf(
+  root: Directory,
+  path: string,
+  process: Process,
+  follow: boolean,
+): Place {
+  if (!path.startsWith("/")) refuse("ENOENT");
+  const rest = partsOf(path);
+  let trail: Directory[] = [root];
+  let links = 0;
+  for (;;) {
+    const directory = trail.at(-1)!;
+    const name = rest.pop();
+    if (name === undefined) {
+      const above = trail.at(-2) ?? root;
+      return { directory: above, trail, name, node: directory };
+    }
+    assertMay(process, statusOfNode(directory), MAY_SEARCH);
+    if (name === ".") continue;
+    if (name === "..") {
+      if (trail.length > 1) trail.pop();
+      continue;
+    }
+    if (isTooLong(name)) refuse("ENAMETOOLONG");
+    const node = directory.lookup(name, process);
+    const last = rest.length === 0;
+    if (node?.kind === "link" && (follow || !last)) {
+      if (++links > MAX_LINKS) refuse("ELOOP");
+      rest.push(...partsOf(node.target));
+      if (node.target.startsWith("/")) trail = [root];
+    } else if (last) {
+      return { directory, trail, name, node };
+    } else if (node === undefined) refuse("ENOENT");
+    else if (node.kind === "directory") trail.push(node);
+    else refuse("ENOTDIR");
+  }
+}
+
+const ENCODER = new TextEncoder();
+
+function isTooLong(name: string): boolean {
+  // No character has more than three bytes for each of its units.
+  return 3 * name.length > MAX_NAME && ENCODER.encode(name).length > MAX_NAME;
+}
+
+/** The names in a path, the first one last. */
+function partsOf(path: string): string[] {
+  const parts: string[] = [];
+  let end = path.length;
+  while (end > 0) {
+    const slash = path.lastIndexOf("/", end - 1);
+    if (slash + 1 < end) parts.push(path.slice(slash + 1, end));
+    end = slash;
+  }
+  return parts;
+}

@@ -1,0 +1,78 @@
+/**
+ * Who may do what with a file (`fs/namei.c`, `fs/attr.c`).
+ *
+ * @module
+ */
+
+import type { FileStatus } from "../../kernel/kernel.ts";
+import type { Directory, Node, Ownership, Process } from "./file.ts";
+import { refuse } from "../process/refusal.ts";
+
+/** What may be asked of a file, as one digit of its mode. */
+export const MAY_READ = 0o4;
+/** To write to it, or to change the names in it. */
+export const MAY_WRITE = 0o2;
+/** To look names up in it. */
+export const MAY_SEARCH = 0o1;
+
+const S_ISVTX = 0o1000;
+
+/** What is known of a directory that does not say it. */
+export const DIRECTORY_STATUS: FileStatus = {
+  mode: 0o040755,
+  uid: 0,
+  gid: 0,
+  device: "0:0",
+};
+
+/** What is known of a directory or a file. */
+export function statusOfNode(
+  node: Exclude<Node, { kind: "link" }>,
+): FileStatus {
+  return node.status ?? DIRECTORY_STATUS;
+}
+
+/** Refuses with EACCES where a process may not do all of `wanted`. */
+export function assertMay(
+  { uid, gid }: Process,
+  status: FileStatus,
+  wanted: number,
+): void {
+  if (uid === 0) return;
+  const shift = status.uid === uid ? 6 : status.gid === gid ? 3 : 0;
+  if ((status.mode >> shift & wanted) !== wanted) refuse("EACCES");
+}
+
+/**
+ * Refuses where a process may not remove a name: `may_delete()` in
+ * `fs/namei.c`.
+ *
+ * @param process Who wants to.
+ * @param directory Where the name is.
+ * @param node What it leads to.
+ */
+export function assertMayRemove(
+  process: Process,
+  directory: Directory,
+  node: Node,
+): void {
+  const status = statusOfNode(directory);
+  assertMay(process, status, MAY_WRITE | MAY_SEARCH);
+  if ((status.mode & S_ISVTX) === 0) return;
+  // The simulation does not keep whose a link is.
+  const owner = node.kind === "link" ? status.uid : statusOfNode(node).uid;
+  if (![0, owner, status.uid].includes(process.uid)) refuse("EPERM");
+}
+
+/** Refuses with EPERM where a process may not change what is asked. */
+export function assertMayChange(
+  process: Process,
+  status: FileStatus,
+  to: Ownership,
+): void {
+  if (process.uid === 0) return;
+  if (process.uid !== status.uid) refuse("EPERM");
+  if (to.uid !== undefined && to.uid !== status.uid) refuse("EPERM");
+  const groups = [process.gid, status.gid];
+  if (to.gid !== undefined && !groups.includes(to.gid)) refuse("EPERM");
+}

@@ -1,0 +1,59 @@
+/**
+ * A machine's whole file system.
+ *
+ * @module
+ */
+
+import { devtmpfs } from "./devtmpfs.ts";
+import { makeDisk, textFile } from "./disk.ts";
+import type { Directory } from "./file.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { MediatedTypes } from "../driver/mediated.ts";
+import { procfs } from "./procfs.ts";
+import { sysfs } from "../sysfs/root.ts";
+import type { LinkTopology } from "../machine/topology.ts";
+import { linkTo, pathTree, readWrite, union } from "./tree.ts";
+
+/**
+ * What `/` is.
+ *
+ * @param machine The machine.
+ * @param types The types of mediated devices.
+ * @param files Files on its disk, and in place of some of sysfs, procfs and
+ * devtmpfs, by path.
+ */
+export function rootDirectory(
+  machine: Machine,
+  types: MediatedTypes,
+  files: Readonly<Record<string, string | LinkTopology>> = {},
+): Directory {
+  const given = Object.entries(files);
+  const isView = ([path]: readonly [string, unknown]) =>
+    /^\/(?:dev|proc|sys)\//.test(path);
+  return union(
+    pathTree(
+      given.filter(isView).map(([path, what]) => [
+        path,
+        typeof what === "string"
+          ? TEXT({ text: what }, path)!
+          : linkTo(path, what.link),
+      ]),
+    ),
+    makeDisk(
+      given.filter((file) => !isView(file)).map(([path, what]) => [
+        path,
+        typeof what === "string" ? textFile(what) : linkTo(path, what.link),
+      ]),
+    ),
+    sysfs(machine, types),
+    procfs(machine),
+    devtmpfs(machine),
+  );
+}
+
+const TEXT = readWrite<{ text: string }>(
+  ({ text }) => text,
+  (file, text) => {
+    file.text = text;
+  },
+);

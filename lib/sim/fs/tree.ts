@@ -1,0 +1,260 @@
+/**
+ * What sysfs, procfs and devtmpfs are made of: directories whose entries are
+ * made when they are looked at.
+ *
+ * @module
+ */
+
+import type { FileStatus } from "../../kernel/kernel.ts";
+import { O_ACCMODE, O_RDONLY, O_WRONLY } from "../../uapi/linux/fcntl.ts";
+import type { Blocking } from "../process/blocking.ts";
+import type {
+  Directory,
+  FileNode,
+  Link,
+  Node,
+  Ownership,
+  Process,
+} from "./file.ts";
+import { changeStatus, statusOf } from "./ownership.ts";
+import { refuse } from "../process/refusal.ts";
+import { type TextAccess, TextFile } from "./text_file.ts";
+
+const S_IFREG = 0o100000;
+
+/** One entry of a directory, or `undefined` where the subject lacks it. */
+export type Entry<T> = (subject: T, path: string) => Node | undefined;
+
+/** The entries that all directories of one kind have, by name. */
+export type Table<T> = Readonly<Record<string, Entry<T>>>;
+
+/** What is shown of a subject. */
+export type Show<T> = (subject: T) => string;
+
+/** What a write does to a subject. */
+export type Store<T> = (
+  subject: T,
+  text: string,
+  process: Process,
+) => Blocking<void>;
+
+/**
+ * A directory about a subject.
+ *
+ * @param subject What it is about.
+ * @param path Where it is.
+ * @param table Its entries.
+ */
+export function tableDirectory<T>(
+  subject: T,
+  path: string,
+  table: Table<T>,
+): Directory {
+  const lookup = (name: string) =>
+    Object.hasOwn(table, name)
+      ? table[name]!(subject, `${path}/${name}`)
+      : undefined;
+  return {
+    kind: "directory",
+    names: () =>
+      Object.keys(table).filter((name) => lookup(name) !== undefined),
+    lookup,
+  };
+}
+
+/**
+ * A directory with an entry for each key of a map.
+ *
+ * @param path Where it is.
+ * @param map What is in it now.
+ * @param entry Makes an entry.
+ */
+export function mapDirectory<V>(
+  path: string,
+  map: () => ReadonlyMap<string, V>,
+  entry: Entry<V>,
+): Directory {
+  return {
+    kind: "directory",
+    names: () => map().keys(),
+    lookup(name) {
+      const value = map().get(name);
+      return value === undefined ? undefined : entry(value, `${path}/${name}`);
+    },
+  };
+}
+
+/** Directories seen as one; where several have a name, the first one's counts. */
+export function union(...parts: readonly Directory[]): Directory {
+  const first = <K extends keyof Directory>(key: K) =>
+    parts.find((part) => part[key] !== undefined)?.[key];
+  return {
+    kind: "directory",
+    get status() {
+      return first("status");
+    },
+    get entries() {
+      return first("entries");
+    },
+    names: (process) =>
+      new Set(parts.flatMap((part) => [...part.names(process)])),
+    lookup(name, process) {
+      let found: Directory | undefined;
+      let others: Directory[] | undefined;
+      for (const part of parts) {
+        const node = part.lookup(name, process);
+        if (node === undefined) continue;
+        if (found === undefined) {
+          if (node.kind !== "directory") return node;
+          found = node;
+        } else if (node.kind === "directory") (others ??= [found]).push(node);
+      }
+      return others === undefined ? found : union(...others);
+    },
+  };
+}
+
+/**
+ * A directory in which paths lead to nodes, and the directories on the way are
+ * there because of that.
+ *
+ * @param nodes Nodes by path: `"/class/vfio"`.
+ */
+export function pathTree(nodes: Iterable<readonly [string, Node]>): Directory {
+  const here = new Map<string, Node>();
+  const below = new Map<string, [string, Node][]>();
+  for (const [path, node] of nodes) {
+    const [, name = "", rest = ""] = /^\/([^/]+)(.*)$/.exec(path) ?? [];
+    if (rest === "") here.set(name, node);
+    else below.set(name, [...below.get(name) ?? [], [rest, node]]);
+  }
+  const children = new Map<string, Node>(
+    [...below].map(([name, nodes]) => {
+      const own = here.get(name);
+      const tree = pathTree(nodes);
+      return [name, own?.kind === "directory" ? union(own, tree) : tree];
+    }),
+  );
+  const all = new Map([...here, ...children]);
+  return {
+    kind: "directory",
+    names: () => all.keys(),
+    lookup: (name) => all.get(name),
+  };
+}
+
+/** A directory of links, by name. */
+export function linksDirectory(
+  path: string,
+  targets: () => ReadonlyMap<string, string>,
+): Directory {
+  return mapDirectory(path, targets, (target, path) => linkTo(path, target));
+}
+
+/** A directory about the same subject, one level deeper. */
+export function nested<T>(table: Table<T>): Entry<T> {
+  return (subject, path) => tableDirectory(subject, path, table);
+}
+
+/** An entry that is there on a condition. */
+export function where<T>(
+  present: (subject: T) => boolean,
+  entry: Entry<T>,
+): Entry<T> {
+  return (subject, path) => present(subject) ? entry(subject, path) : undefined;
+}
+
+/**
+ * A link as sysfs writes it (`fs/kernfs/symlink.c`).
+ *
+ * @param target The absolute path it leads to; without one it is not there.
+ */
+export function link<T>(
+  target: (subject: T) => string | undefined,
+): Entry<T> {
+  return (subject, path) => {
+    const to = target(subject);
+    return to === undefined ? undefined : linkTo(path, to);
+  };
+}
+
+/** A link at `path` to `target`, as sysfs writes it. */
+export function linkTo(path: string, target: string): Link {
+  // Where the directories that both are in end; the target's own name is always
+  // spelled.
+  let shared = 0;
+  for (let i = 0; path[i] === target[i] && i < path.length; i++) {
+    if (path[i] === "/") shared = i + 1;
+  }
+  let up = "";
+  for (let i = shared; i < path.length; i++) {
+    if (path[i] === "/") up += "../../";
+  }
+  return { kind: "link", target: up + target.slice(shared) };
+}
+
+/** An attribute that is only read. */
+export function readOnly<T extends object>(
+  show: Show<T>,
+  mode = 0o444,
+): Entry<T> {
+  return (subject, path) =>
+    attribute(subject, path, mode, () => ({ show: () => show(subject) }));
+}
+
+/** An attribute that is read and written. */
+export function readWrite<T extends object>(
+  show: Show<T>,
+  store: Store<T>,
+  mode = 0o644,
+): Entry<T> {
+  return (subject, path) =>
+    attribute(subject, path, mode, (process) => ({
+      show: () => show(subject),
+      store: (text) => store(subject, text, process),
+    }));
+}
+
+/** An attribute that is only written. */
+export function writeOnly<T extends object>(
+  store: Store<T>,
+  mode = 0o200,
+): Entry<T> {
+  return (subject, path) =>
+    attribute(subject, path, mode, (process) => ({
+      store: (text) => store(subject, text, process),
+    }));
+}
+
+/** A file of text whose owner and mode are kept while its subject is there. */
+export function attribute(
+  subject: object,
+  path: string,
+  mode: number,
+  access: (process: Process) => TextAccess,
+): FileNode {
+  const initial: FileStatus = {
+    mode: S_IFREG | mode,
+    uid: 0,
+    gid: 0,
+    device: "0:0",
+  };
+  return {
+    kind: "file",
+    get status() {
+      return statusOf(subject, path, initial);
+    },
+    open(process, flags) {
+      const granted = access(process);
+      // Not even root opens an attribute for what it cannot do
+      // (`kernfs_fop_open()` in `fs/kernfs/file.c`).
+      const wanted = flags & O_ACCMODE;
+      if (wanted !== O_WRONLY && granted.show === undefined) refuse("EACCES");
+      if (wanted !== O_RDONLY && granted.store === undefined) refuse("EACCES");
+      return new TextFile(path, granted);
+    },
+    change(to: Ownership) {
+      changeStatus(subject, path, to);
+    },
+  };
+}

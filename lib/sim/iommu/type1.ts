@@ -1,0 +1,270 @@
+/**
+ * The type 1 IOMMU of a container (`drivers/vfio/vfio_iommu_type1.c`).
+ *
+ * @module
+ */
+
+import type { Ioctl } from "../../uapi/ioctl.ts";
+import {
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_VADDR,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  VFIO_DMA_UNMAP_FLAG_ALL,
+  VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+  VFIO_DMA_UNMAP_FLAG_VADDR,
+  VFIO_IOMMU_GET_INFO,
+  VFIO_IOMMU_INFO_CAPS,
+  VFIO_IOMMU_INFO_PGSIZES,
+  VFIO_IOMMU_MAP_DMA,
+  vfio_iommu_type1_dma_map,
+  vfio_iommu_type1_dma_unmap,
+  vfio_iommu_type1_info,
+  VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+  vfio_iommu_type1_info_cap_iova_range,
+  VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
+  vfio_iommu_type1_info_cap_migration,
+  VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+  vfio_iommu_type1_info_dma_avail,
+  VFIO_IOMMU_UNMAP_DMA,
+  vfio_iova_range,
+} from "../../uapi/vfio/all.ts";
+import { answerInfo, put64, received } from "../process/argument.ts";
+import type { Domain, Group } from "../driver/bus.ts";
+import type { Process } from "../fs/file.ts";
+import type { IovaWindow } from "./iommu.ts";
+import { type IoArea, IoMap } from "./io_map.ts";
+import type { Machine } from "../machine/machine.ts";
+import { type Account, pin, pinAll, unpin, unpinAll } from "./pinning.ts";
+import { refuse } from "../process/refusal.ts";
+
+/** The page sizes that Intel's and AMD's IOMMUs have in common. */
+const PAGE_SIZES = 0x4020_1000n;
+const PAGE_MASK = 0xfffn;
+const LAST = 0xffff_ffff_ffff_ffffn;
+
+/** The largest bitmap of dirty pages. */
+const MAX_BITMAP = 0x1000_0000n;
+
+const MAP_FLAGS = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE |
+  VFIO_DMA_MAP_FLAG_VADDR;
+const UNMAP_FLAGS = VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR |
+  VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+
+/** Memory is counted by process, unless that may lock all it wants. */
+const ACCOUNT: Account = {
+  charge(process, bytes) {
+    const locked = process.locked + bytes;
+    if (process.uid !== 0 && locked > process.memlock) refuse("ENOMEM");
+    process.locked = locked;
+  },
+  refund(process, bytes) {
+    process.locked -= bytes;
+  },
+  takesRegisters: true,
+};
+
+/**
+ * A container's mappings. Their memory is pinned while a group is in the
+ * container whose DMA the IOMMU translates.
+ */
+export class Type1 implements Domain {
+  readonly map = new IoMap();
+  readonly #machine: Machine;
+  readonly #version: 1 | 2;
+  readonly #limit: number;
+  /** Mappings whose address in memory was given up. */
+  readonly #unaddressed = new Set<IoArea>();
+  #translated = 0;
+
+  /**
+   * An empty IOVA space.
+   *
+   * @param machine The machine it is on.
+   * @param version Version 2 refuses an unmap that would split a mapping.
+   */
+  constructor(machine: Machine, version: 1 | 2) {
+    this.#machine = machine;
+    this.#version = version;
+    this.#limit = machine.features.mappingLimit;
+  }
+
+  /** A group joins: it sees what is mapped. EINVAL where it cannot. */
+  attach(group: Group): void {
+    if (group.kind === "iommu") {
+      const { iommu } = this.#machine;
+      this.#machine.assertAttachable(group);
+      for (const { iova, last } of this.map.areas) {
+        if (!iommu!.translates(iova, last)) refuse("EINVAL");
+      }
+      if (this.#translated === 0) pinAll(this.map.areas, ACCOUNT);
+      this.#translated++;
+    }
+    group.domain = this;
+  }
+
+  /** A group leaves. */
+  detach(group: Group): void {
+    group.domain = undefined;
+    if (group.kind !== "iommu") return;
+    if (--this.#translated === 0) unpinAll(this.map.areas, ACCOUNT);
+  }
+
+  /** Answers the ioctls of a container whose IOMMU is set. */
+  ioctl(
+    operation: Ioctl,
+    argument: Uint8Array | bigint,
+    process: Process,
+  ): number {
+    switch (operation.request) {
+      case VFIO_IOMMU_GET_INFO.request:
+        return this.#getInfo(argument);
+      case VFIO_IOMMU_MAP_DMA.request:
+        return this.#mapDma(argument, process);
+      case VFIO_IOMMU_UNMAP_DMA.request:
+        return this.#unmapDma(argument);
+      default:
+        return refuse("ENOTTY");
+    }
+  }
+
+  /** Unmaps everything. */
+  unmapAll(): void {
+    for (const area of [...this.map.areas]) this.#remove(area);
+  }
+
+  #getInfo(argument: Uint8Array | bigint): number {
+    received(vfio_iommu_type1_info, argument, 16);
+    answerInfo(
+      argument,
+      vfio_iommu_type1_info,
+      {
+        flags: VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS,
+        iova_pgsizes: PAGE_SIZES,
+      },
+      [
+        {
+          id: VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
+          bytes: vfio_iommu_type1_info_cap_migration.alloc({
+            pgsize_bitmap: PAGE_MASK + 1n,
+            max_dirty_bitmap_size: MAX_BITMAP,
+          }),
+        },
+        {
+          id: VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+          bytes: vfio_iommu_type1_info_dma_avail.alloc({
+            avail: this.#available,
+          }),
+        },
+        ...this.#translated > 0
+          ? [{
+            id: VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+            bytes: rangesCapability(this.#machine.iommu!.ranges),
+          }]
+          : [],
+      ],
+    );
+    return 0;
+  }
+
+  #mapDma(argument: Uint8Array | bigint, process: Process): number {
+    const { flags, vaddr, iova, size } = received(
+      vfio_iommu_type1_dma_map,
+      argument,
+    );
+    if ((flags & ~MAP_FLAGS) !== 0) refuse("EINVAL");
+    if (size === 0n) refuse("EINVAL");
+    const last = iova + size - 1n;
+    if (last > LAST || vaddr + size - 1n > LAST) {
+      refuse(this.#machine.since(6, 18) ? "EOVERFLOW" : "EINVAL");
+    }
+    const access = flags & (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+    const setsAddress = (flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0;
+    if ((access !== 0) === setsAddress) refuse("EINVAL");
+    if (((size | iova | vaddr) & PAGE_MASK) !== 0n) refuse("EINVAL");
+    const [present] = this.map.within(iova, last);
+    if (setsAddress) return this.#readdress(present, iova, last);
+    if (present !== undefined) refuse("EEXIST");
+    if (this.#available === 0) refuse("ENOSPC");
+    if (!this.#translates(iova, last)) refuse("EINVAL");
+    const area: IoArea = {
+      iova,
+      last,
+      process,
+      address: vaddr,
+      readable: (flags & VFIO_DMA_MAP_FLAG_READ) !== 0,
+      writable: (flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0,
+      pinned: undefined,
+    };
+    if (this.#translated > 0) pin(area, ACCOUNT);
+    this.map.add(area);
+    return 0;
+  }
+
+  /** A mapping whose address was given up gets another: what is pinned stays. */
+  #readdress(area: IoArea | undefined, iova: bigint, last: bigint): number {
+    if (area === undefined) return refuse("ENOENT");
+    if (area.iova !== iova || area.last !== last) refuse("EINVAL");
+    if (!this.#unaddressed.delete(area)) refuse("EINVAL");
+    return 0;
+  }
+
+  #unmapDma(argument: Uint8Array | bigint): number {
+    const layout = vfio_iommu_type1_dma_unmap;
+    const { flags, iova, size } = received(layout, argument);
+    if ((flags & ~UNMAP_FLAGS) !== 0) refuse("EINVAL");
+    // Dirty pages are tracked nowhere.
+    if ((flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) refuse("EINVAL");
+    const all = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
+    if ((iova & PAGE_MASK) !== 0n) refuse("EINVAL");
+    if (all && (iova !== 0n || size !== 0n)) refuse("EINVAL");
+    if (!all && (size === 0n || (size & PAGE_MASK) !== 0n)) refuse("EINVAL");
+    const last = all ? LAST : iova + size - 1n;
+    if (last > LAST) {
+      refuse(this.#machine.since(6, 18) ? "EOVERFLOW" : "EINVAL");
+    }
+    const areas = this.map.within(iova, last);
+    const splits = areas.some((area) => area.iova < iova || area.last > last);
+    if (splits && this.#version === 2) refuse("EINVAL");
+    // Version 1 takes a mapping whose beginning is in the range, whole.
+    const whole = areas.filter((area) => area.iova >= iova);
+    if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0) {
+      if (whole.some((area) => this.#unaddressed.has(area))) refuse("EINVAL");
+      for (const area of whole) this.#unaddressed.add(area);
+    } else {
+      for (const area of whole) this.#remove(area);
+    }
+    const unmapped = whole.reduce(
+      (bytes, area) => bytes + (area.last - area.iova + 1n),
+      0n,
+    );
+    put64(argument, layout.offset.size, unmapped);
+    return 0;
+  }
+
+  /** How many more mappings it takes. */
+  get #available(): number {
+    return this.#limit - this.map.areas.length;
+  }
+
+  #translates(iova: bigint, last: bigint): boolean {
+    return this.#translated === 0 ||
+      this.#machine.iommu!.translates(iova, last);
+  }
+
+  #remove(area: IoArea): void {
+    this.#unaddressed.delete(area);
+    unpin(area, ACCOUNT);
+    this.map.remove(area);
+  }
+}
+
+function rangesCapability(ranges: readonly IovaWindow[]): Uint8Array {
+  const layout = vfio_iommu_type1_info_cap_iova_range;
+  const extra = ranges.length * vfio_iova_range.size;
+  const bytes = layout.alloc({ nr_iovas: ranges.length }, extra);
+  for (const [i, { start, last: end }] of ranges.entries()) {
+    const at = layout.offset.iova_ranges + i * vfio_iova_range.size;
+    vfio_iova_range.encode(bytes, { start, end }, at);
+  }
+  return bytes;
+}

@@ -1,0 +1,194 @@
+/**
+ * Making a machine from a topology.
+ *
+ * @module
+ */
+
+import { run } from "../process/blocking.ts";
+import { LOADED, makeDriver } from "../driver/drivers.ts";
+import { type Built, FunctionBuilder } from "./function_builder.ts";
+import { Iommu } from "../iommu/iommu.ts";
+import { kindNamed } from "./kinds.ts";
+import { type KernelFeatures, Machine } from "./machine.ts";
+import { MediatedType, type MediatedTypes } from "../driver/mediated.ts";
+import { newSocket } from "../process/netlink.ts";
+import { Refusal } from "../process/refusal.ts";
+import { rootDirectory } from "../fs/root.ts";
+import type { KernelTopology, Topology } from "./topology.ts";
+
+/** The newest kernel that the simulation was compared with. */
+const NEWEST = "7.3.4";
+
+/**
+ * Makes a machine.
+ *
+ * @param topology What it is made of.
+ * @throws {TypeError} When that cannot be: an address that is none, a driver
+ * that would not take its function.
+ */
+export function simulate(topology: Topology = {}): Machine {
+  const { version = 1, iommu = "intel" } = topology;
+  if (version !== 1) {
+    throw new TypeError(
+      `Cannot load a recording of version ${version}: expected version 1`,
+    );
+  }
+  const machine = new Machine(
+    featuresOf(topology.kernel),
+    iommu === "none"
+      ? undefined
+      : new Iommu(iommu === "intel" ? "dmar" : "ivhd"),
+  );
+  machine.hugePages.nodes = 1 + Math.max(
+    0,
+    ...Object.values(topology.functions ?? {})
+      .map(({ numaNode = 0 }) => numaNode),
+  );
+  for (const [size, count] of Object.entries(topology.hugePages ?? {})) {
+    machine.hugePages.reserve(pageShift(size), count);
+  }
+  const built = new FunctionBuilder(machine, topology).build();
+  addDrivers(machine, topology, built);
+  for (const each of built) bindAtBoot(machine, each);
+  const types = mediatedTypes(machine, topology);
+  machine.socket = (...wanted) => newSocket(machine, ...wanted);
+  machine.root = rootDirectory(machine, types, topology.files);
+  return machine;
+}
+
+function featuresOf(kernel: KernelTopology = {}): KernelFeatures {
+  const { release = NEWEST, commandLine = "quiet" } = kernel;
+  const [major = 0, minor = 0] = release.split(".").map(parseFloat);
+  return {
+    release,
+    iommufd: kernel.iommufd ?? (major > 6 || major === 6 && minor >= 6),
+    commandLine,
+    translation: kernel.translation ?? translationOf(commandLine),
+    noIommu: kernel.unsafeNoIommu ?? false,
+    mappingLimit: kernel.mappingLimit ?? 65_535,
+    enableSriov: false,
+  };
+}
+
+function translationOf(commandLine: string): string {
+  const words = commandLine.split(/\s+/);
+  if (words.includes("iommu=pt") || words.includes("iommu.passthrough=1")) {
+    return "identity";
+  }
+  return words.includes("iommu.strict=1") ? "DMA" : "DMA-FQ";
+}
+
+/** The base-2 logarithm of a huge page's size: 21 for `"2M"`. */
+function pageShift(size: string): number {
+  const [, digits = "", unit = ""] = /^(\d+)([KMG])$/.exec(size) ?? [];
+  const shift = Math.log2(Number(digits)) + 10 * " KMG".indexOf(unit);
+  if (Number.isInteger(shift) && shift > 12) return shift;
+  throw new TypeError(
+    `Cannot parse huge page size ${JSON.stringify(size)}: expected "2M"`,
+  );
+}
+
+/** The drivers that are always there, named, or bound to something. */
+function addDrivers(
+  machine: Machine,
+  { drivers = {}, functions = {} }: Topology,
+  built: readonly Built[],
+): void {
+  const taken = new Map<string, { ids: string[]; sriov: boolean }>();
+  const note = (driver: string | undefined, id: string, sriov: boolean) => {
+    if (driver === undefined) return;
+    const known = taken.get(driver) ?? { ids: [], sriov: false };
+    known.ids.push(id);
+    known.sriov ||= sriov;
+    taken.set(driver, known);
+  };
+  for (const { fn, driver, topology } of built) {
+    note(driver, fn.ids[0]!, topology.sriov !== undefined);
+  }
+  for (const { sriov } of Object.values(functions)) {
+    if (sriov !== undefined) note(sriov.driver, sriov.id, false);
+  }
+  const names = [...LOADED, ...Object.keys(drivers), ...taken.keys()];
+  for (const name of new Set(names)) {
+    const { ids, sriov } = taken.get(name) ?? {};
+    const topology = drivers[name] ?? {};
+    if (topology === false) continue;
+    const driver = makeDriver("pci", name, topology, ids, sriov);
+    machine.drivers.set(`pci/${name}`, driver);
+  }
+}
+
+/** Gives a function to the driver that has it when the host has booted. */
+function bindAtBoot(machine: Machine, { fn, driver, topology }: Built): void {
+  if (driver !== undefined) {
+    const found = machine.drivers.get(`pci/${driver}`);
+    try {
+      if (found === undefined) throw new Refusal("ENOENT");
+      // Whatever it may be bound to later.
+      fn.override = driver;
+      fn.assertTakable(found);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      throw new TypeError(
+        `Cannot bind ${fn.name} to ${driver}: the kernel answers ${error.code}`,
+      );
+    }
+    fn.driver = found;
+    fn.settled(found, true);
+  }
+  fn.override = topology.override;
+  fn.power = topology.power ?? fn.power;
+}
+
+/** The types of mediated devices, with the devices that there are. */
+function mediatedTypes(
+  machine: Machine,
+  { mediatedTypes = {}, mediated = {} }: Topology,
+): MediatedTypes {
+  const types = new Map<string, Map<string, MediatedType>>();
+  const add = (parent: string, name: string, instances: number) => {
+    const path = parentPath(machine, parent);
+    const { driver = name.split("-")[0]!, model = "plain" } =
+      mediatedTypes[parent]?.[name] ?? {};
+    const key = `mdev/${driver}`;
+    const found = machine.drivers.get(key) ??
+      makeDriver("mdev", driver, { dma: "user" });
+    machine.drivers.set(key, found);
+    const kind = kindNamed(model);
+    const options = { name, parent: path, driver: found, instances, kind };
+    const type = new MediatedType(machine, options);
+    types.set(path, (types.get(path) ?? new Map()).set(name, type));
+  };
+  for (const [parent, named] of Object.entries(mediatedTypes)) {
+    for (const [name, { instances }] of Object.entries(named)) {
+      add(parent, name, instances);
+    }
+  }
+  for (const [uuid, { parent, type }] of Object.entries(mediated)) {
+    const found = () => types.get(parentPath(machine, parent))?.get(type);
+    if (found() === undefined) {
+      const alike = Object.values(mediated)
+        .filter((other) => other.parent === parent && other.type === type);
+      add(parent, type, alike.length);
+    }
+    try {
+      run(found()!.create(uuid));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      throw new TypeError(
+        `Cannot make mediated device ${uuid}: the kernel answers ${error.code}`,
+      );
+    }
+  }
+  return types;
+}
+
+function parentPath(machine: Machine, parent: string): string {
+  if (parent.startsWith("/sys/devices/virtual/")) return parent;
+  const fn = machine.devices.on("pci").get(parent);
+  if (fn !== undefined) return fn.path;
+  throw new TypeError(
+    `Cannot find ${parent}, which makes mediated devices: expected a ` +
+      "function's address or a path below /sys/devices/virtual",
+  );
+}

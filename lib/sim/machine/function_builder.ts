@@ -1,0 +1,391 @@
+/**
+ * Making PCI functions from a topology.
+ *
+ * @module
+ */
+
+import {
+  PCI_EXP_TYPE_DOWNSTREAM,
+  PCI_EXP_TYPE_ENDPOINT,
+  PCI_EXP_TYPE_PCI_BRIDGE,
+  PCI_EXP_TYPE_ROOT_PORT,
+  PCI_EXP_TYPE_UPSTREAM,
+} from "../../uapi/pci/express_regs.ts";
+import { Group } from "../driver/bus.ts";
+import { groupKey, type Placed } from "./grouping.ts";
+import type { Port } from "../pci/express_port.ts";
+import { parseReserved } from "../iommu/iommu.ts";
+import { kindNamed, kindWithId } from "./kinds.ts";
+import { DomainMaker } from "../pci/made_domain.ts";
+import type { Machine } from "./machine.ts";
+import { memoryFunction } from "../models/memory.ts";
+import type { DeviceKind } from "../models/model.ts";
+import { busName, parseAddress } from "../pci/address.ts";
+import { PciFunction, type PciFunctionOptions } from "../pci/function.ts";
+import { parseBars, placement, virtualPlacement } from "./placement.ts";
+import { AddressSpaces } from "../pci/resources.ts";
+import {
+  PhysicalFunction,
+  type SriovCapability,
+  virtualAddress,
+  VirtualFunction,
+} from "../pci/sriov.ts";
+import type { FunctionTopology, SriovTopology, Topology } from "./topology.ts";
+
+/** A function, and the driver that it is bound to when the host has booted. */
+export interface Built {
+  /** The function. */
+  readonly fn: PciFunction;
+  /** The driver's name. */
+  readonly driver: string | undefined;
+  /** What the topology says of it. */
+  readonly topology: FunctionTopology;
+}
+
+const BRIDGE: FunctionTopology = { id: "8086:a110", class: 0x060400 };
+const UNASSIGNED_CLASS = 0xff0000;
+
+/** Makes the functions of one machine. */
+export class FunctionBuilder {
+  readonly #machine: Machine;
+  readonly #pcieport: boolean;
+  readonly #topologies: Map<string, FunctionTopology>;
+  /** The bridges that conventional functions are behind. */
+  readonly #toConventional: ReadonlySet<string | undefined>;
+  readonly #spaces = new AddressSpaces();
+  readonly #placed = new Map<string, Placed>();
+  /** The functions in domains that drivers make, by the drivers' functions. */
+  readonly #made = new Map<string, readonly Placed[]>();
+  readonly #groups = new Map<string, Group>();
+  readonly #built: Built[] = [];
+  /** The number of the next network interface: 1 is the loopback's. */
+  #nextInterface = 2;
+
+  /**
+   * @param machine The machine that gets them.
+   * @param topology What they are.
+   */
+  constructor(machine: Machine, { functions = {}, drivers }: Topology) {
+    this.#machine = machine;
+    this.#pcieport = drivers?.["pcieport"] !== false;
+    this.#topologies = new Map(Object.entries(functions));
+    for (const { behind } of Object.values(functions)) {
+      if (behind !== undefined && !this.#topologies.has(behind)) {
+        this.#topologies.set(behind, BRIDGE);
+      }
+    }
+    this.#toConventional = new Set(
+      Object.values(functions).filter(({ conventional }) => conventional)
+        .map(({ behind }) => behind),
+    );
+  }
+
+  /** Makes them: in their groups, on no driver. */
+  build(): readonly Built[] {
+    for (const { group } of this.#topologies.values()) {
+      if (typeof group === "number") this.#machine.groupNumbers.reserve(group);
+    }
+    const virtual = new Set(
+      [...this.#topologies].flatMap(([address, { sriov }]) =>
+        sriov === undefined ? [] : enabledAddresses(address, sriov)
+      ),
+    );
+    const addresses = [...this.#topologies.keys()]
+      .filter((address) => !virtual.has(address))
+      .sort((a, b) => a.length - b.length || (a < b ? -1 : 1));
+    const placed = addresses.map((address) => this.#place(address));
+    for (const each of placed) {
+      const { address, maker } = each;
+      if (maker === undefined) continue;
+      if ((maker.topology.driver ?? null) === null) {
+        throw new TypeError(
+          `${address} cannot be behind ${maker.address}: no driver has that, ` +
+            "which would make its domain",
+        );
+      }
+      const inside = this.#made.get(maker.address) ?? [];
+      this.#made.set(maker.address, [...inside, each]);
+    }
+    for (const each of placed) this.#add(each);
+    return this.#built;
+  }
+
+  #place(address: string): Placed {
+    const present = this.#placed.get(address);
+    if (present !== undefined) return present;
+    const topology = this.#topologies.get(address)!;
+    const { behind } = topology;
+    const above = behind === undefined ? undefined : this.#place(behind);
+    const makes = above !== undefined && !above.isBridge &&
+      parseAddress(above.address).domain !== parseAddress(address).domain;
+    if (above?.isBridge === false && !makes) {
+      throw new TypeError(
+        `${address} cannot be behind ${behind}: that is no bridge, class ` +
+          "0x060400, nor is it in a domain that this one's driver makes",
+      );
+    }
+    const bridge = makes ? undefined : above;
+    const isBridge = (topology.class ?? 0) >> 8 === 0x0604;
+    const placed: Placed = {
+      address,
+      topology,
+      bridges: bridge === undefined ? [] : [bridge, ...bridge.bridges],
+      maker: makes ? above : above?.maker,
+      isBridge,
+      toConventional: isBridge && (this.#toConventional.has(address) ||
+        (topology.conventional ?? bridge?.toConventional ?? false)),
+    };
+    this.#placed.set(address, placed);
+    return placed;
+  }
+
+  #add(placed: Placed): void {
+    const { address, topology, isBridge, toConventional } = placed;
+    const { sriov } = topology;
+    const fn = this.#make(placed);
+    // It takes no bridge to conventional PCI (`pcie_portdrv_probe()`).
+    const driver = isBridge && !toConventional && this.#pcieport
+      ? "pcieport"
+      : undefined;
+    this.#note(fn, topology, driver);
+    if (!(fn instanceof PhysicalFunction) || sriov === undefined) return;
+    fn.autoprobe = sriov.autoprobe ?? true;
+    for (const virtual of enabledAddresses(address, sriov)) {
+      const topology = this.#topologies.get(virtual) ?? {};
+      const made = fn.make();
+      if (topology.group !== undefined) {
+        this.#machine.leaveGroup(made);
+        this.#join(made, topology.group);
+      }
+      this.#note(made, topology, sriov.driver);
+    }
+  }
+
+  /** Makes a function, in its group and on no driver. */
+  #make(placed: Placed): PciFunction {
+    const { topology } = placed;
+    const options = this.#options(placed);
+    const inside = this.#made.get(placed.address) ?? [];
+    const fn = inside.length > 0
+      ? this.#maker(options, inside)
+      : topology.sriov === undefined
+      ? new PciFunction(this.#machine, options)
+      : this.#physical(options, topology, topology.sriov);
+    this.#machine.devices.add(fn);
+    this.#join(fn, topology.group, () => this.#groupFor(placed));
+    return fn;
+  }
+
+  /** A function whose driver makes a domain of others. */
+  #maker(
+    options: PciFunctionOptions,
+    inside: readonly Placed[],
+  ): DomainMaker {
+    const buses = inside.filter(({ bridges }) => bridges.length === 0)
+      .map(({ address }) => `pci${busName(parseAddress(address))}`);
+    return new DomainMaker(
+      this.#machine,
+      options,
+      [...new Set(buses)],
+      () => inside.map((placed) => this.#make(placed)),
+    );
+  }
+
+  #note(fn: PciFunction, topology: FunctionTopology, usual?: string): void {
+    const { driver = usual } = topology;
+    this.#built.push({ fn, topology, driver: driver ?? undefined });
+  }
+
+  /** Puts a function into the group it was given, or into its default one. */
+  #join(
+    fn: PciFunction,
+    group: number | null | undefined,
+    usual: () => Group = () => this.#machine.newGroup("iommu"),
+  ): void {
+    if (this.#machine.iommu === undefined || group === null) return;
+    const named = group === undefined
+      ? usual()
+      : this.#machine.groups.get(String(group)) ?? new Group(String(group));
+    this.#machine.join(fn, named);
+  }
+
+  #groupFor(placed: Placed): Group {
+    const key = groupKey(placed);
+    let group = this.#groups.get(key);
+    if (group === undefined) {
+      group = this.#machine.newGroup("iommu");
+      this.#groups.set(key, group);
+    }
+    return group;
+  }
+
+  #options(placed: Placed): PciFunctionOptions {
+    const { address, topology, bridges, maker, isBridge } = placed;
+    const routing = parseAddress(address);
+    const above = bridges[0] ?? maker;
+    const parent =
+      (above === undefined
+        ? "/sys/devices"
+        : this.#machine.devices.on("pci").get(above.address)!.path) +
+      (bridges[0] === undefined ? `/pci${busName(routing)}` : "");
+    const kind = this.#kind(placed);
+    const conventional = topology.conventional ??
+      bridges[0]?.toConventional ?? kind.conventional ?? false;
+    const usual = isBridge || conventional ? [] : ["flr"];
+    const [vendor, device] = parseId(address, topology.id ?? kind.id);
+    const [subsystemVendor, subsystem] = topology.subsystem === undefined
+      ? [vendor, 0]
+      : parseId(address, topology.subsystem);
+    return {
+      address,
+      parent,
+      kind,
+      identity: {
+        vendor,
+        device,
+        subsystemVendor,
+        subsystem,
+        class: topology.class ?? kind.class,
+        port: portOf(placed, conventional),
+        revision: topology.revision ?? 0,
+        serial: topology.serial,
+        express: !conventional,
+        multifunction: this.#isFirstOfSeveral(address),
+      },
+      resets: topology.reset ?? (kind.name === "memory" ? usual : kind.resets),
+      numaNode: topology.numaNode ?? -1,
+      reserved: (topology.reserved ?? []).map(parseReserved),
+      romContents: topology.romContents,
+      network: topology.network === undefined
+        ? undefined
+        : { name: topology.network, index: this.#nextInterface++ },
+      resources: placement(this.#spaces, topology, isBridge),
+    };
+  }
+
+  /** Whether it is function 0 of a slot with others. */
+  #isFirstOfSeveral(address: string): boolean {
+    const slot = address.slice(0, -1);
+    return address.endsWith(".0") &&
+      ["1", "2", "3", "4", "5", "6", "7"]
+        .some((fn) => this.#topologies.has(slot + fn));
+  }
+
+  #kind({ address, topology }: Placed): DeviceKind {
+    const { id, model, interrupts = { intx: true, msi: 1 } } = topology;
+    if (model !== undefined) return kindNamed(model);
+    if (id === undefined) {
+      throw new TypeError(`Cannot simulate ${address}: it has no id, no model`);
+    }
+    const { intx = false, msi = 0, msix = 0 } = interrupts;
+    return kindWithId(id) ?? memoryFunction(
+      { id, class: UNASSIGNED_CLASS, resets: [] },
+      { bars: parseBars(topology.bars), intx, msi, msix },
+    );
+  }
+
+  #physical(
+    options: PciFunctionOptions,
+    topology: FunctionTopology,
+    sriov: SriovTopology,
+  ): PhysicalFunction {
+    const { address } = options;
+    const [vendor, device] = parseId(address, sriov.id);
+    if (vendor !== options.identity.vendor) {
+      throw new TypeError(
+        `Cannot simulate ${address}: its virtual functions have its vendor`,
+      );
+    }
+    const capability: SriovCapability = {
+      ...spacing(sriov),
+      total: sriov.total,
+      device,
+    };
+    const bars = parseBars(sriov.bars);
+    const { msi = 0, msix = 0 } = topology.interrupts ?? {};
+    const kind = memoryFunction(
+      { id: sriov.id, class: options.identity.class, resets: [] },
+      { bars, msi: msi, msix, intx: false },
+    );
+    return new PhysicalFunction(
+      this.#machine,
+      options,
+      capability,
+      (physical, index) => {
+        const made = new VirtualFunction(physical, {
+          ...options,
+          kind,
+          address: virtualAddress(physical.routing, capability, index),
+          identity: {
+            ...options.identity,
+            device,
+            multifunction: false,
+            serial: undefined,
+          },
+          resets: ["flr"],
+          reserved: [],
+          network: undefined,
+          resources: () => virtualPlacement(physical.resources, bars, index),
+        });
+        this.#machine.devices.add(made);
+        if (physical.group !== undefined) this.#join(made, undefined);
+        return made;
+      },
+    );
+  }
+}
+
+/** Bridges below a bridge are a switch: one up, then those down. */
+function portOf(
+  { topology: { acs, sriov }, bridges, isBridge, toConventional }: Placed,
+  conventional: boolean,
+): Port {
+  return {
+    isBridge,
+    type: conventional
+      ? undefined
+      : !isBridge
+      ? PCI_EXP_TYPE_ENDPOINT
+      : toConventional
+      ? PCI_EXP_TYPE_PCI_BRIDGE
+      : bridges.length === 0
+      ? PCI_EXP_TYPE_ROOT_PORT
+      : bridges.length % 2 === 1
+      ? PCI_EXP_TYPE_UPSTREAM
+      : PCI_EXP_TYPE_DOWNSTREAM,
+    acs: acs ?? (isBridge && !toConventional || sriov !== undefined),
+  };
+}
+
+function parseId(address: string, id: string): [number, number] {
+  const match = /^([0-9a-f]{4}):([0-9a-f]{4})$/i.exec(id);
+  if (match === null) {
+    throw new TypeError(
+      `Cannot simulate ${address}: expected an id such as "8086:10d3", ` +
+        `not ${JSON.stringify(id)}`,
+    );
+  }
+  return [parseInt(match[1]!, 16), parseInt(match[2]!, 16)];
+}
+
+/** As the 82576 of Intel has it, whose virtual functions are in slot 10. */
+function spacing({ offset = 128, stride = 2 }: SriovTopology): {
+  offset: number;
+  stride: number;
+} {
+  return { offset, stride };
+}
+
+function enabledAddresses(address: string, sriov: SriovTopology): string[] {
+  const { enabled = 0, total } = sriov;
+  if (enabled > total) {
+    throw new TypeError(
+      `Cannot simulate ${address}: ${enabled} virtual functions of ${total}`,
+    );
+  }
+  const routing = parseAddress(address);
+  return Array.from(
+    { length: enabled },
+    (_, i) => virtualAddress(routing, spacing(sriov), i),
+  );
+}

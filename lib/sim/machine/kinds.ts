@@ -1,0 +1,26 @@
+import { edu } from "../models/edu.ts";
+import type { DeviceKind } from "../models/model.ts";
+import { plain } from "../models/plain.ts";
+
+const KINDS: readonly DeviceKind[] = [edu, plain];
+
+/**
+ * What a device does.
+ *
+ * @param model A model, or the name of one that is known.
+ * @throws {TypeError} When there is none of that name.
+ */
+export function kindNamed(model: string | DeviceKind): DeviceKind {
+  if (typeof model !== "string") return model;
+  const found = KINDS.find(({ name }) => name === model);
+  if (found !== undefined) return found;
+  throw new TypeError(
+    `Cannot find device model ${JSON.stringify(model)}: expected ` +
+      `${KINDS.map(({ name }) => `"${name}"`).join(", ")} or a model`,
+  );
+}
+
+/** The known model of what has a vendor and device id, if there is one. */
+export function kindWithId(id: string): DeviceKind | undefined {
+  return id === edu.id ? edu : undefined;
+}

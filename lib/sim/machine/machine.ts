@@ -1,0 +1,171 @@
+import {
+  type Device,
+  type Driver,
+  Group,
+  type GroupKind,
+} from "../driver/bus.ts";
+import { DeviceTable } from "../driver/device_table.ts";
+import type { Directory, Ownership } from "../fs/file.ts";
+import { HugePages } from "../process/huge_pages.ts";
+import type { Iommu } from "../iommu/iommu.ts";
+import {
+  type ProcessOptions,
+  SimKernel,
+  type System,
+} from "../process/kernel.ts";
+import { Numbers } from "./numbers.ts";
+import { resolve } from "../fs/path.ts";
+import { refuse } from "../process/refusal.ts";
+
+/** What the simulated kernel was built with, and what it was told. */
+export interface KernelFeatures {
+  /** What `uname -r` says. */
+  readonly release: string;
+  /** CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV. */
+  readonly iommufd: boolean;
+  /** The kernel's command line. */
+  readonly commandLine: string;
+  /** How the IOMMU translates for the kernel: `"DMA-FQ"`. */
+  readonly translation: string;
+  /** `vfio.enable_unsafe_noiommu_mode`. */
+  noIommu: boolean;
+  /** `vfio_iommu_type1.dma_entry_limit`. */
+  mappingLimit: number;
+  /** `vfio_pci.enable_sriov`. */
+  enableSriov: boolean;
+}
+
+/** DMA that the IOMMU stopped. */
+export interface DmaFault {
+  /** The device that did it. */
+  readonly device: string;
+  /** Where, in bytes. */
+  readonly iova: bigint;
+}
+
+/**
+ * A simulated machine: its devices, its drivers, its processes. It holds the
+ * state; the rules for changing it are those of the kernel's subsystems, and
+ * sysfs, procfs and the device nodes are views of it.
+ */
+export class Machine implements System {
+  /** What its kernel can do. */
+  readonly features: KernelFeatures;
+  /** Its IOMMU, where it has one that is switched on. */
+  readonly iommu: Iommu | undefined;
+  /** Its devices. */
+  readonly devices = new DeviceTable();
+  /** Its IOMMU groups, by number. */
+  readonly groups = new Map<string, Group>();
+  /** Its drivers, by bus and name: `"pci/vfio-pci"`. */
+  readonly drivers = new Map<string, Driver>();
+  /** Its processes, by id. */
+  readonly processes = new Map<number, SimKernel>();
+  /** Its pool of huge pages. */
+  readonly hugePages = new HugePages();
+  /** Bytes that iommufd pins, by user: what its accounting counts. */
+  readonly pinnedByUser = new Map<number, number>();
+  /** The numbers of its IOMMU groups. */
+  readonly groupNumbers = new Numbers();
+  /** The minor numbers of its groups' nodes. */
+  readonly groupMinors = new Numbers();
+  /** The numbers of its VFIO devices. */
+  readonly vfioNumbers = new Numbers();
+  /** What the IOMMU reported, in its order. */
+  readonly faults: DmaFault[] = [];
+  /** What `/` is; set by whoever builds the machine. */
+  root!: Directory;
+  /** Makes a socket; set by whoever builds the machine. */
+  socket!: System["socket"];
+  readonly #init: SimKernel;
+  #nextPid = 1;
+
+  /**
+   * A machine without devices.
+   *
+   * @param features What its kernel can do.
+   * @param iommu Its IOMMU.
+   */
+  constructor(features: KernelFeatures, iommu: Iommu | undefined) {
+    this.features = features;
+    this.iommu = iommu;
+    this.#init = this.spawn({ name: "init" });
+    this.#nextPid = 1000;
+  }
+
+  /** Whether its kernel is of this version or newer. */
+  since(major: number, minor: number): boolean {
+    const [a = 0, b = 0] = this.features.release.split(".").map(parseFloat);
+    return a > major || (a === major && b >= minor);
+  }
+
+  /** Whether what user space has claimed is blocked until it is attached. */
+  get blocksClaimed(): boolean {
+    return this.since(6, 6);
+  }
+
+  /**
+   * EPERM where the IOMMU gives nothing to a group that the firmware keeps
+   * memory mapped for: Intel's, before all did (`intel_iommu_attach_device()`).
+   */
+  assertAttachable({ pinned }: Group): void {
+    if (pinned && this.iommu?.kind === "dmar") refuse("EPERM");
+  }
+
+  /** Whether a VFIO driver is loaded, and with it VFIO itself. */
+  get hasVfio(): boolean {
+    return [...this.drivers.values()].some(({ dma }) => dma === "user");
+  }
+
+  /** Starts a process. */
+  spawn(options: ProcessOptions = {}): SimKernel {
+    const process = new SimKernel(this, this.#nextPid++, options);
+    this.processes.set(process.pid, process);
+    return process;
+  }
+
+  /** Forgets a process that has ended. */
+  reap(process: SimKernel): void {
+    this.processes.delete(process.pid);
+  }
+
+  /**
+   * Changes who owns a file and who may open it, as chown and chmod do, for as
+   * long as the file is there.
+   *
+   * @param path A device node, or an attribute.
+   * @param to What is changed of it.
+   */
+  setOwnership(path: string, to: Ownership): void {
+    this.#init.stat(path);
+    const node = resolve(this.root, path, this.#init);
+    if (node.change === undefined) {
+      throw new TypeError(`Cannot change the owner or the mode of ${path}`);
+    }
+    node.change(to);
+  }
+
+  /** Makes a group with the lowest number that is free. */
+  newGroup(kind: GroupKind): Group {
+    return new Group(String(this.groupNumbers.take()), kind);
+  }
+
+  /** Puts a device into a group. */
+  join(device: Device, group: Group): void {
+    this.groupNumbers.reserve(Number(group.id));
+    this.groups.set(group.id, group);
+    group.devices.add(device);
+    device.group = group;
+  }
+
+  /** Takes a device out of its group, which goes with its last device. */
+  leaveGroup(device: Device): void {
+    const { group } = device;
+    if (group === undefined) return;
+    group.devices.delete(device);
+    device.group = undefined;
+    if (group.devices.size > 0) return;
+    this.groups.delete(group.id);
+    this.groupNumbers.give(Number(group.id));
+  }
+}

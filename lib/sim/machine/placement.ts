@@ -1,0 +1,110 @@
+/**
+ * Which BARs a function has, and where they lie.
+ *
+ * @module
+ */
+
+import type { PciFunction } from "../pci/function.ts";
+import {
+  type AddressSpaces,
+  type BarSpec,
+  parseBar,
+  type Resource,
+  romResource,
+} from "../pci/resources.ts";
+import type { FunctionTopology } from "./topology.ts";
+
+// Lines of `resource`: BARs, the ROM, the BARs of virtual functions.
+const BARS = 6;
+/** Where the ROM is. */
+export const ROM = 6;
+const FIRST_VF_BAR = 7;
+const LINES = 13;
+/** A bridge has its windows behind them. */
+const BRIDGE_LINES = 17;
+
+/** The lines of a function's `resource`. */
+export type Lines = readonly (Resource | undefined)[];
+
+/**
+ * Reads descriptions of BARs.
+ *
+ * @param bars What a topology says, by number.
+ * @throws {TypeError} When there are too many, or one has no room.
+ */
+export function parseBars(
+  bars: readonly (string | null)[] = [],
+): (BarSpec | undefined)[] {
+  const parsed = bars.map((bar) => bar === null ? undefined : parseBar(bar));
+  for (const [i, bar] of parsed.entries()) {
+    if (i >= BARS || bar?.wide && (i + 1 === BARS || parsed[i + 1])) {
+      throw new TypeError(
+        `Cannot have BARs ${JSON.stringify(bars)}: there are ${BARS}, and ` +
+          "one of 64 bits takes the next number too: null",
+      );
+    }
+  }
+  return parsed;
+}
+
+/**
+ * Prepares to place a function's BARs, which is done when they are looked at.
+ *
+ * @param spaces What gives out addresses.
+ * @param topology What is said of the function.
+ * @param isBridge Whether it has windows.
+ * @returns Places them.
+ */
+export function placement(
+  spaces: AddressSpaces,
+  { bars, rom, sriov }: FunctionTopology,
+  isBridge: boolean,
+): (fn: PciFunction) => Lines {
+  const given = bars && parseBars(bars);
+  const romBar = rom === undefined ? undefined : parseBar(rom);
+  const virtual = parseBars(sriov?.bars);
+  return (fn) => {
+    const lines: (Resource | undefined)[] = Array(
+      isBridge ? BRIDGE_LINES : LINES,
+    ).fill(undefined);
+    for (const [i, bar] of (given ?? modelBars(fn)).entries()) {
+      lines[i] = bar && spaces.place(bar);
+    }
+    lines[ROM] = romBar && romResource(spaces, romBar);
+    for (const [i, bar] of virtual.entries()) {
+      lines[FIRST_VF_BAR + i] = bar && spaces.place(bar, sriov!.total);
+    }
+    return lines;
+  };
+}
+
+/**
+ * Where the BARs of a virtual function lie: each in its part of what the
+ * physical function has for all.
+ *
+ * @param physical The lines of the physical function.
+ * @param bars The BARs that each virtual function has.
+ * @param number Which virtual function it is.
+ */
+export function virtualPlacement(
+  physical: Lines,
+  bars: readonly (BarSpec | undefined)[],
+  number: number,
+): Lines {
+  const lines: (Resource | undefined)[] = Array(LINES).fill(undefined);
+  for (const [i, bar] of bars.entries()) {
+    const all = physical[FIRST_VF_BAR + i];
+    if (bar === undefined || all === undefined) continue;
+    const { size } = bar;
+    lines[i] = { ...all, size, start: all.start + BigInt(size * number) };
+  }
+  return lines;
+}
+
+function modelBars(fn: PciFunction): (BarSpec | undefined)[] {
+  return fn.core.model.bars.map((bar) => {
+    if (bar === undefined) return undefined;
+    const { size, io = false, wide = false, prefetchable = false } = bar;
+    return { size, io, wide, prefetchable, start: undefined };
+  });
+}

@@ -1,0 +1,197 @@
+/**
+ * A PCI function's config space, as vfio-pci shows it to user space
+ * (`drivers/vfio/pci/vfio_pci_config.c`).
+ *
+ * @module
+ */
+
+import {
+  PCI_BASE_ADDRESS_0,
+  PCI_CACHE_LINE_SIZE,
+  PCI_CFG_SPACE_EXP_SIZE,
+  PCI_CFG_SPACE_SIZE,
+  PCI_CLASS_REVISION,
+  PCI_COMMAND,
+  PCI_COMMAND_INTX_DISABLE,
+  PCI_COMMAND_IO,
+  PCI_COMMAND_MASTER,
+  PCI_COMMAND_MEMORY,
+  PCI_COMMAND_SERR,
+  PCI_DEVICE_ID,
+  PCI_HEADER_TYPE,
+  PCI_HEADER_TYPE_MFD,
+  PCI_INTERRUPT_LINE,
+  PCI_INTERRUPT_PIN,
+  PCI_STATUS,
+  PCI_STATUS_INTERRUPT,
+  PCI_SUBSYSTEM_ID,
+  PCI_SUBSYSTEM_VENDOR_ID,
+  PCI_VENDOR_ID,
+} from "../../uapi/pci/regs.ts";
+import { BarRegisters } from "./bar_registers.ts";
+import { putCapabilities } from "./capabilities.ts";
+import { type Port, putPort } from "./express_port.ts";
+import type { DeviceModel } from "../models/model.ts";
+import { putSerialNumber } from "./serial_number.ts";
+
+/** What a function's header says it is. */
+export interface Identity {
+  /** Vendor id, 16 bits. */
+  readonly vendor: number;
+  /** Device id, 16 bits. */
+  readonly device: number;
+  /** Subsystem vendor id, 16 bits. */
+  readonly subsystemVendor: number;
+  /** Subsystem id, 16 bits. */
+  readonly subsystem: number;
+  /** Class code, 24 bits. */
+  readonly class: number;
+  /** What it is on its bus; a bridge says so in its header. */
+  readonly port: Port;
+  /** Revision id, 8 bits. */
+  readonly revision: number;
+  /** Its serial number, as lspci writes it, where it has one. */
+  readonly serial?: string | undefined;
+  /** Whether it is a PCI Express function, with 4 KiB of config space. */
+  readonly express: boolean;
+  /** Whether it says that its slot has several functions. Default: no. */
+  readonly multifunction?: boolean;
+}
+
+/** What firmware switches on. */
+const COMMAND_AT_BOOT = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_SERR;
+const COMMAND_BITS = COMMAND_AT_BOOT | PCI_COMMAND_MASTER |
+  PCI_COMMAND_INTX_DISABLE;
+
+/** Config space. */
+export class ConfigSpace {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #bars: BarRegisters;
+  readonly #commanded: (command: number) => void;
+
+  /**
+   * A function's config space as firmware left it.
+   *
+   * @param identity What its header says it is.
+   * @param model Its BARs and interrupts.
+   * @param options Whether it can be reset by a function level reset, and what
+   * is called as its command register is written.
+   */
+  constructor(
+    identity: Identity,
+    model: DeviceModel,
+    options: {
+      readonly resets: boolean;
+      readonly commanded: (command: number) => void;
+    },
+  ) {
+    const size = identity.express ? PCI_CFG_SPACE_EXP_SIZE : PCI_CFG_SPACE_SIZE;
+    this.#bytes = new Uint8Array(size);
+    this.#view = new DataView(this.#bytes.buffer);
+    this.#commanded = options.commanded;
+    this.#put16(PCI_VENDOR_ID, identity.vendor);
+    this.#put16(PCI_DEVICE_ID, identity.device);
+    this.#put16(PCI_SUBSYSTEM_VENDOR_ID, identity.subsystemVendor);
+    this.#put16(PCI_SUBSYSTEM_ID, identity.subsystem);
+    const revision = identity.class * 2 ** 8 + identity.revision;
+    this.#view.setUint32(PCI_CLASS_REVISION, revision, true);
+    if (identity.multifunction) {
+      this.#bytes[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_MFD;
+    }
+    this.#bytes[PCI_INTERRUPT_PIN] = model.intx ? 1 : 0;
+    this.#bars = new BarRegisters(this.#view, model.bars);
+    putCapabilities(this.#view, { ...options, ...identity }, model);
+    putPort(this.#view, identity.port);
+    if (identity.serial !== undefined) {
+      putSerialNumber(this.#view, identity.serial);
+    }
+    this.#put16(PCI_COMMAND, COMMAND_AT_BOOT);
+  }
+
+  /** Bytes in it. */
+  get size(): number {
+    return this.#bytes.length;
+  }
+
+  /** Whether the function may start DMA. */
+  get master(): boolean {
+    return (this.#command & PCI_COMMAND_MASTER) !== 0;
+  }
+
+  /** Whether the function answers memory accesses. */
+  get memory(): boolean {
+    return (this.#command & PCI_COMMAND_MEMORY) !== 0;
+  }
+
+  /**
+   * The function is handed to user space: it may not start DMA, and what the
+   * last user wrote is gone.
+   *
+   * @param addresses Where its BARs lie, by number.
+   */
+  enable(addresses: readonly (bigint | undefined)[]): void {
+    this.#setCommand(COMMAND_AT_BOOT);
+    this.#bytes[PCI_INTERRUPT_LINE] = 0;
+    this.#bytes[PCI_CACHE_LINE_SIZE] = 0;
+    this.#bars.place(addresses);
+  }
+
+  /** The function is taken back: it may not start DMA. */
+  disable(): void {
+    this.#setCommand(this.#command & ~PCI_COMMAND_MASTER);
+  }
+
+  /** The function asserts its INTx line, or no longer. */
+  interrupt(asserted: boolean): void {
+    const status = this.#view.getUint16(PCI_STATUS, true);
+    this.#put16(
+      PCI_STATUS,
+      asserted ? status | PCI_STATUS_INTERRUPT : status & ~PCI_STATUS_INTERRUPT,
+    );
+  }
+
+  /** Reads what is all inside it. */
+  read(offset: number, into: Uint8Array): void {
+    into.set(this.#bytes.subarray(offset, offset + into.length));
+  }
+
+  /** Writes what can be written of it. */
+  write(offset: number, from: Uint8Array): void {
+    const command = this.#command;
+    for (const [i, value] of from.entries()) {
+      const mask = this.#writable(offset + i);
+      const old = this.#bytes[offset + i]!;
+      this.#bytes[offset + i] = (old & ~mask) | (value & mask);
+    }
+    this.#bars.mask();
+    if (this.#command !== command) this.#commanded(this.#command);
+  }
+
+  get #command(): number {
+    return this.#view.getUint16(PCI_COMMAND, true);
+  }
+
+  #setCommand(command: number): void {
+    this.#put16(PCI_COMMAND, command);
+    this.#commanded(command);
+  }
+
+  #writable(offset: number): number {
+    switch (offset) {
+      case PCI_COMMAND:
+        return COMMAND_BITS & 0xff;
+      case PCI_COMMAND + 1:
+        return COMMAND_BITS >> 8;
+      case PCI_INTERRUPT_LINE:
+      case PCI_CACHE_LINE_SIZE:
+        return 0xff;
+      default:
+        return this.#bars.has(offset - PCI_BASE_ADDRESS_0) ? 0xff : 0;
+    }
+  }
+
+  #put16(offset: number, value: number): void {
+    this.#view.setUint16(offset, value, true);
+  }
+}

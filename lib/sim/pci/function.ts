@@ -1,0 +1,142 @@
+import { Device, type Driver } from "../driver/bus.ts";
+import type { Identity } from "./config_space.ts";
+import type { ReservedRegion } from "../iommu/iommu.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { DeviceKind } from "../models/model.ts";
+import { hex, parseAddress, type RoutingId } from "./address.ts";
+import { PciCore } from "./core.ts";
+import { refuse } from "../process/refusal.ts";
+import type { Resource } from "./resources.ts";
+import { register } from "../vfio/core.ts";
+
+/** A network interface that a driver makes of a function. */
+export interface NetworkInterface {
+  /** Its name. */
+  readonly name: string;
+  /** Its number. */
+  readonly index: number;
+}
+
+/** What a PCI function is made with. */
+export interface PciFunctionOptions {
+  /** Its address. */
+  readonly address: string;
+  /** What it is below of: a bridge's path, or a root bus's. */
+  readonly parent: string;
+  /** What its header says. */
+  readonly identity: Identity;
+  /** What it does. */
+  readonly kind: DeviceKind;
+  /** The ways in which it can be reset, the preferred first. */
+  readonly resets: readonly string[];
+  /** The NUMA node it is next to; -1 where there is but one. */
+  readonly numaNode: number;
+  /** What the firmware keeps mapped for it. */
+  readonly reserved: readonly ReservedRegion[];
+  /** The network interface that a driver of the host makes of it. */
+  readonly network?: NetworkInterface | undefined;
+  /** What is in its ROM, where it has one. Default: an image of its own. */
+  readonly romContents?: Uint8Array | undefined;
+  /** The lines of `resource`; made when they are first looked at. */
+  readonly resources: (fn: PciFunction) => readonly (Resource | undefined)[];
+}
+
+/** A PCI function. */
+export class PciFunction extends Device {
+  /** The machine it is in. */
+  readonly machine: Machine;
+  /** Where it sits. */
+  readonly routing: RoutingId;
+  /** What its header says. */
+  readonly identity: Identity;
+  /** The NUMA node it is next to. */
+  readonly numaNode: number;
+  /** The ways in which it can be reset, the preferred first. */
+  readonly supportedResets: readonly string[];
+  override readonly reserved: readonly ReservedRegion[];
+  /** Whether it may be suspended: `power/control`. */
+  power: "on" | "auto" = "on";
+  /** Whether it may lose its power as it is: `d3cold_allowed`. */
+  d3cold = true;
+  /** What is in its ROM, where it has one. Default: an image of its own. */
+  readonly romContents: Uint8Array | undefined;
+  /** Whether its ROM can be read: `rom`. */
+  romEnabled = false;
+  readonly #kind: DeviceKind;
+  readonly #network: NetworkInterface | undefined;
+  readonly #resources: PciFunctionOptions["resources"];
+  #placed: readonly (Resource | undefined)[] | undefined;
+
+  /**
+   * A function that no driver has.
+   *
+   * @param machine The machine it is in.
+   * @param options What it is.
+   */
+  constructor(machine: Machine, options: PciFunctionOptions) {
+    const { address, parent, identity, kind, resets } = options;
+    super(
+      address,
+      "pci",
+      `${parent}/${address}`,
+      [
+        `${hex(identity.vendor, 4)}:${hex(identity.device, 4)}`,
+        `class:${hex(identity.class, 6)}`,
+      ],
+    );
+    this.#kind = kind;
+    this.machine = machine;
+    this.routing = parseAddress(address);
+    this.identity = identity;
+    this.numaNode = options.numaNode;
+    this.supportedResets = resets;
+    this.resets = resets;
+    this.reserved = options.reserved;
+    this.romContents = options.romContents;
+    this.#network = options.network;
+    this.#resources = options.resources;
+  }
+
+  /** Its network interface, while a driver of the host has it. */
+  get network(): NetworkInterface | undefined {
+    const present = this.driver?.dma === "kernel" && !this.unbinding;
+    return present ? this.#network : undefined;
+  }
+
+  /** Whether it is a PCI bridge. */
+  get isBridge(): boolean {
+    return this.identity.class >> 8 === 0x0604;
+  }
+
+  /** Where its BARs and its ROM lie, as the lines of `resource`. */
+  get resources(): readonly (Resource | undefined)[] {
+    return this.#placed ??= this.#resources(this);
+  }
+
+  /** Where its BARs lie, by number. */
+  get barAddresses(): readonly (bigint | undefined)[] {
+    return this.resources.slice(0, 6).map((resource) => resource?.start);
+  }
+
+  blocked(iova: bigint): void {
+    if (this.group?.kind !== "iommu") return;
+    this.machine.faults.push({ device: this.name, iova });
+  }
+
+  protected override createCore(): PciCore {
+    return new PciCore(this, this.#kind, this.identity);
+  }
+
+  override assertTakable(driver: Driver): void {
+    // It may have been overridden since: `__pci_device_probe()`.
+    if (!this.matches(driver)) refuse("ENODEV");
+    if (driver.dma !== "user") return;
+    // `vfio_pci_core_register_device()` in `drivers/vfio/pci/vfio_pci_core.c`
+    if (this.isBridge) refuse("EINVAL");
+    register(this.machine, this);
+  }
+
+  override settled(driver: Driver, bound: boolean): void {
+    if (driver.dma === "user") this.power = bound ? "auto" : "on";
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * Single root IO virtualisation (`drivers/pci/iov.c`).
+ *
+ * @module
+ */
+
+import { ETH_P_8021Q } from "../../uapi/linux/rtnetlink.ts";
+import type { Steps } from "../process/blocking.ts";
+import type { Driver } from "../driver/bus.ts";
+import { probe, remove } from "../driver/core.ts";
+import type { Machine } from "../machine/machine.ts";
+import { formatAddress, type RoutingId } from "./address.ts";
+import { PciFunction, type PciFunctionOptions } from "./function.ts";
+import { Refusal, refuse } from "../process/refusal.ts";
+
+/** What a physical function's SR-IOV capability says. */
+export interface SriovCapability {
+  /** How many virtual functions it can have. */
+  readonly total: number;
+  /** From its own routing id to that of the first. */
+  readonly offset: number;
+  /** From one's routing id to that of the next. */
+  readonly stride: number;
+  /** Their device id. */
+  readonly device: number;
+}
+
+/** A function that can have virtual functions. */
+export class PhysicalFunction extends PciFunction {
+  /** What its SR-IOV capability says. */
+  readonly capability: SriovCapability;
+  /** Whether drivers may take virtual functions by themselves. */
+  autoprobe = true;
+  readonly #make: (physical: PhysicalFunction, index: number) => PciFunction;
+  readonly #functions = new Map<number, PciFunction>();
+
+  /**
+   * Without virtual functions.
+   *
+   * @param machine The machine it is in.
+   * @param options What it is.
+   * @param capability What its SR-IOV capability says.
+   * @param make Makes a virtual function, in its group and on no driver.
+   */
+  constructor(
+    machine: Machine,
+    options: PciFunctionOptions,
+    capability: SriovCapability,
+    make: (physical: PhysicalFunction, index: number) => PciFunction,
+  ) {
+    super(machine, options);
+    this.capability = capability;
+    this.#make = make;
+  }
+
+  /** The virtual functions that there are, by number. */
+  get functions(): ReadonlyMap<number, PciFunction> {
+    return this.#functions;
+  }
+
+  /** Whether a virtual function is not yet being removed. */
+  has(fn: PciFunction): boolean {
+    return [...this.#functions.values()].includes(fn);
+  }
+
+  override assertTakable(driver: Driver): void {
+    if (driver.dma === "user" && this.#functions.size > 0) refuse("EBUSY");
+    super.assertTakable(driver);
+  }
+
+  override *abandoned(driver?: Driver): Steps<void> {
+    if (driver === undefined || driver.virtualFunctions === "removed") {
+      yield* this.#removeAll();
+    }
+  }
+
+  /** What a write to `sriov_numvfs` does. */
+  *configure(count: number): Steps<void> {
+    if (count > this.capability.total) refuse("ERANGE");
+    yield* this.lock.hold(this.#configure(count));
+  }
+
+  *#configure(count: number): Steps<void> {
+    const present = this.#functions.size;
+    if (count === present) return;
+    const { driver, machine: { features } } = this;
+    const able = driver?.virtualFunctions !== undefined &&
+      (driver.dma !== "user" || features.enableSriov);
+    if (!able) refuse("ENOENT");
+    if (count === 0) return yield* this.#removeAll();
+    if (present > 0) refuse("EBUSY");
+    for (let i = 0; i < count; i++) yield* this.#add(driver);
+  }
+
+  /** Makes one virtual function more, and lets the drivers look at it. */
+  *#add(driver: Driver): Steps<void> {
+    const fn = this.make();
+    // `vfio_pci_bus_notifier()` in `drivers/vfio/pci/vfio_pci_core.c`
+    if (driver.dma === "user") fn.override = driver.name;
+    try {
+      yield* probe(this.machine, fn);
+    } catch (error) {
+      // It stays without a driver.
+      if (!(error instanceof Refusal)) throw error;
+    }
+  }
+
+  /** Makes one virtual function more, that no driver has looked at. */
+  make(): PciFunction {
+    const number = this.#functions.size;
+    const fn = this.#make(this, number);
+    this.#functions.set(number, fn);
+    return fn;
+  }
+
+  /** Removes all virtual functions, each when nobody uses it any more. */
+  *#removeAll(): Steps<void> {
+    for (const [number, fn] of [...this.#functions]) {
+      this.#functions.delete(number);
+      yield* remove(this.machine, fn);
+    }
+  }
+}
+
+/** What a network card's driver lets be set of a virtual function. */
+export interface VirtualNetworkSettings {
+  /** Its address, 6 bytes; zeros where none is set. */
+  address: Uint8Array;
+  /** Its VLAN; 0 for none. */
+  vlan: number;
+  /** The priority in its VLAN. */
+  qos: number;
+  /** The protocol of its VLAN. */
+  readonly protocol: number;
+}
+
+/** A virtual function. */
+export class VirtualFunction extends PciFunction {
+  /** The function that it is part of. */
+  readonly physical: PhysicalFunction;
+  /** What is set of it through its physical function's network interface. */
+  readonly settings: VirtualNetworkSettings = {
+    address: new Uint8Array(6),
+    vlan: 0,
+    qos: 0,
+    protocol: ETH_P_8021Q,
+  };
+
+  /**
+   * A virtual function that no driver has.
+   *
+   * @param physical The function that it is part of.
+   * @param options What it is.
+   */
+  constructor(physical: PhysicalFunction, options: PciFunctionOptions) {
+    super(physical.machine, options);
+    this.physical = physical;
+    // It has no power management capability: `pci_pm_init()`.
+    this.d3cold = false;
+  }
+
+  override assertTakable(driver: Driver): void {
+    // `pci_device_can_probe()` in `drivers/pci/pci-driver.c`
+    if (!this.physical.autoprobe && this.override === undefined) {
+      refuse("ENODEV");
+    }
+    super.assertTakable(driver);
+  }
+}
+
+/** The address of a virtual function. */
+export function virtualAddress(
+  physical: RoutingId,
+  { offset, stride }: Pick<SriovCapability, "offset" | "stride">,
+  index: number,
+): string {
+  const id = physical.id + offset + stride * index;
+  return formatAddress({ domain: physical.domain, id });
+}

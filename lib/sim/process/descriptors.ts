@@ -1,0 +1,102 @@
+/**
+ * A process's file descriptors, and what they have open (`fs/file.c`).
+ *
+ * @module
+ */
+
+import { O_RDONLY, O_WRONLY } from "../../uapi/linux/fcntl.ts";
+import type { OpenFile } from "../fs/file.ts";
+import { unlock } from "../fs/flock.ts";
+import { refuse } from "./refusal.ts";
+
+/** One opening of a file: it has the file's locks, and closes it in the end. */
+export class Description {
+  /** What is open. */
+  readonly file: OpenFile;
+  /** What it was opened for, by its `O_ACCMODE`. */
+  readonly access: number;
+  /** Descriptors and mappings that keep it open. */
+  #holders = 1;
+
+  /**
+   * What a descriptor holds.
+   *
+   * @param file What is open.
+   * @param access What for, by its `O_ACCMODE`.
+   */
+  constructor(file: OpenFile, access: number) {
+    this.file = file;
+    this.access = access;
+  }
+
+  /** Keeps it open once more. */
+  hold(): void {
+    this.#holders++;
+  }
+
+  /** Keeps it open once less: the last one to do so closes it. */
+  release(): void {
+    if (--this.#holders > 0) return;
+    const { inode } = this.file;
+    if (inode !== undefined) unlock(inode, this);
+    this.file.close();
+  }
+}
+
+/** The table of a process. A descriptor that is not in it is EBADF. */
+export class Descriptors {
+  readonly #open = new Map<number, Description>();
+
+  /** The open files, by descriptor. */
+  get files(): ReadonlyMap<number, OpenFile> {
+    return new Map([...this.#open].map(([fd, { file }]) => [fd, file]));
+  }
+
+  /**
+   * Gives an open file a descriptor: the lowest that is free, as Linux does; 0
+   * to 2 are the terminal's.
+   *
+   * @param file The open file.
+   * @param access What it was opened for, by its `O_ACCMODE`.
+   */
+  install(file: OpenFile, access: number): number {
+    let fd = 3;
+    while (this.#open.has(fd)) fd++;
+    this.#open.set(fd, new Description(file, access));
+    return fd;
+  }
+
+  /** What a descriptor has open, or `undefined`. */
+  find(fd: number): Description | undefined {
+    return this.#open.get(fd);
+  }
+
+  /** What a descriptor has open. */
+  get(fd: number): Description {
+    return this.#open.get(fd) ?? refuse("EBADF");
+  }
+
+  /** The file behind a descriptor that was opened to read it. */
+  toRead(fd: number): OpenFile {
+    const { file, access } = this.get(fd);
+    return access === O_WRONLY ? refuse("EBADF") : file;
+  }
+
+  /** The file behind a descriptor that was opened to write it. */
+  toWrite(fd: number): OpenFile {
+    const { file, access } = this.get(fd);
+    return access === O_RDONLY ? refuse("EBADF") : file;
+  }
+
+  /** Frees a descriptor. */
+  close(fd: number): void {
+    const description = this.get(fd);
+    this.#open.delete(fd);
+    description.release();
+  }
+
+  /** Frees them all. */
+  closeAll(): void {
+    for (const fd of this.#open.keys()) this.close(fd);
+  }
+}

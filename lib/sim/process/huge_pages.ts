@@ -1,0 +1,88 @@
+import { MAP_HUGE_MASK, MAP_HUGE_SHIFT } from "../../uapi/linux/mman.ts";
+import { refuse } from "./refusal.ts";
+
+/** The default size of a huge page, as the base-2 logarithm: 2 MiB. */
+const DEFAULT_SHIFT = 21;
+
+/** Huge pages of one size on one NUMA node. */
+interface Pool {
+  total: number;
+  used: number;
+}
+
+/**
+ * The pools of huge pages, by the base-2 logarithm of their size and by NUMA
+ * node (`mm/hugetlb.c`).
+ */
+export class HugePages {
+  /** How many NUMA nodes there are. */
+  nodes = 1;
+  readonly #pools = new Map<number, Pool[]>([[DEFAULT_SHIFT, []], [30, []]]);
+
+  /** The sizes that there can be. */
+  get shifts(): Iterable<number> {
+    return this.#pools.keys();
+  }
+
+  /** How many pages of a size there are, on a node or on all. */
+  total(shift: number, node?: number): number {
+    return this.#on(shift, node).reduce((sum, { total }) => sum + total, 0);
+  }
+
+  /** How many pages of a size are free, on a node or on all. */
+  free(shift: number, node?: number): number {
+    return this.#on(shift, node)
+      .reduce((sum, { total, used }) => sum + total - used, 0);
+  }
+
+  /**
+   * Sets how many there are of a size, or as few as are in use.
+   *
+   * @param shift The size.
+   * @param count How many.
+   * @param node The node; without one what changes is spread over all.
+   */
+  reserve(shift: number, count: number, node?: number): void {
+    if (!this.#pools.has(shift)) this.#pools.set(shift, []);
+    const pools = this.#on(shift, node);
+    const used = pools.reduce((sum, { used }) => sum + used, 0);
+    let more = Math.max(count, used) - this.total(shift, node);
+    while (more !== 0) {
+      const share = Math.ceil(Math.abs(more) / pools.length);
+      for (const pool of pools) {
+        const change = more > 0
+          ? Math.min(share, more)
+          : -Math.min(share, -more, pool.total - pool.used);
+        pool.total += change;
+        more -= change;
+      }
+    }
+  }
+
+  /**
+   * Takes what an mmap with these flags needs; ENOMEM where it is not there.
+   *
+   * @returns Gives it back.
+   */
+  take(length: number, flags: number): () => void {
+    const shift = flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK || DEFAULT_SHIFT;
+    if (!this.#pools.has(shift)) refuse("EINVAL");
+    let count = Math.ceil(length / 2 ** shift);
+    if (this.free(shift) < count) refuse("ENOMEM");
+    const taken = this.#on(shift).map((pool) => {
+      const pages = Math.min(count, pool.total - pool.used);
+      pool.used += pages;
+      count -= pages;
+      return { pool, pages };
+    });
+    return () => {
+      for (const { pool, pages } of taken) pool.used -= pages;
+    };
+  }
+
+  #on(shift: number, node?: number): Pool[] {
+    const pools = this.#pools.get(shift) ?? [];
+    while (pools.length < this.nodes) pools.push({ total: 0, used: 0 });
+    return node === undefined ? pools : pools.slice(node, node + 1);
+  }
+}

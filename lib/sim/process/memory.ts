@@ -1,0 +1,123 @@
+import type { Mapping, RegisterViews } from "../../kernel/kernel.ts";
+import { refuse } from "./refusal.ts";
+
+/**
+ * Memory with an identity. Whoever pins it keeps it, though the process unmaps
+ * it: {@linkcode AddressMap.unmap} takes the process's views away, not the
+ * bytes.
+ */
+export class Pages {
+  /** The bytes as they are now. Fetch it anew each time. */
+  bytes: Uint8Array<ArrayBuffer>;
+  /** What an access to them does, where it does more than memory. */
+  readonly registers: RegisterViews | undefined;
+
+  /**
+   * Memory.
+   *
+   * @param bytes The memory.
+   * @param registers What an access does, where it is no plain memory.
+   */
+  constructor(bytes: Uint8Array<ArrayBuffer>, registers?: RegisterViews) {
+    this.bytes = bytes;
+    this.registers = registers;
+  }
+}
+
+/** A part of some {@linkcode Pages}. */
+export interface PagesSlice {
+  /** The memory. */
+  readonly pages: Pages;
+  /** Where the part begins, in bytes. */
+  readonly start: number;
+  /** How long it is, in bytes. */
+  readonly length: number;
+}
+
+interface Range {
+  readonly address: bigint;
+  readonly end: bigint;
+  readonly pages: Pages;
+  /** Gives back what the mapping holds. */
+  readonly release: () => void;
+}
+
+/** Where simulated mappings begin: no process has anything there. */
+const FIRST_ADDRESS = 0x5100_0000_0000n;
+
+/** A process's address space. */
+export class AddressMap {
+  readonly #ranges = new Map<bigint, Range>();
+  #next = FIRST_ADDRESS;
+  /** Buffers whose address was asked for: the arguments of calls. */
+  readonly #buffers = new Map<bigint, WeakRef<Uint8Array>>();
+
+  /** How many mappings there are. */
+  get size(): number {
+    return this.#ranges.size;
+  }
+
+  /**
+   * Maps memory at an address of its own, aligned to its size up to 1 GiB.
+   *
+   * @param pages The memory.
+   * @param release Gives back what the mapping holds, when it is unmapped.
+   */
+  map(pages: Pages, release: () => void): Mapping {
+    const length = pages.bytes.length;
+    const alignment = BigInt(
+      Math.min(2 ** Math.ceil(Math.log2(Math.max(length, 4096))), 2 ** 30),
+    );
+    const address = (this.#next + alignment - 1n) / alignment * alignment;
+    const end = address + BigInt(length);
+    // A page apart, so that running over an end is noticed.
+    this.#next = end + 4096n;
+    this.#ranges.set(address, { address, end, pages, release });
+    const { registers } = pages;
+    const mapping = { address, length, buffer: pages.bytes.buffer };
+    return registers === undefined ? mapping : { ...mapping, registers };
+  }
+
+  /** Unmaps what {@linkcode AddressMap.map} gave; again is no error. */
+  unmap({ address, buffer }: Mapping): void {
+    const range = this.#ranges.get(address);
+    if (range === undefined) return;
+    this.#ranges.delete(address);
+    const { pages } = range;
+    // The views that the process made are detached; the memory goes on.
+    if (!buffer.detached) pages.bytes = new Uint8Array(buffer.transfer());
+    range.release();
+  }
+
+  /** Gives back what the mappings hold: the process has ended. */
+  release(): void {
+    for (const { release } of this.#ranges.values()) release();
+  }
+
+  /** The memory behind a range, or `undefined` where a part of it is not there. */
+  slice(address: bigint, length: number): PagesSlice | undefined {
+    for (const range of this.#ranges.values()) {
+      if (address < range.address || address >= range.end) continue;
+      return address + BigInt(length) <= range.end
+        ? { pages: range.pages, start: Number(address - range.address), length }
+        : undefined;
+    }
+    return undefined;
+  }
+
+  /** Gives a buffer an address by which a struct can name it. */
+  addressOf(buffer: Uint8Array): bigint {
+    const address = this.#next;
+    this.#next += BigInt(buffer.byteLength) + 4096n;
+    this.#buffers.set(address, new WeakRef(buffer));
+    for (const [old, held] of this.#buffers) {
+      if (held.deref() === undefined) this.#buffers.delete(old);
+    }
+    return address;
+  }
+
+  /** The buffer that {@linkcode AddressMap.addressOf} was asked about. */
+  buffer(address: bigint): Uint8Array {
+    return this.#buffers.get(address)?.deref() ?? refuse("EFAULT");
+  }
+}

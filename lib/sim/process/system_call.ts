@@ -1,0 +1,67 @@
+/**
+ * How a simulated system call ends: with a result, with an errno, or not yet.
+ *
+ * @module
+ */
+
+import { errnoNumber, KernelError } from "../../kernel/errno.ts";
+import { Refusal } from "./refusal.ts";
+
+/**
+ * Makes a call.
+ *
+ * @param syscall What the error names, where the call is refused.
+ * @param path The path that it is about.
+ * @param answer What the kernel does.
+ * @throws {KernelError} The errno that the call was refused with.
+ */
+export function call<T>(
+  syscall: string,
+  path: string | undefined,
+  answer: () => T,
+): T {
+  try {
+    return answer();
+  } catch (error) {
+    throw answered(error, syscall, path);
+  }
+}
+
+/** Makes a call that may block: {@linkcode call} in all else. */
+export async function callAsync<T>(
+  syscall: string,
+  path: string | undefined,
+  answer: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await answer();
+  } catch (error) {
+    throw answered(error, syscall, path);
+  }
+}
+
+/** A call that a real kernel makes on another thread takes a turn here too. */
+export function settled(): Promise<void> {
+  return Promise.resolve();
+}
+
+/** The result of a call that holds the event loop while it is made. */
+export function immediate<T>(result: T | Promise<T>): T {
+  if (!(result instanceof Promise)) return result;
+  // Nothing can let the call go on while it holds the event loop.
+  result.catch(() => {});
+  throw new Error(
+    "This call blocks, and a real process would hang in it: make it by the " +
+      "method that ends in Async",
+  );
+}
+
+function answered(
+  error: unknown,
+  syscall: string,
+  path: string | undefined,
+): unknown {
+  return error instanceof Refusal
+    ? new KernelError(errnoNumber(error.code), syscall, path)
+    : error;
+}

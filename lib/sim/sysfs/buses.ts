@@ -1,0 +1,120 @@
+/**
+ * `/sys/bus`: devices and drivers (`drivers/base/bus.c`).
+ *
+ * @module
+ */
+
+import { run, type Steps } from "../process/blocking.ts";
+import type { Device, Driver } from "../driver/bus.ts";
+import { bind, probe, unbind } from "../driver/core.ts";
+import type { Directory, Link } from "../fs/file.ts";
+import { word } from "./input.ts";
+import type { Machine } from "../machine/machine.ts";
+import { Refusal, refuse } from "../process/refusal.ts";
+import {
+  link,
+  linkTo,
+  mapDirectory,
+  type Table,
+  tableDirectory,
+  union,
+  where,
+  writeOnly,
+} from "../fs/tree.ts";
+
+/** A bus. */
+interface Bus {
+  readonly name: string;
+}
+
+function driverTable(machine: Machine): Table<Driver> {
+  return {
+    bind: where(
+      ({ bindable }) => bindable,
+      writeOnly((driver, text) =>
+        run(bind(named(machine, driver.bus, text), driver))
+      ),
+    ),
+    unbind: where(
+      ({ bindable }) => bindable,
+      writeOnly((driver, text) =>
+        run(unbind(machine, named(machine, driver.bus, text), driver))
+      ),
+    ),
+    module: link((driver) => `/sys/module/${moduleOf(driver)}`),
+  };
+}
+
+function busTable(machine: Machine): Table<Bus> {
+  const drivers = driverTable(machine);
+  return {
+    devices: ({ name }, path) =>
+      mapDirectory(path, () => machine.devices.on(name), linkToDevice),
+    drivers: ({ name }, path) =>
+      mapDirectory(
+        path,
+        () => driversOf(machine, name),
+        (driver, path) =>
+          union(
+            tableDirectory(driver, path, drivers),
+            mapDirectory(path, () => boundTo(machine, driver), linkToDevice),
+          ),
+      ),
+    drivers_probe: writeOnly(({ name }, text) =>
+      run(probeAlone(machine, named(machine, name, text)))
+    ),
+  };
+}
+
+/** `/sys/bus`. */
+export function busesDirectory(machine: Machine, path: string): Directory {
+  const table = busTable(machine);
+  const buses = new Map<string, Bus>([["pci", { name: "pci" }]]);
+  return mapDirectory(
+    path,
+    () => {
+      for (const { bus } of machine.drivers.values()) {
+        if (!buses.has(bus)) buses.set(bus, { name: bus });
+      }
+      return buses;
+    },
+    (bus, path) => tableDirectory(bus, path, table),
+  );
+}
+
+/** `drivers_probe_store()`: whatever goes wrong is EINVAL. */
+function* probeAlone(machine: Machine, device: Device): Steps<void> {
+  try {
+    yield* probe(machine, device);
+  } catch (error) {
+    throw error instanceof Refusal ? new Refusal("EINVAL") : error;
+  }
+}
+
+function linkToDevice({ path: target }: Device, path: string): Link {
+  return linkTo(path, target);
+}
+
+function boundTo(machine: Machine, driver: Driver): Map<string, Device> {
+  return new Map(
+    [...machine.devices.on(driver.bus)].filter(([, device]) =>
+      device.driver === driver && !device.unbinding
+    ),
+  );
+}
+
+function driversOf(machine: Machine, bus: string): Map<string, Driver> {
+  return new Map(
+    [...machine.drivers.values()].filter((driver) => driver.bus === bus)
+      .map((driver) => [driver.name, driver]),
+  );
+}
+
+function named(machine: Machine, bus: string, text: string): Device {
+  return machine.devices.on(bus).get(word(text)) ?? refuse("ENODEV");
+}
+
+/** The name of the module that a driver is in. */
+export function moduleOf({ name }: Driver): string {
+  return name.replaceAll("-", "_");
+}

@@ -1,0 +1,46 @@
+import type { FileNode, OpenFile } from "../fs/file.ts";
+import { changeStatus, statusOf } from "../fs/ownership.ts";
+import type { PciFunction } from "../pci/function.ts";
+
+const STATUS = { mode: 0o100644, uid: 0, gid: 0, device: "0:0" };
+
+/** What users other than root see of config space: the header. */
+const HEADER = 64;
+
+/**
+ * The attribute `config` (`pci_read_config()` in `drivers/pci/pci-sysfs.c`).
+ *
+ * @param fn The function whose config space it is.
+ * @param path Where it is.
+ */
+export function configAttribute(fn: PciFunction, path: string): FileNode {
+  return {
+    kind: "file",
+    get status() {
+      return statusOf(fn, path, STATUS);
+    },
+    change: (to) => changeStatus(fn, path, to),
+    open: ({ uid }) => new ConfigFile(fn, path, uid),
+  };
+}
+
+class ConfigFile implements OpenFile {
+  readonly shown: string;
+  readonly #fn: PciFunction;
+  readonly #length: number;
+
+  constructor(fn: PciFunction, path: string, uid: number) {
+    this.shown = path;
+    this.#fn = fn;
+    this.#length = uid === 0 ? fn.core.config.size : HEADER;
+  }
+
+  pread(into: Uint8Array, offset: bigint): number {
+    const room = Math.max(0, this.#length - Number(offset));
+    const length = Math.min(into.length, room);
+    this.#fn.core.config.read(Number(offset), into.subarray(0, length));
+    return length;
+  }
+
+  close(): void {}
+}

@@ -1,0 +1,45 @@
+/**
+ * What is written to an attribute, as the kernel reads it (`lib/kstrtox.c`,
+ * `lib/string_helpers.c`).
+ *
+ * @module
+ */
+
+import { refuse } from "../process/refusal.ts";
+
+/** A C string: what is before the first NUL. */
+export function cString(text: string): string {
+  const end = text.indexOf("\0");
+  return end < 0 ? text : text.slice(0, end);
+}
+
+/** One word, of which a newline at the end is no part: `sysfs_streq()`. */
+export function word(text: string): string {
+  return cString(text).replace(/\n$/, "");
+}
+
+/**
+ * A number, decimal, octal or hexadecimal: `kstrtoul()`.
+ *
+ * @param text What was written.
+ * @param max The largest; beyond it is EINVAL, as attributes have it.
+ */
+export function unsigned(text: string, max = Number.MAX_SAFE_INTEGER): number {
+  const digits = word(text).replace(/^\+/, "");
+  const value = /^0x[0-9a-f]+$/i.test(digits)
+    ? parseInt(digits, 16)
+    : /^0[0-7]*$/.test(digits)
+    ? parseInt(digits, 8)
+    : /^[1-9][0-9]*$/.test(digits)
+    ? parseInt(digits, 10)
+    : refuse("EINVAL");
+  return value <= max ? value : refuse("EINVAL");
+}
+
+/** A truth value: `kstrtobool()`. */
+export function boolean(text: string): boolean {
+  const said = cString(text);
+  if (/^(?:[y1]|on)/i.test(said)) return true;
+  if (/^(?:[n0]|of)/i.test(said)) return false;
+  return refuse("EINVAL");
+}

@@ -1,0 +1,123 @@
+/**
+ * IOMMU groups and the IOMMU itself (`drivers/iommu/iommu.c`,
+ * `drivers/iommu/iommu-sysfs.c`).
+ *
+ * @module
+ */
+
+import type { Device, Group } from "../driver/bus.ts";
+import type { Directory } from "../fs/file.ts";
+import type { IovaWindow } from "../iommu/iommu.ts";
+import type { Machine } from "../machine/machine.ts";
+import { hex } from "../pci/address.ts";
+import {
+  linkTo,
+  mapDirectory,
+  nested,
+  readOnly,
+  type Table,
+  tableDirectory,
+  where,
+} from "../fs/tree.ts";
+
+function groupTable({ features, iommu }: Machine): Table<Group> {
+  return {
+    devices: ({ devices }, path) => linksTo(path, () => devices),
+    type: readOnly(({ kind }) =>
+      kind === "iommu" ? `${features.translation}\n` : "unknown\n"
+    ),
+    name: where(
+      ({ kind }) => kind !== "iommu",
+      readOnly(() => "vfio-noiommu\n"),
+    ),
+    reserved_regions: readOnly(({ kind, reserved }) =>
+      kind !== "iommu" ? "" : reservedText([
+        ...reserved,
+        ...iommu!.reserved.map((window) => ({ ...window, type: "msi" })),
+      ])
+    ),
+  };
+}
+
+/** A window that nothing can be mapped to, and why. */
+interface Reserved extends IovaWindow {
+  readonly type: string;
+}
+
+/**
+ * What is reserved, ascending; what is of one type and touches is one
+ * (`iommu_insert_resv_region()`).
+ */
+function reservedText(regions: readonly Reserved[]): string {
+  const merged: Reserved[] = [];
+  const ascending = regions
+    .toSorted((a, b) => a.start < b.start ? -1 : a.start > b.start ? 1 : 0);
+  for (const region of ascending) {
+    const at = merged.findLastIndex(({ type }) => type === region.type);
+    const before = merged[at];
+    if (before === undefined || region.start > before.last + 1n) {
+      merged.push(region);
+    } else if (region.last > before.last) {
+      merged[at] = { ...before, last: region.last };
+    }
+  }
+  return merged.map(({ start, last, type }) =>
+    `0x${hex(start, 16)} 0x${hex(last, 16)} ${type}\n`
+  ).join("");
+}
+
+/** `/sys/kernel/iommu_groups`. */
+export function groupsDirectory(machine: Machine, path: string): Directory {
+  const table = groupTable(machine);
+  return mapDirectory(
+    path,
+    () => machine.groups,
+    (group, path) => tableDirectory(group, path, table),
+  );
+}
+
+// What a machine of QEMU says: 4-level tables, queued invalidation, interrupt
+// remapping (`drivers/iommu/intel/iommu.c`, `drivers/iommu/amd/init.c`).
+const INTEL: Table<Machine> = {
+  cap: readOnly(() => "d2008c222f0686\n"),
+  ecap: readOnly(() => "f00f4a\n"),
+};
+const AMD: Table<Machine> = {
+  cap: readOnly(() => "0\n"),
+  features: readOnly(() => "29d3\n"),
+};
+
+/** `/sys/devices/virtual/iommu`. */
+export function iommusDirectory(machine: Machine, path: string): Directory {
+  const table: Table<Machine> = {
+    devices: (machine, path) =>
+      linksTo(
+        path,
+        () =>
+          [...machine.devices].filter(({ group }) => group?.kind === "iommu"),
+      ),
+    subsystem: (_, path) => linkTo(path, "/sys/class/iommu"),
+    "intel-iommu": where(({ iommu }) => iommu?.kind === "dmar", nested(INTEL)),
+    "amd-iommu": where(({ iommu }) => iommu?.kind === "ivhd", nested(AMD)),
+  };
+  return mapDirectory(
+    path,
+    () => iommuNames(machine),
+    (_, path) => tableDirectory(machine, path, table),
+  );
+}
+
+/** The IOMMU, by its name: the one that all devices are behind. */
+export function iommuNames({ iommu }: Machine): Map<string, string> {
+  if (iommu === undefined) return new Map();
+  const name = `${iommu.kind}0`;
+  return new Map([[name, `/sys/devices/virtual/iommu/${name}`]]);
+}
+
+function linksTo(path: string, devices: () => Iterable<Device>): Directory {
+  return mapDirectory(
+    path,
+    () => new Map([...devices()].map((device) => [device.name, device])),
+    (device, path) => linkTo(path, device.path),
+  );
+}

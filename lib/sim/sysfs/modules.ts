@@ -1,0 +1,97 @@
+/**
+ * `/sys/module`: the drivers' modules, and what VFIO's can be told.
+ *
+ * @module
+ */
+
+import type { Driver } from "../driver/bus.ts";
+import type { Directory } from "../fs/file.ts";
+import { boolean, unsigned } from "./input.ts";
+import type { Machine } from "../machine/machine.ts";
+import { moduleOf } from "./buses.ts";
+import {
+  linkTo,
+  mapDirectory,
+  nested,
+  readOnly,
+  readWrite,
+  type Table,
+  tableDirectory,
+  union,
+} from "../fs/tree.ts";
+
+/** A parameter that is true or false. */
+function flag(name: "noIommu" | "enableSriov"): Table<Machine>[string] {
+  return readWrite(
+    ({ features }) => features[name] ? "Y\n" : "N\n",
+    ({ features }, text) => {
+      features[name] = boolean(text);
+    },
+  );
+}
+
+/** One that the simulation has no use for. */
+const NO = readOnly<Machine>(() => "N\n");
+
+/** The parameters that change what the simulation does, by module. */
+const PARAMETERS: Readonly<Record<string, Table<Machine>>> = {
+  vfio: { enable_unsafe_noiommu_mode: flag("noIommu") },
+  iommufd: { allow_unsafe_interrupts: NO },
+  vfio_iommu_type1: {
+    allow_unsafe_interrupts: NO,
+    dma_entry_limit: readWrite(
+      ({ features }) => `${features.mappingLimit}\n`,
+      ({ features }, text) => {
+        features.mappingLimit = unsigned(text, 0xffff_ffff);
+      },
+    ),
+  },
+  vfio_pci: { enable_sriov: flag("enableSriov") },
+};
+
+/** `/sys/module`. */
+export function modulesDirectory(machine: Machine, path: string): Directory {
+  const modules = () => {
+    const drivers = [...machine.drivers.values()];
+    const grouped = Map.groupBy(drivers, moduleOf);
+    if (machine.hasVfio) {
+      grouped.set("vfio", []);
+      grouped.set("vfio_iommu_type1", []);
+      if (machine.features.iommufd) grouped.set("iommufd", []);
+    }
+    return new Map([...grouped].map(([name, drivers]) => [
+      name,
+      { name, drivers },
+    ]));
+  };
+  return mapDirectory(
+    path,
+    modules,
+    ({ name, drivers }, path) =>
+      union(
+        tableDirectory(machine, path, {
+          ...(PARAMETERS[name] && { parameters: nested(PARAMETERS[name]) }),
+        }),
+        mapDirectory(
+          path,
+          () =>
+            new Map<string, Driver[]>(
+              drivers.length > 0 ? [["drivers", drivers]] : [],
+            ),
+          driversDirectory,
+        ),
+      ),
+  );
+}
+
+function driversDirectory(drivers: readonly Driver[], path: string): Directory {
+  return mapDirectory(
+    path,
+    () =>
+      new Map(drivers.map((driver) => [
+        `${driver.bus}:${driver.name}`,
+        driver,
+      ])),
+    ({ bus, name }, path) => linkTo(path, `/sys/bus/${bus}/drivers/${name}`),
+  );
+}

@@ -1,0 +1,238 @@
+/**
+ * A PCI function's directory (`drivers/pci/pci-sysfs.c`, `drivers/base/dd.c`).
+ *
+ * @module
+ */
+
+import { type Blocking, run } from "../process/blocking.ts";
+import { remove } from "../driver/core.ts";
+import { boolean, cString, unsigned, word } from "./input.ts";
+import { hex } from "../pci/address.ts";
+import type { PciFunction } from "../pci/function.ts";
+import { refuse } from "../process/refusal.ts";
+import { resourceLines } from "../pci/resources.ts";
+import { configAttribute } from "./config.ts";
+import { DEVICE_TABLE } from "./device.ts";
+import { romAttribute } from "./rom.ts";
+import { type PhysicalFunction, VirtualFunction } from "../pci/sriov.ts";
+import {
+  attribute,
+  link,
+  mapDirectory,
+  nested,
+  readOnly,
+  readWrite,
+  type Show,
+  type Table,
+  where,
+  writeOnly,
+} from "../fs/tree.ts";
+
+/** The most that an override may have: a page, less what is added to it. */
+const MAX_OVERRIDE = 4095;
+
+// Before Linux 7.0 both wait for whoever changes the device's driver.
+const showOverride: Show<PciFunction> = ({ machine, lock, override }) => {
+  if (!machine.since(7, 0)) lock.assertFree();
+  return `${override ?? "(null)"}\n`;
+};
+
+const overrideReadable = ({ machine, lock }: PciFunction) =>
+  machine.since(7, 0) ? undefined : run(lock.free());
+
+/** `__device_set_driver_override()` in `drivers/base/dd.c`. */
+const storeOverride = (fn: PciFunction, text: string): Blocking<void> => {
+  if (text.length >= MAX_OVERRIDE) refuse("EINVAL");
+  const name = cString(text).split("\n")[0]!;
+  return run(function* () {
+    if (!fn.machine.since(7, 0)) yield* fn.lock.free();
+    fn.override = name === "" ? undefined : name;
+  }());
+};
+
+const hexadecimal = (digits: number, of: (fn: PciFunction) => number) =>
+  readOnly<PciFunction>((fn) => `0x${hex(of(fn), digits)}\n`);
+
+const express = (text: string) =>
+  where<PciFunction>(({ identity }) => identity.express, readOnly(() => text));
+
+const resettable = (fn: PciFunction) => fn.supportedResets.length > 0;
+
+/** What the directory of a function's network interface has. */
+const NETWORK_TABLE: Table<PciFunction> = {
+  device: link(({ path }) => path),
+  subsystem: link(() => "/sys/class/net"),
+  ifindex: readOnly(({ network }) => `${network?.index}\n`),
+  uevent: readOnly(({ network }) =>
+    `INTERFACE=${network?.name}\nIFINDEX=${network?.index}\n`
+  ),
+};
+
+/** What every PCI function's directory has. */
+export const FUNCTION_TABLE: Table<PciFunction> = {
+  ...DEVICE_TABLE,
+  iommu: link(({ group, machine: { iommu } }) =>
+    iommu === undefined || group?.kind !== "iommu"
+      ? undefined
+      : `/sys/devices/virtual/iommu/${iommu.kind}0`
+  ),
+  vendor: hexadecimal(4, ({ identity }) => identity.vendor),
+  device: hexadecimal(4, ({ identity }) => identity.device),
+  subsystem_vendor: hexadecimal(4, ({ identity }) => identity.subsystemVendor),
+  subsystem_device: hexadecimal(4, ({ identity }) => identity.subsystem),
+  class: hexadecimal(6, ({ identity }) => identity.class),
+  revision: hexadecimal(2, ({ identity }) => identity.revision),
+  modalias: readOnly((fn) => `${modalias(fn)}\n`),
+  uevent: readOnly(uevent),
+  config: configAttribute,
+  rom: romAttribute,
+  resource: readOnly(({ resources }) => resourceLines(resources)),
+  numa_node: readOnly(({ numaNode }) => `${numaNode}\n`),
+  driver_override: (fn, path) =>
+    attribute(fn, path, 0o644, () => ({
+      show: () => showOverride(fn),
+      store: (text) => storeOverride(fn, text),
+      readable: () => overrideReadable(fn),
+    })),
+  d3cold_allowed: readWrite(
+    ({ d3cold }) => d3cold ? "1\n" : "0\n",
+    (fn, text) => {
+      fn.d3cold = unsigned(text) !== 0;
+    },
+  ),
+  power: nested<PciFunction>({
+    control: readWrite(({ power }) => `${power}\n`, storePower),
+  }),
+  reset_method: where(
+    (fn) => resettable(fn) && fn.machine.since(5, 15),
+    readWrite(
+      ({ resets }) => resets.length === 0 ? "" : `${resets.join(" ")}\n`,
+      storeResetMethod,
+    ),
+  ),
+  reset: where(resettable, writeOnly(storeReset)),
+  max_link_speed: express("8.0 GT/s PCIe\n"),
+  max_link_width: express("4\n"),
+  current_link_speed: express("8.0 GT/s PCIe\n"),
+  current_link_width: express("4\n"),
+  secondary_bus_number: where(
+    ({ isBridge }) => isBridge,
+    readOnly(secondaryBus),
+  ),
+  boot_vga: where(
+    ({ identity }) => identity.class >> 8 === 0x0300,
+    readOnly(() => "0\n"),
+  ),
+  remove: where(
+    (fn) => !(fn instanceof VirtualFunction) && !fn.removed,
+    writeOnly(
+      (fn, text) =>
+        unsigned(text) === 0 ? undefined : run(remove(fn.machine, fn)),
+      0o220,
+    ),
+  ),
+  net: where(
+    ({ network }) => network !== undefined,
+    (fn, path) =>
+      mapDirectory(
+        path,
+        () => new Map(fn.network && [[fn.network.name, fn]]),
+        nested(NETWORK_TABLE),
+      ),
+  ),
+  physfn: link((fn) =>
+    fn instanceof VirtualFunction && fn.physical.has(fn)
+      ? fn.physical.path
+      : undefined
+  ),
+};
+
+/** What a physical function's directory has besides. */
+export const PHYSICAL_TABLE: Table<PhysicalFunction> = {
+  sriov_totalvfs: readOnly(({ capability }) => `${capability.total}\n`),
+  sriov_numvfs: readWrite(
+    ({ lock, functions }) => {
+      lock.assertFree();
+      return `${functions.size}\n`;
+    },
+    (fn, text) => run(fn.configure(unsigned(text, 0xffff))),
+  ),
+  sriov_offset: readOnly(({ capability }) => `${capability.offset}\n`),
+  sriov_stride: readOnly(({ capability }) => `${capability.stride}\n`),
+  sriov_vf_device: readOnly(({ capability }) =>
+    `${capability.device.toString(16)}\n`
+  ),
+  sriov_drivers_autoprobe: readWrite(
+    ({ autoprobe }) => autoprobe ? "1\n" : "0\n",
+    (fn, text) => {
+      fn.autoprobe = boolean(text);
+    },
+  ),
+};
+
+/** Where a physical function's virtual functions are, by the links to them. */
+export function virtualPaths(
+  { functions }: PhysicalFunction,
+): Map<string, string> {
+  return new Map([...functions].map(([i, { path }]) => [`virtfn${i}`, path]));
+}
+
+function modalias({ identity }: PciFunction): string {
+  const part = (value: number, digits: number) =>
+    hex(value, digits).toUpperCase();
+  const { vendor, device, subsystemVendor, subsystem } = identity;
+  return `pci:v${part(vendor, 8)}d${part(device, 8)}` +
+    `sv${part(subsystemVendor, 8)}sd${part(subsystem, 8)}` +
+    `bc${part(identity.class >> 16, 2)}` +
+    `sc${part(identity.class >> 8 & 0xff, 2)}` +
+    `i${part(identity.class & 0xff, 2)}`;
+}
+
+function uevent(fn: PciFunction): string {
+  const { driver, unbinding, identity, name } = fn;
+  const pair = (a: number, b: number) =>
+    `${hex(a, 4)}:${hex(b, 4)}`.toUpperCase();
+  return [
+    ...(driver === undefined || unbinding ? [] : [`DRIVER=${driver.name}`]),
+    `PCI_CLASS=${hex(identity.class, 4).toUpperCase()}`,
+    `PCI_ID=${pair(identity.vendor, identity.device)}`,
+    `PCI_SUBSYS_ID=${pair(identity.subsystemVendor, identity.subsystem)}`,
+    `PCI_SLOT_NAME=${name}`,
+    `MODALIAS=${modalias(fn)}`,
+  ].map((line) => `${line}\n`).join("");
+}
+
+/** `control_store()` in `drivers/base/power/sysfs.c`. */
+function storePower(fn: PciFunction, text: string): Blocking<void> {
+  return run(function* () {
+    yield* fn.lock.free();
+    const control = word(text);
+    if (control !== "on" && control !== "auto") return refuse("EINVAL");
+    fn.power = control;
+  }());
+}
+
+function storeResetMethod(fn: PciFunction, text: string): void {
+  const said = word(text);
+  if (said === "default") {
+    fn.resets = fn.supportedResets;
+    return;
+  }
+  const methods = said.split(/\s+/).filter((method) => method !== "");
+  if (methods.some((method) => !fn.supportedResets.includes(method))) {
+    refuse("EINVAL");
+  }
+  fn.resets = methods;
+}
+
+function storeReset(fn: PciFunction, text: string): void {
+  if (unsigned(text) !== 1) refuse("EINVAL");
+  if (fn.resets.length === 0) refuse("ENOTTY");
+  fn.core.reset();
+}
+
+function secondaryBus(fn: PciFunction): string {
+  const [first] = fn.machine.devices.below(fn.path).values();
+  const bus = first === undefined ? 0 : parseInt(first.name.split(":")[1]!, 16);
+  return `${bus}\n`;
+}

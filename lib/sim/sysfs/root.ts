@@ -1,0 +1,137 @@
+/**
+ * `/sys`: the views of a machine, put together.
+ *
+ * @module
+ */
+
+import { posix } from "node:path";
+import type { GroupNode } from "../driver/bus.ts";
+import type { Directory } from "../fs/file.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { MediatedTypes } from "../driver/mediated.ts";
+import { PciFunction } from "../pci/function.ts";
+import { busesDirectory } from "./buses.ts";
+import { DevicesDirectory } from "./devices.ts";
+import { hugePagesDirectory, numaNodesDirectory } from "./huge_pages.ts";
+import { groupsDirectory, iommuNames, iommusDirectory } from "./iommu.ts";
+import { modulesDirectory } from "./modules.ts";
+import {
+  linksDirectory,
+  linkTo,
+  mapDirectory,
+  pathTree,
+  readOnly,
+  type Table,
+  tableDirectory,
+  where,
+} from "../fs/tree.ts";
+import { groupDeviceNumber, groupNodeName, isListed } from "../vfio/core.ts";
+
+const VIRTUAL = "/sys/devices/virtual";
+
+/**
+ * `/sys`.
+ *
+ * @param machine What it shows.
+ * @param types The types of mediated devices.
+ */
+export function sysfs(machine: Machine, types: MediatedTypes): Directory {
+  const devices = new DevicesDirectory(machine, types);
+  const places: [string, (path: string) => Directory][] = [
+    ["/sys/bus", (path) => busesDirectory(machine, path)],
+    [
+      "/sys/class/iommu",
+      (path) => linksDirectory(path, () => iommuNames(machine)),
+    ],
+    [
+      "/sys/class/net",
+      (path) => linksDirectory(path, () => interfacePaths(machine)),
+    ],
+    [
+      "/sys/class/vfio",
+      (path) =>
+        linksDirectory(path, () =>
+          new Map(
+            [...vfioGroups(machine).keys()].map((
+              name,
+            ) => [name, `${VIRTUAL}/vfio/${name}`]),
+          )),
+    ],
+    [
+      "/sys/class/vfio-dev",
+      (path) => linksDirectory(path, () => vfioDevicePaths(machine)),
+    ],
+    ["/sys/devices", () => devices],
+    ["/sys/devices/system/node", (path) => numaNodesDirectory(machine, path)],
+    [`${VIRTUAL}/iommu`, (path) => iommusDirectory(machine, path)],
+    [`${VIRTUAL}/vfio`, (path) => vfioGroupsDirectory(machine, path)],
+    [
+      "/sys/firmware/acpi/tables",
+      (path) => tableDirectory(machine, path, ACPI),
+    ],
+    ["/sys/kernel/iommu_groups", (path) => groupsDirectory(machine, path)],
+    ["/sys/kernel/mm/hugepages", (path) => hugePagesDirectory(machine, path)],
+    ["/sys/module", (path) => modulesDirectory(machine, path)],
+    ...[...types.keys()].filter((path) => path.startsWith(VIRTUAL))
+      .map((path): [string, () => Directory] => [
+        path,
+        () => devices.below(path),
+      ]),
+  ];
+  if (types.size > 0) {
+    const parents = [...types.keys()].map((path): [string, string] => [
+      posix.basename(path),
+      path,
+    ]);
+    places.push([
+      "/sys/class/mdev_bus",
+      (path) => linksDirectory(path, () => new Map(parents)),
+    ]);
+  }
+  return pathTree(places.map(([path, view]) => [path, view(path)]));
+}
+
+/** The firmware's tables that tell of an IOMMU. */
+const ACPI: Table<Machine> = {
+  DMAR: where(({ iommu }) => iommu?.kind === "dmar", readOnly(() => "", 0o400)),
+  IVRS: where(({ iommu }) => iommu?.kind === "ivhd", readOnly(() => "", 0o400)),
+};
+
+/** The network interfaces of PCI functions, by name. */
+function interfacePaths(machine: Machine): Map<string, string> {
+  return new Map(
+    [...machine.devices.on("pci").values()].flatMap((device) =>
+      device instanceof PciFunction && device.network !== undefined
+        ? [[device.network.name, `${device.path}/net/${device.network.name}`]]
+        : []
+    ),
+  );
+}
+
+/** The groups that VFIO has, by the names of their nodes. */
+function vfioGroups(machine: Machine): Map<string, GroupNode> {
+  return new Map(
+    [...machine.groups.values()].flatMap((group) =>
+      group.node === undefined ? [] : [[groupNodeName(group), group.node]]
+    ),
+  );
+}
+
+function vfioGroupsDirectory(machine: Machine, path: string): Directory {
+  const table: Table<GroupNode> = {
+    dev: readOnly((node) => `${groupDeviceNumber(node)}\n`),
+    subsystem: (_, path) => linkTo(path, "/sys/class/vfio"),
+  };
+  return mapDirectory(
+    path,
+    () => vfioGroups(machine),
+    (node, path) => tableDirectory(node, path, table),
+  );
+}
+
+function vfioDevicePaths(machine: Machine): Map<string, string> {
+  return new Map(
+    [...machine.devices].filter((device) => isListed(machine, device))
+      .map(({ path, vfio }) => [vfio!.name, `${path}/vfio-dev/${vfio!.name}`]),
+  );
+}

@@ -1,0 +1,99 @@
+/**
+ * Devices that come to VFIO and leave it (`drivers/vfio/vfio_main.c`,
+ * `drivers/vfio/group.c`).
+ *
+ * @module
+ */
+
+import type { Steps } from "../process/blocking.ts";
+import type { Device, Group, GroupKind, GroupNode } from "../driver/bus.ts";
+import type { Machine } from "../machine/machine.ts";
+import { refuse } from "../process/refusal.ts";
+import { VfioDevice } from "./device.ts";
+
+/**
+ * Hands a device to VFIO as its driver binds: EINVAL where it has no group and
+ * may not have one made for it.
+ *
+ * @param machine The machine it is on.
+ * @param device The device.
+ * @param kind The group it takes: its own, or one that VFIO makes.
+ */
+export function register(
+  machine: Machine,
+  device: Device,
+  kind: GroupKind = "iommu",
+): void {
+  if (kind === "iommu" && device.group === undefined) {
+    if (!machine.features.noIommu) refuse("EINVAL");
+    kind = "noiommu";
+  }
+  if (kind !== "iommu") machine.join(device, machine.newGroup(kind));
+  const group = device.group!;
+  group.node ??= {
+    minor: machine.groupMinors.take(),
+    devices: new Set(),
+    holder: undefined,
+    bound: 0,
+  };
+  group.node.devices.add(device);
+  device.vfio = new VfioDevice(
+    machine.vfioNumbers.take(),
+    // CONFIG_IOMMUFD_NOIOMMU
+    kind === "noiommu" && machine.since(7, 3),
+    () => device.core.interrupts.request(),
+  );
+}
+
+/** Takes a device back from VFIO, when the last of its files is closed. */
+export function* unregister(machine: Machine, device: Device): Steps<void> {
+  const { vfio } = device;
+  if (vfio === undefined) return;
+  vfio.registered = false;
+  if (vfio.isOpen) yield vfio.requested();
+  const group = device.group!;
+  const node = group.node!;
+  node.devices.delete(device);
+  if (node.devices.size === 0) {
+    machine.groupMinors.give(node.minor);
+    group.node = undefined;
+    node.holder?.revoked();
+  }
+  if (group.kind !== "iommu") machine.leaveGroup(device);
+  machine.vfioNumbers.give(vfio.number);
+  device.vfio = undefined;
+}
+
+/** The name of a group's node: `"12"`, or `"noiommu-0"`. */
+export function groupNodeName({ id, noIommu }: Group): string {
+  return noIommu ? `noiommu-${id}` : id;
+}
+
+/**
+ * Whether sysfs shows a device's VFIO device. Before Linux 6.6 it does until
+ * the last of its files is closed.
+ */
+export function isListed(machine: Machine, { vfio }: Device): boolean {
+  return vfio !== undefined && machine.since(6, 1) &&
+    (vfio.registered || !machine.since(6, 6));
+}
+
+/** The major numbers of the nodes, which the kernel gives out as it boots. */
+const GROUP_MAJOR = 249;
+const CDEV_MAJOR = 248;
+
+/** The device number of a group's node. */
+export function groupDeviceNumber({ minor }: GroupNode): string {
+  return `${GROUP_MAJOR}:${minor}`;
+}
+
+/** The device number of a device's own node, where it has one. */
+export function cdevNumber(
+  machine: Machine,
+  { vfio, group }: Device,
+): string | undefined {
+  return machine.features.iommufd && vfio?.registered &&
+      group?.noIommu === vfio.noIommu
+    ? `${CDEV_MAJOR}:${vfio.number}`
+    : undefined;
+}

@@ -1,0 +1,264 @@
+/**
+ * An open VFIO device (`drivers/vfio/vfio_main.c`,
+ * `drivers/vfio/pci/vfio_pci_core.c`).
+ *
+ * @module
+ */
+
+import type { Ioctl } from "../../uapi/ioctl.ts";
+import {
+  VFIO_DEVICE_BIND_IOMMUFD,
+  VFIO_DEVICE_FLAGS_PCI,
+  VFIO_DEVICE_FLAGS_RESET,
+  VFIO_DEVICE_GET_INFO,
+  VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_GET_REGION_INFO,
+  vfio_device_info,
+  VFIO_DEVICE_RESET,
+  VFIO_DEVICE_SET_IRQS,
+  vfio_info_cap_header,
+  vfio_irq_info,
+  vfio_irq_set,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_NUM_IRQS,
+  VFIO_PCI_NUM_REGIONS,
+  VFIO_PCI_VGA_REGION_INDEX,
+  vfio_region_info,
+  VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+  VFIO_REGION_INFO_FLAG_CAPS,
+  VFIO_REGION_INFO_FLAG_MMAP,
+  VFIO_REGION_INFO_FLAG_READ,
+  VFIO_REGION_INFO_FLAG_WRITE,
+} from "../../uapi/vfio/all.ts";
+import {
+  answerInfo,
+  type InfoCapability,
+  inMemory,
+  received,
+  sizeOf,
+} from "../process/argument.ts";
+import type { Device } from "../driver/bus.ts";
+import type { OpenFile, Process } from "../fs/file.ts";
+import { Pages } from "../process/memory.ts";
+import { type Bar, msixBar } from "../models/model.ts";
+import type { PciCore } from "../pci/core.ts";
+import { refuse } from "../process/refusal.ts";
+import { registerViews } from "./register_views.ts";
+import type { VfioDevice } from "./device.ts";
+
+/** Where a region's index is in an offset of the device's file. */
+const REGION_SHIFT = 40n;
+const PAGE = 4096;
+const OFFSET_MASK = (1n << REGION_SHIFT) - 1n;
+
+/** A device whose registers and interrupts can be used. */
+export class DeviceFile implements OpenFile {
+  readonly shown: string = "anon_inode:[vfio-device]";
+  /** The device. */
+  protected readonly device: Device;
+  readonly #vfio: VfioDevice;
+  readonly #closed: () => void;
+  #granted = false;
+
+  /**
+   * Opens a device, which cannot be used yet.
+   *
+   * @param device The device.
+   * @param closed Called when the last descriptor and mapping is gone.
+   */
+  constructor(device: Device, closed: () => void) {
+    this.device = device;
+    this.#vfio = device.vfio!;
+    this.#vfio.opened();
+    this.#closed = closed;
+  }
+
+  /** Lets it be used: the first user finds the device enabled. */
+  grant(): void {
+    this.#granted = true;
+    if (this.#vfio.users++ === 0) this.core.enable();
+  }
+
+  /** What makes it a PCI function. */
+  protected get core(): PciCore {
+    return this.device.core;
+  }
+
+  ioctl(
+    operation: Ioctl,
+    argument: Uint8Array | bigint,
+    process: Process,
+  ): number | Promise<number> {
+    switch (operation.request) {
+      case VFIO_DEVICE_GET_INFO.request:
+        return this.#getInfo(argument);
+      case VFIO_DEVICE_GET_REGION_INFO.request:
+        return this.#getRegionInfo(argument);
+      case VFIO_DEVICE_GET_IRQ_INFO.request:
+        return this.#getIrqInfo(argument);
+      case VFIO_DEVICE_SET_IRQS.request:
+        return this.#setIrqs(argument, process);
+      case VFIO_DEVICE_RESET.request:
+        return this.#reset();
+      case VFIO_DEVICE_BIND_IOMMUFD.request:
+        return refuse("EINVAL");
+      default:
+        return refuse("ENOTTY");
+    }
+  }
+
+  pread(into: Uint8Array, offset: bigint): number {
+    const { index, at } = place(offset);
+    return this.#transfer(index, at, into.length, (bar, from, width, done) => {
+      const value = bar.read(from, width);
+      for (let i = 0; i < width; i++) {
+        into[done + i] = Number(value >> BigInt(8 * i) & 0xffn);
+      }
+    }, () => this.core.config.read(at, into));
+  }
+
+  pwrite(from: Uint8Array, offset: bigint): number {
+    const { index, at } = place(offset);
+    return this.#transfer(index, at, from.length, (bar, to, width, done) => {
+      let value = 0n;
+      for (let i = width - 1; i >= 0; i--) {
+        value = value << 8n | BigInt(from[done + i]!);
+      }
+      bar.write(to, width, value);
+    }, () => this.core.config.write(at, from));
+  }
+
+  mmap(length: number, offset: bigint): Pages {
+    const { index, at } = place(offset);
+    const bar = this.#bar(index);
+    if (bar === undefined || !bar.mappable) return refuse("EINVAL");
+    const size = Math.ceil(length / PAGE) * PAGE;
+    if (at % PAGE !== 0 || at + size > Math.max(bar.size, PAGE)) {
+      refuse("EINVAL");
+    }
+    const memory = new ArrayBuffer(length);
+    const views = registerViews(bar, at, memory, () => this.core.config.memory);
+    return new Pages(new Uint8Array(memory), views);
+  }
+
+  close(): void {
+    if (this.#granted && --this.#vfio.users === 0) this.core.disable();
+    this.#closed();
+    this.#vfio.closed();
+  }
+
+  #bar(index: number): Bar | undefined {
+    return this.core.model.bars[index];
+  }
+
+  #getInfo(argument: Uint8Array | bigint): number {
+    received(vfio_device_info, argument, 16);
+    answerInfo(argument, vfio_device_info, {
+      flags: VFIO_DEVICE_FLAGS_PCI |
+        (this.device.resets.length > 0 ? VFIO_DEVICE_FLAGS_RESET : 0),
+      num_regions: VFIO_PCI_NUM_REGIONS,
+      num_irqs: VFIO_PCI_NUM_IRQS,
+    }, []);
+    return 0;
+  }
+
+  #getRegionInfo(argument: Uint8Array | bigint): number {
+    const { index } = received(vfio_region_info, argument);
+    if (index >= VFIO_PCI_VGA_REGION_INDEX) refuse("EINVAL");
+    const bar = this.#bar(index);
+    const size = index === VFIO_PCI_CONFIG_REGION_INDEX
+      ? this.core.config.size
+      : bar?.size ?? 0;
+    const msix = bar?.mappable && index === msixBar(this.core.model);
+    const capabilities: InfoCapability[] = msix
+      ? [{
+        id: VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+        bytes: vfio_info_cap_header.alloc(),
+      }]
+      : [];
+    const flags = size === 0 ? 0 : VFIO_REGION_INFO_FLAG_READ |
+      VFIO_REGION_INFO_FLAG_WRITE |
+      (bar?.mappable ? VFIO_REGION_INFO_FLAG_MMAP : 0) |
+      (msix ? VFIO_REGION_INFO_FLAG_CAPS : 0);
+    answerInfo(argument, vfio_region_info, {
+      index,
+      flags,
+      size: BigInt(size),
+      offset: BigInt(index) << REGION_SHIFT,
+    }, capabilities);
+    return 0;
+  }
+
+  #getIrqInfo(argument: Uint8Array | bigint): number {
+    const { index } = received(vfio_irq_info, argument);
+    const { interrupts } = this.core;
+    const flags = interrupts.flags(index);
+    vfio_irq_info.encode(inMemory(argument), {
+      argsz: sizeOf(argument),
+      index,
+      flags,
+      count: interrupts.count(index),
+    });
+    return 0;
+  }
+
+  #setIrqs(argument: Uint8Array | bigint, process: Process): number {
+    const least = vfio_irq_set.offset.data;
+    const request = received(vfio_irq_set, argument, least);
+    const bytes = inMemory(argument);
+    const data = new DataView(
+      bytes.buffer,
+      bytes.byteOffset + least,
+      Math.max(0, Math.min(request.argsz, bytes.length) - least),
+    );
+    this.core.interrupts.set(request, data, (fd) => process.file(fd));
+    return 0;
+  }
+
+  async #reset(): Promise<number> {
+    if (this.device.resets.length === 0) refuse("EINVAL");
+    await Promise.resolve();
+    this.core.reset();
+    return 0;
+  }
+
+  /** One read or write, in accesses as large and aligned as can be. */
+  #transfer(
+    index: number,
+    at: number,
+    length: number,
+    access: (bar: Bar, at: number, width: number, done: number) => void,
+    config: () => void,
+  ): number {
+    if (length === 0) return 0;
+    if (index === VFIO_PCI_CONFIG_REGION_INDEX) {
+      if (at + length > this.core.config.size) refuse("EFAULT");
+      config();
+      return length;
+    }
+    const bar = this.#bar(index);
+    if (bar === undefined || at >= bar.size) return refuse("EINVAL");
+    if (!bar.io && !this.core.config.memory) refuse("EIO");
+    const count = Math.min(length, bar.size - at);
+    for (let done = 0; done < count;) {
+      const width = this.#widths.find((width) =>
+        width <= count - done && (at + done) % width === 0
+      )!;
+      access(bar, at + done, width, done);
+      done += width;
+    }
+    return count;
+  }
+
+  /** The widths of an access, the widest first. */
+  get #widths(): readonly number[] {
+    return this.core.hasWideAccess ? [8, 4, 2, 1] : [4, 2, 1];
+  }
+}
+
+function place(offset: bigint): { index: number; at: number } {
+  return {
+    index: Number(offset >> REGION_SHIFT),
+    at: Number(offset & OFFSET_MASK),
+  };
+}

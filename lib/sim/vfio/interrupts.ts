@@ -1,0 +1,232 @@
+/**
+ * The interrupts of a VFIO device (`drivers/vfio/pci/vfio_pci_intrs.c`).
+ *
+ * @module
+ */
+
+import {
+  VFIO_IRQ_INFO_AUTOMASKED,
+  VFIO_IRQ_INFO_EVENTFD,
+  VFIO_IRQ_INFO_MASKABLE,
+  VFIO_IRQ_INFO_NORESIZE,
+  VFIO_IRQ_SET_ACTION_MASK,
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_ACTION_TYPE_MASK,
+  VFIO_IRQ_SET_ACTION_UNMASK,
+  VFIO_PCI_ERR_IRQ_INDEX,
+  VFIO_PCI_INTX_IRQ_INDEX,
+  VFIO_PCI_MSIX_IRQ_INDEX,
+  VFIO_PCI_NUM_IRQS,
+  VFIO_PCI_REQ_IRQ_INDEX,
+} from "../../uapi/vfio/all.ts";
+import { EventFile } from "../process/event_file.ts";
+import { IntxLine } from "./intx_line.ts";
+import { type IrqData, irqData, type IrqRequest } from "./irq_request.ts";
+import { refuse } from "../process/refusal.ts";
+
+/** What a device has, and what its kernel knows of it. */
+export interface InterruptTraits {
+  /** How many MSI vectors it has. */
+  readonly msi: number;
+  /** How many MSI-X vectors it has. */
+  readonly msix: number;
+  /** Whether it has an INTx pin. */
+  readonly intx: boolean;
+  /** Whether errors are told. */
+  readonly errors: boolean;
+  /** Whether MSI-X vectors can be added while others are in use. */
+  readonly dynamic: boolean;
+}
+
+/** Gives the open file behind a descriptor: EBADF where there is none. */
+export type FileOf = (fd: number) => unknown;
+
+/** Which eventfd each vector of each kind of interrupt signals. */
+export class Interrupts {
+  /** The INTx line. */
+  readonly intx = new IntxLine();
+  readonly #traits: InterruptTraits;
+  /** Which of MSI and MSI-X is in use. */
+  #messages: number | undefined;
+  /** Vectors that there are, as one of them is in use. */
+  #enabled = 0;
+  readonly #vectors = new Map<number, EventFile>();
+  /** The eventfds of errors and of requests. */
+  readonly #singles = new Map<number, EventFile>();
+
+  /**
+   * Interrupts that signal nobody.
+   *
+   * @param traits What the device has.
+   */
+  constructor(traits: InterruptTraits) {
+    this.#traits = traits;
+  }
+
+  /** Whether the device sends messages, rather than drives its line. */
+  get sendsMessages(): boolean {
+    return this.#messages !== undefined;
+  }
+
+  /** How many vectors an index has. */
+  count(index: number): number {
+    const { intx, msi, msix, errors } = this.#traits;
+    return [intx ? 1 : 0, msi, msix, errors ? 1 : 0, 1][index] ?? 0;
+  }
+
+  /** The `VFIO_IRQ_INFO_*` bits of an index: EINVAL where there is none. */
+  flags(index: number): number {
+    const { msix, errors, dynamic } = this.#traits;
+    if (index >= VFIO_PCI_NUM_IRQS) refuse("EINVAL");
+    if (index === VFIO_PCI_ERR_IRQ_INDEX && !errors) refuse("EINVAL");
+    const { INTX, MSIX } = INDEX;
+    const grows = index === MSIX && dynamic && msix > 0;
+    const more = index === INTX
+      ? VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED
+      : VFIO_IRQ_INFO_NORESIZE;
+    return VFIO_IRQ_INFO_EVENTFD | (grows ? 0 : more);
+  }
+
+  /** VFIO_DEVICE_SET_IRQS; `bytes` is what follows the struct. */
+  set(request: IrqRequest, bytes: DataView, fileOf: FileOf): void {
+    const { flags, index } = request;
+    const data = irqData(request, bytes, this.count(index));
+    const action = flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
+    const eventfd = (fd: number) => eventFile(fileOf(fd));
+    if (action === VFIO_IRQ_SET_ACTION_TRIGGER) {
+      if (index === INDEX.INTX) this.#triggerIntx(data, eventfd);
+      else if (index >= VFIO_PCI_ERR_IRQ_INDEX) {
+        this.#triggerSingle(index, data, eventfd);
+      } else this.#triggerMessages(index, request.start, data, eventfd);
+    } else if (index !== INDEX.INTX) refuse("ENOTTY");
+    else if (action === VFIO_IRQ_SET_ACTION_MASK) this.#mask(data);
+    else if (action === VFIO_IRQ_SET_ACTION_UNMASK) this.#unmask(data, eventfd);
+    else refuse("ENOTTY");
+  }
+
+  /** The device sent a message. */
+  fire(vector: number): void {
+    this.#vectors.get(vector)?.signal();
+  }
+
+  /** User space is asked to give the device back. */
+  request(): void {
+    this.#singles.get(VFIO_PCI_REQ_IRQ_INDEX)?.signal();
+  }
+
+  /** Signals nobody any more. */
+  clear(): void {
+    this.intx.disconnect();
+    this.#disableMessages();
+    this.#singles.clear();
+  }
+
+  #triggerIntx(data: IrqData, eventfd: ToEventFile): void {
+    const { intx } = this;
+    if (data.isEmpty && intx.connected) return intx.disconnect();
+    if (this.sendsMessages || data.length !== 1) refuse("EINVAL");
+    if (data.kind === "eventfd") {
+      const fd = data.fds[0]!;
+      return intx.connect(fd < 0 ? undefined : eventfd(fd));
+    }
+    if (!intx.connected) refuse("EINVAL");
+    if (data.bools[0]) intx.signal();
+  }
+
+  #mask(data: IrqData): void {
+    if (!this.intx.connected || data.length !== 1) refuse("EINVAL");
+    if (data.kind === "eventfd") refuse("ENOTTY");
+    if (data.bools[0]) this.intx.mask();
+  }
+
+  #unmask(data: IrqData, eventfd: ToEventFile): void {
+    if (!this.intx.connected || data.length !== 1) refuse("EINVAL");
+    if (data.kind === "eventfd") {
+      const fd = data.fds[0]!;
+      this.intx.unmaskBy(fd < 0 ? undefined : eventfd(fd));
+    } else if (data.bools[0]) this.intx.unmask();
+  }
+
+  #triggerMessages(
+    index: number,
+    start: number,
+    data: IrqData,
+    eventfd: ToEventFile,
+  ): void {
+    const active = this.#messages === index;
+    if (data.isEmpty && active) return this.#disableMessages();
+    if (this.intx.connected || (this.sendsMessages && !active)) {
+      refuse("EINVAL");
+    }
+    if (data.kind !== "eventfd") {
+      if (!active) refuse("EINVAL");
+      data.bools.forEach((fires, i) => fires && this.fire(start + i));
+      return;
+    }
+    if (active) return this.#connect(start, data.fds, eventfd);
+    this.#enabled = start + data.length;
+    if (this.#enabled === 0) refuse("ERANGE");
+    this.#messages = index;
+    try {
+      this.#connect(start, data.fds, eventfd);
+    } catch (error) {
+      this.#disableMessages();
+      throw error;
+    }
+  }
+
+  /** Connects vectors; where one is refused, none of them is connected. */
+  #connect(start: number, fds: readonly number[], eventfd: ToEventFile): void {
+    for (const [i, fd] of fds.entries()) {
+      try {
+        this.#connectVector(start + i, fd, eventfd);
+      } catch (error) {
+        for (let j = 0; j <= i; j++) this.#vectors.delete(start + j);
+        throw error;
+      }
+    }
+  }
+
+  #connectVector(vector: number, fd: number, eventfd: ToEventFile): void {
+    this.#vectors.delete(vector);
+    if (fd < 0) return;
+    const grows = this.#messages === INDEX.MSIX && this.#traits.dynamic;
+    if (vector >= this.#enabled && !grows) refuse("EINVAL");
+    this.#vectors.set(vector, eventfd(fd));
+  }
+
+  #disableMessages(): void {
+    this.#messages = undefined;
+    this.#vectors.clear();
+  }
+
+  #triggerSingle(index: number, data: IrqData, eventfd: ToEventFile): void {
+    const present = this.#singles.get(index);
+    if (data.kind === "none") {
+      if (present === undefined) refuse("EINVAL");
+      if (data.isEmpty) this.#singles.delete(index);
+      else present.signal();
+      return;
+    }
+    if (data.length === 0) refuse("EINVAL");
+    if (data.kind === "bool") {
+      if (data.bools[0]) present?.signal();
+      return;
+    }
+    const fd = data.fds[0]!;
+    if (fd < -1) refuse("EINVAL");
+    if (fd === -1) this.#singles.delete(index);
+    else this.#singles.set(index, eventfd(fd));
+  }
+}
+
+type ToEventFile = (fd: number) => EventFile;
+
+const INDEX = {
+  INTX: VFIO_PCI_INTX_IRQ_INDEX,
+  MSIX: VFIO_PCI_MSIX_IRQ_INDEX,
+} as const;
+
+function eventFile(file: unknown): EventFile {
+  return file instanceof EventFile ? file : refuse("EINVAL");
+}

@@ -1,0 +1,56 @@
+/**
+ * `linux/iommufd.h`: IO page faults, answered from user space.
+ *
+ * @module
+ */
+
+import { io, type Ioctl } from "../ioctl.ts";
+import { IOMMUFD_TYPE } from "./ioas.ts";
+import { struct, u32, u64 } from "../layout.ts";
+
+export const IOMMUFD_CMD_FAULT_QUEUE_ALLOC = 0x8e;
+
+export const iommu_fault_alloc = struct("iommu_fault_alloc", {
+  size: u32,
+  flags: u32,
+  out_fault_id: u32,
+  out_fault_fd: u32,
+});
+
+/** The new fd gives `iommu_hwpt_pgfault`, takes `iommu_hwpt_page_response`. */
+export const IOMMU_FAULT_QUEUE_ALLOC: Ioctl = io(
+  "IOMMU_FAULT_QUEUE_ALLOC",
+  IOMMUFD_TYPE,
+  IOMMUFD_CMD_FAULT_QUEUE_ALLOC,
+  iommu_fault_alloc,
+);
+
+/** The last fault of a group carries the `cookie` that the answer repeats. */
+export const iommu_hwpt_pgfault = struct("iommu_hwpt_pgfault", {
+  flags: u32,
+  dev_id: u32,
+  pasid: u32,
+  grpid: u32,
+  perm: u32,
+  __reserved: u32,
+  addr: u64,
+  length: u32,
+  cookie: u32,
+});
+/** `pasid` is valid. */
+export const IOMMU_PGFAULT_FLAGS_PASID_VALID = 1 << 0;
+/** The last fault of its group. */
+export const IOMMU_PGFAULT_FLAGS_LAST_PAGE = 1 << 1;
+export const IOMMU_PGFAULT_PERM_READ = 1 << 0;
+export const IOMMU_PGFAULT_PERM_WRITE = 1 << 1;
+export const IOMMU_PGFAULT_PERM_EXEC = 1 << 2;
+export const IOMMU_PGFAULT_PERM_PRIV = 1 << 3;
+
+export const iommu_hwpt_page_response = struct("iommu_hwpt_page_response", {
+  cookie: u32,
+  code: u32,
+});
+/** The page is there now; the device retries. */
+export const IOMMUFD_PAGE_RESP_SUCCESS = 0;
+/** The device must not retry. */
+export const IOMMUFD_PAGE_RESP_INVALID = 1;

@@ -1,0 +1,55 @@
+/**
+ * `linux/stat.h`: `statx`, whose layout is the same on every architecture.
+ *
+ * @module
+ */
+
+import { array, i32, i64, struct, u16, u32, u64 } from "../layout.ts";
+
+/** Paths are taken from the working directory. */
+export const AT_FDCWD = -100;
+/** Everything that `stat` tells. */
+export const STATX_BASIC_STATS = 0x7ff;
+
+/** The bits of `stx_mode` that tell the file's type. */
+export const S_IFMT = 0o170000;
+/** A file with contents. */
+export const S_IFREG = 0o100000;
+/** A directory. */
+export const S_IFDIR = 0o040000;
+/** A character device. */
+export const S_IFCHR = 0o020000;
+/** A block device. */
+export const S_IFBLK = 0o060000;
+
+/** A point in time. */
+export const statx_timestamp = struct("statx_timestamp", {
+  tv_sec: i64,
+  tv_nsec: u32,
+  __reserved: i32,
+});
+
+/** What is known of a file. The spare members are left together. */
+export const statx = struct("statx", {
+  stx_mask: u32,
+  stx_blksize: u32,
+  stx_attributes: u64,
+  stx_nlink: u32,
+  stx_uid: u32,
+  stx_gid: u32,
+  stx_mode: u16,
+  __spare0: u16,
+  stx_ino: u64,
+  stx_size: u64,
+  stx_blocks: u64,
+  stx_attributes_mask: u64,
+  stx_atime: statx_timestamp,
+  stx_btime: statx_timestamp,
+  stx_ctime: statx_timestamp,
+  stx_mtime: statx_timestamp,
+  stx_rdev_major: u32,
+  stx_rdev_minor: u32,
+  stx_dev_major: u32,
+  stx_dev_minor: u32,
+  __spare2: array(u64, 14),
+});

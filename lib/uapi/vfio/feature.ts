@@ -1,0 +1,90 @@
+/**
+ * `linux/vfio.h`: VFIO_DEVICE_FEATURE and its features, but for migration's.
+ *
+ * @module
+ */
+
+import { io, type Ioctl } from "../ioctl.ts";
+import { flexible, i32, struct, u32, u64, u8 } from "../layout.ts";
+import { VFIO_BASE, VFIO_TYPE } from "./container.ts";
+
+/** The feature's own struct, or the VF token's 16 bytes, follow in `data`. */
+export const vfio_device_feature = struct("vfio_device_feature", {
+  argsz: u32,
+  flags: u32,
+  data: flexible(u8),
+});
+/** The part of `flags` that selects the feature. */
+export const VFIO_DEVICE_FEATURE_MASK = 0xffff;
+export const VFIO_DEVICE_FEATURE_GET = 1 << 16;
+export const VFIO_DEVICE_FEATURE_SET = 1 << 17;
+/** Only ask whether GET or SET, as given too, are supported. */
+export const VFIO_DEVICE_FEATURE_PROBE = 1 << 18;
+
+export const VFIO_DEVICE_FEATURE: Ioctl = io(
+  "VFIO_DEVICE_FEATURE",
+  VFIO_TYPE,
+  VFIO_BASE + 17,
+  vfio_device_feature,
+);
+
+/** SET: the secret, a UUID, that a user of the PF's VFs has to know. */
+export const VFIO_DEVICE_FEATURE_PCI_VF_TOKEN = 0;
+
+/** SET: the device may sleep; its mappings fault until it is woken. */
+export const VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY = 3;
+/** SET: the same, once, and an eventfd tells when the device woke. */
+export const VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP = 4;
+/** SET: the device is awake, and stays so. */
+export const VFIO_DEVICE_FEATURE_LOW_POWER_EXIT = 5;
+
+export const vfio_device_low_power_entry_with_wakeup = struct(
+  "vfio_device_low_power_entry_with_wakeup",
+  {
+    wakeup_eventfd: i32,
+    reserved: u32,
+  },
+);
+
+/** SET, CDX devices only: PCI has it in config space. */
+export const VFIO_DEVICE_FEATURE_BUS_MASTER = 10;
+
+export const vfio_device_feature_bus_master = struct(
+  "vfio_device_feature_bus_master",
+  {
+    op: u32,
+  },
+);
+export const VFIO_DEVICE_FEATURE_CLEAR_MASTER = 0;
+export const VFIO_DEVICE_FEATURE_SET_MASTER = 1;
+
+/** GET: answers the fd of a dma-buf made of parts of a region. */
+export const VFIO_DEVICE_FEATURE_DMA_BUF = 11;
+
+export const vfio_region_dma_range = struct("vfio_region_dma_range", {
+  offset: u64,
+  length: u64,
+});
+
+/** `open_flags` as for `open`: O_RDWR, O_CLOEXEC. */
+export const vfio_device_feature_dma_buf = struct(
+  "vfio_device_feature_dma_buf",
+  {
+    region_index: u32,
+    open_flags: u32,
+    flags: u32,
+    nr_ranges: u32,
+    dma_ranges: flexible(vfio_region_dma_range),
+  },
+);
+
+/** GET, s390 only: a PCI error's description; ENOMSG without an error. */
+export const VFIO_DEVICE_FEATURE_ZPCI_ERROR = 13;
+
+/** `data` is the address of a buffer. */
+export const vfio_device_feature_zpci_err = struct(
+  "vfio_device_feature_zpci_err",
+  {
+    data: u64,
+  },
+);

@@ -1,0 +1,167 @@
+/**
+ * `linux/vfio.h`: the type 1 IOMMU of a container.
+ *
+ * @module
+ */
+
+import { io, type Ioctl } from "../ioctl.ts";
+import { flexible, struct, u32, u64, u8 } from "../layout.ts";
+import { VFIO_BASE, vfio_info_cap_header, VFIO_TYPE } from "./container.ts";
+
+/** `cap_offset` and `pad` are not in the oldest kernels, which ignore them. */
+export const vfio_iommu_type1_info = struct("vfio_iommu_type1_info", {
+  argsz: u32,
+  flags: u32,
+  iova_pgsizes: u64,
+  cap_offset: u32,
+  pad: u32,
+});
+/** `iova_pgsizes` is valid. */
+export const VFIO_IOMMU_INFO_PGSIZES = 1 << 0;
+/** A capability chain follows. */
+export const VFIO_IOMMU_INFO_CAPS = 1 << 1;
+
+export const VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE = 1;
+
+/** `end` is inclusive. */
+export const vfio_iova_range = struct("vfio_iova_range", {
+  start: u64,
+  end: u64,
+});
+
+export const vfio_iommu_type1_info_cap_iova_range = struct(
+  "vfio_iommu_type1_info_cap_iova_range",
+  {
+    header: vfio_info_cap_header,
+    nr_iovas: u32,
+    reserved: u32,
+    iova_ranges: flexible(vfio_iova_range),
+  },
+);
+
+export const VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION = 2;
+
+/** Present where dirty pages can be logged. */
+export const vfio_iommu_type1_info_cap_migration = struct(
+  "vfio_iommu_type1_info_cap_migration",
+  {
+    header: vfio_info_cap_header,
+    flags: u32,
+    pgsize_bitmap: u64,
+    max_dirty_bitmap_size: u64,
+  },
+);
+
+export const VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL = 3;
+
+/** How many more mappings the container takes. */
+export const vfio_iommu_type1_info_dma_avail = struct(
+  "vfio_iommu_type1_info_dma_avail",
+  {
+    header: vfio_info_cap_header,
+    avail: u32,
+  },
+);
+
+export const VFIO_IOMMU_GET_INFO: Ioctl = io(
+  "VFIO_IOMMU_GET_INFO",
+  VFIO_TYPE,
+  VFIO_BASE + 12,
+  vfio_iommu_type1_info,
+);
+
+export const vfio_iommu_type1_dma_map = struct("vfio_iommu_type1_dma_map", {
+  argsz: u32,
+  flags: u32,
+  vaddr: u64,
+  iova: u64,
+  size: u64,
+});
+/** The device may read. */
+export const VFIO_DMA_MAP_FLAG_READ = 1 << 0;
+/** The device may write. */
+export const VFIO_DMA_MAP_FLAG_WRITE = 1 << 1;
+/** Only a new `vaddr` for a mapping that VFIO_DMA_UNMAP_FLAG_VADDR froze. */
+export const VFIO_DMA_MAP_FLAG_VADDR = 1 << 2;
+
+export const VFIO_IOMMU_MAP_DMA: Ioctl = io(
+  "VFIO_IOMMU_MAP_DMA",
+  VFIO_TYPE,
+  VFIO_BASE + 13,
+  vfio_iommu_type1_dma_map,
+);
+
+/** `data` is the address of the bitmap, one bit a page of `pgsize` bytes. */
+export const vfio_bitmap = struct("vfio_bitmap", {
+  pgsize: u64,
+  size: u64,
+  data: u64,
+});
+
+/** `size` comes back as what was unmapped. */
+export const vfio_iommu_type1_dma_unmap = struct("vfio_iommu_type1_dma_unmap", {
+  argsz: u32,
+  flags: u32,
+  iova: u64,
+  size: u64,
+  data: flexible(u8),
+});
+/** A `vfio_bitmap` follows in `data`. */
+export const VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP = 1 << 0;
+/** Everything; `iova` and `size` are 0. */
+export const VFIO_DMA_UNMAP_FLAG_ALL = 1 << 1;
+/** The pages stay mapped; only their addresses in this process are dropped. */
+export const VFIO_DMA_UNMAP_FLAG_VADDR = 1 << 2;
+
+export const VFIO_IOMMU_UNMAP_DMA: Ioctl = io(
+  "VFIO_IOMMU_UNMAP_DMA",
+  VFIO_TYPE,
+  VFIO_BASE + 14,
+  vfio_iommu_type1_dma_unmap,
+);
+
+/** Needed by sPAPR only. */
+export const VFIO_IOMMU_ENABLE: Ioctl = io(
+  "VFIO_IOMMU_ENABLE",
+  VFIO_TYPE,
+  VFIO_BASE + 15,
+  "none",
+);
+
+/** Needed by sPAPR only. */
+export const VFIO_IOMMU_DISABLE: Ioctl = io(
+  "VFIO_IOMMU_DISABLE",
+  VFIO_TYPE,
+  VFIO_BASE + 16,
+  "none",
+);
+
+export const vfio_iommu_type1_dirty_bitmap = struct(
+  "vfio_iommu_type1_dirty_bitmap",
+  {
+    argsz: u32,
+    flags: u32,
+    data: flexible(u8),
+  },
+);
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_START = 1 << 0;
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP = 1 << 1;
+/** A `vfio_iommu_type1_dirty_bitmap_get` follows in `data`. */
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP = 1 << 2;
+
+export const vfio_iommu_type1_dirty_bitmap_get = struct(
+  "vfio_iommu_type1_dirty_bitmap_get",
+  {
+    iova: u64,
+    size: u64,
+    bitmap: vfio_bitmap,
+  },
+);
+
+/** Exactly one flag a call. */
+export const VFIO_IOMMU_DIRTY_PAGES: Ioctl = io(
+  "VFIO_IOMMU_DIRTY_PAGES",
+  VFIO_TYPE,
+  VFIO_BASE + 17,
+  vfio_iommu_type1_dirty_bitmap,
+);

@@ -1,0 +1,37 @@
+/**
+ * `passthru apply`
+ *
+ * @module
+ */
+
+import type { Host } from "../../../lib/host/host.ts";
+import { persist } from "../../../lib/provision/boot/persist.ts";
+import { applyState, showPlan } from "../run/applying.ts";
+import { type Arguments, fromUser } from "../command.ts";
+import { readState } from "../run/state_file.ts";
+import type { Terminal } from "../terminal/terminal.ts";
+
+/** Makes the host what a file says. */
+export async function run(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+): Promise<number> {
+  const [path] = args.operands;
+  const state = await readState(terminal, path!);
+  if (args.has("dry-run")) return showPlan(args, host, terminal, state);
+  const lasting = args.value("at-boot");
+  const name = lasting ?? args.value("name") ?? `passthru apply ${path}`;
+  if (lasting === undefined) {
+    return await applyState(args, host, terminal, state, name);
+  }
+  const command = await terminal.command();
+  const { unit } = await fromUser(() =>
+    persist(host, state, lasting, { command, signal: terminal.signal })
+  );
+  const code = await applyState(args, host, terminal, state, name);
+  terminal.warn(
+    `${unit} applies it at boot; now: systemctl daemon-reload\n`,
+  );
+  return code;
+}

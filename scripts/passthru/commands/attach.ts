@@ -1,0 +1,180 @@
+/**
+ * `passthru attach`
+ *
+ * @module
+ */
+
+import type { BackendName } from "../../../backends/backend.ts";
+import { VfioDevice } from "../../../lib/device/vfio_device.ts";
+import { AddressSpace } from "../../../lib/dma/address_space.ts";
+import type { Host } from "../../../lib/host/host.ts";
+import { stepLine } from "../run/applying.ts";
+import { type Arguments, EXIT, fromUser } from "../command.ts";
+import { counted, sizeText } from "../output/format.ts";
+import {
+  type IrqJson,
+  irqsOf,
+  type RegionJson,
+  regionsOf,
+} from "../output/layout.ts";
+import { takeForVfio } from "../run/taking.ts";
+import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
+
+/** What JSON says of what is attached. */
+export interface AttachJson {
+  /** The backend. */
+  readonly backend: BackendName;
+  /** Why that one. */
+  readonly reason: string;
+  /** The devices. */
+  readonly devices: readonly {
+    readonly address: string;
+    readonly driver: string | null;
+    readonly resettable: boolean;
+    readonly regions: readonly RegionJson[];
+    readonly irqs: readonly IrqJson[];
+  }[];
+  /** The IOVAs that can be mapped, hexadecimal; both ends are inside. */
+  readonly dmaRanges: readonly {
+    readonly start: string;
+    readonly last: string;
+  }[];
+  /** What IOVAs and sizes must be multiples of. */
+  readonly dmaAlignment: number;
+  /** How many mappings the kernel takes more; `null` without a limit. */
+  readonly mappingsAvailable: number | null;
+  /** Bytes that may be locked; `null` without a limit. */
+  readonly memoryLimit: number | null;
+}
+
+/** Holds functions attached, and prints their layout. */
+export async function run(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+): Promise<number> {
+  const functions = args.operands.map((address) =>
+    fromUser(() => host.function(address))
+  );
+  const backend = (args.value("backend") ?? "auto") as BackendName | "auto";
+  const { signal } = terminal;
+  await using _ = await fromUser(() =>
+    takeForVfio(host, functions, {
+      group: args.has("whole-group") ? "all endpoints" : undefined,
+      insist: args.values("insist"),
+      name: "passthru attach",
+      signal,
+      onStep: (event) => terminal.progress(stepLine(event)),
+    })
+  );
+  await using space = new AddressSpace({ host, backend });
+  const devices = [];
+  for (const fn of functions) {
+    terminal.progress(`attaching ${fn.address}`);
+    devices.push(await VfioDevice.attach(fn, space));
+  }
+  terminal.progress(undefined);
+  const shown = describe(space, devices);
+  if (args.has("json")) writeJson(terminal, shown);
+  else terminal.write(text(terminal, shown));
+  if (!args.has("no-hold")) await held(terminal);
+  terminal.progress("detaching");
+  return EXIT.DONE;
+}
+
+/** Until Ctrl-C, which here is how it ends well. */
+async function held(terminal: Terminal): Promise<void> {
+  const { signal } = terminal;
+  if (terminal.isTerminal) terminal.warn("attached until Ctrl-C\n");
+  await new Promise<void>((resolve) => {
+    // A listener keeps no process alive, and a timer does.
+    const timer = setInterval(() => {}, 2 ** 30);
+    const end = () => {
+      clearInterval(timer);
+      resolve();
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end, { once: true });
+  });
+}
+
+function describe(
+  space: AddressSpace,
+  devices: readonly VfioDevice[],
+): AttachJson {
+  const { ranges, alignment, mappingsAvailable, memoryLock } = space.limits();
+  const { backend, reason } = space.backend!;
+  return {
+    backend,
+    reason,
+    devices: devices.map((device) => ({
+      address: device.name,
+      driver: device.hostDevice.driver ?? null,
+      resettable: device.info.resettable,
+      regions: regionsOf(device),
+      irqs: irqsOf(device),
+    })),
+    dmaRanges: ranges.map(({ start, last }) => ({
+      start: `0x${start.toString(16)}`,
+      last: `0x${last.toString(16)}`,
+    })),
+    dmaAlignment: Number(alignment),
+    mappingsAvailable: mappingsAvailable ?? null,
+    memoryLimit: memoryLock.limit === undefined
+      ? null
+      : Number(memoryLock.limit),
+  };
+}
+
+function regionText(region: RegionJson): string {
+  const { name, size, readable, writable, mappable, kind } = region;
+  const access = `${readable ? "r" : "-"}${writable ? "w" : "-"}`;
+  const bar = kind === null ? [] : [
+    kind === "io" ? "ports" : region.is64bit ? "64 bits" : "32 bits",
+    ...(region.prefetchable ? ["prefetchable"] : []),
+  ];
+  const map = mappable.length === 0
+    ? []
+    : mappable.length === 1 && mappable[0]!.size === size
+    ? ["mappable"]
+    : [`mappable: ${
+      mappable.map(({ offset, size }) =>
+        `0x${offset.toString(16)}-0x${(offset + size - 1).toString(16)}`
+      ).join(" ")
+    }`];
+  return `  ${name.padEnd(10)}${sizeText(size).padEnd(12)}${access}  ` +
+    [...bar, ...map].join(", ");
+}
+
+function irqText(irq: IrqJson): string {
+  const traits = [
+    ...(irq.maskable ? ["maskable"] : []),
+    ...(irq.automasked ? ["masked when it fires"] : []),
+    ...(irq.resizable ? [] : ["vectors fixed once in use"]),
+  ];
+  return `  ${irq.name.padEnd(10)}${counted(irq.count, "vector").padEnd(12)}` +
+    traits.join(", ");
+}
+
+function text(terminal: Terminal, shown: AttachJson): string {
+  const title = (line: string) => styled(terminal, "bold", line);
+  return [
+    ...shown.devices.flatMap((
+      { address, driver, regions, irqs, resettable },
+    ) => [
+      `${title(address)}  ${driver}, by ${shown.backend}: ${shown.reason}` +
+      (resettable ? "" : "; cannot be reset"),
+      ...regions.map(regionText),
+      ...irqs.map(irqText),
+    ]),
+    title("DMA"),
+    ...shown.dmaRanges.map(({ start, last }) => `  ${start} to ${last}`),
+    `  in steps of ${sizeText(shown.dmaAlignment)}` +
+    (shown.mappingsAvailable === null
+      ? ""
+      : `, ${counted(shown.mappingsAvailable, "more mapping")}`) +
+    (shown.memoryLimit === null
+      ? ""
+      : `, ${sizeText(shown.memoryLimit)} of locked memory`),
+  ].map((line) => `${line}\n`.replace(/ +\n/, "\n")).join("");
+}

@@ -1,0 +1,250 @@
+/**
+ * `passthru completions`
+ *
+ * @module
+ */
+
+import type { Inventory } from "../../../lib/host/inventory.ts";
+import { type Arguments, type Command, EXIT, type Kind } from "../command.ts";
+import { COMMANDS, COMMON } from "../commands.ts";
+import { type Terminal, writeJson } from "../terminal/terminal.ts";
+
+/** The shells, and what each is told. */
+const SHELLS: Readonly<Record<string, () => string>> = { bash, zsh, fish };
+
+/** Writes what makes a shell complete commands. */
+export function run(
+  args: Arguments,
+  _host: Inventory,
+  terminal: Terminal,
+): number {
+  const shell = args.operands[0]!;
+  const script = SHELLS[shell]!();
+  if (args.has("json")) writeJson(terminal, { shell, script });
+  else terminal.write(script);
+  return EXIT.DONE;
+}
+
+const NAMES = [...Object.keys(COMMANDS), "help"];
+
+function optionsOf(command: Command) {
+  return Object.entries({ ...command.options, ...COMMON });
+}
+
+function optionWords(command: Command): string {
+  return optionsOf(command).map(([name]) => `--${name}`).join(" ");
+}
+
+// The shell lists addresses and drivers by itself, in no time: to start the
+// command for each press of a key would take longer than to type.
+const ADDRESSES = "ls /sys/bus/pci/devices 2>/dev/null";
+const DRIVERS = "ls /sys/bus/pci/drivers 2>/dev/null";
+
+/** What a POSIX shell completes a kind with. */
+function bashWords(kind: Kind | undefined): string {
+  if (kind === "address") return "_passthru_addresses";
+  if (kind === "driver") {
+    return `COMPREPLY=($(compgen -W "$(${DRIVERS})" -- "$cur"))`;
+  }
+  if (kind === "file") return `COMPREPLY=($(compgen -f -- "$cur"))`;
+  if (kind === "text" || kind === undefined) return ":";
+  return `COMPREPLY=($(compgen -W "${kind.join(" ")}" -- "$cur"))`;
+}
+
+function bash(): string {
+  const commands = Object.entries(COMMANDS).map(([name, command]) => {
+    const values = optionsOf(command)
+      .filter(([, { value }]) => value !== undefined)
+      .map(([option, { kind }]) =>
+        `        --${option}) ${bashWords(kind)}; return ;;\n`
+      ).join("");
+    const operands = command.operands ?? [];
+    const cases = operands.map(({ kind, many }, i) =>
+      `        ${many ? "*" : i}) ${bashWords(kind)} ;;\n`
+    ).join("");
+    return `    ${name})
+      case "$prev" in
+${values}      esac
+      if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W "${optionWords(command)}" -- "$cur"))
+        return
+      fi
+${cases === "" ? "" : `      case "$operands" in\n${cases}      esac\n`}      ;;
+`;
+  }).join("");
+  return `# Completes passthru in bash: eval "$(passthru completions bash)"
+_passthru_addresses() {
+  local all
+  all=$(${ADDRESSES})
+  # Domain 0 may be left out.
+  [[ $cur =~ ^[0-9a-fA-F]{1,2}(:|$) ]] && all="$all
+$(sed -n 's/^0000://p' <<< "$all")"
+  COMPREPLY=($(compgen -W "$all" -- "$cur"))
+  # To bash a colon ends a word: what is before it stays as it is.
+  if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then
+    COMPREPLY=("\${COMPREPLY[@]#"\${cur%"\${cur##*:}"}"}")
+  fi
+}
+_passthru() {
+  local line=\${COMP_LINE:0:COMP_POINT} cur="" prev="" command="" word
+  local operands=0 i
+  local -a words
+  COMPREPLY=()
+  read -ra words <<< "$line"
+  if [[ $line == *[[:space:]] ]]; then words+=(""); fi
+  cur=\${words[-1]}
+  for ((i = 1; i < \${#words[@]} - 1; i++)); do
+    word=\${words[i]}
+    prev=$word
+    case "$word" in
+      ${
+    [
+      ...new Set(
+        Object.values(COMMANDS).flatMap((command) =>
+          optionsOf(command).filter(([, { value }]) => value !== undefined)
+            .map(([name]) => `--${name}`)
+        ),
+      ),
+    ].join(" | ")
+  })
+        # Its value is no operand.
+        ((i + 1 < \${#words[@]} - 1)) && { ((i++)); prev=\${words[i]}; }
+        ;;
+      -*) ;;
+      *)
+        if [[ -z $command ]]; then command=$word; else ((operands++)); fi
+        ;;
+    esac
+  done
+  case "$command" in
+    "")
+      if [[ $prev == --simulate ]]; then ${bashWords("file")}; return; fi
+      COMPREPLY=($(compgen -W "${NAMES.join(" ")} ${
+    Object.keys(COMMON).map((name) => `--${name}`).join(" ")
+  }" -- "$cur"))
+      ;;
+    help) COMPREPLY=($(compgen -W "${
+    Object.keys(COMMANDS).join(" ")
+  }" -- "$cur")) ;;
+${commands}  esac
+}
+complete -o default -F _passthru passthru
+`;
+}
+
+/** A text in single quotes of a shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** A text that `_arguments` takes as a description. */
+function described(text: string): string {
+  return text.replace(/[[\]:\\]/g, "\\$&");
+}
+
+function zshAction(kind: Kind | undefined): string {
+  if (kind === "address") return "_passthru_addresses";
+  if (kind === "driver") return `{compadd -- $(${DRIVERS})}`;
+  if (kind === "file") return "_files";
+  if (kind === "text" || kind === undefined) return " ";
+  return `(${kind.join(" ")})`;
+}
+
+function zsh(): string {
+  const commands = Object.entries(COMMANDS).map(([name, command]) => {
+    const options = optionsOf(command).map(([option, spec]) => {
+      const { value, kind, about, many } = spec;
+      const head = `${many ? "*" : ""}--${option}[${described(about)}]`;
+      return quoted(
+        value === undefined ? head : `${head}:${value}:${zshAction(kind)}`,
+      );
+    });
+    const operands = (command.operands ?? []).map((
+      { name, kind, many, optional },
+    ) =>
+      quoted(
+        `${many ? "*" : ""}:${optional && !many ? ":" : ""}${name}:${
+          zshAction(kind)
+        }`,
+      )
+    );
+    return `        ${name})
+          _arguments ${[...options, ...operands].join(" \\\n            ")} ;;
+`;
+  }).join("");
+  const names = Object.entries(COMMANDS).map(([name, { about }]) =>
+    `    ${quoted(`${name}:${about.replaceAll(":", "\\:")}`)}\n`
+  ).join("");
+  return `#compdef passthru
+# Completes passthru in zsh: eval "$(passthru completions zsh)"
+_passthru_addresses() {
+  local -a all
+  all=(\${(f)"$(${ADDRESSES})"})
+  # Domain 0 may be left out.
+  [[ $PREFIX == [0-9a-fA-F](|[0-9a-fA-F])(|:*) ]] && all+=(\${\${(M)all:#0000:*}#0000:})
+  compadd -- $all
+}
+_passthru() {
+  local curcontext=$curcontext state line
+  local -a commands
+  commands=(
+${names}  )
+  _arguments -C \\
+    '--simulate[${described(COMMON.simulate!.about)}]:FILE:_files' \\
+    '--help[${described(COMMON.help!.about)}]' \\
+    '1:command:->command' '*::argument:->argument'
+  case $state in
+    command) _describe command commands ;;
+    argument)
+      case $words[1] in
+${commands}      esac
+      ;;
+  esac
+}
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+  _passthru "$@"
+else
+  compdef _passthru passthru
+fi
+`;
+}
+
+function fishWords(kind: Kind | undefined): string {
+  if (kind === "address") return ` -xa "(${ADDRESSES})"`;
+  if (kind === "driver") return ` -xa "(${DRIVERS})"`;
+  if (kind === "file") return " -rF";
+  if (kind === "text" || kind === undefined) return " -x";
+  return ` -xa ${quoted(kind.join(" "))}`;
+}
+
+function fish(): string {
+  const lines = [
+    "# Completes passthru in fish: passthru completions fish | source",
+    "complete -c passthru -f",
+  ];
+  for (const [name, { about }] of Object.entries(COMMANDS)) {
+    lines.push(
+      `complete -c passthru -n __fish_use_subcommand -a ${name} -d ${
+        quoted(about)
+      }`,
+    );
+  }
+  for (const [name, command] of Object.entries(COMMANDS)) {
+    const when = `-n "__fish_seen_subcommand_from ${name}"`;
+    for (const { kind } of command.operands ?? []) {
+      if (kind === "text") continue;
+      lines.push(
+        kind === "file"
+          ? `complete -c passthru ${when} -F`
+          : `complete -c passthru ${when}${fishWords(kind)}`,
+      );
+    }
+    for (const [option, { value, kind, about }] of optionsOf(command)) {
+      lines.push(
+        `complete -c passthru ${when} -l ${option} -d ${quoted(about)}` +
+          (value === undefined ? "" : fishWords(kind)),
+      );
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}

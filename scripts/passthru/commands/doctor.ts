@@ -1,0 +1,73 @@
+/**
+ * `passthru doctor`
+ *
+ * @module
+ */
+
+import { diagnose } from "../../../lib/doctor/diagnose.ts";
+import { diagnosisText } from "../../../lib/doctor/text.ts";
+import type { Inventory } from "../../../lib/host/inventory.ts";
+import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
+import {
+  type Style,
+  styled,
+  type Terminal,
+  writeJson,
+} from "../terminal/terminal.ts";
+
+const STYLES: Readonly<Record<string, Style>> = {
+  pass: "green",
+  warn: "yellow",
+  fail: "red",
+};
+
+const UNITS: Readonly<Record<string, bigint>> = {
+  K: 1n << 10n,
+  M: 1n << 20n,
+  G: 1n << 30n,
+  T: 1n << 40n,
+};
+
+/** Finds what stops passthrough. */
+export function run(
+  args: Arguments,
+  host: Inventory,
+  terminal: Terminal,
+): number {
+  const functions = args.operands.map((address) =>
+    fromUser(() => host.function(address))
+  );
+  const memory = args.value("memory");
+  const diagnosis = diagnose(host, {
+    functions,
+    ...memory !== undefined && { memory: bytesOf(memory) },
+  });
+  if (args.has("json")) {
+    writeJson(terminal, {
+      ...diagnosis,
+      findings: diagnosis.findings.map(
+        ({ check, verdict, device, text, remedy }) => ({
+          check,
+          verdict,
+          device: device ?? null,
+          text,
+          remedy: remedy ?? null,
+        }),
+      ),
+    });
+  } else {
+    terminal.write(
+      diagnosisText(diagnosis, terminal.width).replace(
+        /^(pass|warn|fail)/gm,
+        (verdict) => styled(terminal, STYLES[verdict], verdict),
+      ),
+    );
+  }
+  return diagnosis.fit ? EXIT.DONE : EXIT.UNFIT;
+}
+
+function bytesOf(text: string): bigint {
+  const [, digits, unit] = /^(\d+)([KMGT])$/.exec(text) ?? [];
+  if (digits !== undefined) return BigInt(digits) * UNITS[unit!]!;
+  throw new UsageError(`--memory is ${text}: expected such as 512M or 16G`);
+}

@@ -1,0 +1,165 @@
+/**
+ * `passthru dump`
+ *
+ * @module
+ */
+
+import {
+  type ConfigCapability,
+  type ConfigSpaceDump,
+  decodeConfigSpace,
+} from "../../../lib/pci/config/decode.ts";
+import type {
+  ConfigFields,
+  ConfigValue,
+} from "../../../lib/pci/config/words.ts";
+import type { Inventory } from "../../../lib/host/inventory.ts";
+import type { PciFunction } from "../../../lib/host/pci/function.ts";
+import { sysfsError } from "../../../lib/host/sysfs.ts";
+import { O_RDONLY } from "../../../lib/uapi/linux/fcntl.ts";
+import { PCI_CFG_SPACE_EXP_SIZE } from "../../../lib/uapi/pci/regs.ts";
+import { type Arguments, EXIT, fromUser } from "../command.ts";
+import { description, functionJson, hex } from "../output/function_json.ts";
+import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
+
+/** Decodes a function's config space. */
+export function run(
+  args: Arguments,
+  host: Inventory,
+  terminal: Terminal,
+): number {
+  const fn = fromUser(() => host.function(args.operands[0]!));
+  const bytes = readConfigSpace(fn);
+  const title = `${fn.address} ${description(functionJson(fn))}`;
+  if (args.has("hex")) {
+    if (args.has("json")) {
+      writeJson(terminal, { address: fn.address, bytes: bytes.toHex() });
+    } else terminal.write(hexText(title, bytes));
+    return EXIT.DONE;
+  }
+  const dump = decodeConfigSpace(bytes);
+  if (args.has("json")) writeJson(terminal, dumpJson(fn, dump));
+  else terminal.write(dumpText(terminal, title, dump));
+  return EXIT.DONE;
+}
+
+/** As much of config space as this user may read. */
+function readConfigSpace(fn: PciFunction): Uint8Array {
+  const { kernel } = fn.host;
+  const bytes = new Uint8Array(PCI_CFG_SPACE_EXP_SIZE);
+  try {
+    const fd = kernel.open(`${fn.path}/config`, O_RDONLY);
+    try {
+      let end = 0;
+      while (end < bytes.length) {
+        const count = kernel.pread(fd, bytes.subarray(end), BigInt(end));
+        if (count === 0) break;
+        end += count;
+      }
+      return bytes.subarray(0, end);
+    } finally {
+      kernel.close(fd);
+    }
+  } catch (error) {
+    throw sysfsError(error, fn.address);
+  }
+}
+
+function hexText(title: string, bytes: Uint8Array): string {
+  const lines = [title];
+  for (let at = 0; at < bytes.length; at += 16) {
+    const row = [...bytes.subarray(at, at + 16)].map((byte) => hex(byte, 2));
+    lines.push(`${hex(at, 2)}: ${row.join(" ")}`);
+  }
+  // lspci ends a function by an empty line.
+  return `${lines.join("\n")}\n\n`;
+}
+
+function dumpJson(fn: PciFunction, dump: ConfigSpaceDump) {
+  return {
+    address: fn.address,
+    size: dump.size,
+    header: dump.header,
+    capabilities: dump.capabilities.map(({ version, ...capability }) => ({
+      ...capability,
+      version: version ?? null,
+    })),
+    problems: dump.problems,
+  };
+}
+
+function dumpText(
+  terminal: Terminal,
+  title: string,
+  { header, capabilities, problems }: ConfigSpaceDump,
+): string {
+  return [
+    styled(terminal, "bold", title),
+    ...fieldLines(header, "  "),
+    ...capabilities.flatMap((capability) => [
+      capabilityTitle(terminal, capability),
+      ...fieldLines(capability.fields, "    "),
+    ]),
+    ...problems.map((problem) => `  ${styled(terminal, "yellow", problem)}`),
+  ].map((line) => `${line}\n`).join("");
+}
+
+function capabilityTitle(
+  terminal: Terminal,
+  { name, at, extended, version, truncated }: ConfigCapability,
+): string {
+  const title = styled(terminal, "cyan", name);
+  return `  [${hex(at, extended ? 3 : 2)}] ${title}` +
+    (version === undefined ? "" : ` v${version}`) +
+    (truncated ? ", of which not all can be read" : "");
+}
+
+/** What is simple in one line, and a line for each register. */
+function fieldLines(fields: ConfigFields, indent: string): string[] {
+  const simple: string[] = [];
+  const registers: string[] = [];
+  for (const [name, value] of Object.entries(fields)) {
+    if (Array.isArray(value) && value.some(isRecord)) {
+      for (const element of value) {
+        registers.push(`${indent}${words(name)}: ${valueText(element)}`);
+      }
+    } else if (isRecord(value)) {
+      registers.push(`${indent}${words(name)}: ${valueText(value)}`);
+    } else simple.push(fieldText(name, value));
+  }
+  return [
+    ...(simple.length === 0 ? [] : [`${indent}${simple.join(", ")}`]),
+    ...registers,
+  ];
+}
+
+function isRecord(value: ConfigValue): value is ConfigFields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** `busMaster` is written `bus master`. */
+function words(name: string): string {
+  return name.replace(
+    /(?<=[a-z])[A-Z](?![A-Z0-9])/g,
+    (letter) => ` ${letter.toLowerCase()}`,
+  );
+}
+
+/** As lspci writes it: what is on has a plus, what is off a minus. */
+function fieldText(name: string, value: ConfigValue): string {
+  if (typeof value === "boolean") return `${words(name)}${value ? "+" : "-"}`;
+  return `${words(name)} ${valueText(value)}`;
+}
+
+function valueText(value: ConfigValue): string {
+  if (value === null) return "none";
+  if (Array.isArray(value)) {
+    return value.length === 0 ? "none" : value.map(valueText).join(" ");
+  }
+  if (!isRecord(value)) return String(value);
+  const entries = Object.entries(value);
+  const separator = entries.every(([, each]) => typeof each === "boolean")
+    ? " "
+    : ", ";
+  return entries.map(([name, each]) => fieldText(name, each)).join(separator);
+}

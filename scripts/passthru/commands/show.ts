@@ -1,0 +1,211 @@
+/**
+ * `passthru show`
+ *
+ * @module
+ */
+
+import type { Inventory } from "../../../lib/host/inventory.ts";
+import type { Obstacle } from "../../../lib/host/device.ts";
+import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
+import { nodePaths } from "../../../lib/host/iommu/nodes.ts";
+import {
+  type Opener,
+  openers,
+  openersText,
+} from "../../../lib/host/openers.ts";
+import type { Bar, PciFunction } from "../../../lib/host/pci/function.ts";
+import { type Arguments, EXIT, fromUser } from "../command.ts";
+import { fields, sizeText } from "../output/format.ts";
+import {
+  description,
+  type FunctionJson,
+  functionJson,
+  hex,
+} from "../output/function_json.ts";
+import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
+
+/** A BAR in JSON. */
+export interface BarJson {
+  /** Its number. */
+  readonly index: number;
+  /** `"memory"` or `"io"`. */
+  readonly kind: "memory" | "io";
+  /** Whether it can lie above 4 GiB. */
+  readonly is64bit: boolean;
+  /** Whether reading it has no side effect. */
+  readonly prefetchable: boolean;
+  /** Hexadecimal, as it can exceed what a number holds. */
+  readonly start: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** What stands in a group's way, in JSON. */
+export interface ObstacleJson {
+  /** The device. */
+  readonly device: string;
+  /** Its driver. */
+  readonly driver: string;
+  /** What to do. */
+  readonly remedy: string;
+}
+
+/** What JSON says of one function. */
+export interface ShowJson extends FunctionJson {
+  /** Four hexadecimal digits. */
+  readonly subsystemVendor: string;
+  /** Four hexadecimal digits. */
+  readonly subsystemDevice: string;
+  /** Two hexadecimal digits. */
+  readonly revision: string;
+  /** Its path in sysfs. */
+  readonly path: string;
+  /** The only driver that may bind it. */
+  readonly driverOverride: string | null;
+  /** The NUMA node it is next to. */
+  readonly numaNode: number | null;
+  /** Every member of its group, itself too. */
+  readonly groupMembers: readonly string[];
+  /** Whether the group could be used now; `null` without one. */
+  readonly viable: boolean | null;
+  /** What is in the way. */
+  readonly obstacles: readonly ObstacleJson[];
+  /** Why it has no group. */
+  readonly noGroup: { readonly problem: string; readonly hint: string } | null;
+  /** Its BARs. */
+  readonly bars: readonly BarJson[];
+  /** How it can be reset, the preferred way first. */
+  readonly resetMethods: readonly string[];
+  /** The function that it is a virtual one of. */
+  readonly physicalFunction: string | null;
+  /** Its virtual functions. */
+  readonly virtualFunctions: readonly string[];
+  /** The nodes by which VFIO hands it out. */
+  readonly nodes: readonly string[];
+  /** Who has one of them open. */
+  readonly openers: readonly Opener[];
+}
+
+/** An obstacle in JSON. */
+export function obstacleJson(
+  { device, driver, remedy }: Obstacle,
+): ObstacleJson {
+  return { device: device.name, driver, remedy: commandRemedy(device, remedy) };
+}
+
+/** What to type, in place of what to call. */
+function commandRemedy(device: Obstacle["device"], remedy: string): string {
+  return remedy.includes("host.take(")
+    ? `take ${device.name}: passthru bind ${device.name}`
+    : remedy;
+}
+
+function barJson(
+  { index, kind, is64bit, prefetchable, start, size }: Bar,
+): BarJson {
+  return {
+    index,
+    kind,
+    is64bit,
+    prefetchable,
+    start: `0x${start.toString(16)}`,
+    size,
+  };
+}
+
+function barText({ index, kind, is64bit, prefetchable, start, size }: BarJson) {
+  return `${index}: ${sizeText(size)} of ${kind === "io" ? "ports" : kind}` +
+    `${kind === "io" ? "" : is64bit ? ", 64 bits" : ", 32 bits"}` +
+    `${prefetchable ? ", prefetchable" : ""} at ${start}`;
+}
+
+/** All that is known of a function. */
+export function showJson(host: Inventory, fn: PciFunction): ShowJson {
+  const group = fn.iommuGroup;
+  const viability = group?.viability();
+  const nodes = nodePaths([fn]);
+  return {
+    ...functionJson(fn),
+    subsystemVendor: hex(fn.subsystemVendor, 4),
+    subsystemDevice: hex(fn.subsystemDevice, 4),
+    revision: hex(fn.revision, 2),
+    path: fn.path,
+    driverOverride: fn.driverOverride ?? null,
+    numaNode: fn.numaNode ?? null,
+    groupMembers: group?.devices.map(({ name }) => name) ?? [],
+    viable: viability?.viable ?? null,
+    obstacles: viability?.viable === false
+      ? viability.obstacles.map(obstacleJson)
+      : [],
+    noGroup: group === undefined ? explainNoGroup(fn) : null,
+    bars: fn.bars.map(barJson),
+    resetMethods: fn.resetMethods,
+    physicalFunction: fn.physicalFunction?.address ?? null,
+    virtualFunctions: fn.virtualFunctions.map(({ address }) => address),
+    nodes,
+    openers: openers(host.kernel, nodes),
+  };
+}
+
+/** Shows all that is known of a function. */
+export function run(
+  args: Arguments,
+  host: Inventory,
+  terminal: Terminal,
+): number {
+  const fn = fromUser(() => host.function(args.operands[0]!));
+  const shown = showJson(host, fn);
+  if (args.has("json")) writeJson(terminal, shown);
+  else terminal.write(showText(terminal, shown));
+  return EXIT.DONE;
+}
+
+const orNone = (texts: readonly string[], separator = ", ") =>
+  texts.length === 0 ? undefined : texts.join(separator);
+
+function showText(terminal: Terminal, shown: ShowJson): string {
+  const { subsystemVendor, subsystemDevice, revision, driver } = shown;
+  return fields([
+    ["function", styled(terminal, "bold", shown.address)],
+    ["what", description(shown)],
+    [
+      "ids",
+      `${shown.vendor}:${shown.device}, subsystem ${subsystemVendor}:` +
+      `${subsystemDevice}, class ${shown.class}, revision ${revision}`,
+    ],
+    ["driver", driver ?? "none"],
+    ["override", shown.driverOverride ?? undefined],
+    ["group", groupText(terminal, shown)],
+    ["NUMA node", shown.numaNode?.toString()],
+    ["BARs", orNone(shown.bars.map(barText), "\n")],
+    ["resets", orNone(shown.resetMethods) ?? "none that the kernel tells"],
+    ["part of", shown.physicalFunction ?? undefined],
+    ["virtual", orNone(shown.virtualFunctions, " ")],
+    ["nodes", orNone(shown.nodes)],
+    [
+      "used by",
+      shown.openers.length === 0 ? undefined : openersText(shown.openers),
+    ],
+  ]);
+}
+
+function groupText(
+  terminal: Terminal,
+  { iommuGroup, groupMembers, viable, obstacles, noGroup, address }: ShowJson,
+): string {
+  if (noGroup !== null) {
+    const { problem, hint } = noGroup;
+    return `${styled(terminal, "red", "none")}: ${problem}\nhint: ${hint}`;
+  }
+  const others = groupMembers.filter((name) => name !== address);
+  const verdict = viable
+    ? styled(terminal, "green", "viable")
+    : styled(terminal, "yellow", "not viable");
+  return [
+    `${iommuGroup}, ${verdict}` +
+    (others.length === 0 ? ", alone" : `, with ${others.join(", ")}`),
+    ...obstacles.map(({ device, driver, remedy }) =>
+      `${device} is bound to ${driver}: ${remedy}`
+    ),
+  ].join("\n");
+}

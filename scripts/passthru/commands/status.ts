@@ -1,0 +1,75 @@
+/**
+ * `passthru status`
+ *
+ * @module
+ */
+
+import type { Host } from "../../../lib/host/host.ts";
+import { stepSubject, stepText } from "../../../lib/provision/plan/text.ts";
+import { persisted } from "../../../lib/provision/boot/persist.ts";
+import {
+  type AppliedStatus,
+  status,
+  type StepStatus,
+} from "../../../lib/provision/status.ts";
+import { type Arguments, EXIT } from "../command.ts";
+import { stepJson } from "../output/state_json.ts";
+import {
+  type Style,
+  styled,
+  type Terminal,
+  writeJson,
+} from "../terminal/terminal.ts";
+
+/** Says what is applied. */
+export async function run(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+): Promise<number> {
+  const applied = await status(host, { signal: terminal.signal });
+  const atBoot = persisted(host);
+  if (args.has("json")) {
+    writeJson(terminal, { applied: applied.map(appliedJson), atBoot });
+    return EXIT.DONE;
+  }
+  if (applied.length === 0) terminal.write("Nothing is applied.\n");
+  terminal.write(
+    applied.map((each) => appliedText(terminal, each)).join("\n"),
+  );
+  for (const name of atBoot) terminal.write(`At boot: ${name}\n`);
+  return EXIT.DONE;
+}
+
+function appliedJson({ name, since, process, steps }: AppliedStatus) {
+  return {
+    name: name ?? null,
+    since: since.toISOString(),
+    process,
+    steps: steps.map(({ step, made, holds }) => ({
+      step: stepJson(step),
+      made,
+      holds,
+    })),
+  };
+}
+
+function appliedText(
+  terminal: Terminal,
+  { name, since, process, steps }: AppliedStatus,
+): string {
+  const head = styled(terminal, "bold", name ?? "unnamed") +
+    ` since ${since.toISOString()}, by ${process.name} (${process.pid})`;
+  return [head, ...steps.map((step) => stepLine(terminal, step))]
+    .map((line) => `${line}\n`).join("");
+}
+
+function stepLine(terminal: Terminal, { step, made, holds }: StepStatus) {
+  const [word, style]: [string, Style] = !made
+    ? ["not finished", "yellow"]
+    : holds
+    ? ["holds", "green"]
+    : ["changed since", "red"];
+  return `  ${styled(terminal, style, word)}  ${stepSubject(step)}: ` +
+    stepText(step);
+}

@@ -1,0 +1,25 @@
+/**
+ * Numbers in words.
+ *
+ * @module
+ */
+
+export { sizeText } from "../../../lib/host/size_text.ts";
+
+/** `"1 function"`, `"2 functions"`. */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+/** Lines of names and values below each other. */
+export function fields(
+  rows: readonly (readonly [name: string, value: string | undefined])[],
+): string {
+  const said = rows.filter(([, value]) => value !== undefined);
+  const width = Math.max(...said.map(([name]) => name.length)) + 2;
+  return said.map(([name, value]) =>
+    `${name.padEnd(width)}${
+      value!.replaceAll("\n", `\n${" ".repeat(width)}`)
+    }\n`
+  ).join("");
+}

@@ -1,0 +1,84 @@
+/**
+ * A PCI function, as it is listed.
+ *
+ * @module
+ */
+
+import type { PciFunction } from "../../../lib/host/pci/function.ts";
+
+/** What JSON says of a function in a list. */
+export interface FunctionJson {
+  /** `"0000:01:00.0"` */
+  readonly address: string;
+  /** Four hexadecimal digits. */
+  readonly vendor: string;
+  /** Four hexadecimal digits. */
+  readonly device: string;
+  /** Six hexadecimal digits. */
+  readonly class: string;
+  /** As in `pci.ids`. */
+  readonly vendorName: string | null;
+  /** As in `pci.ids`. */
+  readonly deviceName: string | null;
+  /** As in `pci.ids`. */
+  readonly className: string | null;
+  /** The driver that it is bound to. */
+  readonly driver: string | null;
+  /** The number of its IOMMU group. */
+  readonly iommuGroup: number | null;
+}
+
+/** A number in hexadecimal digits. */
+export function hex(value: number, digits: number): string {
+  return value.toString(16).padStart(digits, "0");
+}
+
+/** The names of ids, each looked up once. */
+export class Names {
+  readonly #known = new Map<string, string | undefined>();
+
+  /** What `find` gives for a key, the first time. */
+  of(key: string, find: () => string | undefined): string | undefined {
+    if (!this.#known.has(key)) this.#known.set(key, find());
+    return this.#known.get(key);
+  }
+}
+
+/**
+ * What JSON says of a function.
+ *
+ * @param fn The function.
+ * @param names Keeps the names of a thousand that are alike.
+ */
+export function functionJson(
+  fn: PciFunction,
+  names: Names = new Names(),
+): FunctionJson {
+  const vendor = hex(fn.vendor, 4);
+  const device = hex(fn.device, 4);
+  const code = hex(fn.class, 6);
+  const group = fn.iommuGroup;
+  return {
+    address: fn.address,
+    vendor,
+    device,
+    class: code,
+    vendorName: names.of(vendor, () => fn.vendorName) ?? null,
+    deviceName: names.of(vendor + device, () => fn.deviceName) ?? null,
+    className: names.of(`class ${code}`, () => fn.className) ?? null,
+    driver: fn.driver ?? null,
+    iommuGroup: group === undefined ? null : Number(group.id),
+  };
+}
+
+/** What it is, in words: `"Ethernet controller: Intel Corporation 82574L"`. */
+export function description(
+  { vendor, device, className, vendorName, deviceName, class: code }:
+    FunctionJson,
+): string {
+  const kind = className?.replace(/ \(.*\)$/, "") ??
+    `class ${code.slice(0, 4)}`;
+  return `${kind}: ${vendorName ?? `vendor ${vendor}`} ${
+    deviceName ?? `device ${device}`
+  }`;
+}

@@ -1,0 +1,122 @@
+/**
+ * What `apply` and the commands that apply a state of one device do.
+ *
+ * @module
+ */
+
+import type { Host } from "../../../lib/host/host.ts";
+import { apply } from "../../../lib/provision/apply.ts";
+import type { StepEvent } from "../../../lib/provision/make.ts";
+import { Plan, plan } from "../../../lib/provision/plan/plan.ts";
+import { stepSubject, stepText } from "../../../lib/provision/plan/text.ts";
+import { restore } from "../../../lib/provision/restore.ts";
+import type { DesiredState } from "../../../lib/provision/state/state.ts";
+import type { Step } from "../../../lib/provision/steps/step.ts";
+import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
+import { leftJson, stepJson } from "../output/state_json.ts";
+import { type Terminal, writeJson } from "../terminal/terminal.ts";
+
+/** The time limit that was asked for, in milliseconds. */
+export function timeoutOf(args: Arguments): { timeout?: number } {
+  const text = args.value("timeout");
+  if (text === undefined) return {};
+  const seconds = Number(text);
+  if (!(seconds > 0 && seconds <= 86_400)) {
+    throw new UsageError(
+      `--timeout is ${text}: expected seconds, from 1 to 86400`,
+    );
+  }
+  return { timeout: seconds * 1000 };
+}
+
+/** Says what would be done, and does nothing. */
+export function showPlan(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+  state: DesiredState,
+): number {
+  const { steps } = fromUser(() => plan(host, state));
+  writeSteps(args, terminal, steps);
+  return EXIT.DONE;
+}
+
+/** Applies a state, and says what was done. */
+export async function applyState(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+  state: DesiredState,
+  name: string,
+): Promise<number> {
+  const { steps } = await fromUser(() =>
+    apply(host, state, {
+      name,
+      insist: args.values("insist"),
+      signal: terminal.signal,
+      ...timeoutOf(args),
+      onStep: (event) => terminal.progress(stepLine(event)),
+    })
+  );
+  terminal.progress(undefined);
+  writeSteps(args, terminal, steps);
+  return EXIT.DONE;
+}
+
+/** What happens to a step, in a line. */
+export function stepLine({ step, phase }: StepEvent): string {
+  return (phase === "undone" ? "undone: " : "") + lineOf(step);
+}
+
+function lineOf(step: Step): string {
+  return `${stepSubject(step)}: ${stepText(step)}`;
+}
+
+function writeSteps(
+  args: Arguments,
+  terminal: Terminal,
+  steps: readonly Step[],
+): void {
+  if (args.has("json")) {
+    writeJson(terminal, { version: 1, steps: steps.map(stepJson) });
+  } else terminal.write(`${new Plan(steps)}\n`);
+}
+
+/** Undoes what was applied to devices, or all, and says what was undone. */
+export async function restoreDevices(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+  devices: readonly string[],
+): Promise<number> {
+  const name = args.value("at-boot") ?? args.value("name");
+  const { undone, left } = await restore(host, {
+    signal: terminal.signal,
+    ...timeoutOf(args),
+    ...devices.length > 0 && { devices },
+    ...name !== undefined && { name },
+    onUndone: (step) => terminal.progress(`undone: ${lineOf(step)}`),
+  });
+  terminal.progress(undefined);
+  if (args.has("json")) {
+    writeJson(terminal, {
+      undone: undone.map(stepJson),
+      left: left.map(leftJson),
+    });
+  } else {
+    terminal.write(
+      undone.length + left.length === 0
+        ? "Nothing to undo.\n"
+        : undone.map((step) => `undone: ${lineOf(step)}\n`).join(""),
+    );
+    for (const each of left) {
+      const { error: { device, message, hint } } = leftJson(each) as {
+        error: Record<string, string | null>;
+      };
+      terminal.warn(`not undone: ${lineOf(each.step)}\n`);
+      terminal.warn(`  ${device === null ? "" : `${device}: `}${message}\n`);
+      if (hint !== null) terminal.warn(`  hint: ${hint}\n`);
+    }
+  }
+  return left.length === 0 ? EXIT.DONE : EXIT.FAILED;
+}

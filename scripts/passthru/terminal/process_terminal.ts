@@ -1,0 +1,95 @@
+/**
+ * The terminal, or the pipes, that this process has.
+ *
+ * @module
+ */
+
+import type { Terminal } from "./terminal.ts";
+
+/** How long something takes before it is said that it does, in milliseconds. */
+const PATIENCE = 1000;
+
+const encoder = new TextEncoder();
+
+/** Writes all of a text; false when nobody reads it any more. */
+function writeAll(
+  to: { writeSync(bytes: Uint8Array): number },
+  text: string,
+): boolean {
+  try {
+    let bytes = encoder.encode(text);
+    while (bytes.length > 0) bytes = bytes.subarray(to.writeSync(bytes));
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) return false;
+    throw error;
+  }
+}
+
+/** The columns of the terminal that standard output is. */
+function columns(): number {
+  try {
+    return Deno.consoleSize().columns || 80;
+  } catch {
+    return 80;
+  }
+}
+
+/**
+ * Standard input, output and error of this process.
+ *
+ * @param signal Aborted by Ctrl-C.
+ */
+export function processTerminal(signal: AbortSignal): Terminal {
+  const isTerminal = Deno.stdout.isTerminal();
+  const showsProgress = Deno.stderr.isTerminal();
+  let isRead = true;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let shown = false;
+
+  function erase(): void {
+    if (shown) writeAll(Deno.stderr, "\r\x1b[K");
+    shown = false;
+  }
+
+  return {
+    isTerminal,
+    width: isTerminal ? columns() : Infinity,
+    colour: isTerminal && !Deno.noColor,
+    signal,
+    // A command that changes the host goes on when its reader is gone.
+    write(text) {
+      erase();
+      if (isRead) isRead = writeAll(Deno.stdout, text);
+    },
+    warn(text) {
+      erase();
+      writeAll(Deno.stderr, text);
+    },
+    progress(text) {
+      clearTimeout(timer);
+      if (!showsProgress) return;
+      if (text === undefined) return erase();
+      const show = () => {
+        erase();
+        shown = writeAll(Deno.stderr, `${text} …`);
+      };
+      // What follows something that takes long is said at once.
+      if (shown) show();
+      else timer = setTimeout(show, PATIENCE);
+    },
+    async command() {
+      const { localKernel } = await import("../../../lib/kernel/local.ts");
+      const words = localKernel().readFile("/proc/self/cmdline").split("\0");
+      // All but the arguments of the command itself. The words end by a NUL.
+      const own = words.slice(1, words.length - 1 - Deno.args.length);
+      return [Deno.execPath(), ...own.slice(0, -1), Deno.mainModule];
+    },
+    async read(path) {
+      if (path === "-") return await new Response(Deno.stdin.readable).text();
+      // By libc, which needs no further permission.
+      const { localKernel } = await import("../../../lib/kernel/local.ts");
+      return localKernel().readFile(path);
+    },
+  };
+}

@@ -1,0 +1,214 @@
+/**
+ * What each call of the kernel's can fail with, for tests that let it.
+ *
+ * @module
+ */
+
+import { O_CREAT } from "../../lib/uapi/linux/fcntl.ts";
+import type { Ioctl } from "../../lib/uapi/ioctl.ts";
+import type { KernelCall } from "../../lib/kernel/intercept.ts";
+import type { Kernel } from "../../lib/kernel/kernel.ts";
+
+/** What opening any file can fail with. */
+const OPEN = ["EACCES", "EMFILE", "ENFILE", "ENOENT", "ENOMEM"];
+
+/** What reading an attribute can fail with, besides. */
+const READ = [...OPEN, "EIO", "ENODEV"];
+
+/** What writing an attribute can fail with, besides. */
+const WRITE = [...READ, "EBUSY", "EINVAL", "EPERM", "EROFS"];
+
+/** What changing the names in a directory can fail with. */
+const NAMES = [
+  "EACCES",
+  "EDQUOT",
+  "EIO",
+  "ENOENT",
+  "ENOMEM",
+  "ENOSPC",
+  "ENOTDIR",
+  "EPERM",
+  "EROFS",
+];
+
+/** What opening a file that may have to be made can fail with, besides. */
+const CREATE = [...NAMES, "EEXIST", "EISDIR"];
+
+/** By method, for what no other table has. */
+const METHODS: Readonly<
+  Partial<Record<keyof Kernel, readonly string[]>>
+> = {
+  open: [...OPEN, "EBUSY", "EINTR", "EINVAL", "ENODEV", "ENXIO", "EPERM"],
+  close: ["EINTR", "EIO"],
+  closeAsync: ["EINTR", "EIO"],
+  mmap: ["EACCES", "EAGAIN", "EINVAL", "ENODEV", "ENOMEM", "EPERM"],
+  munmap: ["EINVAL", "ENOMEM"],
+  read: ["EAGAIN", "EINTR", "EINVAL", "EIO"],
+  write: ["EAGAIN", "EDQUOT", "EINTR", "EINVAL", "EIO", "ENOSPC"],
+  pread: ["EFAULT", "EINVAL", "EIO"],
+  pwrite: ["EFAULT", "EINVAL", "EIO"],
+  socket: [
+    "EACCES",
+    "EAFNOSUPPORT",
+    "EMFILE",
+    "ENFILE",
+    "ENOMEM",
+    "EPROTONOSUPPORT",
+  ],
+  eventfd: ["EMFILE", "ENFILE", "ENODEV", "ENOMEM"],
+  pollAsync: ["EINVAL", "ENOMEM"],
+  readlink: ["EACCES", "EINVAL", "ENOENT", "ENOMEM"],
+  readdir: OPEN,
+  stat: ["EACCES", "ENOENT", "ENOMEM"],
+  readFile: READ,
+  readFileAsync: READ,
+  mkdir: [...NAMES, "EEXIST"],
+  rmdir: [...NAMES, "EBUSY", "ENOTEMPTY"],
+  rename: [...NAMES, "EBUSY", "EISDIR", "ENOTEMPTY", "EXDEV"],
+  unlink: [...NAMES, "EBUSY", "EISDIR"],
+  symlink: [...NAMES, "EEXIST"],
+  chmod: NAMES,
+  chown: NAMES,
+  fsync: ["EDQUOT", "EINVAL", "EIO", "ENOSPC", "EROFS"],
+  flock: ["EAGAIN", "EINTR", "ENOLCK"],
+};
+
+/** By the name of the attribute, which its driver or its bus answers for. */
+const ATTRIBUTES: Readonly<Record<string, readonly string[]>> = {
+  // Whatever the driver's probe gives. EPROBE_DEFER becomes EAGAIN.
+  bind: [...WRITE, "EAGAIN", "ENOSPC", "ENXIO", "EOPNOTSUPP", "ETIMEDOUT"],
+  sriov_numvfs: [...WRITE, "EAGAIN", "ERANGE"],
+};
+
+/** What any ioctl can fail with: a security module, `security_file_ioctl()`. */
+const IOCTL = ["EACCES"];
+
+/** By the name of the ioctl: `drivers/vfio/`, `drivers/iommu/iommufd/`. */
+const IOCTLS: Readonly<Record<string, readonly string[]>> = {
+  VFIO_GET_API_VERSION: [],
+  VFIO_CHECK_EXTENSION: [],
+  VFIO_SET_IOMMU: ["EBUSY", "EINVAL", "ENODEV", "ENOMEM", "EPERM"],
+  VFIO_GROUP_GET_STATUS: ["EFAULT", "EINVAL", "ENODEV"],
+  VFIO_GROUP_SET_CONTAINER: [
+    "EBADF",
+    "EBADFD",
+    "EBUSY",
+    "EFAULT",
+    "EINVAL",
+    "ENODEV",
+    "ENOMEM",
+    "EPERM",
+  ],
+  VFIO_GROUP_UNSET_CONTAINER: ["EBUSY", "EINVAL", "ENODEV"],
+  VFIO_GROUP_GET_DEVICE_FD: [
+    "EBUSY",
+    "EINVAL",
+    "EIO",
+    "EMFILE",
+    "ENFILE",
+    "ENODEV",
+    "ENOMEM",
+    "EPERM",
+  ],
+  VFIO_DEVICE_BIND_IOMMUFD: [
+    "EBADF",
+    "EBUSY",
+    "EEXIST",
+    "EFAULT",
+    "EINVAL",
+    "EIO",
+    "ENODEV",
+    "ENOMEM",
+    "EPERM",
+  ],
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT: [
+    "EADDRINUSE",
+    "EBUSY",
+    "EFAULT",
+    "EINVAL",
+    "ENODEV",
+    "ENOENT",
+    "ENOMEM",
+    "EOPNOTSUPP",
+    "EPERM",
+  ],
+  VFIO_DEVICE_DETACH_IOMMUFD_PT: ["EBUSY", "EINVAL", "ENODEV"],
+  VFIO_DEVICE_GET_INFO: ["EFAULT", "EINVAL", "EIO", "ENODEV"],
+  VFIO_DEVICE_GET_REGION_INFO: ["EFAULT", "EINVAL", "EIO", "ENODEV", "ENOMEM"],
+  VFIO_DEVICE_RESET: ["EAGAIN", "EINVAL", "EIO", "ENOTTY", "ETIMEDOUT"],
+  VFIO_IOMMU_GET_INFO: ["EFAULT", "EINVAL", "ENOMEM"],
+  VFIO_IOMMU_MAP_DMA: [
+    "EBUSY",
+    "EEXIST",
+    "EFAULT",
+    "EINVAL",
+    "ENOMEM",
+    "ENOSPC",
+    "EOVERFLOW",
+    "EPERM",
+  ],
+  VFIO_IOMMU_UNMAP_DMA: ["EBUSY", "EFAULT", "EINVAL", "ENOMEM", "EOVERFLOW"],
+  IOMMU_IOAS_ALLOC: ["EFAULT", "EINVAL", "ENOMEM", "ENOSPC"],
+  IOMMU_IOAS_IOVA_RANGES: [
+    "EFAULT",
+    "EINVAL",
+    "EMSGSIZE",
+    "ENOENT",
+    "EOPNOTSUPP",
+  ],
+  IOMMU_IOAS_MAP: [
+    "EADDRINUSE",
+    "EEXIST",
+    "EFAULT",
+    "EINVAL",
+    "ENOENT",
+    "ENOMEM",
+    "ENOSPC",
+    "EOPNOTSUPP",
+    "EOVERFLOW",
+    "EPERM",
+  ],
+  IOMMU_IOAS_UNMAP: [
+    "EBUSY",
+    "EDEADLK",
+    "EFAULT",
+    "EINVAL",
+    "ENOENT",
+    "EOVERFLOW",
+  ],
+};
+
+/**
+ * The errnos that a call can plausibly fail with, by name and in order.
+ *
+ * @param call The call.
+ * @throws {TypeError} When nothing is known of such a call.
+ */
+export function errnosOf(call: KernelCall): readonly string[] {
+  const { method, args } = call;
+  const codes = codesOf(call);
+  if (codes !== undefined) return [...new Set(codes)].sort();
+  const subject = method.startsWith("ioctl") ? (args[1] as Ioctl).name : method;
+  throw new TypeError(`Cannot tell what ${subject} fails with`);
+}
+
+function codesOf(
+  { method, args }: KernelCall,
+): readonly string[] | undefined {
+  switch (method) {
+    case "ioctl":
+    case "ioctlAsync": {
+      const codes = IOCTLS[(args[1] as Ioctl).name];
+      return codes === undefined ? undefined : [...IOCTL, ...codes];
+    }
+    case "open": {
+      const creates = ((args[1] as number) & O_CREAT) !== 0;
+      return creates ? [...METHODS.open!, ...CREATE] : METHODS.open;
+    }
+    case "writeFile":
+    case "writeFileAsync":
+      return ATTRIBUTES[(args[0] as string).split("/").at(-1)!] ?? WRITE;
+    default:
+      return METHODS[method];
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * A host that is fit for passthrough, but for what a test says.
+ */
+import {
+  diagnose,
+  type DiagnoseOptions,
+} from "../../../lib/doctor/diagnose.ts";
+import type {
+  CheckName,
+  Diagnosis,
+  Finding,
+} from "../../../lib/doctor/finding.ts";
+import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import type { ProcessOptions } from "../../../lib/sim/process/kernel.ts";
+import type {
+  FunctionTopology,
+  Topology,
+} from "../../../lib/sim/machine/topology.ts";
+
+export const A = "0000:01:00.0";
+export const B = "0000:01:00.1";
+export const PORT = "0000:00:1c.0";
+export const ONBOARD: FunctionTopology = { id: "8086:15b7", class: 0x020000 };
+export const NIC: FunctionTopology = {
+  id: "8086:10d3",
+  class: 0x020000,
+  behind: PORT,
+};
+export const RELEASE = "6.12.3";
+export const MODULES = `/lib/modules/${RELEASE}`;
+
+/** A host on which nothing is wrong, but for what is said. */
+export interface Defects extends Topology {
+  /** What is said of the function that is asked for. */
+  readonly fn?: FunctionTopology;
+  /** The process that asks. */
+  readonly process?: ProcessOptions;
+  /** Whether all of the host is asked for. */
+  readonly whole?: boolean;
+  /** Other options. */
+  readonly options?: DiagnoseOptions;
+}
+
+/** The host, as the process that asks sees it. */
+export function hostWith({ fn, process, ...topology }: Defects = {}): Host {
+  const { machine } = Host.simulated({
+    kernel: { release: RELEASE },
+    ...topology,
+    functions: {
+      [A]: { ...NIC, driver: "e1000e", group: 7, ...fn },
+      ...topology.functions,
+    },
+  });
+  return new SimulatedHost(machine, process);
+}
+
+/** What is found of such a host. */
+export function diagnosisOf(defects: Defects = {}): Diagnosis {
+  const { whole = false, options = {} } = defects;
+  const host = hostWith(defects);
+  const functions = whole ? [] : [host.function(A)];
+  return diagnose(host, { functions, ...options });
+}
+
+/** What a check found. */
+export function found(check: CheckName, defects: Defects): Finding[] {
+  return diagnosisOf(defects).findings.filter((each) => each.check === check);
+}

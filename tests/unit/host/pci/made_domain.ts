@@ -1,0 +1,125 @@
+/**
+ * A drive in a domain that the driver of another function makes, Intel's Volume
+ * Management Device: what is said of it, and what is planned for both.
+ */
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  AddressSpace,
+  apply,
+  diagnose,
+  Host,
+  pciTree,
+  VfioDevice,
+  VfioError,
+} from "../../../../mod.ts";
+import { HostFiles } from "../../host_files.ts";
+import { DELL, handOut, membersOf, said } from "../../odd_machines.ts";
+import { refused } from "../../planned.ts";
+
+Deno.test("A Dell's drive is in a domain of its own, listed and found", async () => {
+  const host = Host.simulated(DELL);
+  assertEquals(
+    host.functions().slice(-2).map(({ address }) => address),
+    ["10000:e0:06.0", "10000:e1:00.0"],
+  );
+  assertEquals(
+    host.function("10000:E1:00.0").path,
+    "/sys/devices/pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0/" +
+      "10000:e1:00.0",
+  );
+  const byPath = { path: "10000:e0:06.0/00.0" };
+  assertEquals(
+    refused("GROUP_NOT_VIABLE", host, {
+      functions: [{ select: byPath, driver: "vfio-pci" }],
+    }).device,
+    "10000:e1:00.0",
+  );
+  assertEquals(
+    pciTree(host).buses.map(({ name, functions }) => [name, functions.length]),
+    [["0000:00", 20], ["10000:e0", 1]],
+  );
+  const before = host.snapshot();
+  {
+    await using taken = await host.take("10000:e1:00.0");
+    assertEquals(taken.function.driver, "vfio-pci");
+  }
+  assertEquals(host.snapshot(), before);
+});
+
+Deno.test("plan() is GROUP_NOT_VIABLE when a Dell's drive is to be taken out of its domain", () => {
+  const host = Host.simulated(DELL);
+  assertEquals(membersOf(host, 7), [
+    "0000:00:0e.0",
+    "10000:e0:06.0",
+    "10000:e1:00.0",
+  ]);
+  for (const group of [undefined, "all endpoints"] as const) {
+    const error = refused(
+      "GROUP_NOT_VIABLE",
+      host,
+      handOut("10000:e1:00.0", group),
+    );
+    assertEquals(
+      error.problem,
+      "its IOMMU group 7 is that of 0000:00:0e.0, whose driver vmd makes the " +
+        "domain that it is in",
+    );
+    assertStringIncludes(error.hint!, "hand out 0000:00:0e.0 itself");
+  }
+  assertStringIncludes(
+    said(host, "10000:e1:00.0", "group-viable").join(),
+    "fail its IOMMU group 7 also holds 0000:00:0e.0 (vmd)",
+  );
+  // With all that it has taken, none of which stops another.
+  const whole = diagnose(host).findings.filter(({ device, verdict }) =>
+    verdict === "warn" && (device === "10000:e1:00.0" ||
+      device === "0000:00:0e.0")
+  );
+  assertEquals(whole.map(({ check }) => check), ["group-viable", "acs"]);
+  for (const { remedy } of whole) {
+    assertStringIncludes(remedy!, "hand out 0000:00:0e.0 itself");
+  }
+  const viability = host.group(7).viability();
+  assertEquals(
+    !viability.viable && viability.obstacles.map(({ remedy }) => remedy),
+    Array(2).fill(
+      "hand out 0000:00:0e.0 itself, and with it all that is behind it; or " +
+        "have no such domain: switch VMD off in the firmware's set-up",
+    ),
+  );
+});
+
+Deno.test("apply() takes what makes a Dell's domain, which goes and comes back", async () => {
+  const host = Host.simulated(DELL);
+  const before = host.snapshot();
+  const state = handOut("0000:00:0e.0");
+  assertEquals(
+    said(host, "00:0e.0", "group-viable"),
+    ["pass once the functions are taken nothing keeps their IOMMU groups"],
+  );
+  {
+    await using _ = await apply(host, state);
+    assertEquals(membersOf(host, 7), ["0000:00:0e.0"]);
+    await using device = await VfioDevice.attach(
+      "0000:00:0e.0",
+      new AddressSpace({ host }),
+    );
+    assertEquals(device.name, "0000:00:0e.0");
+  }
+  assertEquals(host.snapshot(), before);
+  assertEquals(host.function("10000:e1:00.0").driver, "nvme");
+});
+
+Deno.test("apply() is HOST_IN_USE when a Dell lives on the drive in the domain", async () => {
+  const drive = "/sys/devices/pci0000:00/0000:00:0e.0/pci10000:e0/" +
+    "10000:e0:06.0/10000:e1:00.0/nvme/nvme0/nvme0n1";
+  const { all } = new HostFiles().disk(drive, "259:0", 1).mount("259:1", "/");
+  const host = Host.simulated({ ...DELL, files: all });
+  const error = await assertRejects(
+    () => apply(host, handOut("0000:00:0e.0")),
+    VfioError,
+  );
+  assertEquals(error.code, "HOST_IN_USE");
+  assertStringIncludes(error.problem, "/dev/nvme0n1p1 is mounted at /");
+  assertEquals(host.function("10000:e1:00.0").driver, "nvme");
+});
