@@ -12,7 +12,9 @@
  * @module
  */
 // In a script of yours: from "https://HOST/PATH/mod.ts"
-import { apply, type DesiredState, Host, plan, qemuArguments } from "../mod.ts";
+import { Host } from "../mod.ts";
+import { apply, type DesiredState, plan } from "../lib/provision/mod.ts";
+import { qemuArguments } from "../lib/handoff/mod.ts";
 
 /** What {@linkcode main} does by itself unless a test does it. */
 export interface Surroundings {

@@ -1,3 +1,4 @@
+import { simulate } from "../lib/sim/mod.ts";
 import { assertEquals, assertRejects } from "@std/assert";
 import { Host } from "../mod.ts";
 import { main } from "./hand_to_qemu.ts";
@@ -5,7 +6,7 @@ import { main } from "./hand_to_qemu.ts";
 const NIC = "0000:01:00.0";
 
 function simulated() {
-  return Host.simulated({
+  return simulate({
     functions: { [NIC]: { id: "8086:10d3", driver: "e1000e" } },
   });
 }

@@ -7,7 +7,8 @@
  * @module
  */
 // In a script of yours: from "https://HOST/PATH/mod.ts"
-import { explainNoGroup, Host, PciFunction } from "../mod.ts";
+import { Host, PciFunction } from "../mod.ts";
+import { explainNoGroup } from "../lib/host/mod.ts";
 
 const host = new Host();
 const groups = host.groups();

@@ -6,15 +6,11 @@
  *
  * @module
  */
+import { simulate } from "../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 // In a test of yours: from "https://HOST/PATH/mod.ts"
-import {
-  AddressSpace,
-  Host,
-  SimulatedHost,
-  VfioDevice,
-  VfioError,
-} from "../mod.ts";
+import { AddressSpace, Host, VfioDevice, VfioError } from "../mod.ts";
+import { SimulatedHost } from "../lib/sim/mod.ts";
 import { main } from "./spare_function.ts";
 
 const SPARE = "0000:01:00.0";
@@ -27,7 +23,7 @@ function assertPutBack(host: Host, driver: string | undefined): void {
 }
 
 Deno.test("main() shows the function, and puts everything back", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: { [SPARE]: { model: "edu", driver: "edu" } },
   });
   assertEquals(await main(host, SPARE), [
@@ -39,7 +35,7 @@ Deno.test("main() shows the function, and puts everything back", async () => {
 });
 
 Deno.test("main() does the same on an old kernel, without iommufd", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     kernel: { release: "6.1.0" },
     functions: { [SPARE]: { model: "edu", driver: "edu" } },
   });
@@ -49,7 +45,7 @@ Deno.test("main() does the same on an old kernel, without iommufd", async () => 
 });
 
 Deno.test("main() says what is in the way when the group is not viable", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [SPARE]: { model: "edu", driver: "edu", group: 7 },
       "0000:01:00.1": { id: "8086:10d3", driver: "e1000e", group: 7 },
@@ -62,7 +58,7 @@ Deno.test("main() says what is in the way when the group is not viable", async (
 });
 
 Deno.test("main() says who has the device when it is busy", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: { [SPARE]: { model: "edu", driver: "vfio-pci" } },
   });
   // Another process on the same machine.
@@ -77,7 +73,7 @@ Deno.test("main() says who has the device when it is busy", async () => {
 });
 
 Deno.test("main() puts everything back when it fails midway", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     // It has no BAR 0, so its registers cannot be mapped.
     functions: { [SPARE]: { id: "8086:10d3", driver: "e1000e", bars: [] } },
   });

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { simulate } from "../lib/sim/mod.ts";
 import { main } from "./passthru/main.ts";
 import { processTerminal } from "./passthru/terminal/process_terminal.ts";
 
@@ -30,7 +31,7 @@ if (import.meta.main) {
     },
     async simulated(snapshot) {
       const { Host } = await import("../lib/host/host.ts");
-      return Host.simulated(snapshot as Parameters<typeof Host.simulated>[0]);
+      return simulate(snapshot as Parameters<typeof simulate>[0]);
     },
   });
   Deno.exit(code);

@@ -63,7 +63,9 @@ export interface DiagnoseOptions {
  *
  * @example What is wrong, and what to do
  * ```ts
- * import { diagnose, Host } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
+ * import { diagnose } from "@passthru/vfio/doctor";
  *
  * const { fit, findings } = diagnose(new Host());
  * for (const { verdict, text, remedy } of findings) {
@@ -74,9 +76,10 @@ export interface DiagnoseOptions {
  *
  * @example Whether a certain function can be handed out
  * ```ts
- * import { diagnose, diagnosisText, Host } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { diagnose, diagnosisText } from "@passthru/vfio/doctor";
  *
- * const host = Host.simulated({
+ * const host = simulate({
  *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
  * });
  * const functions = [host.function("0000:01:00.0")];

@@ -49,7 +49,8 @@ export class VfioDescriptors implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import { Host, VfioDescriptors } from "@passthru/vfio";
+   * import { Host } from "@passthru/vfio";
+   * import { VfioDescriptors } from "@passthru/vfio/handoff";
    *
    * await using taken = await new Host().take("0000:01:00.0");
    * await using open = await VfioDescriptors.open([taken.function]);

@@ -85,7 +85,8 @@ const IOMMUFD_ID = "iommufd0";
  *
  * @example
  * ```ts
- * import { Host, qemuArguments } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { qemuArguments } from "@passthru/vfio/handoff";
  *
  * const device = new Host().function("0000:01:00.0");
  * console.log(qemuArguments([{ device }], { by: "iommufd" }).join(" "));

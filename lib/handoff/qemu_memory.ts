@@ -43,7 +43,7 @@ const VIRTUAL_IOMMU = /^(intel-iommu|amd-iommu|virtio-iommu)/;
  *
  * @example
  * ```ts
- * import { qemuLockedMemory } from "@passthru/vfio";
+ * import { qemuLockedMemory } from "@passthru/vfio/handoff";
  *
  * const bytes = qemuLockedMemory(["-m", "4G"], 2);
  * console.log(`prlimit --memlock=${bytes}`); // 5368709120

@@ -4,10 +4,7 @@
  * @module
  */
 
-import { simulate } from "../sim/machine/build.ts";
-import type { SimulatedMachine } from "../sim/machine/control.ts";
-import type { ProcessOptions } from "../sim/process/kernel.ts";
-import type { Topology } from "../sim/machine/topology.ts";
+import type { Recording } from "./snapshot/recording.ts";
 import type { HostDevice } from "./device.ts";
 import { Inventory } from "./inventory.ts";
 import { PciFunction } from "./pci/function.ts";
@@ -30,29 +27,6 @@ export type { HostOptions } from "./inventory.ts";
  * ```
  */
 export class Host extends Inventory {
-  /**
-   * A host that exists in memory only, and behaves as the kernel does: scripts
-   * and tests run on it in a sandbox, without a permission.
-   *
-   * @param topology What it is made of: a few lines, or what
-   * {@linkcode Host.snapshot} recorded.
-   * @throws {TypeError} When there can be no such machine.
-   *
-   * @example
-   * ```ts
-   * import { Host } from "@passthru/vfio";
-   *
-   * const host = Host.simulated({
-   *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
-   * });
-   * await using taken = await host.take("0000:01:00.0");
-   * console.log(taken.function.driver); // vfio-pci
-   * ```
-   */
-  static simulated(topology?: Topology): SimulatedHost {
-    return new SimulatedHost(simulate(topology));
-  }
-
   /**
    * Takes a PCI function from its driver and binds it to a VFIO driver. When it
    * returns, the function is bound and its nodes can be opened; when it fails,
@@ -96,46 +70,19 @@ export class Host extends Inventory {
    * and what its kernel can do. As root it tells also how many interrupts each
    * function has. No serial number, MAC address or host name is in it.
    *
-   * @returns What {@linkcode Host.simulated} takes, now or read from JSON.
+   * @returns What `simulate()` takes, now or read from JSON.
    *
    * @example
    * ```ts
    * import { Host } from "@passthru/vfio";
+   * import { simulate } from "@passthru/vfio/sim";
    *
    * const recording = JSON.stringify(new Host().snapshot());
-   * const host = Host.simulated(JSON.parse(recording));
+   * const host = simulate(JSON.parse(recording));
    * console.log(host.functions().length === new Host().functions().length);
    * ```
    */
-  snapshot(): Topology {
+  snapshot(): Recording {
     return record(this.kernel, this.functions());
-  }
-}
-
-/**
- * A simulated machine as one of its processes sees it.
- *
- * @example Another process, which a user without privileges runs
- * ```ts
- * import { Host, SimulatedHost } from "@passthru/vfio";
- *
- * const { machine } = Host.simulated();
- * const other = new SimulatedHost(machine, { name: "qemu", uid: 1000 });
- * console.log(other.functions().length);
- * ```
- */
-export class SimulatedHost extends Host {
-  /** The machine. */
-  readonly machine: SimulatedMachine;
-
-  /**
-   * Starts a process on a machine.
-   *
-   * @param machine The machine.
-   * @param process Who the process is.
-   */
-  constructor(machine: SimulatedMachine, process?: ProcessOptions) {
-    super({ kernel: machine.spawn(process) });
-    this.machine = machine;
   }
 }

@@ -48,9 +48,11 @@ export interface ApplyOptions extends ApplyStepsOptions {
  *
  * @example
  * ```ts
- * import { apply, Host } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
+ * import { apply } from "@passthru/vfio/provision";
  *
- * const host = Host.simulated({
+ * const host = simulate({
  *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
  * });
  * await using applied = await apply(host, {

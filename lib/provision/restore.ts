@@ -59,9 +59,11 @@ export interface Restored {
  *
  * @example
  * ```ts
- * import { Host, restore } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
+ * import { restore } from "@passthru/vfio/provision";
  *
- * const host = Host.simulated({
+ * const host = simulate({
  *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
  * });
  * const { undone, left } = await restore(host);

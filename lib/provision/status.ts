@@ -43,9 +43,11 @@ export interface StepStatus {
  *
  * @example
  * ```ts
- * import { Host, status } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
+ * import { status } from "@passthru/vfio/provision";
  *
- * const host = Host.simulated();
+ * const host = simulate();
  * for (const { name, since, steps } of await status(host)) {
  *   const gone = steps.filter(({ holds }) => !holds);
  *   console.log(name, since, `${steps.length} steps, ${gone.length} gone`);

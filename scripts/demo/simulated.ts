@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { simulate } from "../../lib/sim/mod.ts";
 import { type BackendName, Host } from "../../mod.ts";
 import { Report } from "./report.ts";
 import { demonstrate } from "./story.ts";
@@ -20,7 +21,7 @@ export async function simulated(
   backend?: BackendName,
   print: (line: string) => void = console.log,
 ): Promise<void> {
-  const host = Host.simulated({
+  const host = simulate({
     functions: { [FUNCTION]: { model: "edu", driver: "edu" } },
   });
   print("══ Simulated: a host in this process's memory. No kernel, no device");

@@ -7,13 +7,12 @@
 import {
   AddressSpace,
   type BackendName,
-  type DriverNode,
-  driverNodes,
   type Host,
   type PciFunction,
   VfioDevice,
   VfioError,
 } from "../../mod.ts";
+import { type DriverNode, driverNodes } from "../../lib/host/mod.ts";
 import { exercise, type ExerciseOptions, type Written } from "./exercise.ts";
 import { hex, type Report } from "./report.ts";
 

@@ -25,14 +25,16 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "lib/uapi": [],
   "lib/kernel": ["lib/uapi"],
   "lib": ["lib/kernel"],
-  "lib/sim": ["lib/kernel"],
-  "lib/host": ["lib", "lib/sim"],
+  "lib/pci": ["lib"],
+  "lib/host": ["lib/pci"],
   "backends": ["lib/host"],
   "lib/dma": ["backends"],
   "lib/device": ["lib/dma"],
-  "lib/provision": ["lib/device"],
+  "mod.ts": ["lib/device"],
+  "lib/doctor": ["lib/host"],
   "lib/handoff": ["lib/device"],
-  "mod.ts": ["lib/provision", "lib/handoff"],
+  "lib/provision": ["lib/device"],
+  "lib/sim": ["lib/host"],
 };
 
 /** What the library's text may hold nowhere but in the one place, if any. */

@@ -6,7 +6,7 @@
  */
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { AddressSpace, type BackendName, Host, VfioDevice } from "../../mod.ts";
-import { simulate } from "../../lib/sim/machine/build.ts";
+import { buildMachine } from "../../lib/sim/machine/build.ts";
 import type { SimKernel } from "../../lib/sim/process/kernel.ts";
 import type { Machine } from "../../lib/sim/machine/machine.ts";
 import type {
@@ -145,7 +145,7 @@ class SimulatedBench implements Bench {
 
   constructor(info: MachineInfo, topology: Topology) {
     this.machine = info;
-    this.#machine = simulate(topology);
+    this.#machine = buildMachine(topology);
     this.release = this.#machine.features.release;
     this.#process = this.#machine.spawn();
     this.host = new Host({ kernel: this.#process });

@@ -2,15 +2,17 @@
  * What QEMU itself makes of the arguments. It has no device here, so it is to
  * complain about that, and of nothing that is written.
  */
+import { simulate } from "../../lib/sim/mod.ts";
 import { assertEquals, assertMatch } from "@std/assert";
-import { Host, qemuArguments, type QemuSyntax } from "../../mod.ts";
+import { Host } from "../../mod.ts";
+import { qemuArguments, type QemuSyntax } from "../../lib/handoff/mod.ts";
 import { newerQemu } from "../vm/newer_qemu.ts";
 
 const A = "0000:7f:1f.6";
 const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 const PARENT = "/sys/devices/virtual/mtty/mtty";
 
-const host = Host.simulated({
+const host = simulate({
   functions: { [A]: { id: "8086:10d3" } },
   mediatedTypes: { [PARENT]: { "mtty-1": { instances: 2 } } },
   mediated: { [UUID]: { parent: PARENT, type: "mtty-1" } },

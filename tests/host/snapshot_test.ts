@@ -1,6 +1,7 @@
 /**
  * Recording this machine. Nothing here changes anything.
  */
+import { simulate } from "../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
 import { Host } from "../../lib/host/host.ts";
 import { factsOf } from "../function_facts.ts";
@@ -11,7 +12,7 @@ new Host().snapshot();
 Deno.test("Host.snapshot() of this machine is simulated as this machine", () => {
   const host = new Host();
   const recording = JSON.parse(JSON.stringify(host.snapshot()));
-  const simulated = Host.simulated(recording);
+  const simulated = simulate(recording);
   assertEquals(
     simulated.functions().map(factsOf),
     host.functions().map(factsOf),

@@ -10,7 +10,7 @@ import { Host } from "../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel, Mapping } from "../../lib/kernel/kernel.ts";
-import { simulate } from "../../lib/sim/machine/build.ts";
+import { buildMachine } from "../../lib/sim/machine/build.ts";
 import type {
   ProcessOptions,
   SimKernel,
@@ -64,7 +64,7 @@ export class FakeVfio {
   #nextFd = 3;
 
   constructor(process?: ProcessOptions) {
-    const machine = simulate({
+    const machine = buildMachine({
       kernel: { iommufd: false },
       functions: {
         [ADDRESS]: { id: "8086:10d3", group: 4, driver: "vfio-pci" },

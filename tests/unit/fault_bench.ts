@@ -17,7 +17,7 @@ import {
 import { errnosOf } from "../kernels/errnos_of.ts";
 import { type Failing, type Fault, faulty } from "../kernels/fault.ts";
 import type { KernelCall } from "../../lib/kernel/intercept.ts";
-import { simulate } from "../../lib/sim/machine/build.ts";
+import { buildMachine } from "../../lib/sim/machine/build.ts";
 import type { SimKernel } from "../../lib/sim/process/kernel.ts";
 import type { Machine } from "../../lib/sim/machine/machine.ts";
 import { PciFunction } from "../../lib/sim/pci/function.ts";
@@ -63,7 +63,7 @@ export type Wanted = BackendName | "auto";
 
 /** A machine, and the process on it that the test is in. */
 export class Bench {
-  readonly machine: Machine = simulate(TOPOLOGY);
+  readonly machine: Machine = buildMachine(TOPOLOGY);
   readonly process: SimKernel = this.machine.spawn();
 
   /** All that an operation could leave behind. */

@@ -2,7 +2,7 @@
  * The files by which Linux tells of disks, volumes and network interfaces, for
  * simulated hosts.
  */
-import type { LinkTopology } from "../../lib/sim/machine/topology.ts";
+import type { LinkRecording } from "../../lib/host/snapshot/recording.ts";
 
 /** A block device. */
 interface Block {
@@ -17,7 +17,7 @@ interface Block {
 /** Gathers what is written to a simulated host before it begins. */
 export class HostFiles {
   /** What `Topology.files` takes. */
-  readonly all: Record<string, string | LinkTopology> = {};
+  readonly all: Record<string, string | LinkRecording> = {};
   readonly #mounts: string[] = [];
   readonly #paths = new Map<string, string>();
 
@@ -118,7 +118,7 @@ export class HostFiles {
   }
 
   /** A file, by its path. */
-  file(path: string, text: string | LinkTopology): this {
+  file(path: string, text: string | LinkRecording): this {
     this.all[path] = text;
     return this;
   }

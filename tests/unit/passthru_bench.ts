@@ -1,3 +1,4 @@
+import { simulate } from "../../lib/sim/mod.ts";
 import { Host } from "../../lib/host/host.ts";
 import type { Topology } from "../../lib/sim/machine/topology.ts";
 import { main } from "../../scripts/passthru/main.ts";
@@ -31,7 +32,7 @@ export async function call(
   surroundings: Surroundings = {},
 ): Promise<Outcome> {
   const { files = {}, width, signal, colour = false } = surroundings;
-  const on = host instanceof Host ? host : Host.simulated(host);
+  const on = host instanceof Host ? host : simulate(host);
   let out = "";
   let err = "";
   const terminal: Terminal = {
@@ -51,8 +52,7 @@ export async function call(
   const code = await main(argv, terminal, {
     inventory: () => Promise.resolve(on),
     host: () => Promise.resolve(on),
-    simulated: (snapshot) =>
-      Promise.resolve(Host.simulated(snapshot as Topology)),
+    simulated: (snapshot) => Promise.resolve(simulate(snapshot as Topology)),
   });
   return { code, out, err };
 }

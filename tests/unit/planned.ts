@@ -1,6 +1,7 @@
 /**
  * Plans in tests.
  */
+import { simulate } from "../../lib/sim/mod.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 import { VfioError, type VfioErrorCode } from "../../lib/errors.ts";
 import { Host } from "../../lib/host/host.ts";
@@ -50,5 +51,5 @@ export async function settled(
 }
 
 function hostOf(host: Host | Topology): Host {
-  return host instanceof Host ? host : Host.simulated(host);
+  return host instanceof Host ? host : simulate(host);
 }

@@ -3,7 +3,7 @@
  * end when a test wants it.
  */
 import { assertEquals, assertGreater } from "@std/assert";
-import { SimulatedHost } from "../../lib/host/host.ts";
+import { simulate, SimulatedHost } from "../../lib/sim/host.ts";
 import { Host } from "../../lib/host/host.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
@@ -284,7 +284,7 @@ export function differences(
 
 /** A machine that steps of every kind can be made on. */
 export function bench(topology: Topology = TOPOLOGY): SimulatedMachine {
-  return Host.simulated(topology).machine;
+  return simulate(topology).machine;
 }
 
 /** A process on a machine, with nothing against it. */

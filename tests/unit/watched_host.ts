@@ -6,7 +6,7 @@ import { Host } from "../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
-import { simulate } from "../../lib/sim/machine/build.ts";
+import { buildMachine } from "../../lib/sim/machine/build.ts";
 import type { Machine } from "../../lib/sim/machine/machine.ts";
 import type { Topology } from "../../lib/sim/machine/topology.ts";
 
@@ -32,7 +32,7 @@ export class WatchedHost {
   readonly hidden = new Set<string>();
 
   constructor(topology: Topology) {
-    this.machine = simulate(topology);
+    this.machine = buildMachine(topology);
     const kernel = this.machine.spawn();
     this.raw = kernel;
     this.kernel = intercept(kernel, (call, proceed) => {

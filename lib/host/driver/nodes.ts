@@ -65,7 +65,8 @@ export class DriverNodes {
  *
  * @example
  * ```ts
- * import { driverNodes, Host } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { driverNodes } from "@passthru/vfio/host";
  *
  * for (const fn of new Host().functions()) {
  *   console.log(fn.address, driverNodes(fn).map(({ name }) => name));

@@ -44,9 +44,11 @@ const BY_NAME: HowToInsist = (addresses) =>
  *
  * @example
  * ```ts
- * import { Host, refuseInUse } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
+ * import { refuseInUse } from "@passthru/vfio/host";
  *
- * const host = Host.simulated({
+ * const host = simulate({
  *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
  * });
  * await refuseInUse(host, host.functions());

@@ -34,7 +34,8 @@ const MEDIATED = "/sys/bus/mdev/devices";
  *
  * @example
  * ```ts
- * import { Host, usesOf } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { usesOf } from "@passthru/vfio/host";
  *
  * const host = new Host();
  * for (const fn of host.functions()) {

@@ -24,7 +24,8 @@ export interface Explanation {
  *
  * @example
  * ```ts
- * import { explainNoGroup, Host } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { explainNoGroup } from "@passthru/vfio/host";
  *
  * const fn = new Host().function("01:00.0");
  * if (fn.iommuGroup === undefined) console.log(explainNoGroup(fn).hint);

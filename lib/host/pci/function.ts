@@ -6,7 +6,7 @@
 
 import { HostDevice } from "../device.ts";
 import { comparePciAddresses } from "../../pci/address.ts";
-import { pciIds } from "../../pci/ids.ts";
+import { pciIds } from "./ids.ts";
 import {
   ifPresent,
   incomplete,

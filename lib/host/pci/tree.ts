@@ -109,7 +109,8 @@ interface Placed {
  *
  * @example Why a function shares its group
  * ```ts
- * import { Host, pciTree } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { pciTree } from "@passthru/vfio/host";
  *
  * for (const { group, functions, causes } of pciTree(new Host()).sharedGroups) {
  *   console.log(`group ${group} holds ${functions.join(", ")}`);

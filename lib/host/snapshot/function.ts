@@ -5,12 +5,9 @@
  */
 
 import type { Kernel } from "../../kernel/kernel.ts";
-import { formatBar } from "../../sim/pci/resources.ts";
-import type {
-  FunctionTopology,
-  InterruptsTopology,
-  SriovTopology,
-} from "../../sim/machine/topology.ts";
+import { formatBar } from "./bar_text.ts";
+import type { FunctionRecording } from "./recording.ts";
+import type { InterruptsRecording, SriovRecording } from "./recording.ts";
 import { O_RDONLY } from "../../uapi/linux/fcntl.ts";
 import {
   PCI_EXT_CAP_ID_SRIOV,
@@ -50,13 +47,13 @@ const FIRST_VF_BAR = 7;
 export function recordFunction(
   fn: PciFunction,
   hasIommu: boolean,
-): FunctionTopology {
+): FunctionRecording {
   return fn.physicalFunction === undefined
     ? { ...identityOf(fn), ...stateOf(fn, hasIommu) }
     : stateOf(fn, hasIommu);
 }
 
-function stateOf(fn: PciFunction, hasIommu: boolean): FunctionTopology {
+function stateOf(fn: PciFunction, hasIommu: boolean): FunctionRecording {
   const { driver, driverOverride: override, iommuGroup, host } = fn;
   // A group with a name was made by VFIO, and is made again.
   const group = iommuGroup === undefined || iommuGroup.name !== undefined
@@ -77,7 +74,7 @@ function stateOf(fn: PciFunction, hasIommu: boolean): FunctionTopology {
   };
 }
 
-function identityOf(fn: PciFunction): FunctionTopology {
+function identityOf(fn: PciFunction): FunctionRecording {
   const { kernel } = fn.host;
   const behind = basename(parentOf(fn.path));
   const lines = kernel.readFile(`${fn.path}/resource`).trimEnd().split("\n");
@@ -156,7 +153,7 @@ function isExpress({ host, path }: PciFunction): boolean {
 function sriovOf(
   fn: PciFunction,
   bars: readonly Bar[],
-): SriovTopology | undefined {
+): SriovRecording | undefined {
   const read = (name: string) =>
     ifPresent(() => fn.host.kernel.readFile(`${fn.path}/sriov_${name}`))
       ?.trim();
@@ -198,7 +195,7 @@ function roomOf(fn: PciFunction): number | undefined {
 function interruptsOf(
   kernel: Kernel,
   path: string,
-): InterruptsTopology | undefined {
+): InterruptsRecording | undefined {
   const config = new Uint8Array(PCI_CFG_SPACE_SIZE);
   const fd = kernel.open(path, O_RDONLY);
   try {

@@ -5,13 +5,9 @@
  */
 
 import type { Kernel } from "../../kernel/kernel.ts";
-import { LOADED } from "../../sim/driver/drivers.ts";
-import type {
-  KernelTopology,
-  MediatedTopology,
-  MediatedTypeTopology,
-  Topology,
-} from "../../sim/machine/topology.ts";
+import { LOADED } from "./recording.ts";
+import type { MediatedTypeRecording, Recording } from "./recording.ts";
+import type { KernelRecording, MediatedRecording } from "./recording.ts";
 import type { HostDevice } from "../device.ts";
 import { noIommuModeOn } from "../iommu/no_iommu.ts";
 import { basename, dirname } from "../path.ts";
@@ -40,7 +36,7 @@ const MAPPING_LIMIT = 65_535;
 export function record(
   kernel: Kernel,
   functions: readonly PciFunction[],
-): Topology {
+): Recording {
   const iommu = iommuOf(kernel);
   const files = iommu === "none" ? filesOf(kernel) : {};
   const pools = hugePagesOf(kernel);
@@ -70,7 +66,7 @@ function iommuOf(kernel: Kernel): "intel" | "amd" | "none" {
 function kernelOf(
   kernel: Kernel,
   functions: readonly PciFunction[],
-): KernelTopology {
+): KernelRecording {
   const read = (path: string) => ifPresent(() => kernel.readFile(path))?.trim();
   const mappingLimit = Number(
     read("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit") ??
@@ -102,7 +98,7 @@ function hasOwnNode(
 function driversOf(
   kernel: Kernel,
   functions: readonly PciFunction[],
-): NonNullable<Topology["drivers"]> {
+): NonNullable<Recording["drivers"]> {
   const loaded = namesIn(kernel, DRIVERS);
   const bound = new Set(functions.map(({ driver }) => driver));
   const fixed = (name: string) => !exists(kernel, `${DRIVERS}/${name}/bind`);
@@ -119,16 +115,16 @@ function driversOf(
 
 function mediatedOf(
   kernel: Kernel,
-): Pick<Topology, "mediated" | "mediatedTypes"> {
+): Pick<Recording, "mediated" | "mediatedTypes"> {
   const devices = namesIn(kernel, "/sys/bus/mdev/devices").map((uuid) => {
     const path = linkTarget(kernel, `/sys/bus/mdev/devices/${uuid}`) ?? "";
     return { uuid, path, type: linkName(kernel, `${path}/mdev_type`) ?? "" };
   });
-  const mediated: Record<string, MediatedTopology> = {};
+  const mediated: Record<string, MediatedRecording> = {};
   for (const { uuid, path, type } of devices) {
     mediated[uuid] = { parent: parentName(dirname(path)), type };
   }
-  const mediatedTypes: Record<string, Record<string, MediatedTypeTopology>> =
+  const mediatedTypes: Record<string, Record<string, MediatedTypeRecording>> =
     {};
   for (const name of namesIn(kernel, "/sys/class/mdev_bus")) {
     const parent = linkTarget(kernel, `/sys/class/mdev_bus/${name}`)!;

@@ -71,7 +71,7 @@ export interface ConfigSpaceDump {
  *
  * @example
  * ```ts
- * import { decodeConfigSpace } from "@passthru/vfio";
+ * import { decodeConfigSpace } from "@passthru/vfio/pci";
  *
  * const bytes = new Uint8Array(64).fill(0xff);
  * console.log(decodeConfigSpace(bytes).problems[0]);

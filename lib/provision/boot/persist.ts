@@ -58,9 +58,11 @@ export interface Persisted {
  *
  * @example
  * ```ts
- * import { Host, persist, unpersist } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
+ * import { persist, unpersist } from "@passthru/vfio/provision";
  *
- * const host = Host.simulated({
+ * const host = simulate({
  *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
  * });
  * const state = {

@@ -79,9 +79,11 @@ export class Plan {
  *
  * @example
  * ```ts
- * import { Host, plan } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
+ * import { plan } from "@passthru/vfio/provision";
  *
- * const host = Host.simulated({
+ * const host = simulate({
  *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
  * });
  * const { steps } = plan(host, {

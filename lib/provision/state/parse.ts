@@ -19,7 +19,7 @@ import { STATE } from "./rules.ts";
  *
  * @example
  * ```ts
- * import { parseState } from "@passthru/vfio";
+ * import { parseState } from "@passthru/vfio/provision";
  *
  * try {
  *   parseState(JSON.parse('{ "functions": [{ "drivr": "vfio-pci" }] }'));
@@ -42,7 +42,7 @@ export function parseState(value: unknown): DesiredState {
  *
  * @example Check a state with any validator, or in an editor
  * ```ts
- * import { stateSchema } from "@passthru/vfio";
+ * import { stateSchema } from "@passthru/vfio/provision";
  *
  * console.log(JSON.stringify(stateSchema(), null, 2));
  * ```

@@ -17,9 +17,11 @@ import type { Pin } from "./state.ts";
  *
  * @example
  * ```ts
- * import { Host, pinOf } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
+ * import { pinOf } from "@passthru/vfio/provision";
  *
- * const host = Host.simulated({
+ * const host = simulate({
  *   functions: { "0000:01:00.0": { id: "8086:10d3" } },
  * });
  * console.log(JSON.stringify(pinOf(host.function("0000:01:00.0"))));

@@ -11,7 +11,9 @@
  *
  * @example A network card for a virtual machine, and memory for it
  * ```ts
- * import { type DesiredState, Host, plan } from "@passthru/vfio";
+ * import { Host } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
+ * import { type DesiredState, plan } from "@passthru/vfio/provision";
  *
  * const state: DesiredState = {
  *   functions: [{
@@ -22,7 +24,7 @@
  *   }],
  *   hugePages: [{ size: "2M", count: 512 }],
  * };
- * const host = Host.simulated({
+ * const host = simulate({
  *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
  * });
  * console.log(plan(host, state).toString());

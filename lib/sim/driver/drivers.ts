@@ -1,11 +1,8 @@
 import type { Driver } from "./bus.ts";
-import type { DriverTopology } from "../machine/topology.ts";
-
-/** Drivers that are loaded unless a topology says otherwise. */
-export const LOADED: readonly string[] = ["vfio-pci", "pci-stub", "pcieport"];
+import type { DriverRecording } from "../../host/snapshot/recording.ts";
 
 /** What is known of drivers, where it differs from what is usual. */
-const KNOWN: Readonly<Record<string, DriverTopology>> = {
+const KNOWN: Readonly<Record<string, DriverRecording>> = {
   "nvme": { ids: ["class:010802"], virtualFunctions: "kept" },
   "pci-stub": { dma: "none", virtualFunctions: "kept" },
   "pcieport": { ids: ["class:060400"], dma: "none" },
@@ -23,7 +20,7 @@ const KNOWN: Readonly<Record<string, DriverTopology>> = {
 export function makeDriver(
   bus: string,
   name: string,
-  topology: DriverTopology = {},
+  topology: DriverRecording = {},
   ids: Iterable<string> = [],
   sriov = false,
 ): Driver {

@@ -11,7 +11,7 @@ import type { Machine } from "../machine/machine.ts";
 import type { MediatedTypes } from "../driver/mediated.ts";
 import { procfs } from "./procfs.ts";
 import { sysfs } from "../sysfs/root.ts";
-import type { LinkTopology } from "../machine/topology.ts";
+import type { LinkRecording } from "../../host/snapshot/recording.ts";
 import { linkTo, pathTree, readWrite, union } from "./tree.ts";
 
 /**
@@ -25,7 +25,7 @@ import { linkTo, pathTree, readWrite, union } from "./tree.ts";
 export function rootDirectory(
   machine: Machine,
   types: MediatedTypes,
-  files: Readonly<Record<string, string | LinkTopology>> = {},
+  files: Readonly<Record<string, string | LinkRecording>> = {},
 ): Directory {
   const given = Object.entries(files);
   const isView = ([path]: readonly [string, unknown]) =>

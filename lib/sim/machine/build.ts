@@ -5,7 +5,8 @@
  */
 
 import { run } from "../process/blocking.ts";
-import { LOADED, makeDriver } from "../driver/drivers.ts";
+import { makeDriver } from "../driver/drivers.ts";
+import { LOADED } from "../../host/snapshot/recording.ts";
 import { type Built, FunctionBuilder } from "./function_builder.ts";
 import { Iommu } from "../iommu/iommu.ts";
 import { kindNamed } from "./kinds.ts";
@@ -14,7 +15,8 @@ import { MediatedType, type MediatedTypes } from "../driver/mediated.ts";
 import { newSocket } from "../process/netlink.ts";
 import { Refusal } from "../process/refusal.ts";
 import { rootDirectory } from "../fs/root.ts";
-import type { KernelTopology, Topology } from "./topology.ts";
+import type { Topology } from "./topology.ts";
+import type { KernelRecording } from "../../host/snapshot/recording.ts";
 
 /** The newest kernel that the simulation was compared with. */
 const NEWEST = "7.3.4";
@@ -26,7 +28,7 @@ const NEWEST = "7.3.4";
  * @throws {TypeError} When that cannot be: an address that is none, a driver
  * that would not take its function.
  */
-export function simulate(topology: Topology = {}): Machine {
+export function buildMachine(topology: Topology = {}): Machine {
   const { version = 1, iommu = "intel" } = topology;
   if (version !== 1) {
     throw new TypeError(
@@ -56,7 +58,7 @@ export function simulate(topology: Topology = {}): Machine {
   return machine;
 }
 
-function featuresOf(kernel: KernelTopology = {}): KernelFeatures {
+function featuresOf(kernel: KernelRecording = {}): KernelFeatures {
   const { release = NEWEST, commandLine = "quiet" } = kernel;
   const [major = 0, minor = 0] = release.split(".").map(parseFloat);
   return {

@@ -30,7 +30,8 @@ import {
   virtualAddress,
   VirtualFunction,
 } from "../pci/sriov.ts";
-import type { FunctionTopology, SriovTopology, Topology } from "./topology.ts";
+import type { FunctionTopology, Topology } from "./topology.ts";
+import type { SriovRecording } from "../../host/snapshot/recording.ts";
 
 /** A function, and the driver that it is bound to when the host has booted. */
 export interface Built {
@@ -287,7 +288,7 @@ export class FunctionBuilder {
   #physical(
     options: PciFunctionOptions,
     topology: FunctionTopology,
-    sriov: SriovTopology,
+    sriov: SriovRecording,
   ): PhysicalFunction {
     const { address } = options;
     const [vendor, device] = parseId(address, sriov.id);
@@ -369,14 +370,14 @@ function parseId(address: string, id: string): [number, number] {
 }
 
 /** As the 82576 of Intel has it, whose virtual functions are in slot 10. */
-function spacing({ offset = 128, stride = 2 }: SriovTopology): {
+function spacing({ offset = 128, stride = 2 }: SriovRecording): {
   offset: number;
   stride: number;
 } {
   return { offset, stride };
 }
 
-function enabledAddresses(address: string, sriov: SriovTopology): string[] {
+function enabledAddresses(address: string, sriov: SriovRecording): string[] {
   const { enabled = 0, total } = sriov;
   if (enabled > total) {
     throw new TypeError(

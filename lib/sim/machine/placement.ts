@@ -7,11 +7,10 @@
 import type { PciFunction } from "../pci/function.ts";
 import {
   type AddressSpaces,
-  type BarSpec,
-  parseBar,
   type Resource,
   romResource,
 } from "../pci/resources.ts";
+import { type BarSpec, parseBar } from "../../host/snapshot/bar_text.ts";
 import type { FunctionTopology } from "./topology.ts";
 
 // Lines of `resource`: BARs, the ROM, the BARs of virtual functions.

@@ -4,21 +4,8 @@
  * @module
  */
 
+import type { BarSpec } from "../../host/snapshot/bar_text.ts";
 import { hex } from "./address.ts";
-
-/** A BAR or a ROM, as a topology describes it. */
-export interface BarSpec {
-  /** Bytes, a power of two. */
-  readonly size: number;
-  /** Whether it is ports rather than memory. */
-  readonly io: boolean;
-  /** Whether its address has 64 bits, and takes the next BAR too. */
-  readonly wide: boolean;
-  /** Whether reading it has no side effect. */
-  readonly prefetchable: boolean;
-  /** Where it lies, where that is known. */
-  readonly start: bigint | undefined;
-}
 
 /** A line of `resource`. */
 export interface Resource {
@@ -41,49 +28,6 @@ const IORESOURCE_MEM_64 = 0x100000;
 const BAR_IO = 0x1;
 const BAR_64 = 0x4;
 const BAR_PREFETCH = 0x8;
-
-const UNITS = ["", "K", "M", "G", "T"];
-
-const PATTERN =
-  /^(\d+)([KMGT]?)( io)?( 64bit)?( prefetchable)?(?: at (0x[0-9a-f]+))?$/;
-
-/**
- * Reads the description of a BAR.
- *
- * @param text `"128K"`, `"32 io"`, `"8G 64bit prefetchable at 0x4000000000"`.
- * @throws {TypeError} When it is none, or its size is no power of two.
- */
-export function parseBar(text: string): BarSpec {
-  const match = PATTERN.exec(text);
-  const [, digits = "", unit = "", io, wide, prefetchable, start] = match ?? [];
-  const size = Number(digits) * 2 ** (10 * UNITS.indexOf(unit));
-  // What was recorded can be a range that no register holds, as with IDE.
-  const fits = size >= 4 && Number.isInteger(Math.log2(size)) ||
-    start !== undefined;
-  if (match === null || !fits) {
-    throw new TypeError(
-      `Cannot parse BAR ${JSON.stringify(text)}: expected a power of two, ` +
-        'such as "128K", "32 io" or "8G 64bit prefetchable at 0x4000000000"',
-    );
-  }
-  return {
-    size,
-    io: io !== undefined,
-    wide: wide !== undefined,
-    prefetchable: prefetchable !== undefined,
-    start: start === undefined ? undefined : BigInt(start),
-  };
-}
-
-/** Describes a BAR so that {@linkcode parseBar} reads it. */
-export function formatBar(bar: BarSpec): string {
-  const { size, io, wide, prefetchable, start } = bar;
-  let unit = 0;
-  while (size % 2 ** (10 * (unit + 1)) === 0 && unit < 4) unit++;
-  return `${size / 2 ** (10 * unit)}${UNITS[unit]}` + (io ? " io" : "") +
-    (wide ? " 64bit" : "") + (prefetchable ? " prefetchable" : "") +
-    (start === undefined ? "" : ` at 0x${start.toString(16)}`);
-}
 
 /** Gives out addresses, as the firmware does. */
 export class AddressSpaces {

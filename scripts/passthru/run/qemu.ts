@@ -8,16 +8,18 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { memoryLock } from "../../../lib/host/iommu/memory_lock.ts";
 import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
+import { type Host } from "../../../mod.ts";
 import {
   type FunctionState,
-  type Host,
+  stepSubject,
+  stepText,
+} from "../../../lib/provision/mod.ts";
+import {
   type QemuAccess,
   qemuArguments,
   qemuLockedMemory,
-  stepSubject,
-  stepText,
   VfioDescriptors,
-} from "../../../mod.ts";
+} from "../../../lib/handoff/mod.ts";
 import { Signals } from "./signals.ts";
 import { takeForVfio } from "./taking.ts";
 import { userCommand } from "./user.ts";

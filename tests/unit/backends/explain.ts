@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import {
   assert,
   assertEquals,
@@ -34,7 +35,7 @@ function setUp(
   open: Record<string, string> = {},
 ) {
   const functions = { [A]: { group: 4, driver: "vfio-pci" }, ...others };
-  const host = Host.simulated({
+  const host = simulate({
     functions: Object.fromEntries(
       Object.entries(functions).map(([address, what]) => [
         address,

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { AttachTarget, BackendName } from "../../../backends/backend.ts";
 import { selectBackend } from "../../../backends/select.ts";
@@ -18,7 +19,7 @@ interface Options {
 
 /** A device with those nodes, and a record of what is opened and closed. */
 function setUp({ nodes, noIommu = false }: Options) {
-  const host = Host.simulated({
+  const host = simulate({
     kernel: { iommufd: false },
     functions: { [A]: { id: "8086:10d3", group: 4 } },
   });

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { attachTarget } from "../../../backends/target.ts";
 import { VfioError } from "../../../lib/errors.ts";
@@ -17,7 +18,7 @@ function failure(code: string, step: () => unknown): VfioError {
 
 function setUp(what: FunctionTopology, more: Topology = {}) {
   const functions = { [A]: { id: "1b36:0010", ...what } };
-  return { device: Host.simulated({ functions, ...more }).function(A) };
+  return { device: simulate({ functions, ...more }).function(A) };
 }
 
 Deno.test("attachTarget() finds the group and the nodes", () => {
@@ -56,7 +57,7 @@ Deno.test("attachTarget() is NO_IOMMU_GROUP when the group has no IOMMU, unless 
 
 Deno.test("attachTarget() takes a mediated device when its group is named vfio-noiommu", () => {
   const uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
-  const host = Host.simulated({
+  const host = simulate({
     functions: { [A]: { id: "8086:5917" } },
     mediated: { [uuid]: { parent: A, type: "i915-GVTg_V5_4" } },
   });

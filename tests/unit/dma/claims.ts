@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
 import { claim } from "../../../lib/dma/claims.ts";
 import { Host } from "../../../lib/host/host.ts";
@@ -9,7 +10,7 @@ const C = "0000:00:04.0";
 
 /** A host with two functions in group 4 and one in group 5. */
 function setUp() {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [A]: { model: "edu", group: 4 },
       [B]: { model: "edu", group: 4 },

@@ -1,6 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { diagnose } from "../../../lib/doctor/diagnose.ts";
-import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
 import {
   A,
@@ -34,7 +35,7 @@ Deno.test("diagnose() gives plain data, the same as JSON", () => {
 });
 
 Deno.test("diagnose() changes nothing, and opens nothing for longer", () => {
-  const { machine } = Host.simulated({ functions: { [A]: NIC } });
+  const { machine } = simulate({ functions: { [A]: NIC } });
   const host = new SimulatedHost(machine, { name: "doctor" });
   diagnose(host);
   const { pid } = /^Pid:\s*(?<pid>\d+)/m
@@ -140,7 +141,7 @@ Deno.test("diagnose() asks for a module of the container when there is neither b
 });
 
 Deno.test("diagnose() lets a user use what is his when the nodes are given to him", () => {
-  const { machine } = Host.simulated({
+  const { machine } = simulate({
     functions: { [A]: { ...NIC, driver: "vfio-pci", group: 7 } },
   });
   const user = new SimulatedHost(machine, { uid: 1000 });
@@ -159,7 +160,7 @@ Deno.test("diagnose() lets a user use what is his when the nodes are given to hi
 });
 
 Deno.test("diagnose() finds the same in a recording as on the host", () => {
-  const host = Host.simulated({
+  const host = simulate({
     kernel: { release: RELEASE, commandLine: "intremap=off" },
     functions: {
       [PORT]: { id: "8086:a110", class: 0x060400, acs: false },
@@ -169,7 +170,7 @@ Deno.test("diagnose() finds the same in a recording as on the host", () => {
       "0000:00:04.1": { ...ONBOARD, acs: true, driver: "snd_hda_intel" },
     },
   });
-  const recorded = Host.simulated(JSON.parse(JSON.stringify(host.snapshot())));
+  const recorded = simulate(JSON.parse(JSON.stringify(host.snapshot())));
   assertEquals(diagnose(recorded), diagnose(host));
   const failed = diagnose(host).findings
     .filter(({ verdict }) => verdict !== "pass").map(({ check }) => check);

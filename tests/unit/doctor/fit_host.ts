@@ -10,7 +10,8 @@ import type {
   Diagnosis,
   Finding,
 } from "../../../lib/doctor/finding.ts";
-import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import type { ProcessOptions } from "../../../lib/sim/process/kernel.ts";
 import type {
   FunctionTopology,
@@ -43,7 +44,7 @@ export interface Defects extends Topology {
 
 /** The host, as the process that asks sees it. */
 export function hostWith({ fn, process, ...topology }: Defects = {}): Host {
-  const { machine } = Host.simulated({
+  const { machine } = simulate({
     kernel: { release: RELEASE },
     ...topology,
     functions: {

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { diagnose } from "../../../lib/doctor/diagnose.ts";
 import { diagnosisText } from "../../../lib/doctor/text.ts";
@@ -30,7 +31,7 @@ Deno.test("diagnosisText() tells once what is the same for several devices", () 
       { id: "8086:10d3", class: 0x020000, reset: [] },
     ]),
   );
-  const diagnosis = diagnose(Host.simulated({ functions }));
+  const diagnosis = diagnose(simulate({ functions }));
   assertEquals(
     diagnosis.findings.filter(({ check }) => check === "reset").length,
     6,

@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
 import { VfioDescriptors } from "../../../lib/handoff/descriptors.ts";
-import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import { openers } from "../../../lib/host/openers.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";
 
@@ -17,7 +18,7 @@ const BOUND = { id: "8086:10d3", group: 4, driver: "vfio-pci" };
 
 /** Two functions of one group, with a VFIO driver. */
 function setUp({ functions, ...more }: Topology = {}): SimulatedHost {
-  return Host.simulated({
+  return simulate({
     ...more,
     functions: {
       ...functions,

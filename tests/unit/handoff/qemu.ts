@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
 import {
@@ -14,7 +15,7 @@ const B = "0000:00:04.0";
 const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 const PARENT = "/sys/devices/virtual/mtty/mtty";
 
-const host = Host.simulated({
+const host = simulate({
   functions: { [A]: { id: "8086:10d3" }, [B]: { id: "8086:10d3" } },
   mediatedTypes: { [PARENT]: { "mtty-1": { instances: 2 } } },
   mediated: { [UUID]: { parent: PARENT, type: "mtty-1" } },

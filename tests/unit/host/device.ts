@@ -6,7 +6,8 @@ import {
   assertThrows,
 } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
-import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import { nodePaths, vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import { PciFunction } from "../../../lib/host/pci/function.ts";
 import {
@@ -27,7 +28,7 @@ function setUp(
   functions: Record<string, FunctionTopology>,
   files: Record<string, string> = {},
 ): SimulatedHost {
-  return Host.simulated({
+  return simulate({
     functions: Object.fromEntries(
       Object.entries(functions).map(([address, what]) => [
         address,
@@ -78,7 +79,7 @@ Deno.test("Host.function() refuses an address that is malformed or absent", () =
 });
 
 Deno.test("Host.find() follows links to a device on any bus", () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: { [A]: NIC },
     mediated: { [MDEV]: { parent: A, type: "i915-GVTg_V5_4" } },
   });
@@ -192,7 +193,7 @@ Deno.test("PciFunction.resetMethods is empty when there are none", () => {
 });
 
 Deno.test("PciFunction.resetMethods is empty when the kernel does not tell", () => {
-  const host = Host.simulated({
+  const host = simulate({
     kernel: { release: "5.10.0" },
     functions: { [A]: { ...NIC, reset: ["flr"] } },
   });
@@ -349,7 +350,7 @@ Deno.test("vfioNodes() gives what the kernel has announced", () => {
       [B]: { ...NIC, group: 5 },
     },
   };
-  const host = Host.simulated(topology);
+  const host = simulate(topology);
   assertEquals(vfioNodes(host.function(A)), {
     group: "/dev/vfio/4",
     cdev: "/dev/vfio/devices/vfio0",
@@ -358,9 +359,9 @@ Deno.test("vfioNodes() gives what the kernel has announced", () => {
     group: undefined,
     cdev: undefined,
   });
-  const legacy = Host.simulated({ ...topology, kernel: { iommufd: false } });
+  const legacy = simulate({ ...topology, kernel: { iommufd: false } });
   assertEquals(nodePaths([legacy.function(A)]), ["/dev/vfio/4"]);
-  const noIommu = Host.simulated({
+  const noIommu = simulate({
     iommu: "none",
     kernel: { iommufd: false, unsafeNoIommu: true },
     functions: { [A]: { ...NIC, driver: "vfio-pci" } },

@@ -10,7 +10,8 @@ import {
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import { VfioError } from "../../../lib/errors.ts";
-import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { SimulatedHost } from "../../../lib/sim/host.ts";
 import { faulty } from "../../kernels/fault.ts";
 import type { FunctionTopology } from "../../../lib/sim/machine/topology.ts";
 import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import {
@@ -15,7 +16,7 @@ interface Machine {
 }
 
 function explain({ cpu = "", cmdline, table, iommu }: Machine): Explanation {
-  const host = Host.simulated({
+  const host = simulate({
     iommu: iommu ?? "none",
     kernel: { commandLine: cmdline ?? "quiet" },
     functions: {

@@ -2,16 +2,11 @@
  * IOMMU groups of odd machines: what is in them, why, what is said of them, and
  * what is planned for them.
  */
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import {
-  AddressSpace,
-  apply,
-  diagnose,
-  Host,
-  plan,
-  VfioDevice,
-  VfioError,
-} from "../../../mod.ts";
+import { AddressSpace, Host, VfioDevice, VfioError } from "../../../mod.ts";
+import { apply, plan } from "../../../lib/provision/mod.ts";
+import { diagnose } from "../../../lib/doctor/mod.ts";
 import {
   B550,
   causesOf,
@@ -26,7 +21,7 @@ import {
 import { refused } from "../planned.ts";
 
 Deno.test("A B550's chipset lumps its slot, network, USB and SATA together", async () => {
-  const host = Host.simulated(B550);
+  const host = simulate(B550);
   assertEquals(membersOf(host, 15), [
     "0000:02:00.0",
     "0000:02:00.1",
@@ -66,7 +61,7 @@ Deno.test("A B550's chipset lumps its slot, network, USB and SATA together", asy
 });
 
 Deno.test("diagnose() knows which of a B550's two cards does not come back from a reset", () => {
-  const host = Host.simulated(B550);
+  const host = simulate(B550);
   assertStringIncludes(
     said(host, "04:00.0", "known-device").join(),
     "warn graphics of its family hang after the kernel's reset",
@@ -82,7 +77,7 @@ Deno.test("diagnose() knows which of a B550's two cards does not come back from 
 });
 
 Deno.test("A Thinkpad's processor port lumps the four functions of its card together", () => {
-  const host = Host.simulated(THINKPAD);
+  const host = simulate(THINKPAD);
   assertEquals(causesOf(host, 2), [
     "0000:01:00 has no ACS",
     "0000:00:01.0 has no ACS",
@@ -104,7 +99,7 @@ Deno.test("A Thinkpad's processor port lumps the four functions of its card toge
 Deno.test("plan() is AMBIGUOUS when a Thinkpad's three drives are meant by their id", () => {
   const select = { id: "1344:5415" };
   const state = { functions: [{ select, driver: "vfio-pci" }] };
-  const host = Host.simulated(THINKPAD);
+  const host = simulate(THINKPAD);
   assertEquals(
     refused("AMBIGUOUS", host, state).problem,
     "3 functions have id 1344:5415 (functions[0].select):\n" +
@@ -122,7 +117,7 @@ Deno.test("plan() is AMBIGUOUS when a Thinkpad's three drives are meant by their
 });
 
 Deno.test("A Supermicro's console is behind a bridge to conventional PCI", () => {
-  const host = Host.simulated(X11SCL);
+  const host = simulate(X11SCL);
   assertEquals(membersOf(host, 17), ["0000:05:00.0", "0000:06:00.0"]);
   assertEquals(causesOf(host, 17), [
     "0000:05:00.0 is a bridge to conventional PCI, whose devices it names as " +
@@ -137,7 +132,7 @@ Deno.test("A Supermicro's console is behind a bridge to conventional PCI", () =>
 });
 
 Deno.test("A Supermicro's card is in use by VFIO, and stays there", async () => {
-  const host = Host.simulated(X11SCL);
+  const host = simulate(X11SCL);
   assertEquals(driversOf(host, 1), ["pcieport", "vfio-pci", "vfio-pci"]);
   assertEquals(plan(host, handOut("01:00.0", "all endpoints")).steps, []);
   await using device = await VfioDevice.attach(
@@ -148,7 +143,7 @@ Deno.test("A Supermicro's card is in use by VFIO, and stays there", async () => 
 });
 
 Deno.test("pciTree() holds no bridge responsible that the kernel knows to isolate", () => {
-  const host = Host.simulated(DL388P);
+  const host = simulate(DL388P);
   // 0000:00:1c.7 above it has no ACS either, and is in a group of its own.
   assertEquals(causesOf(host, 25), ["0000:01:00 has no ACS"]);
   assertEquals(causesOf(host, 23), [
@@ -164,7 +159,7 @@ Deno.test("pciTree() holds no bridge responsible that the kernel knows to isolat
 
 for (const release of [DL388P.kernel!.release!, "6.6.0"]) {
   Deno.test(`VfioDevice.attach() says that an HP's firmware keeps memory mapped when Linux is ${release}`, async () => {
-    const host = Host.simulated({
+    const host = simulate({
       ...DL388P,
       kernel: { ...DL388P.kernel, release },
     });

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { openers, openersText } from "../../../lib/host/openers.ts";
@@ -11,7 +12,7 @@ const CDEV = "/dev/vfio/devices/vfio0";
 
 /** A host whose group 4 `qemu` has open, and whose own node `dpdk` has. */
 function setUp() {
-  const { machine, kernel } = Host.simulated({
+  const { machine, kernel } = simulate({
     functions: {
       "0000:00:03.0": { model: "edu", driver: "vfio-pci", group: 4 },
     },

@@ -6,7 +6,8 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
-import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { SimulatedHost } from "../../../lib/sim/host.ts";
 import { faulty } from "../../kernels/fault.ts";
 import { A, DRIVERS, failure, PATH, setUp } from "./take_bench.ts";
 

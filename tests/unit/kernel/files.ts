@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { KernelError } from "../../../lib/kernel/errno.ts";
@@ -19,7 +20,7 @@ const FILE = "/etc/passthru.json";
 
 /** A machine's kernel, and those of its calls that change something. */
 function setUp(files: Record<string, string> = {}) {
-  const { kernel } = Host.simulated({ files });
+  const { kernel } = simulate({ files });
   const calls: string[] = [];
   const watched = intercept(kernel, (call, proceed) => {
     calls.push(call.method);

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import {
   assert,
   assertEquals,
@@ -154,7 +155,7 @@ Deno.test("passthru show gives all that is known in its documented shape when it
 });
 
 Deno.test("passthru show says who uses a function, and its nodes", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   const { nodes } = await json(host, ["show", "02:00.0"]);
   assertEquals(nodes, ["/dev/vfio/13", "/dev/vfio/devices/vfio0"]);
   const { out } = await call(host, ["show", "02:00.0"]);
@@ -187,9 +188,9 @@ Deno.test("passthru groups says how to get some when there are none", async () =
   assertEquals(await json(WITHOUT, ["groups"]), []);
 });
 
-Deno.test("passthru snapshot writes what Host.simulated() takes", async () => {
+Deno.test("passthru snapshot writes what simulate() takes", async () => {
   const { out } = await call(HOST, ["snapshot"]);
-  const again = Host.simulated(JSON.parse(out));
+  const again = simulate(JSON.parse(out));
   assertEquals((await call(again, ["snapshot"])).out, out);
 });
 

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { COMMANDS } from "../../../scripts/passthru/commands.ts";
@@ -116,7 +117,7 @@ Deno.test("passthru shows a command's options and examples when it is asked to",
 });
 
 Deno.test("passthru acts on what a snapshot holds when --simulate names it", async () => {
-  const other = Host.simulated({
+  const other = simulate({
     functions: { "0000:05:00.0": { id: "1af4:1041" } },
   });
   const files = { "other.json": (await call(other, ["snapshot"])).out };

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import {
   assertEquals,
   assertMatch,
@@ -41,7 +42,7 @@ function stateOf(host: Host): string {
 }
 
 Deno.test("passthru bind moves a function to vfio-pci, and unbind brings it back", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   const before = stateOf(host);
   const bound = await call(host, ["bind", "01:00.0"]);
   assertEquals([bound.code, bound.err], [0, ""]);
@@ -58,7 +59,7 @@ Deno.test("passthru bind moves a function to vfio-pci, and unbind brings it back
 });
 
 Deno.test("passthru bind takes a driver, and none", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   await call(host, ["bind", A, "pci-stub"]);
   assertEquals(host.function(A).driver, "pci-stub");
   await call(host, ["bind", A, "none"]);
@@ -68,7 +69,7 @@ Deno.test("passthru bind takes a driver, and none", async () => {
 });
 
 Deno.test("passthru bind takes a whole group when it is asked to", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [A]: { id: "8086:10d3", driver: "e1000e", group: 1 },
       [B]: { id: "8086:10d3", driver: "e1000e", group: 1 },
@@ -83,8 +84,8 @@ Deno.test("passthru bind takes a whole group when it is asked to", async () => {
 });
 
 Deno.test("passthru exits with 3 and changes nothing when the host uses the device", async () => {
-  const { path } = Host.simulated(HOST).function(B);
-  const host = Host.simulated({
+  const { path } = simulate(HOST).function(B);
+  const host = simulate({
     ...HOST,
     functions: {
       ...HOST.functions,
@@ -104,7 +105,7 @@ Deno.test("passthru exits with 3 and changes nothing when the host uses the devi
 });
 
 Deno.test("passthru vfs creates virtual functions with their driver, and restore removes them", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   const { code, err } = await call(host, [
     ...["vfs", "03:00.0", "2", "--driver", "vfio-pci"],
   ]);
@@ -122,7 +123,7 @@ Deno.test("passthru vfs exits with 2 when the count is no number", async () => {
 });
 
 Deno.test("passthru mdev lists, creates and removes mediated devices", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   const parent = "/sys/devices/virtual/mtty/mtty";
   const shown = await json(host, ["mdev"]);
   assertEquals(shown.devices, []);
@@ -152,7 +153,7 @@ const FILES = {
 
 for (const path of ["state.json", "state.yaml", "-"]) {
   Deno.test(`passthru apply makes the host what ${path} says, and restore undoes it`, async () => {
-    const host = Host.simulated(HOST);
+    const host = simulate(HOST);
     const before = stateOf(host);
     const surroundings = { files: FILES };
     const planned = await call(host, ["plan", path], surroundings);
@@ -171,7 +172,7 @@ for (const path of ["state.json", "state.yaml", "-"]) {
 }
 
 Deno.test("passthru plan and apply give steps in their documented shape when they write JSON", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   const files = FILES;
   const planned = await json(host, ["plan", "state.json"], { files });
   assertEquals(planned.version, 1);
@@ -207,7 +208,7 @@ Deno.test("passthru plan exits with 2 and says where when a file is no state", a
 });
 
 Deno.test("passthru restore exits with 1 and says what is left when somebody changed a device since", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   await call(host, ["bind", A]);
   host.kernel.writeFile("/sys/bus/pci/drivers/vfio-pci/unbind", A);
   host.kernel.writeFile(
@@ -224,7 +225,7 @@ Deno.test("passthru restore exits with 1 and says what is left when somebody cha
 });
 
 Deno.test("passthru status says what holds and what was changed since", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   assertEquals((await call(host, ["status"])).out, "Nothing is applied.\n");
   await call(host, ["bind", A]);
   const { out } = await call(host, ["status"]);
@@ -235,7 +236,7 @@ Deno.test("passthru status says what holds and what was changed since", async ()
 });
 
 Deno.test("passthru apply exits with 130 and undoes everything when it is interrupted", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   const before = stateOf(host);
   const state = {
     functions: [A, B].map((select) => ({ select, driver: "vfio-pci" })),
@@ -285,7 +286,7 @@ Deno.test("passthru doctor exits with 4 when the host is not fit, and 0 when it 
 });
 
 Deno.test("passthru attach prints the layout, holds the device until Ctrl-C, and gives it back", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   const before = stateOf(host);
   const controller = new AbortController();
   let held: string | undefined;
@@ -308,12 +309,12 @@ Deno.test("passthru attach prints the layout, holds the device until Ctrl-C, and
 
 Deno.test("passthru restore gives back what a killed passthru attach has held", async () => {
   const argv = ["attach", A, "--no-hold"];
-  const whole = new Mortal(Host.simulated(HOST).machine);
+  const whole = new Mortal(simulate(HOST).machine);
   let held = 0;
   const written = () => held = whole.calls.length;
   assertEquals((await call(whole.host, argv, { written })).code, 0);
 
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   const before = stateOf(host);
   const killed = new Mortal(host.machine, { nth: held, after: true });
   assertEquals((await call(killed.host, argv)).code, 1);
@@ -336,7 +337,7 @@ Deno.test("passthru attach takes several functions and a backend", async () => {
 });
 
 Deno.test("passthru reset resets by the method that is named, and leaves the order as it was", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: { [A]: { id: "8086:10d3", reset: ["flr", "bus"] } },
   });
   assertEquals(await json(host, ["reset", A]), { address: A, method: "flr" });
@@ -346,7 +347,7 @@ Deno.test("passthru reset resets by the method that is named, and leaves the ord
 });
 
 Deno.test("passthru reset exits with 1 when the kernel cannot", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [A]: { id: "8086:10d3", reset: [] },
       [B]: { id: "8086:10d3", reset: ["flr"] },
@@ -358,7 +359,7 @@ Deno.test("passthru reset exits with 1 when the kernel cannot", async () => {
 });
 
 Deno.test("passthru apply --at-boot writes a unit that the command itself understands, and restore --at-boot removes it", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   const before = stateOf(host);
   const argv = ["apply", "state.json", "--at-boot", "desk"];
   const { code, err } = await call(host, argv, { files: FILES });
@@ -385,7 +386,7 @@ Deno.test("passthru apply --at-boot writes a unit that the command itself unders
 });
 
 Deno.test("passthru restore --name undoes only what was applied under that name", async () => {
-  const host = Host.simulated(HOST);
+  const host = simulate(HOST);
   const files = FILES;
   await call(host, ["apply", "state.json", "--name", "one"], { files });
   await call(host, ["bind", B]);
@@ -395,7 +396,7 @@ Deno.test("passthru restore --name undoes only what was applied under that name"
 });
 
 Deno.test("passthru attach says what to type when a group is not viable", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [A]: { id: "8086:10d3", driver: "e1000e", group: 1 },
       [B]: { id: "1b36:0010", driver: "nvme", group: 1 },

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import {
   assert,
   assertEquals,
@@ -42,7 +43,7 @@ const MACHINE: Topology = {
 };
 
 function treeOf(topology: Topology): PciTree {
-  return pciTree(Host.simulated(topology));
+  return pciTree(simulate(topology));
 }
 
 function text(topology: Topology, width = Infinity, colour = false): string {

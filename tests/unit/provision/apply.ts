@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
@@ -80,7 +81,7 @@ Deno.test("apply() takes nothing that the host uses when nobody insists", async 
     .network(`/sys/devices/pci0000:00/${NIC}/net/eth0`)
     .routes(["eth0", "00000000", "00000000"]);
   // Its process is the first: the files are those that it sees.
-  const host = Host.simulated({ ...TOPOLOGY, files: files.all });
+  const host = simulate({ ...TOPOLOGY, files: files.all });
   const { machine } = host;
   const before = stateOf(machine);
   const state = {
@@ -122,7 +123,7 @@ Deno.test("apply() removes no virtual function that somebody has open", async ()
 });
 
 Deno.test("apply() leaves the boot display alone when no driver has it", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: { [NIC]: { id: "1234:1111", class: 0x030000 } },
     files: { [`/sys/devices/pci0000:00/${NIC}/boot_vga`]: "1\n" },
   });

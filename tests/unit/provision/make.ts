@@ -4,7 +4,8 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { SimulatedHost } from "../../../lib/sim/host.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import { Journal } from "../../../lib/provision/journal/journal.ts";
 import { applySteps, type StepEvent } from "../../../lib/provision/make.ts";

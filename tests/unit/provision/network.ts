@@ -5,7 +5,8 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
-import { Host, type SimulatedHost } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { simulate, type SimulatedHost } from "../../../lib/sim/host.ts";
 import {
   networkInterfaces,
   readVirtualNetwork,
@@ -39,7 +40,7 @@ function nic(
   more: Partial<FunctionTopology> = {},
   enabled = 0,
 ): SimulatedHost {
-  return Host.simulated({
+  return simulate({
     functions: {
       [PF]: {
         id: "8086:10c9",
@@ -294,7 +295,7 @@ Deno.test("plan() sees MAC addresses and VLANs when a user without privileges as
 
 Deno.test("plan() is NOT_SUPPORTED when the physical function has no network interface", () => {
   const state = vfs({ count: 1, vlan: 3 });
-  const storage = Host.simulated({
+  const storage = simulate({
     functions: {
       [PF]: {
         id: "1b36:0010",
@@ -316,7 +317,7 @@ Deno.test("plan() is NOT_SUPPORTED when the physical function has no network int
 });
 
 Deno.test("plan() gives a network card its driver first when that sets the VLANs", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [PF]: {
         id: "8086:10c9",
@@ -338,7 +339,7 @@ Deno.test("plan() gives a network card its driver first when that sets the VLANs
 });
 
 Deno.test("apply() is NOT_SUPPORTED and undoes everything when the driver turns out to make no interface", async () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [PF]: {
         id: "8086:10c9",

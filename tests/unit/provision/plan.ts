@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import readme from "../../../lib/provision/README.md" with { type: "text" };
 import { Host } from "../../../lib/host/host.ts";
@@ -40,7 +41,7 @@ const vfio = (more: Partial<FunctionState> = {}) =>
   one({ driver: "vfio-pci", ...more });
 
 Deno.test("plan() has no steps when nothing is to do", () => {
-  const host = Host.simulated(ONE);
+  const host = simulate(ONE);
   for (const state of [{}, one({}), one({ driver: "e1000e" })]) {
     assertEquals(plan(host, state).steps, []);
     assertEquals(plan(host, state).toString(), "Nothing to do.");
@@ -143,7 +144,7 @@ Deno.test("plan() moves the whole group when it is told to", async () => {
     `${B}: driver vfio-pci`,
   ]);
   assertEquals(
-    plan(Host.simulated(CARD), state).steps[1]?.why,
+    plan(simulate(CARD), state).steps[1]?.why,
     `in the group of ${A}: snd_hda has it`,
   );
   const host = await settled(CARD, state);
@@ -308,7 +309,7 @@ Deno.test("plan() refuses a function when two selectors mean it", () => {
 });
 
 Deno.test("Plan.toString() has a line for each step, and a sum", () => {
-  const text = plan(Host.simulated(CARD), {
+  const text = plan(simulate(CARD), {
     ...vfio({ group: "all endpoints", idleD3: false }),
     hugePages: [{ size: "2M", count: 64 }],
     memoryLimit: { "1000": "8G" },
@@ -329,7 +330,7 @@ Deno.test("Plan.toString() has a line for each step, and a sum", () => {
 });
 
 Deno.test("Plan.toString() is what the documentation shows", () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [A]: {
         id: "8086:10c9",
@@ -347,7 +348,7 @@ Deno.test("Plan.toString() is what the documentation shows", () => {
 
 Deno.test("Plan.toJSON() is what the documentation says", () => {
   const json = JSON.parse(
-    JSON.stringify(plan(Host.simulated(ONE), vfio({ idleD3: false }))),
+    JSON.stringify(plan(simulate(ONE), vfio({ idleD3: false }))),
   );
   assertEquals(json, {
     version: 1,

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import {
   assert,
   assertEquals,
@@ -143,7 +144,7 @@ Deno.test("apply() makes a plan true, or changes nothing, when hosts and states 
   const ends = { refused: 0, nothing: 0, made: 0, undone: 0 };
   for (let i = 0; i < NUMBER; i++) {
     const machine = topology(choose);
-    const host = Host.simulated(machine);
+    const host = simulate(machine);
     const wanted = state(choose, machine);
     const planned = planOrNone(host, wanted);
     if (planned === undefined) {

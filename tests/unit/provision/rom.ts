@@ -2,6 +2,7 @@
  * Copies of ROMs. That an apply of one can end anywhere is shown with those of
  * all other steps.
  */
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
@@ -54,7 +55,7 @@ const STATE: DesiredState = {
 
 /** A host with something at the path. */
 function holding(contents: Uint8Array | string): Host {
-  const host = Host.simulated(topology({}, { "/var/lib/roms/other": "" }));
+  const host = simulate(topology({}, { "/var/lib/roms/other": "" }));
   putFile(host.kernel, PATH, contents, { mode: 0o600, uid: 5, gid: 6 });
   return host;
 }
@@ -75,7 +76,7 @@ Deno.test("plan() copies a ROM before drivers change when the file is not there"
     `${A}: ROM to ${PATH}`,
     `${A}: driver vfio-pci`,
   ]);
-  const host = Host.simulated(topology());
+  const host = simulate(topology());
   assertEquals(JSON.parse(JSON.stringify(plan(host, STATE))).steps[0], {
     kind: "rom",
     device: A,
@@ -86,7 +87,7 @@ Deno.test("plan() copies a ROM before drivers change when the file is not there"
 });
 
 Deno.test("apply() copies a ROM once, and restore() removes the copy", async () => {
-  const host = Host.simulated(topology());
+  const host = simulate(topology());
   const { kernel } = host;
   await apply(host, STATE);
   assertEquals(readRomFile(kernel, PATH), IMAGES);
@@ -107,7 +108,7 @@ Deno.test("apply() copies a ROM once, and restore() removes the copy", async () 
 Deno.test("apply() copies all images, and no more, whatever room there is for them", async () => {
   for (const lengths of [[1], [16], [127], [3, 1, 12]]) {
     const romContents = makeRom(CARD, lengths);
-    const host = Host.simulated(topology({ rom: "64K", romContents }));
+    const host = simulate(topology({ rom: "64K", romContents }));
     await apply(host, STATE);
     assertEquals(readRomFile(host.kernel, PATH), romContents);
   }
@@ -166,7 +167,7 @@ Deno.test("plan() is IDENTITY_CHANGED when the file at the path is the ROM of ot
 
 Deno.test("plan() is NOT_SUPPORTED when a function has no ROM, and no file is there", () => {
   const { rom: _rom, ...bare } = topology().functions![A]!;
-  const host = Host.simulated({ functions: { [A]: bare } });
+  const host = simulate({ functions: { [A]: bare } });
   const error = refused("NOT_SUPPORTED", host, STATE);
   assertEquals(error.device, A);
   assertStringIncludes(error.problem, "it has no ROM that could be copied");
@@ -187,14 +188,14 @@ Deno.test("plan() is a TypeError when two ROMs are to be in one file", () => {
 
 Deno.test("apply() is NOT_SUPPORTED, and says what to do, when a ROM shows no image", async () => {
   const none = new Uint8Array(8192).fill(0xff);
-  const hidden = Host.simulated(topology({ romContents: none }));
+  const hidden = simulate(topology({ romContents: none }));
   const error = await failure("NOT_SUPPORTED", () => apply(hidden, STATE));
   assertEquals(error.device, A);
   assertStringIncludes(error.problem, "the kernel finds no signature");
   assertStringIncludes(error.hint!, "a file of the vendor's");
   assert(hasErrno((error.cause as VfioError).cause, "EIO"));
 
-  const asleep = Host.simulated(
+  const asleep = simulate(
     topology({ romContents: none }, {
       [`/sys/devices/pci0000:01/${A}/power_state`]: "D3hot\n",
     }),
@@ -212,7 +213,7 @@ Deno.test("apply() is NOT_SUPPORTED, and says what to do, when a ROM shows no im
 
 Deno.test("apply() is IDENTITY_CHANGED when the ROM of a function is for others", async () => {
   const romContents = makeRom({ ...CARD, device: 0x10d4 });
-  const host = Host.simulated(topology({ romContents }));
+  const host = simulate(topology({ romContents }));
   const error = await failure("IDENTITY_CHANGED", () => apply(host, STATE));
   assertStringIncludes(error.problem, "what its ROM holds is the ROM of 8086");
   assertEquals(host.kernel.readdir("/var/lib"), ["passthru"]);
@@ -221,13 +222,13 @@ Deno.test("apply() is IDENTITY_CHANGED when the ROM of a function is for others"
 
 Deno.test("apply() is NOT_SUPPORTED when a ROM's images go on beyond its BAR", async () => {
   const romContents = makeRom(CARD, [32]);
-  const host = Host.simulated(topology({ romContents }));
+  const host = simulate(topology({ romContents }));
   const error = await failure("NOT_SUPPORTED", () => apply(host, STATE));
   assertStringIncludes(error.problem, "16384 bytes, and 8192 are there");
 });
 
 Deno.test("apply() is PERMISSION_DENIED when only root may read a ROM", async () => {
-  const { machine } = Host.simulated(topology());
+  const { machine } = simulate(topology());
   const user = machine.spawn({ uid: 1000 });
   // All else is allowed to it.
   const kernel = intercept(machine.spawn(), ({ method, args }, proceed) => {
@@ -253,7 +254,7 @@ Deno.test("restore() leaves a copy that somebody has changed since", async () =>
     },
   ];
   for (const change of changes) {
-    const host = Host.simulated(topology());
+    const host = simulate(topology());
     await apply(host, { functions: [{ select: A, rom: PATH }] });
     change(host);
     const { left: [left] } = await restore(host);
@@ -263,7 +264,7 @@ Deno.test("restore() leaves a copy that somebody has changed since", async () =>
 });
 
 Deno.test("restore() removes a copy that somebody was given, whose function has gone", async () => {
-  const host = Host.simulated(topology());
+  const host = simulate(topology());
   const { kernel } = host;
   await apply(host, { functions: [{ select: A, rom: PATH }] });
   kernel.chown(PATH, 107, 36);
@@ -274,13 +275,13 @@ Deno.test("restore() removes a copy that somebody was given, whose function has 
 });
 
 Deno.test("apply() has a ROM read by nobody else when reading it fails", async () => {
-  const { machine } = Host.simulated(topology());
+  const { machine } = simulate(topology());
   const calls: KernelCall[] = [];
   const kernel = intercept(machine.spawn(), (call, proceed) => {
     if (call.method === "pwrite") calls.push(call);
     return proceed();
   });
-  const none = Host.simulated(topology({ romContents: new Uint8Array(1) }));
+  const none = simulate(topology({ romContents: new Uint8Array(1) }));
   await failure("NOT_SUPPORTED", () => apply(none, STATE));
   assert(!readable(none));
   await apply(new Host({ kernel }), STATE);

@@ -1,7 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { VfioError, type VfioErrorCode } from "../../../lib/errors.ts";
 import { bridgePath, serialNumber } from "../../../lib/host/pci/identity.ts";
-import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import { pinOf } from "../../../lib/provision/state/pin.ts";
 import { plan } from "../../../lib/provision/plan/plan.ts";
 import type { Pin, Selector } from "../../../lib/provision/state/state.ts";
@@ -36,7 +37,7 @@ const TWINS: Topology = {
 };
 
 /** The function that a selector means: the one whose driver would change. */
-function selected(selector: Selector, host: Host = Host.simulated(TWINS)) {
+function selected(selector: Selector, host: Host = simulate(TWINS)) {
   const state = { functions: [{ select: selector, idleD3: "hot" as const }] };
   return plan(host, state).steps.at(-1)?.device;
 }
@@ -63,7 +64,7 @@ Deno.test("plan() finds a function when it is selected by the way to it", () => 
 });
 
 Deno.test("plan() finds the same function by the way to it when buses are renumbered", () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       "0000:03:00.0": { id: "8086:10d3", behind: "0000:02:04.0" },
       "0000:02:04.0": {
@@ -81,7 +82,7 @@ Deno.test("plan() finds the same function by the way to it when buses are renumb
   const way = "0000:00:1c.0/00.0/04.0/00.0";
   assertEquals(bridgePath(host.function("0000:03:00.0")), way);
   assertEquals(selected({ path: way }, host), "0000:03:00.0");
-  const moved = Host.simulated({
+  const moved = simulate({
     functions: {
       "0000:07:00.0": { id: "8086:10d3", behind: "0000:06:04.0" },
       "0000:06:04.0": {
@@ -123,7 +124,7 @@ Deno.test("plan() refuses a way when it does not begin on a root bus", () => {
 });
 
 Deno.test("plan() finds no virtual function when it goes by the way", () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       "0000:01:00.0": {
         id: "8086:10c9",
@@ -177,7 +178,7 @@ Deno.test("plan() tells identical cards apart when their serial number is said",
 
 Deno.test("plan() is AMBIGUOUS when functions of one card share its serial number", () => {
   const both = { id: "8086:1521", serial: SERIAL };
-  const host = Host.simulated({
+  const host = simulate({
     functions: { "0000:01:00.0": both, "0000:01:00.1": both },
   });
   const error = refusal("AMBIGUOUS", both, host);
@@ -189,14 +190,14 @@ Deno.test("plan() is AMBIGUOUS when functions of one card share its serial numbe
 });
 
 Deno.test("plan() is PERMISSION_DENIED when a user may not read serial numbers", () => {
-  const { machine } = Host.simulated(TWINS);
+  const { machine } = simulate(TWINS);
   const user = new SimulatedHost(machine, { uid: 1000 });
   assertEquals(serialNumber(user.function("0000:01:00.0")), "unreadable");
   refusal("PERMISSION_DENIED", { id: "8086:10d3", serial: SERIAL }, user);
 });
 
 Deno.test("serialNumber() is none when the function has no such capability", () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       "0000:01:00.0": { id: "8086:10d3", acs: true },
       "0000:01:01.0": { id: "8086:100e", conventional: true },
@@ -228,14 +229,14 @@ Deno.test("plan() says what there is when a slot does not tell", () => {
     "there are the slots 3, 4, 9, gpu",
   );
   assertEquals(
-    refusal("DEVICE_NOT_FOUND", { slot: "3" }, Host.simulated()).hint,
+    refusal("DEVICE_NOT_FOUND", { slot: "3" }, simulate()).hint,
     "the kernel has names for no slots of this machine: select by path",
   );
 });
 
 /** A host with a card at an address, for pins. */
 function card(id: string, more: Topology["functions"] = {}): Host {
-  return Host.simulated({
+  return simulate({
     functions: {
       "0000:01:00.0": { id, subsystem: "1028:0001", revision: 3, group: 1 },
       ...more,
@@ -282,7 +283,7 @@ Deno.test("plan() is IDENTITY_CHANGED when the group has other members, or none"
     const [host, found] of [
       [card("8086:10d3", more), "10de:1aef 8086:10d3"],
       [
-        Host.simulated({
+        simulate({
           iommu: "none",
           functions: { "0000:01:00.0": { id: "8086:10d3" } },
         }),
@@ -301,7 +302,7 @@ Deno.test("plan() is IDENTITY_CHANGED when the group has other members, or none"
 });
 
 Deno.test("pinOf() leaves out virtual functions, unless it is of one", () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       "0000:01:00.0": {
         id: "8086:10c9",

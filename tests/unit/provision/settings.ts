@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { nodePaths } from "../../../lib/host/iommu/nodes.ts";
@@ -294,7 +295,7 @@ Deno.test("plan() reserves huge pages on a NUMA node when it is said", async () 
     { size: "2M", count: 4, numaNode: 0 },
     { size: "2M", count: 16, numaNode: 1 },
   );
-  const [step, ...more] = plan(Host.simulated(NUMA), state).steps;
+  const [step, ...more] = plan(simulate(NUMA), state).steps;
   assertEquals(more, []);
   assertEquals(step, {
     kind: "attribute",
@@ -340,7 +341,7 @@ Deno.test("plan() writes a file of limits when a user may lock more", async () =
   const state = {
     memoryLimit: { qemu: "8G", "1000": "unlimited", root: "64K" },
   };
-  const texts = plan(Host.simulated(host()), state).steps.map((step) =>
+  const texts = plan(simulate(host()), state).steps.map((step) =>
     step.kind === "file" ? `${step.path}\n${step.text}` : step.kind
   );
   const comment = "# How much memory may be locked, for DMA.\n";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
-import { SimulatedHost } from "../../../lib/host/host.ts";
+import { SimulatedHost } from "../../../lib/sim/host.ts";
 import { applySteps } from "../../../lib/provision/make.ts";
 import { status } from "../../../lib/provision/status.ts";
 import { refused } from "../../failures.ts";

@@ -2,9 +2,9 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { VirtualFunctionsState } from "../../../lib/provision/state/state.ts";
 import type {
   FunctionTopology,
-  SriovTopology,
   Topology,
 } from "../../../lib/sim/machine/topology.ts";
+import type { SriovRecording } from "../../../lib/host/snapshot/recording.ts";
 import { contradicted, planned, refused, settled } from "../planned.ts";
 
 const PF = "0000:01:00.0";
@@ -12,7 +12,7 @@ const AUTOPROBE = `${PF}: sriov_drivers_autoprobe = 0`;
 
 /** A network card whose virtual functions igbvf takes by itself. */
 function nic(
-  sriov: Partial<SriovTopology> = {},
+  sriov: Partial<SriovRecording> = {},
   more: Partial<FunctionTopology> = {},
 ): Topology {
   return {

@@ -3,6 +3,7 @@
  * of several users. What it has in common with real ones is asked of both in
  * `tests/conformance/cases/files.ts`.
  */
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
@@ -25,7 +26,7 @@ function put(kernel: Kernel, path: string, text: string, mode = 0o644): void {
 }
 
 Deno.test("A simulated disk has the usual directories", () => {
-  const { kernel } = Host.simulated();
+  const { kernel } = simulate();
   const modes = ["/etc", "/run", "/tmp", "/var", "/var/lib"]
     .map((path) => kernel.stat(path).mode.toString(8));
   assertEquals(modes, ["40755", "40755", "41777", "40755", "40755"]);
@@ -41,18 +42,18 @@ Deno.test("A simulated disk has the usual directories", () => {
 });
 
 Deno.test("A simulated disk is of one machine, whose processes share it", () => {
-  const { kernel, machine } = Host.simulated();
+  const { kernel, machine } = simulate();
   const other = machine.spawn();
   put(kernel, "/run/file", "text");
   assertEquals(other.readFile("/run/file"), "text");
   other.writeFile("/run/file", "T");
   assertEquals(kernel.readFile("/run/file"), "Text");
-  const { kernel: elsewhere } = Host.simulated();
+  const { kernel: elsewhere } = simulate();
   assertEquals(elsewhere.readdir("/run"), []);
 });
 
 Deno.test("Topology.files are on the disk, and can be written like any other", () => {
-  const { kernel } = Host.simulated({
+  const { kernel } = simulate({
     files: {
       "/etc/modprobe.d/a.conf": "options vfio\n",
       "/usr/lib/os-release": "ID=debian\n",
@@ -70,7 +71,7 @@ Deno.test("Topology.files are on the disk, and can be written like any other", (
 });
 
 Deno.test("Users may do on a simulated disk what the modes let them", () => {
-  const { kernel: root, machine } = Host.simulated();
+  const { kernel: root, machine } = simulate();
   const user = machine.spawn({ uid: 1000 });
   const group = machine.spawn({ uid: 1001, gid: 1000 });
   assertEquals(answer(() => put(user, "/etc/x", "")), "EACCES");
@@ -102,7 +103,7 @@ Deno.test("Users may do on a simulated disk what the modes let them", () => {
 });
 
 Deno.test("chmod() and chown() give a user a device's nodes", async () => {
-  const { kernel, machine } = Host.simulated({
+  const { kernel, machine } = simulate({
     functions: {
       [A]: { model: "edu", driver: "vfio-pci", override: "vfio-pci" },
     },
@@ -121,7 +122,7 @@ Deno.test("chmod() and chown() give a user a device's nodes", async () => {
 });
 
 Deno.test("A lock goes with the process that has it", () => {
-  const { kernel, machine } = Host.simulated();
+  const { kernel, machine } = simulate();
   const lock = (process: Kernel, operation = LOCK_EX) => {
     const fd = process.open("/run/lock", O_WRONLY | O_CREAT);
     return answer(() => process.flock(fd, operation | LOCK_NB));
@@ -136,7 +137,7 @@ Deno.test("A lock goes with the process that has it", () => {
 });
 
 Deno.test("flock() is an error when a real process would hang in it", () => {
-  const { kernel } = Host.simulated();
+  const { kernel } = simulate();
   const [a, b] = [1, 2].map(() => kernel.open("/run/lock", O_WRONLY | O_CREAT));
   kernel.flock(a!, LOCK_EX);
   assertThrows(() => kernel.flock(b!, LOCK_EX), Error, "would hang");
@@ -147,7 +148,7 @@ Deno.test("flock() is an error when a real process would hang in it", () => {
 
 for (const [release, waits] of [["6.12", true], ["7.0", false]] as const) {
   Deno.test(`readFileAsync() ${waits ? "waits" : "does not wait"} for who moves a device when it is Linux ${release}`, async () => {
-    const { kernel, machine } = Host.simulated({
+    const { kernel, machine } = simulate({
       kernel: { release, iommufd: true },
       functions: {
         [A]: { model: "edu", driver: "vfio-pci", override: "vfio-pci" },
@@ -170,7 +171,7 @@ for (const [release, waits] of [["6.12", true], ["7.0", false]] as const) {
 }
 
 Deno.test("readFileAsync() fails as readFile() does", async () => {
-  const { kernel } = Host.simulated();
+  const { kernel } = simulate();
   assertEquals(
     await kernel.readFileAsync("/proc/swaps"),
     kernel.readFile("/proc/swaps"),

@@ -2,15 +2,12 @@
  * Odd machines, simulated: each has what its listing says, is grouped as the
  * kernel grouped it, and is taken and given back whole.
  */
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertObjectMatch } from "@std/assert";
-import {
-  apply,
-  type DesiredState,
-  Host,
-  pciTree,
-  plan,
-  type Topology,
-} from "../../../mod.ts";
+import { Host } from "../../../mod.ts";
+import { apply, type DesiredState, plan } from "../../../lib/provision/mod.ts";
+import { pciTree } from "../../../lib/host/mod.ts";
+import { type Topology } from "../../../lib/sim/mod.ts";
 import {
   B550,
   DELL,
@@ -63,7 +60,7 @@ function groupsOf(host: Host): string[] {
 
 for (const [name, listing] of Object.entries(LISTINGS)) {
   let recorded: Topology | undefined;
-  const recordingOf = () => recorded ??= Host.simulated(listing).snapshot();
+  const recordingOf = () => recorded ??= simulate(listing).snapshot();
 
   Deno.test(`Host.snapshot() has what the listing of ${name} says`, () => {
     const recording = recordingOf();
@@ -71,22 +68,22 @@ for (const [name, listing] of Object.entries(LISTINGS)) {
       const { reserved: _, ...rest } = said;
       assertObjectMatch(recording.functions![address]!, rest);
     }
-    assertEquals(Host.simulated(recording).snapshot(), recording);
+    assertEquals(simulate(recording).snapshot(), recording);
   });
 
-  Deno.test(`Host.simulated() groups the functions of ${name} as its kernel did when no group is said`, () => {
-    const host = Host.simulated(
+  Deno.test(`simulate() groups the functions of ${name} as its kernel did when no group is said`, () => {
+    const host = simulate(
       changed(listing, ({ group: _, ...fn }, address) => ({
         ...fn,
         ...(listing === DL388P && ISOLATED_BY_QUIRK.has(address) &&
           { acs: true }),
       })),
     );
-    assertEquals(groupsOf(host), groupsOf(Host.simulated(listing)));
+    assertEquals(groupsOf(host), groupsOf(simulate(listing)));
   });
 
   Deno.test(`apply() takes the groups of ${name} whole that hold several, and restores`, async () => {
-    const host = Host.simulated(listing);
+    const host = simulate(listing);
     const taken = pciTree(host).sharedGroups.map(({ functions }) =>
       functions.map((address) => host.function(address))
         .find((fn) => fn.class >> 8 !== 0x0604)!

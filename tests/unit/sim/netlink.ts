@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { KernelError } from "../../../lib/kernel/errno.ts";
@@ -35,7 +36,7 @@ import { AF_NETLINK, SOCK_RAW } from "../../../lib/uapi/linux/socket.ts";
 const PF = "0000:01:00.0";
 
 function machine() {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [PF]: {
         id: "8086:10c9",

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { O_RDONLY, O_RDWR, O_WRONLY } from "../../../lib/uapi/linux/fcntl.ts";
@@ -20,7 +21,7 @@ Deno.test("an attribute is EACCES, for root too, when it is opened for what it c
 });
 
 Deno.test("a user without privileges reads sysfs and writes nothing", async () => {
-  const { machine } = Host.simulated({ functions: { [A]: NIC } });
+  const { machine } = simulate({ functions: { [A]: NIC } });
   const kernel = machine.spawn({ uid: 1000 });
   assertEquals(kernel.readFile(`${PATH}/vendor`), "0x8086\n");
   const write = () => answer(() => kernel.writeFileAsync(OVERRIDE, "x"));

@@ -4,17 +4,17 @@
  * are machines of `tests/vm/`. Those that others published are in
  * `listings.ts`.
  */
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Host, VfioError } from "../../../mod.ts";
 import {
   apply,
   type DesiredState,
-  diagnose,
-  Host,
   pinOf,
   plan,
-  type Topology,
-  VfioError,
-} from "../../../mod.ts";
+} from "../../../lib/provision/mod.ts";
+import { diagnose } from "../../../lib/doctor/mod.ts";
+import { type Topology } from "../../../lib/sim/mod.ts";
 import cloud from "../../recordings/cloud.json" with { type: "json" };
 import testbed from "../../recordings/testbed.json" with { type: "json" };
 import sriov from "../../recordings/testbed_sriov.json" with { type: "json" };
@@ -27,11 +27,11 @@ const RECORDINGS: Readonly<Record<string, Topology>> = {
 
 for (const [name, recording] of Object.entries(RECORDINGS)) {
   Deno.test(`Host.snapshot() is the recording when ${name} is simulated`, () => {
-    assertEquals(Host.simulated(recording).snapshot(), recording);
+    assertEquals(simulate(recording).snapshot(), recording);
   });
 
   Deno.test(`apply() takes every endpoint of ${name} with its group, and restores`, async () => {
-    const host = Host.simulated(recording);
+    const host = simulate(recording);
     let taken = 0;
     for (const fn of host.functions()) {
       const state: DesiredState = {
@@ -61,7 +61,7 @@ for (const [name, recording] of Object.entries(RECORDINGS)) {
 }
 
 Deno.test("apply() makes all virtual functions of testbed-sriov, and restores", async () => {
-  const host = Host.simulated(sriov as Topology);
+  const host = simulate(sriov as Topology);
   const physical = Object.entries((sriov as Topology).functions!)
     .flatMap(([select, { sriov }]) =>
       sriov === undefined ? [] : { select, count: sriov.total }
@@ -84,7 +84,7 @@ Deno.test("apply() makes all virtual functions of testbed-sriov, and restores", 
 Deno.test("diagnose() finds the recorded machines fit or not", () => {
   const verdicts = Object.entries(RECORDINGS).map(([name, recording]) => [
     name,
-    diagnose(Host.simulated(recording)).fit,
+    diagnose(simulate(recording)).fit,
   ]);
   assertEquals(Object.fromEntries(verdicts), {
     cloud: false,

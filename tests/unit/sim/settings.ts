@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { serialNumber } from "../../../lib/host/pci/identity.ts";
@@ -16,16 +17,16 @@ const SERIAL = "00-11-22-33-44-55-66-f7";
 const PATH = `/sys/bus/pci/devices/${A}`;
 
 const card = (more: Partial<FunctionTopology>) =>
-  Host.simulated({ functions: { [A]: { id: "8086:10d3", ...more } } });
+  simulate({ functions: { [A]: { id: "8086:10d3", ...more } } });
 
-Deno.test("Host.simulated() has serial numbers behind other capabilities, or alone", () => {
+Deno.test("simulate() has serial numbers behind other capabilities, or alone", () => {
   for (const acs of [false, true]) {
     const host = card({ serial: SERIAL, acs });
     assertEquals(serialNumber(host.function(A)), SERIAL);
   }
 });
 
-Deno.test("Host.simulated() refuses a serial number when it is none, or cannot be", () => {
+Deno.test("simulate() refuses a serial number when it is none, or cannot be", () => {
   assertThrows(
     () => serialNumber(card({ serial: "12" }).function(A)),
     TypeError,
@@ -39,7 +40,7 @@ Deno.test("Host.simulated() refuses a serial number when it is none, or cannot b
   );
 });
 
-Deno.test("Host.simulated() gives virtual functions no serial number, and no power to lose", () => {
+Deno.test("simulate() gives virtual functions no serial number, and no power to lose", () => {
   const host = card({
     serial: SERIAL,
     driver: "igb",
@@ -66,7 +67,7 @@ Deno.test("d3cold_allowed takes any number, and EINVAL what is none", () => {
 });
 
 Deno.test("nr_hugepages of all spreads over nodes, and keeps what is in use", () => {
-  const { kernel } = Host.simulated({
+  const { kernel } = simulate({
     functions: { [A]: { id: "8086:10d3", numaNode: 2 } },
     hugePages: { "2M": 7 },
   });

@@ -2,7 +2,8 @@ import { assertEquals, assertNotMatch } from "@std/assert";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import { acsOf } from "../../../lib/host/pci/acs.ts";
-import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";
 import { factsOf } from "../../function_facts.ts";
@@ -78,9 +79,9 @@ function listing(host: Host): unknown[] {
   }));
 }
 
-Deno.test("Host.snapshot() records what Host.simulated() lists the same", () => {
-  const host = Host.simulated(TOPOLOGY);
-  const loaded = Host.simulated(written(host.snapshot()));
+Deno.test("Host.snapshot() records what simulate() lists the same", () => {
+  const host = simulate(TOPOLOGY);
+  const loaded = simulate(written(host.snapshot()));
   assertEquals(listing(loaded), listing(host));
   for (
     const path of [
@@ -112,13 +113,13 @@ Deno.test("Host.snapshot() of what was loaded from a recording is that recording
       { iommu: "none", kernel: { release: "6.1.0", unsafeNoIommu: true } },
     ] as Topology[]
   ) {
-    const recording = written(Host.simulated(topology).snapshot());
-    assertEquals(written(Host.simulated(recording).snapshot()), recording);
+    const recording = written(simulate(topology).snapshot());
+    assertEquals(written(simulate(recording).snapshot()), recording);
   }
 });
 
 Deno.test("Host.snapshot() says as little as a function needs", () => {
-  const { version, functions, drivers } = Host.simulated({
+  const { version, functions, drivers } = simulate({
     functions: {
       "0000:01:00.0": {
         id: "8086:10d3",
@@ -144,12 +145,12 @@ Deno.test("Host.snapshot() says as little as a function needs", () => {
 });
 
 Deno.test("Host.snapshot() leaves out what tells one host from another", () => {
-  const text = JSON.stringify(Host.simulated(TOPOLOGY).snapshot());
+  const text = JSON.stringify(simulate(TOPOLOGY).snapshot());
   assertNotMatch(text, /root=|0123-4567/);
 });
 
 Deno.test("Host.snapshot() tells why there is no IOMMU", () => {
-  const host = Host.simulated({
+  const host = simulate({
     iommu: "none",
     functions: { "0000:01:00.0": { id: "8086:10d3" } },
     files: {
@@ -160,20 +161,20 @@ Deno.test("Host.snapshot() tells why there is no IOMMU", () => {
   const recording = host.snapshot();
   assertNotMatch(JSON.stringify(recording), /4711/);
   const why = (host: Host) => explainNoGroup(host.function("01:00.0"));
-  assertEquals(why(Host.simulated(recording)), why(host));
+  assertEquals(why(simulate(recording)), why(host));
 });
 
 Deno.test("Host.snapshot() leaves interrupts out when only root may read them", () => {
-  const { machine } = Host.simulated(TOPOLOGY);
+  const { machine } = simulate(TOPOLOGY);
   const user = new SimulatedHost(machine, { uid: 1000 });
   const { functions } = user.snapshot();
   assertEquals(functions?.["0000:00:04.0"]?.interrupts, undefined);
   assertEquals(functions?.["0000:00:04.0"]?.id, "8086:10d3");
 });
 
-Deno.test("Host.simulated() gives a recorded function the model that has its id", async () => {
-  const recording = Host.simulated(TOPOLOGY).snapshot();
-  const host = Host.simulated(written(recording));
+Deno.test("simulate() gives a recorded function the model that has its id", async () => {
+  const recording = simulate(TOPOLOGY).snapshot();
+  const host = simulate(written(recording));
   await using device = await VfioDevice.attach(
     "0000:00:03.0",
     new AddressSpace({ host }),

@@ -3,6 +3,7 @@
  * tests expect was compared with Linux 6.1 and 7.3, on the same devices in
  * virtual machines.
  */
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { KernelError } from "../../../lib/kernel/errno.ts";
@@ -44,7 +45,7 @@ export class Sysfs {
   readonly kernel: Kernel;
 
   constructor(topology: Topology | FunctionTopology) {
-    this.host = Host.simulated(
+    this.host = simulate(
       "functions" in topology
         ? topology as Topology
         : { functions: { [A]: topology as FunctionTopology } },

@@ -1,3 +1,4 @@
+import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals } from "@std/assert";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
@@ -84,7 +85,7 @@ Deno.test("power/control is EINVAL when it is neither on nor auto", async () => 
 });
 
 Deno.test("config has the header for users, and all of it for root", () => {
-  const { machine, kernel } = Host.simulated({ functions: { [A]: NIC } });
+  const { machine, kernel } = simulate({ functions: { [A]: NIC } });
   const read = (by: Kernel) => {
     const bytes = new Uint8Array(8192);
     const fd = by.open(`${PATH}/config`, O_RDONLY);

@@ -5,7 +5,8 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { Host, SimulatedHost } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
+import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 import { openers } from "../../../lib/host/openers.ts";
 import { memoryLock } from "../../../lib/host/iommu/memory_lock.ts";
@@ -26,7 +27,7 @@ const NIC: FunctionTopology = { id: "8086:10d3", class: 0x020000 };
 /** What each function's group is. */
 function groups(topology: Topology): Record<string, string | undefined> {
   return Object.fromEntries(
-    Host.simulated(topology).functions()
+    simulate(topology).functions()
       .map((fn) => [fn.address, fn.iommuGroup?.id]),
   );
 }
@@ -35,15 +36,15 @@ function code(call: () => unknown): string {
   return assertThrows(call, KernelError).code;
 }
 
-Deno.test("Host.simulated() is an empty host when nothing is said", () => {
-  const host = Host.simulated();
+Deno.test("simulate() is an empty host when nothing is said", () => {
+  const host = simulate();
   assertEquals(host.functions(), []);
   assertEquals(host.groups(), []);
   assertEquals(host.kernel.readdir("/dev"), ["iommu", "vfio"]);
 });
 
-Deno.test("Host.simulated() gives a function what is said of it", () => {
-  const host = Host.simulated({
+Deno.test("simulate() gives a function what is said of it", () => {
+  const host = simulate({
     functions: {
       [A]: {
         ...NIC,
@@ -94,15 +95,15 @@ Deno.test("Host.simulated() gives a function what is said of it", () => {
   assertEquals(fn.bars[3]?.start, 0xfe0000n);
 });
 
-Deno.test("Host.simulated() takes a model's ids, BARs and resets when it is named", () => {
-  const fn = Host.simulated({ functions: { [A]: { model: "edu" } } })
+Deno.test("simulate() takes a model's ids, BARs and resets when it is named", () => {
+  const fn = simulate({ functions: { [A]: { model: "edu" } } })
     .function(A);
   assertEquals([fn.vendor, fn.device, fn.class], [0x1234, 0x11e8, 0xff00]);
   assertEquals(fn.bars.map(({ size }) => size), [2 ** 20]);
   assertEquals(fn.resetMethods, []);
 });
 
-Deno.test("Host.simulated() takes a model of one's own", () => {
+Deno.test("simulate() takes a model of one's own", () => {
   const model: DeviceKind = {
     name: "toaster",
     id: "cafe:0001",
@@ -110,13 +111,13 @@ Deno.test("Host.simulated() takes a model of one's own", () => {
     resets: ["flr"],
     create: () => ({ bars: [], msi: 0, msix: 0, intx: false, reset() {} }),
   };
-  const fn = Host.simulated({ functions: { [A]: { model } } }).function(A);
+  const fn = simulate({ functions: { [A]: { model } } }).function(A);
   assertEquals([fn.vendor, fn.class], [0xcafe, 0x118000]);
   assertEquals(fn.resetMethods, ["flr"]);
 });
 
-Deno.test("Host.simulated() puts functions behind the bridges that are named", () => {
-  const host = Host.simulated({
+Deno.test("simulate() puts functions behind the bridges that are named", () => {
+  const host = simulate({
     functions: {
       [A]: { ...NIC, behind: "0000:00:1c.0" },
       "0000:02:00.0": NIC,
@@ -136,7 +137,7 @@ Deno.test("Host.simulated() puts functions behind the bridges that are named", (
   );
 });
 
-Deno.test("Host.simulated() groups functions as an IOMMU does", () => {
+Deno.test("simulate() groups functions as an IOMMU does", () => {
   const bridge = { id: "8086:244e", class: 0x060400 };
   assertEquals(
     groups({
@@ -176,31 +177,31 @@ Deno.test("Host.simulated() groups functions as an IOMMU does", () => {
   );
 });
 
-Deno.test("Host.simulated() has no groups when it has no IOMMU", () => {
-  const host = Host.simulated({ iommu: "none", functions: { [A]: NIC } });
+Deno.test("simulate() has no groups when it has no IOMMU", () => {
+  const host = simulate({ iommu: "none", functions: { [A]: NIC } });
   assertEquals(host.function(A).iommuGroup, undefined);
   assertStringIncludes(explainNoGroup(host.function(A)).problem, "VT-d");
   assertEquals(host.kernel.readdir("/sys/class/iommu"), []);
 });
 
-Deno.test("Host.simulated() names the IOMMU as its maker does", () => {
+Deno.test("simulate() names the IOMMU as its maker does", () => {
   for (
     const [iommu, unit, table] of [
       ["intel", "dmar0", "DMAR"],
       ["amd", "ivhd0", "IVRS"],
     ] as const
   ) {
-    const { kernel } = Host.simulated({ iommu, functions: { [A]: NIC } });
+    const { kernel } = simulate({ iommu, functions: { [A]: NIC } });
     assertEquals(kernel.readdir("/sys/class/iommu"), [unit]);
     assertEquals(kernel.readdir(`/sys/class/iommu/${unit}/devices`), [A]);
     assertEquals(kernel.readdir("/sys/firmware/acpi/tables"), [table]);
   }
 });
 
-Deno.test("Host.simulated() has the nodes that its kernel has", () => {
+Deno.test("simulate() has the nodes that its kernel has", () => {
   const functions = { [A]: { model: "edu", driver: "vfio-pci" } };
   const nodes = (topology: Topology) => {
-    const { kernel } = Host.simulated({ ...topology, functions });
+    const { kernel } = simulate({ ...topology, functions });
     return [kernel.readdir("/dev"), kernel.readdir("/dev/vfio")];
   };
   assertEquals(nodes({}), [["iommu", "vfio"], ["0", "devices", "vfio"]]);
@@ -218,9 +219,9 @@ Deno.test("Host.simulated() has the nodes that its kernel has", () => {
   );
 });
 
-Deno.test("Host.simulated() makes virtual functions where they are enabled", () => {
+Deno.test("simulate() makes virtual functions where they are enabled", () => {
   const PF = "0000:04:00.0";
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [PF]: {
         id: "8086:10c9",
@@ -254,9 +255,9 @@ Deno.test("Host.simulated() makes virtual functions where they are enabled", () 
   assertEquals(starts[0]?.length, 2);
 });
 
-Deno.test("Host.simulated() makes the mediated devices that are named", () => {
+Deno.test("simulate() makes the mediated devices that are named", () => {
   const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
-  const host = Host.simulated({
+  const host = simulate({
     functions: { "0000:00:02.0": { id: "8086:5917", driver: "i915" } },
     mediatedTypes: { "0000:00:02.0": { "i915-GVTg_V5_4": { instances: 2 } } },
     mediated: {
@@ -278,8 +279,8 @@ Deno.test("Host.simulated() makes the mediated devices that are named", () => {
   ]);
 });
 
-Deno.test("Host.simulated() has the files that it is given", () => {
-  const { kernel } = Host.simulated({
+Deno.test("simulate() has the files that it is given", () => {
+  const { kernel } = simulate({
     files: {
       "/proc/mounts": "/dev/sda1 / ext4 rw 0 0\n",
       "/etc/x/y": "z",
@@ -368,14 +369,14 @@ for (
     ["the recording is newer", { version: 2 }, "version 2"],
   ] as [string, Topology, string][]
 ) {
-  Deno.test(`Host.simulated() is a TypeError when ${what}`, () => {
-    assertThrows(() => Host.simulated(topology), TypeError, message);
+  Deno.test(`simulate() is a TypeError when ${what}`, () => {
+    assertThrows(() => simulate(topology), TypeError, message);
   });
 }
 
 Deno.test("SimulatedHost is another process of the machine", () => {
   const functions = { [A]: { model: "edu", driver: "vfio-pci" } };
-  const { machine, kernel } = Host.simulated({ functions });
+  const { machine, kernel } = simulate({ functions });
   const other = new SimulatedHost(machine, { name: "qemu", uid: 1000 });
   const node = "/dev/vfio/0";
   assertEquals(code(() => other.kernel.open(node, O_RDWR)), "EACCES");
@@ -389,7 +390,7 @@ Deno.test("SimulatedHost is another process of the machine", () => {
 });
 
 Deno.test("SimulatedHost sees of other users' processes only their names", () => {
-  const { machine, kernel } = Host.simulated();
+  const { machine, kernel } = simulate();
   const other = new SimulatedHost(machine, { uid: 1000 });
   const { pid } = machine.spawn({ name: "a-very-long-process-name" });
   assertEquals(other.kernel.readFile(`/proc/${pid}/comm`), "a-very-long-pro\n");
@@ -398,7 +399,7 @@ Deno.test("SimulatedHost sees of other users' processes only their names", () =>
 });
 
 Deno.test("SimulatedHost is known to itself by /proc/self", () => {
-  const { machine, kernel } = Host.simulated();
+  const { machine, kernel } = simulate();
   const other = new SimulatedHost(machine, { uid: 1000, memlock: 65536 });
   assert(kernel.readlink("/proc/self") !== other.kernel.readlink("/proc/self"));
   assertEquals(memoryLock(kernel).limit, undefined);
@@ -412,7 +413,7 @@ Deno.test("SimulatedHost is known to itself by /proc/self", () => {
 });
 
 Deno.test("Machine.setOwnership() lasts as long as the file", async () => {
-  const { machine, kernel } = Host.simulated({
+  const { machine, kernel } = simulate({
     functions: {
       [A]: { model: "edu", driver: "vfio-pci", override: "vfio-pci" },
     },
@@ -434,7 +435,7 @@ function listOf(ports: number) {
       { ...NIC, driver: "e1000e", behind: `0000:00:${hex(1 + (i >> 8))}.0` },
     ]),
   );
-  const { machine } = Host.simulated({ functions });
+  const { machine } = simulate({ functions });
   let calls = 0;
   const kernel = intercept(machine.spawn(), (_, proceed) => {
     calls++;
@@ -462,9 +463,9 @@ Deno.test("Host.functions() asks the kernel the same of each function, however m
   assertLessOrEqual(many.calls / many.listed.length, each * 1.01);
 });
 
-Deno.test("Host.simulated() has a domain come and go with the driver that makes it", async () => {
+Deno.test("simulate() has a domain come and go with the driver that makes it", async () => {
   const MAKER = "0000:00:0e.0";
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [MAKER]: { id: "8086:a77f", class: 0x010400, driver: "vmd" },
       "10000:e0:06.0": { id: "8086:a74d", class: 0x060400, behind: MAKER },
@@ -488,7 +489,7 @@ Deno.test("Host.simulated() has a domain come and go with the driver that makes 
   assertEquals(listed(), before);
 });
 
-Deno.test("Host.simulated() merges reserved memory that touches", () => {
+Deno.test("simulate() merges reserved memory that touches", () => {
   const reserved = [
     "0x3000 0x3fff direct",
     "0x1000 0x1fff direct",
@@ -496,7 +497,7 @@ Deno.test("Host.simulated() merges reserved memory that touches", () => {
     "0x2000 0x2fff direct-relaxable",
     "0x9000 0x9fff direct",
   ];
-  const host = Host.simulated({
+  const host = simulate({
     functions: { [A]: { ...NIC, reserved } },
   });
   const [group] = host.groups();

@@ -2,7 +2,8 @@
  * What `deno task demo` does with the function that it is given.
  */
 import { assertEquals, assertMatch } from "@std/assert";
-import { driverNodes, type PciFunction } from "../../../mod.ts";
+import { type PciFunction } from "../../../mod.ts";
+import { driverNodes } from "../../../lib/host/mod.ts";
 import { objections } from "../../../scripts/demo/in_use.ts";
 import { Report } from "../../../scripts/demo/report.ts";
 import { demonstrate } from "../../../scripts/demo/story.ts";

@@ -8,14 +8,13 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import { AddressSpace, VfioDevice } from "../../../mod.ts";
 import {
-  AddressSpace,
   diagnose,
   diagnosisText,
   type Finding,
-  pciTree,
-  VfioDevice,
-} from "../../../mod.ts";
+} from "../../../lib/doctor/mod.ts";
+import { pciTree } from "../../../lib/host/mod.ts";
 import { refused } from "../../failures.ts";
 import { addressOf, host, machine } from "./setup.ts";
 

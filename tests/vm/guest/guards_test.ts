@@ -3,7 +3,8 @@
  * lives on it no longer.
  */
 import { assertEquals, assertMatch } from "@std/assert";
-import { driverNodes, type PciFunction, usesOf } from "../../../mod.ts";
+import { type PciFunction } from "../../../mod.ts";
+import { driverNodes, usesOf } from "../../../lib/host/mod.ts";
 import { exists } from "../../../lib/host/sysfs.ts";
 import { refused } from "../../failures.ts";
 import { addressOf, host, machine } from "./setup.ts";
@@ -308,7 +309,8 @@ Deno.test({
     await up(name);
     await using script = await Script.start(
       { env: { SSH_CONNECTION: "192.0.2.9 50000 192.0.2.2 22" } },
-      ({ Host, usesOf, tell }, address) => {
+      async ({ Host, tell }, address) => {
+        const { usesOf } = await import("@passthru/vfio/host");
         const host = new Host();
         tell(usesOf(host, host.function(address)));
       },

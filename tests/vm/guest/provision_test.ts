@@ -18,7 +18,7 @@ import {
   status,
   type Step,
   unpersist,
-} from "../../../mod.ts";
+} from "../../../lib/provision/mod.ts";
 import { refused } from "../../failures.ts";
 import { run } from "../command.ts";
 import { triesAll } from "../machine_env.ts";
@@ -125,7 +125,8 @@ function journals(path: string): string[] {
 async function applying(stop: number): Promise<Script> {
   return await Script.start(
     {},
-    async ({ apply, Host, tell }, state, options, stop) => {
+    async ({ Host, tell }, state, options, stop) => {
+      const { apply } = await import("@passthru/vfio/provision");
       let events = 0;
       tell("ready");
       await apply(new Host(), state as DesiredState, {
@@ -239,7 +240,8 @@ test("restore() goes on where one was killed", async (t) => {
       {
         await using script = await Script.start(
           {},
-          async ({ Host, restore, tell }, options) => {
+          async ({ Host, tell }, options) => {
+            const { restore } = await import("@passthru/vfio/provision");
             tell("ready");
             await restore(new Host(), options);
           },

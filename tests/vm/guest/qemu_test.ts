@@ -11,7 +11,7 @@ import {
   type QemuWay,
   runQemu,
 } from "../../../scripts/passthru/run/qemu.ts";
-import { restore } from "../../../mod.ts";
+import { restore } from "../../../lib/provision/mod.ts";
 import { nodePaths } from "../../../lib/host/iommu/nodes.ts";
 import { openers } from "../../../lib/host/openers.ts";
 import { guestQemu } from "../machine_env.ts";

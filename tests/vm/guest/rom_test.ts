@@ -2,13 +2,13 @@
  * A copy of a ROM, as the kernel gives it.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { VfioError } from "../../../mod.ts";
 import {
   apply,
   type DesiredState,
   restore,
   status,
-  VfioError,
-} from "../../../mod.ts";
+} from "../../../lib/provision/mod.ts";
 import { refused } from "../../failures.ts";
 import { run } from "../command.ts";
 import { DEVICES } from "../machines.ts";

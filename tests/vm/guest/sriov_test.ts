@@ -3,13 +3,8 @@
  * and removed.
  */
 import { assert, assertEquals } from "@std/assert";
-import {
-  apply,
-  type DesiredState,
-  type PciFunction,
-  plan,
-  VfioDevice,
-} from "../../../mod.ts";
+import { type PciFunction, VfioDevice } from "../../../mod.ts";
+import { apply, type DesiredState, plan } from "../../../lib/provision/mod.ts";
 import { descriptors } from "./observe.ts";
 import { addressOf, forEachBackend, host, machine } from "./setup.ts";
 

@@ -4,7 +4,11 @@
  * shutdown.
  */
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { type DesiredState, persist, unpersist } from "../../../mod.ts";
+import {
+  type DesiredState,
+  persist,
+  unpersist,
+} from "../../../lib/provision/mod.ts";
 import { addressOf, host, machine } from "./setup.ts";
 
 const UNIT = "passthru-guest.service";

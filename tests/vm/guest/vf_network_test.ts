@@ -3,13 +3,13 @@
  * state, seen by another program and by the driver that gets one, and undone.
  */
 import { assertEquals, assertThrows } from "@std/assert";
+import { VfioError } from "../../../mod.ts";
 import {
   apply,
   type DesiredState,
   plan,
   restore,
-  VfioError,
-} from "../../../mod.ts";
+} from "../../../lib/provision/mod.ts";
 import {
   networkInterfaces,
   NO_MAC,

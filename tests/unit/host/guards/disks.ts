@@ -1,3 +1,4 @@
+import { simulate } from "../../../../lib/sim/mod.ts";
 import { assertEquals, assertMatch } from "@std/assert";
 import { Host } from "../../../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../../../lib/kernel/errno.ts";
@@ -120,7 +121,7 @@ for (const [name, [files, expected]] of Object.entries(DISKS)) {
 
 Deno.test("usesOf() blames every disk that a volume is on", () => {
   const { all } = DISKS["LVM is on MD on its partitions"]![0];
-  const host = Host.simulated({ functions: FUNCTIONS!, files: all });
+  const host = simulate({ functions: FUNCTIONS!, files: all });
   assertEquals(uses(host, OTHER), [
     [
       "mounted",

@@ -3,7 +3,8 @@
  */
 import { assertEquals } from "@std/assert";
 import { usesOf } from "../../../../lib/host/guards/uses.ts";
-import { Host, type SimulatedHost } from "../../../../lib/host/host.ts";
+import { Host } from "../../../../lib/host/host.ts";
+import { simulate, type SimulatedHost } from "../../../../lib/sim/host.ts";
 import type { Topology } from "../../../../lib/sim/machine/topology.ts";
 import { HostFiles } from "../../host_files.ts";
 
@@ -35,7 +36,7 @@ export function usual(): HostFiles {
 
 /** A host with these files, and the functions that they are about. */
 export function hostWith({ all }: HostFiles): SimulatedHost {
-  return Host.simulated({ functions: FUNCTIONS!, files: all });
+  return simulate({ functions: FUNCTIONS!, files: all });
 }
 
 /** What a function is found to be used for: the kinds, and how they are told. */

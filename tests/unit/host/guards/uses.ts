@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { Host, type SimulatedHost } from "../../../../lib/host/host.ts";
+import { Host } from "../../../../lib/host/host.ts";
+import { simulate, type SimulatedHost } from "../../../../lib/sim/host.ts";
 import { O_RDWR } from "../../../../lib/uapi/linux/fcntl.ts";
 import { HostFiles } from "../../host_files.ts";
 import {
@@ -47,7 +48,7 @@ Deno.test("usesOf() names the processes that have nodes of a function open", () 
 });
 
 Deno.test("usesOf() names who has the VFIO nodes of a function open", () => {
-  const host = Host.simulated({
+  const host = simulate({
     functions: {
       [NVME]: { ...FUNCTIONS![NVME], driver: "vfio-pci", group: 4 },
     },
@@ -61,7 +62,7 @@ Deno.test("usesOf() names who has the VFIO nodes of a function open", () => {
 
 Deno.test("usesOf() names who has a mediated device of a function open", () => {
   const uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
-  const host = Host.simulated({
+  const host = simulate({
     functions: { [GPU]: { ...FUNCTIONS![GPU], driver: "i915" } },
     mediatedTypes: { [GPU]: { "i915-A": { instances: 1 } } },
     mediated: { [uuid]: { parent: GPU, type: "i915-A" } },
@@ -77,7 +78,7 @@ Deno.test("usesOf() names who has a mediated device of a function open", () => {
 
 /** A host with a function that has two virtual ones. */
 function virtual(driver: string, files: HostFiles): SimulatedHost {
-  return Host.simulated({
+  return simulate({
     functions: {
       [NIC]: {
         ...FUNCTIONS![NIC],

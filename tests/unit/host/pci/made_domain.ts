@@ -2,22 +2,18 @@
  * A drive in a domain that the driver of another function makes, Intel's Volume
  * Management Device: what is said of it, and what is planned for both.
  */
+import { simulate } from "../../../../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import {
-  AddressSpace,
-  apply,
-  diagnose,
-  Host,
-  pciTree,
-  VfioDevice,
-  VfioError,
-} from "../../../../mod.ts";
+import { AddressSpace, Host, VfioDevice, VfioError } from "../../../../mod.ts";
+import { apply } from "../../../../lib/provision/mod.ts";
+import { diagnose } from "../../../../lib/doctor/mod.ts";
+import { pciTree } from "../../../../lib/host/mod.ts";
 import { HostFiles } from "../../host_files.ts";
 import { DELL, handOut, membersOf, said } from "../../odd_machines.ts";
 import { refused } from "../../planned.ts";
 
 Deno.test("A Dell's drive is in a domain of its own, listed and found", async () => {
-  const host = Host.simulated(DELL);
+  const host = simulate(DELL);
   assertEquals(
     host.functions().slice(-2).map(({ address }) => address),
     ["10000:e0:06.0", "10000:e1:00.0"],
@@ -47,7 +43,7 @@ Deno.test("A Dell's drive is in a domain of its own, listed and found", async ()
 });
 
 Deno.test("plan() is GROUP_NOT_VIABLE when a Dell's drive is to be taken out of its domain", () => {
-  const host = Host.simulated(DELL);
+  const host = simulate(DELL);
   assertEquals(membersOf(host, 7), [
     "0000:00:0e.0",
     "10000:e0:06.0",
@@ -90,7 +86,7 @@ Deno.test("plan() is GROUP_NOT_VIABLE when a Dell's drive is to be taken out of 
 });
 
 Deno.test("apply() takes what makes a Dell's domain, which goes and comes back", async () => {
-  const host = Host.simulated(DELL);
+  const host = simulate(DELL);
   const before = host.snapshot();
   const state = handOut("0000:00:0e.0");
   assertEquals(
@@ -114,7 +110,7 @@ Deno.test("apply() is HOST_IN_USE when a Dell lives on the drive in the domain",
   const drive = "/sys/devices/pci0000:00/0000:00:0e.0/pci10000:e0/" +
     "10000:e0:06.0/10000:e1:00.0/nvme/nvme0/nvme0n1";
   const { all } = new HostFiles().disk(drive, "259:0", 1).mount("259:1", "/");
-  const host = Host.simulated({ ...DELL, files: all });
+  const host = simulate({ ...DELL, files: all });
   const error = await assertRejects(
     () => apply(host, handOut("0000:00:0e.0")),
     VfioError,

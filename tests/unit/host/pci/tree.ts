@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { acsOf } from "../../../../lib/host/pci/acs.ts";
-import { Host, SimulatedHost } from "../../../../lib/host/host.ts";
+import { Host } from "../../../../lib/host/host.ts";
+import { simulate, SimulatedHost } from "../../../../lib/sim/host.ts";
 import { type PciNode, pciTree } from "../../../../lib/host/pci/tree.ts";
 import type {
   FunctionTopology,
@@ -24,7 +25,7 @@ function shape(nodes: readonly PciNode[]): Shape {
 }
 
 function treeOf(functions: Functions, more: Topology = {}) {
-  return pciTree(Host.simulated({ ...more, functions }));
+  return pciTree(simulate({ ...more, functions }));
 }
 
 /** Which groups are shared, and the causes in words. */
@@ -179,7 +180,7 @@ for (const [name, [functions, expected]] of Object.entries(SHARED)) {
 }
 
 Deno.test("pciTree() says that it cannot tell when only root may read it", () => {
-  const { machine } = Host.simulated({
+  const { machine } = simulate({
     functions: {
       "0000:00:1c.0": { ...BRIDGE, acs: false },
       "0000:01:00.0": { ...NIC, behind: "0000:00:1c.0" },
@@ -195,7 +196,7 @@ Deno.test("pciTree() says that it cannot tell when only root may read it", () =>
 
 /** A host whose only function has this config space and is PCI Express. */
 function withConfig(at: Record<number, number>) {
-  const host = Host.simulated({ functions: { "0000:00:1c.0": BRIDGE } });
+  const host = simulate({ functions: { "0000:00:1c.0": BRIDGE } });
   const words = { 0x04: 0x0010_0000, 0x34: 0x40, ...at };
   const { kernel } = host;
   const fn = new Host({

@@ -1,0 +1,19 @@
+/**
+ * Functions for those who use them: what a virtual machine monitor is told, and
+ * descriptors for one that may open nothing itself.
+ *
+ * @example Print the arguments by which QEMU takes a function
+ * ```ts
+ * import { Host } from "@passthru/vfio";
+ * import { qemuArguments } from "@passthru/vfio/handoff";
+ *
+ * const fn = new Host().function("0000:01:00.0");
+ * console.log(qemuArguments([fn], { by: "legacy" }).join(" "));
+ * ```
+ *
+ * @module
+ */
+
+export { VfioDescriptors } from "./descriptors.ts";
+export * from "./qemu.ts";
+export { qemuLockedMemory } from "./qemu_memory.ts";

@@ -1,0 +1,42 @@
+/**
+ * What a host should be: said, planned, made whole or not at all, written down
+ * before it is made, and undone in any process after any crash.
+ *
+ * @example Plan what makes a host what it should be
+ * ```ts
+ * import { Host } from "@passthru/vfio";
+ * import { plan } from "@passthru/vfio/provision";
+ *
+ * const state = {
+ *   functions: [{ select: "0000:01:00.0", driver: "vfio-pci" }],
+ * };
+ * console.log(`${plan(new Host(), state)}`);
+ * ```
+ *
+ * @module
+ */
+
+export { apply, type ApplyOptions } from "./apply.ts";
+export {
+  persist,
+  type Persisted,
+  persisted,
+  type PersistOptions,
+  unpersist,
+} from "./boot/persist.ts";
+export type { LeftStep } from "./journal/undo.ts";
+export {
+  Applied,
+  applySteps,
+  type ApplyStepsOptions,
+  type StepEvent,
+} from "./make.ts";
+export { Plan, plan, type PlanJson } from "./plan/plan.ts";
+export { stepSubject, stepText } from "./plan/text.ts";
+export { restore, type Restored, type RestoreOptions } from "./restore.ts";
+export { parseState, stateSchema } from "./state/parse.ts";
+export { pinOf } from "./state/pin.ts";
+export type { Schema } from "./state/rule.ts";
+export type * from "./state/state.ts";
+export { type AppliedStatus, status, type StepStatus } from "./status.ts";
+export type * from "./steps/step.ts";

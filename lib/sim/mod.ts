@@ -1,0 +1,33 @@
+/**
+ * A host that exists in memory only and behaves as the kernel does: scripts and
+ * this library run on it unchanged, in a sandbox, without a permission.
+ *
+ * @example A script's test
+ * ```ts
+ * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
+ *
+ * const host = simulate({
+ *   functions: { "0000:01:00.0": { model: "edu", driver: "edu" } },
+ * });
+ * await using taken = await host.take("0000:01:00.0");
+ * await using space = new AddressSpace({ host });
+ * await using device = await VfioDevice.attach(taken.function, space);
+ * console.log(device.region(0).read32(0).toString(16)); // 10000ed
+ * ```
+ *
+ * @module
+ */
+
+export type { Ownership } from "./fs/file.ts";
+export { simulate, SimulatedHost } from "./host.ts";
+export type { SimulatedMachine, SimulatedProcess } from "./machine/control.ts";
+export type { DmaFault } from "./machine/machine.ts";
+export type * from "./machine/topology.ts";
+export type {
+  Bar as ModelBar,
+  DeviceKind,
+  DeviceModel,
+  DevicePort,
+} from "./models/model.ts";
+export type { ProcessOptions } from "./process/kernel.ts";
