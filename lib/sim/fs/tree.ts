@@ -188,7 +188,7 @@ export function linkTo(path: string, target: string): Link {
   }
   let up = "";
   for (let i = shared; i < path.length; i++) {
-    if (path[i] === "/") up += "../../";
+    if (path[i] === "/") up += "../";
   }
   return { kind: "link", target: up + target.slice(shared) };
 }
