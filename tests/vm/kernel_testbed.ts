@@ -28,7 +28,7 @@ const BUILD_PACKAGES = [
 ];
 
 /** A build ends with this process, and leaves the processors to all others. */
-const BACKGROUND = ["setpriv", "--pdeathsig", "TERM", "nice", "-n", "19"];
+const BACKGROUND = ["setpriv", "--pdeathsig", "TERM", "nice", "-n", "10"];
 
 /** How many lines a build prints, for the progress shown. */
 const BUILD_LINES = 2100;
