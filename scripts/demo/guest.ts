@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { main as handToQemu, qemu } from "../../examples/hand_to_qemu.ts";
 import { type BackendName, Host, VfioError } from "../../mod.ts";
 import { currentMachine, guestQemu } from "../../tests/vm/machine_env.ts";
 import { Report } from "./report.ts";
@@ -25,6 +24,10 @@ try {
     scratch: true,
   });
   if (part === "whole") {
+    // Loaded when it is needed: the story comes sooner.
+    const { main: handToQemu, qemu } = await import(
+      "../../examples/hand_to_qemu.ts"
+    );
     report.heading("by a plan, for a virtual machine in this one");
     await handToQemu(host, address, {
       by: backend ?? machine.backends.at(-1)!,

@@ -76,6 +76,18 @@ export async function run(
 }
 
 /**
+ * What a command begins with that runs beside a guest: it leaves the processors
+ * to that, and ends with this process, together with all that it has started.
+ */
+export const IN_BACKGROUND: readonly string[] = [
+  ...["setpriv", "--pdeathsig", "TERM"],
+  // Passes a signal on to its process group. It stays in this session, since a
+  // priority counts within one session only.
+  ...["timeout", "0"],
+  ...["nice", "-n", "10"],
+];
+
+/**
  * Splits a stream of bytes into lines of text.
  *
  * @param stream The bytes, UTF-8.

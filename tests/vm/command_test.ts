@@ -4,13 +4,17 @@ import { deno } from "../../scripts/dev/deno.ts";
 /** A process that ends while it makes an entry of the cache. */
 const ENDING = `
 import { cached } from "${import.meta.resolve("./cache.ts")}";
-import { endCommands, run } from "${import.meta.resolve("./command.ts")}";
+import { endCommands, IN_BACKGROUND, run } from "${
+  import.meta.resolve("./command.ts")
+}";
 
 const onLine = () => endCommands(new Error("it is to end"));
 const told = (error) => console.log(error.message);
 await cached("kernels/entry", async (dir) => {
   await Deno.mkdir(dir);
-  await run(["sh", "-c", "echo begun; exec sleep 1000"], { onLine });
+  // As make does: what it starts outlives it, and holds its output open.
+  const script = "sh -c 'echo begun; sleep 1000' & wait";
+  await run([...IN_BACKGROUND, "sh", "-c", script], { onLine });
 }).catch(told);
 await run(["true"]).catch(told);
 `;

@@ -30,6 +30,9 @@ export interface Kernel {
 /** Counts up when the way a kernel is built or stored changes. */
 const RECIPE = 1;
 
+/** The same for those of Debian. */
+const DEBIAN_RECIPE = 2;
+
 /**
  * Gives a kernel, fetching or building it where the cache has none.
  *
@@ -59,7 +62,7 @@ export async function hasKernel(name: KernelName): Promise<boolean> {
 async function prefixOf(name: KernelName): Promise<string> {
   const made = name === "testbed"
     ? [RECIPE, await Deno.readTextFile(TESTBED_CONFIG)]
-    : [RECIPE, ...MODULES];
+    : [DEBIAN_RECIPE, ...MODULES];
   return `${name}-${await fingerprint(made.join("\n"))}-`;
 }
 

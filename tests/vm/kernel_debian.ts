@@ -7,11 +7,12 @@ import { join } from "@std/path";
 import { cached, exists } from "./cache.ts";
 import { run } from "./command.ts";
 import { DebianArchive, installPackages } from "./debian.ts";
+import { decompressImage } from "./kernel_image.ts";
 import { gatherModules } from "./modules.ts";
 import { step } from "./progress.ts";
 
-/** What unpacks modules and lists them; not needed while it downloads. */
-const MODULE_TOOLS = ["kmod", "xz-utils"];
+/** What unpacks the image and lists modules; not needed while it downloads. */
+const TOOLS = ["kmod", "xz-utils"];
 
 /**
  * Takes the image, and the modules that are of use, from Debian's package of a
@@ -53,7 +54,8 @@ export async function fetchDebianKernel(
           const root = await exists(join(merged, "lib/modules"))
             ? merged
             : unpacked;
-          await installPackages(MODULE_TOOLS);
+          await installPackages(TOOLS);
+          await decompressImage(join(dir, "vmlinuz"));
           await gatherModules(root, release, dir);
           await Deno.remove(unpacked, { recursive: true });
         },

@@ -6,7 +6,7 @@
  */
 import { fromFileUrl, join } from "@std/path";
 import { cached } from "./cache.ts";
-import { run } from "./command.ts";
+import { IN_BACKGROUND, run } from "./command.ts";
 import {
   DebianArchive,
   type DebianPackage,
@@ -26,9 +26,6 @@ const BUILD_PACKAGES = [
   "make",
   "xz-utils",
 ];
-
-/** A build ends with this process, and leaves the processors to all others. */
-const BACKGROUND = ["setpriv", "--pdeathsig", "TERM", "nice", "-n", "19"];
 
 /** How many lines a build prints, for the progress shown. */
 const BUILD_LINES = 2100;
@@ -74,7 +71,7 @@ async function buildFrom(
   const tree = join(dir, "source");
   await Deno.mkdir(tree);
   await run([
-    ...BACKGROUND,
+    ...IN_BACKGROUND,
     "tar",
     "-xJf",
     join(dir, "usr/src", `${source.name}.tar.xz`),
@@ -88,7 +85,7 @@ async function buildFrom(
   const make = (args: string[], onLine?: (line: string) => void) =>
     run(
       [
-        ...BACKGROUND,
+        ...IN_BACKGROUND,
         "make",
         "-C",
         tree,
