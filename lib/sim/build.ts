@@ -9,7 +9,7 @@ import { LOADED, makeDriver } from "./drivers.ts";
 import { type Built, FunctionBuilder } from "./function_builder.ts";
 import { Iommu } from "./iommu.ts";
 import { kindNamed } from "./kinds.ts";
-import { type KernelFeatures, Machine } from "./machine.ts";
+import { type KernelFeatures, Machine, versionOf } from "./machine.ts";
 import { MediatedType, type MediatedTypes } from "./mediated.ts";
 import { newSocket } from "./netlink.ts";
 import { Refusal } from "./refusal.ts";
@@ -58,7 +58,7 @@ export function simulate(topology: Topology = {}): Machine {
 
 function featuresOf(kernel: KernelTopology = {}): KernelFeatures {
   const { release = NEWEST, commandLine = "quiet" } = kernel;
-  const [major = 0, minor = 0] = release.split(".").map(parseFloat);
+  const [major, minor] = versionOf(release);
   return {
     release,
     iommufd: kernel.iommufd ?? (major > 6 || major === 6 && minor >= 6),
