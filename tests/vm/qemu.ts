@@ -48,6 +48,8 @@ export async function qemuArguments(
     "tsc=reliable",
     // they cost an emulated processor more than a real one
     "mitigations=off",
+    // page tables as the emulated IOMMU can share them with a processor
+    "no5lvl",
     ...(machine.iommu === "intel" ? ["intel_iommu=on"] : []),
     `PASSTHRU_RUN=${dir}`,
   ];
