@@ -58,6 +58,9 @@ export async function qemuArguments(
     // remapped interrupts need an I/O APIC that is QEMU's, not KVM's
     ...["-machine", "q35,kernel-irqchip=split", "-accel", accelerator],
     ...["-cpu", PROCESSORS[accelerator], "-smp", "1", "-m", "2G"],
+    // Its clock counts instructions, two nanoseconds each: what gives up after
+    // ten seconds does so after as much work, however busy the host is.
+    ...(accelerator === "tcg" ? ["-icount", "shift=1"] : []),
     ...["-kernel", kernel.image, "-initrd", initramfs],
     ...["-append", parameters.join(" ")],
     // before the devices it translates for
