@@ -7,6 +7,8 @@ import "../virtual_time.ts";
 import "./backends/explain.ts";
 import "./backends/select.ts";
 import "./backends/target.ts";
+import "./demo/order.ts";
+import "./demo/simulated.ts";
 import "./dev/random_sequences.ts";
 import "./dev/std.ts";
 import "./device/mapped_registers.ts";

@@ -22,7 +22,7 @@ import {
 
 function groupTable({ features, iommu }: Machine): Table<Group> {
   return {
-    devices: ({ devices }, path) => linksTo(path, () => devices),
+    devices: ({ devices }, path) => linksTo(path, () => [...devices]),
     type: readOnly(({ kind }) =>
       kind === "iommu" ? `${features.translation}\n` : "unknown\n"
     ),
@@ -114,10 +114,10 @@ export function iommuNames({ iommu }: Machine): Map<string, string> {
   return new Map([[name, `/sys/devices/virtual/iommu/${name}`]]);
 }
 
-function linksTo(path: string, devices: () => Iterable<Device>): Directory {
+function linksTo(path: string, devices: () => readonly Device[]): Directory {
   return mapDirectory(
     path,
-    () => new Map([...devices()].map((device) => [device.name, device])),
+    () => new Map(devices().map((device) => [device.name, device])),
     (device, path) => linkTo(path, device.path),
   );
 }

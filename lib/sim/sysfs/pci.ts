@@ -16,10 +16,12 @@ import { DEVICE_TABLE } from "./device.ts";
 import { romAttribute } from "./rom.ts";
 import { type PhysicalFunction, VirtualFunction } from "../pci/sriov.ts";
 import {
+  always,
   attribute,
   link,
   mapDirectory,
   nested,
+  only,
   readOnly,
   readWrite,
   type Show,
@@ -88,12 +90,13 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
   rom: romAttribute,
   resource: readOnly(({ resources }) => resourceLines(resources)),
   numa_node: readOnly(({ numaNode }) => `${numaNode}\n`),
-  driver_override: (fn, path) =>
+  driver_override: always((fn, path) =>
     attribute(fn, path, 0o644, () => ({
       show: () => showOverride(fn),
       store: (text) => storeOverride(fn, text),
       readable: () => overrideReadable(fn),
-    })),
+    }))
+  ),
   d3cold_allowed: readWrite(
     ({ d3cold }) => d3cold ? "1\n" : "0\n",
     (fn, text) => {
@@ -136,7 +139,7 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
     (fn, path) =>
       mapDirectory(
         path,
-        () => new Map(fn.network && [[fn.network.name, fn]]),
+        () => only(fn.network?.name ?? "", fn.network && fn),
         nested(NETWORK_TABLE),
       ),
   ),
