@@ -60,7 +60,7 @@ export {
   type Viability,
 } from "./lib/host/device.ts";
 export type { WaitOptions } from "./lib/host/driver/deadline.ts";
-export { TakenFunction, type TakeOptions } from "./lib/host/driver/take.ts";
+export type { TakenFunction, TakeOptions } from "./lib/host/driver/take.ts";
 export { Host, type HostOptions } from "./lib/host/host.ts";
 export type { MemoryLock } from "./lib/host/iommu/memory_lock.ts";
 export { type Bar, PciFunction } from "./lib/host/pci/function.ts";

@@ -11,8 +11,8 @@ import {
   VFIO_DEVICE_GET_INFO,
   vfio_device_info,
   VFIO_DEVICE_RESET,
-  VFIO_PCI_CONFIG_REGION_INDEX,
-} from "../uapi/vfio/all.ts";
+} from "../uapi/vfio/device.ts";
+import { VFIO_PCI_CONFIG_REGION_INDEX } from "../uapi/vfio/pci.ts";
 import type { MappedRegisters } from "./mapped_registers.ts";
 import { Region, type RegionDevice } from "./region.ts";
 

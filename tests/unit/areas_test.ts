@@ -32,6 +32,7 @@ import "./host/driver_nodes.ts";
 import "./host/give_back.ts";
 import "./host/guards/disks.ts";
 import "./host/guards/display.ts";
+import "./host/guards/ip_address.ts";
 import "./host/guards/networks.ts";
 import "./host/guards/refuse.ts";
 import "./host/guards/uses.ts";

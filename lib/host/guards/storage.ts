@@ -4,10 +4,10 @@
  * @module
  */
 
-import { posix } from "node:path";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { S_IFBLK, S_IFMT } from "../../uapi/linux/statx.ts";
 import { processes, processName, readable } from "../openers.ts";
+import { basename } from "../path.ts";
 import { exists, ifPresent, namesIn, realPath } from "../sysfs.ts";
 
 const BLOCK = "/sys/class/block";
@@ -193,7 +193,7 @@ export class Storage {
     }
     // In a container the node may be missing; its name is known still.
     if (!path.startsWith("/dev/")) return undefined;
-    return this.numberOf(posix.basename(realPath(kernel, path) ?? path));
+    return this.numberOf(basename(realPath(kernel, path) ?? path));
   }
 }
 

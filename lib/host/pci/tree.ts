@@ -4,10 +4,10 @@
  * @module
  */
 
-import { posix } from "node:path";
 import { acsOf } from "./acs.ts";
 import type { DeviceHost } from "../device.ts";
 import { makerPath } from "./made_domain.ts";
+import { basename, dirname } from "../path.ts";
 import { comparePciAddresses } from "../../pci/address.ts";
 import type { PciFunction } from "./function.ts";
 import { isBridgeClass } from "../driver/vfio_driver.ts";
@@ -148,7 +148,7 @@ function place(functions: readonly PciFunction[]): Placed[] {
   // A bridge's path is the beginning of the paths behind it.
   const sorted = functions.toSorted((a, b) => a.path.length - b.path.length);
   for (const fn of sorted) {
-    const parent = posix.dirname(fn.path);
+    const parent = dirname(fn.path);
     const bridge = byPath.get(parent);
     byPath.set(fn.path, {
       fn,
@@ -156,7 +156,7 @@ function place(functions: readonly PciFunction[]): Placed[] {
       bridge: isBridgeClass(fn.class),
       physical: fn.physicalFunction?.address,
       bridges: bridge === undefined ? [] : [bridge, ...bridge.bridges],
-      bus: bridge?.bus ?? posix.basename(parent).replace(/^pci/, ""),
+      bus: bridge?.bus ?? basename(parent).replace(/^pci/, ""),
     });
   }
   return functions.map((fn) => byPath.get(fn.path)!);

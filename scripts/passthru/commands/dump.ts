@@ -13,7 +13,7 @@ import type {
   ConfigFields,
   ConfigValue,
 } from "../../../lib/pci/config/words.ts";
-import type { Inventory } from "../../../lib/host/inventory.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import type { PciFunction } from "../../../lib/host/pci/function.ts";
 import { sysfsError } from "../../../lib/host/sysfs.ts";
 import { O_RDONLY } from "../../../lib/uapi/linux/fcntl.ts";
@@ -25,7 +25,7 @@ import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
 /** Decodes a function's config space. */
 export function run(
   args: Arguments,
-  host: Inventory,
+  host: Host,
   terminal: Terminal,
 ): number {
   const fn = fromUser(() => host.function(args.operands[0]!));

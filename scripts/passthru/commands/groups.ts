@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Inventory } from "../../../lib/host/inventory.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import type { HostDevice, IommuGroup } from "../../../lib/host/device.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 import { PciFunction } from "../../../lib/host/pci/function.ts";
@@ -56,7 +56,7 @@ function groupJson(group: IommuGroup, names: Names) {
 /** Shows the IOMMU groups. */
 export function run(
   args: Arguments,
-  host: Inventory,
+  host: Host,
   terminal: Terminal,
 ): number {
   if (args.has("tree") || args.has("svg")) return draw(args, host, terminal);
@@ -76,7 +76,7 @@ export function run(
 }
 
 /** The topology: as a tree, as an image, or as what both are made of. */
-function draw(args: Arguments, host: Inventory, terminal: Terminal): number {
+function draw(args: Arguments, host: Host, terminal: Terminal): number {
   if (args.operands.length > 0) {
     throw new UsageError("--tree and --svg show all groups");
   }
@@ -118,7 +118,7 @@ function treeJson({ buses, sharedGroups }: PciTree) {
   };
 }
 
-function noGroups(host: Inventory): string {
+function noGroups(host: Host): string {
   const [first] = host.functions();
   if (first === undefined) return "There are no PCI functions";
   const { hint } = explainNoGroup(first);

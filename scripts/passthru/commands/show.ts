@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Inventory } from "../../../lib/host/inventory.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import type { Obstacle } from "../../../lib/host/device.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 import { nodePaths } from "../../../lib/host/iommu/nodes.ts";
@@ -120,7 +120,7 @@ function barText({ index, kind, is64bit, prefetchable, start, size }: BarJson) {
 }
 
 /** All that is known of a function. */
-export function showJson(host: Inventory, fn: PciFunction): ShowJson {
+export function showJson(host: Host, fn: PciFunction): ShowJson {
   const group = fn.iommuGroup;
   const viability = group?.viability();
   const nodes = nodePaths([fn]);
@@ -150,7 +150,7 @@ export function showJson(host: Inventory, fn: PciFunction): ShowJson {
 /** Shows all that is known of a function. */
 export function run(
   args: Arguments,
-  host: Inventory,
+  host: Host,
   terminal: Terminal,
 ): number {
   const fn = fromUser(() => host.function(args.operands[0]!));
