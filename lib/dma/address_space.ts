@@ -17,8 +17,9 @@ import type { HostDevice } from "../host/device.ts";
 import { Host } from "../host/host.ts";
 import { type MemoryLock, memoryLock } from "../host/iommu/memory_lock.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { hex } from "../hex.ts";
 import { claim } from "./claims.ts";
-import { hex, IovaSpace } from "./iova_space.ts";
+import { IovaSpace } from "./iova_space.ts";
 import { DmaMapping, type MapOptions, type MemoryRange } from "./mapping.ts";
 import {
   type AllocateOptions,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { idPair } from "../../hex.ts";
 import { VfioError } from "../../errors.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 import { decodeRom, isRomOf } from "../../pci/rom_image.ts";
@@ -102,12 +103,12 @@ export function assertRomOf(
   }
   if (!isRomOf(rom, fn)) {
     const ids = rom.images.flatMap(({ vendor, devices }) =>
-      devices.map((device) => `${hex(vendor)}:${hex(device)}`)
+      devices.map((device) => idPair(vendor, device))
     );
     throw refuse(
       "IDENTITY_CHANGED",
       `${what} is the ROM of ${[...new Set(ids)].join(", ")}, and this ` +
-        `is ${hex(fn.vendor)}:${hex(fn.device)}`,
+        `is ${idPair(fn.vendor, fn.device)}`,
     );
   }
   if (bytes.length < rom.length) {
@@ -117,8 +118,4 @@ export function assertRomOf(
         `${bytes.length} are there`,
     );
   }
-}
-
-function hex(id: number): string {
-  return id.toString(16).padStart(4, "0");
 }
