@@ -11,7 +11,7 @@ import {
   PCI_BASE_ADDRESS_MEM_TYPE_MASK,
   PCI_BASE_ADDRESS_SPACE_IO,
 } from "../../uapi/pci/regs.ts";
-import { type ConfigValue, type Words } from "./words.ts";
+import type { ConfigValue, Words } from "./words.ts";
 
 /**
  * Base address registers. They say where, and only sysfs says how long.
