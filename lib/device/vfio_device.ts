@@ -1,5 +1,6 @@
 import type { Attachment, AttachOptions } from "../../backends/backend.ts";
-import { type AddressSpace, joining } from "../dma/address_space.ts";
+import type { AddressSpace } from "../dma/address_space.ts";
+import { MEMBERS } from "../dma/members.ts";
 import { typed, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { hasErrno } from "../kernel/errno.ts";
@@ -96,7 +97,7 @@ export class VfioDevice implements AsyncDisposable {
     const device = space.host.find(target);
     assertToken(options.vfToken);
     try {
-      return await joining.attach(space, device, options, (attachment) => {
+      return await space[MEMBERS].attach(device, options, (attachment) => {
         const info = readDeviceInfo(attachment.fd);
         return new VfioDevice(device, space, attachment, info);
       });
@@ -266,7 +267,7 @@ export class VfioDevice implements AsyncDisposable {
     // A mapping of registers keeps the device open: they go first.
     const failures = this.#unmapRegisters();
     await this.#attachment.detach();
-    joining.members(this.#space).delete(this);
+    this.#space[MEMBERS].remove(this);
     if (failures.length === 0) return;
     throw new VfioError("DETACH_INCOMPLETE", {
       device: this.name,

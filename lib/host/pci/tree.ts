@@ -4,6 +4,7 @@
  * @module
  */
 
+import { idPair } from "../../hex.ts";
 import { acsOf } from "./acs.ts";
 import type { DeviceHost } from "../device.ts";
 import { makerPath } from "./made_domain.ts";
@@ -179,8 +180,7 @@ function nodeOf(
   names: Map<string, Names>,
   children: (of: string) => PciNode[],
 ): PciNode {
-  const hex = (value: number) => value.toString(16).padStart(4, "0");
-  const id = `${hex(fn.vendor)}:${hex(fn.device)}`;
+  const id = idPair(fn.vendor, fn.device);
   const key = `${id} ${fn.class}`;
   const named = names.get(key) ?? namesOf(fn);
   names.set(key, named);

@@ -5,11 +5,11 @@
  * @module
  */
 
+import { hex } from "../../hex.ts";
 import type { Device, Group } from "../driver/bus.ts";
 import type { Directory } from "../fs/file.ts";
 import type { IovaWindow } from "../iommu/iommu.ts";
 import type { Machine } from "../machine/machine.ts";
-import { hex } from "../pci/address.ts";
 import {
   linkTo,
   mapDirectory,
@@ -62,7 +62,7 @@ function reservedText(regions: readonly Reserved[]): string {
     }
   }
   return merged.map(({ start, last, type }) =>
-    `0x${hex(start, 16)} 0x${hex(last, 16)} ${type}\n`
+    `${hex(start, 16)} ${hex(last, 16)} ${type}\n`
   ).join("");
 }
 

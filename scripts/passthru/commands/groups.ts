@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hexDigits } from "../../../lib/hex.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import type { HostDevice, IommuGroup } from "../../../lib/host/device.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
@@ -14,12 +15,7 @@ import {
   pciTree,
 } from "../../../lib/host/pci/tree.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
-import {
-  description,
-  functionJson,
-  hex,
-  Names,
-} from "../output/function_json.ts";
+import { description, functionJson, Names } from "../output/function_json.ts";
 import { driverStyle } from "./list.ts";
 import { obstacleJson } from "./show.ts";
 import { renderSvg } from "../output/svg.ts";
@@ -93,7 +89,7 @@ function nodeJson(node: PciNode): Record<string, unknown> {
     address,
     vendor: id.slice(0, 4),
     device: id.slice(5),
-    class: hex(code, 6),
+    class: hexDigits(code, 6),
     name: node.name ?? null,
     className: node.className ?? null,
     driver: node.driver ?? null,

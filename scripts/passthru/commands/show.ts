@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex, hexDigits } from "../../../lib/hex.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import type { Obstacle } from "../../../lib/host/device.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
@@ -20,7 +21,6 @@ import {
   description,
   type FunctionJson,
   functionJson,
-  hex,
 } from "../output/function_json.ts";
 import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
 
@@ -108,7 +108,7 @@ function barJson(
     kind,
     is64bit,
     prefetchable,
-    start: `0x${start.toString(16)}`,
+    start: hex(start),
     size,
   };
 }
@@ -126,9 +126,9 @@ export function showJson(host: Host, fn: PciFunction): ShowJson {
   const nodes = nodePaths([fn]);
   return {
     ...functionJson(fn),
-    subsystemVendor: hex(fn.subsystemVendor, 4),
-    subsystemDevice: hex(fn.subsystemDevice, 4),
-    revision: hex(fn.revision, 2),
+    subsystemVendor: hexDigits(fn.subsystemVendor, 4),
+    subsystemDevice: hexDigits(fn.subsystemDevice, 4),
+    revision: hexDigits(fn.revision, 2),
     path: fn.path,
     driverOverride: fn.driverOverride ?? null,
     numaNode: fn.numaNode ?? null,
