@@ -6,11 +6,23 @@
 
 import { io, type Ioctl } from "../ioctl.ts";
 import { IOMMUFD_TYPE } from "./ioas.ts";
-import { struct, u32, u64 } from "../layout.ts";
+import {
+  type Struct,
+  struct,
+  type U32,
+  u32,
+  type U64,
+  u64,
+} from "../layout.ts";
 
 export const IOMMUFD_CMD_FAULT_QUEUE_ALLOC = 0x8e;
 
-export const iommu_fault_alloc = struct("iommu_fault_alloc", {
+export const iommu_fault_alloc: Struct<{
+  size: U32;
+  flags: U32;
+  out_fault_id: U32;
+  out_fault_fd: U32;
+}> = struct("iommu_fault_alloc", {
   size: u32,
   flags: u32,
   out_fault_id: u32,
@@ -26,7 +38,17 @@ export const IOMMU_FAULT_QUEUE_ALLOC: Ioctl = io(
 );
 
 /** The last fault of a group carries the `cookie` that the answer repeats. */
-export const iommu_hwpt_pgfault = struct("iommu_hwpt_pgfault", {
+export const iommu_hwpt_pgfault: Struct<{
+  flags: U32;
+  dev_id: U32;
+  pasid: U32;
+  grpid: U32;
+  perm: U32;
+  __reserved: U32;
+  addr: U64;
+  length: U32;
+  cookie: U32;
+}> = struct("iommu_hwpt_pgfault", {
   flags: u32,
   dev_id: u32,
   pasid: u32,
@@ -46,7 +68,10 @@ export const IOMMU_PGFAULT_PERM_WRITE = 1 << 1;
 export const IOMMU_PGFAULT_PERM_EXEC = 1 << 2;
 export const IOMMU_PGFAULT_PERM_PRIV = 1 << 3;
 
-export const iommu_hwpt_page_response = struct("iommu_hwpt_page_response", {
+export const iommu_hwpt_page_response: Struct<{
+  cookie: U32;
+  code: U32;
+}> = struct("iommu_hwpt_page_response", {
   cookie: u32,
   code: u32,
 });

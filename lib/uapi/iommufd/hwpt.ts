@@ -7,7 +7,22 @@
 
 import { io, type Ioctl } from "../ioctl.ts";
 import { IOMMUFD_TYPE } from "./ioas.ts";
-import { array, bytes, overlay, struct, u32, u64, u8 } from "../layout.ts";
+import {
+  array,
+  type ArrayOf,
+  type Bytes,
+  bytes,
+  type Overlay,
+  overlay,
+  type Struct,
+  struct,
+  type U32,
+  u32,
+  type U64,
+  u64,
+  type U8,
+  u8,
+} from "../layout.ts";
 
 export const IOMMUFD_CMD_HWPT_ALLOC = 0x89;
 export const IOMMUFD_CMD_GET_HW_INFO = 0x8a;
@@ -25,7 +40,19 @@ export const IOMMU_HWPT_FAULT_ID_VALID = 1 << 2;
 export const IOMMU_HWPT_ALLOC_PASID = 1 << 3;
 
 /** `pt_id` is an IOAS, a parent HWPT or a vIOMMU. */
-export const iommu_hwpt_alloc = struct("iommu_hwpt_alloc", {
+export const iommu_hwpt_alloc: Struct<{
+  size: U32;
+  flags: U32;
+  dev_id: U32;
+  pt_id: U32;
+  out_hwpt_id: U32;
+  __reserved: U32;
+  data_type: U32;
+  data_len: U32;
+  data_uptr: U64;
+  fault_id: U32;
+  __reserved2: U32;
+}> = struct("iommu_hwpt_alloc", {
   size: u32,
   flags: u32,
   dev_id: u32,
@@ -53,7 +80,12 @@ export const IOMMU_HWPT_DATA_ARM_SMMUV3 = 2;
 export const IOMMU_HWPT_DATA_AMD_GUEST = 3;
 
 /** A guest's first-stage table on Intel VT-d. */
-export const iommu_hwpt_vtd_s1 = struct("iommu_hwpt_vtd_s1", {
+export const iommu_hwpt_vtd_s1: Struct<{
+  flags: U64;
+  pgtbl_addr: U64;
+  addr_width: U32;
+  __reserved: U32;
+}> = struct("iommu_hwpt_vtd_s1", {
   flags: u64,
   pgtbl_addr: u64,
   addr_width: u32,
@@ -67,20 +99,37 @@ export const IOMMU_VTD_S1_EAFE = 1 << 1;
 export const IOMMU_VTD_S1_WPE = 1 << 2;
 
 /** The first two words of a guest's stream table entry. */
-export const iommu_hwpt_arm_smmuv3 = struct("iommu_hwpt_arm_smmuv3", {
-  ste: array(u64, 2),
-});
+export const iommu_hwpt_arm_smmuv3: Struct<{ ste: ArrayOf<bigint> }> = struct(
+  "iommu_hwpt_arm_smmuv3",
+  {
+    ste: array(u64, 2),
+  },
+);
 
 /** A guest's device table entry. */
-export const iommu_hwpt_amd_guest = struct("iommu_hwpt_amd_guest", {
-  dte: array(u64, 4),
-});
+export const iommu_hwpt_amd_guest: Struct<{ dte: ArrayOf<bigint> }> = struct(
+  "iommu_hwpt_amd_guest",
+  {
+    dte: array(u64, 4),
+  },
+);
 
 /**
  * `data_len` goes in as the length of the buffer at `data_uptr`, and comes
  * back as what the kernel has to say.
  */
-export const iommu_hw_info = struct("iommu_hw_info", {
+export const iommu_hw_info: Struct<{
+  size: U32;
+  flags: U32;
+  dev_id: U32;
+  data_len: U32;
+  data_uptr: U64;
+  in_data_type: U32;
+  out_data_type: Overlay<number>;
+  out_max_pasid_log2: U8;
+  __reserved: Bytes;
+  out_capabilities: U64;
+}> = struct("iommu_hw_info", {
   size: u32,
   flags: u32,
   dev_id: u32,
@@ -116,7 +165,12 @@ export const IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV = 3;
 export const IOMMU_HW_INFO_TYPE_AMD = 4;
 
 /** The capability registers of Intel VT-d. */
-export const iommu_hw_info_vtd = struct("iommu_hw_info_vtd", {
+export const iommu_hw_info_vtd: Struct<{
+  flags: U32;
+  __reserved: U32;
+  cap_reg: U64;
+  ecap_reg: U64;
+}> = struct("iommu_hw_info_vtd", {
   flags: u32,
   __reserved: u32,
   cap_reg: u64,
@@ -126,7 +180,13 @@ export const iommu_hw_info_vtd = struct("iommu_hw_info_vtd", {
 export const IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17 = 1 << 0;
 
 /** The identification registers of an ARM SMMUv3. */
-export const iommu_hw_info_arm_smmuv3 = struct("iommu_hw_info_arm_smmuv3", {
+export const iommu_hw_info_arm_smmuv3: Struct<{
+  flags: U32;
+  __reserved: U32;
+  idr: ArrayOf<number>;
+  iidr: U32;
+  aidr: U32;
+}> = struct("iommu_hw_info_arm_smmuv3", {
   flags: u32,
   __reserved: u32,
   idr: array(u32, 6),
@@ -136,32 +196,40 @@ export const iommu_hw_info_arm_smmuv3 = struct("iommu_hw_info_arm_smmuv3", {
 /** Invalidations have to be issued twice. */
 export const IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI = 1 << 0;
 
-export const iommu_hw_info_tegra241_cmdqv = struct(
-  "iommu_hw_info_tegra241_cmdqv",
-  {
-    flags: u32,
-    version: u8,
-    log2vcmdqs: u8,
-    log2vsids: u8,
-    __reserved: u8,
-  },
-);
-
-/** The extended feature registers of an AMD IOMMU. */
-export const iommu_hw_info_amd = struct("iommu_hw_info_amd", {
-  efr: u64,
-  efr2: u64,
+export const iommu_hw_info_tegra241_cmdqv: Struct<{
+  flags: U32;
+  version: U8;
+  log2vcmdqs: U8;
+  log2vsids: U8;
+  __reserved: U8;
+}> = struct("iommu_hw_info_tegra241_cmdqv", {
+  flags: u32,
+  version: u8,
+  log2vcmdqs: u8,
+  log2vsids: u8,
+  __reserved: u8,
 });
 
-export const iommu_hwpt_set_dirty_tracking = struct(
-  "iommu_hwpt_set_dirty_tracking",
+/** The extended feature registers of an AMD IOMMU. */
+export const iommu_hw_info_amd: Struct<{ efr: U64; efr2: U64 }> = struct(
+  "iommu_hw_info_amd",
   {
-    size: u32,
-    flags: u32,
-    hwpt_id: u32,
-    __reserved: u32,
+    efr: u64,
+    efr2: u64,
   },
 );
+
+export const iommu_hwpt_set_dirty_tracking: Struct<{
+  size: U32;
+  flags: U32;
+  hwpt_id: U32;
+  __reserved: U32;
+}> = struct("iommu_hwpt_set_dirty_tracking", {
+  size: u32,
+  flags: u32,
+  hwpt_id: u32,
+  __reserved: u32,
+});
 export const IOMMU_HWPT_DIRTY_TRACKING_ENABLE = 1;
 
 export const IOMMU_HWPT_SET_DIRTY_TRACKING: Ioctl = io(
@@ -172,19 +240,25 @@ export const IOMMU_HWPT_SET_DIRTY_TRACKING: Ioctl = io(
 );
 
 /** `data` is the address of the bitmap, one bit for `page_size` bytes. */
-export const iommu_hwpt_get_dirty_bitmap = struct(
-  "iommu_hwpt_get_dirty_bitmap",
-  {
-    size: u32,
-    hwpt_id: u32,
-    flags: u32,
-    __reserved: u32,
-    iova: u64,
-    length: u64,
-    page_size: u64,
-    data: u64,
-  },
-);
+export const iommu_hwpt_get_dirty_bitmap: Struct<{
+  size: U32;
+  hwpt_id: U32;
+  flags: U32;
+  __reserved: U32;
+  iova: U64;
+  length: U64;
+  page_size: U64;
+  data: U64;
+}> = struct("iommu_hwpt_get_dirty_bitmap", {
+  size: u32,
+  hwpt_id: u32,
+  flags: u32,
+  __reserved: u32,
+  iova: u64,
+  length: u64,
+  page_size: u64,
+  data: u64,
+});
 /** The pages stay dirty; cheaper where an unmap follows. */
 export const IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR = 1;
 
@@ -199,7 +273,15 @@ export const IOMMU_HWPT_GET_DIRTY_BITMAP: Ioctl = io(
  * `data_uptr` is the address of `entry_num` requests of `entry_len` bytes;
  * `entry_num` comes back as how many were carried out.
  */
-export const iommu_hwpt_invalidate = struct("iommu_hwpt_invalidate", {
+export const iommu_hwpt_invalidate: Struct<{
+  size: U32;
+  hwpt_id: U32;
+  data_uptr: U64;
+  data_type: U32;
+  entry_len: U32;
+  entry_num: U32;
+  __reserved: U32;
+}> = struct("iommu_hwpt_invalidate", {
   size: u32,
   hwpt_id: u32,
   data_uptr: u64,
@@ -219,22 +301,23 @@ export const IOMMU_HWPT_INVALIDATE: Ioctl = io(
 );
 
 /** `npages` of 4 KiB; address 0 and 2⁶⁴-1 pages are everything. */
-export const iommu_hwpt_vtd_s1_invalidate = struct(
-  "iommu_hwpt_vtd_s1_invalidate",
-  {
-    addr: u64,
-    npages: u64,
-    flags: u32,
-    __reserved: u32,
-  },
-);
+export const iommu_hwpt_vtd_s1_invalidate: Struct<{
+  addr: U64;
+  npages: U64;
+  flags: U32;
+  __reserved: U32;
+}> = struct("iommu_hwpt_vtd_s1_invalidate", {
+  addr: u64,
+  npages: u64,
+  flags: u32,
+  __reserved: u32,
+});
 /** Only the last level is stale. */
 export const IOMMU_VTD_INV_FLAGS_LEAF = 1 << 0;
 
 /** A command of the SMMU's own queue. */
-export const iommu_viommu_arm_smmuv3_invalidate = struct(
-  "iommu_viommu_arm_smmuv3_invalidate",
-  {
-    cmd: array(u64, 2),
-  },
-);
+export const iommu_viommu_arm_smmuv3_invalidate: Struct<{
+  cmd: ArrayOf<bigint>;
+}> = struct("iommu_viommu_arm_smmuv3_invalidate", {
+  cmd: array(u64, 2),
+});

@@ -5,7 +5,18 @@
  */
 
 import { io, type Ioctl } from "../ioctl.ts";
-import { i32, struct, u16, u32, u64 } from "../layout.ts";
+import {
+  type I32,
+  i32,
+  type Struct,
+  struct,
+  type U16,
+  u16,
+  type U32,
+  u32,
+  type U64,
+  u64,
+} from "../layout.ts";
 
 /** `';'`, shared with VFIO. */
 export const IOMMUFD_TYPE = 0x3b;
@@ -24,10 +35,13 @@ export const IOMMUFD_CMD_IOAS_CHANGE_PROCESS = 0x92;
 export const IOMMUFD_CMD_IOAS_NOIOMMU_GET_PA = 0x95;
 
 /** `id` is any object that was allocated. */
-export const iommu_destroy = struct("iommu_destroy", {
-  size: u32,
-  id: u32,
-});
+export const iommu_destroy: Struct<{ size: U32; id: U32 }> = struct(
+  "iommu_destroy",
+  {
+    size: u32,
+    id: u32,
+  },
+);
 
 /** EBUSY while another object uses it. */
 export const IOMMU_DESTROY: Ioctl = io(
@@ -37,7 +51,11 @@ export const IOMMU_DESTROY: Ioctl = io(
   iommu_destroy,
 );
 
-export const iommu_ioas_alloc = struct("iommu_ioas_alloc", {
+export const iommu_ioas_alloc: Struct<{
+  size: U32;
+  flags: U32;
+  out_ioas_id: U32;
+}> = struct("iommu_ioas_alloc", {
   size: u32,
   flags: u32,
   out_ioas_id: u32,
@@ -51,13 +69,23 @@ export const IOMMU_IOAS_ALLOC: Ioctl = io(
 );
 
 /** `last` is inclusive. */
-export const iommu_iova_range = struct("iommu_iova_range", {
-  start: u64,
-  last: u64,
-});
+export const iommu_iova_range: Struct<{ start: U64; last: U64 }> = struct(
+  "iommu_iova_range",
+  {
+    start: u64,
+    last: u64,
+  },
+);
 
 /** `allowed_iovas` is the address of `num_iovas` times `iommu_iova_range`. */
-export const iommu_ioas_iova_ranges = struct("iommu_ioas_iova_ranges", {
+export const iommu_ioas_iova_ranges: Struct<{
+  size: U32;
+  ioas_id: U32;
+  num_iovas: U32;
+  __reserved: U32;
+  allowed_iovas: U64;
+  out_iova_alignment: U64;
+}> = struct("iommu_ioas_iova_ranges", {
   size: u32,
   ioas_id: u32,
   num_iovas: u32,
@@ -74,7 +102,13 @@ export const IOMMU_IOAS_IOVA_RANGES: Ioctl = io(
   iommu_ioas_iova_ranges,
 );
 
-export const iommu_ioas_allow_iovas = struct("iommu_ioas_allow_iovas", {
+export const iommu_ioas_allow_iovas: Struct<{
+  size: U32;
+  ioas_id: U32;
+  num_iovas: U32;
+  __reserved: U32;
+  allowed_iovas: U64;
+}> = struct("iommu_ioas_allow_iovas", {
   size: u32,
   ioas_id: u32,
   num_iovas: u32,
@@ -97,7 +131,15 @@ export const IOMMU_IOAS_MAP_WRITEABLE = 1 << 1;
 /** The device may read. */
 export const IOMMU_IOAS_MAP_READABLE = 1 << 2;
 
-export const iommu_ioas_map = struct("iommu_ioas_map", {
+export const iommu_ioas_map: Struct<{
+  size: U32;
+  flags: U32;
+  ioas_id: U32;
+  __reserved: U32;
+  user_va: U64;
+  length: U64;
+  iova: U64;
+}> = struct("iommu_ioas_map", {
   size: u32,
   flags: u32,
   ioas_id: u32,
@@ -115,7 +157,15 @@ export const IOMMU_IOAS_MAP: Ioctl = io(
 );
 
 /** `length` comes back as what is physically contiguous from `out_phys` on. */
-export const iommu_ioas_noiommu_get_pa = struct("iommu_ioas_noiommu_get_pa", {
+export const iommu_ioas_noiommu_get_pa: Struct<{
+  size: U32;
+  flags: U32;
+  ioas_id: U32;
+  __reserved: U32;
+  iova: U64;
+  length: U64;
+  out_phys: U64;
+}> = struct("iommu_ioas_noiommu_get_pa", {
   size: u32,
   flags: u32,
   ioas_id: u32,
@@ -134,7 +184,15 @@ export const IOMMU_IOAS_NOIOMMU_GET_PA: Ioctl = io(
 );
 
 /** `fd` is a memfd, or a dma-buf made with VFIO_DEVICE_FEATURE_DMA_BUF. */
-export const iommu_ioas_map_file = struct("iommu_ioas_map_file", {
+export const iommu_ioas_map_file: Struct<{
+  size: U32;
+  flags: U32;
+  ioas_id: U32;
+  fd: I32;
+  start: U64;
+  length: U64;
+  iova: U64;
+}> = struct("iommu_ioas_map_file", {
   size: u32,
   flags: u32,
   ioas_id: u32,
@@ -151,7 +209,15 @@ export const IOMMU_IOAS_MAP_FILE: Ioctl = io(
   iommu_ioas_map_file,
 );
 
-export const iommu_ioas_copy = struct("iommu_ioas_copy", {
+export const iommu_ioas_copy: Struct<{
+  size: U32;
+  flags: U32;
+  dst_ioas_id: U32;
+  src_ioas_id: U32;
+  length: U64;
+  dst_iova: U64;
+  src_iova: U64;
+}> = struct("iommu_ioas_copy", {
   size: u32,
   flags: u32,
   dst_ioas_id: u32,
@@ -170,7 +236,12 @@ export const IOMMU_IOAS_COPY: Ioctl = io(
 );
 
 /** `length` comes back as what was unmapped; 0 and 2⁶⁴-1 unmap everything. */
-export const iommu_ioas_unmap = struct("iommu_ioas_unmap", {
+export const iommu_ioas_unmap: Struct<{
+  size: U32;
+  ioas_id: U32;
+  iova: U64;
+  length: U64;
+}> = struct("iommu_ioas_unmap", {
   size: u32,
   ioas_id: u32,
   iova: u64,
@@ -192,7 +263,14 @@ export const IOMMU_OPTION_HUGE_PAGES = 1;
 export const IOMMU_OPTION_OP_SET = 0;
 export const IOMMU_OPTION_OP_GET = 1;
 
-export const iommu_option = struct("iommu_option", {
+export const iommu_option: Struct<{
+  size: U32;
+  option_id: U32;
+  op: U16;
+  __reserved: U16;
+  object_id: U32;
+  val64: U64;
+}> = struct("iommu_option", {
   size: u32,
   option_id: u32,
   op: u16,
@@ -212,7 +290,12 @@ export const IOMMU_VFIO_IOAS_GET = 0;
 export const IOMMU_VFIO_IOAS_SET = 1;
 export const IOMMU_VFIO_IOAS_CLEAR = 2;
 
-export const iommu_vfio_ioas = struct("iommu_vfio_ioas", {
+export const iommu_vfio_ioas: Struct<{
+  size: U32;
+  ioas_id: U32;
+  op: U16;
+  __reserved: U16;
+}> = struct("iommu_vfio_ioas", {
   size: u32,
   ioas_id: u32,
   op: u16,
@@ -227,7 +310,10 @@ export const IOMMU_VFIO_IOAS: Ioctl = io(
   iommu_vfio_ioas,
 );
 
-export const iommu_ioas_change_process = struct("iommu_ioas_change_process", {
+export const iommu_ioas_change_process: Struct<{
+  size: U32;
+  __reserved: U32;
+}> = struct("iommu_ioas_change_process", {
   size: u32,
   __reserved: u32,
 });

@@ -6,7 +6,14 @@
  */
 
 import { io, type Ioctl } from "../ioctl.ts";
-import { struct, u16, u32 } from "../layout.ts";
+import {
+  type Struct,
+  struct,
+  type U16,
+  u16,
+  type U32,
+  u32,
+} from "../layout.ts";
 
 /** What VFIO_GET_API_VERSION has to answer. */
 export const VFIO_API_VERSION = 0;
@@ -40,7 +47,11 @@ export const VFIO_UPDATE_VADDR = 10;
  * The head of each capability in the chain after an info struct. `next` counts
  * from the start of the info struct; 0 ends the chain.
  */
-export const vfio_info_cap_header = struct("vfio_info_cap_header", {
+export const vfio_info_cap_header: Struct<{
+  id: U16;
+  version: U16;
+  next: U32;
+}> = struct("vfio_info_cap_header", {
   id: u16,
   version: u16,
   next: u32,
@@ -70,10 +81,13 @@ export const VFIO_SET_IOMMU: Ioctl = io(
   "value",
 );
 
-export const vfio_group_status = struct("vfio_group_status", {
-  argsz: u32,
-  flags: u32,
-});
+export const vfio_group_status: Struct<{ argsz: U32; flags: U32 }> = struct(
+  "vfio_group_status",
+  {
+    argsz: u32,
+    flags: u32,
+  },
+);
 /** Every function of the group is bound to a VFIO driver or to none. */
 export const VFIO_GROUP_FLAGS_VIABLE = 1 << 0;
 export const VFIO_GROUP_FLAGS_CONTAINER_SET = 1 << 1;

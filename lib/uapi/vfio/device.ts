@@ -6,14 +6,32 @@
  */
 
 import { io, type Ioctl } from "../ioctl.ts";
-import { flexible, struct, u32, u64, u8 } from "../layout.ts";
+import {
+  type Flexible,
+  flexible,
+  type Struct,
+  struct,
+  type U32,
+  u32,
+  type U64,
+  u64,
+  type U8,
+  u8,
+} from "../layout.ts";
 import { VFIO_BASE, vfio_info_cap_header, VFIO_TYPE } from "./container.ts";
 
 /**
  * `cap_offset` and `pad` are not in the oldest kernels, which accept the larger
  * `argsz` and leave them as they are.
  */
-export const vfio_device_info = struct("vfio_device_info", {
+export const vfio_device_info: Struct<{
+  argsz: U32;
+  flags: U32;
+  num_regions: U32;
+  num_irqs: U32;
+  cap_offset: U32;
+  pad: U32;
+}> = struct("vfio_device_info", {
   argsz: u32,
   flags: u32,
   num_regions: u32,
@@ -56,20 +74,28 @@ export const VFIO_DEVICE_INFO_CAP_ZPCI_PFIP = 4;
 export const VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP = 5;
 
 /** The widths of PCIe AtomicOps that the root complex completes. */
-export const vfio_device_info_cap_pci_atomic_comp = struct(
-  "vfio_device_info_cap_pci_atomic_comp",
-  {
-    header: vfio_info_cap_header,
-    flags: u32,
-    reserved: u32,
-  },
-);
+export const vfio_device_info_cap_pci_atomic_comp: Struct<{
+  header: typeof vfio_info_cap_header;
+  flags: U32;
+  reserved: U32;
+}> = struct("vfio_device_info_cap_pci_atomic_comp", {
+  header: vfio_info_cap_header,
+  flags: u32,
+  reserved: u32,
+});
 export const VFIO_PCI_ATOMIC_COMP32 = 1 << 0;
 export const VFIO_PCI_ATOMIC_COMP64 = 1 << 1;
 export const VFIO_PCI_ATOMIC_COMP128 = 1 << 2;
 
 /** `offset` is where the region begins in the device's file. */
-export const vfio_region_info = struct("vfio_region_info", {
+export const vfio_region_info: Struct<{
+  argsz: U32;
+  flags: U32;
+  index: U32;
+  cap_offset: U32;
+  size: U64;
+  offset: U64;
+}> = struct("vfio_region_info", {
   argsz: u32,
   flags: u32,
   index: u32,
@@ -91,7 +117,12 @@ export const VFIO_DEVICE_GET_REGION_INFO: Ioctl = io(
   vfio_region_info,
 );
 
-export const vfio_irq_info = struct("vfio_irq_info", {
+export const vfio_irq_info: Struct<{
+  argsz: U32;
+  flags: U32;
+  index: U32;
+  count: U32;
+}> = struct("vfio_irq_info", {
   argsz: u32,
   flags: u32,
   index: u32,
@@ -112,7 +143,14 @@ export const VFIO_DEVICE_GET_IRQ_INFO: Ioctl = io(
 );
 
 /** `data` has `count` elements: `u8` for BOOL, `i32` for EVENTFD. */
-export const vfio_irq_set = struct("vfio_irq_set", {
+export const vfio_irq_set: Struct<{
+  argsz: U32;
+  flags: U32;
+  index: U32;
+  start: U32;
+  count: U32;
+  data: Flexible<U8>;
+}> = struct("vfio_irq_set", {
   argsz: u32,
   flags: u32,
   index: u32,

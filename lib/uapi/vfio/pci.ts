@@ -7,13 +7,21 @@
 
 import { io, type Ioctl } from "../ioctl.ts";
 import {
+  type Flexible,
   flexible,
+  type I32,
   i32,
+  type Overlay,
   overlay,
+  type Struct,
   struct,
+  type U16,
   u16,
+  type U32,
   u32,
+  type U64,
   u64,
+  type U8,
   u8,
 } from "../layout.ts";
 import { VFIO_BASE, VFIO_TYPE } from "./container.ts";
@@ -41,7 +49,13 @@ export const VFIO_PCI_REQ_IRQ_INDEX = 4;
 export const VFIO_PCI_NUM_IRQS = 5;
 
 /** `group_id` for a device opened through its group, else `devid`. */
-export const vfio_pci_dependent_device = struct("vfio_pci_dependent_device", {
+export const vfio_pci_dependent_device: Struct<{
+  group_id: U32;
+  devid: Overlay<number>;
+  segment: U16;
+  bus: U8;
+  devfn: U8;
+}> = struct("vfio_pci_dependent_device", {
   group_id: u32,
   devid: overlay("group_id", u32),
   segment: u16,
@@ -53,7 +67,12 @@ export const VFIO_PCI_DEVID_OWNED = 0;
 /** A `devid`, -1 as the `u32` that it is read as. */
 export const VFIO_PCI_DEVID_NOT_OWNED = 0xffff_ffff;
 
-export const vfio_pci_hot_reset_info = struct("vfio_pci_hot_reset_info", {
+export const vfio_pci_hot_reset_info: Struct<{
+  argsz: U32;
+  flags: U32;
+  count: U32;
+  devices: Flexible<typeof vfio_pci_dependent_device>;
+}> = struct("vfio_pci_hot_reset_info", {
   argsz: u32,
   flags: u32,
   count: u32,
@@ -73,7 +92,12 @@ export const VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: Ioctl = io(
 );
 
 /** The fds of all groups that are touched; none for a device's own node. */
-export const vfio_pci_hot_reset = struct("vfio_pci_hot_reset", {
+export const vfio_pci_hot_reset: Struct<{
+  argsz: U32;
+  flags: U32;
+  count: U32;
+  group_fds: Flexible<I32>;
+}> = struct("vfio_pci_hot_reset", {
   argsz: u32,
   flags: u32,
   count: u32,
@@ -88,7 +112,14 @@ export const VFIO_DEVICE_PCI_HOT_RESET: Ioctl = io(
 );
 
 /** `offset` counts in the device's file; an `fd` of -1 takes it away. */
-export const vfio_device_ioeventfd = struct("vfio_device_ioeventfd", {
+export const vfio_device_ioeventfd: Struct<{
+  argsz: U32;
+  flags: U32;
+  offset: U64;
+  data: U64;
+  fd: I32;
+  reserved: U32;
+}> = struct("vfio_device_ioeventfd", {
   argsz: u32,
   flags: u32,
   offset: u64,

@@ -4,35 +4,50 @@
  * @module
  */
 
-import { flexible, struct, u32, u64 } from "../layout.ts";
+import {
+  type Flexible,
+  flexible,
+  type Struct,
+  struct,
+  type U32,
+  u32,
+  type U64,
+  u64,
+} from "../layout.ts";
 import { vfio_info_cap_header } from "./container.ts";
 
 export const VFIO_REGION_INFO_CAP_SPARSE_MMAP = 1;
 
 /** `offset` counts from the start of the region. */
-export const vfio_region_sparse_mmap_area = struct(
-  "vfio_region_sparse_mmap_area",
-  {
-    offset: u64,
-    size: u64,
-  },
-);
+export const vfio_region_sparse_mmap_area: Struct<{
+  offset: U64;
+  size: U64;
+}> = struct("vfio_region_sparse_mmap_area", {
+  offset: u64,
+  size: u64,
+});
 
 /** Only these parts of the region may be mapped. */
-export const vfio_region_info_cap_sparse_mmap = struct(
-  "vfio_region_info_cap_sparse_mmap",
-  {
-    header: vfio_info_cap_header,
-    nr_areas: u32,
-    reserved: u32,
-    areas: flexible(vfio_region_sparse_mmap_area),
-  },
-);
+export const vfio_region_info_cap_sparse_mmap: Struct<{
+  header: typeof vfio_info_cap_header;
+  nr_areas: U32;
+  reserved: U32;
+  areas: Flexible<typeof vfio_region_sparse_mmap_area>;
+}> = struct("vfio_region_info_cap_sparse_mmap", {
+  header: vfio_info_cap_header,
+  nr_areas: u32,
+  reserved: u32,
+  areas: flexible(vfio_region_sparse_mmap_area),
+});
 
 export const VFIO_REGION_INFO_CAP_TYPE = 2;
 
 /** What a region beyond the fixed indexes is. */
-export const vfio_region_info_cap_type = struct("vfio_region_info_cap_type", {
+export const vfio_region_info_cap_type: Struct<{
+  header: typeof vfio_info_cap_header;
+  type: U32;
+  subtype: U32;
+}> = struct("vfio_region_info_cap_type", {
   header: vfio_info_cap_header,
   type: u32,
   subtype: u32,
@@ -66,7 +81,14 @@ export const VFIO_REGION_SUBTYPE_MIGRATION_DEPRECATED = 1;
  * The beginning of a VFIO_REGION_SUBTYPE_GFX_EDID region. To change the EDID
  * blob: link down, new blob and `edid_size`, link up.
  */
-export const vfio_region_gfx_edid = struct("vfio_region_gfx_edid", {
+export const vfio_region_gfx_edid: Struct<{
+  edid_offset: U32;
+  edid_max_size: U32;
+  edid_size: U32;
+  max_xres: U32;
+  max_yres: U32;
+  link_state: U32;
+}> = struct("vfio_region_gfx_edid", {
   edid_offset: u32,
   edid_max_size: u32,
   edid_size: u32,
@@ -82,21 +104,22 @@ export const VFIO_REGION_INFO_CAP_MSIX_MAPPABLE = 3;
 
 /** No longer provided. */
 export const VFIO_REGION_INFO_CAP_NVLINK2_SSATGT = 4;
-export const vfio_region_info_cap_nvlink2_ssatgt = struct(
-  "vfio_region_info_cap_nvlink2_ssatgt",
-  {
-    header: vfio_info_cap_header,
-    tgt: u64,
-  },
-);
+export const vfio_region_info_cap_nvlink2_ssatgt: Struct<{
+  header: typeof vfio_info_cap_header;
+  tgt: U64;
+}> = struct("vfio_region_info_cap_nvlink2_ssatgt", {
+  header: vfio_info_cap_header,
+  tgt: u64,
+});
 
 /** No longer provided. */
 export const VFIO_REGION_INFO_CAP_NVLINK2_LNKSPD = 5;
-export const vfio_region_info_cap_nvlink2_lnkspd = struct(
-  "vfio_region_info_cap_nvlink2_lnkspd",
-  {
-    header: vfio_info_cap_header,
-    link_speed: u32,
-    __pad: u32,
-  },
-);
+export const vfio_region_info_cap_nvlink2_lnkspd: Struct<{
+  header: typeof vfio_info_cap_header;
+  link_speed: U32;
+  __pad: U32;
+}> = struct("vfio_region_info_cap_nvlink2_lnkspd", {
+  header: vfio_info_cap_header,
+  link_speed: u32,
+  __pad: u32,
+});
