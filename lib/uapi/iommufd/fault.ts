@@ -15,8 +15,10 @@ import {
   u64,
 } from "../layout.ts";
 
+/** The number of IOMMU_FAULT_QUEUE_ALLOC. */
 export const IOMMUFD_CMD_FAULT_QUEUE_ALLOC = 0x8e;
 
+/** Answers the queue's id, and the fd that faults are read from. */
 export const iommu_fault_alloc: Struct<{
   size: U32;
   flags: U32;
@@ -63,11 +65,16 @@ export const iommu_hwpt_pgfault: Struct<{
 export const IOMMU_PGFAULT_FLAGS_PASID_VALID = 1 << 0;
 /** The last fault of its group. */
 export const IOMMU_PGFAULT_FLAGS_LAST_PAGE = 1 << 1;
+/** The device wants to read. */
 export const IOMMU_PGFAULT_PERM_READ = 1 << 0;
+/** The device wants to write. */
 export const IOMMU_PGFAULT_PERM_WRITE = 1 << 1;
+/** The device wants to execute. */
 export const IOMMU_PGFAULT_PERM_EXEC = 1 << 2;
+/** The device asks with privilege. */
 export const IOMMU_PGFAULT_PERM_PRIV = 1 << 3;
 
+/** `code` is one of IOMMUFD_PAGE_RESP_*. */
 export const iommu_hwpt_page_response: Struct<{
   cookie: U32;
   code: U32;

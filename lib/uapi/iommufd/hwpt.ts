@@ -1,6 +1,6 @@
 /**
- * `linux/iommufd.h`: hardware page tables (HWPT), what the IOMMU behind a
- * device can do, dirty tracking and cache invalidation.
+ * `linux/iommufd.h`: hardware page tables (HWPT), dirty tracking and cache
+ * invalidation.
  *
  * @module
  */
@@ -10,24 +10,21 @@ import { IOMMUFD_TYPE } from "./ioas.ts";
 import {
   array,
   type ArrayOf,
-  type Bytes,
-  bytes,
-  type Overlay,
-  overlay,
   type Struct,
   struct,
   type U32,
   u32,
   type U64,
   u64,
-  type U8,
-  u8,
 } from "../layout.ts";
 
+/** The number of IOMMU_HWPT_ALLOC. */
 export const IOMMUFD_CMD_HWPT_ALLOC = 0x89;
-export const IOMMUFD_CMD_GET_HW_INFO = 0x8a;
+/** The number of IOMMU_HWPT_SET_DIRTY_TRACKING. */
 export const IOMMUFD_CMD_HWPT_SET_DIRTY_TRACKING = 0x8b;
+/** The number of IOMMU_HWPT_GET_DIRTY_BITMAP. */
 export const IOMMUFD_CMD_HWPT_GET_DIRTY_BITMAP = 0x8c;
+/** The number of IOMMU_HWPT_INVALIDATE. */
 export const IOMMUFD_CMD_HWPT_INVALIDATE = 0x8d;
 
 /** The new HWPT can be the parent of a guest's. */
@@ -66,6 +63,7 @@ export const iommu_hwpt_alloc: Struct<{
   __reserved2: u32,
 });
 
+/** Makes a hardware page table that suits one device. */
 export const IOMMU_HWPT_ALLOC: Ioctl = io(
   "IOMMU_HWPT_ALLOC",
   IOMMUFD_TYPE,
@@ -74,9 +72,13 @@ export const IOMMU_HWPT_ALLOC: Ioctl = io(
 );
 
 // `data_type`: what the struct at `data_uptr` is.
+/** No struct: the kernel fills the table from an IOAS. */
 export const IOMMU_HWPT_DATA_NONE = 0;
+/** An `iommu_hwpt_vtd_s1`. */
 export const IOMMU_HWPT_DATA_VTD_S1 = 1;
+/** An `iommu_hwpt_arm_smmuv3`. */
 export const IOMMU_HWPT_DATA_ARM_SMMUV3 = 2;
+/** An `iommu_hwpt_amd_guest`. */
 export const IOMMU_HWPT_DATA_AMD_GUEST = 3;
 
 /** A guest's first-stage table on Intel VT-d. */
@@ -114,111 +116,7 @@ export const iommu_hwpt_amd_guest: Struct<{ dte: ArrayOf<bigint> }> = struct(
   },
 );
 
-/**
- * `data_len` goes in as the length of the buffer at `data_uptr`, and comes
- * back as what the kernel has to say.
- */
-export const iommu_hw_info: Struct<{
-  size: U32;
-  flags: U32;
-  dev_id: U32;
-  data_len: U32;
-  data_uptr: U64;
-  in_data_type: U32;
-  out_data_type: Overlay<number>;
-  out_max_pasid_log2: U8;
-  __reserved: Bytes;
-  out_capabilities: U64;
-}> = struct("iommu_hw_info", {
-  size: u32,
-  flags: u32,
-  dev_id: u32,
-  data_len: u32,
-  data_uptr: u64,
-  in_data_type: u32,
-  out_data_type: overlay("in_data_type", u32),
-  out_max_pasid_log2: u8,
-  __reserved: bytes(3),
-  out_capabilities: u64,
-});
-/** `in_data_type` is valid. */
-export const IOMMU_HW_INFO_FLAG_INPUT_TYPE = 1 << 0;
-
-// `out_capabilities`.
-export const IOMMU_HW_CAP_DIRTY_TRACKING = 1 << 0;
-export const IOMMU_HW_CAP_PCI_PASID_EXEC = 1 << 1;
-export const IOMMU_HW_CAP_PCI_PASID_PRIV = 1 << 2;
-export const IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED = 1 << 3;
-
-export const IOMMU_GET_HW_INFO: Ioctl = io(
-  "IOMMU_GET_HW_INFO",
-  IOMMUFD_TYPE,
-  IOMMUFD_CMD_GET_HW_INFO,
-  iommu_hw_info,
-);
-
-export const IOMMU_HW_INFO_TYPE_NONE = 0;
-export const IOMMU_HW_INFO_TYPE_DEFAULT = 0;
-export const IOMMU_HW_INFO_TYPE_INTEL_VTD = 1;
-export const IOMMU_HW_INFO_TYPE_ARM_SMMUV3 = 2;
-export const IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV = 3;
-export const IOMMU_HW_INFO_TYPE_AMD = 4;
-
-/** The capability registers of Intel VT-d. */
-export const iommu_hw_info_vtd: Struct<{
-  flags: U32;
-  __reserved: U32;
-  cap_reg: U64;
-  ecap_reg: U64;
-}> = struct("iommu_hw_info_vtd", {
-  flags: u32,
-  __reserved: u32,
-  cap_reg: u64,
-  ecap_reg: u64,
-});
-/** A parent of a guest's HWPT must not have read-only mappings. */
-export const IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17 = 1 << 0;
-
-/** The identification registers of an ARM SMMUv3. */
-export const iommu_hw_info_arm_smmuv3: Struct<{
-  flags: U32;
-  __reserved: U32;
-  idr: ArrayOf<number>;
-  iidr: U32;
-  aidr: U32;
-}> = struct("iommu_hw_info_arm_smmuv3", {
-  flags: u32,
-  __reserved: u32,
-  idr: array(u32, 6),
-  iidr: u32,
-  aidr: u32,
-});
-/** Invalidations have to be issued twice. */
-export const IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI = 1 << 0;
-
-export const iommu_hw_info_tegra241_cmdqv: Struct<{
-  flags: U32;
-  version: U8;
-  log2vcmdqs: U8;
-  log2vsids: U8;
-  __reserved: U8;
-}> = struct("iommu_hw_info_tegra241_cmdqv", {
-  flags: u32,
-  version: u8,
-  log2vcmdqs: u8,
-  log2vsids: u8,
-  __reserved: u8,
-});
-
-/** The extended feature registers of an AMD IOMMU. */
-export const iommu_hw_info_amd: Struct<{ efr: U64; efr2: U64 }> = struct(
-  "iommu_hw_info_amd",
-  {
-    efr: u64,
-    efr2: u64,
-  },
-);
-
+/** `flags` is IOMMU_HWPT_DIRTY_TRACKING_ENABLE, or 0 to stop. */
 export const iommu_hwpt_set_dirty_tracking: Struct<{
   size: U32;
   flags: U32;
@@ -230,8 +128,10 @@ export const iommu_hwpt_set_dirty_tracking: Struct<{
   hwpt_id: u32,
   __reserved: u32,
 });
+/** Record which pages devices write. */
 export const IOMMU_HWPT_DIRTY_TRACKING_ENABLE = 1;
 
+/** Starts or stops dirty tracking; a start clears what was recorded. */
 export const IOMMU_HWPT_SET_DIRTY_TRACKING: Ioctl = io(
   "IOMMU_HWPT_SET_DIRTY_TRACKING",
   IOMMUFD_TYPE,
@@ -262,6 +162,7 @@ export const iommu_hwpt_get_dirty_bitmap: Struct<{
 /** The pages stay dirty; cheaper where an unmap follows. */
 export const IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR = 1;
 
+/** Sets the bits of the pages that were written, and clears the record. */
 export const IOMMU_HWPT_GET_DIRTY_BITMAP: Ioctl = io(
   "IOMMU_HWPT_GET_DIRTY_BITMAP",
   IOMMUFD_TYPE,
@@ -290,9 +191,12 @@ export const iommu_hwpt_invalidate: Struct<{
   entry_num: u32,
   __reserved: u32,
 });
+/** An `iommu_hwpt_vtd_s1_invalidate`. */
 export const IOMMU_HWPT_INVALIDATE_DATA_VTD_S1 = 0;
+/** An `iommu_viommu_arm_smmuv3_invalidate`. */
 export const IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3 = 1;
 
+/** Drops from the IOMMU's caches what a guest changed in its tables. */
 export const IOMMU_HWPT_INVALIDATE: Ioctl = io(
   "IOMMU_HWPT_INVALIDATE",
   IOMMUFD_TYPE,

@@ -10,8 +10,6 @@ import {
   i32,
   type Struct,
   struct,
-  type U16,
-  u16,
   type U32,
   u32,
   type U64,
@@ -20,18 +18,25 @@ import {
 
 /** `';'`, shared with VFIO. */
 export const IOMMUFD_TYPE = 0x3b;
+/** The number of iommufd's first ioctl. */
 export const IOMMUFD_CMD_BASE = 0x80;
+/** The number of IOMMU_DESTROY. */
 export const IOMMUFD_CMD_DESTROY = 0x80;
+/** The number of IOMMU_IOAS_ALLOC. */
 export const IOMMUFD_CMD_IOAS_ALLOC = 0x81;
+/** The number of IOMMU_IOAS_ALLOW_IOVAS. */
 export const IOMMUFD_CMD_IOAS_ALLOW_IOVAS = 0x82;
+/** The number of IOMMU_IOAS_COPY. */
 export const IOMMUFD_CMD_IOAS_COPY = 0x83;
+/** The number of IOMMU_IOAS_IOVA_RANGES. */
 export const IOMMUFD_CMD_IOAS_IOVA_RANGES = 0x84;
+/** The number of IOMMU_IOAS_MAP. */
 export const IOMMUFD_CMD_IOAS_MAP = 0x85;
+/** The number of IOMMU_IOAS_UNMAP. */
 export const IOMMUFD_CMD_IOAS_UNMAP = 0x86;
-export const IOMMUFD_CMD_OPTION = 0x87;
-export const IOMMUFD_CMD_VFIO_IOAS = 0x88;
+/** The number of IOMMU_IOAS_MAP_FILE. */
 export const IOMMUFD_CMD_IOAS_MAP_FILE = 0x8f;
-export const IOMMUFD_CMD_IOAS_CHANGE_PROCESS = 0x92;
+/** The number of IOMMU_IOAS_NOIOMMU_GET_PA. */
 export const IOMMUFD_CMD_IOAS_NOIOMMU_GET_PA = 0x95;
 
 /** `id` is any object that was allocated. */
@@ -51,6 +56,7 @@ export const IOMMU_DESTROY: Ioctl = io(
   iommu_destroy,
 );
 
+/** `flags` is 0. */
 export const iommu_ioas_alloc: Struct<{
   size: U32;
   flags: U32;
@@ -61,6 +67,7 @@ export const iommu_ioas_alloc: Struct<{
   out_ioas_id: u32,
 });
 
+/** Makes an IO address space (IOAS), without a mapping. */
 export const IOMMU_IOAS_ALLOC: Ioctl = io(
   "IOMMU_IOAS_ALLOC",
   IOMMUFD_TYPE,
@@ -102,6 +109,7 @@ export const IOMMU_IOAS_IOVA_RANGES: Ioctl = io(
   iommu_ioas_iova_ranges,
 );
 
+/** `allowed_iovas` is the address of `num_iovas` times `iommu_iova_range`. */
 export const iommu_ioas_allow_iovas: Struct<{
   size: U32;
   ioas_id: U32;
@@ -131,6 +139,7 @@ export const IOMMU_IOAS_MAP_WRITEABLE = 1 << 1;
 /** The device may read. */
 export const IOMMU_IOAS_MAP_READABLE = 1 << 2;
 
+/** `user_va` is the memory's address in this process. */
 export const iommu_ioas_map: Struct<{
   size: U32;
   flags: U32;
@@ -149,6 +158,7 @@ export const iommu_ioas_map: Struct<{
   iova: u64,
 });
 
+/** Pins memory of this process and maps it into an IOAS. */
 export const IOMMU_IOAS_MAP: Ioctl = io(
   "IOMMU_IOAS_MAP",
   IOMMUFD_TYPE,
@@ -202,6 +212,7 @@ export const iommu_ioas_map_file: Struct<{
   iova: u64,
 });
 
+/** Maps memory of a file, wherever this process has it mapped itself. */
 export const IOMMU_IOAS_MAP_FILE: Ioctl = io(
   "IOMMU_IOAS_MAP_FILE",
   IOMMUFD_TYPE,
@@ -209,6 +220,7 @@ export const IOMMU_IOAS_MAP_FILE: Ioctl = io(
   iommu_ioas_map_file,
 );
 
+/** `flags` are those of a mapping, IOMMU_IOAS_MAP_*. */
 export const iommu_ioas_copy: Struct<{
   size: U32;
   flags: U32;
@@ -254,74 +266,4 @@ export const IOMMU_IOAS_UNMAP: Ioctl = io(
   IOMMUFD_TYPE,
   IOMMUFD_CMD_IOAS_UNMAP,
   iommu_ioas_unmap,
-);
-
-/** Locked memory counts per user (0) or per process (1). Needs privilege. */
-export const IOMMU_OPTION_RLIMIT_MODE = 0;
-/** An IOAS may use large IOMMU pages (1) or not (0). */
-export const IOMMU_OPTION_HUGE_PAGES = 1;
-export const IOMMU_OPTION_OP_SET = 0;
-export const IOMMU_OPTION_OP_GET = 1;
-
-export const iommu_option: Struct<{
-  size: U32;
-  option_id: U32;
-  op: U16;
-  __reserved: U16;
-  object_id: U32;
-  val64: U64;
-}> = struct("iommu_option", {
-  size: u32,
-  option_id: u32,
-  op: u16,
-  __reserved: u16,
-  object_id: u32,
-  val64: u64,
-});
-
-export const IOMMU_OPTION: Ioctl = io(
-  "IOMMU_OPTION",
-  IOMMUFD_TYPE,
-  IOMMUFD_CMD_OPTION,
-  iommu_option,
-);
-
-export const IOMMU_VFIO_IOAS_GET = 0;
-export const IOMMU_VFIO_IOAS_SET = 1;
-export const IOMMU_VFIO_IOAS_CLEAR = 2;
-
-export const iommu_vfio_ioas: Struct<{
-  size: U32;
-  ioas_id: U32;
-  op: U16;
-  __reserved: U16;
-}> = struct("iommu_vfio_ioas", {
-  size: u32,
-  ioas_id: u32,
-  op: u16,
-  __reserved: u16,
-});
-
-/** The IOAS behind the container ioctls that an iommufd answers too. */
-export const IOMMU_VFIO_IOAS: Ioctl = io(
-  "IOMMU_VFIO_IOAS",
-  IOMMUFD_TYPE,
-  IOMMUFD_CMD_VFIO_IOAS,
-  iommu_vfio_ioas,
-);
-
-export const iommu_ioas_change_process: Struct<{
-  size: U32;
-  __reserved: U32;
-}> = struct("iommu_ioas_change_process", {
-  size: u32,
-  __reserved: u32,
-});
-
-/** Counts all pinned memory as this process's. Only for mapped files. */
-export const IOMMU_IOAS_CHANGE_PROCESS: Ioctl = io(
-  "IOMMU_IOAS_CHANGE_PROCESS",
-  IOMMUFD_TYPE,
-  IOMMUFD_CMD_IOAS_CHANGE_PROCESS,
-  iommu_ioas_change_process,
 );

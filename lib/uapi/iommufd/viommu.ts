@@ -18,9 +18,13 @@ import {
   u64,
 } from "../layout.ts";
 
+/** The number of IOMMU_VIOMMU_ALLOC. */
 export const IOMMUFD_CMD_VIOMMU_ALLOC = 0x90;
+/** The number of IOMMU_VDEVICE_ALLOC. */
 export const IOMMUFD_CMD_VDEVICE_ALLOC = 0x91;
+/** The number of IOMMU_VEVENTQ_ALLOC. */
 export const IOMMUFD_CMD_VEVENTQ_ALLOC = 0x93;
+/** The number of IOMMU_HW_QUEUE_ALLOC. */
 export const IOMMUFD_CMD_HW_QUEUE_ALLOC = 0x94;
 
 /** `hwpt_id` is a parent HWPT; `data_uptr` the address of the type's struct. */
@@ -45,10 +49,14 @@ export const iommu_viommu_alloc: Struct<{
   __reserved: u32,
   data_uptr: u64,
 });
+/** Reserved; refused. */
 export const IOMMU_VIOMMU_TYPE_DEFAULT = 0;
+/** An ARM SMMUv3; no struct. */
 export const IOMMU_VIOMMU_TYPE_ARM_SMMUV3 = 1;
+/** An SMMUv3 with a Tegra241's queues; `iommu_viommu_tegra241_cmdqv`. */
 export const IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV = 2;
 
+/** Makes a virtual IOMMU behind the IOMMU of a device. */
 export const IOMMU_VIOMMU_ALLOC: Ioctl = io(
   "IOMMU_VIOMMU_ALLOC",
   IOMMUFD_TYPE,
@@ -88,6 +96,7 @@ export const IOMMU_VDEVICE_ALLOC: Ioctl = io(
   iommu_vdevice_alloc,
 );
 
+/** The queue holds `veventq_depth` events. */
 export const iommu_veventq_alloc: Struct<{
   size: U32;
   flags: U32;
@@ -107,8 +116,11 @@ export const iommu_veventq_alloc: Struct<{
   out_veventq_fd: u32,
   __reserved: u32,
 });
+/** Reserved; refused. */
 export const IOMMU_VEVENTQ_TYPE_DEFAULT = 0;
+/** Events are `iommu_vevent_arm_smmuv3`. */
 export const IOMMU_VEVENTQ_TYPE_ARM_SMMUV3 = 1;
+/** Events are `iommu_vevent_tegra241_cmdqv`. */
 export const IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV = 2;
 
 /** The new fd gives an `iommufd_vevent_header` and the type's struct in turn. */
@@ -165,10 +177,12 @@ export const iommu_hw_queue_alloc: Struct<{
   nesting_parent_iova: u64,
   length: u64,
 });
+/** Reserved; refused. */
 export const IOMMU_HW_QUEUE_TYPE_DEFAULT = 0;
 /** From index 0 up; destroyed from the last one down. */
 export const IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV = 1;
 
+/** Gives a guest one of the IOMMU's own queues. */
 export const IOMMU_HW_QUEUE_ALLOC: Ioctl = io(
   "IOMMU_HW_QUEUE_ALLOC",
   IOMMUFD_TYPE,

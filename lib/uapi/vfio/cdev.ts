@@ -75,6 +75,7 @@ export const VFIO_DEVICE_ATTACH_IOMMUFD_PT: Ioctl = io(
   vfio_device_attach_iommufd_pt,
 );
 
+/** `flags` is 0, or VFIO_DEVICE_DETACH_PASID. */
 export const vfio_device_detach_iommufd_pt: Struct<{
   argsz: U32;
   flags: U32;
@@ -90,6 +91,7 @@ export const VFIO_DEVICE_DETACH_PASID = 1 << 0;
 export const VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID: number =
   vfio_device_detach_iommufd_pt.offset.pasid;
 
+/** Takes the device, or one PASID of it, off its page table. */
 export const VFIO_DEVICE_DETACH_IOMMUFD_PT: Ioctl = io(
   "VFIO_DEVICE_DETACH_IOMMUFD_PT",
   VFIO_TYPE,

@@ -25,7 +25,9 @@ export const VFIO_BASE = 100;
 
 // IOMMU types for VFIO_SET_IOMMU, and extensions for VFIO_CHECK_EXTENSION,
 // share one set of numbers.
+/** Memory is mapped page by page, as the IOMMUs of x86 and ARM do. */
 export const VFIO_TYPE1_IOMMU = 1;
+/** The IOMMU of PowerPC servers. */
 export const VFIO_SPAPR_TCE_IOMMU = 2;
 /** As type 1, but an unmap may not split a mapping. */
 export const VFIO_TYPE1v2_IOMMU = 3;
@@ -35,6 +37,7 @@ export const VFIO_DMA_CC_IOMMU = 4;
 export const VFIO_EEH = 5;
 /** Was VFIO_TYPE1_NESTING_IOMMU; no kernel answers it any more. */
 export const __VFIO_RESERVED_TYPE1_NESTING_IOMMU = 6;
+/** The same, with memory pinned ahead. */
 export const VFIO_SPAPR_TCE_v2_IOMMU = 7;
 /** No translation and no isolation. Taints the kernel. */
 export const VFIO_NOIOMMU_IOMMU = 8;
@@ -81,6 +84,7 @@ export const VFIO_SET_IOMMU: Ioctl = io(
   "value",
 );
 
+/** `flags` are VFIO_GROUP_FLAGS_*. */
 export const vfio_group_status: Struct<{ argsz: U32; flags: U32 }> = struct(
   "vfio_group_status",
   {
@@ -90,8 +94,10 @@ export const vfio_group_status: Struct<{ argsz: U32; flags: U32 }> = struct(
 );
 /** Every function of the group is bound to a VFIO driver or to none. */
 export const VFIO_GROUP_FLAGS_VIABLE = 1 << 0;
+/** The group is in a container. */
 export const VFIO_GROUP_FLAGS_CONTAINER_SET = 1 << 1;
 
+/** Whether the group is viable, and in a container. */
 export const VFIO_GROUP_GET_STATUS: Ioctl = io(
   "VFIO_GROUP_GET_STATUS",
   VFIO_TYPE,

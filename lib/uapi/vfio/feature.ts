@@ -33,11 +33,14 @@ export const vfio_device_feature: Struct<{
 });
 /** The part of `flags` that selects the feature. */
 export const VFIO_DEVICE_FEATURE_MASK = 0xffff;
+/** Read the feature into `data`. */
 export const VFIO_DEVICE_FEATURE_GET = 1 << 16;
+/** Set the feature from `data`. */
 export const VFIO_DEVICE_FEATURE_SET = 1 << 17;
 /** Only ask whether GET or SET, as given too, are supported. */
 export const VFIO_DEVICE_FEATURE_PROBE = 1 << 18;
 
+/** Reads, sets or probes one of VFIO_DEVICE_FEATURE_*. */
 export const VFIO_DEVICE_FEATURE: Ioctl = io(
   "VFIO_DEVICE_FEATURE",
   VFIO_TYPE,
@@ -55,6 +58,7 @@ export const VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP = 4;
 /** SET: the device is awake, and stays so. */
 export const VFIO_DEVICE_FEATURE_LOW_POWER_EXIT = 5;
 
+/** `wakeup_eventfd` is signalled when the device woke. */
 export const vfio_device_low_power_entry_with_wakeup: Struct<{
   wakeup_eventfd: I32;
   reserved: U32;
@@ -66,18 +70,22 @@ export const vfio_device_low_power_entry_with_wakeup: Struct<{
 /** SET, CDX devices only: PCI has it in config space. */
 export const VFIO_DEVICE_FEATURE_BUS_MASTER = 10;
 
+/** `op` is CLEAR_MASTER or SET_MASTER. */
 export const vfio_device_feature_bus_master: Struct<{ op: U32 }> = struct(
   "vfio_device_feature_bus_master",
   {
     op: u32,
   },
 );
+/** The device may start no DMA. */
 export const VFIO_DEVICE_FEATURE_CLEAR_MASTER = 0;
+/** The device may start DMA. */
 export const VFIO_DEVICE_FEATURE_SET_MASTER = 1;
 
 /** GET: answers the fd of a dma-buf made of parts of a region. */
 export const VFIO_DEVICE_FEATURE_DMA_BUF = 11;
 
+/** `offset` counts from the start of the region. */
 export const vfio_region_dma_range: Struct<{
   offset: U64;
   length: U64;

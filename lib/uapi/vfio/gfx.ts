@@ -55,9 +55,12 @@ export const vfio_device_gfx_plane_info: Struct<{
 });
 /** Only ask whether the other flag's way is supported. */
 export const VFIO_GFX_PLANE_TYPE_PROBE = 1 << 0;
+/** The plane is a dma-buf. */
 export const VFIO_GFX_PLANE_TYPE_DMABUF = 1 << 1;
+/** The plane is in a region. */
 export const VFIO_GFX_PLANE_TYPE_REGION = 1 << 2;
 
+/** What the guest shows now, and where it is. */
 export const VFIO_DEVICE_QUERY_GFX_PLANE: Ioctl = io(
   "VFIO_DEVICE_QUERY_GFX_PLANE",
   VFIO_TYPE,

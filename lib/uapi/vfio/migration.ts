@@ -20,6 +20,7 @@ import { VFIO_BASE, VFIO_TYPE } from "./container.ts";
 /** GET: whether the device can migrate, and through which optional states. */
 export const VFIO_DEVICE_FEATURE_MIGRATION = 1;
 
+/** `flags` are VFIO_MIGRATION_*. */
 export const vfio_device_feature_migration: Struct<{ flags: U64 }> = struct(
   "vfio_device_feature_migration",
   {
@@ -49,6 +50,7 @@ export const vfio_device_feature_mig_state: Struct<{
 export const VFIO_DEVICE_STATE_ERROR = 0;
 /** Neither changes its state nor anything outside. */
 export const VFIO_DEVICE_STATE_STOP = 1;
+/** The device works as usual. */
 export const VFIO_DEVICE_STATE_RUNNING = 2;
 /** Stopped, and its state can be read. */
 export const VFIO_DEVICE_STATE_STOP_COPY = 3;
@@ -106,6 +108,7 @@ export const vfio_device_feature_dma_logging_control: Struct<{
   ranges: u64,
 });
 
+/** A range whose writes are logged. */
 export const vfio_device_feature_dma_logging_range: Struct<{
   iova: U64;
   length: U64;
@@ -136,6 +139,7 @@ export const vfio_device_feature_dma_logging_report: Struct<{
 /** GET: how long the data of STOP_COPY will be, estimated. */
 export const VFIO_DEVICE_FEATURE_MIG_DATA_SIZE = 9;
 
+/** In bytes. */
 export const vfio_device_feature_mig_data_size: Struct<{
   stop_copy_length: U64;
 }> = struct("vfio_device_feature_mig_data_size", {
@@ -159,9 +163,14 @@ export const vfio_device_migration_info: Struct<{
   data_offset: u64,
   data_size: u64,
 });
+/** No bit: the device is stopped. */
 export const VFIO_DEVICE_STATE_V1_STOP = 0;
+/** The device works. */
 export const VFIO_DEVICE_STATE_V1_RUNNING = 1 << 0;
+/** Its state can be read. */
 export const VFIO_DEVICE_STATE_V1_SAVING = 1 << 1;
+/** A state can be written into it. */
 export const VFIO_DEVICE_STATE_V1_RESUMING = 1 << 2;
+/** All bits of the first protocol's `device_state`. */
 export const VFIO_DEVICE_STATE_MASK = VFIO_DEVICE_STATE_V1_RUNNING |
   VFIO_DEVICE_STATE_V1_SAVING | VFIO_DEVICE_STATE_V1_RESUMING;

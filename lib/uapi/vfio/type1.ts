@@ -38,6 +38,7 @@ export const VFIO_IOMMU_INFO_PGSIZES = 1 << 0;
 /** A capability chain follows. */
 export const VFIO_IOMMU_INFO_CAPS = 1 << 1;
 
+/** A `vfio_iommu_type1_info_cap_iova_range`. */
 export const VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE = 1;
 
 /** `end` is inclusive. */
@@ -49,6 +50,7 @@ export const vfio_iova_range: Struct<{ start: U64; end: U64 }> = struct(
   },
 );
 
+/** The IOVAs that can be mapped. */
 export const vfio_iommu_type1_info_cap_iova_range: Struct<{
   header: typeof vfio_info_cap_header;
   nr_iovas: U32;
@@ -61,6 +63,7 @@ export const vfio_iommu_type1_info_cap_iova_range: Struct<{
   iova_ranges: flexible(vfio_iova_range),
 });
 
+/** A `vfio_iommu_type1_info_cap_migration`. */
 export const VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION = 2;
 
 /** Present where dirty pages can be logged. */
@@ -76,6 +79,7 @@ export const vfio_iommu_type1_info_cap_migration: Struct<{
   max_dirty_bitmap_size: u64,
 });
 
+/** A `vfio_iommu_type1_info_dma_avail`. */
 export const VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL = 3;
 
 /** How many more mappings the container takes. */
@@ -87,6 +91,7 @@ export const vfio_iommu_type1_info_dma_avail: Struct<{
   avail: u32,
 });
 
+/** Page sizes, usable IOVAs and limits of the container. */
 export const VFIO_IOMMU_GET_INFO: Ioctl = io(
   "VFIO_IOMMU_GET_INFO",
   VFIO_TYPE,
@@ -94,6 +99,7 @@ export const VFIO_IOMMU_GET_INFO: Ioctl = io(
   vfio_iommu_type1_info,
 );
 
+/** `vaddr` is the memory's address in this process. */
 export const vfio_iommu_type1_dma_map: Struct<{
   argsz: U32;
   flags: U32;
@@ -114,6 +120,7 @@ export const VFIO_DMA_MAP_FLAG_WRITE = 1 << 1;
 /** Only a new `vaddr` for a mapping that VFIO_DMA_UNMAP_FLAG_VADDR froze. */
 export const VFIO_DMA_MAP_FLAG_VADDR = 1 << 2;
 
+/** Pins memory of this process and maps it. */
 export const VFIO_IOMMU_MAP_DMA: Ioctl = io(
   "VFIO_IOMMU_MAP_DMA",
   VFIO_TYPE,
@@ -153,6 +160,7 @@ export const VFIO_DMA_UNMAP_FLAG_ALL = 1 << 1;
 /** The pages stay mapped; only their addresses in this process are dropped. */
 export const VFIO_DMA_UNMAP_FLAG_VADDR = 1 << 2;
 
+/** Removes the mappings that lie in a range. */
 export const VFIO_IOMMU_UNMAP_DMA: Ioctl = io(
   "VFIO_IOMMU_UNMAP_DMA",
   VFIO_TYPE,
@@ -176,6 +184,7 @@ export const VFIO_IOMMU_DISABLE: Ioctl = io(
   "none",
 );
 
+/** `flags` are VFIO_IOMMU_DIRTY_PAGES_FLAG_*. */
 export const vfio_iommu_type1_dirty_bitmap: Struct<{
   argsz: U32;
   flags: U32;
@@ -185,11 +194,14 @@ export const vfio_iommu_type1_dirty_bitmap: Struct<{
   flags: u32,
   data: flexible(u8),
 });
+/** Start to log dirty pages. */
 export const VFIO_IOMMU_DIRTY_PAGES_FLAG_START = 1 << 0;
+/** Stop to log dirty pages. */
 export const VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP = 1 << 1;
 /** A `vfio_iommu_type1_dirty_bitmap_get` follows in `data`. */
 export const VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP = 1 << 2;
 
+/** `iova` and `size` say which pages are asked for. */
 export const vfio_iommu_type1_dirty_bitmap_get: Struct<{
   iova: U64;
   size: U64;
