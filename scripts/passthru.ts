@@ -6,7 +6,6 @@
  * @module
  */
 
-import { simulate } from "../lib/sim/mod.ts";
 import { main } from "./passthru/main.ts";
 import { processTerminal } from "./passthru/terminal/process_terminal.ts";
 
@@ -30,7 +29,7 @@ if (import.meta.main) {
       return new Host();
     },
     async simulated(snapshot) {
-      const { Host } = await import("../lib/host/host.ts");
+      const { simulate } = await import("../lib/sim/mod.ts");
       return simulate(snapshot as Parameters<typeof simulate>[0]);
     },
   });
