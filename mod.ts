@@ -10,7 +10,7 @@
  * `/uapi`.
  *
  * @example Take a function, attach it, and give everything back
- * ```ts no-eval
+ * ```ts
  * import { AddressSpace, Host, VfioDevice } from "@passthru/vfio";
  *
  * await using taken = await new Host().take("0000:01:00.0");

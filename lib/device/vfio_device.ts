@@ -40,7 +40,7 @@ const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
  * nothing else, and user space drives it.
  *
  * @example Read a register and detach
- * ```ts no-eval
+ * ```ts
  * import { AddressSpace, VfioDevice } from "@passthru/vfio";
  *
  * await using space = new AddressSpace();

@@ -78,7 +78,7 @@ const ADDRESS_END = 1n << 64n;
  * device attached later sees it again.
  *
  * @example Memory that a device can reach
- * ```ts no-eval
+ * ```ts
  * import { AddressSpace, VfioDevice } from "@passthru/vfio";
  *
  * await using space = new AddressSpace();

@@ -1,6 +1,5 @@
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
 import { COMMANDS } from "../../../scripts/passthru/commands.ts";
 import { LOADERS } from "../../../scripts/passthru/load.ts";
 import { call, json } from "../passthru_bench.ts";

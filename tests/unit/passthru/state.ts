@@ -5,7 +5,7 @@ import {
   assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";
 import { call, json } from "../passthru_bench.ts";
 import { Mortal } from "../provision_bench.ts";

@@ -5,7 +5,6 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
 import { type PciTree, pciTree } from "../../../lib/host/pci/tree.ts";
 import type {
   FunctionTopology,

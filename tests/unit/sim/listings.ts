@@ -4,10 +4,10 @@
  */
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertObjectMatch } from "@std/assert";
-import { Host } from "../../../mod.ts";
+import type { Host } from "../../../mod.ts";
 import { apply, type DesiredState, plan } from "../../../lib/provision/mod.ts";
 import { pciTree } from "../../../lib/host/mod.ts";
-import { type Topology } from "../../../lib/sim/mod.ts";
+import type { Topology } from "../../../lib/sim/mod.ts";
 import {
   B550,
   DELL,

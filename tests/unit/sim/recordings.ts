@@ -6,7 +6,7 @@
  */
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Host, VfioError } from "../../../mod.ts";
+import { VfioError } from "../../../mod.ts";
 import {
   apply,
   type DesiredState,
@@ -14,7 +14,7 @@ import {
   plan,
 } from "../../../lib/provision/mod.ts";
 import { diagnose } from "../../../lib/doctor/mod.ts";
-import { type Topology } from "../../../lib/sim/mod.ts";
+import type { Topology } from "../../../lib/sim/mod.ts";
 import cloud from "../../recordings/cloud.json" with { type: "json" };
 import testbed from "../../recordings/testbed.json" with { type: "json" };
 import sriov from "../../recordings/testbed_sriov.json" with { type: "json" };
