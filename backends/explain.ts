@@ -21,7 +21,7 @@ import type { AttachTarget, BackendName, DmaRange } from "./backend.ts";
  * Does a step of a teardown. What it fails at is made good by the steps behind
  * it, down to the close that cannot fail, and nobody could act on it.
  */
-export function quietly<T>(step: () => T): T | Promise<void> | void {
+export function ignoreErrors<T>(step: () => T): T | Promise<void> | void {
   try {
     const result = step();
     return result instanceof Promise ? result.catch(() => {}) : result;

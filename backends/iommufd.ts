@@ -48,11 +48,11 @@ import {
   deviceBusy,
   groupHasOwner,
   groupNotViable,
+  ignoreErrors,
   keptMapped,
   mappingRefused,
   noMemory,
   openNode,
-  quietly,
   unsafeInterrupts,
   wrongToken,
 } from "./explain.ts";
@@ -92,12 +92,12 @@ export class IommufdContext implements IommuContext {
     await using stack = new AsyncDisposableStack();
     stack.defer(() => this.#leave(ioas));
     const fd = openNode(this.#kernel, target, target.nodes.cdev!);
-    stack.defer(() => quietly(() => fd.closeAsync()));
+    stack.defer(() => ignoreErrors(() => fd.closeAsync()));
     try {
       await bind(target, fd, ioas, options);
     } catch (error) {
       // Before it is asked who else has the device open.
-      await quietly(() => fd.closeAsync());
+      await ignoreErrors(() => fd.closeAsync());
       throw bindRefused(target, error);
     }
     try {
@@ -105,7 +105,7 @@ export class IommufdContext implements IommuContext {
     } catch (error) {
       throw this.#pinRefused(error) ?? attachRefused(target, error);
     }
-    stack.defer(() => quietly(() => ioas.detach(fd)));
+    stack.defer(() => ignoreErrors(() => ioas.detach(fd)));
     const held = stack.move();
     return { fd, detach: () => held.disposeAsync() };
   }
@@ -182,7 +182,7 @@ class Ioas {
 
   /** Closes the iommufd, and with it everything that lives in it. */
   close(): void {
-    quietly(() => this.#fd.close());
+    ignoreErrors(() => this.#fd.close());
   }
 
   attach(fd: Fd): void {

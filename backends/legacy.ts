@@ -57,11 +57,11 @@ import type {
 } from "./backend.ts";
 import {
   groupNotViable,
+  ignoreErrors,
   keptMapped,
   mappingRefused,
   nodeRefused,
   openNode,
-  quietly,
   unsafeInterrupts,
   wrongToken,
 } from "./explain.ts";
@@ -106,7 +106,7 @@ export class LegacyContext implements IommuContext {
       return {
         fd,
         detach: async () => {
-          await quietly(() => fd.closeAsync());
+          await ignoreErrors(() => fd.closeAsync());
           this.#leave(group);
         },
       };
@@ -162,7 +162,7 @@ export class LegacyContext implements IommuContext {
         VFIO_GROUP_GET_DEVICE_FD,
         new TextEncoder().encode(argument),
       );
-      return Fd.own(this.#kernel, fd);
+      return Fd.adopt(this.#kernel, fd);
     } catch (error) {
       if (hasErrno(error, "EACCES")) throw wrongToken(target, error);
       throw nodeRefused(target, target.nodes.group!, error);
@@ -175,7 +175,7 @@ export class LegacyContext implements IommuContext {
     this.#groups.delete(id);
     container.remove(fd);
     if (container.groups === 0) this.#containers.delete(container);
-    quietly(() => fd.close());
+    ignoreErrors(() => fd.close());
   }
 
   map(range: DmaRange): void {
@@ -187,7 +187,7 @@ export class LegacyContext implements IommuContext {
       }
     } catch (error) {
       for (const container of [...this.#containers].slice(0, mapped)) {
-        quietly(() => container.unmap(range));
+        ignoreErrors(() => container.unmap(range));
       }
       throw error;
     }
@@ -302,10 +302,10 @@ class Container {
     this.#groups--;
     // While the group that they serve is still in. A kernel before 5.12 does
     // not know the flag, and drops the mappings as the last group leaves.
-    if (this.#groups === 0) quietly(() => this.#unmapAll());
+    if (this.#groups === 0) ignoreErrors(() => this.#unmapAll());
     // A group that the kernel will not take out leaves as it is closed.
-    quietly(() => group.ioctl(VFIO_GROUP_UNSET_CONTAINER));
-    if (this.#groups === 0) quietly(() => this.#fd.close());
+    ignoreErrors(() => group.ioctl(VFIO_GROUP_UNSET_CONTAINER));
+    if (this.#groups === 0) ignoreErrors(() => this.#fd.close());
   }
 
   #unmapAll(): void {
@@ -394,11 +394,11 @@ function intersection(a: IommuLimits, b: IommuLimits): IommuLimits {
   return {
     ranges,
     alignment: max(a.alignment, b.alignment),
-    mappingsAvailable: least(a.mappingsAvailable, b.mappingsAvailable),
+    mappingsAvailable: smaller(a.mappingsAvailable, b.mappingsAvailable),
   };
 }
 
-function least(
+function smaller(
   a: number | undefined,
   b: number | undefined,
 ): number | undefined {

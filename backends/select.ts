@@ -42,9 +42,9 @@ export function selectBackend(
   wanted: BackendName | "auto",
 ): Selection {
   if (wanted === "iommufd") return namedIommufd(target);
-  if (wanted === "legacy") return legacy(target, "asked for");
+  if (wanted === "legacy") return selectLegacy(target, "asked for");
   const obstacle = iommufdMissing(target) ?? iommufdClosed(target);
-  if (obstacle !== undefined) return legacy(target, obstacle);
+  if (obstacle !== undefined) return selectLegacy(target, obstacle);
   const reason = `${IOMMUFD_NODE} and ${target.nodes.cdev} both work`;
   return { backend: "iommufd", reason };
 }
@@ -61,7 +61,7 @@ function namedIommufd(target: AttachTarget): Selection {
   });
 }
 
-function legacy(target: AttachTarget, reason: string): Selection {
+function selectLegacy(target: AttachTarget, reason: string): Selection {
   if (target.nodes.group !== undefined) return { backend: "legacy", reason };
   throw new VfioError("BACKEND_UNAVAILABLE", {
     device: target.device.name,

@@ -21,7 +21,7 @@ export interface Surroundings {
   /** How QEMU reaches the function. Default: `"iommufd"`. */
   readonly by?: "iommufd" | "legacy";
   /** Told each line. Default: prints it. */
-  readonly tell?: (line: string) => void;
+  readonly print?: (line: string) => void;
   /** Runs QEMU with these arguments and gives what its firmware says. */
   readonly runQemu?: (args: readonly string[]) => Promise<string>;
 }
@@ -34,7 +34,7 @@ export interface Surroundings {
 export async function main(
   host: Host,
   address: string,
-  { by = "iommufd", tell = console.log, runQemu = qemu() }: Surroundings = {},
+  { by = "iommufd", print = console.log, runQemu = qemu() }: Surroundings = {},
 ): Promise<void> {
   const fn = host.function(address);
   const state: DesiredState = {
@@ -45,12 +45,12 @@ export async function main(
       group: "all endpoints",
     }],
   };
-  tell(`before: ${fn.driver ?? "no driver"}`);
-  tell(plan(host, state).toString());
+  print(`before: ${fn.driver ?? "no driver"}`);
+  print(plan(host, state).toString());
   {
     await using _applied = await apply(host, state);
-    tell(`applied: ${fn.driver}`);
-    tell(`again: ${plan(host, state)}`);
+    print(`applied: ${fn.driver}`);
+    print(`again: ${plan(host, state)}`);
 
     const firmware = await runQemu([
       ...["-machine", "q35", "-m", "64", "-nodefaults", "-display", "none"],
@@ -61,9 +61,9 @@ export async function main(
     ]);
     const [seen] = firmware.match(new RegExp(`^.*id=${id(fn)}.*$`, "m")) ?? [];
     if (seen === undefined) throw new Error("QEMU's machine does not have it");
-    tell(`QEMU's firmware: ${seen}`);
+    print(`QEMU's firmware: ${seen}`);
   } // Here everything is restored, whatever happened.
-  tell(`after: ${fn.driver ?? "no driver"}`);
+  print(`after: ${fn.driver ?? "no driver"}`);
 }
 
 function id({ vendor, device }: { vendor: number; device: number }): string {

@@ -14,7 +14,7 @@ Deno.test("main() hands the function to QEMU and restores the host", async () =>
   const host = simulated();
   const said: string[] = [];
   await main(host, NIC, {
-    tell: (line) => said.push(line),
+    print: (line) => said.push(line),
     runQemu(args) {
       assertEquals(host.function(NIC).driver, "vfio-pci");
       assertEquals(args.slice(-4), [
@@ -39,7 +39,7 @@ Deno.test("main() restores the host when QEMU fails", async () => {
   await assertRejects(
     () =>
       main(host, NIC, {
-        tell: () => {},
+        print: () => {},
         runQemu: () => Promise.reject(new Error("QEMU failed")),
       }),
     Error,

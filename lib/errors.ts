@@ -134,7 +134,11 @@ export class VfioError extends Error {
  * @param doing What was being done, as in "cannot attach".
  * @param device The device it is about.
  */
-export function typed(error: unknown, doing: string, device?: string): unknown {
+export function toVfioError(
+  error: unknown,
+  doing: string,
+  device?: string,
+): unknown {
   if (error instanceof KernelError) {
     const problem = `cannot ${doing}: ${error.message}`;
     return new VfioError("KERNEL", { device, problem, cause: error });

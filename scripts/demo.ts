@@ -9,10 +9,10 @@ import { type BackendName, Host, VfioError } from "../mod.ts";
 import { setAccelerator } from "../tests/vm/accelerator.ts";
 import { MachineError } from "../tests/vm/errors.ts";
 import { type Machine, machineNamed, MACHINES } from "../tests/vm/machines.ts";
-import { here } from "./demo/here.ts";
+import { demonstrateHere } from "./demo/here.ts";
 import { inMachine, inMachines } from "./demo/order.ts";
 import { simulated } from "./demo/simulated.ts";
-import { STAGE, tidily } from "./demo/stage.ts";
+import { STAGE, withCleanup } from "./demo/stage.ts";
 
 const USAGE = `deno task demo [OPTION...]
 
@@ -96,14 +96,14 @@ async function main(): Promise<number> {
     return 0;
   }
   if (device !== undefined) {
-    await here(device, backend);
+    await demonstrateHere(device, backend);
     return 0;
   }
   if (machine !== undefined) {
-    return await tidily(() => inMachine(STAGE, machine, backend));
+    return await withCleanup(() => inMachine(STAGE, machine, backend));
   }
   await simulated(backend);
-  return quick ? 0 : await tidily(() => inMachines(STAGE, backend));
+  return quick ? 0 : await withCleanup(() => inMachines(STAGE, backend));
 }
 
 try {

@@ -29,8 +29,8 @@ const timers = new Map<number, Timer>();
 
 function start(call: Callback, delay = 0, repeats = false): number {
   const interval = Math.max(1, delay);
-  const own = repeats ? { interval } : {};
-  timers.set(++last, { due: now + Math.max(0, delay), call, ...own });
+  const repetition = repeats ? { interval } : {};
+  timers.set(++last, { due: now + Math.max(0, delay), call, ...repetition });
   turn();
   return last;
 }

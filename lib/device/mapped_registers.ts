@@ -1,4 +1,4 @@
-import { typed, VfioError } from "../errors.ts";
+import { toVfioError, VfioError } from "../errors.ts";
 import type { Mapping } from "../kernel/kernel.ts";
 import {
   assertAccess,
@@ -118,7 +118,7 @@ export class MappedRegisters implements Registers, Disposable {
     try {
       this.#unmap();
     } catch (error) {
-      throw typed(error, "unmap registers", this.#device);
+      throw toVfioError(error, "unmap registers", this.#device);
     }
     this.#mapped = false;
   }

@@ -1,4 +1,4 @@
-import { typed, VfioError } from "../errors.ts";
+import { toVfioError, VfioError } from "../errors.ts";
 import { infoCapabilities, readInfo } from "../../backends/info.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../uapi/linux/mman.ts";
@@ -209,7 +209,7 @@ export class Region implements Registers {
       this.#mapped.add(registers);
       return registers;
     } catch (error) {
-      throw typed(error, `map region ${this.index}`, name);
+      throw toVfioError(error, `map region ${this.index}`, name);
     }
   }
 
@@ -251,7 +251,7 @@ export class Region implements Registers {
         ? kernel.pread(fd, bytes, at)
         : kernel.pwrite(fd, bytes, at);
     } catch (error) {
-      throw typed(error, `${verb} region ${this.index}`, name);
+      throw toVfioError(error, `${verb} region ${this.index}`, name);
     }
     if (done === bytes.length) return;
     throw new VfioError("KERNEL", {

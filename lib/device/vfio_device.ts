@@ -1,7 +1,7 @@
 import type { Attachment, AttachOptions } from "../../backends/backend.ts";
 import type { AddressSpace } from "../dma/address_space.ts";
 import { MEMBERS } from "../dma/members.ts";
-import { typed, VfioError } from "../errors.ts";
+import { toVfioError, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Fd } from "../kernel/fd.ts";
@@ -102,7 +102,7 @@ export class VfioDevice implements AsyncDisposable {
         return new VfioDevice(device, space, attachment, info);
       });
     } catch (error) {
-      throw typed(error, "attach", device.name);
+      throw toVfioError(error, "attach", device.name);
     }
   }
 
@@ -168,7 +168,7 @@ export class VfioDevice implements AsyncDisposable {
           cause: error,
         });
       }
-      throw typed(error, `read the info of region ${index}`, this.name);
+      throw toVfioError(error, `read the info of region ${index}`, this.name);
     }
   }
 
@@ -224,7 +224,7 @@ export class VfioDevice implements AsyncDisposable {
         return;
       } catch (error) {
         if (!hasErrno(error, "EAGAIN")) {
-          throw typed(error, "reset", this.name);
+          throw toVfioError(error, "reset", this.name);
         }
         if (tries < RESET_TRIES) await pause(RESET_PAUSE_MS);
         else throw stillLocked(this.name, error);

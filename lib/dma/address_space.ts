@@ -12,7 +12,7 @@ import {
   type Selection,
 } from "../../backends/select.ts";
 import { attachTarget } from "../../backends/target.ts";
-import { typed, VfioError } from "../errors.ts";
+import { toVfioError, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { Host } from "../host/host.ts";
 import { type MemoryLock, memoryLock } from "../host/iommu/memory_lock.ts";
@@ -152,7 +152,7 @@ export class AddressSpace implements AsyncDisposable {
       if (this.#attached > 0) this.#refreshLimits();
       return { ...this.#limits, memoryLock: memoryLock(this.#kernel) };
     } catch (error) {
-      throw typed(error, "read the limits");
+      throw toVfioError(error, "read the limits");
     }
   }
 
@@ -219,7 +219,7 @@ export class AddressSpace implements AsyncDisposable {
       this.#context?.map(mapping);
     } catch (error) {
       this.#iovas.release(mapping.iova);
-      throw typed(error, `map ${size} bytes`);
+      throw toVfioError(error, `map ${size} bytes`);
     }
     this.#mappings.set(mapping.iova, mapping);
     return mapping;
@@ -343,7 +343,7 @@ export class AddressSpace implements AsyncDisposable {
     try {
       this.#context?.unmap(mapping);
     } catch (error) {
-      throw typed(error, `unmap ${hex(mapping.iova)}`);
+      throw toVfioError(error, `unmap ${hex(mapping.iova)}`);
     }
     this.#mappings.delete(mapping.iova);
     this.#iovas.release(mapping.iova);

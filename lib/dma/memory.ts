@@ -1,5 +1,5 @@
 import { hex } from "../hex.ts";
-import { typed, VfioError } from "../errors.ts";
+import { toVfioError, VfioError } from "../errors.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Kernel, Mapping } from "../kernel/kernel.ts";
 import {
@@ -65,7 +65,7 @@ export function mapMemory(
     return kernel.mmap(length, PROT_READ | PROT_WRITE, flags, -1, 0n);
   } catch (error) {
     if (!hasErrno(error, "ENOMEM", "EINVAL")) {
-      throw typed(error, `allocate ${length} bytes`);
+      throw toVfioError(error, `allocate ${length} bytes`);
     }
     throw huge === undefined
       ? new VfioError("NO_MEMORY", {
@@ -87,7 +87,7 @@ export function unmapMemory(kernel: Kernel, memory: Mapping): void {
   try {
     kernel.munmap(memory);
   } catch (error) {
-    throw typed(error, `free ${memory.length} bytes`);
+    throw toVfioError(error, `free ${memory.length} bytes`);
   }
 }
 

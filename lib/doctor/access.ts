@@ -83,9 +83,9 @@ export function* nodes(on: Examined): Generator<Finding> {
   }
   const who = identityOf(on);
   const ready = on.functions.filter((fn) => nodePaths([fn]).length > 0);
-  const own = nodePaths(ready);
-  const missing = own.filter((path) => !on.has(path));
-  const closed = [...common, ...own].filter((path) =>
+  const deviceNodes = nodePaths(ready);
+  const missing = deviceNodes.filter((path) => !on.has(path));
+  const closed = [...common, ...deviceNodes].filter((path) =>
     on.has(path) && !mayOpen(on, path, who)
   );
   for (const path of missing) {
@@ -109,7 +109,7 @@ export function* nodes(on: Examined): Generator<Finding> {
     };
   }
   if (missing.length + closed.length === 0) {
-    const text = `this user may open ${[...common, ...own].join(", ")}`;
+    const text = `this user may open ${[...common, ...deviceNodes].join(", ")}`;
     yield { check: "nodes", verdict: "pass", text };
   }
 }

@@ -77,7 +77,7 @@ export class Examined {
    * @param fine What is said when nothing is wrong with any.
    * @param look Says what is wrong with one.
    */
-  *each(
+  *checkEach(
     check: CheckName,
     fine: string,
     look: (fn: PciFunction) => Defect | undefined,

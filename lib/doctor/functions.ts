@@ -26,7 +26,7 @@ const VF_BARS = 6;
  */
 export function* idleSleep(on: Examined): Generator<Finding> {
   const fine = "no function sleeps without power";
-  yield* on.each("idle-sleep", fine, ({ path }) => {
+  yield* on.checkEach("idle-sleep", fine, ({ path }) => {
     if (on.read(`${path}/power_state`) !== "D3cold") return;
     return {
       text: "it sleeps without power (D3cold), from where some devices do " +
@@ -42,7 +42,7 @@ export function* idleSleep(on: Examined): Generator<Finding> {
  * every read gives ones.
  */
 export function* answers(on: Examined): Generator<Finding> {
-  yield* on.each("answers", "every function answers", (fn) => {
+  yield* on.checkEach("answers", "every function answers", (fn) => {
     // Not the ids: a virtual function has none of its own.
     if (readCommand(fn) !== 0xffff_ffff) return;
     return {
@@ -70,13 +70,13 @@ function readCommand({ host, path }: PciFunction): number | undefined {
  */
 export function* bars(on: Examined): Generator<Finding> {
   const fine = "every BAR has its address";
-  yield* on.each("bars", fine, (fn) => {
+  yield* on.checkEach("bars", fine, (fn) => {
     const memory = fn.bars.filter(({ kind }) => kind === "memory");
     const homeless = memory.filter(({ start }) => start === 0n);
     if (homeless.length > 0) {
       const large = homeless.some(({ size }) => size >= LARGE);
       return {
-        text: `${named(homeless)} found no room` +
+        text: `${barsText(homeless)} found no room` +
           (large ? " below 4 GiB" : ""),
         remedy: large
           ? 'switch "Above 4G decoding" on in the firmware\'s set-up'
@@ -89,7 +89,7 @@ export function* bars(on: Examined): Generator<Finding> {
     );
     if (low.length === 0) return;
     return {
-      text: `${named(low)} lies below 4 GiB, where BARs take ` +
+      text: `${barsText(low)} lies below 4 GiB, where BARs take ` +
         `${sizeText(takenBelow(on))} and hardly ever have more than 3 GiB`,
       remedy: 'switch "Above 4G decoding" on in the firmware\'s set-up, ' +
         "before more devices or resizable BARs need the room",
@@ -97,7 +97,7 @@ export function* bars(on: Examined): Generator<Finding> {
   });
 }
 
-function named(bars: readonly Bar[]): string {
+function barsText(bars: readonly Bar[]): string {
   return bars.map(({ index, size }) => `BAR ${index} of ${sizeText(size)}`)
     .join(" and ");
 }
@@ -116,7 +116,7 @@ export function* virtualBars(on: Examined): Generator<Finding> {
   );
   if (capable.length === 0) return;
   const fine = "there is room for the virtual functions that could be made";
-  yield* on.each("virtual-bars", fine, (fn) => {
+  yield* on.checkEach("virtual-bars", fine, (fn) => {
     if (!capable.includes(fn)) return;
     const lines = (on.read(`${fn.path}/resource`) ?? "").split("\n")
       .slice(FIRST_VF_BAR, FIRST_VF_BAR + VF_BARS);
@@ -133,7 +133,7 @@ export function* virtualBars(on: Examined): Generator<Finding> {
 
 /** Whether the kernel can reset the functions between two users. */
 export function* reset(on: Examined): Generator<Finding> {
-  yield* on.each("reset", "the kernel can reset every function", (fn) => {
+  yield* on.checkEach("reset", "the kernel can reset every function", (fn) => {
     // Before Linux 5.15 it only tells that it can, not how.
     if (fn.resetMethods.length > 0) return;
     if (on.has(`${fn.path}/reset`) && !on.has(`${fn.path}/reset_method`)) {

@@ -33,7 +33,7 @@ export function* groupViable(on: Examined): Generator<Finding> {
   if (iommuGroups(on).length === 0) return;
   const taken = new Set(on.functions.map(({ path }) => path));
   const fine = "once the functions are taken nothing keeps their IOMMU groups";
-  yield* on.each("group-viable", fine, (fn) => {
+  yield* on.checkEach("group-viable", fine, (fn) => {
     const { iommuGroup } = fn;
     // Taking what makes a domain takes all that is in it away.
     const obstacles = obstaclesOf(iommuGroup).filter(({ device }) =>

@@ -72,7 +72,7 @@ export function* noIommuMode(on: Examined): Generator<Finding> {
 /** Whether the IOMMU covers the functions. Without any, that is told. */
 export function* group(on: Examined): Generator<Finding> {
   if (iommuGroups(on).length === 0) return;
-  yield* on.each("group", "every function has its IOMMU group", (fn) => {
+  yield* on.checkEach("group", "every function has its IOMMU group", (fn) => {
     const { iommuGroup } = fn;
     if (iommuGroup !== undefined && iommuGroup.name === undefined) return;
     const { problem, hint } = explainNoGroup(fn);
@@ -88,7 +88,7 @@ export function* group(on: Examined): Generator<Finding> {
  */
 export function* directMapping(on: Examined): Generator<Finding> {
   if (iommuGroups(on).length === 0) return;
-  yield* on.each(
+  yield* on.checkEach(
     "direct-mapping",
     "the firmware keeps no memory mapped for a function",
     ({ iommuGroup }) => {

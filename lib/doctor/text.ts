@@ -29,14 +29,14 @@ export function diagnosisText(
   const lines = [...alike.values()].flatMap((group) => {
     const { check, verdict, text, remedy } = group[0]!;
     return [
-      ...broken(
+      ...breakLines(
         `${verdict}  ${check.padEnd(column)}  `,
         devices(group) + text,
         width,
       ),
       ...verdict === "pass" || remedy === undefined
         ? []
-        : broken(`${" ".repeat(indent)}→ `, remedy, width),
+        : breakLines(`${" ".repeat(indent)}→ `, remedy, width),
     ];
   });
   const what = functions.length === 0 ? "" : ` of ${functions.join(", ")}`;
@@ -65,7 +65,7 @@ function devices(alike: readonly Finding[]): string {
 }
 
 /** A text in lines of a width, at words; the further ones are indented. */
-function broken(first: string, text: string, width: number): string[] {
+function breakLines(first: string, text: string, width: number): string[] {
   const room = Math.max(width - first.length, LEAST_ROOM);
   const lines = [""];
   for (const word of text.split(" ")) {

@@ -63,7 +63,7 @@ export class VfioDescriptors implements AsyncDisposable {
     const [first] = devices;
     if (first === undefined) throw new RangeError("No device to open");
     await using stack = new AsyncDisposableStack();
-    const own = (fd: Fd) => stack.adopt(fd, (fd) => fd.closeAsync());
+    const adopt = (fd: Fd) => stack.adopt(fd, (fd) => fd.closeAsync());
     const targets = devices.map((device) => {
       const target = attachTarget(device, false);
       selectBackend(target, "iommufd");
@@ -71,9 +71,9 @@ export class VfioDescriptors implements AsyncDisposable {
       return target;
     });
     const { kernel } = first.host;
-    const iommufd = own(openNode(kernel, targets[0]!, IOMMUFD_NODE));
+    const iommufd = adopt(openNode(kernel, targets[0]!, IOMMUFD_NODE));
     const opened = targets.map((target) =>
-      own(openNode(kernel, target, target.nodes.cdev!))
+      adopt(openNode(kernel, target, target.nodes.cdev!))
     );
     return new VfioDescriptors(stack.move(), iommufd, opened);
   }

@@ -23,11 +23,14 @@ export function dirname(path: string): string {
  * @param paths What follows, each relative to what is before, or absolute.
  */
 export function resolve(from: string, ...paths: readonly string[]): string {
-  return simple(from, paths) ?? byParts(from, paths);
+  return resolveSimple(from, paths) ?? resolveByParts(from, paths);
 }
 
 /** Links in sysfs go up, then down: they need not be taken apart. */
-function simple(from: string, paths: readonly string[]): string | undefined {
+function resolveSimple(
+  from: string,
+  paths: readonly string[],
+): string | undefined {
   const [path] = paths;
   if (path === undefined || paths.length > 1 || path.startsWith("/")) return;
   let base = from;
@@ -40,7 +43,7 @@ function simple(from: string, paths: readonly string[]): string | undefined {
   return isPlain ? `${base}/${rest}` : undefined;
 }
 
-function byParts(from: string, paths: readonly string[]): string {
+function resolveByParts(from: string, paths: readonly string[]): string {
   const parts: string[] = [];
   for (const path of [from, ...paths]) {
     if (path.startsWith("/")) parts.length = 0;

@@ -59,14 +59,14 @@ export function readAttribute(
   device?: string,
 ): string {
   try {
-    return whole(path, kernel.readFile(path));
+    return withoutNewline(path, kernel.readFile(path));
   } catch (error) {
     throw sysfsError(error, device);
   }
 }
 
 /** The text of an attribute that has a newline at its end, without it. */
-export function whole(path: string, text: string): string {
+export function withoutNewline(path: string, text: string): string {
   if (text.endsWith("\n")) return text.trimEnd();
   // What was read of it may be written back one day.
   throw incomplete(path);
@@ -136,8 +136,8 @@ export function realPath(kernel: Kernel, path: string): string | undefined {
     try {
       const target = kernel.readlink(next);
       if (++links > MAX_LINKS) return undefined;
-      const whole = resolve(real, target, ...rest);
-      rest.splice(0, rest.length, ...whole.split("/").slice(1));
+      const followed = resolve(real, target, ...rest);
+      rest.splice(0, rest.length, ...followed.split("/").slice(1));
       real = "/";
     } catch (error) {
       if (hasErrno(error, "ENOENT", "ENOTDIR")) return undefined;

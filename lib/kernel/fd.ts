@@ -25,7 +25,7 @@ export class Fd implements Disposable {
   }
 
   /** Takes over a descriptor that the kernel has just made. */
-  static own(kernel: Kernel, number: number): Fd {
+  static adopt(kernel: Kernel, number: number): Fd {
     return new Fd(kernel, number);
   }
 

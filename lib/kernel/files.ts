@@ -96,7 +96,7 @@ export function draftOf(path: string): string {
  * @throws {KernelError} When it cannot be removed.
  */
 export function unlinkIfPresent(kernel: Kernel, path: string): void {
-  ignoring(() => kernel.unlink(path), "ENOENT", "ENOTDIR");
+  ignoreErrnos(() => kernel.unlink(path), "ENOENT", "ENOTDIR");
 }
 
 function writeNew(
@@ -132,7 +132,7 @@ export function appendLine(
 ): void {
   if (line.includes("\n")) throw new TypeError("Cannot append several lines");
   const flags = O_WRONLY | O_APPEND | O_NOFOLLOW;
-  const there = ignoring(() => Fd.open(kernel, path, flags), "ENOENT");
+  const there = ignoreErrnos(() => Fd.open(kernel, path, flags), "ENOENT");
   using file = there ?? Fd.open(kernel, path, flags | O_CREAT, mode);
   writeAll(kernel, file.number, `${line}\n`);
   kernel.fsync(file.number);
@@ -180,7 +180,7 @@ export function readTextIfPresent(
   kernel: Kernel,
   path: string,
 ): string | undefined {
-  return ignoring(() => kernel.readFile(path), "ENOENT", "ENOTDIR");
+  return ignoreErrnos(() => kernel.readFile(path), "ENOENT", "ENOTDIR");
 }
 
 /**
@@ -254,7 +254,7 @@ function split(path: string): { directory: string; name: string } {
 }
 
 /** What `step` gives, or `undefined` where it fails with one of these. */
-function ignoring<T>(
+function ignoreErrnos<T>(
   step: () => T,
   ...codes: readonly string[]
 ): T | undefined {

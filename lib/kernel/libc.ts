@@ -386,8 +386,8 @@ export class LibcKernel implements Kernel {
   async #readOnThread(fd: number): Promise<string | false> {
     const bytes = new Uint8Array(SCRATCH_BYTES);
     const count = await this.#blocking.read(fd, bytes, BigInt(bytes.length));
-    const whole = count >= 0n && count < bytes.length;
-    return whole && decoder.decode(bytes.subarray(0, Number(count)));
+    const isComplete = count >= 0n && count < bytes.length;
+    return isComplete && decoder.decode(bytes.subarray(0, Number(count)));
   }
 
   writeFile(path: string, text: string): void {

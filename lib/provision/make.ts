@@ -4,7 +4,7 @@
  * @module
  */
 
-import { typed, VfioError } from "../errors.ts";
+import { toVfioError, VfioError } from "../errors.ts";
 import {
   Deadline,
   DEFAULT_TIMEOUT,
@@ -23,7 +23,7 @@ import {
 import { stages } from "./steps/stages.ts";
 import type { Step } from "./steps/step.ts";
 import { kindOf } from "./steps/kinds.ts";
-import { all, undoSteps } from "./journal/undo.ts";
+import { forEachAtOnce, undoSteps } from "./journal/undo.ts";
 
 /** How steps are made. */
 export interface ApplyStepsOptions extends WaitOptions {
@@ -140,7 +140,7 @@ export async function underLock<T>(
   try {
     return await locked(host.kernel, new Deadline(options), work);
   } catch (error) {
-    throw typed(error, "change the host");
+    throw toVfioError(error, "change the host");
   }
 }
 
@@ -158,7 +158,7 @@ export async function makeSteps(
   try {
     for (const lanes of stages(host, steps, (step) => step)) {
       const stop = new AbortController();
-      await all(lanes, async (lane) => {
+      await forEachAtOnce(lanes, async (lane) => {
         for (const step of lane) {
           try {
             if (stop.signal.aborted) return;
@@ -196,7 +196,7 @@ async function makeStep(
     journal.made(number, result);
     onStep?.({ step, phase: "made" });
   } catch (error) {
-    throw typed(error, "apply", step.device);
+    throw toVfioError(error, "apply", step.device);
   }
 }
 

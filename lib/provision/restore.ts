@@ -4,7 +4,7 @@
  * @module
  */
 
-import { typed, VfioError } from "../errors.ts";
+import { toVfioError, VfioError } from "../errors.ts";
 import { Deadline, type WaitOptions } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
 import { formatPciAddress, parsePciAddress } from "../pci/address.ts";
@@ -123,7 +123,7 @@ export async function undoJournals(
       }
     });
   } catch (error) {
-    throw typed(error, "restore the host");
+    throw toVfioError(error, "restore the host");
   }
   return { undone, left };
 }

@@ -15,7 +15,7 @@ import { demonstrate } from "./story.ts";
  * @param address Its address.
  * @param backend The only backend. Default: each that the host has.
  */
-export async function here(
+export async function demonstrateHere(
   address: string,
   backend?: BackendName,
 ): Promise<void> {

@@ -35,7 +35,7 @@ export const STAGE: Stage = {
 async function ready(machine: Machine): Promise<void> {
   requireHost();
   await requirePackages([...BOOT_PACKAGES, ...NAMES]);
-  await together(
+  await allSettled(
     prepare([machine], NAMES),
     cacheModules([GUEST_SCRIPT]),
     // A download goes on while packages are installed; a build needs them.
@@ -68,7 +68,7 @@ async function each(
 }
 
 /** Waits for all, then throws what the first of them threw that failed. */
-async function together(...work: Promise<unknown>[]): Promise<void> {
+async function allSettled(...work: Promise<unknown>[]): Promise<void> {
   await Promise.allSettled(work);
   await Promise.all(work);
 }
@@ -81,7 +81,7 @@ async function together(...work: Promise<unknown>[]): Promise<void> {
  * @returns What it returns.
  * @throws {MachineError} When it was interrupted.
  */
-export async function tidily<T>(work: () => Promise<T>): Promise<T> {
+export async function withCleanup<T>(work: () => Promise<T>): Promise<T> {
   let interruption: MachineError | undefined;
   const interrupt = () => {
     if (interruption !== undefined) Deno.exit(1);

@@ -46,15 +46,15 @@ export async function demonstrate(
   const { backend } = options;
   if (backend !== undefined) {
     report.heading(`by ${backend}`);
-    await once(host, fn, backend, report, options);
+    await demonstrateBackend(host, fn, backend, report, options);
     return;
   }
   report.heading("by the backend that is chosen where none is named");
-  const first = await once(host, fn, "auto", report, options);
+  const first = await demonstrateBackend(host, fn, "auto", report, options);
   const other = first === "iommufd" ? "legacy" : "iommufd";
   report.heading(`by ${other}`);
   try {
-    await once(host, fn, other, report, options);
+    await demonstrateBackend(host, fn, other, report, options);
   } catch (error) {
     if (!(error instanceof VfioError)) throw error;
     if (error.code !== "BACKEND_UNAVAILABLE") throw error;
@@ -78,7 +78,7 @@ function introduce(fn: PciFunction, report: Report): void {
 }
 
 /** The story by one backend, which is returned. */
-async function once(
+async function demonstrateBackend(
   host: Host,
   fn: PciFunction,
   wanted: BackendName | "auto",

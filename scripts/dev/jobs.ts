@@ -80,11 +80,11 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
   });
   const newest = MACHINES[0]!;
   const jobs: Job[] = machines.flatMap((machine) => {
-    const its = guest.filter((file) =>
+    const guestTests = guest.filter((file) =>
       (machine.tests?.includes(basename(file)) ?? true) &&
       (everything || paths.includes(file) || runsOn(machine, file))
     );
-    return portionsOf(machine, its).map((files) =>
+    return portionsOf(machine, guestTests).map((files) =>
       inGuest(machine.name, machine, files)
     );
   });

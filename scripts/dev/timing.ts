@@ -27,8 +27,10 @@ const SLOWEST = 10;
  * @returns lines of text
  */
 export function timing(runs: readonly Run[], seconds: number): string {
-  const parts = [...Map.groupBy(runs, ({ name }) => name)].map(([name, own]) =>
-    line(own.reduce((total, { seconds }) => total + seconds, 0), name)
+  const parts = [...Map.groupBy(runs, ({ name }) => name)].map((
+    [name, runsOfPart],
+  ) =>
+    line(runsOfPart.reduce((total, { seconds }) => total + seconds, 0), name)
   );
   const tests = runs.flatMap(({ name, outcome }) =>
     outcome.times.map((time) => ({ ...time, name: `${name}: ${time.name}` }))

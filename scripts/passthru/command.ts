@@ -130,14 +130,14 @@ export function fromUser<T>(read: () => T): T {
   try {
     const value = read();
     return value instanceof Promise
-      ? value.catch((error) => blame(error)) as T
+      ? value.catch((error) => asUsageError(error)) as T
       : value;
   } catch (error) {
-    return blame(error);
+    return asUsageError(error);
   }
 }
 
-function blame(error: unknown): never {
+function asUsageError(error: unknown): never {
   if (error instanceof TypeError || error instanceof RangeError) {
     throw new UsageError(error.message);
   }

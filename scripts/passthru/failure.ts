@@ -32,7 +32,7 @@ const EXITS: Partial<Record<VfioErrorCode | string, number>> = {
 };
 
 /** What to type, where a hint says what to call. */
-function typed(hint: string | undefined): string | undefined {
+function asCommand(hint: string | undefined): string | undefined {
   return hint?.replace(/host\.take\("([^"]+)"\)/g, "passthru bind $1");
 }
 
@@ -62,7 +62,7 @@ export function explain(error: unknown, signal: AbortSignal): Failure {
   if (error instanceof VfioError) {
     const { code, device, problem, hint } = error;
     const exit = EXITS[code] ?? EXIT.FAILED;
-    return { code, device, message: problem, hint: typed(hint), exit };
+    return { code, device, message: problem, hint: asCommand(hint), exit };
   }
   if (error instanceof KernelError) {
     return { code: "KERNEL", message: error.message, exit: EXIT.FAILED };

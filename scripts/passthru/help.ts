@@ -31,12 +31,12 @@ function usage(name: string, command: Command): string {
 }
 
 /** A text in lines of 80 columns. */
-function wrapped(text: string): string {
+function wrapText(text: string): string {
   return text.replace(/(.{1,79})(?: +|$)/g, "$1\n").trimEnd();
 }
 
 /** Two columns. */
-function pairs(rows: readonly (readonly [string, string])[]): string {
+function twoColumns(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
   return rows.map(([left, right]) => `  ${left.padEnd(width)}${right}\n`)
     .join("");
@@ -69,9 +69,9 @@ Hands PCI functions and mediated devices to virtual machines, and takes them
 back.
 
 ${title("Commands")}
-${pairs(commands)}
+${twoColumns(commands)}
 ${title("Options of all")}
-${pairs(optionRows(COMMON))}
+${twoColumns(optionRows(COMMON))}
 ${title("Exit codes")}
 ${EXIT_CODES.replace(/^/gm, "  ")}
 
@@ -83,9 +83,9 @@ passthru COMMAND --help shows how a command is called, with examples.
   return `${usage(name, command)}
 
 ${about[0]!.toUpperCase()}${about.slice(1)}.
-${details === undefined ? "" : `${wrapped(details)}\n`}
+${details === undefined ? "" : `${wrapText(details)}\n`}
 ${title("Options")}
-${pairs(optionRows({ ...options, ...COMMON }))}
+${twoColumns(optionRows({ ...options, ...COMMON }))}
 ${title("Examples")}
 ${
     Object.entries(examples).map(([line, what]) => `  # ${what}\n  ${line}\n`)

@@ -49,7 +49,7 @@ export interface Contestants {
  * @returns What came of it.
  */
 export async function compare(
-  { warmUp, rounds, times, ...told }: Contest,
+  { warmUp, rounds, times, ...rest }: Contest,
   { ts, c }: Contestants,
 ): Promise<Comparison> {
   await c?.(times);
@@ -60,7 +60,7 @@ export async function compare(
     if (c !== undefined) result.c.push(await c(times) / times);
     result.ts.push(await ts(times) / times);
   }
-  return { ...told, times, ...result };
+  return { ...rest, times, ...result };
 }
 
 /**

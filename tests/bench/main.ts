@@ -94,8 +94,8 @@ function printJson(places: readonly Place[]): void {
   const measured = places.map(({ title, comparisons }) => ({
     title,
     comparisons: comparisons.map((comparison) => {
-      const { c, ts, ...told } = comparison;
-      return { ...told, ...outcome(comparison), rounds: { c, ts } };
+      const { c, ts, ...rest } = comparison;
+      return { ...rest, ...outcome(comparison), rounds: { c, ts } };
     }),
   }));
   console.log(JSON.stringify(measured, null, 2));

@@ -154,7 +154,7 @@ class SimulatedBench implements Bench {
   holdings(): Holdings {
     const { files, memory, locked, pinned } = this.#process;
     return {
-      descriptors: [...files.values()].map(({ shown }) => shown).sort(),
+      descriptors: [...files.values()].map(({ linkText }) => linkText).sort(),
       mappings: Array(memory.size).fill("mapped"),
       locked: (locked + pinned) / 1024,
     };

@@ -70,7 +70,7 @@ export class Bench {
   state() {
     const { machine, process } = this;
     return {
-      files: [...process.files.values()].map(({ shown }) => shown).sort(),
+      files: [...process.files.values()].map(({ linkText }) => linkText).sort(),
       mapped: process.memory.size,
       locked: process.locked,
       pinned: process.pinned,
@@ -139,7 +139,7 @@ export interface Operation<T> {
    * Whether it believes an answer, that something is not there, that no kernel
    * gives where it is.
    */
-  believes?(call: KernelCall, fault: Failing): boolean;
+  isTaken?(call: KernelCall, fault: Failing): boolean;
   /** Whether it finds another way when a call fails, with another result. */
   otherwise?(call: KernelCall, fault: Failing, backend: Wanted): boolean;
 }
@@ -212,7 +212,7 @@ export function failEachCall<T>(name: string, operation: Operation<T>): void {
       const bench = new Bench();
       for (const [i, call] of calls.entries()) {
         for (const failure of failuresOf(call)) {
-          if (operation.believes?.(call, failure)) continue;
+          if (operation.isTaken?.(call, failure)) continue;
           const fault = { ...failure, nth: skipped + i + 1 };
           try {
             await withFault(bench, operation, backend, rehearsal, fault, call);

@@ -226,7 +226,7 @@ function takes(address: string): Operation<void> {
     async act(world) {
       world.taken = await world.host.take(address);
     },
-    believes: isMissing,
+    isTaken: isMissing,
   };
 }
 
@@ -238,7 +238,7 @@ function returns(address: string): Operation<void> {
       world.taken = await world.host.take(address);
     },
     act: (world) => world.taken!.giveBack(),
-    believes: isMissing,
+    isTaken: isMissing,
   };
 }
 
@@ -264,7 +264,7 @@ failEachCall("Host.take() of a virtual function is undone", {
   async act(world, fn) {
     world.taken = await world.host.take(fn);
   },
-  believes: isMissing,
+  isTaken: isMissing,
 });
 
 /** How long an operation has whose call hangs, in milliseconds. */
@@ -327,7 +327,7 @@ async function assertTimedOut(operation: Promise<unknown>): Promise<void> {
 }
 
 /** Waits until nothing is to be repaired any more. */
-async function becomes(bench: Bench, state: unknown): Promise<void> {
+async function waitForState(bench: Bench, state: unknown): Promise<void> {
   const end = performance.now() + 2000;
   const wanted = JSON.stringify(state);
   while (JSON.stringify(bench.state()) !== wanted && performance.now() < end) {
@@ -346,7 +346,7 @@ for (const address of [SPARE, UNBOUND, OVERRIDDEN]) {
       // The kernel has the device's lock, so nobody comes by.
       await assertTimedOut(world.host.take(address, { timeout: LIMIT }));
       hang.release();
-      await becomes(bench, before);
+      await waitForState(bench, before);
       world.taken = await world.host.take(address);
     },
   );
@@ -357,7 +357,7 @@ for (const address of [SPARE, UNBOUND, OVERRIDDEN]) {
     async ({ bench, world, hang }) => {
       await assertTimedOut(world.taken!.giveBack({ timeout: LIMIT }));
       hang.release();
-      await becomes(bench, new Bench().state());
+      await waitForState(bench, new Bench().state());
     },
   );
 }

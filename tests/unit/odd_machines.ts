@@ -43,7 +43,11 @@ export function causesOf(host: Host, group: number): string[] {
 }
 
 /** What the doctor says of a function, of one check, as "verdict text". */
-export function said(host: Host, address: string, check: CheckName): string[] {
+export function findingTexts(
+  host: Host,
+  address: string,
+  check: CheckName,
+): string[] {
   return diagnose(host, { functions: [host.function(address)] }).findings
     .filter((finding) => finding.check === check)
     .map(({ verdict, text }) => `${verdict} ${text}`);

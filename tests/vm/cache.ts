@@ -36,12 +36,12 @@ export async function locked<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const before = queues.get(name);
-  const own = (async () => {
+  const turn = (async () => {
     await before?.catch(() => {}); // who began it is told
     return await lockedHere(name, work);
   })();
-  queues.set(name, own);
-  return await own;
+  queues.set(name, turn);
+  return await turn;
 }
 
 /** The same for one call at a time. */

@@ -159,13 +159,13 @@ export class DebianArchive {
       `${key}=${value}`,
     ]);
     const complaint = await locked("apt", async () => {
-      const own = await mirrors(join(root, "lists"));
+      const mirrorsOf = await mirrors(join(root, "lists"));
       const sources = [
-        ...own.main.flatMap((uri) =>
+        ...mirrorsOf.main.flatMap((uri) =>
           ["bookworm", "bookworm-backports", "trixie", "trixie-backports"]
             .map((suite) => `deb [signed-by=${KEYRING}] ${uri} ${suite} main`)
         ),
-        ...own.security.flatMap((uri) =>
+        ...mirrorsOf.security.flatMap((uri) =>
           ["bookworm-security", "trixie-security"]
             .map((suite) => `deb [signed-by=${KEYRING}] ${uri} ${suite} main`)
         ),

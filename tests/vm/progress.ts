@@ -63,20 +63,20 @@ export class Progress {
     usually: string,
     work: (detail: (text: string) => void) => Promise<T>,
   ): Promise<T> {
-    const own: Running = { what, start: performance.now(), detail: "" };
+    const running: Running = { what, start: performance.now(), detail: "" };
     this.note(`${what} (${usually})`);
-    this.#above = own;
-    this.#running.push(own);
+    this.#above = running;
+    this.#running.push(running);
     this.#draw();
     if (this.#screen.terminal) {
       this.#timer ??= setInterval(() => this.#draw(), INTERVAL);
     }
     try {
-      const result = await work((text) => own.detail = text.trim());
-      this.#end(own, "done in");
+      const result = await work((text) => running.detail = text.trim());
+      this.#end(running, "done in");
       return result;
     } catch (error) {
-      this.#end(own, "failed after");
+      this.#end(running, "failed after");
       throw error;
     }
   }

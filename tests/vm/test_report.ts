@@ -92,7 +92,7 @@ export class TestReport {
     const whole = this.#summary !== undefined;
     if (whole && (exitCode === 0 || counts.failed > 0)) {
       if (this.#notes.length > 0) {
-        this.#tell(`${this.#machine}, after its tests:`);
+        this.#print(`${this.#machine}, after its tests:`);
       }
       return { ...counts, times: this.#times };
     }
@@ -173,11 +173,11 @@ export class TestReport {
   }
 
   #say(outcome: string, text: string): void {
-    this.#tell(`${outcome} ${this.#machine}: ${text}`);
+    this.#print(`${outcome} ${this.#machine}: ${text}`);
   }
 
   /** Reports a line, with the notes that came before it. */
-  #tell(line: string): void {
+  #print(line: string): void {
     const notes = this.#notes.map((note) => `\n    ${note}`);
     this.#notes = [];
     this.#report(line + notes.join(""));

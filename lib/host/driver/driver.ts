@@ -16,7 +16,13 @@ import { Turn } from "./exclusive.ts";
 import { nodePaths } from "../iommu/nodes.ts";
 import { type Opener, openers, openersText } from "../openers.ts";
 import { overrideOf, type PciFunction } from "../pci/function.ts";
-import { exists, ifPresent, linkName, sysfsError, whole } from "../sysfs.ts";
+import {
+  exists,
+  ifPresent,
+  linkName,
+  sysfsError,
+  withoutNewline,
+} from "../sysfs.ts";
 import { isVfioDriver, takesNothingByItself } from "./vfio_driver.ts";
 
 /** What a change of driver changes of a function. */
@@ -99,13 +105,13 @@ export class DriverMove {
   async #readOverride(): Promise<string | undefined> {
     const path = `${this.function.path}/driver_override`;
     const reading = this.#kernel.readFileAsync(path)
-      .then((text) => overrideOf(whole(path, text)));
+      .then((text) => overrideOf(withoutNewline(path, text)));
     return await this.#wait(reading, () => this.#late(path));
   }
 
   #readPowerControl(): string | undefined {
     const path = `${this.function.path}/power/control`;
-    return ifPresent(() => whole(path, this.#kernel.readFile(path)));
+    return ifPresent(() => withoutNewline(path, this.#kernel.readFile(path)));
   }
 
   /**
@@ -175,11 +181,13 @@ export class DriverMove {
       // A driver that it was bound to against its override takes it again
       // only where that names the driver. So does one without ids of its own:
       // some clear the override once it has the function.
-      const lets = before.override !== undefined ||
+      const temporaryOverride = before.override !== undefined ||
           before.driver !== undefined && takesNothingByItself(before.driver)
         ? before.driver ?? before.override
         : undefined;
-      if (override !== lets) await this.#override(lets);
+      if (override !== temporaryOverride) {
+        await this.#override(temporaryOverride);
+      }
       if (driver !== undefined) await this.#unbind(driver);
       if (before.driver !== undefined) await this.#bind(before.driver);
     }

@@ -75,7 +75,7 @@ class Volumes {
         .map((loop) => loop.name),
     ];
     const found = [
-      ...this.#own(label, devices),
+      ...this.#directUses(label, devices),
       ...storage.partitionsOf(name).flatMap((name) =>
         this.uses(name, on, true)
       ),
@@ -89,7 +89,7 @@ class Volumes {
   }
 
   /** The file system and the swap that are on a block device itself. */
-  #own(label: string, devices: readonly string[]): Finding[] {
+  #directUses(label: string, devices: readonly string[]): Finding[] {
     const found: Finding[] = [];
     const points = this.#storage.mounts.filter((mount) => isOn(mount, devices))
       .map(({ point }) => point);
@@ -99,8 +99,8 @@ class Volumes {
         problem: `${label} is mounted at ${list([...new Set(points)])}`,
       });
     }
-    for (const { file, devices: its } of this.#storage.swaps) {
-      if (!isOn({ devices: its }, devices)) continue;
+    for (const { file, devices: swapDevices } of this.#storage.swaps) {
+      if (!isOn({ devices: swapDevices }, devices)) continue;
       found.push({
         kind: "swap",
         problem: file === undefined

@@ -103,7 +103,7 @@ export class HostUse {
   ): Map<string, readonly Opener[]> {
     const { kernel } = this.#host;
     // Until VFIO has the function, who has its group open uses others of it.
-    const own = isVfioDriver(fn.driver ?? "") ? [fn] : [];
+    const itself = isVfioDriver(fn.driver ?? "") ? [fn] : [];
     const mediated = namesIn(kernel, MEDIATED).flatMap((name) => {
       const path = linkTarget(kernel, `${MEDIATED}/${name}`);
       return path?.startsWith(`${fn.path}/`)
@@ -113,7 +113,7 @@ export class HostUse {
     return openersByNode(kernel, [
       ...nodes.filter(({ kind }) => kind !== "network")
         .map(({ name }) => name),
-      ...nodePaths([...own, ...mediated]),
+      ...nodePaths([...itself, ...mediated]),
     ]);
   }
 

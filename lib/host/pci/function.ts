@@ -106,7 +106,7 @@ export class PciFunction extends HostDevice {
 
   /** Base class, subclass and programming interface, 24 bits: `0x020000`. */
   get class(): number {
-    return parseInt(this.#said("PCI_CLASS"), 16);
+    return parseInt(this.#eventValue("PCI_CLASS"), 16);
   }
 
   /** Revision id, 8 bits. */
@@ -119,7 +119,7 @@ export class PciFunction extends HostDevice {
 
   /** What modules are matched with: `pci:v00008086d…`. */
   get modalias(): string {
-    return this.#said("MODALIAS");
+    return this.#eventValue("MODALIAS");
   }
 
   /** The NUMA node it is next to, where the host has several. */
@@ -198,7 +198,7 @@ export class PciFunction extends HostDevice {
 
   /** The two ids of a pair that its event tells. */
   #ids(key: string): number[] {
-    return this.#said(key).split(":").map((id) => parseInt(id, 16));
+    return this.#eventValue(key).split(":").map((id) => parseInt(id, 16));
   }
 
   /**
@@ -206,7 +206,7 @@ export class PciFunction extends HostDevice {
    * `drivers/pci/pci-driver.c`: one file in place of six, which is what counts
    * where there are a thousand functions.
    */
-  #said(key: string): string {
+  #eventValue(key: string): string {
     const path = `${this.path}/uevent`;
     this.#event ??= `\n${readAttribute(this.host.kernel, path, this.name)}\n`;
     const at = this.#event.indexOf(`\n${key}=`);

@@ -80,7 +80,7 @@ function identityOf(fn: PciFunction): FunctionRecording {
   const behind = basename(parentOf(fn.path));
   const lines = kernel.readFile(`${fn.path}/resource`).trimEnd().split("\n");
   const [rom] = barsIn(lines.slice(ROM, ROM + 1));
-  const own = barsIn(lines.slice(0, BARS));
+  const functionBars = barsIn(lines.slice(0, BARS));
   const interrupts = interruptsOf(kernel, `${fn.path}/config`);
   const sriov = sriovOf(
     fn,
@@ -105,7 +105,7 @@ function identityOf(fn: PciFunction): FunctionRecording {
     ...(acs !== undefined && acs !== usualAcs && { acs }),
     ...(reserved.length > 0 && { reserved }),
     ...(numaNode !== undefined && { numaNode }),
-    ...(own.length > 0 && { bars: describe(own) }),
+    ...(functionBars.length > 0 && { bars: describe(functionBars) }),
     ...(rom !== undefined && {
       rom: formatBar({ ...spec(rom), prefetchable: false }),
     }),

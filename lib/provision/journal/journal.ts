@@ -152,8 +152,8 @@ export class Journal {
     this.#files = { passing, lasting };
     const boot = kernel.readFile("/proc/sys/kernel/random/boot_id").trim();
     // Where /run outlives a reboot, what is told there does not.
-    const told = passing.head?.boot === boot ? passing.records : [];
-    this.#entries = entriesOf([...told, ...lasting.records]);
+    const passingRecords = passing.head?.boot === boot ? passing.records : [];
+    this.#entries = entriesOf([...passingRecords, ...lasting.records]);
     this.head = passing.head ?? lasting.head ?? newHead(kernel, boot, name);
   }
 

@@ -62,8 +62,8 @@ async function acquire(
   deadline: Deadline,
 ): Promise<void> {
   await deadline.until(
-    () => orFileError(() => taken(kernel, file)) ? true : undefined,
-    () => locking(kernel),
+    () => orFileError(() => tryLock(kernel, file)) ? true : undefined,
+    () => lockedError(kernel),
   );
   // Whoever waits may read it; the lock does not depend on it.
   orFileError(() => {
@@ -93,7 +93,7 @@ async function settle(kernel: Kernel, deadline: Deadline): Promise<void> {
   const end = performance.now() + PATIENCE;
   for (let delay = 1; isWritten(kernel); delay *= 2) {
     if (performance.now() + delay > end) return;
-    await deadline.pause(delay, () => locking(kernel));
+    await deadline.pause(delay, () => lockedError(kernel));
   }
 }
 
@@ -110,7 +110,7 @@ function isWritten(kernel: Kernel): boolean {
   });
 }
 
-function taken(kernel: Kernel, file: Fd): boolean {
+function tryLock(kernel: Kernel, file: Fd): boolean {
   try {
     kernel.flock(file.number, LOCK_EX | LOCK_NB);
     return true;
@@ -120,7 +120,7 @@ function taken(kernel: Kernel, file: Fd): boolean {
   }
 }
 
-function locking(kernel: Kernel): VfioError {
+function lockedError(kernel: Kernel): VfioError {
   const holder = holderOf(kernel);
   return new VfioError("LOCKED", {
     problem: `the host is being changed by ${holder ?? "another process"}`,

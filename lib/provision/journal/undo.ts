@@ -4,7 +4,7 @@
  * @module
  */
 
-import { typed, VfioError } from "../../errors.ts";
+import { toVfioError, VfioError } from "../../errors.ts";
 import { Deadline } from "../../host/driver/deadline.ts";
 import type { Host } from "../../host/host.ts";
 import { functionIfThere } from "../steps/functions.ts";
@@ -58,14 +58,14 @@ export async function undoSteps(
       const work = { host, deadline };
       await kindOf(step).undo(work, step, before, made, result);
     } catch (error) {
-      left.push({ step, error: typed(error, "restore", step.device) });
+      left.push({ step, error: toVfioError(error, "restore", step.device) });
       return;
     }
     note(journal, number);
     onUndone?.(step);
   };
   for (const lanes of stages(host, entries, ({ step }) => step)) {
-    await all(lanes, async (lane) => {
+    await forEachAtOnce(lanes, async (lane) => {
       for (const entry of lane) {
         signal?.throwIfAborted();
         await undo(entry);
@@ -85,7 +85,7 @@ const WIDTH = 8;
  * @param work What is done.
  * @throws What the first that failed threw.
  */
-export async function all<T>(
+export async function forEachAtOnce<T>(
   items: readonly T[],
   work: (item: T) => Promise<void>,
 ): Promise<void> {

@@ -7,7 +7,7 @@
 import { VfioError } from "../../errors.ts";
 import { ifPresent } from "../../host/sysfs.ts";
 import type { AttributeStep } from "../steps/step.ts";
-import { because, directoryOf, type Target } from "./target.ts";
+import { directoryOf, reasonFor, type Target } from "./target.ts";
 
 /**
  * The changes of how functions are reset.
@@ -119,6 +119,6 @@ function attribute(
     device: target.address,
     path: `${directoryOf(target.address)}/${name}`,
     value,
-    why: because(target, why),
+    why: reasonFor(target, why),
   };
 }

@@ -15,7 +15,7 @@ import {
   standsInTheWay,
 } from "../../host/driver/vfio_driver.ts";
 import type { DriverStep } from "../steps/step.ts";
-import { because, type Entry, type Target } from "./target.ts";
+import { type Entry, reasonFor, type Target } from "./target.ts";
 
 /**
  * The other endpoints of groups that go whole to user space, by their
@@ -31,7 +31,7 @@ export function companions(
   targets: readonly Target[],
   gone: ReadonlySet<string>,
 ): Map<string, Target> {
-  const said = new Set(
+  const withDriver = new Set(
     targets.filter(({ state }) => state.driver !== undefined)
       .map(({ address }) => address),
   );
@@ -40,7 +40,7 @@ export function companions(
     if (group !== "all endpoints" || typeof driver !== "string") continue;
     for (const member of endpointsOf(fn.iommuGroup)) {
       const { address, driver: now } = member;
-      if (said.has(address) || gone.has(address)) continue;
+      if (withDriver.has(address) || gone.has(address)) continue;
       const earlier = found.get(address);
       if (earlier !== undefined && earlier.driver !== driver) {
         throw new TypeError(
@@ -80,7 +80,7 @@ export function driverSteps(targets: readonly Target[]): DriverStep[] {
       kind: "driver",
       device: address,
       driver,
-      why: because(target, why),
+      why: reasonFor(target, why),
     }];
   });
 }

@@ -55,7 +55,7 @@ export function mediatedSteps(
           "and its mediated devices are its driver's: expected two states",
       );
     }
-    const device = existing(host, uuid);
+    const device = findMediated(host, uuid);
     const steps: (MediatedStep | NodeStep)[] = [];
     if (device === undefined) {
       const type = typeOf(host, parent, state.type, taken, at);
@@ -94,7 +94,7 @@ function parentOf(
   return { path, name: path.slice(path.lastIndexOf("/") + 1) };
 }
 
-function existing(host: Host, uuid: string): HostDevice | undefined {
+function findMediated(host: Host, uuid: string): HostDevice | undefined {
   const path = `${DEVICES}/${uuid}`;
   return exists(host.kernel, path) ? host.find(path) : undefined;
 }

@@ -43,17 +43,17 @@ export function hugePageSteps(
   return states.flatMap(({ size, count, numaNode }, i) => {
     const at = `hugePages[${i}]`;
     const pool = `hugepages-${kibibytes(size)}kB`;
-    const own = `${pool} ${numaNode ?? ""}`;
+    const nodePool = `${pool} ${numaNode ?? ""}`;
     const clash = numaNode === undefined
       ? seen.get(pool)
-      : seen.get(own) ?? seen.get(`${pool} `);
+      : seen.get(nodePool) ?? seen.get(`${pool} `);
     if (clash !== undefined) {
       throw new TypeError(
         `${clash} and ${at} are about the same huge pages of ${size}`,
       );
     }
     remember(pool, at);
-    remember(own, at);
+    remember(nodePool, at);
     const base = numaNode === undefined
       ? POOLS
       : `${NODES}/node${numaNode}/hugepages`;

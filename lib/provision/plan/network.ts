@@ -13,7 +13,7 @@ import {
   readVirtualNetwork,
 } from "../../host/driver/vf_network.ts";
 import type { VirtualNetworkStep } from "../steps/step.ts";
-import { because, type Target } from "./target.ts";
+import { reasonFor, type Target } from "./target.ts";
 
 /**
  * The changes of virtual functions' MAC addresses and VLANs, for when they have
@@ -45,7 +45,7 @@ export function networkSteps(
       physical: physical.address,
       index,
       ...step,
-      why: because(target, whyOf(now)),
+      why: reasonFor(target, whyOf(now)),
     }];
   });
 }

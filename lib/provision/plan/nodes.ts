@@ -14,7 +14,7 @@ import { idOf } from "../steps/accounts.ts";
 import { moves } from "./attributes.ts";
 import type { NodeState } from "../state/state.ts";
 import type { NodeStep } from "../steps/step.ts";
-import { because, type Target } from "./target.ts";
+import { reasonFor, type Target } from "./target.ts";
 
 /** What a node step sets. */
 type Ownership = Pick<NodeStep, "uid" | "gid" | "mode">;
@@ -61,7 +61,7 @@ export function nodeSteps(
       kind: "node",
       device: address,
       ...wanted,
-      why: because(target, whyOf(node)),
+      why: reasonFor(target, whyOf(node)),
     }];
   });
 }

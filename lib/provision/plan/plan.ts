@@ -103,7 +103,7 @@ export function plan(host: Host, state: DesiredState): Plan {
     entry,
     ...planVirtual(entry),
   }));
-  const own = entries.map(({ at, fn, state }) => ({
+  const named = entries.map(({ at, fn, state }) => ({
     at,
     address: fn.address,
     fn,
@@ -113,28 +113,28 @@ export function plan(host: Host, state: DesiredState): Plan {
     ...virtual.filter(({ remove }) => remove.length > 0)
       .flatMap(({ entry }) => entry.fn.virtualFunctions)
       .map(({ address }) => address),
-    ...own.filter((target) => moves(target)).flatMap(({ fn }) => madeBy(fn)),
+    ...named.filter((target) => moves(target)).flatMap(({ fn }) => madeBy(fn)),
   ]);
   const made = virtual.flatMap(({ targets }) => targets);
-  const whole = companions(entries, [...own, ...made], gone);
-  assertMakersStay(entries, whole);
+  const groupTargets = companions(entries, [...named, ...made], gone);
+  assertMakersStay(entries, groupTargets);
   // One of which only its sleep is said, say, gets its driver by its group.
-  const said = [...own, ...made].map((target) => {
-    const driver = whole.get(target.address)?.state.driver;
+  const targets = [...named, ...made].map((target) => {
+    const driver = groupTargets.get(target.address)?.state.driver;
     return driver === undefined
       ? target
       : { ...target, state: { ...target.state, driver } };
   });
   const all = [
-    ...said,
-    ...[...whole.values()].filter(({ address }) =>
-      said.every((target) => target.address !== address)
+    ...targets,
+    ...[...groupTargets.values()].filter(({ address }) =>
+      targets.every((target) => target.address !== address)
     ),
   ];
   assertDrivers(all, physicalOf(virtual), gone);
-  const makers = said.filter((_, i) => virtual[i]?.make.length);
-  const there = said.filter(({ fn }) => fn !== undefined);
-  const absent = said.filter(({ fn }) => fn === undefined);
+  const makers = targets.filter((_, i) => virtual[i]?.make.length);
+  const there = targets.filter(({ fn }) => fn !== undefined);
+  const absent = targets.filter(({ fn }) => fn === undefined);
   const moving = new Set(
     all.filter((target) => moves(target)).map(({ address }) => address),
   );
@@ -147,8 +147,8 @@ export function plan(host: Host, state: DesiredState): Plan {
     ...resetSteps(absent),
     ...networkSteps(made),
     ...driverSteps(all.filter((target) => !makers.includes(target))),
-    ...powerSteps(said),
-    ...nodeSteps(host, said),
+    ...powerSteps(targets),
+    ...nodeSteps(host, targets),
     ...mediatedSteps(host, mediated, moving),
     ...hugePageSteps(host, hugePages),
     ...memoryLimitSteps(host, memoryLimit),
@@ -183,7 +183,7 @@ function resolve(
       address !== undefined && virtualFunctions !== undefined &&
       virtualAddresses(fn, virtualFunctions.count)?.includes(address)
     );
-    throw owner === undefined ? error : twice(at, address!, owner);
+    throw owner === undefined ? error : namedTwice(at, address!, owner);
   }
   for (const [i, { at, fn }] of entries.entries()) {
     const earlier = entries.slice(0, i)
@@ -196,12 +196,12 @@ function resolve(
       entry.fn.address === physical &&
       entry.state.virtualFunctions !== undefined
     );
-    if (owner !== undefined) throw twice(at, fn.address, owner);
+    if (owner !== undefined) throw namedTwice(at, fn.address, owner);
   }
   return entries;
 }
 
-function twice(at: string, address: string, owner: Entry): TypeError {
+function namedTwice(at: string, address: string, owner: Entry): TypeError {
   return new TypeError(
     `${at} is ${address}, a virtual function that ${owner.at} makes: ` +
       `expected it in ${owner.at}.virtualFunctions.overrides`,
@@ -211,10 +211,10 @@ function twice(at: string, address: string, owner: Entry): TypeError {
 /** What makes virtual functions goes to no VFIO driver with its group. */
 function assertMakersStay(
   entries: readonly Entry[],
-  whole: ReadonlyMap<string, Target>,
+  groupTargets: ReadonlyMap<string, Target>,
 ): void {
   for (const { at, fn, state: { virtualFunctions } } of entries) {
-    const companion = whole.get(fn.address);
+    const companion = groupTargets.get(fn.address);
     if (companion === undefined || !virtualFunctions?.count) continue;
     throw new TypeError(
       `${companion.at} gives the whole group of ${fn.address} to ` +

@@ -51,6 +51,6 @@ export function directoryOf(address: string): string {
 }
 
 /** A reason, and who it is about where that needs saying. */
-export function because({ who }: Target, why: string): string {
+export function reasonFor({ who }: Target, why: string): string {
   return who === undefined ? why : `${who}: ${why}`;
 }

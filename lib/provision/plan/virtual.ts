@@ -68,17 +68,17 @@ function stateOf(
   { driver, reset, idleD3, node, vlan, overrides }: VirtualFunctionsState,
   index: number,
 ): VirtualFunctionState {
-  const own = overrides?.[String(index)];
+  const override = overrides?.[String(index)];
   // What is said of the nodes of all is no wish for nodes of this one.
-  const nodeless = own?.driver === null ||
-    own?.driver !== undefined && !isVfioDriver(own.driver);
+  const nodeless = override?.driver === null ||
+    override?.driver !== undefined && !isVfioDriver(override.driver);
   return {
     ...(driver !== undefined && { driver }),
     ...(reset !== undefined && { reset }),
     ...(idleD3 !== undefined && { idleD3 }),
     ...(node !== undefined && !nodeless && { node }),
     ...(vlan !== undefined && { vlan }),
-    ...own,
+    ...override,
   };
 }
 
@@ -270,9 +270,9 @@ function addressesOf(fn: PciFunction, count: number): string[] {
 
 /** A function that is there already keeps its address. */
 function assertFree(fn: PciFunction, addresses: readonly string[]): void {
-  const own = new Set(fn.virtualFunctions.map(({ address }) => address));
+  const present = new Set(fn.virtualFunctions.map(({ address }) => address));
   const index = addresses.findIndex((address) =>
-    !own.has(address) && exists(fn.host.kernel, directoryOf(address))
+    !present.has(address) && exists(fn.host.kernel, directoryOf(address))
   );
   if (index < 0) return;
   throw new VfioError("NOT_SUPPORTED", {

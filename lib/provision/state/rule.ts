@@ -31,12 +31,12 @@ export function mismatch(
   value: unknown,
 ): TypeError {
   return new TypeError(
-    `${at || "the state"}: expected ${expected}, got ${shown(value)}`,
+    `${at || "the state"}: expected ${expected}, got ${shortJson(value)}`,
   );
 }
 
 /** A rule that a plain test decides. */
-function plain<T>(
+function testRule<T>(
   expected: string,
   schema: Schema,
   test: (value: unknown) => boolean,
@@ -56,7 +56,7 @@ function plain<T>(
  * @param pattern What it looks like; without one all text will do.
  */
 export function text(expected: string, pattern?: RegExp): Rule<string> {
-  return plain(
+  return testRule(
     expected,
     { type: "string", ...(pattern && { pattern: pattern.source }) },
     (value) => typeof value === "string" && (pattern?.test(value) ?? true),
@@ -64,12 +64,12 @@ export function text(expected: string, pattern?: RegExp): Rule<string> {
 }
 
 /** A whole number from `minimum` to `maximum`. */
-export function whole(
+export function wholeNumber(
   expected: string,
   minimum: number,
   maximum: number,
 ): Rule<number> {
-  return plain(
+  return testRule(
     expected,
     { type: "integer", minimum, maximum },
     (value) =>
@@ -79,7 +79,7 @@ export function whole(
 }
 
 /** One of these values. */
-export function among<const T extends readonly (string | boolean | null)[]>(
+export function oneOf<const T extends readonly (string | boolean | null)[]>(
   expected: string,
   values: T,
 ): Rule<T[number]> {
@@ -99,10 +99,10 @@ export function among<const T extends readonly (string | boolean | null)[]>(
 /** What the rule says, or `null`. */
 export function orNull<T>(expected: string, rule: Rule<T>): Rule<T | null> {
   const schema = { anyOf: [rule.schema, { type: "null" }] };
-  return plain(
+  return testRule(
     expected,
     schema,
-    (value) => value === null || fits(rule, value),
+    (value) => value === null || passes(rule, value),
   );
 }
 
@@ -112,10 +112,10 @@ export function either<A, B>(
   first: Rule<A>,
   second: Rule<B>,
 ): Rule<A | B> {
-  return plain(
+  return testRule(
     expected,
     { anyOf: [first.schema, second.schema] },
-    (value) => fits(first, value) || fits(second, value),
+    (value) => passes(first, value) || passes(second, value),
   );
 }
 
@@ -264,7 +264,7 @@ function assert(rule: Rule<unknown>, value: unknown, at: string): void {
   rule.check(value, at);
 }
 
-function fits(rule: Rule<unknown>, value: unknown): boolean {
+function passes(rule: Rule<unknown>, value: unknown): boolean {
   try {
     assert(rule, value, "");
     return true;
@@ -291,7 +291,7 @@ function suggestion(near: string | undefined): string {
 }
 
 /** As much of a value as a message should have. */
-function shown(value: unknown): string {
+function shortJson(value: unknown): string {
   if (value === undefined) return "nothing";
   if (typeof value === "bigint") return `${value}n`;
   const text = JSON.stringify(value) ?? typeof value;

@@ -6,18 +6,18 @@
 
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
 import {
-  among,
   choice,
   described,
   either,
   list,
   mismatch,
   object,
+  oneOf,
   orNull,
   record,
   type Rule,
   text,
-  whole,
+  wholeNumber,
 } from "./rule.ts";
 import type {
   AddressSelector,
@@ -62,7 +62,7 @@ const address = text('an address such as "0000:01:00.0"', ADDRESS);
 const id = text('a vendor and a device such as "8086:10d3"', ID);
 
 /** Tells selectors apart by the key that they must have. */
-function having(key: string): (value: unknown) => boolean {
+function hasKey(key: string): (value: unknown) => boolean {
   return (value) =>
     typeof value === "object" && value !== null && Object.hasOwn(value, key);
 }
@@ -73,14 +73,14 @@ const selector: Rule<Selector> = choice<Selector>(
   'an address, or an object with "address", "path", "id" or "slot"',
   [isText, address],
   [
-    having("address"),
+    hasKey("address"),
     object<AddressSelector>("an address", { address }, {
       title: "A function by its address",
       required: ["address"],
     }),
   ],
   [
-    having("path"),
+    hasKey("path"),
     object<PathSelector>("a path", {
       path: text('a path such as "0000:00:1c.0/00.0"', PATH),
     }, {
@@ -89,7 +89,7 @@ const selector: Rule<Selector> = choice<Selector>(
     }),
   ],
   [
-    having("id"),
+    hasKey("id"),
     object<IdSelector>("an id", {
       id,
       serial: text(
@@ -102,10 +102,10 @@ const selector: Rule<Selector> = choice<Selector>(
     }),
   ],
   [
-    having("slot"),
+    hasKey("slot"),
     object<SlotSelector>("a slot", {
       slot: text("the name of a slot", NAME),
-      function: whole("a number from 0 to 7", 0, 7),
+      function: wholeNumber("a number from 0 to 7", 0, 7),
     }, { title: "A function by its slot", required: ["slot"] }),
   ],
 );
@@ -113,7 +113,7 @@ const selector: Rule<Selector> = choice<Selector>(
 const pin: Rule<Pin> = object<Pin>("something to compare", {
   id,
   subsystem: text("a subsystem's vendor and device", ID),
-  revision: whole("a number from 0 to 255", 0, 255),
+  revision: wholeNumber("a number from 0 to 255", 0, 255),
   group: list("the ids of the group's functions", id, { least: 1 }),
 }, { title: "What the hardware has to be, or nothing is done", least: 1 });
 
@@ -121,12 +121,12 @@ const node: Rule<NodeState> = object<NodeState>("an owner, a group or a mode", {
   owner: either(
     "a user's name or id",
     text("a user's name", USER),
-    whole("a user's id", 0, MAX_ID),
+    wholeNumber("a user's id", 0, MAX_ID),
   ),
   group: either(
     "a group's name or id",
     text("a group's name", USER),
-    whole("a group's id", 0, MAX_ID),
+    wholeNumber("a group's id", 0, MAX_ID),
   ),
   mode: text('permission bits in octal such as "0660"', MODE),
 }, { title: "Who may open the device's VFIO nodes", least: 1 });
@@ -150,17 +150,17 @@ const reset: Rule<readonly ResetMethod[]> = described(
   "The ways in which the kernel may reset it, the preferred first",
   list<ResetMethod>(
     "a list of reset methods",
-    among(`one of ${METHODS.join(", ")}`, METHODS),
+    oneOf(`one of ${METHODS.join(", ")}`, METHODS),
     { least: 1, unique: true },
   ),
 );
 const idleD3: Rule<false | "hot" | "cold"> = described(
   "Whether it may sleep while nobody uses it: never, in D3hot, also in D3cold",
-  among('false, "hot" or "cold"', [false, "hot", "cold"]),
+  oneOf('false, "hot" or "cold"', [false, "hot", "cold"]),
 );
 const virtualIdleD3: Rule<false | "hot"> = described(
   "Whether it may sleep while nobody uses it: never, in D3hot",
-  among('false or "hot"', [false, "hot"]),
+  oneOf('false or "hot"', [false, "hot"]),
 );
 const rom: Rule<string> = described(
   "The file that holds a copy of its expansion ROM",
@@ -168,7 +168,7 @@ const rom: Rule<string> = described(
 );
 const vlan: Rule<number> = described(
   "The VLAN that the network card keeps it in; 0 for none",
-  whole("a number from 0 to 4094", 0, 4094),
+  wholeNumber("a number from 0 to 4094", 0, 4094),
 );
 const mac: Rule<string> = described(
   "Its MAC address, which the network card's driver sets",
@@ -185,7 +185,7 @@ const virtualFunction: Rule<VirtualFunctionState> = object<
 const virtualFunctions: Rule<VirtualFunctionsState> = object<
   VirtualFunctionsState
 >("virtual functions", {
-  count: whole("a number from 0 to 65535", 0, MAX_VIRTUAL),
+  count: wholeNumber("a number from 0 to 65535", 0, MAX_VIRTUAL),
   ...ofEach,
   overrides: record(
     "an object by the virtual functions' numbers",
@@ -205,7 +205,7 @@ const functionState: Rule<FunctionState> = object<FunctionState>(
     driver,
     group: described(
       "What becomes of the other endpoints of its IOMMU group",
-      among('"refuse" or "all endpoints"', ["refuse", "all endpoints"]),
+      oneOf('"refuse" or "all endpoints"', ["refuse", "all endpoints"]),
     ),
     virtualFunctions,
     reset,
@@ -260,8 +260,8 @@ const mediated: Rule<MediatedState> = object<MediatedState>(
 
 const hugePages: Rule<HugePagesState> = object<HugePagesState>("huge pages", {
   size: text('a size such as "2M"', SIZE),
-  count: whole("a number from 0 on", 0, 2 ** 31),
-  numaNode: whole("the number of a NUMA node", 0, 1023),
+  count: wholeNumber("a number from 0 on", 0, 2 ** 31),
+  numaNode: wholeNumber("the number of a NUMA node", 0, 1023),
 }, {
   title: "Huge pages that should be reserved",
   required: ["size", "count"],
@@ -289,7 +289,7 @@ export const STATE: Rule<DesiredState> = object<DesiredState>("an object", {
       { expected: "the name or the id of a user", pattern: USER },
       choice<string>(
         'a size such as "8G", or "unlimited"',
-        [(value) => value === "unlimited", among("", ["unlimited"])],
+        [(value) => value === "unlimited", oneOf("", ["unlimited"])],
         [() => true, text('a size such as "8G", or "unlimited"', SIZE)],
       ),
     ),

@@ -102,11 +102,11 @@ function bySlot(
   const matching = all.filter(({ address }) =>
     number === undefined || address.endsWith(`.${number}`)
   );
-  return only(matching, {
+  return assertOnlyOne(matching, {
     what: `slot ${name}${number === undefined ? "" : ` function ${number}`}`,
     at,
     hint: 'say which: "function"',
-    none: all.length === 0 ? "the slot is empty" : listed(all),
+    none: all.length === 0 ? "the slot is empty" : listOf(all),
   });
 }
 
@@ -119,7 +119,7 @@ function byId(
     namedId(fn) === id.toLowerCase()
   );
   if (serial === undefined) {
-    return only(alike, {
+    return assertOnlyOne(alike, {
       what: `id ${id}`,
       at,
       hint: "say which, by serial number, path, slot or address",
@@ -137,12 +137,12 @@ function byId(
   const matching = alike.filter((fn) =>
     serials.get(fn) === serial.toLowerCase()
   );
-  return only(matching, {
+  return assertOnlyOne(matching, {
     what: `id ${id} and serial number ${serial}`,
     at,
     hint: "functions of one card share its serial number: " +
       "say which, by path, slot or address",
-    none: alike.length === 0 ? "lspci -Dnn lists what there is" : listed(alike),
+    none: alike.length === 0 ? "lspci -Dnn lists what there is" : listOf(alike),
   });
 }
 
@@ -154,7 +154,7 @@ interface Search {
   readonly none: string;
 }
 
-function only(
+function assertOnlyOne(
   matching: readonly PciFunction[],
   { what, at, hint, none }: Search,
 ): PciFunction {
@@ -168,13 +168,13 @@ function only(
   if (more.length === 0) return found;
   throw new VfioError("AMBIGUOUS", {
     problem: `${matching.length} functions have ${what} (${at}):` +
-      listed(matching),
+      listOf(matching),
     hint,
   });
 }
 
 /** Functions, a line each, with what tells them apart. */
-function listed(functions: readonly PciFunction[]): string {
+function listOf(functions: readonly PciFunction[]): string {
   const [first] = functions;
   const known = first === undefined ? [] : slots(first.host);
   return functions.map((fn) => {

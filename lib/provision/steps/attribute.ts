@@ -7,7 +7,7 @@
 import { VfioError } from "../../errors.ts";
 import { hasErrno } from "../../kernel/errno.ts";
 import { exclusively } from "../../host/driver/exclusive.ts";
-import { sysfsError, whole } from "../../host/sysfs.ts";
+import { sysfsError, withoutNewline } from "../../host/sysfs.ts";
 import type { AttributeStep } from "./step.ts";
 import { changed, late, type StepKind, type Work } from "./kind.ts";
 
@@ -86,7 +86,7 @@ async function readText(
     () => late(device, `${path} could not be read`, work.deadline),
   );
   // A list of nothing, such as that of reset methods, is an empty file.
-  return text === "" ? text : whole(path, text);
+  return text === "" ? text : withoutNewline(path, text);
 }
 
 /**

@@ -32,7 +32,9 @@ const DEFAULT_MODE = 0o644;
 export const fileKind: StepKind<FileStep | LinkStep, FileBefore> = {
   holds({ host: { kernel } }, step) {
     return Promise.resolve(
-      orFileError(() => isAs(readEntry(kernel, step.path), wanted(step))),
+      orFileError(() =>
+        isSameEntry(readEntry(kernel, step.path), wantedEntry(step))
+      ),
     );
   },
 
@@ -45,7 +47,7 @@ export const fileKind: StepKind<FileStep | LinkStep, FileBefore> = {
 
   make({ host: { kernel } }, step, { missing }) {
     orFileError(() => {
-      const entry = wanted(step);
+      const entry = wantedEntry(step);
       if (entry === null && missing.length > 0) return;
       if (missing.length > 0) makeDirectories(kernel, missing.at(-1)!);
       putEntry(kernel, step.path, entry);
@@ -67,8 +69,8 @@ function undo(
 ): void {
   const { path, device } = step;
   const now = readEntry(kernel, path);
-  if (!isAs(now, entry)) {
-    if (made && !isAs(now, wanted(step))) {
+  if (!isSameEntry(now, entry)) {
+    if (made && !isSameEntry(now, wantedEntry(step))) {
       throw changed(device, `${path} was changed`);
     }
     putEntry(kernel, path, entry);
@@ -79,13 +81,13 @@ function undo(
   }
 }
 
-function wanted(step: FileStep | LinkStep): FileEntry | null {
+function wantedEntry(step: FileStep | LinkStep): FileEntry | null {
   if (step.kind === "link") return { target: step.target };
   const { text, mode = DEFAULT_MODE } = step;
   return text === null ? null : { text, mode, uid: 0, gid: 0 };
 }
 
-function isAs(now: FileEntry | null, wanted: FileEntry | null): boolean {
+function isSameEntry(now: FileEntry | null, wanted: FileEntry | null): boolean {
   if (now === null || wanted === null) return now === wanted;
   if ("target" in now || "target" in wanted) {
     return "target" in now && "target" in wanted &&

@@ -29,16 +29,16 @@ const PERMISSIONS = 0o7777;
 export const nodeKind: StepKind<NodeStep, NodesBefore> = {
   holds({ host }, step) {
     const { kernel } = host;
-    const device = find(host, step.device);
+    const device = findDevice(host, step.device);
     const nodes = device === undefined ? [] : nodePaths([device]);
     const all = nodes.length > 0 &&
-      nodes.every((path) => as(ownership(kernel, path), step));
+      nodes.every((path) => isOwnedAs(ownership(kernel, path), step));
     return Promise.resolve(all);
   },
 
   async capture({ host, deadline }, { device }) {
     const { kernel } = host;
-    const found = find(host, device);
+    const found = findDevice(host, device);
     const nodes = found === undefined ? [] : nodePaths([found]);
     if (nodes.length === 0) {
       throw new VfioError("WRONG_DRIVER", {
@@ -60,7 +60,7 @@ export const nodeKind: StepKind<NodeStep, NodesBefore> = {
     for (const path of Object.keys(before)) {
       const now = ownership(kernel, path);
       if (now !== undefined) {
-        own(kernel, path, now, { ...now, ...wanted(step) });
+        setOwnership(kernel, path, now, { ...now, ...wantedOwnership(step) });
       }
     }
     return Promise.resolve();
@@ -69,17 +69,17 @@ export const nodeKind: StepKind<NodeStep, NodesBefore> = {
   undo({ host: { kernel } }, step, before, made) {
     for (const [path, was] of Object.entries(before)) {
       const now = ownership(kernel, path);
-      if (now === undefined || as(now, was)) continue;
-      if (made && !between(now, was, step)) {
+      if (now === undefined || isOwnedAs(now, was)) continue;
+      if (made && !isBetween(now, was, step)) {
         throw changed(step.device, `the owner or mode of ${path} was changed`);
       }
-      own(kernel, path, now, was);
+      setOwnership(kernel, path, now, was);
     }
     return Promise.resolve();
   },
 };
 
-function find(host: Host, name: string): HostDevice | undefined {
+function findDevice(host: Host, name: string): HostDevice | undefined {
   for (const bus of ["pci", "mdev"]) {
     const path = realPath(host.kernel, `/sys/bus/${bus}/devices/${name}`);
     if (path !== undefined) return host.deviceAt(path);
@@ -95,7 +95,7 @@ function ownership(kernel: Kernel, path: string): Ownership | undefined {
   return { uid, gid, mode: mode & PERMISSIONS };
 }
 
-function wanted({ uid, gid, mode }: NodeStep): Partial<Ownership> {
+function wantedOwnership({ uid, gid, mode }: NodeStep): Partial<Ownership> {
   return {
     ...uid === undefined ? {} : { uid },
     ...gid === undefined ? {} : { gid },
@@ -104,7 +104,7 @@ function wanted({ uid, gid, mode }: NodeStep): Partial<Ownership> {
 }
 
 /** Whether a node is somewhere on the way from what was to what is wanted. */
-function between(
+function isBetween(
   now: Ownership,
   was: Ownership,
   { uid = was.uid, gid = was.gid, mode = was.mode }: NodeStep,
@@ -114,7 +114,7 @@ function between(
 }
 
 /** Whether a node is as it is wanted, where anything is. */
-function as(
+function isOwnedAs(
   now: Ownership | undefined,
   { uid, gid, mode }: Partial<Ownership>,
 ): boolean {
@@ -122,7 +122,7 @@ function as(
     (gid ?? now.gid) === now.gid && (mode ?? now.mode) === now.mode;
 }
 
-function own(
+function setOwnership(
   kernel: Kernel,
   path: string,
   now: Ownership,

@@ -26,7 +26,9 @@ export const virtualNetworkKind: StepKind<
 > = {
   holds(work, step) {
     const now = read(work, step);
-    return Promise.resolve(now !== undefined && isAs(now, wanted(step)));
+    return Promise.resolve(
+      now !== undefined && matches(now, wantedNetwork(step)),
+    );
   },
 
   async capture(work, step) {
@@ -42,14 +44,14 @@ export const virtualNetworkKind: StepKind<
   },
 
   async make(work, step) {
-    await write(work, step, wanted(step));
+    await write(work, step, wantedNetwork(step));
   },
 
   async undo(work, step, before, made) {
     const now = read(work, step);
     // It is gone, and that with it.
-    if (now === undefined || isAs(now, before)) return;
-    if (made && !between(now, before, wanted(step))) {
+    if (now === undefined || matches(now, before)) return;
+    if (made && !isBetween(now, before, wantedNetwork(step))) {
       throw changed(
         step.device,
         `its MAC address or VLAN was changed to ${now.mac}, ${now.vlan.id}`,
@@ -76,7 +78,9 @@ async function bringBack(
   }
 }
 
-function wanted({ mac, vlan }: VirtualNetworkStep): Partial<VirtualNetwork> {
+function wantedNetwork(
+  { mac, vlan }: VirtualNetworkStep,
+): Partial<VirtualNetwork> {
   return {
     ...mac !== undefined && { mac },
     ...vlan !== undefined &&
@@ -116,7 +120,7 @@ async function write(
   }, () => busy);
 }
 
-function isAs(
+function matches(
   now: VirtualNetwork,
   { mac = now.mac, vlan = now.vlan }: Partial<VirtualNetwork>,
 ): boolean {
@@ -124,7 +128,7 @@ function isAs(
 }
 
 /** Whether it is somewhere on the way between two, as what undid it ended. */
-function between(
+function isBetween(
   now: VirtualNetwork,
   { mac, vlan }: Partial<VirtualNetwork>,
   to: Partial<VirtualNetwork>,

@@ -3,7 +3,7 @@ import { refuse } from "../process/refusal.ts";
 
 /** An open directory, which is not read as a file. */
 export class DirectoryFile implements OpenFile {
-  readonly shown: string;
+  readonly linkText: string;
   readonly inode: object | undefined;
 
   /**
@@ -13,7 +13,7 @@ export class DirectoryFile implements OpenFile {
    * @param directory The directory.
    */
   constructor(path: string, { entries }: Directory) {
-    this.shown = path;
+    this.linkText = path;
     this.inode = entries;
   }
 

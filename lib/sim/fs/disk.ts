@@ -89,14 +89,14 @@ export class DiskFile implements FileNode {
 }
 
 class OpenDiskFile implements OpenFile {
-  readonly shown: string;
+  readonly linkText: string;
   readonly inode: DiskFile;
   readonly #appends: boolean;
   #position = 0;
 
   constructor(file: DiskFile, path: string, appends: boolean) {
     this.inode = file;
-    this.shown = path;
+    this.linkText = path;
     this.#appends = appends;
   }
 

@@ -65,7 +65,7 @@ export interface Ownership {
  */
 export interface OpenFile {
   /** What `/proc/PID/fd` shows: a path, or `anon_inode:[vfio-device]`. */
-  readonly shown: string;
+  readonly linkText: string;
   /** What all openings of the file have in common: it can be locked. */
   readonly inode?: object | undefined;
   /** Ends when reading would not block. */

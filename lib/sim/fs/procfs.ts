@@ -117,7 +117,7 @@ function fdDirectory(process: Process): Directory {
       const file = shown(asker).get(Number(name));
       return file === undefined
         ? undefined
-        : { kind: "link", target: file.shown };
+        : { kind: "link", target: file.linkText };
     },
   };
 }

@@ -20,7 +20,7 @@ const DECODER = new TextDecoder();
 
 /** An open file of text, whose text is made when it is read from its start. */
 export class TextFile implements OpenFile {
-  readonly shown: string;
+  readonly linkText: string;
   readonly #access: TextAccess;
   #bytes = new Uint8Array();
   #position = 0;
@@ -32,7 +32,7 @@ export class TextFile implements OpenFile {
    * @param access What reading and writing it does.
    */
   constructor(path: string, access: TextAccess) {
-    this.shown = path;
+    this.linkText = path;
     this.#access = access;
   }
 

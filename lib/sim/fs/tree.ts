@@ -158,9 +158,9 @@ export function pathTree(nodes: Iterable<readonly [string, Node]>): Directory {
     else others.push(rest);
   }
   for (const [name, nodes] of below) {
-    const own = all.get(name);
+    const node = all.get(name);
     const tree = pathTree(nodes);
-    all.set(name, own?.kind === "directory" ? union(own, tree) : tree);
+    all.set(name, node?.kind === "directory" ? union(node, tree) : tree);
   }
   return {
     kind: "directory",
@@ -183,7 +183,7 @@ export function nested<T>(table: Table<T>): Entry<T> {
 }
 
 /** An entry that is there on a condition. */
-export function where<T>(
+export function onlyWhere<T>(
   present: (subject: T) => boolean,
   entry: Entry<T>,
 ): Entry<T> {

@@ -36,7 +36,7 @@ const ACCESS = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE;
 
 /** The objects of one iommufd, by id. */
 export class IommufdFile implements OpenFile {
-  readonly shown = "/dev/iommu";
+  readonly linkText = "/dev/iommu";
   readonly #machine: Machine;
   readonly #objects = new Map<number, Ioas | PageTable | Device>();
   readonly #ids = new Numbers();

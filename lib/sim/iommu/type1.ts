@@ -226,14 +226,16 @@ export class Type1 implements Domain {
     const splits = areas.some((area) => area.iova < iova || area.last > last);
     if (splits && this.#version === 2) refuse("EINVAL");
     // Version 1 takes a mapping whose beginning is in the range, whole.
-    const whole = areas.filter((area) => area.iova >= iova);
+    const contained = areas.filter((area) => area.iova >= iova);
     if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0) {
-      if (whole.some((area) => this.#unaddressed.has(area))) refuse("EINVAL");
-      for (const area of whole) this.#unaddressed.add(area);
+      if (contained.some((area) => this.#unaddressed.has(area))) {
+        refuse("EINVAL");
+      }
+      for (const area of contained) this.#unaddressed.add(area);
     } else {
-      for (const area of whole) this.#remove(area);
+      for (const area of contained) this.#remove(area);
     }
-    const unmapped = whole.reduce(
+    const unmapped = contained.reduce(
       (bytes, area) => bytes + (area.last - area.iova + 1n),
       0n,
     );

@@ -130,9 +130,11 @@ class Edu implements DeviceModel {
     const destination = this.#register(DMA_DESTINATION);
     const count = Number(this.#register(DMA_COUNT));
     const fromDevice = (command & DMA_FROM_DEVICE) !== 0n;
-    const own = Number((fromDevice ? source : destination) - BUFFER_BASE);
-    if (own >= 0 && own + count <= BUFFER_SIZE) {
-      const bytes = this.#buffer.subarray(own, own + count);
+    const bufferOffset = Number(
+      (fromDevice ? source : destination) - BUFFER_BASE,
+    );
+    if (bufferOffset >= 0 && bufferOffset + count <= BUFFER_SIZE) {
+      const bytes = this.#buffer.subarray(bufferOffset, bufferOffset + count);
       if (fromDevice) this.#port.dmaWrite(destination & DMA_MASK, bytes);
       else this.#port.dmaRead(source & DMA_MASK, bytes);
     }

@@ -8,7 +8,7 @@ const MAX_COUNT = 0xffff_ffff_ffff_fffen;
 
 /** An eventfd (`fs/eventfd.c`): a counter that can be waited for. */
 export class EventFile implements OpenFile {
-  readonly shown = "anon_inode:[eventfd]";
+  readonly linkText = "anon_inode:[eventfd]";
   readonly #flags: number;
   readonly #waiters = new Set<() => void>();
   readonly #listeners = new Set<() => void>();

@@ -44,7 +44,7 @@ import {
   statusOfNode,
 } from "../fs/permission.ts";
 import { refuse } from "./refusal.ts";
-import { call, callAsync, immediate, settled } from "./system_call.ts";
+import { assertImmediate, call, callAsync, settled } from "./system_call.ts";
 
 /** Who a simulated process is. */
 export interface ProcessOptions {
@@ -165,7 +165,7 @@ export class SimKernel implements Kernel, Process {
     return call(operation.name, undefined, () => {
       const { file } = this.#open.get(fd);
       if (file.ioctl === undefined) return refuse("ENOTTY");
-      return immediate(file.ioctl(operation, argument, this));
+      return assertImmediate(file.ioctl(operation, argument, this));
     });
   }
 
@@ -224,7 +224,10 @@ export class SimKernel implements Kernel, Process {
     return call(
       "write",
       undefined,
-      () => immediate(this.#open.toWrite(fd).write?.(from) ?? refuse("EINVAL")),
+      () =>
+        assertImmediate(
+          this.#open.toWrite(fd).write?.(from) ?? refuse("EINVAL"),
+        ),
     );
   }
 
@@ -392,7 +395,7 @@ export class SimKernel implements Kernel, Process {
   writeFile(path: string, text: string): void {
     const fd = this.open(path, O_WRONLY);
     try {
-      call("write", path, () => immediate(this.#put(fd, text)));
+      call("write", path, () => assertImmediate(this.#put(fd, text)));
     } finally {
       this.close(fd);
     }

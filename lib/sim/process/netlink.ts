@@ -72,7 +72,7 @@ export function newSocket(
 }
 
 class NetlinkSocket implements OpenFile {
-  readonly shown = "socket:[1]";
+  readonly linkText = "socket:[1]";
   readonly #machine: Machine;
   readonly #process: Process;
   readonly #answers: Uint8Array[] = [];

@@ -23,7 +23,7 @@ export function call<T>(
   try {
     return answer();
   } catch (error) {
-    throw answered(error, syscall, path);
+    throw toKernelError(error, syscall, path);
   }
 }
 
@@ -36,7 +36,7 @@ export async function callAsync<T>(
   try {
     return await answer();
   } catch (error) {
-    throw answered(error, syscall, path);
+    throw toKernelError(error, syscall, path);
   }
 }
 
@@ -46,7 +46,7 @@ export function settled(): Promise<void> {
 }
 
 /** The result of a call that holds the event loop while it is made. */
-export function immediate<T>(result: T | Promise<T>): T {
+export function assertImmediate<T>(result: T | Promise<T>): T {
   if (!(result instanceof Promise)) return result;
   // Nothing can let the call go on while it holds the event loop.
   result.catch(() => {});
@@ -56,7 +56,7 @@ export function immediate<T>(result: T | Promise<T>): T {
   );
 }
 
-function answered(
+function toKernelError(
   error: unknown,
   syscall: string,
   path: string | undefined,

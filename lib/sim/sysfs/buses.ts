@@ -16,10 +16,10 @@ import {
   link,
   linkTo,
   mapDirectory,
+  onlyWhere,
   type Table,
   tableDirectory,
   union,
-  where,
   writeOnly,
 } from "../fs/tree.ts";
 
@@ -30,13 +30,13 @@ interface Bus {
 
 function driverTable(machine: Machine): Table<Driver> {
   return {
-    bind: where(
+    bind: onlyWhere(
       ({ bindable }) => bindable,
       writeOnly((driver, text) =>
         run(bind(named(machine, driver.bus, text), driver))
       ),
     ),
-    unbind: where(
+    unbind: onlyWhere(
       ({ bindable }) => bindable,
       writeOnly((driver, text) =>
         run(unbind(machine, named(machine, driver.bus, text), driver))

@@ -25,12 +25,12 @@ export function configAttribute(fn: PciFunction, path: string): FileNode {
 }
 
 class ConfigFile implements OpenFile {
-  readonly shown: string;
+  readonly linkText: string;
   readonly #fn: PciFunction;
   readonly #length: number;
 
   constructor(fn: PciFunction, path: string, uid: number) {
-    this.shown = path;
+    this.linkText = path;
     this.#fn = fn;
     this.#length = uid === 0 ? fn.core.config.size : HEADER;
   }

@@ -12,10 +12,10 @@ import {
   link,
   mapDirectory,
   only,
+  onlyWhere,
   readOnly,
   type Table,
   tableDirectory,
-  where,
 } from "../fs/tree.ts";
 import { cdevNumber, isListed } from "../vfio/core.ts";
 
@@ -37,7 +37,7 @@ export function vfioDirectory(machine: Machine, device: Device): Directory {
   const table: Table<Device> = {
     device: link(({ path }) => path),
     subsystem: link(() => "/sys/class/vfio-dev"),
-    dev: where(
+    dev: onlyWhere(
       (device) => cdevNumber(machine, device) !== undefined,
       readOnly((device) => `${cdevNumber(machine, device)}\n`),
     ),

@@ -38,8 +38,8 @@ export function unsigned(text: string, max = Number.MAX_SAFE_INTEGER): number {
 
 /** A truth value: `kstrtobool()`. */
 export function boolean(text: string): boolean {
-  const said = cString(text);
-  if (/^(?:[y1]|on)/i.test(said)) return true;
-  if (/^(?:[n0]|of)/i.test(said)) return false;
+  const value = cString(text);
+  if (/^(?:[y1]|on)/i.test(value)) return true;
+  if (/^(?:[n0]|of)/i.test(value)) return false;
   return refuse("EINVAL");
 }

@@ -14,10 +14,10 @@ import {
   linkTo,
   mapDirectory,
   nested,
+  onlyWhere,
   readOnly,
   type Table,
   tableDirectory,
-  where,
 } from "../fs/tree.ts";
 
 function groupTable({ features, iommu }: Machine): Table<Group> {
@@ -26,7 +26,7 @@ function groupTable({ features, iommu }: Machine): Table<Group> {
     type: readOnly(({ kind }) =>
       kind === "iommu" ? `${features.translation}\n` : "unknown\n"
     ),
-    name: where(
+    name: onlyWhere(
       ({ kind }) => kind !== "iommu",
       readOnly(() => "vfio-noiommu\n"),
     ),
@@ -97,8 +97,11 @@ export function iommusDirectory(machine: Machine, path: string): Directory {
           [...machine.devices].filter(({ group }) => group?.kind === "iommu"),
       ),
     subsystem: (_, path) => linkTo(path, "/sys/class/iommu"),
-    "intel-iommu": where(({ iommu }) => iommu?.kind === "dmar", nested(INTEL)),
-    "amd-iommu": where(({ iommu }) => iommu?.kind === "ivhd", nested(AMD)),
+    "intel-iommu": onlyWhere(
+      ({ iommu }) => iommu?.kind === "dmar",
+      nested(INTEL),
+    ),
+    "amd-iommu": onlyWhere(({ iommu }) => iommu?.kind === "ivhd", nested(AMD)),
   };
   return mapDirectory(
     path,

@@ -22,11 +22,11 @@ import {
   mapDirectory,
   nested,
   only,
+  onlyWhere,
   readOnly,
   readWrite,
   type Show,
   type Table,
-  where,
   writeOnly,
 } from "../fs/tree.ts";
 
@@ -56,7 +56,10 @@ const hexadecimal = (digits: number, of: (fn: PciFunction) => number) =>
   readOnly<PciFunction>((fn) => `${hex(of(fn), digits)}\n`);
 
 const express = (text: string) =>
-  where<PciFunction>(({ identity }) => identity.express, readOnly(() => text));
+  onlyWhere<PciFunction>(
+    ({ identity }) => identity.express,
+    readOnly(() => text),
+  );
 
 const resettable = (fn: PciFunction) => fn.supportedResets.length > 0;
 
@@ -106,27 +109,27 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
   power: nested<PciFunction>({
     control: readWrite(({ power }) => `${power}\n`, storePower),
   }),
-  reset_method: where(
+  reset_method: onlyWhere(
     (fn) => resettable(fn) && fn.machine.since(5, 15),
     readWrite(
       ({ resets }) => resets.length === 0 ? "" : `${resets.join(" ")}\n`,
       storeResetMethod,
     ),
   ),
-  reset: where(resettable, writeOnly(storeReset)),
+  reset: onlyWhere(resettable, writeOnly(storeReset)),
   max_link_speed: express("8.0 GT/s PCIe\n"),
   max_link_width: express("4\n"),
   current_link_speed: express("8.0 GT/s PCIe\n"),
   current_link_width: express("4\n"),
-  secondary_bus_number: where(
+  secondary_bus_number: onlyWhere(
     ({ isBridge }) => isBridge,
     readOnly(secondaryBus),
   ),
-  boot_vga: where(
+  boot_vga: onlyWhere(
     ({ identity }) => identity.class >> 8 === 0x0300,
     readOnly(() => "0\n"),
   ),
-  remove: where(
+  remove: onlyWhere(
     (fn) => !(fn instanceof VirtualFunction) && !fn.removed,
     writeOnly(
       (fn, text) =>
@@ -134,7 +137,7 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
       0o220,
     ),
   ),
-  net: where(
+  net: onlyWhere(
     ({ network }) => network !== undefined,
     (fn, path) =>
       mapDirectory(
@@ -215,12 +218,12 @@ function storePower(fn: PciFunction, text: string): Blocking<void> {
 }
 
 function storeResetMethod(fn: PciFunction, text: string): void {
-  const said = word(text);
-  if (said === "default") {
+  const value = word(text);
+  if (value === "default") {
     fn.resets = fn.supportedResets;
     return;
   }
-  const methods = said.split(/\s+/).filter((method) => method !== "");
+  const methods = value.split(/\s+/).filter((method) => method !== "");
   if (methods.some((method) => !fn.supportedResets.includes(method))) {
     refuse("EINVAL");
   }

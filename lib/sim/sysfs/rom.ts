@@ -37,13 +37,13 @@ export function romAttribute(
 }
 
 class RomFile implements OpenFile {
-  readonly shown: string;
+  readonly linkText: string;
   readonly #fn: PciFunction;
   readonly #window: number;
   #position = 0;
 
   constructor(fn: PciFunction, path: string, window: number) {
-    this.shown = path;
+    this.linkText = path;
     this.#fn = fn;
     this.#window = window;
   }

@@ -19,11 +19,11 @@ import {
   linksDirectory,
   linkTo,
   mapDirectory,
+  onlyWhere,
   pathTree,
   readOnly,
   type Table,
   tableDirectory,
-  where,
 } from "../fs/tree.ts";
 import { groupDeviceNumber, groupNodeName, isListed } from "../vfio/core.ts";
 
@@ -93,8 +93,14 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
 
 /** The firmware's tables that tell of an IOMMU. */
 const ACPI: Table<Machine> = {
-  DMAR: where(({ iommu }) => iommu?.kind === "dmar", readOnly(() => "", 0o400)),
-  IVRS: where(({ iommu }) => iommu?.kind === "ivhd", readOnly(() => "", 0o400)),
+  DMAR: onlyWhere(
+    ({ iommu }) => iommu?.kind === "dmar",
+    readOnly(() => "", 0o400),
+  ),
+  IVRS: onlyWhere(
+    ({ iommu }) => iommu?.kind === "ivhd",
+    readOnly(() => "", 0o400),
+  ),
 };
 
 /** The network interfaces of PCI functions, by name. */

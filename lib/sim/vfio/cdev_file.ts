@@ -36,7 +36,7 @@ interface Binding {
 
 /** A device's own node, open: it is of use once it is bound to an iommufd. */
 export class CdevFile extends DeviceFile {
-  override readonly shown: string;
+  override readonly linkText: string;
   #binding: Binding | undefined;
 
   /**
@@ -46,7 +46,7 @@ export class CdevFile extends DeviceFile {
    */
   constructor(device: Device) {
     super(device, () => this.#unbind());
-    this.shown = `/dev/vfio/devices/${device.vfio!.name}`;
+    this.linkText = `/dev/vfio/devices/${device.vfio!.name}`;
   }
 
   override ioctl(

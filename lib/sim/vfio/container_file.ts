@@ -32,7 +32,7 @@ const TYPE1_EXTENSIONS: ReadonlySet<number> = new Set([
 
 /** Groups that share one IOVA space. */
 export class ContainerFile implements OpenFile {
-  readonly shown = "/dev/vfio/vfio";
+  readonly linkText = "/dev/vfio/vfio";
   readonly #machine: Machine;
   readonly #groups = new Set<Group>();
   #driver: Type1 | "noiommu" | undefined;

@@ -53,7 +53,7 @@ const OFFSET_MASK = (1n << REGION_SHIFT) - 1n;
 
 /** A device whose registers and interrupts can be used. */
 export class DeviceFile implements OpenFile {
-  readonly shown: string = "anon_inode:[vfio-device]";
+  readonly linkText: string = "anon_inode:[vfio-device]";
   /** The device. */
   protected readonly device: Device;
   readonly #vfio: VfioDevice;

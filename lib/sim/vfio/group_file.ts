@@ -51,7 +51,7 @@ export class GroupFile implements OpenFile {
     node.holder = this;
   }
 
-  get shown(): string {
+  get linkText(): string {
     return this.#gone ? `${this.#path} (deleted)` : this.#path;
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { typed, VfioError } from "../../../lib/errors.ts";
+import { toVfioError, VfioError } from "../../../lib/errors.ts";
 import { Deadline } from "../../../lib/host/driver/deadline.ts";
 import { refuseInUse } from "../../../lib/host/guards/refuse.ts";
 import type { Host } from "../../../lib/host/host.ts";
@@ -83,6 +83,6 @@ async function reset(
       if (method !== undefined) kernel.writeFile(methods, before);
     }
   } catch (error) {
-    throw typed(sysfsError(error, fn.address), "reset", fn.address);
+    throw toVfioError(sysfsError(error, fn.address), "reset", fn.address);
   }
 }

@@ -15,9 +15,9 @@ export function counted(count: number, what: string): string {
 export function fields(
   rows: readonly (readonly [name: string, value: string | undefined])[],
 ): string {
-  const said = rows.filter(([, value]) => value !== undefined);
-  const width = Math.max(...said.map(([name]) => name.length)) + 2;
-  return said.map(([name, value]) =>
+  const present = rows.filter(([, value]) => value !== undefined);
+  const width = Math.max(...present.map(([name]) => name.length)) + 2;
+  return present.map(([name, value]) =>
     `${name.padEnd(width)}${
       value!.replaceAll("\n", `\n${" ".repeat(width)}`)
     }\n`

@@ -141,8 +141,8 @@ function count(number: number, what: string): string {
 /** A colour for each driver, the most frequent first. */
 function coloursOf(nodes: readonly PciNode[]): Map<string, string> {
   const frequent = [...Map.groupBy(nodes, ({ driver }) => driver)]
-    .sort(([a = "", as], [b = "", bs]) =>
-      bs.length - as.length || (a < b ? -1 : 1)
+    .sort(([a = "", aNodes], [b = "", bNodes]) =>
+      bNodes.length - aNodes.length || (a < b ? -1 : 1)
     );
   const vfio = [...VFIO];
   const others = [...OTHERS];
@@ -224,10 +224,10 @@ function groupBox(
     : "group";
   const name = group.group === undefined ? "no group" : `group ${group.group}`;
   const cause = causes.get(group.group ?? "") ?? "";
-  const said = kind === "outside" ? "No IOMMU group" : `IOMMU ${name}` +
+  const caption = kind === "outside" ? "No IOMMU group" : `IOMMU ${name}` +
     (kind === "shared" ? `, which ${members} functions share` : "") +
     (cause === "" ? "" : `: ${cause}`);
-  return `<g>${title(said)}` +
+  return `<g>${title(caption)}` +
     rect({ x, y, width, height }, kind, 6) +
     text(x + width - 8, y + height / 2 + 4, "faint", name, "end") + "</g>";
 }

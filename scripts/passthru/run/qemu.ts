@@ -110,7 +110,7 @@ export async function runQemu(run: QemuRun): Promise<number> {
     );
   }
   const memory = run.memoryLock ?? qemuLockedMemory(args, devices.length);
-  const as = user === undefined ? [] : await userCommand(user, memory);
+  const userWords = user === undefined ? [] : await userCommand(user, memory);
 
   using signals = new Signals();
   const { group, insist = [] } = run;
@@ -139,7 +139,7 @@ export async function runQemu(run: QemuRun): Promise<number> {
     devices: open!.devices.map(inside),
   };
   const command = [
-    ...as,
+    ...userWords,
     program,
     ...args,
     ...qemuArguments(devices.map((device) => ({ device })), access),

@@ -82,8 +82,8 @@ export function processTerminal(signal: AbortSignal): Terminal {
       const { localKernel } = await import("../../../lib/kernel/local.ts");
       const words = localKernel().readFile("/proc/self/cmdline").split("\0");
       // All but the arguments of the command itself. The words end by a NUL.
-      const own = words.slice(1, words.length - 1 - Deno.args.length);
-      return [Deno.execPath(), ...own.slice(0, -1), Deno.mainModule];
+      const denoWords = words.slice(1, words.length - 1 - Deno.args.length);
+      return [Deno.execPath(), ...denoWords.slice(0, -1), Deno.mainModule];
     },
     async read(path) {
       if (path === "-") return await new Response(Deno.stdin.readable).text();

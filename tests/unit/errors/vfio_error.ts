@@ -1,5 +1,9 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { typed, VfioError, type VfioErrorCode } from "../../../lib/errors.ts";
+import {
+  toVfioError,
+  VfioError,
+  type VfioErrorCode,
+} from "../../../lib/errors.ts";
 import source from "../../../lib/errors.ts" with { type: "text" };
 import { KernelError } from "../../../lib/kernel/errno.ts";
 
@@ -71,7 +75,7 @@ Deno.test("VfioError keeps the cause, and has none when there is none", () => {
 
 Deno.test("typed() makes a VfioError KERNEL of a KernelError", () => {
   const cause = new KernelError(5, "VFIO_DEVICE_RESET");
-  const error = typed(cause, "reset", "0000:01:00.0");
+  const error = toVfioError(cause, "reset", "0000:01:00.0");
   assert(error instanceof VfioError);
   assertEquals(error.code, "KERNEL");
   assertEquals(
@@ -86,7 +90,7 @@ Deno.test("typed() names the device when the error does not", () => {
   const cause = new KernelError(12, "VFIO_IOMMU_MAP_DMA");
   const details = { problem: "too much", hint: "map less", cause };
   const nameless = new VfioError("MEMLOCK_LIMIT", details);
-  const error = typed(nameless, "attach", "0000:01:00.0");
+  const error = toVfioError(nameless, "attach", "0000:01:00.0");
   assert(error instanceof VfioError);
   assertEquals(error.code, "MEMLOCK_LIMIT");
   assertEquals(
@@ -94,7 +98,7 @@ Deno.test("typed() names the device when the error does not", () => {
     "vfio 0000:01:00.0: too much\nhint: map less",
   );
   assertStrictEquals(error.cause, cause);
-  assertStrictEquals(typed(nameless, "map"), nameless);
+  assertStrictEquals(toVfioError(nameless, "map"), nameless);
 });
 
 Deno.test("typed() leaves every other error what it is", () => {
@@ -105,6 +109,6 @@ Deno.test("typed() leaves every other error what it is", () => {
     undefined,
   ];
   for (const error of errors) {
-    assertStrictEquals(typed(error, "attach", "0000:01:00.0"), error);
+    assertStrictEquals(toVfioError(error, "attach", "0000:01:00.0"), error);
   }
 });

@@ -12,9 +12,9 @@ import {
   causesOf,
   DL388P,
   driversOf,
+  findingTexts,
   handOut,
   membersOf,
-  said,
   THINKPAD,
   X11SCL,
 } from "../odd_machines.ts";
@@ -44,7 +44,7 @@ Deno.test("A B550's chipset lumps its slot, network, USB and SATA together", asy
       "and 0000:02:00.1 on ahci and 0000:04:00.1 on snd_hda_intel and " +
       "0000:05:00.0 on r8169",
   );
-  const [viable] = said(host, "04:00.0", "group-viable");
+  const [viable] = findingTexts(host, "04:00.0", "group-viable");
   assertStringIncludes(viable!, "fail its IOMMU group 15 also holds");
   assertStringIncludes(viable!, "0000:02:00.2 has no ACS");
   await using _ = await apply(host, handOut("04:00.0", "all endpoints"));
@@ -63,10 +63,10 @@ Deno.test("A B550's chipset lumps its slot, network, USB and SATA together", asy
 Deno.test("diagnose() knows which of a B550's two cards does not come back from a reset", () => {
   const host = simulate(B550);
   assertStringIncludes(
-    said(host, "04:00.0", "known-device").join(),
+    findingTexts(host, "04:00.0", "known-device").join(),
     "warn graphics of its family hang after the kernel's reset",
   );
-  assertEquals(said(host, "08:00.0", "known-device"), [
+  assertEquals(findingTexts(host, "08:00.0", "known-device"), [
     "pass nothing is known against any function",
   ]);
   // Behind its own switch, whose ports have ACS as its functions have.
@@ -126,7 +126,7 @@ Deno.test("A Supermicro's console is behind a bridge to conventional PCI", () =>
   assertEquals(driversOf(host, 17), ["none", "ast"]);
   refused("DRIVER_FAILED", host, handOut("05:00.0"));
   assertStringIncludes(
-    said(host, "06:00.0", "reset").join(),
+    findingTexts(host, "06:00.0", "reset").join(),
     "warn the kernel cannot reset it",
   );
 });
@@ -176,7 +176,7 @@ for (const release of [DL388P.kernel!.release!, "6.6.0"]) {
       ],
     );
     assertStringIncludes(
-      said(host, "06:00.0", "direct-mapping").join(),
+      findingTexts(host, "06:00.0", "direct-mapping").join(),
       "fail the firmware keeps memory mapped for its IOMMU group (0xe8000 to " +
         "0xe8fff)",
     );

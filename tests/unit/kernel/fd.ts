@@ -31,7 +31,7 @@ Deno.test("Fd.open() opens the path with the flags and owns the result", () => {
 Deno.test("Fd is closed once, however often and by whichever method", async () => {
   const { kernel, closed } = closing();
   {
-    using fd = Fd.own(kernel, 7);
+    using fd = Fd.adopt(kernel, 7);
     fd.close();
     assertEquals(fd.number, -1);
     fd.close();
@@ -39,7 +39,7 @@ Deno.test("Fd is closed once, however often and by whichever method", async () =
   }
   assertEquals(closed, [7]);
   {
-    using fd = Fd.own(kernel, 8);
+    using fd = Fd.adopt(kernel, 8);
     const first = fd.closeAsync();
     assertEquals(fd.number, -1);
     fd.close();
@@ -59,7 +59,7 @@ Deno.test("Fd is closed at the end of its block", () => {
 
 Deno.test("Fd.close() closes descriptor 0", () => {
   const { kernel, closed } = closing();
-  Fd.own(kernel, 0).close();
+  Fd.adopt(kernel, 0).close();
   assertEquals(closed, [0]);
 });
 
@@ -74,10 +74,10 @@ Deno.test("Fd.close() does not try again when the kernel refuses", async () => {
     // deno-lint-ignore require-await
     closeAsync: async (fd) => refuse(fd),
   });
-  const fd = Fd.own(kernel, 7);
+  const fd = Fd.adopt(kernel, 7);
   assertThrows(() => fd.close(), KernelError, "EIO");
   fd.close();
-  const other = Fd.own(kernel, 8);
+  const other = Fd.adopt(kernel, 8);
   await assertRejects(() => other.closeAsync(), KernelError, "EIO");
   await other.closeAsync();
   assertEquals(closed, [7, 8]);
@@ -90,7 +90,7 @@ Deno.test("Fd.ioctl() and ioctlAsync() ask with the number, -1 once closed", asy
     ioctlAsync: (...args) => Promise.resolve(asked.push(args)),
     close: () => {},
   });
-  const fd = Fd.own(kernel, 7);
+  const fd = Fd.adopt(kernel, 7);
   const bytes = new Uint8Array(4);
   assertEquals(fd.ioctl(VFIO_DEVICE_RESET, bytes), 1);
   assertEquals(await fd.ioctlAsync(VFIO_DEVICE_RESET, 5n), 2);

@@ -315,10 +315,13 @@ Deno.test("plan() is NOT_SUPPORTED when the physical function has no network int
   const error = refused("NOT_SUPPORTED", storage, state);
   assertStringIncludes(error.message, "nvme makes none");
   // Nor by a VFIO driver, once that is told to make virtual functions.
-  const told = nic();
-  told.kernel.writeFile("/sys/module/vfio_pci/parameters/enable_sriov", "Y");
+  const vfioMaker = nic();
+  vfioMaker.kernel.writeFile(
+    "/sys/module/vfio_pci/parameters/enable_sriov",
+    "Y",
+  );
   assertStringIncludes(
-    refused("NOT_SUPPORTED", told, vfs({ count: 1, vlan: 3 }, "vfio-pci"))
+    refused("NOT_SUPPORTED", vfioMaker, vfs({ count: 1, vlan: 3 }, "vfio-pci"))
       .message,
     "give it the host's driver",
   );

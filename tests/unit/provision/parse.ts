@@ -392,8 +392,8 @@ Deno.test("schema.json judges as parseState() does when states are damaged at ra
   for (let i = 0; i < 4000; i++) {
     const state = structuredClone(any(states));
     const place = any(leaves(state).filter(isObject));
-    const own = Object.keys(place);
-    const key = own.length > 0 && random(4) > 0 ? any(own) : any(keys);
+    const ownKeys = Object.keys(place);
+    const key = ownKeys.length > 0 && random(4) > 0 ? any(ownKeys) : any(keys);
     if (Array.isArray(place)) place.splice(random(2), random(2), any(values));
     else if (random(5) === 0) delete place[key];
     else place[key] = structuredClone(any(values));

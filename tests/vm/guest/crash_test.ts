@@ -12,7 +12,7 @@ forEachBackend(
     await setup.take("edu0");
     await using script = await Script.start(
       {},
-      async ({ AddressSpace, VfioDevice, tell }, address, backend) => {
+      async ({ AddressSpace, VfioDevice, send }, address, backend) => {
         await using space = new AddressSpace({ backend });
         const device = await VfioDevice.attach(address, space);
         const registers = device.region(0).map();
@@ -22,7 +22,7 @@ forEachBackend(
         // Often enough that optimised code does it.
         const read = () => registers.read32(0);
         for (let i = 0; i < 20_000; i++) read();
-        tell([read(), bytes[0]]);
+        send([read(), bytes[0]]);
         await device.detach();
         await space.close();
 
@@ -39,7 +39,7 @@ forEachBackend(
           () => device.config,
           () => device.fd,
         ];
-        tell(uses.map((use) => {
+        send(uses.map((use) => {
           try {
             return use();
           } catch (error) {
@@ -47,7 +47,7 @@ forEachBackend(
           }
         }));
         // A view that was kept is empty.
-        tell([bytes.length, bytes[0] ?? null]);
+        send([bytes.length, bytes[0] ?? null]);
       },
       addressOf("edu0"),
       setup.backend,
@@ -65,14 +65,14 @@ forEachBackend(
     const fn = await setup.take("edu0");
     await using script = await Script.start(
       {},
-      async ({ AddressSpace, Edu, VfioDevice, tell }, address, backend) => {
+      async ({ AddressSpace, Edu, VfioDevice, send }, address, backend) => {
         const space = new AddressSpace({ backend });
         const device = await VfioDevice.attach(address, space);
         const memory = space.allocate(8192, { dmaMask: 0xfff_ffffn });
         const edu = new Edu(device);
         for (;;) {
           await edu.copy(memory.iova, memory.iova + 4096n, 2048);
-          tell("copied");
+          send("copied");
         }
       },
       fn.address,

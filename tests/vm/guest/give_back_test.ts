@@ -10,7 +10,7 @@ import { driverNodes } from "../../../lib/host/mod.ts";
 import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import { refused } from "../../failures.ts";
-import { said } from "./said.ts";
+import { waitForLine } from "./wait_for_line.ts";
 import { addressOf, host, machine } from "./setup.ts";
 import { assertBecomes, settled } from "./sysfs_state.ts";
 import { until } from "./until.ts";
@@ -100,7 +100,7 @@ Deno.test({
       stdin: "piped",
       stdout: "piped",
     }).spawn();
-    await said(holder, "open");
+    await waitForLine(holder, "open");
     const error = await refused(
       "DEVICE_BUSY",
       () => taken.giveBack({ timeout: 3000 }),
@@ -130,7 +130,7 @@ Deno.test({
       stdin: "null",
       stdout: "piped",
     }).spawn();
-    await said(holder, "open");
+    await waitForLine(holder, "open");
     const error = await refused(
       "TIMED_OUT",
       () => taken.giveBack({ timeout: 3000 }),

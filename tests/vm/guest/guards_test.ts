@@ -27,20 +27,20 @@ async function run(...command: string[]): Promise<string> {
 }
 
 /** Whether this kernel has a module, loaded now, or the like built in. */
-function has(module: string, sign: () => boolean): boolean {
+function loads(module: string, sign: () => boolean): boolean {
   new Deno.Command("modprobe", { args: ["-q", module] }).outputSync();
   return sign();
 }
 
-const hasExt4 = has(
+const hasExt4 = loads(
   "ext4",
   () => /\bext4$/m.test(host.kernel.readFile("/proc/filesystems")),
 );
-const hasVlans = has("8021q", () => exists(host.kernel, "/proc/net/vlan"));
-const hasMapper = has("dm_mod", () => exists(host.kernel, "/dev/mapper")) &&
+const hasVlans = loads("8021q", () => exists(host.kernel, "/proc/net/vlan"));
+const hasMapper = loads("dm_mod", () => exists(host.kernel, "/dev/mapper")) &&
   new Deno.Command("dmsetup", { args: ["version"] }).outputSync().success;
 const hasSwap = exists(host.kernel, "/proc/swaps");
-has("loop", () => true);
+loads("loop", () => true);
 
 /** The name of a function's disk, or of its interface, once it is there. */
 async function nodeOf(
@@ -309,10 +309,10 @@ Deno.test({
     await up(name);
     await using script = await Script.start(
       { env: { SSH_CONNECTION: "192.0.2.9 50000 192.0.2.2 22" } },
-      async ({ Host, tell }, address) => {
+      async ({ Host, send }, address) => {
         const { usesOf } = await import("@passthru/vfio/host");
         const host = new Host();
-        tell(usesOf(host, host.function(address)));
+        send(usesOf(host, host.function(address)));
       },
       nic.address,
     );

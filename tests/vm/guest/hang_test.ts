@@ -33,7 +33,7 @@ forEachBackend(
     await using _device = await holder.attach(fn.address, setup.backend);
     await using script = await Script.start(
       {},
-      async ({ Host, tell }, path, address) => {
+      async ({ Host, send }, path, address) => {
         const { kernel } = new Host();
         let done = false;
         const writing = kernel.writeFileAsync(path, address)
@@ -45,7 +45,7 @@ forEachBackend(
           }
         };
         await Promise.race([writing, ticks()]);
-        tell({ done });
+        send({ done });
         Deno.exit(7);
       },
       `${DRIVERS}/vfio-pci/unbind`,

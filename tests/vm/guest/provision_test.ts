@@ -125,20 +125,20 @@ function journals(path: string): string[] {
 async function applying(stop: number): Promise<Script> {
   return await Script.start(
     {},
-    async ({ Host, tell }, state, options, stop) => {
+    async ({ Host, send }, state, options, stop) => {
       const { apply } = await import("@passthru/vfio/provision");
       let events = 0;
-      tell("ready");
+      send("ready");
       await apply(new Host(), state as DesiredState, {
         ...options,
         onStep({ step, phase }) {
-          tell([phase, step.kind, step.device ?? null]);
+          send([phase, step.kind, step.device ?? null]);
           if (++events !== stop) return;
           // It stands still: not even what it has begun goes on in it.
           Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
         },
       });
-      tell("applied");
+      send("applied");
       await new Promise(() => setTimeout(() => {}, 1_000_000));
     },
     STATE,
@@ -173,8 +173,8 @@ let events: [phase: string, kind: string, device: string | null][];
  */
 function lastOfEachKind(): number[] {
   const kinds = new Set(events.map(([, kind]) => kind));
-  const own = new Set(["driver", "idleD3"]);
-  return [...triesAll(machine) ? kinds : kinds.intersection(own)].map((
+  const driverKeys = new Set(["driver", "idleD3"]);
+  return [...triesAll(machine) ? kinds : kinds.intersection(driverKeys)].map((
     wanted,
   ) =>
     1 +
@@ -240,9 +240,9 @@ test("restore() goes on where one was killed", async (t) => {
       {
         await using script = await Script.start(
           {},
-          async ({ Host, tell }, options) => {
+          async ({ Host, send }, options) => {
             const { restore } = await import("@passthru/vfio/provision");
-            tell("ready");
+            send("ready");
             await restore(new Host(), options);
           },
           LIMIT,

@@ -11,7 +11,7 @@ import type { Edu } from "./edu.ts";
 export type Library = typeof library & {
   readonly Edu: typeof Edu;
   /** Tells the test something, by way of JSON: {@linkcode Script.next}. */
-  tell(value: unknown): void;
+  send(value: unknown): void;
 };
 
 /** The rights of a script. Of Deno's permissions it has FFI alone. */
@@ -35,12 +35,12 @@ export interface Ending {
 /** A script in a process of its own. It is killed when it is disposed of. */
 export class Script implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
-  readonly #told: AsyncGenerator<string>;
+  readonly #lines: AsyncGenerator<string>;
   readonly #stderr: Promise<string>;
 
   private constructor(child: Deno.ChildProcess) {
     this.#child = child;
-    this.#told = lines(child.stdout);
+    this.#lines = lines(child.stdout);
     this.#stderr = new Response(child.stderr).text();
   }
 
@@ -62,8 +62,8 @@ export class Script implements AsyncDisposable {
       file,
       `import * as library from "@passthru/vfio";
 import { Edu } from "${import.meta.resolve("./edu.ts")}";
-const tell = (value) => console.log(JSON.stringify(value));
-await (${body})({ ...library, Edu, tell }, ...${JSON.stringify(args)});
+const send = (value) => console.log(JSON.stringify(value));
+await (${body})({ ...library, Edu, send }, ...${JSON.stringify(args)});
 `,
     );
     const { uid, memlock, env = {} } = options;
@@ -92,7 +92,7 @@ await (${body})({ ...library, Edu, tell }, ...${JSON.stringify(args)});
    * @throws {Error} If it has ended.
    */
   async next(): Promise<unknown> {
-    const { value, done } = await this.#told.next();
+    const { value, done } = await this.#lines.next();
     if (!done) return JSON.parse(value);
     const { code, signal, stderr } = await this.end();
     throw new Error(`The script ended with ${signal ?? code}: ${stderr}`);
@@ -100,7 +100,7 @@ await (${body})({ ...library, Edu, tell }, ...${JSON.stringify(args)});
 
   /** Waits until it has ended. */
   async end(): Promise<Ending> {
-    for await (const _ of this.#told);
+    for await (const _ of this.#lines);
     const { code, signal } = await this.#child.status;
     return { code, signal, stderr: await this.#stderr };
   }

@@ -255,14 +255,14 @@ forEachBackend(
     await setup.take("edu0");
     await using script = await Script.start(
       { env: { PASSTHRU_TRACE: "1" } },
-      async ({ AddressSpace, VfioDevice, tell }, address, backend) => {
+      async ({ AddressSpace, VfioDevice, send }, address, backend) => {
         await using space = new AddressSpace({ backend });
         await using device = await VfioDevice.attach(address, space);
         space.allocate(4096, { iova: 0x10_0000n });
         try {
           space.host.kernel.open("/dev/vfio/none", 2);
         } catch {
-          tell(device.config.read16(0));
+          send(device.config.read16(0));
         }
       },
       addressOf("edu0"),

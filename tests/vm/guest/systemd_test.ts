@@ -79,7 +79,7 @@ class UserLand implements AsyncDisposable {
   }
 
   /** Waits until a unit is in a state, 5 minutes at most. */
-  async becomes(unit: string, state: string): Promise<void> {
+  async waitForState(unit: string, state: string): Promise<void> {
     const end = performance.now() + 300_000;
     for (;;) {
       const now = await this.systemctl("is-active", unit);
@@ -118,13 +118,13 @@ if (machine.name === "debian-boot") {
     await persist(host, STATE, "guest", { command: COMMAND });
     {
       await using userLand = new UserLand();
-      await userLand.becomes(UNIT, "active");
+      await userLand.waitForState(UNIT, "active");
       assertEquals(made(), {
         display: "vfio-pci",
         edu: "vfio-pci",
         virtual: ["vfio-pci", "vfio-pci"],
       });
-      await userLand.becomes(TARGET, "active");
+      await userLand.waitForState(TARGET, "active");
       assertGreater(
         await userLand.activeSince(TARGET),
         await userLand.activeSince(UNIT),

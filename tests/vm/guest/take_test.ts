@@ -10,7 +10,7 @@ import {
 import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import type { PciFunction } from "../../../lib/host/pci/function.ts";
 import { refused } from "../../failures.ts";
-import { said } from "./said.ts";
+import { waitForLine } from "./wait_for_line.ts";
 import { addressOf, host, machine } from "./setup.ts";
 import { assertBecomes, settled } from "./sysfs_state.ts";
 
@@ -89,7 +89,7 @@ Deno.test({
       stdin: "piped",
       stdout: "piped",
     }).spawn();
-    await said(child, "halfway");
+    await waitForLine(child, "halfway");
     child.kill("SIGKILL");
     await child.status;
     await child.stdin.abort();

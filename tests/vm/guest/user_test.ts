@@ -35,13 +35,13 @@ function give(node: string, uid: number): Disposable {
 
 /** Attaches a device, and tells what came of it. */
 async function attach(
-  { AddressSpace, VfioDevice, tell }: Library,
+  { AddressSpace, VfioDevice, send }: Library,
   address: string,
   backend: BackendName,
 ) {
   await using space = new AddressSpace({ backend });
   await VfioDevice.attach(address, space)
-    .then(() => tell("attached"), ({ code, message }) => tell([code, message]));
+    .then(() => send("attached"), ({ code, message }) => send([code, message]));
 }
 
 forEachBackend(
@@ -53,13 +53,13 @@ forEachBackend(
     }
     await using script = await Script.start(
       { uid: UID },
-      async ({ AddressSpace, Edu, VfioDevice, tell }, address, backend) => {
+      async ({ AddressSpace, Edu, VfioDevice, send }, address, backend) => {
         await using space = new AddressSpace({ backend });
         await using device = await VfioDevice.attach(address, space);
         const memory = space.allocate(4096, { dmaMask: 0xfff_ffffn });
         memory.bytes.fill(0x5a, 0, 64);
         await new Edu(device).copy(memory.iova, memory.iova + 64n, 64);
-        tell([...memory.bytes.subarray(64, 128)]);
+        send([...memory.bytes.subarray(64, 128)]);
       },
       addressOf("edu0"),
       setup.backend,
@@ -101,10 +101,10 @@ forEachBackend(
     }
     await using script = await Script.start(
       { uid: UID, memlock: LIMIT },
-      async ({ AddressSpace, VfioDevice, tell }, address, backend, limit) => {
+      async ({ AddressSpace, VfioDevice, send }, address, backend, limit) => {
         const tellError = (
           { code, message }: { code: string; message: string },
-        ) => tell([code, message.split("\n")[0]]);
+        ) => send([code, message.split("\n")[0]]);
         await using space = new AddressSpace({ backend });
         await using device = await VfioDevice.attach(address, space);
         space.allocate(limit / 2);
@@ -114,7 +114,7 @@ forEachBackend(
           tellError(error as never);
         }
         const { memoryLock } = space.limits();
-        tell([String(memoryLock.limit), String(memoryLock.locked)]);
+        send([String(memoryLock.limit), String(memoryLock.locked)]);
         space.allocate(limit / 2);
 
         // What is mapped without a device is locked when one is attached.
@@ -155,7 +155,7 @@ forEachBackend(
 
 /** Attaches a device with 48 KiB of memory, tells of it, and stays. */
 async function attachAndStay(
-  { AddressSpace, VfioDevice, tell }: Library,
+  { AddressSpace, VfioDevice, send }: Library,
   address: string,
   backend: BackendName,
 ) {
@@ -163,9 +163,9 @@ async function attachAndStay(
   await VfioDevice.attach(address, space);
   try {
     space.allocate(48 * 1024);
-    tell("done");
+    send("done");
   } catch (error) {
-    tell((error as Error).message.split("\n")[0]);
+    send((error as Error).message.split("\n")[0]);
   }
   await new Promise((resolve) => setTimeout(resolve, 600_000));
 }

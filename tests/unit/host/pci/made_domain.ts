@@ -9,7 +9,7 @@ import { apply } from "../../../../lib/provision/mod.ts";
 import { diagnose } from "../../../../lib/doctor/mod.ts";
 import { pciTree } from "../../../../lib/host/mod.ts";
 import { HostFiles } from "../../host_files.ts";
-import { DELL, handOut, membersOf, said } from "../../odd_machines.ts";
+import { DELL, findingTexts, handOut, membersOf } from "../../odd_machines.ts";
 import { refused } from "../../planned.ts";
 
 Deno.test("A Dell's drive is in a domain of its own, listed and found", async () => {
@@ -63,7 +63,7 @@ Deno.test("plan() is GROUP_NOT_VIABLE when a Dell's drive is to be taken out of 
     assertStringIncludes(error.hint!, "hand out 0000:00:0e.0 itself");
   }
   assertStringIncludes(
-    said(host, "10000:e1:00.0", "group-viable").join(),
+    findingTexts(host, "10000:e1:00.0", "group-viable").join(),
     "fail its IOMMU group 7 also holds 0000:00:0e.0 (vmd)",
   );
   // With all that it has taken, none of which stops another.
@@ -90,7 +90,7 @@ Deno.test("apply() takes what makes a Dell's domain, which goes and comes back",
   const before = await host.snapshot();
   const state = handOut("0000:00:0e.0");
   assertEquals(
-    said(host, "00:0e.0", "group-viable"),
+    findingTexts(host, "00:0e.0", "group-viable"),
     ["pass once the functions are taken nothing keeps their IOMMU groups"],
   );
   {

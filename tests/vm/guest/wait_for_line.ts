@@ -1,7 +1,7 @@
 import { lines } from "../command.ts";
 
 /** Waits for a line that a process prints, and reads no further. */
-export async function said(
+export async function waitForLine(
   child: Deno.ChildProcess,
   line: string,
 ): Promise<void> {
