@@ -68,9 +68,9 @@ export interface Attachment {
   /** The device's descriptor. */
   readonly fd: Fd;
   /**
-   * Takes the device out of its security context. Its register mappings must
-   * be gone. It always completes: a step that the kernel refuses is made good
-   * by closing the descriptor behind it.
+   * Takes the device out of its security context. Its register mappings must be
+   * gone. It always completes: where the kernel refuses a step, closing the
+   * descriptor has the same effect.
    */
   detach(): Promise<void>;
 }
@@ -80,7 +80,7 @@ export interface Attachment {
  * objects come with the first device and go with the last.
  */
 export interface IommuContext {
-  /** Which backend it is, to be told to people. */
+  /** Which backend it is, for people to read. */
   readonly backend: BackendName;
   /**
    * Attaches a device: when it returns, the device sees what is mapped, nothing
@@ -88,18 +88,18 @@ export interface IommuContext {
    */
   attach(target: AttachTarget, options: AttachOptions): Promise<Attachment>;
   /**
-   * Maps a range that is valid, free, and within the limits. Where the last
-   * device has just gone, there is nothing to map it in.
+   * Maps a range that is valid, free, and within the limits. It does nothing
+   * once the last device is gone.
    */
   map(range: DmaRange): void;
-  /** Unmaps a range that was mapped, whole. */
+  /** Unmaps the whole of a range that was mapped. */
   unmap(range: DmaRange): void;
-  /** Asks the kernel what can be mapped, while a device is attached. */
+  /** Asks the kernel what can be mapped. A device must be attached. */
   limits(): IommuLimits;
 }
 
 /**
- * What is mapped in the address space above: a device that joins sees it at
- * once, whatever kernel object it takes for that.
+ * The mappings of the address space above. A device that joins sees them at
+ * once, whichever kernel object that takes.
  */
 export type Mapped = () => Iterable<DmaRange>;

@@ -1,6 +1,6 @@
 /**
- * From the kernel's errno to an error that says what to do: what both backends
- * have in common when something is refused.
+ * Turns the kernel's errno into an error that says what to do, for both
+ * backends.
  *
  * @module
  */
@@ -18,8 +18,9 @@ import { O_RDWR } from "../lib/uapi/linux/fcntl.ts";
 import type { AttachTarget, BackendName, DmaRange } from "./backend.ts";
 
 /**
- * Does a step of a teardown. What it fails at is made good by the steps behind
- * it, down to the close that cannot fail, and nobody could act on it.
+ * Does a step of a teardown and ignores its error. The steps after it release
+ * the same things, the last of them by a close that cannot fail, and the caller
+ * could do nothing about the error.
  */
 export function ignoreErrors<T>(step: () => T): T | Promise<void> | void {
   try {
@@ -43,7 +44,7 @@ export function openNode(
   }
 }
 
-/** What it means that a node could not be opened, or refused the device. */
+/** Explains why a node could not be opened, or refused the device. */
 export function nodeRefused(
   target: AttachTarget,
   node: string,
@@ -70,7 +71,10 @@ export function nodeRefused(
   return hasErrno(cause, "EBUSY") ? deviceBusy(target, cause) : cause;
 }
 
-/** The device, or its group, is open elsewhere: names who has it. */
+/**
+ * The error for a device that is open elsewhere, or whose group is: it names
+ * the processes.
+ */
 export function deviceBusy(target: AttachTarget, cause: unknown): VfioError {
   const { device } = target;
   const found = groupOpeners(target);
@@ -86,24 +90,27 @@ export function deviceBusy(target: AttachTarget, cause: unknown): VfioError {
   });
 }
 
-// A device of the group that is open by either backend keeps all others out.
+// An open device of the group, by either backend, keeps all other users out.
 function groupOpeners({ device, group }: AttachTarget): Opener[] {
   return openers(device.host.kernel, nodePaths(group.devices));
 }
 
-/** Whether a host driver, or a process, is seen to have the group. */
+/** Whether a host driver or a process visibly has the group. */
 export function groupHasOwner(target: AttachTarget): boolean {
   return !target.group.viability().viable || groupOpeners(target).length > 0;
 }
 
-/** The group has a function on a host driver: names each, and what to do. */
+/**
+ * The error for a group with functions on host drivers: it names each, and says
+ * what to do.
+ */
 export function groupNotViable(
   target: AttachTarget,
   cause?: unknown,
 ): VfioError {
   const { device, group } = target;
   const viability = group.viability();
-  // No driver is in the way, so it is somebody who has the group open.
+  // No driver is in the way, so a process has the group open.
   if (viability.viable) return deviceBusy(target, cause);
   const { obstacles } = viability;
   const named = obstacles.map(({ device, driver }) =>
@@ -117,7 +124,10 @@ export function groupNotViable(
   });
 }
 
-/** The firmware has memory mapped for the group: names it, if it is so. */
+/**
+ * The error for memory that the firmware keeps mapped for the group, if there
+ * is any.
+ */
 export function keptMapped(
   { device, group }: AttachTarget,
   cause?: unknown,
@@ -127,12 +137,12 @@ export function keptMapped(
     new VfioError("NOT_SUPPORTED", { device: device.name, ...direct, cause });
 }
 
-/** MSI writes of the device would not be isolated from other devices. */
+/** The error for a platform that does not isolate MSI writes. */
 export function unsafeInterrupts(
   target: AttachTarget,
   cause: unknown,
 ): VfioError {
-  // Before Linux 6.6 that is refused in the same words.
+  // Before Linux 6.6 the kernel answers the same to memory that stays mapped.
   return keptMapped(target, cause) ?? new VfioError("PERMISSION_DENIED", {
     device: target.device.name,
     problem: "the platform does not remap interrupts, so the device could " +
@@ -143,7 +153,7 @@ export function unsafeInterrupts(
   });
 }
 
-/** The physical function's owner gave its VFs a token, and this is not it. */
+/** The error for a virtual function whose token was not given. */
 export function wrongToken(
   { device }: AttachTarget,
   cause: unknown,
@@ -157,7 +167,7 @@ export function wrongToken(
   });
 }
 
-/** A mapping that the kernel refused to a backend. */
+/** Explains why the kernel refused a mapping. */
 export function mappingRefused(
   kernel: Kernel,
   backend: BackendName,
@@ -199,7 +209,7 @@ export function mappingRefused(
   return cause;
 }
 
-/** There is no memory to map, or this process may not lock as much. */
+/** The error for a lack of memory, or of the right to lock it. */
 export function noMemory(
   kernel: Kernel,
   backend: BackendName,

@@ -11,10 +11,10 @@ export interface InfoCapability {
 }
 
 /**
- * Asks for one of VFIO's info structs with everything behind it: the kernel
- * answers a larger `argsz` where the buffer is too short for its capabilities.
+ * Reads one of VFIO's info structs with its capabilities. Where the buffer is
+ * too short for them, the kernel answers with a larger `argsz`.
  *
- * @param ask Makes the ioctl with the bytes given.
+ * @param ask Makes the ioctl with these bytes.
  * @param layout Its struct.
  * @param values What is asked for.
  * @returns The struct's bytes, and its capabilities behind it.
@@ -30,7 +30,7 @@ export function readInfo<F extends Fields>(
     // Every info struct begins with it.
     const argsz = new DataView(bytes.buffer).getUint32(0, true);
     if (argsz <= bytes.length) return bytes;
-    // What there is to tell can grow from one call to the next.
+    // The answer can grow from one call to the next.
     extraBytes = argsz - layout.size;
   }
 }

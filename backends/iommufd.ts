@@ -96,7 +96,8 @@ export class IommufdContext implements IommuContext {
     try {
       await bind(target, fd, ioas, options);
     } catch (error) {
-      // Before it is asked who else has the device open.
+      // Closed first, or else this process would be found to have the device
+      // open.
       await ignoreErrors(() => fd.closeAsync());
       throw bindRefused(target, error);
     }
@@ -110,7 +111,8 @@ export class IommufdContext implements IommuContext {
     return { fd, detach: () => held.disposeAsync() };
   }
 
-  // An IOAS without a device pins nothing: the first one has all of it pinned.
+  // An IOAS without a device pins nothing: attaching the first device pins
+  // everything.
   #pinRefused(cause: unknown): unknown {
     if (!hasErrno(cause, "ENOMEM") || this.#users > 1) return undefined;
     const size = [...this.#mapped()]
@@ -224,8 +226,8 @@ class Ioas {
   }
 
   limits(): IommuLimits {
-    // Reserved windows are few; the kernel says how many ranges they leave
-    // where these are too few.
+    // Reserved windows are few. Where there are more ranges than that, the
+    // kernel says how many.
     for (let count = 16;;) {
       const ranges = new Uint8Array(count * iommu_iova_range.size);
       const argument = iommu_ioas_iova_ranges.alloc({
@@ -272,7 +274,8 @@ async function bind(
   try {
     await fd.ioctlAsync(VFIO_DEVICE_BIND_IOMMUFD, argument);
   } finally {
-    // Keeps the buffer, whose address the kernel has, until here.
+    // The kernel has the buffer's address: this keeps the buffer alive until
+    // here.
     token?.fill(0);
   }
 }
@@ -282,11 +285,10 @@ function uuidBytes(uuid: string): Uint8Array {
 }
 
 function bindRefused(target: AttachTarget, cause: unknown): unknown {
-  // EINVAL is the answer where the device is open by this backend already,
-  // EPERM where a host driver or another iommufd owns the group, and also where
-  // interrupts are not remapped (`iommufd_device_bind()` in
-  // `drivers/iommu/iommufd/device.c`). EINVAL is the answer too where the
-  // firmware keeps memory mapped.
+  // The kernel answers EINVAL where this backend has the device open already,
+  // and where the firmware keeps memory mapped; EPERM where a host driver or
+  // another iommufd owns the group, and where interrupts are not remapped
+  // (`iommufd_device_bind()` in `drivers/iommu/iommufd/device.c`).
   const direct = hasErrno(cause, "EINVAL") && keptMapped(target, cause);
   if (direct) return direct;
   const owned = hasErrno(cause, "EBUSY", "EINVAL") ||
@@ -298,7 +300,8 @@ function attachRefused(target: AttachTarget, cause: unknown): unknown {
   if (hasErrno(cause, "EPERM")) return unsafeInterrupts(target, cause);
   if (hasErrno(cause, "EACCES")) return wrongToken(target, cause);
   if (hasErrno(cause, "EBUSY")) return deviceBusy(target, cause);
-  // Until a device is attached, an IOAS does not look for its memory.
+  // The kernel does not look for the memory of an IOAS before a device is
+  // attached.
   if (hasErrno(cause, "EFAULT")) return memoryGone(target, cause);
   if (!hasErrno(cause, "EADDRINUSE")) return cause;
   return new VfioError("IOVA_OUT_OF_RANGE", {

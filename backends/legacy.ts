@@ -2,9 +2,9 @@
  * The legacy backend: groups, containers and the type 1 IOMMU
  * (`Documentation/driver-api/vfio.rst`).
  *
- * A group belongs to one container. Where the kernel refuses to put a further
- * group into a container, a further container joins the same address space and
- * gets every mapping of it.
+ * A group belongs to one container. Where the kernel refuses a group in the
+ * containers that there are, another container joins the same address space and
+ * gets all of its mappings.
  *
  * @module
  */
@@ -116,7 +116,10 @@ export class LegacyContext implements IommuContext {
     }
   }
 
-  /** Opens the group and puts it into a container, or joins who did. */
+  /**
+   * Opens the group and puts it into a container, or returns it where that was
+   * done.
+   */
   #enter(target: AttachTarget): OpenGroup {
     const { id } = target.group;
     const present = this.#groups.get(id);
@@ -204,7 +207,7 @@ export class LegacyContext implements IommuContext {
   }
 }
 
-/** Opens a group that user space may have. */
+/** Opens a viable group. */
 function openGroup(kernel: Kernel, target: AttachTarget): Fd {
   using stack = new DisposableStack();
   const fd = stack.use(openNode(kernel, target, target.nodes.group!));
@@ -284,7 +287,7 @@ class Container {
     }
   }
 
-  /** Puts a group in; false where the kernel wants another container for it. */
+  /** Puts a group in. False when the kernel wants another container for it. */
   add(target: AttachTarget, group: Fd): boolean {
     const argument = new Uint8Array(new Int32Array([this.#fd.number]).buffer);
     try {
@@ -300,10 +303,10 @@ class Container {
   /** Takes a group out, and closes the container behind the last one. */
   remove(group: Fd): void {
     this.#groups--;
-    // While the group that they serve is still in. A kernel before 5.12 does
-    // not know the flag, and drops the mappings as the last group leaves.
+    // The mappings are removed while the group is still in. Kernels before 5.12
+    // do not know the flag, and drop the mappings when the last group leaves.
     if (this.#groups === 0) ignoreErrors(() => this.#unmapAll());
-    // A group that the kernel will not take out leaves as it is closed.
+    // Where the kernel refuses, the group leaves when it is closed.
     ignoreErrors(() => group.ioctl(VFIO_GROUP_UNSET_CONTAINER));
     if (this.#groups === 0) ignoreErrors(() => this.#fd.close());
   }
@@ -383,7 +386,7 @@ function decodeRanges(bytes: Uint8Array, at: number): IovaRange[] {
     .map(({ start, end }) => ({ start, last: end }));
 }
 
-/** What two containers that share their mappings can both translate. */
+/** What both of two containers can translate. */
 function intersection(a: IommuLimits, b: IommuLimits): IommuLimits {
   const ranges = a.ranges.flatMap((one) =>
     b.ranges.map((other) => ({

@@ -34,8 +34,8 @@ export interface Selection {
  * @param target The device, bound to a VFIO driver.
  * @param wanted The backend that was asked for by name, or `"auto"`.
  * @returns The backend and the reason for it.
- * @throws {VfioError} `BACKEND_UNAVAILABLE` if the host has not got the backend
- * that was asked for, or neither, for this device.
+ * @throws {VfioError} `BACKEND_UNAVAILABLE` if the host lacks the backend that
+ * was asked for, or has neither, for this device.
  */
 export function selectBackend(
   target: AttachTarget,
@@ -49,7 +49,7 @@ export function selectBackend(
   return { backend: "iommufd", reason };
 }
 
-// Whether its nodes can be opened is seen when they are, and told in full.
+// Opening its nodes shows whether that is possible, and gives the full error.
 function namedIommufd(target: AttachTarget): Selection {
   const missing = iommufdMissing(target);
   if (missing === undefined) return { backend: "iommufd", reason: "asked for" };
@@ -71,7 +71,7 @@ function selectLegacy(target: AttachTarget, reason: string): Selection {
   });
 }
 
-/** What iommufd needs for this device and the host has not got. */
+/** What iommufd needs for this device and the host lacks. */
 function iommufdMissing(
   { device, nodes, noIommu }: AttachTarget,
 ): string | undefined {
@@ -97,7 +97,7 @@ function iommufdClosed({ device, nodes }: AttachTarget): string | undefined {
   return undefined;
 }
 
-/** Makes the context of a backend; nothing is asked of the kernel yet. */
+/** Makes the context of a backend, without asking the kernel anything yet. */
 export function createContext(
   backend: BackendName,
   kernel: Kernel,

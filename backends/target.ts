@@ -6,10 +6,10 @@ import { standsInTheWay } from "../lib/host/driver/vfio_driver.ts";
 import type { AttachTarget } from "./backend.ts";
 
 /**
- * What marks the node of a group that no IOMMU isolates (`vfio_group_alloc()`
- * in `drivers/vfio/group.c`). The group's name does not: a mediated device,
- * whose parent does the DMA within what is mapped, has a group that is named
- * `vfio-noiommu` as well.
+ * The prefix of the node of a group that no IOMMU isolates
+ * (`vfio_group_alloc()` in `drivers/vfio/group.c`). The group's name is no such
+ * sign: a mediated device has a group named `vfio-noiommu` too, although its
+ * parent does DMA within the mappings only.
  */
 const NO_IOMMU_NODE = "/dev/vfio/noiommu-";
 
@@ -33,7 +33,7 @@ export function attachTarget(
       ...explainNoGroup(device),
     });
   }
-  // None but a VFIO driver gives the device such a node.
+  // Only a VFIO driver gives the device such a node.
   if (nodes.cdev === undefined) assertVfioDriver(device);
   return { device, group, noIommu, nodes };
 }

@@ -1,5 +1,5 @@
 /**
- * The errors that callers are meant to tell apart.
+ * The errors that callers can distinguish.
  *
  * @module
  */
@@ -81,8 +81,7 @@ export interface VfioErrorDetails {
 }
 
 /**
- * An operation on a device that could not be done. Nothing of it remains: what
- * it had acquired is released.
+ * An operation on a device failed. What it had acquired is released.
  *
  * @example Telling errors apart
  * ```ts
@@ -126,9 +125,10 @@ export class VfioError extends Error {
 }
 
 /**
- * The error to throw for what an operation ran into: a kernel's refusal that
- * nothing more is known about becomes a {@linkcode VfioError} `KERNEL`, one that
- * names no device gets the operation's, and everything else stays what it is.
+ * Turns what an operation threw into the error to throw: a
+ * {@linkcode KernelError} becomes a {@linkcode VfioError} `KERNEL`, a
+ * `VfioError` without a device gets this one, and any other error is returned
+ * unchanged.
  *
  * @param error What was thrown.
  * @param doing What was being done, as in "cannot attach".

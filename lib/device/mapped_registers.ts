@@ -7,21 +7,20 @@ import {
   type Registers,
 } from "./registers.ts";
 
-// Where the value of every read is stored. The compiler removes a load whose
-// value nobody needs, and merges two of the same address with no store between
-// them; with this it does neither.
+// Every read stores its value here. Otherwise the compiler would remove a load
+// whose value is not used, and merge two loads of one address with no store
+// between them.
 const sink = new Uint32Array(1);
 const sink64 = new BigUint64Array(1);
 
 /**
- * A part of a region, mapped into this process: a register access is one load
- * or store of the processor's, without a system call.
+ * A part of a region, mapped into this process. A register access is one load
+ * or store by the processor, without a system call.
  *
- * A load or store of 64 bits is one access where the platform makes it one;
- * a device may see two of 32 bits.
+ * On some platforms the device sees an access of 64 bits as two of 32.
  *
  * While a PCI function's memory decoding is off (`PCI_COMMAND_MEMORY`), an
- * access ends the process with SIGBUS, as the kernel has no answer for it.
+ * access ends the process with SIGBUS.
  */
 export class MappedRegisters implements Registers, Disposable {
   readonly #device: string;
@@ -33,7 +32,7 @@ export class MappedRegisters implements Registers, Disposable {
   readonly #u64: BigUint64Array;
   #size: number;
 
-  /** A region makes it: `Region.map`. */
+  /** Made by `Region.map`. */
   constructor(
     device: string,
     { buffer, length, registers }: Mapping,
@@ -54,52 +53,52 @@ export class MappedRegisters implements Registers, Disposable {
     return this.#size;
   }
 
-  /** Reads 8 bits: {@linkcode Registers}. */
+  /** Reads 8 bits with one load. */
   read8(offset: number): number {
     this.#check(offset, 1);
     return sink[0] = this.#u8[offset]!;
   }
 
-  /** Reads 16 bits: {@linkcode Registers}. */
+  /** Reads 16 bits with one load. */
   read16(offset: number): number {
     this.#check(offset, 2);
     return sink[0] = this.#u16[offset / 2]!;
   }
 
-  /** Reads 32 bits: {@linkcode Registers}. */
+  /** Reads 32 bits with one load. */
   read32(offset: number): number {
     this.#check(offset, 4);
     return sink[0] = this.#u32[offset / 4]!;
   }
 
-  /** Reads 64 bits: {@linkcode Registers}. */
+  /** Reads 64 bits with one load. */
   read64(offset: number): bigint {
     this.#check(offset, 8);
     return sink64[0] = this.#u64[offset / 8]!;
   }
 
-  /** Writes 8 bits: {@linkcode Registers}. */
+  /** Writes 8 bits with one store. */
   write8(offset: number, value: number): void {
     this.#check(offset, 1);
     assertValue(value, 1);
     this.#u8[offset] = value;
   }
 
-  /** Writes 16 bits: {@linkcode Registers}. */
+  /** Writes 16 bits with one store. */
   write16(offset: number, value: number): void {
     this.#check(offset, 2);
     assertValue(value, 2);
     this.#u16[offset / 2] = value;
   }
 
-  /** Writes 32 bits: {@linkcode Registers}. */
+  /** Writes 32 bits with one store. */
   write32(offset: number, value: number): void {
     this.#check(offset, 4);
     assertValue(value, 4);
     this.#u32[offset / 4] = value;
   }
 
-  /** Writes 64 bits: {@linkcode Registers}. */
+  /** Writes 64 bits with one store. */
   write64(offset: number, value: bigint): void {
     this.#check(offset, 8);
     assertValue64(value);
@@ -107,10 +106,10 @@ export class MappedRegisters implements Registers, Disposable {
   }
 
   /**
-   * Unmaps the registers. An access after that is a `VfioError` `DETACHED`.
-   * Again is harmless.
+   * Unmaps the registers. An access after that throws a `VfioError` `DETACHED`.
+   * Calling it again does nothing.
    *
-   * @throws {VfioError} `KERNEL`, and it can be tried again.
+   * @throws {VfioError} `KERNEL`. It can be called again.
    */
   unmap(): void {
     if (!this.#mapped) return;
@@ -134,7 +133,7 @@ export class MappedRegisters implements Registers, Disposable {
     ) this.#refuse(offset, width);
   }
 
-  // Apart, so that the check is small enough to be inlined.
+  // A function of its own, so that the check is small enough to be inlined.
   #refuse(offset: number, width: number): void {
     if (this.#size === 0) {
       throw new VfioError("DETACHED", {

@@ -42,8 +42,8 @@ export interface RegionDevice {
 
 /**
  * A region of a device: a BAR, the ROM, config space, or one that its driver
- * adds. Accesses go through the kernel, one system call each;
- * {@linkcode Region.map} does without where the region allows it.
+ * adds. Each access is a system call; mapped registers ({@linkcode Region.map})
+ * need none.
  */
 export class Region implements Registers {
   readonly #device: RegionDevice;
@@ -59,10 +59,10 @@ export class Region implements Registers {
   readonly index: number;
   /** Bytes in it; 0 where the device has no such region. */
   readonly size: number;
-  /** The parts that can be mapped; none where the region cannot be. */
+  /** The parts that can be mapped; empty where there are none. */
   readonly mappable: readonly Area[];
 
-  /** A device makes it: `VfioDevice.region`. */
+  /** Made by `VfioDevice.region`. */
   constructor(device: RegionDevice, index: number) {
     const bytes = readInfo(
       (argument) =>
@@ -93,11 +93,11 @@ export class Region implements Registers {
   }
 
   /**
-   * Reads bytes. The kernel makes accesses of up to 4 or 8 bytes of them; for
-   * a register take the method of its width.
+   * Reads bytes. The kernel splits this into accesses of up to 4 or 8 bytes; to
+   * read a register, use the method of its width.
    *
    * @param offset Where to begin, in bytes.
-   * @param into Takes the bytes, as many as it has room for.
+   * @param into The buffer to fill.
    * @throws {RangeError} If that is not inside the region.
    * @throws {VfioError} `DETACHED`, or `KERNEL` where the kernel refuses it.
    */
@@ -107,7 +107,7 @@ export class Region implements Registers {
   }
 
   /**
-   * Writes bytes, see {@linkcode Region.read}.
+   * Writes bytes. The kernel splits them as for {@linkcode Region.read}.
    *
    * @param offset Where to begin, in bytes.
    * @param from The bytes.
@@ -119,19 +119,19 @@ export class Region implements Registers {
     this.#transfer("write", offset, from);
   }
 
-  /** Reads 8 bits: {@linkcode Registers}. */
+  /** Reads 8 bits with one system call. */
   read8(offset: number): number {
     this.#read(offset, 0);
     return this.#word.getUint8(0);
   }
 
-  /** Reads 16 bits: {@linkcode Registers}. */
+  /** Reads 16 bits with one system call. */
   read16(offset: number): number {
     this.#read(offset, 1);
     return this.#word.getUint16(0, true);
   }
 
-  /** Reads 32 bits: {@linkcode Registers}. */
+  /** Reads 32 bits with one system call. */
   read32(offset: number): number {
     this.#read(offset, 2);
     return this.#word.getUint32(0, true);
@@ -143,21 +143,21 @@ export class Region implements Registers {
     return this.#word.getBigUint64(0, true);
   }
 
-  /** Writes 8 bits: {@linkcode Registers}. */
+  /** Writes 8 bits with one system call. */
   write8(offset: number, value: number): void {
     assertValue(value, 1);
     this.#word.setUint8(0, value);
     this.#write(offset, 0);
   }
 
-  /** Writes 16 bits: {@linkcode Registers}. */
+  /** Writes 16 bits with one system call. */
   write16(offset: number, value: number): void {
     assertValue(value, 2);
     this.#word.setUint16(0, value, true);
     this.#write(offset, 1);
   }
 
-  /** Writes 32 bits: {@linkcode Registers}. */
+  /** Writes 32 bits with one system call. */
   write32(offset: number, value: number): void {
     assertValue(value, 4);
     this.#word.setUint32(0, value, true);
@@ -213,14 +213,14 @@ export class Region implements Registers {
     }
   }
 
-  /** What of it is mapped. */
+  /** The parts that are mapped. */
   get mapped(): ReadonlySet<MappedRegisters> {
     return this.#mapped;
   }
 
   #assertMappable({ offset, size }: Area): void {
     const page = this.#device.kernel.pageSize;
-    // Where a region is less than a page, its end is that of an area.
+    // A region can be smaller than a page: then its end is the area's end.
     const inside = this.mappable.some((part) =>
       part.offset <= offset && offset + size <= part.offset + part.size &&
       (size % page === 0 || offset + size === part.offset + part.size)

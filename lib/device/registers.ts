@@ -1,10 +1,10 @@
 /**
  * Little-endian access to a device's registers. Each call is exactly one access
- * of that width, made in the order of the calls.
+ * of its width, and accesses happen in the order of the calls.
  *
- * All offsets are in bytes and multiples of the access's width; any other, and
- * one outside, is a `RangeError`. Once the device is detached every access is a
- * `VfioError` `DETACHED`.
+ * An offset is in bytes and a multiple of the access's width. Any other, or one
+ * outside, throws a `RangeError`. Once the device is detached, every access
+ * throws a `VfioError` `DETACHED`.
  */
 export interface Registers {
   /** Bytes that can be accessed. */
@@ -32,7 +32,7 @@ export interface Registers {
  *
  * @param size Bytes that can be accessed.
  * @param offset Where the access begins, in bytes.
- * @param width Bytes of the access, and what the offset is a multiple of.
+ * @param width Bytes of the access. The offset must be a multiple of it.
  */
 export function assertAccess(
   size: number,
@@ -47,7 +47,7 @@ export function assertAccess(
 }
 
 /**
- * Checks a value that is to be written: a typed array would cut it off.
+ * Checks a value before it is written: a typed array would truncate it.
  *
  * @param value The value.
  * @param width Bytes of the register.

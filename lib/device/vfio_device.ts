@@ -73,8 +73,8 @@ export class VfioDevice implements AsyncDisposable {
 
   /**
    * Puts a device into a security context. When it returns, the device sees
-   * what `space` maps and its descriptor can be used; when it fails, nothing
-   * of it remains, and it can be tried again.
+   * what `space` maps and its descriptor can be used; when it fails, everything
+   * is undone, and it can be tried again.
    *
    * The device must be bound to a VFIO driver: `Host.take` does that.
    *
@@ -116,14 +116,14 @@ export class VfioDevice implements AsyncDisposable {
     return this.#space;
   }
 
-  /** Whether it is attached still. */
+  /** Whether it is still attached. */
   get attached(): boolean {
     return this.#detaching === undefined;
   }
 
   /**
-   * The device's file descriptor, for what this library does not do. It is
-   * closed by {@linkcode VfioDevice.detach}, and by nobody else.
+   * The device's file descriptor, for what this library does not do. Do not
+   * close it: {@linkcode VfioDevice.detach} does.
    *
    * @throws {VfioError} `DETACHED`.
    */
@@ -187,8 +187,8 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   /**
-   * Lets a PCI function start DMA, or stops it (`PCI_COMMAND_MASTER`). It may
-   * not after attach.
+   * Allows or forbids a PCI function to start DMA (`PCI_COMMAND_MASTER`). After
+   * an attach it is forbidden.
    *
    * @param enabled Whether it may.
    * @throws {VfioError} `NOT_SUPPORTED`, `DETACHED` or `KERNEL`.
@@ -202,8 +202,8 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   /**
-   * Resets the device, by whichever method the kernel prefers for it. Its
-   * registers start over; its mappings stay.
+   * Resets the device, by the method that the kernel prefers for it. Its
+   * registers are set back; its mappings stay.
    *
    * @throws {VfioError} `NOT_SUPPORTED` if the kernel has no method to reset
    * it, `DEVICE_BUSY` while something else keeps it locked, `DETACHED`, or
@@ -233,10 +233,9 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   /**
-   * Takes the device out of its security context. When it returns, nothing of
-   * ours holds it: its descriptor is closed, its registers are unmapped, its
-   * driver can be unbound, and another process can attach it. Again is
-   * harmless.
+   * Takes the device out of its security context. When it returns, its
+   * descriptor is closed, its registers are unmapped, its driver can be
+   * unbound, and another process can attach it. Calling it again does nothing.
    *
    * It always completes, whatever the kernel refuses on the way.
    *
@@ -264,7 +263,7 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   async #detach(): Promise<void> {
-    // A mapping of registers keeps the device open: they go first.
+    // A mapping of registers keeps the device open, so it goes first.
     const failures = this.#unmapRegisters();
     await this.#attachment.detach();
     this.#space[MEMBERS].remove(this);
@@ -288,14 +287,15 @@ export class VfioDevice implements AsyncDisposable {
     };
     const mapped = [...this.#regions.values()]
       .flatMap((region) => [...region.mapped]);
-    // Linux refuses a whole mapping for want of memory alone, which passes.
+    // Linux refuses to unmap a whole mapping only when it lacks memory, which
+    // passes.
     const refused = mapped.filter((registers) => unmap(registers).length > 0);
     return refused.flatMap(unmap);
   }
 }
 
 function assertToken(token: string | undefined): void {
-  // The kernel reads 16 bytes, however many there are.
+  // The kernel reads 16 bytes, even where fewer are given.
   if (token === undefined || UUID.test(token)) return;
   throw new TypeError(
     "Cannot use the VF token: expected a UUID such as " +

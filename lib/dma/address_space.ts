@@ -32,8 +32,8 @@ import {
 /** What an address space is made for. */
 export interface AddressSpaceOptions {
   /**
-   * How the kernel is asked. `"auto"` takes iommufd where `/dev/iommu` and the
-   * device's own node both exist and work, else the legacy container.
+   * The kernel interface to use. `"auto"` takes iommufd where `/dev/iommu` and
+   * the device's own node both exist and work, else the legacy container.
    *
    * @default {"auto"}
    */
@@ -56,9 +56,9 @@ export interface SpaceLimits extends IommuLimits {
 }
 
 /**
- * What holds before a device is attached: every IOMMU that VFIO drives has 39
- * bits or more. Attaching a device with a reserved window that is mapped by
- * then is refused.
+ * The limits before a device is attached: every IOMMU that VFIO drives has 39
+ * bits or more. A device with a reserved window at a mapping made meanwhile is
+ * refused.
  */
 const UNATTACHED: IommuLimits = {
   ranges: [{ start: 0n, last: (1n << 39n) - 1n }],
@@ -100,7 +100,7 @@ export class AddressSpace implements AsyncDisposable {
   #limits = UNATTACHED;
   /** Devices attached, and those on the way. */
   #users = 0;
-  /** Devices attached, of which none is on the way out: these set limits. */
+  /** Devices attached and not being detached: these set the limits. */
   #attached = 0;
   #closed = false;
   /** @ignore */
@@ -134,8 +134,8 @@ export class AddressSpace implements AsyncDisposable {
   }
 
   /**
-   * Which backend was taken, and why; `undefined` while no device is attached.
-   * For people to read: nothing works differently.
+   * Which backend was chosen, and why; `undefined` while no device is attached.
+   * It is for people to read: both backends behave the same.
    */
   get backend(): Selection | undefined {
     return this.#selection;
@@ -177,8 +177,8 @@ export class AddressSpace implements AsyncDisposable {
       const mapping = this.map({ address, size }, options);
       const dma = new DmaMemory(memory, mapping, (dma) => {
         if (!this.#memories.has(dma)) return;
-        // First: as long as it is mapped for devices its address must not
-        // become that of other memory, which a device attached later would get.
+        // It is unmapped for devices first: otherwise its address could become
+        // that of other memory, and a device attached later would reach that.
         mapping.unmap();
         unmapMemory(this.#kernel, memory);
         this.#memories.delete(dma);
@@ -194,7 +194,7 @@ export class AddressSpace implements AsyncDisposable {
   /**
    * Maps memory that exists already, such as another space's
    * {@linkcode DmaMemory}, or a range that was mapped by other means. Never a
-   * JavaScript buffer: those move and go.
+   * JavaScript buffer: the engine moves and frees those.
    *
    * @param memory Whole pages of this process's memory.
    * @param options Where it is mapped, and for what.
@@ -226,10 +226,10 @@ export class AddressSpace implements AsyncDisposable {
   }
 
   /**
-   * Takes a mapping away from the devices. A mapping that is gone already is
-   * left alone.
+   * Unmaps memory from the devices. It does nothing for a mapping that is gone
+   * already.
    *
-   * @param mapping What {@linkcode AddressSpace.map} gave, or its IOVA.
+   * @param mapping What {@linkcode AddressSpace.map} returned, or its IOVA.
    * @throws {VfioError} `IOVA_OUT_OF_RANGE` if nothing is mapped at the IOVA.
    */
   unmap(mapping: DmaMapping | bigint): void {
@@ -247,24 +247,25 @@ export class AddressSpace implements AsyncDisposable {
     this.#remove(present);
   }
 
-  /** Takes every mapping away from the devices; the memory stays. */
+  /** Unmaps everything from the devices; the memory stays. */
   unmapAll(): void {
     for (const mapping of this.#mappings.values()) this.#remove(mapping);
   }
 
   /**
    * Detaches its devices, unmaps everything and frees the memory that was
-   * allocated from it. An attach that is under way ends in `DETACHED`. Again is
-   * harmless.
+   * allocated from it. An attach that is under way fails with `DETACHED`.
+   * Calling it again does nothing.
    *
-   * @throws {VfioError} `DETACH_INCOMPLETE` if a device's detach was, and
-   * `KERNEL` if memory could not be given back, with all the rest done.
+   * @throws {VfioError} `DETACH_INCOMPLETE` if a device was not detached
+   * completely, and `KERNEL` if memory could not be freed. Everything else is
+   * done all the same.
    */
   async close(): Promise<void> {
     this.#closed = true;
     const failures = await this[MEMBERS].detachAll();
     for (const memory of this.#memories) attempt(() => memory.free());
-    // Linux refuses it for want of memory alone, which passes.
+    // Linux refuses it only when it lacks memory, which passes.
     for (const memory of this.#memories) {
       failures.push(...attempt(() => memory.free()));
     }
@@ -293,7 +294,7 @@ export class AddressSpace implements AsyncDisposable {
     this.#attached++;
     stack.defer(() => void this.#attached--);
     this.#refreshLimits();
-    // It can have been closed meanwhile.
+    // The space may have been closed meanwhile.
     this.#assertOpen();
     const member = enter({
       fd: attachment.fd,
@@ -315,7 +316,7 @@ export class AddressSpace implements AsyncDisposable {
     });
   }
 
-  /** The context that serves the space; the first device brings it. */
+  /** The context that serves the space, made for the first device. */
   #enter(target: AttachTarget): IommuContext {
     const wanted = this.#context?.backend ?? this.#wanted;
     const selection = selectBackend(target, wanted);
@@ -350,7 +351,7 @@ export class AddressSpace implements AsyncDisposable {
   }
 }
 
-/** What a step fails with. */
+/** Runs a step and returns its error, if any. */
 function attempt(step: () => void): unknown[] {
   try {
     step();
@@ -360,7 +361,7 @@ function attempt(step: () => void): unknown[] {
   }
 }
 
-/** Checks memory that is to be mapped, and gives its size. */
+/** Checks memory that is to be mapped, and returns its size. */
 function checkedSize(pageSize: number, address: bigint, size: number): bigint {
   if (!Number.isSafeInteger(size) || size <= 0 || size % pageSize !== 0) {
     throw new RangeError(

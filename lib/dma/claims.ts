@@ -1,7 +1,7 @@
 /**
- * Which device and which IOMMU group belongs to which address space of this
- * process. The kernel would not say: iommufd replaces an attachment silently,
- * and a group that this process has open looks like any other's.
+ * Which address space of this process has which device and which IOMMU group.
+ * The kernel does not say: iommufd replaces an attachment silently, and a group
+ * opened by this process looks like one opened by another.
  *
  * @module
  */
@@ -39,7 +39,7 @@ function claimsOn(kernel: Kernel): Claims {
  * @param device The device.
  * @param group Its group.
  * @param owner The address space.
- * @returns Gives both back when disposed of.
+ * @returns Disposing of it releases both.
  * @throws {VfioError} `ALREADY_ATTACHED` or `GROUP_IN_OTHER_SPACE`.
  */
 export function claim(

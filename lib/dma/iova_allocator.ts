@@ -6,13 +6,16 @@ export interface PageRun {
   readonly end: number;
 }
 
-/** 64 KiB: an IOVA of 0, or close to it, is mostly a mistake. */
+/** 64 KiB: a device that uses an IOVA near 0 mostly does so by mistake. */
 const LOWEST = 16;
 
-/** How many runs a chunk holds before it is split in two: few to move. */
+/**
+ * How many runs a chunk holds before it is split in two. Inserting moves at
+ * most as many.
+ */
 const CHUNK_LIMIT = 64;
 
-/** How many released runs of one length are kept in mind. */
+/** How many released runs of one length are remembered. */
 const SPARE_LIMIT = 512;
 
 /**
@@ -27,9 +30,12 @@ export class IovaAllocator {
   /** What can be mapped, ascending. */
   ranges: readonly PageRun[];
   readonly #chunks: PageRun[][] = [];
-  /** What was given back, by its length: the IOMMU has tables for it already. */
+  /**
+   * Released runs, by their length. They are reused first: the IOMMU has tables
+   * for them already.
+   */
   readonly #spare = new Map<number, number[]>();
-  /** Where to look on, by the limit that was asked for. */
+  /** Where the next search starts, by its limit. */
   readonly #cursors = new Map<number, number>();
 
   /** @param ranges What can be mapped, in pages, ascending. */
@@ -69,7 +75,7 @@ export class IovaAllocator {
     this.#split(index, chunk);
   }
 
-  /** Gives back what was taken in one piece from page `first` on. */
+  /** Releases the run that was taken from page `first` on. */
   release(first: number): void {
     const index = this.#chunkOf(first);
     const chunk = this.#chunks[index]!;
@@ -157,7 +163,7 @@ export class IovaAllocator {
   }
 }
 
-// In place of splice(), which makes an array of what it removes.
+// Not splice(), which allocates an array for what it removes.
 function insert<T>(items: T[], at: number, item: T): void {
   items.push(item);
   for (let i = items.length - 1; i > at; i--) items[i] = items[i - 1]!;

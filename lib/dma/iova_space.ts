@@ -13,7 +13,7 @@ const IOVA_END = 1n << 64n;
 /** The same in pages. */
 const PAGES_END = pageOf(IOVA_END);
 
-/** An IOMMU's largest page, 1 GiB, in pages: aligning to more is no use. */
+/** An IOMMU's largest page, 1 GiB, in pages. Aligning to more does not help. */
 const LARGEST_PAGE = 2 ** 30 / PAGE;
 
 /** Where the mappings of an address space lie, in bytes. */
@@ -41,9 +41,9 @@ export class IovaSpace {
    * Takes a range of IOVAs.
    *
    * @param size Bytes, whole pages.
-   * @param options Where it shall be.
+   * @param options Where to place it.
    * @returns The first IOVA.
-   * @throws {RangeError} If the size, the IOVA or the mask makes no sense.
+   * @throws {RangeError} If the size, the IOVA or the mask is invalid.
    * @throws {VfioError} `IOVA_EXHAUSTED`, `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`.
    */
   place(size: number, { iova, dmaMask }: MapOptions): bigint {
@@ -56,16 +56,16 @@ export class IovaSpace {
     const first = iova === undefined
       ? this.#choose(pages, dmaMask)
       : this.#reserve(pages, iova);
-    // Within 64 bits, which the processor multiplies itself.
+    // Stays within 64 bits, which the processor multiplies itself.
     return BigInt.asUintN(64, BigInt(first) * BigInt(PAGE));
   }
 
-  /** Gives back what {@linkcode IovaSpace.place} took. */
+  /** Releases what {@linkcode IovaSpace.place} took. */
   release(iova: bigint): void {
     this.#pages.release(pageOf(iova));
   }
 
-  /** Finds room for pages; gives the first of them. */
+  /** Finds room for pages and returns the first of them. */
   #choose(pages: number, dmaMask: bigint | undefined): number {
     const limit = dmaMask === undefined ? PAGES_END : pagesWithin(dmaMask);
     const first = this.#pages.allocate(pages, this.#alignment(pages), limit);
@@ -85,7 +85,9 @@ export class IovaSpace {
     return Math.max(this.#unit / PAGE, 1 << log2);
   }
 
-  /** Takes pages at an IOVA that the caller chose; gives the first of them. */
+  /**
+   * Takes pages at an IOVA that the caller chose and returns the first of them.
+   */
   #reserve(pages: number, iova: bigint): number {
     if (iova < 0n || iova % BigInt(this.#unit) !== 0n) {
       throw new RangeError(

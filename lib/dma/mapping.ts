@@ -10,7 +10,7 @@ export interface MemoryRange {
 
 /** Where memory is mapped, and for what. */
 export interface MapOptions {
-  /** Where devices shall see it, in bytes. Default: the space chooses. */
+  /** The IOVA, in bytes. Default: the space chooses one. */
   readonly iova?: bigint;
   /**
    * The addresses that the device can put on the bus, where they are fewer than
@@ -25,7 +25,7 @@ export interface MapOptions {
   readonly writable?: boolean;
 }
 
-/** Who made a mapping and takes it back. */
+/** The maker of a mapping, which unmaps it. */
 export interface MappingOwner {
   /** Unmaps a mapping of its own. */
   unmap(mapping: DmaMapping): void;
@@ -43,7 +43,7 @@ export class DmaMapping implements DmaRange, Disposable {
   /** Whether devices may write to it. */
   readonly writable: boolean;
 
-  /** An address space makes it: `AddressSpace.map`. */
+  /** Made by `AddressSpace.map`. */
   constructor(
     owner: MappingOwner,
     iova: bigint,
@@ -59,9 +59,10 @@ export class DmaMapping implements DmaRange, Disposable {
   }
 
   /**
-   * Takes it away from the devices; the memory stays. Again is harmless.
+   * Unmaps it from the devices; the memory stays. Calling it again does
+   * nothing.
    *
-   * @throws {VfioError} `KERNEL`, and it stays mapped.
+   * @throws {VfioError} `KERNEL`. It stays mapped.
    */
   unmap(): void {
     this.#owner.unmap(this);

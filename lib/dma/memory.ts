@@ -82,7 +82,7 @@ export function mapMemory(
   }
 }
 
-/** Gives back what {@linkcode mapMemory} gave. */
+/** Frees what {@linkcode mapMemory} returned. */
 export function unmapMemory(kernel: Kernel, memory: Mapping): void {
   try {
     kernel.munmap(memory);
@@ -97,7 +97,7 @@ export class DmaMemory implements MemoryRange, Disposable {
   readonly #mapping: DmaMapping;
   readonly #free: (memory: DmaMemory) => void;
 
-  /** An address space makes it: `AddressSpace.allocate`. */
+  /** Made by `AddressSpace.allocate`. */
   constructor(
     memory: Mapping,
     mapping: DmaMapping,
@@ -132,8 +132,7 @@ export class DmaMemory implements MemoryRange, Disposable {
   }
 
   /**
-   * All of it as bytes. What another device or this process wrote is seen at
-   * the next read.
+   * All of it as bytes. A read sees what devices have written by then.
    *
    * @throws {VfioError} `DETACHED` once it is freed.
    */
@@ -148,9 +147,9 @@ export class DmaMemory implements MemoryRange, Disposable {
   }
 
   /**
-   * Takes it from the devices and gives it back. Again is harmless.
+   * Unmaps it from the devices and frees it. Calling it again does nothing.
    *
-   * @throws {VfioError} `KERNEL`, and it can be tried again.
+   * @throws {VfioError} `KERNEL`. It can be called again.
    */
   free(): void {
     this.#free(this);

@@ -11,7 +11,9 @@ import { sizeText } from "../host/size_text.ts";
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 
-/** Who this process is, as `/proc/self/status` has it. */
+/**
+ * The user, groups and capabilities of this process, from `/proc/self/status`.
+ */
 interface Identity {
   readonly uid: number;
   readonly groups: readonly number[];
@@ -63,8 +65,8 @@ export function* privilege(on: Examined): Generator<Finding> {
 }
 
 /**
- * Whether the nodes are there and this user may open them: those that everybody
- * needs, and those of the functions that are bound to VFIO's drivers.
+ * Whether the device nodes exist and this user may open them: the common ones,
+ * and those of functions that are bound to VFIO drivers.
  */
 export function* nodes(on: Examined): Generator<Finding> {
   if (!on.has("/sys/bus/pci/drivers/vfio-pci")) return;

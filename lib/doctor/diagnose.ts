@@ -16,7 +16,7 @@ import { directMapping, group, iommu, noIommuMode } from "./iommu.ts";
 import { knownDevices } from "./known_devices.ts";
 import { lockdown, vfioBackend, vfioDriver } from "./modules.ts";
 
-/** The checks, in the order in which they are told. */
+/** The checks, in the order of their findings. */
 const CHECKS: readonly Check[] = [
   iommu,
   noIommuMode,
@@ -41,21 +41,21 @@ const CHECKS: readonly Check[] = [
   knownDevices,
 ];
 
-/** What is asked of {@linkcode diagnose}. */
+/** Options of {@linkcode diagnose}. */
 export interface DiagnoseOptions {
   /**
-   * The functions that are to be handed out. Default: the whole host, of which
-   * no single function makes it unfit.
+   * The functions that are to be handed out. Default: the whole host. Then no
+   * single function makes it unfit.
    */
   readonly functions?: readonly PciFunction[];
-  /** Bytes that are going to be mapped for DMA: a virtual machine's memory. */
+  /** Bytes that will be mapped for DMA: a virtual machine's memory. */
   readonly memory?: bigint;
 }
 
 /**
  * Finds what stops passthrough on a host and says what to change. It reads, and
- * changes nothing. Some of it is for root to read; what cannot be told is left
- * out.
+ * changes nothing. Only root can read some of it; a check that cannot read what
+ * it needs is left out.
  *
  * @param host The host.
  * @param options The functions that matter, and the memory.

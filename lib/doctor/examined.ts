@@ -4,12 +4,12 @@ import type { PciFunction } from "../host/pci/function.ts";
 import { type PciHost, type PciTree, pciTree } from "../host/pci/tree.ts";
 import type { CheckName, Defect, Finding } from "./finding.ts";
 
-/** A check: a small function, which says what it found. */
+/** A check: a function that yields its findings. */
 export type Check = (examined: Examined) => Iterable<Finding>;
 
 /**
- * What checks look at. What a user may not see is as if it were not there; what
- * cannot be told without it is left out, or said to be unknown.
+ * What checks look at. A file that this user may not read counts as missing; a
+ * check that needs it yields no finding, or says that it does not know.
  */
 export class Examined {
   /** The system. */
@@ -18,7 +18,7 @@ export class Examined {
   readonly asked: boolean;
   /** The functions asked for, else all that could be handed out. */
   readonly functions: readonly PciFunction[];
-  /** Bytes that are going to be mapped for DMA, where that is known. */
+  /** Bytes that will be mapped for DMA, where that is known. */
   readonly memory: bigint | undefined;
   readonly #host: PciHost;
   #tree: PciTree | undefined;
@@ -57,12 +57,12 @@ export class Examined {
     return readable(() => this.kernel.readdir(path)) ?? [];
   }
 
-  /** Whether there is such a file that this user can reach. */
+  /** Whether a file exists and this user can reach it. */
   has(path: string): boolean {
     return readable(() => this.kernel.stat(path)) !== undefined;
   }
 
-  /** What a word of the kernel's command line says last: `name=…`. */
+  /** The last value of a parameter on the kernel's command line: `name=…`. */
   parameter(name: string): string | undefined {
     return this.read("/proc/cmdline")?.split(/\s+/)
       .findLast((word) => word.startsWith(`${name}=`))
@@ -70,12 +70,12 @@ export class Examined {
   }
 
   /**
-   * What a check finds that looks at each function. What stops passthrough of a
-   * function that nobody asked for does not stop that of others.
+   * Looks at each function. A defect that stops a function is only a warning
+   * where the whole host is examined, since the other functions work.
    *
    * @param check The check.
-   * @param fine What is said when nothing is wrong with any.
-   * @param look Says what is wrong with one.
+   * @param fine The text of the finding when no function has a defect.
+   * @param look Returns the defect of a function, if it has one.
    */
   *checkEach(
     check: CheckName,
@@ -103,7 +103,7 @@ export class Examined {
 }
 
 const PCI_BASE_CLASS_BRIDGE = 0x06;
-/** An IOMMU that shows itself as a function, as AMD's do. */
+/** An IOMMU that is a PCI function itself, as AMD's are. */
 const PCI_CLASS_SYSTEM_IOMMU = 0x0806;
 
 function canBeHandedOut({ class: code }: PciFunction): boolean {

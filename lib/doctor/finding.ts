@@ -76,13 +76,13 @@ export interface Finding {
 export interface Diagnosis {
   /** The functions that were asked for; none where the whole host was. */
   readonly functions: readonly string[];
-  /** What was found, the host's own before that of devices. */
+  /** The findings: those about the host first, then those about devices. */
   readonly findings: readonly Finding[];
   /** Whether nothing stops passthrough: no finding is a `"fail"`. */
   readonly fit: boolean;
 }
 
-/** What of a defect of a function is the same for all functions. */
+/** A defect of a function, before the function is named. */
 export interface Defect {
   /** What is wrong, as a clause. */
   readonly text: string;

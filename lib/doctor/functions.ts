@@ -21,8 +21,8 @@ const FIRST_VF_BAR = 7;
 const VF_BARS = 6;
 
 /**
- * Whether functions sleep so deep that their power is off, from where some do
- * not come back. VFIO has functions sleep that nobody uses.
+ * Whether functions may lose their power while they sleep, from which some do
+ * not wake. VFIO lets functions sleep while nobody uses them.
  */
 export function* idleSleep(on: Examined): Generator<Finding> {
   const fine = "no function sleeps without power";
@@ -38,8 +38,8 @@ export function* idleSleep(on: Examined): Generator<Finding> {
 }
 
 /**
- * Whether the functions answer: from one that is gone, or asleep for good,
- * every read gives ones.
+ * Whether the functions answer. Every read of a function that is gone, or does
+ * not wake, gives all ones.
  */
 export function* answers(on: Examined): Generator<Finding> {
   yield* on.checkEach("answers", "every function answers", (fn) => {
@@ -65,7 +65,7 @@ function readCommand({ host, path }: PciFunction): number | undefined {
 }
 
 /**
- * Whether the BARs have addresses. The kernel leaves those at 0 that have found
+ * Whether the BARs have addresses. The kernel leaves a BAR at 0 when it found
  * no room (`drivers/pci/setup-res.c`).
  */
 export function* bars(on: Examined): Generator<Finding> {
@@ -134,7 +134,7 @@ export function* virtualBars(on: Examined): Generator<Finding> {
 /** Whether the kernel can reset the functions between two users. */
 export function* reset(on: Examined): Generator<Finding> {
   yield* on.checkEach("reset", "the kernel can reset every function", (fn) => {
-    // Before Linux 5.15 it only tells that it can, not how.
+    // Before Linux 5.15 the kernel says whether it can reset, but not how.
     if (fn.resetMethods.length > 0) return;
     if (on.has(`${fn.path}/reset`) && !on.has(`${fn.path}/reset_method`)) {
       return;

@@ -26,8 +26,8 @@ function causesText({ causes }: SharedGroup): string {
 }
 
 /**
- * Whether the groups could be used once all the functions are taken, which are
- * therefore in nobody's way themselves.
+ * Whether the groups are viable once all the functions are taken. The functions
+ * themselves are therefore no obstacles.
  */
 export function* groupViable(on: Examined): Generator<Finding> {
   if (iommuGroups(on).length === 0) return;
@@ -35,7 +35,8 @@ export function* groupViable(on: Examined): Generator<Finding> {
   const fine = "once the functions are taken nothing keeps their IOMMU groups";
   yield* on.checkEach("group-viable", fine, (fn) => {
     const { iommuGroup } = fn;
-    // Taking what makes a domain takes all that is in it away.
+    // Taking a function that makes a domain removes every function in the
+    // domain.
     const obstacles = obstaclesOf(iommuGroup).filter(({ device }) =>
       isMadeBy(fn, device) ||
       !taken.has(device.path) && !isMadeBy(device, fn)
@@ -55,7 +56,10 @@ export function* groupViable(on: Examined): Generator<Finding> {
   });
 }
 
-/** What a person does about one, who may not be writing a script. */
+/**
+ * The remedy for an obstacle, as a shell command: the reader may not be writing
+ * a script.
+ */
 function remedyFor({ device, driver, remedy }: Obstacle): string {
   return device instanceof PciFunction && !isBridgeClass(device.class) &&
       madeBy(device).length === 0
@@ -104,7 +108,7 @@ export function* acs(on: Examined): Generator<Finding> {
   }
 }
 
-/** Bridges are in groups with what is behind them, and nobody minds. */
+/** Bridges share groups with what is behind them, which is harmless. */
 function isEndpoint(
   address: string,
   on: Examined,
@@ -123,7 +127,10 @@ function list(addresses: readonly string[]): string {
       `${addresses.length - most + 1} more`;
 }
 
-/** Whether the kernel takes hardware for isolated that does not say so. */
+/**
+ * Whether the kernel was told to treat hardware as isolated that does not claim
+ * to be.
+ */
 export function* acsOverride(on: Examined): Generator<Finding> {
   const what = on.parameter("pcie_acs_override");
   if (what === undefined) return;

@@ -11,12 +11,12 @@ import { iommuGroups } from "./iommu.ts";
 /** Interrupt remapping, in the extended capabilities of an Intel IOMMU. */
 const ECAP_IR = 1n << 3n;
 
-/** The modules that ask for it, unless they are told not to. */
+/** The modules that require it, unless a parameter says otherwise. */
 const ASKING = ["vfio_iommu_type1", "iommufd"];
 
 /**
- * Whether a device's interrupts are told from those of others. Without that a
- * device that may write to memory can forge any interrupt, and VFIO takes none
+ * Whether interrupts are remapped. Otherwise a device can forge any interrupt
+ * by writing to memory, and VFIO refuses every device
  * (`iommu_group_has_isolated_msi()` in `drivers/iommu/iommu.c`).
  *
  * Chips of remapped interrupts have names with `IR-` before them
@@ -34,7 +34,7 @@ export function* interruptRemapping(on: Examined): Generator<Finding> {
     yield { check, verdict: "pass", text };
     return;
   }
-  // Elsewhere there are other ways, which have no common name.
+  // Other architectures have other ways, without a common name.
   if (!/IO-APIC|GICv/.test(interrupts)) return;
   const unsafe = ASKING.find((name) =>
     on.read(`/sys/module/${name}/parameters/allow_unsafe_interrupts`) === "Y"

@@ -15,7 +15,7 @@ import type { Finding } from "./finding.ts";
 
 const GROUPS = "/sys/kernel/iommu_groups";
 
-/** Whose units have which names in `/sys/class/iommu`. */
+/** Names in `/sys/class/iommu`, by maker. */
 const MAKERS: ReadonlyArray<readonly [RegExp, string]> = [
   [/^dmar/, "Intel VT-d"],
   [/^ivhd/, "AMD-Vi"],
@@ -23,12 +23,12 @@ const MAKERS: ReadonlyArray<readonly [RegExp, string]> = [
   [/^virtio/, "a virtio IOMMU"],
 ];
 
-/** The groups that an IOMMU makes; VFIO gives names to those it makes up. */
+/** The groups that an IOMMU makes. Groups made by VFIO have names. */
 export function iommuGroups(on: Examined): string[] {
   return on.names(GROUPS).filter((id) => !on.has(`${GROUPS}/${id}/name`));
 }
 
-/** Whether an IOMMU translates, and if none does, what switches it on. */
+/** Whether an IOMMU translates, and how to switch one on. */
 export function* iommu(on: Examined): Generator<Finding> {
   const groups = iommuGroups(on);
   if (groups.length === 0) {
@@ -69,7 +69,10 @@ export function* noIommuMode(on: Examined): Generator<Finding> {
   };
 }
 
-/** Whether the IOMMU covers the functions. Without any, that is told. */
+/**
+ * Whether the IOMMU covers the functions. A host without an IOMMU has a finding
+ * of its own.
+ */
 export function* group(on: Examined): Generator<Finding> {
   if (iommuGroups(on).length === 0) return;
   yield* on.checkEach("group", "every function has its IOMMU group", (fn) => {

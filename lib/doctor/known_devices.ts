@@ -1,5 +1,5 @@
 /**
- * Devices that are known to hold on to their driver, or to be trouble.
+ * Devices that are known to keep their driver, or to cause trouble.
  *
  * @module
  */
@@ -10,9 +10,9 @@ import type { Defect, Finding } from "./finding.ts";
 
 /** What is known of some devices. */
 interface Known extends Defect {
-  /** Which they are. */
+  /** Whether it is about a function. */
   matches(fn: PciFunction, on: Examined): boolean;
-  /** Where that is known from. */
+  /** The source of that knowledge. */
   readonly source: string;
 }
 
@@ -37,7 +37,7 @@ const VENDOR_RESET: ReadonlyArray<readonly [first: number, last: number]> = [
   [0x73ff, 0x73ff],
 ];
 
-/** What is known; each entry says where from. */
+/** What is known. Each entry names its source. */
 const KNOWN: readonly Known[] = [
   {
     matches: ({ vendor, device, class: code, resetMethods }) =>
@@ -91,7 +91,7 @@ function usbDevices(on: Examined, path: string): number {
     .filter((name) => /^\d+-[\d.]+$/.test(name)).length;
 }
 
-/** Whether something is known against the functions. */
+/** Whether the functions have known problems. */
 export function* knownDevices(on: Examined): Generator<Finding> {
   const check = "known-device";
   let clean = true;

@@ -7,12 +7,12 @@
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 
-/** Where a part of the kernel is. */
+/** How the kernel has a module. */
 type Presence = "built in" | "loaded" | "not loaded" | "missing" | "unknown";
 
 /**
- * Where a module is, by the lists that `depmod` and the kernel's own build
- * leave (`modules.dep`, `modules.builtin`).
+ * Looks a module up in the lists that `depmod` and the kernel's build leave
+ * (`modules.dep`, `modules.builtin`).
  */
 function presence(on: Examined, name: string): Presence {
   const lists = `/lib/modules/${on.read("/proc/sys/kernel/osrelease")}`;
@@ -29,7 +29,7 @@ function presence(on: Examined, name: string): Presence {
   return there ? "not loaded" : "missing";
 }
 
-/** Whether the driver is there that devices are bound to. */
+/** Whether the driver that devices are bound to is there. */
 export function* vfioDriver(on: Examined): Generator<Finding> {
   const check = "vfio-driver";
   const found = presence(on, "vfio_pci");
@@ -61,9 +61,9 @@ export function* vfioDriver(on: Examined): Generator<Finding> {
   };
 }
 
-/** Whether there is something that devices can be attached through. */
+/** Whether a device can be attached: by the container or by iommufd. */
 export function* vfioBackend(on: Examined): Generator<Finding> {
-  // Loading it brings what it needs: with one remedy nobody looks for two.
+  // Loading the driver loads this too, so one remedy is enough.
   if (!on.has("/sys/bus/pci/drivers/vfio-pci")) return;
   const check = "vfio-backend";
   const type1 = presence(on, "vfio_iommu_type1");

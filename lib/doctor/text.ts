@@ -1,14 +1,14 @@
 import type { Diagnosis, Finding } from "./finding.ts";
 
-/** Narrower than that, a text is not to be read. */
+/** A text in narrower columns is unreadable. */
 const LEAST_ROOM = 30;
-/** As many devices are named in a line. */
+/** How many devices are named in a line. */
 const MAX_NAMED = 4;
 
 /**
  * A diagnosis in words: a line for each finding that begins with its verdict, a
- * line for what to do about it, and whether the host is fit. What is the same
- * for several devices is told once.
+ * line for what to do about it, and whether the host is fit. Devices with the
+ * same finding share a line.
  *
  * @param diagnosis What was found.
  * @param width Columns that lines are broken at. Default: they are not.
@@ -64,7 +64,10 @@ function devices(alike: readonly Finding[]): string {
   return `${named.join(", ")}: `;
 }
 
-/** A text in lines of a width, at words; the further ones are indented. */
+/**
+ * Breaks a text into lines of a width, between words, and indents all but the
+ * first.
+ */
 function breakLines(first: string, text: string, width: number): string[] {
   const room = Math.max(width - first.length, LEAST_ROOM);
   const lines = [""];

@@ -13,13 +13,12 @@ import type { Fd } from "../kernel/fd.ts";
 const IOMMUFD_NODE = "/dev/iommu";
 
 /**
- * Open file descriptors of devices and of the iommufd that they are to live in,
- * for a program that inherits them and binds the ones to the other. Until then
- * they give no access to anything, and whoever holds them needs no right to the
- * nodes that they were opened by.
+ * Open file descriptors of devices and of an iommufd, for a program that
+ * inherits them and binds the devices to the iommufd. Until then the
+ * descriptors give no access. The program needs no right to the device nodes.
  *
- * They are close-on-exec like all others: pass them by naming them to what
- * starts the program. Dispose of them as soon as it has them, as a device is
+ * They are close-on-exec: name them to what starts the program, so that it
+ * passes them on. Dispose of them once the program has them, since a device is
  * free only when nobody has it open.
  */
 export class VfioDescriptors implements AsyncDisposable {
@@ -88,7 +87,7 @@ export class VfioDescriptors implements AsyncDisposable {
     return this.#devices.map(({ number }) => number);
   }
 
-  /** Closes all of them. What inherited them keeps its own. */
+  /** Closes all of them. A program that inherited them keeps its own. */
   async close(): Promise<void> {
     await this.#owned.disposeAsync();
   }

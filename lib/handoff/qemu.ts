@@ -1,5 +1,5 @@
 /**
- * QEMU's command line for devices that it is handed.
+ * QEMU's command line for devices that are handed to it.
  *
  * Facts: QEMU's `docs/devel/vfio-iommufd.rst` and `hw/vfio/pci.c`, tried with
  * QEMU 10.
@@ -18,14 +18,14 @@ export type QemuValue =
   | readonly QemuValue[]
   | { readonly [name: string]: QemuValue };
 
-/** A device that QEMU is handed, and what it makes of it. */
+/** A device that is handed to QEMU, and its options there. */
 export interface QemuDevice {
   /**
    * A PCI function, or a mediated device of a type that appears as one
    * (`device_api` says `vfio-pci`).
    */
   readonly device: HostDevice;
-  /** What QEMU calls it. Default: `"hd0"` and so on, by its place. */
+  /** Its id in QEMU. Default: `"hd0"` and so on, by its position. */
   readonly id?: string;
   /**
    * Further properties of `vfio-pci`, such as `{ addr: "05.0", romfile: "" }`;
@@ -35,7 +35,7 @@ export interface QemuDevice {
 }
 
 /**
- * How QEMU comes to its devices:
+ * How QEMU gets its devices:
  *
  * - `legacy`: it opens the nodes of their groups and a container;
  * - `iommufd`: it opens `/dev/iommu` and the devices' own nodes (QEMU 9.0);
@@ -73,7 +73,7 @@ const IOMMUFD_ID = "iommufd0";
  * process (`cpr-transfer`).
  *
  * @param devices The devices, bound to their VFIO drivers when QEMU starts.
- * @param access How QEMU comes to them.
+ * @param access How QEMU gets them.
  * @param options How the arguments are written.
  * @returns Arguments for `qemu-system-…`, none when there are no devices.
  * @throws {TypeError} When a device is on another bus than `pci` and `mdev`,
@@ -151,8 +151,8 @@ function reach(
   }
 }
 
-// It asks the kernel for the IOMMU behind the device, which has none: "Failed
-// to get hardware info" (QEMU 10.0, vfio_device_hiod_create_and_realize()).
+// QEMU asks the kernel for the IOMMU of the device, which has none: "Failed to
+// get hardware info" (QEMU 10.0, vfio_device_hiod_create_and_realize()).
 function refuseMediated({ bus, name }: HostDevice): void {
   if (bus !== "mdev") return;
   throw new VfioError("NOT_SUPPORTED", {
@@ -177,7 +177,7 @@ function whereabouts({ bus, name }: HostDevice): Record<string, string> {
   }
 }
 
-/** What is decided here, and is not to be had twice. */
+/** Properties that this function sets itself. */
 const DECIDED = ["driver", "fd", "host", "id", "iommufd", "sysfsdev"];
 
 function furtherProperties(

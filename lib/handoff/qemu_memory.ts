@@ -1,5 +1,5 @@
 /**
- * How much memory QEMU locks for devices that it is handed.
+ * How much memory QEMU locks for devices that are handed to it.
  *
  * @module
  */
@@ -8,13 +8,13 @@ const KIB = 1024n;
 const MIB = KIB * KIB;
 const GIB = MIB * KIB;
 
-/** What QEMU's machines have without `-m`. */
+/** The memory of a QEMU machine without `-m`. */
 const DEFAULT_MEMORY = 128n * MIB;
 
 /**
- * What there is beside the machine's memory: firmware, ROMs, video memory. The
- * devices' own registers, which QEMU maps as well, lock nothing. libvirt leaves
- * as much (`qemuDomainGetMemLockLimitBytes()`).
+ * Memory besides the machine's own: firmware, ROMs, video memory. The devices'
+ * own registers, which QEMU maps as well, lock nothing. libvirt leaves as much
+ * (`qemuDomainGetMemLockLimitBytes()`).
  */
 const BESIDES = GIB;
 
@@ -27,7 +27,7 @@ const UNITS: Readonly<Record<string, bigint>> = {
   t: GIB * KIB,
 };
 
-/** QEMU's devices that translate for its devices. */
+/** QEMU's virtual IOMMUs. */
 const VIRTUAL_IOMMU = /^(intel-iommu|amd-iommu|virtio-iommu)/;
 
 /**

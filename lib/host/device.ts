@@ -10,9 +10,9 @@ import { basename } from "./path.ts";
 import { ifPresent, linkName, linkTarget, namesIn } from "./sysfs.ts";
 import { isBridgeClass, standsInTheWay } from "./driver/vfio_driver.ts";
 
-/** What a device asks of the host that it is on. */
+/** The host, as a device needs it. */
 export interface DeviceHost {
-  /** The system that everything is asked of. */
+  /** The system that is asked. */
   readonly kernel: Kernel;
   /**
    * The device at a real path in sysfs, `/sys/devices/…`, or `undefined` where
@@ -24,8 +24,8 @@ export interface DeviceHost {
 /**
  * A device of this host, on any bus.
  *
- * It is a view, and holds nothing: what can change is read from sysfs whenever
- * it is asked for. {@linkcode Host.find} makes it.
+ * It keeps nothing: what can change is read from sysfs at each access.
+ * {@linkcode Host.find} makes it.
  */
 export class HostDevice {
   /** The host it is on. */
@@ -85,7 +85,7 @@ export interface Obstacle {
   readonly remedy: string;
 }
 
-/** IOVAs that the firmware or the IOMMU has a use for. */
+/** IOVAs that the firmware or the IOMMU uses. */
 export interface ReservedRegion {
   /** The first. */
   readonly start: bigint;
@@ -100,7 +100,7 @@ export interface ReservedRegion {
   readonly type: string;
 }
 
-/** Whether an IOMMU group can be used, and what keeps it from that. */
+/** Whether an IOMMU group can be used, and if not, why. */
 export type Viability =
   | { readonly viable: true }
   | { readonly viable: false; readonly obstacles: readonly Obstacle[] };
@@ -116,7 +116,7 @@ export class IommuGroup {
   readonly id: string;
 
   /**
-   * A group that need not be there.
+   * A group, which may not exist.
    *
    * @param host The host it is on.
    * @param id Its number.
@@ -160,7 +160,7 @@ export class IommuGroup {
     return ifPresent(() => kernel.readFile(`${this.path}/type`))?.trimEnd();
   }
 
-  /** The IOVAs that the firmware or the IOMMU has a use for, ascending. */
+  /** The IOVAs that the firmware or the IOMMU uses, ascending. */
   get reservedRegions(): ReservedRegion[] {
     const { kernel } = this.host;
     const path = `${this.path}/reserved_regions`;
@@ -176,10 +176,9 @@ export class IommuGroup {
   /**
    * Whether user space could have it now: no member may be bound to a driver
    * that uses the IOMMU for the kernel. A member without a driver, and one that
-   * is bound to a VFIO driver, to `pci-stub` or to `pcieport`, is in nobody's
-   * way.
+   * is bound to a VFIO driver, to `pci-stub` or to `pcieport`, is no obstacle.
    *
-   * @returns That it is viable, or every member in the way with what to do.
+   * @returns Viable, or not viable with every obstacle and its remedy.
    *
    * @example What keeps a function's group from being used
    * ```ts

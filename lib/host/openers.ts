@@ -16,7 +16,7 @@ export interface Opener {
 
 /**
  * The processes that have any of these device nodes open, this one included.
- * Those that this user may not look into are not found.
+ * Processes that this user may not inspect are not found.
  *
  * @param kernel The system.
  * @param nodes Paths of device nodes: `/dev/vfio/12`.
@@ -31,7 +31,7 @@ export function openers(
 }
 
 /**
- * As {@linkcode openers}, for each node by itself.
+ * Like {@linkcode openers}, for each node.
  *
  * @param kernel The system.
  * @param nodes Paths of device nodes.
@@ -75,8 +75,8 @@ export function processName(kernel: Kernel, pid: number): string {
 }
 
 /**
- * What `read` gives, or `undefined` where it cannot: processes end and close
- * while they are looked at, and belong to others.
+ * What `read` returns, or `undefined` when it throws: processes end and close
+ * files while they are read, or belong to other users.
  */
 export function readable<T>(read: () => T): T | undefined {
   try {

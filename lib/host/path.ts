@@ -1,6 +1,6 @@
 /**
- * Absolute paths, as sysfs has them. Not `node:path`, which costs a script 10 ms
- * when it starts: as much as listing some hundred functions.
+ * Absolute paths, as sysfs has them. `node:path` would cost a script 10 ms at
+ * its start, as much as listing some hundred functions.
  *
  * @module
  */
@@ -16,8 +16,8 @@ export function dirname(path: string): string {
 }
 
 /**
- * The path that others lead to from an absolute one, without `.`, `..` and
- * repeated slashes. Links are not looked at.
+ * Resolves paths against an absolute one, and removes `.`, `..` and repeated
+ * slashes. Links are not followed.
  *
  * @param from An absolute path.
  * @param paths What follows, each relative to what is before, or absolute.
@@ -26,7 +26,7 @@ export function resolve(from: string, ...paths: readonly string[]): string {
   return resolveSimple(from, paths) ?? resolveByParts(from, paths);
 }
 
-/** Links in sysfs go up, then down: they need not be taken apart. */
+/** Links in sysfs go up, then down, so they need not be split into parts. */
 function resolveSimple(
   from: string,
   paths: readonly string[],

@@ -10,11 +10,11 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { basename, dirname, resolve } from "./path.ts";
 
 /**
- * What a failed access to sysfs means for `device`. What is no
- * {@linkcode KernelError} is given back as it is.
+ * Explains what a failed access to sysfs means for a device. Returns errors
+ * that are not {@linkcode KernelError}s unchanged.
  *
  * @param error What the kernel threw.
- * @param device The device it is about, where it is about one.
+ * @param device The device it is about, if any.
  * @returns `PERMISSION_DENIED`, `DEVICE_NOT_FOUND` or `KERNEL`.
  */
 export function sysfsError(error: unknown, device?: string): unknown {
@@ -46,8 +46,8 @@ export function sysfsError(error: unknown, device?: string): unknown {
 }
 
 /**
- * The text of an attribute, without the newline at its end. Each of those that
- * are read by this has one: a text without it is not all of the attribute's.
+ * The text of an attribute, without the newline at its end. A text that lacks
+ * the newline is incomplete, and an error.
  *
  * @param kernel The system.
  * @param path The attribute.
@@ -65,31 +65,31 @@ export function readAttribute(
   }
 }
 
-/** The text of an attribute that has a newline at its end, without it. */
+/** Removes the newline that an attribute's text must end with. */
 export function withoutNewline(path: string, text: string): string {
   if (text.endsWith("\n")) return text.trimEnd();
-  // What was read of it may be written back one day.
+  // The text may be written back later, so it must be complete.
   throw incomplete(path);
 }
 
-/** What is thrown for an attribute that does not say what it must. */
+/** The error for an attribute whose text is incomplete. */
 export function incomplete(path: string): KernelError {
   return new KernelError(errnoNumber("EBADMSG"), "read", path);
 }
 
-/** What `read` gives, or `undefined` where the file is not there. */
+/** What `read` returns, or `undefined` where the file does not exist. */
 export function ifPresent<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    // ENOTDIR: a part of the path is a file. ENODEV: the device went while
-    // its attribute was read.
+    // ENOTDIR: a part of the path is a file. ENODEV: the device disappeared
+    // while its attribute was read.
     if (hasErrno(error, "ENOENT", "ENOTDIR", "ENODEV")) return undefined;
     throw sysfsError(error);
   }
 }
 
-/** Whether there is such a file. */
+/** Whether a file exists. */
 export function exists(kernel: Kernel, path: string): boolean {
   return ifPresent(() => kernel.stat(path)) !== undefined;
 }
@@ -117,11 +117,11 @@ export function linkName(kernel: Kernel, path: string): string | undefined {
   return target === undefined ? undefined : basename(target);
 }
 
-/** As many links as Linux follows in one path. */
+/** How many links Linux follows in one path. */
 const MAX_LINKS = 40;
 
 /**
- * The path without any link in it.
+ * Resolves every link in a path.
  *
  * @param kernel The system.
  * @param path An absolute path.

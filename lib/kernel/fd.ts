@@ -12,8 +12,8 @@ export class Fd implements Disposable {
   }
 
   /**
-   * Opens `path` with the `O_*` bits of `flags`, and owns the result. `mode` is
-   * that of a file it makes: {@linkcode Kernel.open}.
+   * Opens `path` with the `O_*` bits of `flags`. `mode` is the mode of a file
+   * that this creates: {@linkcode Kernel.open}.
    */
   static open(kernel: Kernel, path: string, flags: number, mode?: number): Fd {
     return new Fd(
@@ -54,7 +54,7 @@ export class Fd implements Disposable {
     return number < 0 ? undefined : number;
   }
 
-  /** Closes it, where it is owned and open. */
+  /** Closes it, if it is open. */
   close(): void {
     const number = this.#release();
     if (number !== undefined) this.#kernel.close(number);

@@ -19,18 +19,18 @@ import { hasErrno } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import type { Kernel } from "./kernel.ts";
 
-/** What is read at first of a file of any length, in bytes. */
+/** The size of the first buffer for a file of unknown length, in bytes. */
 const READ_FIRST = 1 << 16;
 
 /**
- * Writes a file as a whole: whoever reads it finds what was there before or
- * all that is written, even when the host loses its power meanwhile. What was
- * there is replaced, a symbolic link too, and not written to.
+ * Writes a file atomically: a reader finds the old file or the new one, even
+ * when the host loses power meanwhile. What is at the path is replaced, not
+ * written to, even a symbolic link.
  *
  * @param kernel The system.
  * @param path The file. Its directory is there.
  * @param text What will be in it.
- * @param mode Its permission bits, whatever the process's umask is.
+ * @param mode Its permission bits. The process's umask does not apply.
  * @throws {KernelError} When it cannot be written. Nothing is left of it then.
  */
 export function writeFileAtomically(
@@ -47,12 +47,11 @@ export function writeFileAtomically(
 }
 
 /**
- * Puts something at a path as a whole, in place of what is there: a file, or a
- * symbolic link.
+ * Replaces what is at a path atomically, by a file or a symbolic link.
  *
  * @param kernel The system.
  * @param path The path. Its directory is there.
- * @param make Makes it at the path that it is given.
+ * @param make Makes it at the path it is called with.
  * @throws {KernelError} When it cannot be made. Nothing is left of it then.
  */
 export function replaceAtomically(
@@ -61,7 +60,7 @@ export function replaceAtomically(
   make: (draft: string) => void,
 ): void {
   const draft = draftOf(path);
-  // Of a process that was killed.
+  // Left by a process that was killed.
   unlinkIfPresent(kernel, draft);
   try {
     make(draft);
@@ -70,7 +69,7 @@ export function replaceAtomically(
     try {
       kernel.unlink(draft);
     } catch {
-      // It was not made, or what keeps it there is what `error` tells.
+      // It was not made, or the cause is the same as that of `error`.
     }
     throw error;
   }
@@ -78,8 +77,8 @@ export function replaceAtomically(
 }
 
 /**
- * Where a file is until it is whole. It stays there when the process is killed
- * meanwhile.
+ * The path of a file while it is being written. It stays there when the process
+ * is killed meanwhile.
  *
  * @param path The file.
  */
@@ -89,7 +88,7 @@ export function draftOf(path: string): string {
 }
 
 /**
- * Removes a name of a file, if there is one.
+ * Removes a name of a file, if it exists.
  *
  * @param kernel The system.
  * @param path The name.
@@ -122,7 +121,7 @@ function writeNew(
  * @param mode The permission bits of a file that is made, less the umask's.
  * @throws {TypeError} When `line` is more than one line.
  * @throws {KernelError} When it cannot be written. A part of it may be there
- * then, as after a crash: its newline is what tells that it is whole.
+ * then, as after a crash: a complete line ends with a newline.
  */
 export function appendLine(
   kernel: Kernel,
@@ -140,7 +139,7 @@ export function appendLine(
 }
 
 /**
- * Makes a directory, and those on the way to it, where they are not there.
+ * Makes a directory and its missing parents.
  *
  * @param kernel The system.
  * @param path The directory.
@@ -212,8 +211,7 @@ export function readAll(
 }
 
 /**
- * Writes all of a text or of bytes, however much of it the kernel takes at a
- * time.
+ * Writes a text or bytes completely, however many the kernel takes at a time.
  *
  * @param kernel The system.
  * @param fd What it is written to.
@@ -232,7 +230,7 @@ export function writeAll(
 }
 
 /**
- * Has the names in a directory outlive a crash of the host.
+ * Makes the names in a directory survive a crash of the host.
  *
  * @param kernel The system.
  * @param path The directory.
@@ -253,7 +251,7 @@ function split(path: string): { directory: string; name: string } {
   };
 }
 
-/** What `step` gives, or `undefined` where it fails with one of these. */
+/** Runs `step`; returns `undefined` when it fails with one of these. */
 function ignoreErrnos<T>(
   step: () => T,
   ...codes: readonly string[]

@@ -30,19 +30,18 @@ export interface Mapping {
   readonly length: number;
   /**
    * The mapped bytes themselves, not a copy. {@linkcode Kernel.munmap} detaches
-   * it, so that a view kept longer than the mapping reads nothing, rather than
-   * ending the process.
+   * the buffer, so that a view that is kept too long is empty, and does not end
+   * the process.
    */
   readonly buffer: ArrayBuffer;
   /**
-   * Views by which the registers of a simulated device are accessed, as an
-   * access has effects that memory does not have. Real ones have none: the
-   * processor makes the access.
+   * Views of a simulated device's registers, whose accesses have effects that
+   * memory lacks. Real mappings have none: the processor makes the access.
    */
   readonly registers?: RegisterViews;
 }
 
-/** What {@linkcode Kernel.stat} tells of a file. */
+/** What {@linkcode Kernel.stat} returns. */
 export interface FileStatus {
   /** File type and permission bits, `st_mode`. */
   readonly mode: number;
@@ -145,8 +144,8 @@ export interface Kernel {
   /** Removes an empty directory. */
   rmdir(path: string): void;
   /**
-   * Gives a file or a directory another name, in one step: a file that had it,
-   * or an empty directory, is gone. Both names are in one file system.
+   * Renames a file or a directory atomically, in place of a file or an empty
+   * directory that had the name. Both names must be in one file system.
    */
   rename(from: string, to: string): void;
   /** Removes a name of a file; of a symbolic link, the link. */
@@ -188,7 +187,7 @@ export interface Kernel {
    * synchronously.
    */
   readFileAsync(path: string): Promise<string>;
-  /** Writes a small existing file with one `write`, as sysfs wants it. */
+  /** Writes a small existing file with one `write`, as sysfs requires. */
   writeFile(path: string, text: string): void;
   /**
    * Like `writeFile`, for an attribute whose write can block. The process can

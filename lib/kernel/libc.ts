@@ -107,10 +107,9 @@ export class LibcKernel implements Kernel {
     return this.#lazyChild ??= load(CHILD);
   }
 
-  // The address stays the same for a thread, and a memory load right after
-  // the failed call is the only way that nothing comes between: to enter another
-  // function can be to compile it, or to wait for a collection, and what V8 and
-  // its threads ask of the kernel then leaves an errno of theirs.
+  // errno is loaded from memory right after the failed call: its address stays
+  // the same for a thread. Any function call in between could make V8 compile
+  // or collect garbage, whose own system calls would overwrite errno.
   #errnoView(): Int32Array {
     const pointer = this.#process.__errno_location()!;
     return new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
@@ -131,7 +130,7 @@ export class LibcKernel implements Kernel {
 
   async closeAsync(fd: number): Promise<void> {
     // Not repeated: Linux releases the descriptor even where close fails, and
-    // the number may be somebody else's by now.
+    // by now the number may belong to another file.
     await this.#blocking.close(fd);
   }
 
@@ -182,8 +181,8 @@ export class LibcKernel implements Kernel {
   }
 
   munmap(mapping: Mapping): void {
-    // Frees nothing, copies nothing, and leaves every view of it empty: a
-    // read through one kept too long would end the process.
+    // Detaches every view of the buffer, without freeing or copying: a read
+    // through a view of unmapped memory would end the process.
     if (!mapping.buffer.detached) mapping.buffer.transfer(0);
     const length = BigInt(mapping.length);
     if (this.#devices.munmap(mapping.address, length) < 0) {
@@ -361,7 +360,7 @@ export class LibcKernel implements Kernel {
         if (count === 0n) return decoder.decode(bytes.subarray(0, end));
         end += Number(count);
         if (end < bytes.length) continue;
-        // Decoded as a whole, as a character can lie across two reads.
+        // Decoded at once, since a character can lie across two reads.
         const larger = new Uint8Array(2 * end);
         larger.set(bytes);
         bytes = larger;
@@ -432,8 +431,8 @@ export class LibcKernel implements Kernel {
   }
 }
 
-// A buffer that is shared or resizable cannot be passed by reference; none of
-// ours is, which its type does not say.
+// A shared or resizable buffer cannot be passed by reference. None of ours is
+// either, but the type does not say so.
 function pinned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes as Uint8Array<ArrayBuffer>;
 }

@@ -1,10 +1,10 @@
 /**
- * Reading and writing in a process of its own.
+ * Reading and writing in a child process.
  *
- * A read or a write that the kernel does not let go of ends when it wants to,
- * and so does the process it is made in: no signal reaches it there, and of
- * threads the process waits for the last. So what can block that long is
- * nothing for a thread of a process that others wait for.
+ * While a read or a write of an attribute is stuck in the kernel, no signal
+ * ends the process that makes it, and a process with threads ends only when its
+ * last thread does. A thread of this process that got stuck would therefore
+ * keep it from ending. A child process can be stuck without that.
  *
  * @module
  */
@@ -39,15 +39,15 @@ const BLOCK_BYTES = 64 * 1024;
  * @param libc Functions of libc.
  * @param fd The descriptor.
  * @param bytes What is written.
- * @returns Whether it was; `undefined` where no process could be started for
- * it.
+ * @returns Whether the write succeeded; `undefined` where no child process
+ * could be started.
  */
 export async function writeInChild(
   libc: ChildSymbols,
   fd: number,
   bytes: Uint8Array<ArrayBuffer>,
 ): Promise<boolean | undefined> {
-  // Nothing is copied by no write at all.
+  // dd(1) would make no write for an empty text.
   if (bytes.length === 0) return undefined;
   return await withMemory(libc, async (memory) => {
     const length = BigInt(bytes.length);
@@ -58,12 +58,12 @@ export async function writeInChild(
 }
 
 /**
- * Reads all there is from a descriptor.
+ * Reads a descriptor to its end.
  *
  * @param libc Functions of libc.
  * @param fd The descriptor.
- * @returns The text that it gives, or `false` where that failed; `undefined` where no
- * process could be started for it.
+ * @returns The text, or `false` where the read failed; `undefined` where no
+ * child process could be started.
  */
 export async function readInChild(
   libc: ChildSymbols,
@@ -75,7 +75,10 @@ export async function readInChild(
   });
 }
 
-/** Gives `use` a file without a name, where one can be had. */
+/**
+ * Calls `use` with an anonymous file; returns `undefined` where none can be
+ * made.
+ */
 async function withMemory<T>(
   libc: ChildSymbols,
   use: (memory: number) => Promise<T>,
@@ -130,10 +133,10 @@ function spawnCopy(
   try {
     libc.posix_spawn_file_actions_adddup2(actions, from, 0);
     libc.posix_spawn_file_actions_adddup2(actions, to, 1);
-    // What it says there is not for whoever looks at this process's.
+    // dd's messages do not belong into this process's standard error.
     const none = cString("/dev/null");
     libc.posix_spawn_file_actions_addopen(actions, 2, none, O_WRONLY, 0);
-    // glibc 2.34; what this library opens is closed anyway.
+    // glibc 2.34 has it. Descriptors of this library are close-on-exec anyway.
     libc.posix_spawn_file_actions_addclosefrom_np?.(actions, 3);
     libc.posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID);
     const errno = libc.posix_spawnp(
@@ -155,7 +158,7 @@ async function succeeded(libc: ChildSymbols, pid: number): Promise<boolean> {
   const status = new Int32Array(1);
   for (;;) {
     if (await libc.waitpid(pid, status, 0) === pid) return status[0] === 0;
-    // A signal came, or somebody else has waited for it.
+    // A signal interrupted the wait, or somebody else has waited for the child.
     const now = libc.waitpid_now(pid, status, WNOHANG);
     if (now !== 0) return now === pid && status[0] === 0;
   }

@@ -22,7 +22,7 @@ const MAX_TIMEOUT = 2 ** 31 - 1;
 export class Deadline {
   readonly #end: number;
   readonly #signal: AbortSignal | undefined;
-  /** The time there was in all, in milliseconds. */
+  /** The whole time limit, in milliseconds. */
   readonly timeout: number;
 
   /**
@@ -52,12 +52,11 @@ export class Deadline {
   }
 
   /**
-   * Waits for `work`, but no longer than there is time. It goes on when it is
-   * no longer waited for.
+   * Waits for `work` until the time is over. The work itself is not stopped.
    *
    * @param work What to wait for.
    * @param late Makes the error for when the time is over.
-   * @returns What `work` gives.
+   * @returns The result of `work`.
    * @throws The signal's reason, when it stops the wait.
    */
   async wait<T>(work: Promise<T>, late: () => unknown): Promise<T> {
@@ -75,9 +74,9 @@ export class Deadline {
   }
 
   /**
-   * Asks `poll` until it gives something, less and less often.
+   * Calls `poll` until it returns something, less and less often.
    *
-   * @param poll Gives what is waited for, or `undefined`.
+   * @param poll Returns what is waited for, or `undefined`.
    * @param late Makes the error for when the time is over.
    * @throws The signal's reason, when it stops the wait.
    */

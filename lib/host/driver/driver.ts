@@ -25,7 +25,7 @@ import {
 } from "../sysfs.ts";
 import { isVfioDriver, takesNothingByItself } from "./vfio_driver.ts";
 
-/** What a change of driver changes of a function. */
+/** The state of a function that a change of driver changes. */
 export interface DriverState {
   /** The driver that it is bound to. */
   readonly driver: string | undefined;
@@ -39,15 +39,15 @@ export interface DriverState {
   readonly powerControl: string | undefined;
 }
 
-/** What decides which driver has a function. */
+/** A function's driver and its override. */
 export type Binding = Pick<DriverState, "driver" | "override">;
 
 /**
  * How a function is bound now.
  *
  * @param fn The function.
- * @param deadline How long that may take: before Linux 7.0 the kernel tells it
- * when nobody moves the function.
+ * @param deadline How long that may take: before Linux 7.0 the read waits while
+ * somebody moves the function.
  * @throws {VfioError} `TIMED_OUT`, `DEVICE_NOT_FOUND`, or `PERMISSION_DENIED`.
  */
 export async function readDriverState(
@@ -57,14 +57,14 @@ export async function readDriverState(
   return await new DriverMove(fn, deadline, new Turn()).state();
 }
 
-/** How long a driver that does not take the function is asked again, in ms. */
+/** How long binding is tried again when the driver refuses, in ms. */
 const BIND_PATIENCE = 1500;
 
 /**
  * The writes that move a function. Each can block for as long as the drivers
- * take, even that of `driver_override`, which waits for the device's lock, as
- * reading it does before Linux 7.0; so each is made where it does not hold the
- * event loop, and given up on in time.
+ * take. `driver_override` is no exception: writing it waits for the device's
+ * lock, and so does reading it before Linux 7.0. Each is therefore made outside
+ * the event loop, with a time limit.
  */
 export class DriverMove {
   /** The function that moves. */
@@ -74,7 +74,7 @@ export class DriverMove {
   #pending: Promise<void> | undefined;
 
   /**
-   * A move that has not begun.
+   * Makes a move; nothing is changed yet.
    *
    * @param fn The function that moves.
    * @param deadline How long that may take.
@@ -87,9 +87,9 @@ export class DriverMove {
   }
 
   /**
-   * Ends when the kernel is done with what was given up on, if anything was.
-   * Until then somebody has the device's lock, and the next call would wait for
-   * that.
+   * The write or read that ran out of time, if one did; settled when the kernel
+   * is done with it. It holds the device's lock until then, and any further
+   * call would wait for that.
    */
   get pending(): Promise<void> | undefined {
     return this.#pending;
@@ -122,9 +122,10 @@ export class DriverMove {
    */
   async change(before: DriverState, driver: string | undefined): Promise<void> {
     await this.#released(before.driver);
-    // Before it is unbound: in between, udev may give it to any driver.
+    // Set before it is unbound, since udev may bind it to any driver in
+    // between.
     if (driver !== undefined) await this.#override(driver);
-    // A driver that was looking at it had its lock, and may have it now.
+    // A driver that was probing it had its lock, and may be bound by now.
     const now = this.function.driver;
     if (now !== undefined && now !== driver) await this.#unbind(now);
     if (driver !== undefined) await this.#bind(driver);
@@ -133,14 +134,15 @@ export class DriverMove {
   /**
    * Waits until nobody uses the function, or its group, through VFIO.
    *
-   * @throws {VfioError} `DEVICE_BUSY` when that does not come in time.
+   * @throws {VfioError} `DEVICE_BUSY` when it is still used when the time is
+   * over.
    */
   async released(): Promise<void> {
     await this.#released(this.function.driver);
   }
 
   /**
-   * Brings the function back to how it was, from wherever a change got it.
+   * Brings the function back to how it was, from any point of a change.
    *
    * @param before How it was.
    * @param change How it was, or was to be, after the change.
@@ -156,7 +158,7 @@ export class DriverMove {
     if (
       driver !== undefined && ![change.driver, before.driver].includes(driver)
     ) {
-      // An override of ours would keep it from that driver the next time.
+      // This library's override would keep it from that driver the next time.
       if (override !== undefined && override === change.override) {
         await this.#override(before.override);
       }
@@ -206,11 +208,11 @@ export class DriverMove {
 
   /**
    * Waits until nobody uses the function, or its group, through VFIO. Unbinding
-   * it does not return before that, and once a signal has come for the process
-   * that does it, nothing can end it (`vfio_unregister_group_dev()` in
-   * `drivers/vfio/vfio_main.c`): where that process is the one that uses the
-   * function, this is for ever. And while the group is in use, no other driver
-   * can have the function.
+   * it does not return before that, and after a signal for the unbinding
+   * process nothing interrupts the wait (`vfio_unregister_group_dev()` in
+   * `drivers/vfio/vfio_main.c`): a process that uses the function itself would
+   * wait for ever. While the group is in use, no other driver can bind the
+   * function either.
    */
   async #released(driver: string | undefined): Promise<void> {
     if (driver === undefined || !isVfioDriver(driver)) return;
@@ -254,7 +256,7 @@ export class DriverMove {
 
   /** Sets the only driver that may bind it; none for `undefined`. */
   async #override(driver: string | undefined): Promise<void> {
-    // Writing nothing changes nothing: the kernel never hears of it.
+    // An empty write would not reach the kernel.
     const path = `${this.function.path}/driver_override`;
     await this.#write(path, driver ?? "\n");
   }
@@ -271,7 +273,8 @@ export class DriverMove {
           cause,
         });
       }
-      // Somebody else was faster. Whether that is well, binding tells.
+      // Somebody else has unbound it already. Binding shows whether that
+      // matters.
       if (!hasErrno(cause, "ENODEV") || this.function.driver === driver) {
         throw error;
       }
@@ -279,8 +282,8 @@ export class DriverMove {
   }
 
   /**
-   * Binds it to `driver` by name. `drivers_probe` would let any driver have it
-   * that comes first, and does not tell why none did.
+   * Binds it to `driver` by name. `drivers_probe` would take the first driver
+   * that matches, and does not say why none did.
    */
   async #bind(driver: string): Promise<void> {
     const { function: fn } = this;
@@ -300,8 +303,8 @@ export class DriverMove {
           problem: `it was to go to ${driver}, and ${now} took it meanwhile`,
         });
       }
-      // A driver lets go in the background, and so does a process that ends:
-      // until then the next one is refused.
+      // A driver, or a process that ends, releases the device in the
+      // background. Until then the next driver is refused.
       const transient = hasErrno(
         causeOf(failure),
         "EBUSY",
@@ -341,7 +344,7 @@ export class DriverMove {
     });
   }
 
-  /** Writes an attribute, and gives up on it when the time is over. */
+  /** Writes an attribute, and stops waiting when the time is over. */
   async #write(path: string, text: string): Promise<void> {
     await this.#wait(
       this.#kernel.writeFileAsync(path, text),
@@ -349,7 +352,7 @@ export class DriverMove {
     );
   }
 
-  /** Waits for the kernel, and gives up on it when the time is over. */
+  /** Waits for the kernel until the time is over. */
   async #wait<T>(work: Promise<T>, late: () => VfioError): Promise<T> {
     try {
       return await this.#deadline.wait(work, late);
@@ -381,7 +384,7 @@ export class DriverMove {
   }
 }
 
-/** What the kernel answered, where an error comes from it. */
+/** The kernel's answer behind an error, if it comes from the kernel. */
 function causeOf(error: unknown): KernelError | undefined {
   const cause = error instanceof VfioError ? error.cause : error;
   return cause instanceof KernelError ? cause : undefined;

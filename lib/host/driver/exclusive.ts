@@ -18,7 +18,7 @@ export class Turn {
     this.#rest = Promise.allSettled([this.#rest, work]);
   }
 
-  /** Is done when everything is that the turn was kept for. */
+  /** Settles when all the work that the turn was kept for is over. */
   get rest(): Promise<unknown> {
     return this.#rest;
   }
@@ -32,9 +32,9 @@ export class Turn {
  * @param kernel The system that the device is on.
  * @param path The device.
  * @param deadline How long to wait for the turn.
- * @param late Makes the error for when it did not come in time.
+ * @param late Makes the error for when the turn does not come in time.
  * @param change What to do.
- * @returns What `change` gives.
+ * @returns The result of `change`.
  */
 export async function exclusively<T>(
   kernel: Kernel,

@@ -1,5 +1,5 @@
 /**
- * What drivers make of a device: nodes in `/dev`, network interfaces.
+ * What drivers provide for a device: nodes in `/dev`, network interfaces.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { HostDevice } from "../device.ts";
 import { basename, resolve } from "../path.ts";
 import { ifPresent, namesIn, sysfsError } from "../sysfs.ts";
 
-/** Something that programs reach a device by. */
+/** A node or a network interface, by which programs use a device. */
 export interface DriverNode {
   /** A path in `/dev`, or the name of a network interface. */
   readonly name: string;
@@ -21,9 +21,9 @@ export interface DriverNode {
 }
 
 /**
- * Where sysfs lists everything that can be a node. Those of a device are found
- * by where their links lead, without walking through the device's directories,
- * which are many.
+ * Where sysfs lists everything that can be a node. The nodes of a device are
+ * found by where these links lead: walking through the device's many
+ * directories would take longer.
  */
 const LISTS = ["/sys/class/block", "/sys/class/net", "/sys/dev/char"];
 
@@ -33,7 +33,7 @@ export class DriverNodes {
   readonly #paths: readonly string[];
 
   /**
-   * Looks at which there are.
+   * Reads them.
    *
    * @param kernel The system.
    */
@@ -45,7 +45,8 @@ export class DriverNodes {
   }
 
   /**
-   * Those of a device, and of all that its drivers have put below it.
+   * The nodes of a device, and of everything that its drivers have put below
+   * it.
    *
    * @param path The device's real path in sysfs.
    */
@@ -57,11 +58,11 @@ export class DriverNodes {
 }
 
 /**
- * What programs reach a device by: its nodes in `/dev` and its network
- * interfaces, and those of all that its drivers have put below it.
+ * The nodes in `/dev` and the network interfaces of a device, and of everything
+ * that its drivers have put below it.
  *
  * @param device The device.
- * @returns The nodes by name; those that `/dev` has not got yet too.
+ * @returns The nodes by name, also those that `/dev` does not have yet.
  *
  * @example
  * ```ts

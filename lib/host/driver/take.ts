@@ -51,7 +51,7 @@ export class TakenFunction implements AsyncDisposable {
     this.#before = before;
   }
 
-  /** The driver that had it; `undefined` when none had. */
+  /** The driver that had it; `undefined` when it had none. */
   get previousDriver(): string | undefined {
     return this.#before.driver;
   }
@@ -62,10 +62,10 @@ export class TakenFunction implements AsyncDisposable {
   }
 
   /**
-   * Gives it back to the driver that had it, or to none if none had. Where it
-   * had the wanted driver when it was taken, nothing is done. Once it is back,
-   * calling this again does nothing. When it fails, the function is where it
-   * was before, and it can be called again.
+   * Gives it back to the driver that had it; unbinds it if it had none. Nothing
+   * is done where it had the wanted driver before it was taken. Once it is
+   * back, calling this again does nothing. After a failure the function is
+   * where it was before the call, and this can be called again.
    *
    * @param options The time limit and a signal.
    * @throws {VfioError} `DEVICE_BUSY` when a process still has it open, or its
@@ -92,7 +92,8 @@ export class TakenFunction implements AsyncDisposable {
         now = await move.state();
         await move.restore(this.#before, taken, now);
       } catch (error) {
-        // It was to go back, so what is late goes on with that.
+        // The function is to go back anyway, so a late write continues with
+        // that.
         if (restoreLater(move, this.#before, taken, turn)) throw error;
         if (now === undefined) throw error;
         throw await undo(error, move, now, this.#before, turn);
@@ -166,8 +167,8 @@ export function inTurn<T>(
 }
 
 /**
- * Refuses a driver that is certain not to take a function: it is not loaded, or
- * is one of VFIO's and the function a bridge, or without an IOMMU.
+ * Refuses a driver that is certain not to bind a function: one that is not
+ * loaded, or a VFIO driver for a bridge or for a function without an IOMMU.
  */
 export function assertBindable(fn: PciFunction, driver: string): void {
   const { address, host: { kernel } } = fn;
@@ -195,7 +196,9 @@ export function assertBindable(fn: PciFunction, driver: string): void {
   }
 }
 
-/** What is certain to fail is refused before the host loses the function. */
+/**
+ * Refuses a take that is certain to fail, before the host loses the function.
+ */
 export function refuseHopeless(fn: PciFunction, driver: string): void {
   assertBindable(fn, driver);
   if (!isVfioDriver(driver)) return;
@@ -213,14 +216,15 @@ export function refuseHopeless(fn: PciFunction, driver: string): void {
   }
 }
 
-/** What the host lives on stays with it, unless it is insisted on. */
+/** Refuses a function that the host uses, unless the caller insists. */
 async function refuseUsed(
   fn: PciFunction,
   { driver }: DriverState,
   { left }: Deadline,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  // From a VFIO driver, the move itself waits for whoever has it open.
+  // When it leaves a VFIO driver, the move itself waits for the processes that
+  // have it open.
   if (driver !== undefined && isVfioDriver(driver)) return;
   await refuseInUse(
     fn.host,
@@ -231,7 +235,7 @@ async function refuseUsed(
   );
 }
 
-/** Waits until the nodes that the kernel has announced are there. */
+/** Waits until the nodes that the kernel has announced exist. */
 export async function nodesOf(
   fn: PciFunction,
   driver: string,
@@ -283,8 +287,8 @@ async function undo(
 }
 
 /**
- * Where a write was given up on, has the function brought back to how it was
- * when the kernel is done with that write.
+ * Where a write ran out of time, brings the function back to how it was once
+ * the kernel is done with that write.
  *
  * @returns Whether there was one.
  */
@@ -299,8 +303,8 @@ function restoreLater(
   return true;
 }
 
-// With a time limit of its own and without the signal: those that there were
-// are what ended the change.
+// It has a time limit of its own and no signal, since the limit or the signal
+// ended the change.
 async function restore(
   fn: PciFunction,
   before: DriverState,

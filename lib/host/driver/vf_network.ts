@@ -1,7 +1,7 @@
 /**
- * What a network card makes of its virtual functions: the driver of the
- * physical function sets their MAC address and their VLAN, before they are
- * handed out (`ip link set eth0 vf 0 mac … vlan …`).
+ * The network settings of virtual functions: the driver of the physical
+ * function sets their MAC address and their VLAN, before they are handed out
+ * (`ip link set eth0 vf 0 mac … vlan …`).
  *
  * @module
  */
@@ -43,7 +43,7 @@ import { AF_NETLINK, SOCK_RAW } from "../../uapi/linux/socket.ts";
 import type { PciFunction } from "../pci/function.ts";
 import { namesIn } from "../sysfs.ts";
 
-/** What the driver of a physical function has set of a virtual function. */
+/** The network settings of a virtual function. */
 export interface VirtualNetwork {
   /** Its MAC address; zeros where none is set. */
   readonly mac: string;
@@ -61,16 +61,16 @@ export interface VirtualVlan {
   readonly protocol: number;
 }
 
-/** The address of a virtual function of which none is set. */
+/** The address of a virtual function without one. */
 export const NO_MAC = "00:00:00:00:00:00";
 
 const MAC_BYTES = 6;
 
-/** An attribute has at most 64 KiB, and that of all virtual functions is one. */
+/** All virtual functions are in one attribute, which has at most 64 KiB. */
 const ANSWER_BYTES = 128 * 1024;
 
 /**
- * The network interfaces that its driver makes of a function itself.
+ * The network interfaces of a function itself, as its driver makes them.
  *
  * @param fn The function.
  */
@@ -79,12 +79,12 @@ export function networkInterfaces({ host, path }: PciFunction): string[] {
 }
 
 /**
- * What is set of a virtual function.
+ * Reads the network settings of a virtual function.
  *
  * @param physical Its physical function.
  * @param index Its number.
- * @returns What is set, or `undefined` where no network interface of the
- * physical function tells: it has none, or not as many virtual functions.
+ * @returns The settings, or `undefined` where no network interface of the
+ * physical function has them: there is none, or it has fewer virtual functions.
  * @throws {VfioError} `KERNEL`.
  */
 export function readVirtualNetwork(
@@ -96,13 +96,13 @@ export function readVirtualNetwork(
 
 /**
  * Sets the MAC address, the VLAN, or both of a virtual function. A driver that
- * has it already may see them only when it is bound anew.
+ * is bound already may see them only when it is bound anew.
  *
  * @param physical Its physical function.
  * @param index Its number.
  * @param settings What is set.
  * @throws {VfioError} `NOT_SUPPORTED` when no network interface of the physical
- * function has it, or its driver does not do that; `PERMISSION_DENIED`,
+ * function has it, or the driver cannot set them; `PERMISSION_DENIED`,
  * `DEVICE_BUSY` when the virtual function is just being reset, `KERNEL`.
  */
 export function setVirtualNetwork(
@@ -141,7 +141,7 @@ export function setVirtualNetwork(
   }
 }
 
-/** The interface that has a virtual function, and what is set of it. */
+/** The interface that has a virtual function, and its settings there. */
 function readOf(
   physical: PciFunction,
   index: number,
@@ -149,7 +149,7 @@ function readOf(
   const { kernel } = physical.host;
   const mask = Uint32Array.of(RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS);
   const wanted = attribute(IFLA_EXT_MASK, new Uint8Array(mask.buffer));
-  // A card in switchdev mode has others beside that of the card itself.
+  // A card in switchdev mode has further interfaces.
   for (const name of networkInterfaces(physical)) {
     try {
       const answer = request(kernel, RTM_GETLINK, "RTM_GETLINK", name, [
@@ -158,7 +158,7 @@ function readOf(
       const settings = settingsIn(answer.subarray(ifinfomsg.size), index);
       if (settings !== undefined) return { name, settings };
     } catch (error) {
-      // It went, or has another name now.
+      // The interface is gone or was renamed.
       if (!hasErrno(error, "ENODEV")) throw refusal(error, physical, index);
     }
   }
@@ -189,8 +189,7 @@ function settingsIn(
 /**
  * Asks the kernel about an interface.
  *
- * @returns What follows the header of the answer; of one that only says that it
- * is done nothing.
+ * @returns What follows the header of the answer; empty for an acknowledgement.
  * @throws {KernelError} What the answer says.
  */
 function request(
@@ -227,7 +226,7 @@ function request(
 }
 
 /**
- * The error for a virtual function that no network interface tells of.
+ * The error for a virtual function that no network interface has.
  *
  * @param device The address of its physical function.
  * @param index Its number.
@@ -242,7 +241,10 @@ export function unknownToNetwork(device: string, index: number): VfioError {
   });
 }
 
-/** What an answer means. What is no {@linkcode KernelError} stays as it is. */
+/**
+ * Explains what an answer means. Returns errors that are not
+ * {@linkcode KernelError}s unchanged.
+ */
 function refusal(
   error: unknown,
   { address: device }: PciFunction,

@@ -5,7 +5,7 @@
  */
 
 /**
- * Drivers that do no DMA of their own and are no VFIO drivers: the users of
+ * Drivers besides VFIO's that do no DMA of their own: the users of
  * `driver_managed_dma = true` outside `drivers/vfio/` (Linux 7.3:
  * `drivers/pci/pci-stub.c`, `drivers/pci/pcie/portdrv.c`,
  * `arch/powerpc/sysdev/fsl_pci.c`).
@@ -26,14 +26,14 @@ export function isVfioDriver(driver: string): boolean {
 }
 
 /**
- * Whether a driver takes a function only where it is told to, by an override or
- * by ids that it was given: it has none of its own.
+ * Whether a driver has no ids of its own, and binds a function only by an
+ * override or by ids that it was given.
  */
 export function takesNothingByItself(driver: string): boolean {
   return isVfioDriver(driver) || driver === "pci-stub";
 }
 
-/** What decides whether a device keeps its group from user space. */
+/** A member of an IOMMU group, as far as viability depends on it. */
 export interface Member {
   /** The driver that it is bound to. */
   readonly driver: string | undefined;
@@ -51,7 +51,7 @@ export interface Member {
  * in `drivers/pci/pci-driver.c` and its like on the other buses), and a group
  * with such a driver cannot be claimed for user space
  * (`iommu_group_claim_dma_owner()`, called from `drivers/vfio/group.c`). A
- * member without a driver is in nobody's way.
+ * member without a driver is no obstacle.
  */
 export function standsInTheWay(member: Member): boolean {
   const { driver, bus, vfioDevice } = member;

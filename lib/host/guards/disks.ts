@@ -10,7 +10,7 @@ import { O_EXCL, O_RDONLY } from "../../uapi/linux/fcntl.ts";
 import { isOn, type Storage } from "./storage.ts";
 import type { Finding } from "./use.ts";
 
-/** How many mount points of one file system are named. */
+/** How many mount points of one file system an error names. */
 const POINTS = 3;
 
 /**
@@ -20,7 +20,7 @@ const POINTS = 3;
  * @param kernel The system.
  * @param storage What is on its block devices.
  * @param disks The disks' nodes.
- * @param open Nodes that processes have open, which is told as such.
+ * @param open Nodes that processes have open, which is a use of its own.
  */
 export function diskUses(
   kernel: Kernel,
@@ -39,12 +39,12 @@ export function diskUses(
   });
 }
 
-/** What is made of a disk. */
+/** The volumes on a disk. */
 class Volumes {
   readonly #storage: Storage;
-  /** By name, as a volume can be made of several partitions. */
+  /** By name, since a volume can consist of several partitions. */
   readonly #found = new Map<string, readonly Finding[]>();
-  /** The `major:minor` of all that were looked at. */
+  /** The `major:minor` of every volume that was looked at. */
   readonly devices: string[] = [];
 
   /** @param storage What is on the host's block devices. */
@@ -56,7 +56,7 @@ class Volumes {
    * The uses of a block device and of everything that is made of it.
    *
    * @param name Its name.
-   * @param on What it is made of, in words; a disk is made of nothing.
+   * @param on What it is made of, in words; `undefined` for a disk.
    * @param part Whether it is a partition.
    */
   uses(name: string, on?: string, part = false): readonly Finding[] {
@@ -113,9 +113,9 @@ class Volumes {
 }
 
 /**
- * Whether something has claimed a disk, or a part of it, that nothing else
- * tells of. Who lives on a disk claims it, in any mount namespace: file
- * systems, swap, LVM, MD, ZFS. Who opens it with O_EXCL is told (open(2)).
+ * Whether a disk, or a part of it, is claimed by something that no other check
+ * finds. File systems, swap, LVM, MD and ZFS claim their disks, in any mount
+ * namespace. Opening a claimed disk with O_EXCL fails (open(2)).
  */
 function claim(
   kernel: Kernel,

@@ -1,5 +1,5 @@
 /**
- * Whether a function is what the machine shows itself on.
+ * Whether a function is the machine's display.
  *
  * @module
  */
@@ -8,15 +8,18 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import { ifPresent, linkTarget, namesIn } from "../sysfs.ts";
 import type { Finding } from "./use.ts";
 
-/** `boot_vga` is of VGA controllers, `boot_display` of all since Linux 6.17. */
+/**
+ * VGA controllers have `boot_vga`, all displays `boot_display` since Linux
+ * 6.17.
+ */
 const BOOT_ATTRIBUTES = ["boot_vga", "boot_display"];
 
 const CONSOLES = "/sys/class/vtconsole";
 
 /**
  * Whether a function is the display that the machine booted with, or shows its
- * console. Where the firmware's frame buffer is used without a driver for the
- * function (simpledrm, efifb), the kernel has noted which one it is too.
+ * console. The kernel also knows it where only the firmware's frame buffer is
+ * used, without a driver for the function (simpledrm, efifb).
  *
  * @param kernel The system.
  * @param path The function's path in sysfs.

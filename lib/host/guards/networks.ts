@@ -49,7 +49,7 @@ export function networkUses(
   });
 }
 
-/** An interface and all that are made of it, each with what it is made of. */
+/** An interface and everything above it, each with the interface below. */
 function upwards(kernel: Kernel, name: string): Map<string, string> {
   const labels = new Map([[name, name]]);
   for (const [lower, label] of labels) {

@@ -1,5 +1,5 @@
 /**
- * Refusing to take what the host lives on.
+ * Refusing to take what the host uses.
  *
  * @module
  */
@@ -13,15 +13,15 @@ import { HostUse } from "./uses.ts";
 import type { Use, UseKind } from "./use.ts";
 
 /**
- * What can be over by itself: a disk is claimed while its partition table is
- * read, and udev opens the nodes that it is told of.
+ * Uses that can end by themselves: the kernel claims a disk while it reads the
+ * partition table, and udev opens new nodes.
  */
 const PASSING: ReadonlySet<UseKind> = new Set(["open", "volume"]);
 
-/** How long it is waited for that, in milliseconds. */
+/** How long to wait for such a use to end, in milliseconds. */
 const PATIENCE = 1000;
 
-/** Says how to insist on functions, given their addresses: a clause. */
+/** Makes the clause that says how to insist on functions. */
 export type HowToInsist = (addresses: readonly string[]) => string;
 
 const BY_NAME: HowToInsist = (addresses) =>
@@ -30,16 +30,17 @@ const BY_NAME: HowToInsist = (addresses) =>
   }, or insist: ${JSON.stringify(addresses)} in a script`;
 
 /**
- * Refuses to take functions that the host uses: all of them, and before
- * anything is changed.
+ * Refuses to take functions when the host uses one of them, before anything is
+ * changed.
  *
  * @param host The host.
- * @param functions What is to be taken from it.
- * @param insist The addresses of those that are taken all the same.
- * @param options A time limit, in milliseconds, and a signal. A disk that its
- * driver has only just brought is waited for, a second at most.
- * @param how Says in the error's hint how to insist.
- * @throws {TypeError} When one of `insist` is no PCI address.
+ * @param functions The functions to take.
+ * @param insist The addresses of functions that are taken even if they are
+ * used.
+ * @param options A time limit, in milliseconds, and a signal. A use that can
+ * end by itself is waited for, a second at most.
+ * @param how Makes the part of the error's hint that says how to insist.
+ * @throws {TypeError} When one of `insist` is not a PCI address.
  * @throws {VfioError} `HOST_IN_USE`, which names every use and how to insist.
  *
  * @example

@@ -1,7 +1,6 @@
 /**
- * Which network interfaces carry what, by the kernel's routing tables. The
- * main one: procfs shows no other. Of an IPv4 route with several next hops it
- * shows the first.
+ * The kernel's routes: which network interface carries what. procfs shows the
+ * main table only, and of an IPv4 route with several next hops the first one.
  *
  * @module
  */
@@ -16,9 +15,9 @@ const RTF_REJECT = 0x200;
 
 /** A default route. */
 export interface DefaultRoute {
-  /** Of which protocol. */
+  /** Its protocol. */
   readonly family: "IPv4" | "IPv6";
-  /** The interface that it is through. */
+  /** Its interface. */
   readonly name: string;
 }
 
@@ -29,7 +28,7 @@ interface Route {
   readonly mask: number;
 }
 
-/** Routes and addresses; each part is read when first asked for. */
+/** Routes and addresses. Each part is read when it is first needed. */
 export class Routes {
   readonly #kernel: Kernel;
   #defaults: readonly DefaultRoute[] | undefined;
@@ -53,8 +52,8 @@ export class Routes {
   }
 
   /**
-   * The interfaces that have one of this host's addresses; of IPv4 addresses,
-   * those that its network is reached through.
+   * The interfaces that have one of this host's addresses. For an IPv4 address,
+   * those through which its network is reached.
    *
    * @param address The address, which can have a zone: `fe80::1%eth0`.
    */
@@ -81,7 +80,7 @@ export class Routes {
   }
 
   #ipv4Interfaces(address: number): string[] {
-    // To 127.0.0.1 comes who has a tunnel: from where is not to be told.
+    // A session to 127.0.0.1 comes through a tunnel, from an unknown interface.
     if (address >>> 24 === 127) return [];
     const through = this.#ipv4Routes.filter(({ destination, mask }) =>
       ((address & mask) >>> 0) === destination
@@ -121,7 +120,10 @@ function isUsed(flags = "0"): boolean {
   return (bits & RTF_UP) !== 0 && (bits & RTF_REJECT) === 0;
 }
 
-/** What `%08X` made of four bytes in network order, on this machine. */
+/**
+ * Reads four bytes in network order, as `%08X` has printed them on this
+ * machine.
+ */
 function networkOrder(digits: string): number {
   const bytes = digits.match(/../g) ?? [];
   return parseInt(bytes.reverse().join(""), 16);

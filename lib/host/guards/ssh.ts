@@ -11,14 +11,14 @@ import { readable } from "../openers.ts";
 export interface SshSession {
   /** The address that it comes from. */
   readonly client: string;
-  /** The address of this host that it came to. */
+  /** The address of this host that it goes to. */
   readonly server: string;
 }
 
 /**
- * The SSH sessions that this process is part of, by what its environment and
- * those of its ancestors say: `sudo` clears the one of its child. A user other
- * than root cannot see those of other users' processes.
+ * The SSH sessions that this process is part of, from its environment and those
+ * of its ancestors, since `sudo` clears the environment of its child. A user
+ * other than root cannot see those of other users' processes.
  *
  * @param kernel The system.
  */

@@ -37,7 +37,7 @@ export interface Loop {
   readonly devices: readonly string[];
 }
 
-/** What is on block devices; each part is read when first asked for. */
+/** What is on block devices. Each part is read when it is first needed. */
 export class Storage {
   readonly #kernel: Kernel;
   #mounts: readonly Mount[] | undefined;
@@ -74,8 +74,9 @@ export class Storage {
   }
 
   /**
-   * Where other processes see one of these devices mounted, this one seeing
-   * none of that: "/srv, as dockerd (process 12) sees it".
+   * Where another process has one of these devices mounted, in a mount
+   * namespace other than this process's: "/srv, as dockerd (process 12) sees
+   * it".
    *
    * @param devices Block devices, as `major:minor`.
    */
@@ -142,8 +143,8 @@ export class Storage {
   }
 
   /**
-   * A file system that can be on several devices shows a number that is none
-   * of theirs. It names one of them as what is mounted.
+   * A file system that can span several devices shows a number that none of
+   * them has, and names one of them as the mounted device.
    */
   #devicesOfAnonymous({ device, source }: MountEntry): string[] {
     if (!device.startsWith("0:") || !source.startsWith("/dev/")) return [];
@@ -173,7 +174,7 @@ export class Storage {
   #devicesOf(path: string): readonly string[] {
     const number = this.#numberAt(path);
     if (number !== undefined) return [number];
-    // Of several at the same place the last one is what is seen.
+    // Of several mounts at one point the last one is visible.
     const mount = this.mounts.filter(({ point }) =>
       path.startsWith(point === "/" ? "/" : `${point}/`)
     ).reduce<Mount | undefined>(
@@ -191,7 +192,7 @@ export class Storage {
     if (status !== undefined && (status.mode & S_IFMT) === S_IFBLK) {
       return status.device;
     }
-    // In a container the node may be missing; its name is known still.
+    // In a container the node may be missing, but its name is known.
     if (!path.startsWith("/dev/")) return undefined;
     return this.numberOf(basename(realPath(kernel, path) ?? path));
   }
@@ -220,7 +221,7 @@ function mountEntry(line: string): MountEntry | undefined {
   return { device, point: unescaped(point), source: unescaped(source) };
 }
 
-/** Text in which procfs has written blanks as `\040`. */
+/** Decodes a text in which procfs has written blanks as `\040`. */
 function unescaped(text: string): string {
   return text.replace(
     /\\([0-7]{3})/g,

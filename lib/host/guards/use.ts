@@ -1,15 +1,15 @@
 /**
- * What a host does with a function.
+ * How a host uses a function.
  *
  * @module
  */
 
 /**
- * Which use it is: a file system on it is mounted, swap is on it, a volume on
- * it is active without being mounted or something else claims a disk of it, it
- * carries a default route or the SSH session that this process is part of, the
- * machine booted with it as its display, virtual functions of it are in use, or
- * a process has a device node of it open.
+ * The kind of a use: a mounted file system, swap, a volume that is active
+ * without being mounted or a disk that something else claims, a default route,
+ * the SSH session that this process is part of, the display that the machine
+ * booted with, virtual functions that are in use, or a device node that a
+ * process has open.
  */
 export type UseKind =
   | "mounted"

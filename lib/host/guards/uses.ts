@@ -26,7 +26,7 @@ const MEDIATED = "/sys/bus/mdev/devices";
  * disks, through partitions, LVM, MD, dm-crypt, multipath, bcache and loop
  * devices; volumes that are active; default routes and this SSH session through
  * its network interfaces, bonds, bridges and VLANs; the display; its virtual
- * functions; open device nodes. As root it sees the most.
+ * functions; open device nodes. Root sees the most.
  *
  * @param host The host.
  * @param fn The function.
@@ -49,7 +49,7 @@ export function usesOf(host: DeviceHost, fn: PciFunction): Use[] {
   return new HostUse(host).of(fn);
 }
 
-/** What a host lives on, at one time; each part is read when first needed. */
+/** What a host uses, at one time. Each part is read when it is first needed. */
 export class HostUse {
   readonly #host: DeviceHost;
   readonly #storage: Storage;
@@ -90,7 +90,7 @@ export class HostUse {
     return found.map((finding) => ({ ...finding, device: fn.address }));
   }
 
-  /** What a driver of the host's made of a function; VFIO's make none of it. */
+  /** Host drivers make nodes and interfaces; VFIO drivers do not. */
   #nodesOf({ driver, path }: PciFunction): DriverNode[] {
     if (driver === undefined || isVfioDriver(driver)) return [];
     return (this.#nodes ??= new DriverNodes(this.#host.kernel)).below(path);
@@ -102,7 +102,8 @@ export class HostUse {
     nodes: readonly DriverNode[],
   ): Map<string, readonly Opener[]> {
     const { kernel } = this.#host;
-    // Until VFIO has the function, who has its group open uses others of it.
+    // Until a VFIO driver has the function, a process that has its group open
+    // uses other members of the group.
     const itself = isVfioDriver(fn.driver ?? "") ? [fn] : [];
     const mediated = namesIn(kernel, MEDIATED).flatMap((name) => {
       const path = linkTarget(kernel, `${MEDIATED}/${name}`);

@@ -11,7 +11,7 @@ export interface MemoryLock {
 /** `include/uapi/linux/capability.h`. */
 const CAP_IPC_LOCK = 14n;
 
-/** The same, with what is locked told apart by what counts it. */
+/** The limit, and locked memory by the backend that counts it. */
 export interface LockedMemory {
   /** {@linkcode MemoryLock.limit}. */
   readonly limit: bigint | undefined;
@@ -28,11 +28,11 @@ export function memoryLock(kernel: Kernel): MemoryLock {
 }
 
 /**
- * Reads the limit on locked memory, and what is used of it. A process with
- * CAP_IPC_LOCK has no limit. To the container's limit counts what this process
- * has locked (`account_locked_vm()`, `VmLck`); to iommufd's, what all processes
- * of its user have pinned (`incr_user_locked_vm()`), of which `VmPin` is this
- * one's part.
+ * Reads the limit on locked memory, and how much is locked. A process with
+ * CAP_IPC_LOCK has no limit. The container counts what this process has locked
+ * (`account_locked_vm()`, `VmLck`). iommufd counts what all processes of the
+ * user have pinned (`incr_user_locked_vm()`); `VmPin` is the part of this
+ * process.
  */
 export function lockedMemory(kernel: Kernel): LockedMemory {
   const status = kernel.readFile("/proc/self/status");

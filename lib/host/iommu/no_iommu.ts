@@ -33,8 +33,8 @@ export interface Explanation {
  */
 export function explainNoGroup(device: HostDevice): Explanation {
   const { kernel } = device.host;
-  // Those that translate for some device: the kernel's mock IOMMU is there
-  // whether it does or not.
+  // The IOMMUs that translate for some device. The kernel's mock IOMMU is
+  // listed even when it does not.
   const units = namesIn(kernel, "/sys/class/iommu")
     .filter((unit) =>
       namesIn(kernel, `/sys/class/iommu/${unit}/devices`).length > 0
@@ -50,8 +50,8 @@ export function explainNoGroup(device: HostDevice): Explanation {
 }
 
 /**
- * Whether the VFIO drivers take devices that no IOMMU isolates: the module
- * `vfio` was told so, and the kernel is tainted by each.
+ * Whether VFIO drivers take devices that no IOMMU isolates: a parameter of the
+ * module `vfio`. Each such device taints the kernel.
  */
 export function noIommuModeOn(kernel: Kernel): boolean {
   const path = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
@@ -79,7 +79,7 @@ export function explainNoIommu(kernel: Kernel): Explanation {
   return fromFirmware(kernel, intelOn) ?? fromProcessor(kernel, intelOn);
 }
 
-/** What the firmware's tables tell: the IOMMU is there and is not used. */
+/** Where the firmware's tables name an IOMMU, it is there but not used. */
 function fromFirmware(
   kernel: Kernel,
   intelOn: boolean,
@@ -115,7 +115,10 @@ function fromFirmware(
   return undefined;
 }
 
-/** The firmware tells of no IOMMU: where the switch is on such machines. */
+/**
+ * Where the firmware's tables name no IOMMU: the firmware switch of such
+ * machines.
+ */
 function fromProcessor(kernel: Kernel, intelOn: boolean): Explanation {
   const cpu = ifPresent(() => kernel.readFile("/proc/cpuinfo")) ?? "";
   const parameter = intelOn ? "" : " and boot with intel_iommu=on";
@@ -155,7 +158,7 @@ function fromProcessor(kernel: Kernel, intelOn: boolean): Explanation {
   };
 }
 
-/** What the kernel's command line says last of a switch. */
+/** The last value of a switch on the kernel's command line. */
 function bootSwitch(line: string, name: string): "on" | "off" | undefined {
   return line.split(/\s+/)
     .filter((word) => word.startsWith(`${name}=`))

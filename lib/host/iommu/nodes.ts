@@ -7,18 +7,20 @@
 import type { HostDevice, IommuGroup } from "../device.ts";
 import { exists } from "../sysfs.ts";
 
-/** Where a device that is bound to a VFIO driver can be opened. */
+/** The nodes of a device that is bound to a VFIO driver. */
 export interface VfioNodes {
   /** Its group's node, `/dev/vfio/12`, where the kernel has groups. */
   readonly group: string | undefined;
-  /** Its own, `/dev/vfio/devices/vfio0`, where the kernel has such nodes. */
+  /**
+   * Its own node, `/dev/vfio/devices/vfio0`, where the kernel has such nodes.
+   */
   readonly cdev: string | undefined;
 }
 
 /**
- * The nodes that the kernel has announced for a device. It announces them in
- * sysfs while the driver binds; in `/dev` they appear when devtmpfs, udev or a
- * container's runtime makes them.
+ * The nodes that the kernel has announced for a device. The kernel announces
+ * them in sysfs while the driver binds. They appear in `/dev` when devtmpfs,
+ * udev or a container's runtime makes them.
  *
  * @param device Any device of this host.
  * @param iommuGroup The group that it belongs to.
@@ -34,7 +36,8 @@ export function vfioNodes(
     ? undefined
     : [iommuGroup.id, `noiommu-${iommuGroup.id}`]
       .find((name) => exists(kernel, `/sys/class/vfio/${name}`));
-  // Without CONFIG_VFIO_DEVICE_CDEV the device is there and has no number.
+  // Without CONFIG_VFIO_DEVICE_CDEV sysfs has the device, but no number of a
+  // node.
   const cdev = vfioDevice !== undefined &&
     exists(kernel, `${path}/vfio-dev/${vfioDevice}/dev`);
   return {

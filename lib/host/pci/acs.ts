@@ -30,18 +30,18 @@ import { ConfigSpace } from "./config_space.ts";
 import type { PciFunction } from "./function.ts";
 import { exists, ifPresent } from "../sysfs.ts";
 
-/** Whether a function keeps apart what lies behind it, or beside it. */
+/** Whether a function isolates what is behind it, or beside it. */
 export interface Acs {
-  /** Whether it does; `undefined` where only root can tell. */
+  /** Whether it does; `undefined` where only root can read that. */
   readonly isolates: boolean | undefined;
   /** Why, as a clause that its address goes before: `"has no ACS"`. */
   readonly reason: string;
 }
 
 /**
- * What the kernel asks for (`REQ_ACS_FLAGS` in `drivers/iommu/iommu.c`): nobody
- * uses another's name, and requests, completions and what goes up are not
- * turned round below the IOMMU.
+ * What the kernel requires (`REQ_ACS_FLAGS` in `drivers/iommu/iommu.c`): source
+ * validation, and that requests, completions and upstream traffic are not
+ * redirected below the IOMMU.
  */
 const REQUIRED: ReadonlyArray<readonly [bit: number, name: string]> = [
   [PCI_ACS_SV, "source validation"],
@@ -65,9 +65,9 @@ const UNKNOWN: Acs = {
 };
 
 /**
- * Whether a function keeps apart what lies behind it, for a bridge, and what is
- * in its slot, for others: `pci_acs_enabled()` in `drivers/pci/pci.c`. For some
- * hardware without ACS the kernel knows that it does all the same
+ * Whether a function isolates what is behind it, for a bridge, or the functions
+ * of its slot, for others: `pci_acs_enabled()` in `drivers/pci/pci.c`. Some
+ * hardware isolates without ACS, and the kernel knows it
  * (`pci_dev_specific_acs_enabled()` in `drivers/pci/quirks.c`); such functions
  * are in groups of their own.
  *
@@ -100,7 +100,7 @@ export function acsOf(fn: PciFunction): Acs {
 }
 
 /**
- * Whether a function has ACS and all of it is on, whether it needs that or not.
+ * Whether a function has ACS and all of it is on, needed or not.
  *
  * @param fn The function.
  * @returns `undefined` where only root can tell.
@@ -117,7 +117,7 @@ function controlOf(config: ConfigSpace): Acs {
   const acs = config.extended(PCI_EXT_CAP_ID_ACS);
   if (acs === "unreadable") return UNKNOWN;
   if (acs === "none") return HAS_NONE;
-  // What it cannot switch is as if it were on.
+  // A control that the function lacks counts as on.
   const able = config.read16(acs + PCI_ACS_CAP) ?? 0;
   const on = config.read16(acs + PCI_ACS_CTRL) ?? 0;
   const off = REQUIRED.filter(([bit]) => (able & ~on & bit) !== 0);

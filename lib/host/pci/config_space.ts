@@ -19,7 +19,7 @@ import {
   PCI_STD_HEADER_SIZEOF,
 } from "../../uapi/pci/regs.ts";
 
-/** As many capabilities as have room, which also ends a chain in a circle. */
+/** How many capabilities have room. The limit also ends a circular chain. */
 const MAX_CAPABILITIES = (PCI_CFG_SPACE_SIZE - PCI_STD_HEADER_SIZEOF) / 4;
 const MAX_EXTENDED = (4096 - PCI_CFG_SPACE_SIZE) / 8;
 
@@ -32,8 +32,8 @@ const MAX_EXTENDED = (4096 - PCI_CFG_SPACE_SIZE) / 8;
 export type Capability = number | "none" | "unreadable";
 
 /**
- * Config space as it is read through sysfs, each register when it is asked for.
- * Reading wakes a function that sleeps.
+ * Config space, read through sysfs register by register. Reading wakes a
+ * function that sleeps.
  */
 export class ConfigSpace implements Disposable {
   readonly #kernel: Kernel;
@@ -101,15 +101,15 @@ export class ConfigSpace implements Disposable {
   }
 
   /**
-   * Finds an extended capability by its PCI_EXT_CAP_ID_*. A machine whose
-   * kernel cannot reach beyond byte 256 has none, for the kernel neither.
+   * Finds an extended capability by its PCI_EXT_CAP_ID_*. A kernel that cannot
+   * reach beyond byte 256 finds none either.
    */
   extended(id: number): Capability {
     if (this.read32(PCI_STD_HEADER_SIZEOF) === undefined) return "unreadable";
     let at = PCI_CFG_SPACE_SIZE;
     for (let room = MAX_EXTENDED; at !== 0 && room > 0; room--) {
       const head = this.read32(at);
-      // Without any, the first reads as 0, or as all ones.
+      // Where there are none, the first word reads as 0 or as all ones.
       if (head === undefined || head === 0 || head === 0xffff_ffff) break;
       if (PCI_EXT_CAP_ID(head) === id) return at;
       at = PCI_EXT_CAP_NEXT(head);

@@ -41,9 +41,9 @@ const IORESOURCE_MEM_64 = 0x100000n;
 const BARS = 6;
 
 /**
- * What lines of the attribute `resource` say: each is a BAR by its place.
+ * Decodes lines of the attribute `resource`, one for each BAR.
  *
- * @param lines The lines; one of zeros is no BAR.
+ * @param lines The lines; zeros stand for no BAR.
  */
 export function barsIn(lines: readonly string[]): Bar[] {
   return lines.flatMap((line, index) => {
@@ -63,8 +63,8 @@ export function barsIn(lines: readonly string[]): Bar[] {
 /**
  * A PCI function of this host.
  *
- * What its hardware fixes is read once, when it is first asked for; what can
- * change is read each time. {@linkcode Host.function} makes it.
+ * What its hardware fixes is read once, at the first access; what can change is
+ * read at each access. {@linkcode Host.function} makes it.
  *
  * @example
  * ```ts
@@ -141,8 +141,7 @@ export class PciFunction extends HostDevice {
   }
 
   /**
-   * Its base address registers, by number, without those it has not. Read each
-   * time: some can be resized.
+   * Its base address registers, by number. Read each time: some can be resized.
    */
   get bars(): Bar[] {
     const path = `${this.path}/resource`;
@@ -196,15 +195,14 @@ export class PciFunction extends HostDevice {
       : new PciFunction(this.host, path, "pci");
   }
 
-  /** The two ids of a pair that its event tells. */
+  /** The two ids of a pair in its event. */
   #ids(key: string): number[] {
     return this.#eventValue(key).split(":").map((id) => parseInt(id, 16));
   }
 
   /**
-   * What the kernel says of it in its event, `pci_uevent()` in
-   * `drivers/pci/pci-driver.c`: one file in place of six, which is what counts
-   * where there are a thousand functions.
+   * A value of its event, `pci_uevent()` in `drivers/pci/pci-driver.c`. Reading
+   * this one file in place of six makes listing a thousand functions fast.
    */
   #eventValue(key: string): string {
     const path = `${this.path}/uevent`;

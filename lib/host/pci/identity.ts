@@ -1,6 +1,6 @@
 /**
- * What tells a PCI function from others of its make: where it is, by the way to
- * it and by its slot, and its serial number.
+ * What distinguishes a PCI function from others of its make: its path through
+ * bridges, its slot, and its serial number.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export function serialNumber(fn: PciFunction): string {
     using config = new ConfigSpace(kernel, fn.path);
     const at = config.extended(PCI_EXT_CAP_ID_DSN);
     if (typeof at === "string") return at;
-    // Behind the head, the lower half first.
+    // The number follows the header, the lower half first.
     const words = [config.read32(at + 8) ?? 0, config.read32(at + 4) ?? 0];
     const digits = words.map((word) => hexDigits(word, 8));
     return digits.join("").match(/../g)!.join("-");
@@ -40,12 +40,12 @@ export function serialNumber(fn: PciFunction): string {
 }
 
 /**
- * The way to a function through bridges, which renumbering of buses does not
- * change: `"0000:00:1c.0/00.0"`.
+ * The path to a function through bridges, which does not change when buses are
+ * renumbered: `"0000:00:1c.0/00.0"`.
  *
  * @param fn The function.
- * @returns The way; `undefined` for a virtual function, which is beside its
- * physical function in sysfs, on whatever bus it has.
+ * @returns The path; `undefined` for a virtual function, which sysfs has beside
+ * its physical function.
  */
 export function bridgePath(fn: PciFunction): string | undefined {
   if (fn.physicalFunction !== undefined) return undefined;
@@ -57,9 +57,9 @@ export function bridgePath(fn: PciFunction): string | undefined {
 }
 
 /**
- * The function at the end of a way through bridges, if there is one.
+ * The function at the end of a path through bridges, if there is one.
  *
- * @param start The function on a root bus that the way begins with.
+ * @param start The function on a root bus at which the path begins.
  * @param hops Device and function behind each bridge: `"00.0"`.
  */
 export function behind(
@@ -98,7 +98,7 @@ export interface Slot {
   readonly name: string;
   /** The bus: `"0000:01"`. */
   readonly bus: string;
-  /** The device number; `undefined` where it is any. */
+  /** The device number; `undefined` for any. */
   readonly device: string | undefined;
 }
 

@@ -1,8 +1,8 @@
 /**
  * PCI domains that the driver of a function makes: Intel's Volume Management
- * Device has NVMe drives in one (`drivers/pci/controller/vmd.c`). They come and
- * go with that driver, and do their DMA as that function does, so that all are
- * in its IOMMU group.
+ * Device has NVMe drives in one (`drivers/pci/controller/vmd.c`). These
+ * functions come and go with that driver, and do DMA under that function's
+ * name, so they are in its IOMMU group.
  *
  * @module
  */
@@ -16,7 +16,7 @@ interface Placed {
 }
 
 const ROOT_BUS = /^pci[0-9a-f]{4,8}:[0-9a-f]{2}$/;
-/** The last root bus of a path, where that is below a function. */
+/** The last root bus of a path, if it is below a function. */
 const MADE =
   /^(.*\/[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\/pci[0-9a-f]{4,8}:/;
 const FUNCTION = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
@@ -46,14 +46,14 @@ export function makerOf<Device>(
   return maker === undefined ? undefined : host.deviceAt(maker);
 }
 
-/** Where the function is, by the path of one in its domain. */
+/** The path of the function, from the path of one in its domain. */
 export function makerPath(path: string): string | undefined {
   return MADE.exec(path)?.[1];
 }
 
 /**
- * The addresses of the functions that go with a function's driver, as they are
- * in a domain that it makes.
+ * The addresses of the functions that disappear with a function's driver: those
+ * in the domain that it makes.
  *
  * @param maker The function.
  */
@@ -68,7 +68,7 @@ export function madeBy(
 }
 
 /**
- * What to do where a function cannot be handed out because of where it is.
+ * The hint for a function that cannot be handed out because of its domain.
  *
  * @param maker The function whose driver makes its domain.
  */

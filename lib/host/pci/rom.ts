@@ -15,20 +15,20 @@ import { ConfigSpace } from "./config_space.ts";
 import type { PciFunction } from "./function.ts";
 import { exists, ifPresent, sysfsError } from "../sysfs.ts";
 
-// Kernels of before `pci_write_rom()` took a truth value are disabled by
-// exactly this, and enabled by all else.
+// What switches reading off. Before `pci_write_rom()` parsed a truth value, it
+// was switched off by exactly this and on by any other text.
 const ENABLE = new TextEncoder().encode("1");
 const DISABLE = new TextEncoder().encode("0\n");
 
-/** Whether a function has an expansion ROM that can be asked for. */
+/** Whether sysfs has a function's expansion ROM. */
 export function hasRom({ host, path }: PciFunction): boolean {
   return exists(host.kernel, `${path}/rom`);
 }
 
 /**
  * Reads a function's expansion ROM: its images, as far as the kernel finds any
- * (`pci_read_rom()` in `drivers/pci/pci-sysfs.c`). Whoever may read it, nobody
- * can when this is over.
+ * (`pci_read_rom()` in `drivers/pci/pci-sysfs.c`). Afterwards reading it is
+ * switched off, whatever it was before.
  *
  * @param fn The function.
  * @throws {VfioError} `NOT_SUPPORTED` when the function gives no image,
@@ -47,7 +47,7 @@ export function readRom(fn: PciFunction): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * Has nobody read a function's expansion ROM any more, as after
+ * Switches off reading a function's expansion ROM, as it is after
  * {@linkcode readRom}.
  *
  * @param fn The function.
@@ -96,7 +96,7 @@ function noImage(fn: PciFunction, cause: KernelError): VfioError {
 }
 
 function whyNoImage({ host: { kernel }, path }: PciFunction): string {
-  // Before config space is read, which would wake it.
+  // Checked before config space is read, as that would wake the function.
   const state = ifPresent(() => kernel.readFile(`${path}/power_state`))?.trim();
   if (state?.startsWith("D3")) {
     return `it sleeps in ${state}: wake it, echo on > ${path}/power/control`;

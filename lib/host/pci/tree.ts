@@ -1,5 +1,5 @@
 /**
- * How PCI functions are wired: root buses, bridges, what is behind them.
+ * The topology of PCI functions: root buses, bridges, and what is behind them.
  *
  * @module
  */
@@ -37,7 +37,7 @@ export interface PciNode {
   readonly group?: string;
   /** Whether it is a bridge. */
   readonly bridge: boolean;
-  /** The functions behind it, but for virtual functions. */
+  /** The functions behind it, without virtual functions. */
   readonly behind: readonly PciNode[];
   /** Its virtual functions. */
   readonly virtualFunctions: readonly PciNode[];
@@ -59,11 +59,11 @@ export interface SharedGroup {
   readonly group: string;
   /** The addresses of its functions. */
   readonly functions: readonly string[];
-  /** What fails to keep them apart. */
+  /** What fails to isolate them. */
   readonly causes: readonly SharingCause[];
 }
 
-/** What fails to keep functions apart. */
+/** A bridge or a slot that fails to isolate functions. */
 export interface SharingCause {
   /** A bridge's address, or a slot's: `0000:00:1f`. */
   readonly device: string;
@@ -71,7 +71,7 @@ export interface SharingCause {
   readonly reason: string;
 }
 
-/** How the functions of a host are wired. Plain data, the same as JSON. */
+/** The topology of a host's functions. Plain data, the same as JSON. */
 export interface PciTree {
   /** Its root buses, by number. */
   readonly buses: readonly RootBus[];
@@ -103,8 +103,8 @@ interface Placed {
 }
 
 /**
- * Reads how the functions of a host are wired. Which bridge lacks ACS is for
- * root to read.
+ * Reads the topology of a host's functions. Only root can read which bridge
+ * lacks ACS.
  *
  * @param host The host.
  *
@@ -146,7 +146,7 @@ export function pciTree(host: PciHost): PciTree {
 
 function place(functions: readonly PciFunction[]): Placed[] {
   const byPath = new Map<string, Placed>();
-  // A bridge's path is the beginning of the paths behind it.
+  // The path of a bridge is a prefix of the paths behind it.
   const sorted = functions.toSorted((a, b) => a.path.length - b.path.length);
   for (const fn of sorted) {
     const parent = dirname(fn.path);
@@ -217,10 +217,10 @@ function sharedGroups(placed: readonly Placed[]): SharedGroup[] {
 
 /**
  * A function joins the group of the bridge above it unless every bridge from
- * there up keeps what is behind it apart, and that of its slot unless both have
- * ACS: `pci_device_group()` in `drivers/iommu/iommu.c`. Some IOMMUs leave out
- * bridges; one in a group of its own is known to keep apart what is behind it,
- * even where it has no ACS (`drivers/pci/quirks.c`).
+ * there up isolates what is behind it, and the group of its slot unless both
+ * have ACS: `pci_device_group()` in `drivers/iommu/iommu.c`. Some IOMMUs leave
+ * out bridges. A bridge in a group of its own isolates what is behind it, even
+ * without ACS (`drivers/pci/quirks.c`).
  */
 function causesOf(members: readonly Placed[]): SharingCause[] {
   const inGroup = new Set(members);

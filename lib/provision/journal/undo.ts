@@ -1,5 +1,5 @@
 /**
- * Undoing what a journal tells.
+ * Undoing the steps of a journal.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { kindOf } from "../steps/kinds.ts";
 export interface LeftStep {
   /** The step. */
   readonly step: Step;
-  /** Why it is as it is. */
+  /** Why it could not be undone. */
   readonly error: unknown;
 }
 
@@ -27,7 +27,7 @@ export interface UndoOptions {
   readonly timeout?: number;
   /** Stops before the next step. */
   readonly signal?: AbortSignal;
-  /** Is told of each step that is undone. */
+  /** Called for each step that is undone. */
   readonly onUndone?: (step: Step) => void;
 }
 
@@ -38,7 +38,7 @@ export interface UndoOptions {
  * @param host The host.
  * @param journal The journal.
  * @param entries What is to be undone, the last first.
- * @param options The time limit, a signal, and who is told.
+ * @param options The time limit, a signal, and a callback.
  * @returns What could not be undone.
  * @throws The signal's reason. What is not undone then stays in the journal.
  */
@@ -75,15 +75,15 @@ export async function undoSteps(
   return left;
 }
 
-/** How many go at once: each write to sysfs is a process of its own. */
+/** How many run at once: each write to sysfs is a process of its own. */
 const WIDTH = 8;
 
 /**
- * Does something with each, several at once, until all are over.
+ * Does something with each item, several at once. Returns when all are over.
  *
- * @param items What it is done with.
+ * @param items The items.
  * @param work What is done.
- * @throws What the first that failed threw.
+ * @throws The first error.
  */
 export async function forEachAtOnce<T>(
   items: readonly T[],
@@ -100,7 +100,7 @@ export async function forEachAtOnce<T>(
   if (failures.length > 0) throw failures[0];
 }
 
-/** Virtual functions that somebody else has now are not taken from them. */
+/** Refuses to remove virtual functions that somebody else uses now. */
 function refuseInTheWay(
   host: Host,
   step: Step,
@@ -109,7 +109,8 @@ function refuseInTheWay(
   if (step.kind !== "virtual functions") return;
   const fn = functionIfThere(host, step.device);
   const virtual = fn?.virtualFunctions.map(({ address }) => address) ?? [];
-  // What they are on the network goes with them, whoever set it.
+  // Their network settings go with them, so a step of that kind is not in the
+  // way.
   const held = left.find(({ step: { device, kind } }) =>
     device !== undefined && virtual.includes(device) && kind !== "vf network"
   );
@@ -122,7 +123,10 @@ function refuseInTheWay(
   });
 }
 
-/** That it is undone need not be known: to undo it again does nothing. */
+/**
+ * Notes that a step is undone. This may fail: undoing a step again does
+ * nothing.
+ */
 function note(journal: Journal, number: number): void {
   try {
     journal.undone(number);
