@@ -76,8 +76,8 @@ export interface DiagnoseOptions {
  *
  * @example Whether a certain function can be handed out
  * ```ts
- * import { Host } from "@passthru/vfio";
  * import { diagnose, diagnosisText } from "@passthru/vfio/doctor";
+ * import { simulate } from "@passthru/vfio/sim";
  *
  * const host = simulate({
  *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },

@@ -7,8 +7,8 @@
  * import { Host } from "@passthru/vfio";
  * import { qemuArguments } from "@passthru/vfio/handoff";
  *
- * const fn = new Host().function("0000:01:00.0");
- * console.log(qemuArguments([fn], { by: "legacy" }).join(" "));
+ * const device = new Host().function("0000:01:00.0");
+ * console.log(qemuArguments([{ device }], { by: "legacy" }).join(" "));
  * ```
  *
  * @module
