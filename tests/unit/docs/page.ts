@@ -76,16 +76,16 @@ export function commandLines(text: string): CommandLine[] {
 
 /**
  * Whether something printed is what a page shows. A line "…" stands for any
- * number of lines.
+ * number of lines, and "…" in a line for any part of it.
  *
  * @param printed What was printed.
  * @param shown What the page shows.
  */
 export function isAsShown(printed: string, shown: string): boolean {
-  const pattern = shown.trimEnd().split("\n").map((line) =>
-    line.trim() === "…"
-      ? "(?:.*\\n)*?"
-      : `${line.trimEnd().replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&")} *\\n`
-  );
+  const pattern = shown.trimEnd().split("\n").map((line) => {
+    if (line.trim() === "…") return "(?:.*\\n)*?";
+    const escaped = line.trimEnd().replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+    return `${escaped.replaceAll("…", ".*")} *\\n`;
+  });
   return new RegExp(`^${pattern.join("")}$`).test(`${printed.trimEnd()}\n`);
 }
