@@ -23,6 +23,7 @@ import deskHost from "../../docs/desk.json" with { type: "text" };
 import driverHost from "../../docs/driver.json" with { type: "text" };
 import spareHost from "../../docs/spare.json" with { type: "text" };
 import networkHost from "../../docs/network.json" with { type: "text" };
+import errorsSource from "../../../lib/errors.ts" with { type: "text" };
 import config from "../../../deno.json" with { type: "json" };
 import { simulate } from "../../../lib/sim/mod.ts";
 import type { SimulatedHost } from "../../../lib/sim/mod.ts";
@@ -208,6 +209,29 @@ Deno.test("the README links to every guide, and every guide is run", () => {
   assertEquals(
     [...new Set(linked)].toSorted(),
     Object.keys(PAGES).filter((path) => path !== "README.md"),
+  );
+});
+
+Deno.test("docs/errors.md has each code of VfioError, in order", () => {
+  const [, union] = /export type VfioErrorCode =([^;]*);/.exec(errorsSource)!;
+  assertEquals(
+    [...errors.matchAll(/^\| `(\w+)` /gm)].map(([, code]) => code),
+    [...union!.matchAll(/"(\w+)"/g)].map(([, code]) => code),
+  );
+});
+
+Deno.test("docs/architecture.md has each entry point with its file", () => {
+  const rows = /^\| `(@passthru\/vfio[\w/]*)` *\| `([\w./]+)` /gm;
+  assertEquals(
+    Object.fromEntries(
+      [...architecture.matchAll(rows)].map(([, name, file]) => [name, file]),
+    ),
+    Object.fromEntries(
+      Object.entries(config.exports).map(([name, file]) => [
+        name.replace(/^\./, "@passthru/vfio"),
+        file.replace(/^\.\//, ""),
+      ]),
+    ),
   );
 });
 
