@@ -10,7 +10,7 @@
  * `/uapi`.
  *
  * @example Take a function, attach it, and give everything back
- * ```ts no-eval
+ * ```ts
  * import { AddressSpace, Host, VfioDevice } from "@passthru/vfio";
  *
  * await using taken = await new Host().take("0000:01:00.0");
@@ -60,7 +60,7 @@ export {
   type Viability,
 } from "./lib/host/device.ts";
 export type { WaitOptions } from "./lib/host/driver/deadline.ts";
-export { TakenFunction, type TakeOptions } from "./lib/host/driver/take.ts";
+export type { TakenFunction, TakeOptions } from "./lib/host/driver/take.ts";
 export { Host, type HostOptions } from "./lib/host/host.ts";
 export type { MemoryLock } from "./lib/host/iommu/memory_lock.ts";
 export { type Bar, PciFunction } from "./lib/host/pci/function.ts";

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { hex } from "../lib/hex.ts";
 import { VfioError } from "../lib/errors.ts";
 import { explainDirectMapping } from "../lib/host/iommu/direct_mapping.ts";
 import { lockedMemory } from "../lib/host/iommu/memory_lock.ts";
@@ -163,7 +164,7 @@ export function mappingRefused(
   { iova, size }: DmaRange,
   cause: unknown,
 ): unknown {
-  const range = `${size} bytes at IOVA 0x${iova.toString(16)}`;
+  const range = `${size} bytes at IOVA ${hex(iova)}`;
   if (hasErrno(cause, "ENOMEM")) return noMemory(kernel, backend, size, cause);
   if (hasErrno(cause, "ENOSPC")) {
     return new VfioError("MAPPING_LIMIT", {

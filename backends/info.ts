@@ -1,5 +1,5 @@
 import type { Encodable, Fields, Struct } from "../lib/uapi/layout.ts";
-import { vfio_info_cap_header } from "../lib/uapi/vfio/all.ts";
+import { vfio_info_cap_header } from "../lib/uapi/vfio/container.ts";
 import { errnoNumber, KernelError } from "../lib/kernel/errno.ts";
 
 /** A member of the capability chain behind an info struct. */

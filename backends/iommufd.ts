@@ -22,7 +22,7 @@ import {
   IOMMU_IOAS_UNMAP,
   iommu_ioas_unmap,
   iommu_iova_range,
-} from "../lib/uapi/iommufd/all.ts";
+} from "../lib/uapi/iommufd/ioas.ts";
 import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   vfio_device_attach_iommufd_pt,
@@ -34,7 +34,7 @@ import {
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
   vfio_device_detach_iommufd_pt,
   VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-} from "../lib/uapi/vfio/all.ts";
+} from "../lib/uapi/vfio/cdev.ts";
 import type {
   Attachment,
   AttachOptions,

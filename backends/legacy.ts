@@ -17,9 +17,6 @@ import type { Kernel } from "../lib/kernel/kernel.ts";
 import {
   VFIO_API_VERSION,
   VFIO_CHECK_EXTENSION,
-  VFIO_DMA_MAP_FLAG_READ,
-  VFIO_DMA_MAP_FLAG_WRITE,
-  VFIO_DMA_UNMAP_FLAG_ALL,
   VFIO_GET_API_VERSION,
   VFIO_GROUP_FLAGS_VIABLE,
   VFIO_GROUP_GET_DEVICE_FD,
@@ -27,6 +24,15 @@ import {
   VFIO_GROUP_SET_CONTAINER,
   vfio_group_status,
   VFIO_GROUP_UNSET_CONTAINER,
+  VFIO_NOIOMMU_IOMMU,
+  VFIO_SET_IOMMU,
+  VFIO_TYPE1_IOMMU,
+  VFIO_TYPE1v2_IOMMU,
+} from "../lib/uapi/vfio/container.ts";
+import {
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  VFIO_DMA_UNMAP_FLAG_ALL,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
   vfio_iommu_type1_dma_map,
@@ -38,11 +44,7 @@ import {
   vfio_iommu_type1_info_dma_avail,
   VFIO_IOMMU_UNMAP_DMA,
   vfio_iova_range,
-  VFIO_NOIOMMU_IOMMU,
-  VFIO_SET_IOMMU,
-  VFIO_TYPE1_IOMMU,
-  VFIO_TYPE1v2_IOMMU,
-} from "../lib/uapi/vfio/all.ts";
+} from "../lib/uapi/vfio/type1.ts";
 import type {
   Attachment,
   AttachOptions,

@@ -1,6 +1,5 @@
 import { simulate } from "../lib/sim/mod.ts";
 import { assertEquals, assertRejects } from "@std/assert";
-import { Host } from "../mod.ts";
 import { main } from "./hand_to_qemu.ts";
 
 const NIC = "0000:01:00.0";

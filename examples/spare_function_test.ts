@@ -9,7 +9,7 @@
 import { simulate } from "../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 // In a test of yours: from "https://HOST/PATH/mod.ts"
-import { AddressSpace, Host, VfioDevice, VfioError } from "../mod.ts";
+import { AddressSpace, type Host, VfioDevice, VfioError } from "../mod.ts";
 import { SimulatedHost } from "../lib/sim/mod.ts";
 import { main } from "./spare_function.ts";
 

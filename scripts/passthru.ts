@@ -6,7 +6,6 @@
  * @module
  */
 
-import { simulate } from "../lib/sim/mod.ts";
 import { main } from "./passthru/main.ts";
 import { processTerminal } from "./passthru/terminal/process_terminal.ts";
 
@@ -21,16 +20,12 @@ if (import.meta.main) {
   Deno.addSignalListener("SIGINT", interrupt);
   Deno.addSignalListener("SIGTERM", interrupt);
   const code = await main(Deno.args, processTerminal(interrupted.signal), {
-    async inventory() {
-      const { Inventory } = await import("../lib/host/inventory.ts");
-      return new Inventory();
-    },
     async host() {
       const { Host } = await import("../lib/host/host.ts");
       return new Host();
     },
     async simulated(snapshot) {
-      const { Host } = await import("../lib/host/host.ts");
+      const { simulate } = await import("../lib/sim/mod.ts");
       return simulate(snapshot as Parameters<typeof simulate>[0]);
     },
   });

@@ -5,13 +5,15 @@ import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../uapi/linux/mman.ts";
 import {
   VFIO_DEVICE_GET_REGION_INFO,
   vfio_region_info,
-  VFIO_REGION_INFO_CAP_SPARSE_MMAP,
-  vfio_region_info_cap_sparse_mmap,
   VFIO_REGION_INFO_FLAG_MMAP,
   VFIO_REGION_INFO_FLAG_READ,
   VFIO_REGION_INFO_FLAG_WRITE,
+} from "../uapi/vfio/device.ts";
+import {
+  VFIO_REGION_INFO_CAP_SPARSE_MMAP,
+  vfio_region_info_cap_sparse_mmap,
   vfio_region_sparse_mmap_area,
-} from "../uapi/vfio/all.ts";
+} from "../uapi/vfio/region.ts";
 import { MappedRegisters } from "./mapped_registers.ts";
 import {
   assertAccess,

@@ -1,5 +1,6 @@
 import type { Attachment, AttachOptions } from "../../backends/backend.ts";
-import { type AddressSpace, joining } from "../dma/address_space.ts";
+import type { AddressSpace } from "../dma/address_space.ts";
+import { MEMBERS } from "../dma/members.ts";
 import { typed, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { hasErrno } from "../kernel/errno.ts";
@@ -11,8 +12,8 @@ import {
   VFIO_DEVICE_GET_INFO,
   vfio_device_info,
   VFIO_DEVICE_RESET,
-  VFIO_PCI_CONFIG_REGION_INDEX,
-} from "../uapi/vfio/all.ts";
+} from "../uapi/vfio/device.ts";
+import { VFIO_PCI_CONFIG_REGION_INDEX } from "../uapi/vfio/pci.ts";
 import type { MappedRegisters } from "./mapped_registers.ts";
 import { Region, type RegionDevice } from "./region.ts";
 
@@ -39,7 +40,7 @@ const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
  * nothing else, and user space drives it.
  *
  * @example Read a register and detach
- * ```ts no-eval
+ * ```ts
  * import { AddressSpace, VfioDevice } from "@passthru/vfio";
  *
  * await using space = new AddressSpace();
@@ -96,7 +97,7 @@ export class VfioDevice implements AsyncDisposable {
     const device = space.host.find(target);
     assertToken(options.vfToken);
     try {
-      return await joining.attach(space, device, options, (attachment) => {
+      return await space[MEMBERS].attach(device, options, (attachment) => {
         const info = readDeviceInfo(attachment.fd);
         return new VfioDevice(device, space, attachment, info);
       });
@@ -266,7 +267,7 @@ export class VfioDevice implements AsyncDisposable {
     // A mapping of registers keeps the device open: they go first.
     const failures = this.#unmapRegisters();
     await this.#attachment.detach();
-    joining.members(this.#space).delete(this);
+    this.#space[MEMBERS].remove(this);
     if (failures.length === 0) return;
     throw new VfioError("DETACH_INCOMPLETE", {
       device: this.name,

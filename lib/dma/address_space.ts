@@ -17,8 +17,10 @@ import type { HostDevice } from "../host/device.ts";
 import { Host } from "../host/host.ts";
 import { type MemoryLock, memoryLock } from "../host/iommu/memory_lock.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { hex } from "../hex.ts";
 import { claim } from "./claims.ts";
-import { hex, IovaSpace } from "./iova_space.ts";
+import { IovaSpace } from "./iova_space.ts";
+import { type Member, MEMBERS, Members } from "./members.ts";
 import { DmaMapping, type MapOptions, type MemoryRange } from "./mapping.ts";
 import {
   type AllocateOptions,
@@ -53,27 +55,6 @@ export interface SpaceLimits extends IommuLimits {
   readonly memoryLock: MemoryLock;
 }
 
-/** An attached device, as its address space needs to know it. */
-interface Member {
-  detach(): Promise<void>;
-}
-
-/** What `VfioDevice` may do with an address space, and nobody else. */
-interface Joining {
-  /** Attaches a device, of which `make` makes the member that it then is. */
-  attach<M extends Member>(
-    space: AddressSpace,
-    device: HostDevice,
-    options: AttachOptions,
-    make: (attachment: Attachment) => M,
-  ): Promise<M>;
-  /** The devices that closing the space detaches. */
-  members(space: AddressSpace): Set<Member>;
-}
-
-/** What `VfioDevice` may do with an address space, and nobody else. */
-export let joining: Joining;
-
 /**
  * What holds before a device is attached: every IOMMU that VFIO drives has 39
  * bits or more. Attaching a device with a reserved window that is mapped by
@@ -97,7 +78,7 @@ const ADDRESS_END = 1n << 64n;
  * device attached later sees it again.
  *
  * @example Memory that a device can reach
- * ```ts no-eval
+ * ```ts
  * import { AddressSpace, VfioDevice } from "@passthru/vfio";
  *
  * await using space = new AddressSpace();
@@ -108,22 +89,11 @@ const ADDRESS_END = 1n << 64n;
  * ```
  */
 export class AddressSpace implements AsyncDisposable {
-  static {
-    joining = {
-      attach: (space, device, options, make) =>
-        space.#attach(device, options, make),
-      members: (space) => space.#members,
-    };
-  }
-
   readonly #host: Host;
   readonly #wanted: BackendName | "auto";
   readonly #unsafeNoIommu: boolean;
   readonly #mappings = new Map<bigint, DmaMapping>();
   readonly #memories = new Set<DmaMemory>();
-  readonly #members = new Set<Member>();
-  /** What is being attached: each is done when that is over. */
-  readonly #attaching = new Set<Promise<void>>();
   readonly #iovas = new IovaSpace(UNATTACHED);
   #context: IommuContext | undefined;
   #selection: Selection | undefined;
@@ -133,6 +103,10 @@ export class AddressSpace implements AsyncDisposable {
   /** Devices attached, of which none is on the way out: these set limits. */
   #attached = 0;
   #closed = false;
+  /** @ignore */
+  readonly [MEMBERS]: Members = new Members((device, options, enter) =>
+    this.#attach(device, options, enter)
+  );
 
   /**
    * Makes an empty space. Nothing is asked of the kernel before a device is
@@ -288,13 +262,7 @@ export class AddressSpace implements AsyncDisposable {
    */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#attaching);
-    const detached = await Promise.allSettled(
-      [...this.#members].map((member) => member.detach()),
-    );
-    const failures = detached.flatMap((result) =>
-      result.status === "rejected" ? [result.reason] : []
-    );
+    const failures = await this[MEMBERS].detachAll();
     for (const memory of this.#memories) attempt(() => memory.free());
     // Linux refuses it for want of memory alone, which passes.
     for (const memory of this.#memories) {
@@ -312,22 +280,7 @@ export class AddressSpace implements AsyncDisposable {
   async #attach<M extends Member>(
     device: HostDevice,
     options: AttachOptions,
-    make: (attachment: Attachment) => M,
-  ): Promise<M> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#attaching.add(promise);
-    try {
-      return await this.#join(device, options, make);
-    } finally {
-      this.#attaching.delete(promise);
-      resolve();
-    }
-  }
-
-  async #join<M extends Member>(
-    device: HostDevice,
-    options: AttachOptions,
-    make: (attachment: Attachment) => M,
+    enter: (attachment: Attachment) => M,
   ): Promise<M> {
     this.#assertOpen();
     const target = attachTarget(device, this.#unsafeNoIommu);
@@ -342,12 +295,11 @@ export class AddressSpace implements AsyncDisposable {
     this.#refreshLimits();
     // It can have been closed meanwhile.
     this.#assertOpen();
-    const member = make({
+    const member = enter({
       fd: attachment.fd,
       detach: () => held.disposeAsync(),
     });
     const held = stack.move();
-    this.#members.add(member);
     return member;
   }
 

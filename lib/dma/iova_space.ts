@@ -1,3 +1,4 @@
+import { hex } from "../hex.ts";
 import type { IommuLimits } from "../../backends/backend.ts";
 import { VfioError } from "../errors.ts";
 import { IovaAllocator, type PageRun } from "./iova_allocator.ts";
@@ -143,9 +144,4 @@ function pagesWithin(dmaMask: bigint): number {
 
 function pageOf(iova: bigint): number {
   return Number(iova / BigInt(PAGE));
-}
-
-/** An address as people read it. */
-export function hex(value: bigint): string {
-  return `0x${value.toString(16)}`;
 }

@@ -1,3 +1,4 @@
+import { hex } from "../hex.ts";
 import { typed, VfioError } from "../errors.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Kernel, Mapping } from "../kernel/kernel.ts";
@@ -139,7 +140,7 @@ export class DmaMemory implements MemoryRange, Disposable {
   get bytes(): Uint8Array<ArrayBuffer> {
     if (this.buffer.detached) {
       throw new VfioError("DETACHED", {
-        problem: `the DMA memory at IOVA 0x${this.iova.toString(16)} was freed`,
+        problem: `the DMA memory at IOVA ${hex(this.iova)} was freed`,
         hint: "free memory after its last use, or allocate it anew",
       });
     }

@@ -64,7 +64,6 @@ export interface DiagnoseOptions {
  * @example What is wrong, and what to do
  * ```ts
  * import { Host } from "@passthru/vfio";
- * import { simulate } from "@passthru/vfio/sim";
  * import { diagnose } from "@passthru/vfio/doctor";
  *
  * const { fit, findings } = diagnose(new Host());

@@ -4,9 +4,9 @@
  *
  * @example List what the host cannot do without
  * ```ts
- * import { Inventory, usesOf } from "@passthru/vfio/host";
+ * import { Host, usesOf } from "@passthru/vfio/host";
  *
- * const host = new Inventory();
+ * const host = new Host();
  * for (const fn of host.functions()) {
  *   for (const { problem } of usesOf(host, fn)) {
  *     console.log(`${fn.address}: ${problem}`);
@@ -22,7 +22,7 @@ export { type HowToInsist, refuseInUse } from "./guards/refuse.ts";
 export type { Use, UseKind } from "./guards/use.ts";
 export { usesOf } from "./guards/uses.ts";
 export { explainNoGroup, type Explanation } from "./iommu/no_iommu.ts";
-export { type HostOptions, Inventory } from "./inventory.ts";
+export { Host, type HostOptions } from "./host.ts";
 export { bridgePath, serialNumber } from "./pci/identity.ts";
 export {
   type PciHost,

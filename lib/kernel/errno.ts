@@ -141,19 +141,22 @@ const TABLE: readonly (readonly [number, string, string])[] = [
   [133, "EHWPOISON", "Memory page has hardware error"],
 ];
 
+const BY_NUMBER = new Map(TABLE.map((row) => [row[0], row]));
+const NUMBERS = new Map(TABLE.map(([number, name]) => [name, number]));
+
 /** The name of an errno, `"EBUSY"`; an unknown one is `"E" + number`. */
 export function errnoName(errno: number): string {
-  return TABLE.find(([number]) => number === errno)?.[1] ?? `E${errno}`;
+  return BY_NUMBER.get(errno)?.[1] ?? `E${errno}`;
 }
 
 /** What an errno means in words. */
 export function errnoMessage(errno: number): string {
-  return TABLE.find(([number]) => number === errno)?.[2] ?? "Unknown error";
+  return BY_NUMBER.get(errno)?.[2] ?? "Unknown error";
 }
 
 /** The number behind a name such as `"EBUSY"`. */
 export function errnoNumber(name: string): number {
-  const number = TABLE.find((row) => row[1] === name)?.[0];
+  const number = NUMBERS.get(name);
   if (number === undefined) throw new TypeError(`Unknown errno name "${name}"`);
   return number;
 }
@@ -180,9 +183,10 @@ export class KernelError extends Error {
    */
   constructor(errno: number, syscall: string, path?: string) {
     const subject = path === undefined ? syscall : `${syscall} ${path}`;
-    super(`${subject}: ${errnoName(errno)} (${errnoMessage(errno)})`);
+    const code = errnoName(errno);
+    super(`${subject}: ${code} (${errnoMessage(errno)})`);
     this.errno = errno;
-    this.code = errnoName(errno);
+    this.code = code;
     this.syscall = syscall;
     this.path = path;
   }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { hexDigits } from "../hex.ts";
+
 /** Where a function sits: `DDDD:BB:SS.F`. */
 export interface PciAddress {
   /** The domain, also called segment: 16 bits, more for made-up domains. */
@@ -49,10 +51,8 @@ export function parsePciAddress(text: string): PciAddress {
  * @param address Its parts.
  */
 export function formatPciAddress(address: PciAddress): string {
-  const hex = (value: number, digits: number) =>
-    value.toString(16).padStart(digits, "0");
-  return `${hex(address.domain, 4)}:${hex(address.bus, 2)}:${
-    hex(address.slot, 2)
+  return `${hexDigits(address.domain, 4)}:${hexDigits(address.bus, 2)}:${
+    hexDigits(address.slot, 2)
   }.${address.function}`;
 }
 

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { hexDigits } from "../hex.ts";
+
 /** Part of the text: what is indented below a line, and the line's name. */
 interface Block {
   readonly name: string;
@@ -37,7 +39,8 @@ export class PciIds {
 
   /** The name of a device, where it has one. */
   device(vendor: number, device: number): string | undefined {
-    return this.#below(this.#vendor(vendor), `\n\t${hex(device, 4)}  `)?.name;
+    return this.#below(this.#vendor(vendor), `\n\t${hexDigits(device, 4)}  `)
+      ?.name;
   }
 
   /**
@@ -48,20 +51,21 @@ export class PciIds {
    */
   class(code: number): string | undefined {
     const base = this.#find(
-      `\nC ${hex(code >> 16, 2)}  `,
+      `\nC ${hexDigits(code >> 16, 2)}  `,
       0,
       this.#classesStart,
       this.#text.length,
     );
-    const sub = this.#below(base, `\n\t${hex(code >> 8 & 0xff, 2)}  `, 1);
-    const detail = this.#below(sub, `\n\t\t${hex(code & 0xff, 2)}  `)?.name;
+    const sub = this.#below(base, `\n\t${hexDigits(code >> 8 & 0xff, 2)}  `, 1);
+    const detail = this.#below(sub, `\n\t\t${hexDigits(code & 0xff, 2)}  `)
+      ?.name;
     const name = sub?.name ?? base?.name;
     return detail === undefined ? name : `${name} (${detail})`;
   }
 
   #vendor(vendor: number): Block | undefined {
     if (!this.#vendors.has(vendor)) {
-      const key = `\n${hex(vendor, 4)}  `;
+      const key = `\n${hexDigits(vendor, 4)}  `;
       const block = this.#find(key, 0, 0, this.#text.length);
       this.#vendors.set(vendor, block);
     }
@@ -124,7 +128,3 @@ export class PciIds {
 const TAB = 9;
 const NEWLINE = 10;
 const HASH = 35;
-
-function hex(value: number, digits: number): string {
-  return value.toString(16).padStart(digits, "0");
-}

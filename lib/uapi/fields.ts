@@ -24,6 +24,48 @@ export interface Field<Out, In = Out> {
   set(view: DataView, at: number, value: In, path: string): void;
 }
 
+/** The layout of a `__u8`. */
+export interface U8 extends Field<number> {
+  /** Tells it from integers of other widths. */
+  readonly type: "u8";
+}
+
+/** The layout of a `__u16`. */
+export interface U16 extends Field<number> {
+  /** Tells it from integers of other widths. */
+  readonly type: "u16";
+}
+
+/** The layout of a `__u32`. */
+export interface U32 extends Field<number> {
+  /** Tells it from integers of other widths. */
+  readonly type: "u32";
+}
+
+/** The layout of a `__s32`. */
+export interface I32 extends Field<number> {
+  /** Tells it from integers of other widths. */
+  readonly type: "i32";
+}
+
+/** The layout of a `__u64`. */
+export interface U64 extends Field<bigint> {
+  /** Tells it from integers of other widths. */
+  readonly type: "u64";
+}
+
+/** The layout of a `__s64`. */
+export interface I64 extends Field<bigint> {
+  /** Tells it from integers of other widths. */
+  readonly type: "i64";
+}
+
+/** The layout of a `__u8 name[length]`. */
+export type Bytes = Field<Uint8Array>;
+
+/** The layout of a `type name[length]`. */
+export type ArrayOf<Out, In = Out> = Field<Out[], readonly In[]>;
+
 /** The fixed part ends where such a member begins: `struct area areas[];` */
 export interface Flexible<E extends Field<unknown>>
   extends Field<undefined, never> {
@@ -39,13 +81,13 @@ export interface Overlay<Out, In = Out> extends Field<Out, In> {
   readonly over: string;
 }
 
-function integer(
-  bits: 8 | 16 | 32,
-  signed: boolean,
+function integer<T extends string>(
+  type: T,
   get: (view: DataView, at: number) => number,
   set: (view: DataView, at: number, value: number) => void,
-): Field<number> {
-  const type = `${signed ? "i" : "u"}${bits}`;
+): Field<number> & { readonly type: T } {
+  const signed = type.startsWith("i");
+  const bits = Number(type.slice(1));
   const min = signed ? -(2 ** (bits - 1)) : 0;
   const max = 2 ** (signed ? bits - 1 : bits) - 1;
   return {
@@ -65,13 +107,12 @@ function integer(
   };
 }
 
-function integer64(
-  signed: boolean,
+function integer64<T extends string>(
+  type: T,
   get: (view: DataView, at: number) => bigint,
   set: (view: DataView, at: number, value: bigint) => void,
-): Field<bigint> {
-  const type = signed ? "i64" : "u64";
-  const wrap = signed ? BigInt.asIntN : BigInt.asUintN;
+): Field<bigint> & { readonly type: T } {
+  const wrap = type.startsWith("i") ? BigInt.asIntN : BigInt.asUintN;
   return {
     type,
     size: 8,
@@ -96,53 +137,49 @@ function show(value: unknown): string {
 }
 
 /** `__u8` */
-export const u8: Field<number> = integer(
-  8,
-  false,
+export const u8: U8 = integer(
+  "u8",
   (view, at) => view.getUint8(at),
   (view, at, value) => view.setUint8(at, value),
 );
 
 /** `__u16` */
-export const u16: Field<number> = integer(
-  16,
-  false,
+export const u16: U16 = integer(
+  "u16",
   (view, at) => view.getUint16(at, true),
   (view, at, value) => view.setUint16(at, value, true),
 );
 
 /** `__u32` */
-export const u32: Field<number> = integer(
-  32,
-  false,
+export const u32: U32 = integer(
+  "u32",
   (view, at) => view.getUint32(at, true),
   (view, at, value) => view.setUint32(at, value, true),
 );
 
 /** `__s32`, mostly a file descriptor */
-export const i32: Field<number> = integer(
-  32,
-  true,
+export const i32: I32 = integer(
+  "i32",
   (view, at) => view.getInt32(at, true),
   (view, at, value) => view.setInt32(at, value, true),
 );
 
 /** `__u64`, `__aligned_u64`, `__aligned_le64`, and a pointer on 64 bits */
-export const u64: Field<bigint> = integer64(
-  false,
+export const u64: U64 = integer64(
+  "u64",
   (view, at) => view.getBigUint64(at, true),
   (view, at, value) => view.setBigUint64(at, value, true),
 );
 
 /** `__s64` */
-export const i64: Field<bigint> = integer64(
-  true,
+export const i64: I64 = integer64(
+  "i64",
   (view, at) => view.getBigInt64(at, true),
   (view, at, value) => view.setBigInt64(at, value, true),
 );
 
 /** `__u8 name[length]`: decoded as a copy, encoded only at its full length. */
-export function bytes(length: number): Field<Uint8Array> {
+export function bytes(length: number): Bytes {
   return {
     type: `u8[${length}]`,
     size: length,
@@ -169,7 +206,7 @@ export function bytes(length: number): Field<Uint8Array> {
 export function array<Out, In>(
   element: Field<Out, In>,
   length: number,
-): Field<Out[], readonly In[]> {
+): ArrayOf<Out, In> {
   return {
     type: `${element.type}[${length}]`,
     size: element.size * length,

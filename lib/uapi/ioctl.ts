@@ -58,6 +58,17 @@ export interface Ioctl {
  * @param number The ioctl's number within the subsystem.
  * @param argument What the argument is; for a struct, its layout.
  * @returns The descriptor.
+ *
+ * @example An ioctl that a newer kernel has, and this library does not
+ * ```ts
+ * import { io, struct, u32, VFIO_BASE, VFIO_TYPE } from "@passthru/vfio/uapi";
+ *
+ * const doorbell = struct("doorbell", { argsz: u32, flags: u32, index: u32 });
+ * const ring = io("DOORBELL_RING", VFIO_TYPE, VFIO_BASE + 40, doorbell);
+ * const argument = doorbell.alloc({ index: 1 });
+ * console.log(ring.request, argument.length); // 15244 12
+ * // host.kernel.ioctl(device.fd, ring, argument);
+ * ```
  */
 export function io(
   name: string,

@@ -46,7 +46,7 @@ const alignUp = (value: number, align: number) =>
  *
  * @example
  * ```ts
- * import { struct, u32, u64 } from "./layout.ts";
+ * import { struct, u32, u64 } from "@passthru/vfio/uapi";
  *
  * const range = struct("range", { argsz: u32, iova: u64 });
  * const buffer = range.alloc({ iova: 0x1000n });

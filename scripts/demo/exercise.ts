@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { hex, idPair } from "../../lib/hex.ts";
 import { Edu, EDU_DMA_MASK } from "../../examples/edu.ts";
 import { NvmeController } from "../../examples/nvme/controller.ts";
 import type { DmaMemory, PciFunction, VfioDevice } from "../../mod.ts";
-import { hex, type Report } from "./report.ts";
+import { firstBytes, type Report } from "./report.ts";
 
 const PAGE = 4096;
 /** Where the demo writes to a disk, in bytes from its beginning. */
@@ -74,12 +75,12 @@ async function nvme(
   await report.step(
     "written",
     () => controller.write(disk, block, out),
-    () => `${PAGE} bytes to the disk: ${hex(out.bytes)}`,
+    () => `${PAGE} bytes to the disk: ${firstBytes(out.bytes)}`,
   );
   await report.step(
     "read back",
     () => controller.read(disk, block, back),
-    () => `${PAGE} bytes from the disk: ${hex(back.bytes)}`,
+    () => `${PAGE} bytes from the disk: ${firstBytes(back.bytes)}`,
   );
   compare(out, back, report);
   return { bytes, offset: DISK_OFFSET };
@@ -90,7 +91,7 @@ async function edu(device: VfioDevice, report: Report): Promise<void> {
   device.setBusMaster(true);
   using registers = device.region(0).map();
   const driver = new Edu(registers);
-  report.line("register", `0x${driver.id.toString(16)} at offset 0`);
+  report.line("register", `${hex(driver.id)} at offset 0`);
   using out = device.space.allocate(PAGE, { dmaMask: EDU_DMA_MASK });
   using back = device.space.allocate(PAGE, { dmaMask: EDU_DMA_MASK });
   tellMemory(out, back, report);
@@ -100,26 +101,25 @@ async function edu(device: VfioDevice, report: Report): Promise<void> {
     () => driver.copy(out.iova, back.iova, PAGE),
     () => `${PAGE} bytes through the device, by DMA`,
   );
-  report.line("out", hex(out.bytes));
-  report.line("back", hex(back.bytes));
+  report.line("out", firstBytes(out.bytes));
+  report.line("back", firstBytes(back.bytes));
   compare(out, back, report);
 }
 
 /** Any other: looks at what every PCI function has, and leaves it alone. */
 function look(fn: PciFunction, device: VfioDevice, report: Report): void {
   const { config } = device;
-  const ids = [config.read16(0), config.read16(2)]
-    .map((id) => id.toString(16).padStart(4, "0")).join(":");
+  const ids = idPair(config.read16(0), config.read16(2));
   report.line("config", `${config.size} bytes, which begin with ${ids}`);
   for (const { index, kind, size } of fn.bars) {
-    const value = device.region(index).read32(0).toString(16).padStart(8, "0");
-    report.line(`BAR ${index}`, `${size} bytes of ${kind}: 0x${value} …`);
+    const value = hex(device.region(index).read32(0), 8);
+    report.line(`BAR ${index}`, `${size} bytes of ${kind}: ${value} …`);
   }
   report.line("DMA", "none: the demo does not know how to drive this device");
 }
 
 function tellMemory(out: DmaMemory, back: DmaMemory, report: Report): void {
-  const [from, to] = [out, back].map(({ iova }) => `0x${iova.toString(16)}`);
+  const [from, to] = [out, back].map(({ iova }) => hex(iova));
   report.line("memory", `${PAGE} bytes at IOVA ${from} to send`);
   report.line("memory", `${PAGE} bytes at IOVA ${to} to receive`);
 }

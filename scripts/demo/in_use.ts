@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type PciFunction } from "../../mod.ts";
+import type { PciFunction } from "../../mod.ts";
 import { driverNodes, usesOf } from "../../lib/host/mod.ts";
 
 const IFF_UP = 1;

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { hexDigits } from "../../lib/hex.ts";
+
 /** Prints lines that have a label, and the time that a step took. */
 export class Report {
   readonly #print: (line: string) => void;
@@ -50,9 +52,9 @@ export class Report {
   }
 }
 
-/** The first bytes, for people to compare. */
-export function hex(bytes: Uint8Array): string {
+/** The first bytes in hexadecimal, for people to compare. */
+export function firstBytes(bytes: Uint8Array): string {
   const shown = [...bytes.subarray(0, 12)]
-    .map((byte) => byte.toString(16).padStart(2, "0"));
+    .map((byte) => hexDigits(byte, 2));
   return `${shown.join(" ")} …`;
 }

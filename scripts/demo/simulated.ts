@@ -5,7 +5,7 @@
  * @module
  */
 import { simulate } from "../../lib/sim/mod.ts";
-import { type BackendName, Host } from "../../mod.ts";
+import type { BackendName } from "../../mod.ts";
 import { Report } from "./report.ts";
 import { demonstrate } from "./story.ts";
 

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { idPair } from "../../lib/hex.ts";
 import {
   AddressSpace,
   type BackendName,
@@ -14,7 +15,7 @@ import {
 } from "../../mod.ts";
 import { type DriverNode, driverNodes } from "../../lib/host/mod.ts";
 import { exercise, type ExerciseOptions, type Written } from "./exercise.ts";
-import { hex, type Report } from "./report.ts";
+import { firstBytes, type Report } from "./report.ts";
 
 /** How long a driver may take to bring its nodes back, in milliseconds. */
 const NODES_LIMIT = 60_000;
@@ -64,8 +65,7 @@ export async function demonstrate(
 
 /** Says which function it is, and with which others it shares a group. */
 function introduce(fn: PciFunction, report: Report): void {
-  const ids = [fn.vendor, fn.device]
-    .map((id) => id.toString(16).padStart(4, "0")).join(":");
+  const ids = idPair(fn.vendor, fn.device);
   const names = [fn.vendorName, fn.deviceName]
     .filter((name) => name !== undefined).join(" ");
   report.line("function", `${fn.address}  ${ids}  ${names}`.trimEnd());
@@ -160,7 +160,9 @@ async function check(
   const found = new Uint8Array(bytes.length);
   await file.read(found);
   if (found.some((byte, i) => byte !== bytes[i])) {
-    throw new Error(`${disk} does not hold what was written: ${hex(found)}`);
+    throw new Error(
+      `${disk} does not hold what was written: ${firstBytes(found)}`,
+    );
   }
-  report.line("checked", `${disk}, read by its driver: ${hex(found)}`);
+  report.line("checked", `${disk}, read by its driver: ${firstBytes(found)}`);
 }

@@ -5,12 +5,14 @@
  * @module
  */
 import { deno } from "./deno.ts";
+import { entryPoints } from "./entry_points.ts";
 
 const CHECKS: ReadonlyArray<readonly [name: string, ...command: string[]]> = [
   ["format", "fmt", "--check"],
   ["lint", "lint"],
   ["types", "check", "--quiet", "--doc", "."],
-  ["documentation", "doc", "--lint", "mod.ts"],
+  ["documentation", "doc", "--lint", ...await entryPoints()],
+  ["publish", "publish", "--quiet", "--dry-run", "--allow-dirty"],
   ["imports", "run", "-A", "scripts/dev/imports.ts"],
 ];
 

@@ -89,8 +89,9 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
     );
   });
   if (docs.length > 0) {
-    // On a real kernel, as most examples attach a device.
-    jobs.push(
+    // On a real kernel, as most examples attach a device. Early, as it takes
+    // minutes until the first result: Deno reads all files before.
+    jobs.unshift(
       inGuest("docs", newest, docs, [
         "--doc",
         "--preload=tests/docs/stage.ts",

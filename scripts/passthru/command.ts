@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Inventory } from "../../lib/host/inventory.ts";
+import type { Host } from "../../lib/host/host.ts";
 import type { Terminal } from "./terminal/terminal.ts";
 
 /** How a command ended. */
@@ -86,9 +86,9 @@ export class Arguments {
 }
 
 /** Runs a command, and gives the exit code. */
-export type Run<H extends Inventory> = (
+export type Run = (
   args: Arguments,
-  host: H,
+  host: Host,
   terminal: Terminal,
 ) => number | Promise<number>;
 

@@ -4,27 +4,16 @@
  * @module
  */
 
-import type { Host } from "../../lib/host/host.ts";
-import type { Inventory } from "../../lib/host/inventory.ts";
 import type { Run } from "./command.ts";
 
-/** Loads what runs a command. */
-type Loaders<H extends Inventory> = Readonly<
-  Record<string, () => Promise<{ run: Run<H> }>>
->;
-
-/** Commands that only look at the host: they start without the rest. */
-export const LOOKING: Loaders<Inventory> = {
+/** Loads what runs each command. */
+export const LOADERS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   list: () => import("./commands/list.ts"),
   show: () => import("./commands/show.ts"),
   groups: () => import("./commands/groups.ts"),
   doctor: () => import("./commands/doctor.ts"),
   dump: () => import("./commands/dump.ts"),
   completions: () => import("./commands/completions.ts"),
-};
-
-/** Commands that can change the host, or need all of it. */
-export const CHANGING: Loaders<Host> = {
   bind: () => import("./commands/bind.ts"),
   unbind: () => import("./commands/unbind.ts"),
   vfs: () => import("./commands/vfs.ts"),

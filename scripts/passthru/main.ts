@@ -5,18 +5,15 @@
  */
 
 import type { Host } from "../../lib/host/host.ts";
-import type { Inventory } from "../../lib/host/inventory.ts";
 import { Arguments, type Command, EXIT, UsageError } from "./command.ts";
 import { COMMANDS, COMMON } from "./commands.ts";
 import { parseArgs } from "./deps.ts";
-import { CHANGING, LOOKING } from "./load.ts";
+import { LOADERS } from "./load.ts";
 import { styled, type Terminal, writeJson } from "./terminal/terminal.ts";
 
 /** The host that commands act on, made when one needs it. */
 export interface Hosts {
-  /** To look at. */
-  inventory(): Promise<Inventory>;
-  /** To change. */
+  /** This machine. */
   host(): Promise<Host>;
   /** One in memory. */
   simulated(snapshot: unknown): Promise<Host>;
@@ -60,22 +57,13 @@ async function run(
   hosts: Hosts,
 ): Promise<number> {
   const snapshot = args.value("simulate");
-  const host = snapshot === undefined
-    ? undefined
-    : await simulated(snapshot, terminal, hosts);
-  const look = LOOKING[name];
-  if (look !== undefined) {
-    const [{ run }, on] = await Promise.all([
-      look(),
-      host ?? hosts.inventory(),
-    ]);
-    return await run(args, on, terminal);
-  }
-  const [{ run }, on] = await Promise.all([
-    CHANGING[name]!(),
-    host ?? hosts.host(),
+  const [{ run }, host] = await Promise.all([
+    LOADERS[name]!(),
+    snapshot === undefined
+      ? hosts.host()
+      : simulated(snapshot, terminal, hosts),
   ]);
-  return await run(args, on, terminal);
+  return await run(args, host, terminal);
 }
 
 async function simulated(

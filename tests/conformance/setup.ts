@@ -32,6 +32,9 @@ const NO_IOMMU_MODE = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
 
 const here = currentMachine();
 
+// On a simulation nothing waits for anything but what is simulated.
+if (here === undefined) await import("../virtual_time.ts");
+
 /** The systems that tests are run on. */
 export const SYSTEMS: readonly System[] = here === undefined
   ? simulatedSystems()

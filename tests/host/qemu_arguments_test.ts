@@ -4,7 +4,6 @@
  */
 import { simulate } from "../../lib/sim/mod.ts";
 import { assertEquals, assertMatch } from "@std/assert";
-import { Host } from "../../mod.ts";
 import { qemuArguments, type QemuSyntax } from "../../lib/handoff/mod.ts";
 import { newerQemu } from "../vm/newer_qemu.ts";
 

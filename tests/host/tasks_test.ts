@@ -73,12 +73,15 @@ Deno.test("run.ts takes deno.offline.json and says so when JSR does not answer",
   assertEquals(await chosenConfig(closed), expected);
 });
 
-Deno.test("deno task test ends with the count of what ran", async () => {
+Deno.test("deno task test ends with how long it took and the count of what ran", async () => {
   const { code, stdout } = await run(
     ["task", "test", "tests/host/outcome_test.ts", "--filter", "sum"],
   );
   assertEquals(code, 0);
-  assertMatch(stdout, /\n1 passed, 0 failed, 2 skipped\n$/);
+  assertMatch(
+    stdout,
+    /how long each part took\n.* preparation\n.* host\n.*\n── the slowest tests\n.* host: summary.*\n1 passed, 0 failed, 3 skipped\n$/,
+  );
 });
 
 Deno.test("deno task test fails when no test ran", async () => {
@@ -86,7 +89,7 @@ Deno.test("deno task test fails when no test ran", async () => {
     ["task", "test", "tests/host/outcome_test.ts", "--filter", "no such test"],
   );
   assertEquals(code, 1);
-  assertMatch(stdout, /\nno test ran\n0 passed, 0 failed, 3 skipped\n$/);
+  assertMatch(stdout, /\nno test ran\n0 passed, 0 failed, 4 skipped\n$/);
 });
 
 Deno.test("deno task test shows its usage when an option is wrong", async () => {

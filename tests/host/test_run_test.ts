@@ -7,7 +7,7 @@ async function outcome(source: string): Promise<Counts> {
   const file = await Deno.makeTempFile({ suffix: "_test.ts" });
   try {
     await Deno.writeTextFile(file, source);
-    const { times: _, ...counts } = await denoTest(["--no-check", file], {
+    const { times: _, ...counts } = await denoTest([file], {
       stdout: "null",
       stderr: "null",
     });

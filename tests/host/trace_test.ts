@@ -6,7 +6,7 @@ import { runScript } from "./child.ts";
 
 const SCRIPT = `
   import { localKernel } from "/lib/kernel/local.ts";
-  import { VFIO_CHECK_EXTENSION } from "/lib/uapi/vfio.ts";
+  import { VFIO_CHECK_EXTENSION } from "/lib/uapi/vfio/all.ts";
   const kernel = localKernel();
   const fd = kernel.open("/dev/null", 2);
   try {

@@ -162,6 +162,9 @@ async function headerText(header: string): Promise<string> {
   return text.replaceAll(/\/\*.*?\*\//gs, "");
 }
 
+/** PowerPC has other ioctl numbers, and nothing here runs on it. */
+const LEFT_OUT = /_iommu_spapr_|_eeh_pe_/i;
+
 /** The constants, the members of enums and the structs of a header. */
 async function namesIn(header: string): Promise<string[]> {
   const text = await headerText(header);
@@ -170,7 +173,7 @@ async function namesIn(header: string): Promise<string[]> {
     ...[...text.matchAll(/\benum\s*\w*\s*\{([^}]*)\}/g)]
       .flatMap(([, body]) => [...body!.matchAll(/^\s*(\w+)\s*(?:=.*)?,?$/gm)]),
     ...text.matchAll(/^struct\s+(\w+)\s*\{/gm),
-  ].map(([, name]) => name!);
+  ].map(([, name]) => name!).filter((name) => !LEFT_OUT.test(name));
 }
 
 /** The members of each struct of a header, those of its unions too. */
@@ -178,7 +181,9 @@ async function membersIn(header: string): Promise<Record<string, string[]>> {
   const text = (await headerText(header)).replaceAll(/^\s*#.*$/gm, "");
   const structs = text.matchAll(/^struct\s+(\w+)\s*\{(.*?)^\}/gms);
   return Object.fromEntries(
-    [...structs].map(([, name, body]) => [
+    [...structs].filter(([, name]) => !LEFT_OUT.test(name!)).map((
+      [, name, body],
+    ) => [
       name,
       [...body!.matchAll(/(\w+)\s*(?:\[\w*\])?\s*(?:__counted_by\(\w+\))?;/g)]
         .map(([, member]) => member!),

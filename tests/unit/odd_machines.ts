@@ -2,11 +2,11 @@
  * Odd machines, transcribed from listings that people published
  * (`tests/recordings/README.md`), and what is asked of them.
  */
-import { type Host } from "../../mod.ts";
+import type { Host } from "../../mod.ts";
 import { type CheckName, diagnose } from "../../lib/doctor/mod.ts";
-import { type DesiredState } from "../../lib/provision/mod.ts";
+import type { DesiredState } from "../../lib/provision/mod.ts";
 import { pciTree } from "../../lib/host/mod.ts";
-import { type Topology } from "../../lib/sim/mod.ts";
+import type { Topology } from "../../lib/sim/mod.ts";
 import amd from "../recordings/amd_b550.json" with { type: "json" };
 import dell from "../recordings/dell_vmd.json" with { type: "json" };
 import hp from "../recordings/hp_dl388p_gen8.json" with { type: "json" };

@@ -50,7 +50,6 @@ export async function call(
     read: (path) => Promise.resolve(files[path]!),
   };
   const code = await main(argv, terminal, {
-    inventory: () => Promise.resolve(on),
     host: () => Promise.resolve(on),
     simulated: (snapshot) => Promise.resolve(simulate(snapshot as Topology)),
   });

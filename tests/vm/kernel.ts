@@ -19,7 +19,7 @@ export type KernelName = "testbed" | "debian-6.1" | "debian-6.12";
 export interface Kernel {
   /** The directory that holds it, named after its version. */
   dir: string;
-  /** The compressed image to boot. */
+  /** The image to boot. */
   image: string;
   /** What `uname -r` will say. */
   release: string;
@@ -31,7 +31,7 @@ export interface Kernel {
 const RECIPE = 1;
 
 /** The same for those of Debian. */
-const DEBIAN_RECIPE = 2;
+const DEBIAN_RECIPE = 3;
 
 /**
  * Gives a kernel, fetching or building it where the cache has none.
@@ -81,7 +81,7 @@ async function describe(dir: string): Promise<Kernel> {
   for await (const { name: release } of Deno.readDir(root)) {
     return {
       dir,
-      image: join(dir, "vmlinuz"),
+      image: join(dir, "image"),
       release,
       modules: join(root, release),
     };

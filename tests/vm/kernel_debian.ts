@@ -48,14 +48,14 @@ export async function fetchDebianKernel(
           const release = wanted.name.replace("linux-image-", "");
           await Deno.rename(
             join(unpacked, "boot", `vmlinuz-${release}`),
-            join(dir, "vmlinuz"),
+            join(dir, "image"),
           );
           const merged = join(unpacked, "usr");
           const root = await exists(join(merged, "lib/modules"))
             ? merged
             : unpacked;
           await installPackages(TOOLS);
-          await decompressImage(join(dir, "vmlinuz"));
+          await decompressImage(join(dir, "image"));
           await gatherModules(root, release, dir);
           await Deno.remove(unpacked, { recursive: true });
         },

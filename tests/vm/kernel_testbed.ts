@@ -78,7 +78,7 @@ async function buildFrom(
     "-C",
     tree,
     "--strip-components=1",
-  ]);
+  ], { env: { XZ_OPT: "--threads=0" } });
   await Deno.remove(join(dir, "usr"), { recursive: true });
 
   detail("configuring");
@@ -97,19 +97,15 @@ async function buildFrom(
   await make(["allnoconfig", `KCONFIG_ALLCONFIG=${TESTBED_CONFIG}`]);
   await reportDropped(join(tree, ".config"));
   let printed = 0;
-  await make(["bzImage", "modules"], (line) => {
+  await make(["vmlinux", "modules", "headers"], (line) => {
     const percent = Math.min(99, Math.floor(++printed / BUILD_LINES * 100));
     detail(`${percent}% ${line}`);
   });
 
   detail("storing the kernel, its modules and its headers");
   await make(["modules_install", `INSTALL_MOD_PATH=${dir}`]);
-  await make(["headers"]);
   await Deno.rename(join(tree, "usr/include"), join(dir, "include"));
-  await Deno.rename(
-    join(tree, "arch/x86/boot/bzImage"),
-    join(dir, "vmlinuz"),
-  );
+  await Deno.rename(join(tree, "vmlinux"), join(dir, "image"));
   await Deno.rename(join(tree, ".config"), join(dir, "config"));
   // Links into the tree, and the notes of the build between the headers
   await run(["find", join(dir, "lib"), "-type", "l", "-delete"]);

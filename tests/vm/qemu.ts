@@ -48,6 +48,8 @@ export async function qemuArguments(
     "tsc=reliable",
     // they cost an emulated processor more than a real one
     "mitigations=off",
+    // page tables as the emulated IOMMU can share them with a processor
+    "no5lvl",
     ...(machine.iommu === "intel" ? ["intel_iommu=on"] : []),
     `PASSTHRU_RUN=${dir}`,
   ];
@@ -56,6 +58,9 @@ export async function qemuArguments(
     // remapped interrupts need an I/O APIC that is QEMU's, not KVM's
     ...["-machine", "q35,kernel-irqchip=split", "-accel", accelerator],
     ...["-cpu", PROCESSORS[accelerator], "-smp", "1", "-m", "2G"],
+    // Its clock counts instructions, two nanoseconds each: what gives up after
+    // ten seconds does so after as much work, however busy the host is.
+    ...(accelerator === "tcg" ? ["-icount", "shift=1"] : []),
     ...["-kernel", kernel.image, "-initrd", initramfs],
     ...["-append", parameters.join(" ")],
     // before the devices it translates for

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { posix } from "node:path";
 import { hasErrno } from "../../kernel/errno.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { HostDevice } from "../device.ts";
+import { basename, resolve } from "../path.ts";
 import { ifPresent, namesIn, sysfsError } from "../sysfs.ts";
 
 /** Something that programs reach a device by. */
@@ -96,7 +96,7 @@ function target(
   name: string,
 ): string | undefined {
   try {
-    return posix.resolve(list, kernel.readlink(`${list}/${name}`));
+    return resolve(list, kernel.readlink(`${list}/${name}`));
   } catch (error) {
     // EINVAL: a file of a driver's, such as bonding_masters.
     if (hasErrno(error, "ENOENT", "EINVAL")) return undefined;
@@ -112,7 +112,7 @@ function nodeAt(kernel: Kernel, path: string): DriverNode | undefined {
   if (DEVNAME === undefined) {
     // One path of several to an NVMe namespace, which has no node of its own:
     // nvme0c1n2 is a path to nvme0n2.
-    const name = posix.basename(path);
+    const name = basename(path);
     const head = name.replace(/^(nvme\d+)c\d+(n\d+)$/, "$1$2");
     if (DEVTYPE !== "disk" || head === name) return undefined;
     return { name: `/dev/${head}`, kind: "disk", path };

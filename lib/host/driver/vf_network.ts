@@ -6,6 +6,7 @@
  * @module
  */
 
+import { hexDigits } from "../../hex.ts";
 import { VfioError } from "../../errors.ts";
 import { hasErrno, KernelError } from "../../kernel/errno.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
@@ -281,7 +282,7 @@ function refusal(
 }
 
 function textOf(mac: Uint8Array): string {
-  return [...mac].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+  return [...mac].map((byte) => hexDigits(byte, 2)).join(":");
 }
 
 /** The address in as many bytes as the longest kind takes. */

@@ -6,9 +6,9 @@
  * @module
  */
 
-import { isIPv4, isIPv6 } from "node:net";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { ifPresent } from "../sysfs.ts";
+import { ipv4Number, ipv6Digits } from "./ip_address.ts";
 
 /** include/uapi/linux/route.h */
 const RTF_UP = 1;
@@ -61,9 +61,10 @@ export class Routes {
   interfacesWith(address: string): string[] {
     const [text = "", zone] = address.split("%");
     const [, mapped] = /^::ffff:([\d.]+)$/i.exec(text) ?? [];
-    const ipv4 = mapped ?? text;
-    if (isIPv4(ipv4)) return this.#ipv4Interfaces(ipv4Number(ipv4));
-    return isIPv6(text) ? this.#ipv6Interfaces(ipv6Digits(text), zone) : [];
+    const ipv4 = ipv4Number(mapped ?? text);
+    if (ipv4 !== undefined) return this.#ipv4Interfaces(ipv4);
+    const ipv6 = ipv6Digits(text);
+    return ipv6 === undefined ? [] : this.#ipv6Interfaces(ipv6, zone);
   }
 
   get #ipv4Routes(): readonly Route[] {
@@ -124,19 +125,4 @@ function isUsed(flags = "0"): boolean {
 function networkOrder(digits: string): number {
   const bytes = digits.match(/../g) ?? [];
   return parseInt(bytes.reverse().join(""), 16);
-}
-
-function ipv4Number(address: string): number {
-  return address.split(".")
-    .reduce((value, byte) => value * 256 + Number(byte), 0);
-}
-
-/** The 32 digits of an IPv6 address. */
-function ipv6Digits(address: string): string {
-  const [head = "", tail] = address.toLowerCase().split("::");
-  const words = (part = "") => part === "" ? [] : part.split(":");
-  const [before, after] = [words(head), words(tail)];
-  const zeros = Array(8 - before.length - after.length).fill("0");
-  return [...before, ...zeros, ...after]
-    .map((word) => word.padStart(4, "0")).join("");
 }

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { posix } from "node:path";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { S_IFBLK, S_IFMT } from "../../uapi/linux/statx.ts";
-import { processes, processName, readable } from "../openers.ts";
+import { openersText, processes, processName, readable } from "../openers.ts";
+import { basename } from "../path.ts";
 import { exists, ifPresent, namesIn, realPath } from "../sysfs.ts";
 
 const BLOCK = "/sys/class/block";
@@ -81,20 +81,20 @@ export class Storage {
    */
   mountedElsewhere(devices: readonly string[]): string | undefined {
     const kernel = this.#kernel;
-    const space = (pid: number | "self") =>
+    const namespaceOf = (pid: number | "self") =>
       readable(() => kernel.readlink(`/proc/${pid}/ns/mnt`));
-    const seen = new Set([space("self")]);
+    const seen = new Set([namespaceOf("self")]);
     for (const pid of processes(kernel)) {
-      const its = space(pid);
-      if (seen.has(its)) continue;
-      seen.add(its);
+      const namespace = namespaceOf(pid);
+      if (seen.has(namespace)) continue;
+      seen.add(namespace);
       const mounts = readable(() =>
         this.#readMounts(pid, ({ device }) => [device])
       );
       const found = mounts?.find((mount) => isOn(mount, devices));
       if (found !== undefined) {
-        const name = processName(kernel, pid);
-        return `${found.point}, as ${name} (process ${pid}) sees it`;
+        const observer = openersText([{ pid, name: processName(kernel, pid) }]);
+        return `${found.point}, as ${observer} sees it`;
       }
     }
   }
@@ -193,7 +193,7 @@ export class Storage {
     }
     // In a container the node may be missing; its name is known still.
     if (!path.startsWith("/dev/")) return undefined;
-    return this.numberOf(posix.basename(realPath(kernel, path) ?? path));
+    return this.numberOf(basename(realPath(kernel, path) ?? path));
   }
 }
 

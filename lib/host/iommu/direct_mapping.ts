@@ -1,3 +1,4 @@
+import { hex } from "../../hex.ts";
 import type { IommuGroup } from "../device.ts";
 
 /** Why the kernel hands out no device of a group, and what to do about it. */
@@ -25,7 +26,7 @@ export function explainDirectMapping(
   const { start, last } = direct;
   return {
     problem: "the firmware keeps memory mapped for its IOMMU group " +
-      `(0x${start.toString(16)} to 0x${last.toString(16)}), and the kernel ` +
+      `(${hex(start)} to ${hex(last)}), and the kernel ` +
       "hands out no such group",
     hint: "look in the firmware's set-up for what uses the device before the " +
       "kernel does (pre-boot DMA protection, remote management, RAID), switch " +

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { hexDigits } from "../../hex.ts";
 import { PCI_EXT_CAP_ID_DSN } from "../../uapi/pci/express_regs.ts";
 import { ConfigSpace } from "./config_space.ts";
 import type { DeviceHost } from "../device.ts";
@@ -31,7 +32,7 @@ export function serialNumber(fn: PciFunction): string {
     if (typeof at === "string") return at;
     // Behind the head, the lower half first.
     const words = [config.read32(at + 8) ?? 0, config.read32(at + 4) ?? 0];
-    const digits = words.map((word) => word.toString(16).padStart(8, "0"));
+    const digits = words.map((word) => hexDigits(word, 8));
     return digits.join("").match(/../g)!.join("-");
   } catch (error) {
     throw sysfsError(error, fn.address);

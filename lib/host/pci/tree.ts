@@ -4,10 +4,11 @@
  * @module
  */
 
-import { posix } from "node:path";
+import { idPair } from "../../hex.ts";
 import { acsOf } from "./acs.ts";
 import type { DeviceHost } from "../device.ts";
 import { makerPath } from "./made_domain.ts";
+import { basename, dirname } from "../path.ts";
 import { comparePciAddresses } from "../../pci/address.ts";
 import type { PciFunction } from "./function.ts";
 import { isBridgeClass } from "../driver/vfio_driver.ts";
@@ -148,7 +149,7 @@ function place(functions: readonly PciFunction[]): Placed[] {
   // A bridge's path is the beginning of the paths behind it.
   const sorted = functions.toSorted((a, b) => a.path.length - b.path.length);
   for (const fn of sorted) {
-    const parent = posix.dirname(fn.path);
+    const parent = dirname(fn.path);
     const bridge = byPath.get(parent);
     byPath.set(fn.path, {
       fn,
@@ -156,7 +157,7 @@ function place(functions: readonly PciFunction[]): Placed[] {
       bridge: isBridgeClass(fn.class),
       physical: fn.physicalFunction?.address,
       bridges: bridge === undefined ? [] : [bridge, ...bridge.bridges],
-      bus: bridge?.bus ?? posix.basename(parent).replace(/^pci/, ""),
+      bus: bridge?.bus ?? basename(parent).replace(/^pci/, ""),
     });
   }
   return functions.map((fn) => byPath.get(fn.path)!);
@@ -179,8 +180,7 @@ function nodeOf(
   names: Map<string, Names>,
   children: (of: string) => PciNode[],
 ): PciNode {
-  const hex = (value: number) => value.toString(16).padStart(4, "0");
-  const id = `${hex(fn.vendor)}:${hex(fn.device)}`;
+  const id = idPair(fn.vendor, fn.device);
   const key = `${id} ${fn.class}`;
   const named = names.get(key) ?? namesOf(fn);
   names.set(key, named);

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { hex } from "../../hex.ts";
+
 /** A BAR or a ROM, as a recording describes it. */
 export interface BarSpec {
   /** Bytes, a power of two. */
@@ -58,5 +60,5 @@ export function formatBar(bar: BarSpec): string {
   while (size % 2 ** (10 * (unit + 1)) === 0 && unit < 4) unit++;
   return `${size / 2 ** (10 * unit)}${UNITS[unit]}` + (io ? " io" : "") +
     (wide ? " 64bit" : "") + (prefetchable ? " prefetchable" : "") +
-    (start === undefined ? "" : ` at 0x${start.toString(16)}`);
+    (start === undefined ? "" : ` at ${hex(start)}`);
 }

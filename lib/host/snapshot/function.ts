@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex, idPair } from "../../hex.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { formatBar } from "./bar_text.ts";
 import type { FunctionRecording } from "./recording.ts";
@@ -94,9 +95,9 @@ function identityOf(fn: PciFunction): FunctionRecording {
   const acs = express ? hasAcs(fn) : undefined;
   const usualAcs = isBridgeClass(fn.class) || sriov !== undefined;
   return {
-    id: pair(fn.vendor, fn.device),
+    id: idPair(fn.vendor, fn.device),
     ...((subsystemVendor !== fn.vendor || subsystemDevice !== 0) &&
-      { subsystem: pair(subsystemVendor, subsystemDevice) }),
+      { subsystem: idPair(subsystemVendor, subsystemDevice) }),
     class: fn.class,
     ...(revision !== 0 && { revision }),
     ...(/^[0-9a-f]{4,8}:/.test(behind) && { behind }),
@@ -140,9 +141,7 @@ function isFirstOfGroup({ path, iommuGroup }: PciFunction): boolean {
 function keptMapped(group: IommuGroup | undefined): string[] {
   return (group?.reservedRegions ?? [])
     .filter(({ type }) => type.startsWith("direct"))
-    .map(({ start, last, type }) =>
-      `0x${start.toString(16)} 0x${last.toString(16)} ${type}`
-    );
+    .map(({ start, last, type }) => `${hex(start)} ${hex(last)} ${type}`);
 }
 
 /** Only PCI Express functions have a link. */
@@ -164,7 +163,7 @@ function sriovOf(
   return {
     total,
     ...(enabled > 0 && { enabled }),
-    id: pair(fn.vendor, parseInt(read("vf_device") ?? "0", 16)),
+    id: idPair(fn.vendor, parseInt(read("vf_device") ?? "0", 16)),
     ...(read("drivers_autoprobe") === "0" && { autoprobe: false }),
     offset: Number(read("offset")),
     stride: Number(read("stride")),
@@ -242,9 +241,4 @@ function spec({ size, kind, is64bit, prefetchable, start }: Bar): {
   start: bigint;
 } {
   return { size, io: kind === "io", wide: is64bit, prefetchable, start };
-}
-
-function pair(vendor: number, device: number): string {
-  const hex = (value: number) => value.toString(16).padStart(4, "0");
-  return `${hex(vendor)}:${hex(device)}`;
 }

@@ -4,13 +4,14 @@
  * @module
  */
 
+import { hex } from "../../hex.ts";
 import {
   PCI_BASE_ADDRESS_MEM_PREFETCH,
   PCI_BASE_ADDRESS_MEM_TYPE_64,
   PCI_BASE_ADDRESS_MEM_TYPE_MASK,
   PCI_BASE_ADDRESS_SPACE_IO,
 } from "../../uapi/pci/regs.ts";
-import { type ConfigValue, hex, type Words } from "./words.ts";
+import type { ConfigValue, Words } from "./words.ts";
 
 /**
  * Base address registers. They say where, and only sysfs says how long.

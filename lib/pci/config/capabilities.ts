@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex, hexDigits } from "../../hex.ts";
 import * as regs from "../../uapi/pci/regs.ts";
 import { decodeExpress } from "./express.ts";
 import {
@@ -11,8 +12,6 @@ import {
   type ConfigFields,
   type ConfigValue,
   flags,
-  hex,
-  id,
   type Known,
   type Words,
 } from "./words.ts";
@@ -139,15 +138,15 @@ function vendorSpecific(words: Words): ConfigFields {
   const first = regs.PCI_CAP_FLAGS + 1;
   const bytes: string[] = [];
   for (let offset = first; offset < length; offset++) {
-    bytes.push(words.u8(offset).toString(16).padStart(2, "0"));
+    bytes.push(hexDigits(words.u8(offset), 2));
   }
   return { length, bytes: bytes.join(" ") };
 }
 
 function subsystem(words: Words): ConfigFields {
   return {
-    vendor: id(words.u16(regs.PCI_SSVID_VENDOR_ID)),
-    device: id(words.u16(regs.PCI_SSVID_DEVICE_ID)),
+    vendor: hexDigits(words.u16(regs.PCI_SSVID_VENDOR_ID), 4),
+    device: hexDigits(words.u16(regs.PCI_SSVID_DEVICE_ID), 4),
   };
 }
 

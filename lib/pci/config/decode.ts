@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex } from "../../hex.ts";
 import {
   PCI_EXT_CAP_ID,
   PCI_EXT_CAP_NEXT,
@@ -22,13 +23,7 @@ import {
 import { CAPABILITIES } from "./capabilities.ts";
 import { EXTENDED } from "./extended.ts";
 import { decodeHeader } from "./header.ts";
-import {
-  type ConfigFields,
-  hex,
-  type Known,
-  Truncated,
-  Words,
-} from "./words.ts";
+import { type ConfigFields, type Known, Truncated, Words } from "./words.ts";
 
 /** A capability of a function. */
 export interface ConfigCapability {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex, hexDigits } from "../../hex.ts";
 import * as regs from "../../uapi/pci/express_regs.ts";
 import * as more from "../../uapi/pci/extended_regs.ts";
 import { decodeErrors } from "./errors.ts";
@@ -13,8 +14,6 @@ import {
   type ConfigFields,
   type ConfigValue,
   flags,
-  hex,
-  id,
   type Known,
   type Words,
 } from "./words.ts";
@@ -89,14 +88,14 @@ function virtualChannels(words: Words): ConfigFields {
 }
 
 function serialNumber(words: Words): ConfigFields {
-  const digits = words.u64(4).toString(16).padStart(16, "0");
+  const digits = hexDigits(words.u64(4), 16);
   return { serial: digits.match(/../g)!.join("-") };
 }
 
 function vendor(words: Words): ConfigFields {
   const head = words.u32(more.PCI_VNDR_HEADER);
   return {
-    id: id(head & 0xffff),
+    id: hexDigits(head & 0xffff, 4),
     revision: head >>> 16 & 0xf,
     length: head >>> 20,
   };
@@ -105,8 +104,8 @@ function vendor(words: Words): ConfigFields {
 function designatedVendor(words: Words): ConfigFields {
   const head = words.u32(more.PCI_DVSEC_HEADER1);
   return {
-    vendor: id(head & 0xffff),
-    id: id(words.u16(more.PCI_DVSEC_HEADER2)),
+    vendor: hexDigits(head & 0xffff, 4),
+    id: hexDigits(words.u16(more.PCI_DVSEC_HEADER2), 4),
     revision: head >>> 16 & 0xf,
     length: head >>> 20,
   };

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex, hexDigits } from "../../hex.ts";
 import {
   PCI_BASE_ADDRESS_0,
   PCI_BIST,
@@ -75,8 +76,6 @@ import {
   type ConfigFields,
   type ConfigValue,
   flags,
-  hex,
-  id,
   type Words,
 } from "./words.ts";
 
@@ -89,10 +88,10 @@ export function decodeHeader(words: Words): ConfigFields {
   const revision = words.u32(PCI_CLASS_REVISION);
   const kind = type & PCI_HEADER_TYPE_MASK;
   return {
-    vendor: id(words.u16(PCI_VENDOR_ID)),
-    device: id(words.u16(PCI_DEVICE_ID)),
-    class: (revision >>> 8).toString(16).padStart(6, "0"),
-    revision: (revision & 0xff).toString(16).padStart(2, "0"),
+    vendor: hexDigits(words.u16(PCI_VENDOR_ID), 4),
+    device: hexDigits(words.u16(PCI_DEVICE_ID), 4),
+    class: hexDigits(revision >>> 8, 6),
+    revision: hexDigits(revision & 0xff, 2),
     type: kind === PCI_HEADER_TYPE_NORMAL
       ? "endpoint"
       : kind === PCI_HEADER_TYPE_BRIDGE
@@ -142,8 +141,8 @@ export function decodeHeader(words: Words): ConfigFields {
 function endpoint(words: Words): ConfigFields {
   const rom = words.u32(PCI_ROM_ADDRESS);
   return {
-    subsystemVendor: id(words.u16(PCI_SUBSYSTEM_VENDOR_ID)),
-    subsystemDevice: id(words.u16(PCI_SUBSYSTEM_ID)),
+    subsystemVendor: hexDigits(words.u16(PCI_SUBSYSTEM_VENDOR_ID), 4),
+    subsystemDevice: hexDigits(words.u16(PCI_SUBSYSTEM_ID), 4),
     bars: decodeBars(words, PCI_BASE_ADDRESS_0, 6),
     rom: rom === 0 ? null : {
       address: hex((rom & PCI_ROM_ADDRESS_MASK) >>> 0),

@@ -4,9 +4,10 @@
  * @module
  */
 
+import { hex, hexDigits } from "../../hex.ts";
 import * as regs from "../../uapi/pci/express_regs.ts";
 import { decodeBars } from "./bars.ts";
-import { type ConfigFields, flags, hex, id, type Words } from "./words.ts";
+import { type ConfigFields, flags, type Words } from "./words.ts";
 
 /** Decodes the capability. */
 export function decodeSriov(words: Words): ConfigFields {
@@ -27,7 +28,7 @@ export function decodeSriov(words: Words): ConfigFields {
     dependency: words.u8(regs.PCI_SRIOV_FUNC_LINK),
     offset: words.u16(regs.PCI_SRIOV_VF_OFFSET),
     stride: words.u16(regs.PCI_SRIOV_VF_STRIDE),
-    device: id(words.u16(regs.PCI_SRIOV_VF_DID)),
+    device: hexDigits(words.u16(regs.PCI_SRIOV_VF_DID), 4),
     pageSizes: hex(words.u32(regs.PCI_SRIOV_SUP_PGSIZE), 8),
     pageSize: hex(words.u32(regs.PCI_SRIOV_SYS_PGSIZE), 8),
     bars: decodeBars(words, regs.PCI_SRIOV_BAR, regs.PCI_SRIOV_NUM_BARS),

@@ -78,16 +78,6 @@ export function flags<const T extends Readonly<Record<string, number>>>(
   ) as { [K in keyof T]: boolean };
 }
 
-/** A number as `0x` and hexadecimal digits. */
-export function hex(value: number | bigint, digits = 0): string {
-  return `0x${value.toString(16).padStart(digits, "0")}`;
-}
-
-/** Four hexadecimal digits, as ids are written. */
-export function id(value: number): string {
-  return value.toString(16).padStart(4, "0");
-}
-
 /** A capability's name, and what decodes it from its first byte on. */
 export type Known = readonly [
   name: string,

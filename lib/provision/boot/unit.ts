@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex } from "../../hex.ts";
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
 import type { DesiredState } from "../state/state.ts";
 import type { FileStep, LinkStep } from "../steps/step.ts";
@@ -145,14 +146,13 @@ WantedBy=multi-user.target
  * @param reserved The functions.
  */
 export function udevRules(reserved: readonly ReservedFunction[]): string {
-  const id = (value: number) => `0x${value.toString(16).padStart(4, "0")}`;
   return reserved.map(({ address, vendor, device, driver }) =>
     [
       'ACTION=="add"',
       'SUBSYSTEM=="pci"',
       `KERNEL=="${address}"`,
-      `ATTR{vendor}=="${id(vendor)}"`,
-      `ATTR{device}=="${id(device)}"`,
+      `ATTR{vendor}=="${hex(vendor, 4)}"`,
+      `ATTR{device}=="${hex(device, 4)}"`,
       `ATTR{driver_override}="${driver}"`,
     ].join(", ") + "\n"
   ).join("");

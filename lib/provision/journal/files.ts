@@ -47,15 +47,34 @@ const PERMISSIONS = 0o7777;
  * @param path The path.
  */
 export function readEntry(kernel: Kernel, path: string): FileEntry | null {
-  try {
-    return { target: kernel.readlink(path) };
-  } catch (error) {
-    if (hasErrno(error, "ENOENT", "ENOTDIR")) return null;
-    if (!hasErrno(error, "EINVAL")) throw error;
-  }
+  const target = readLink(kernel, path);
+  if (target === null) return null;
+  if (target !== undefined) return { target };
   const { mode, uid, gid } = kernel.stat(path);
   const text = kernel.readFile(path);
   return { text, mode: mode & PERMISSIONS, uid, gid };
+}
+
+/**
+ * Reads the symbolic link at a path.
+ *
+ * @param kernel The system.
+ * @param path The path.
+ * @returns What it says; `undefined` where something else is at the path, and
+ * `null` where nothing is.
+ * @throws {KernelError} When the path cannot be looked at.
+ */
+export function readLink(
+  kernel: Kernel,
+  path: string,
+): string | undefined | null {
+  try {
+    return kernel.readlink(path);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ENOTDIR")) return null;
+    if (hasErrno(error, "EINVAL")) return undefined;
+    throw error;
+  }
 }
 
 /**
@@ -126,7 +145,7 @@ export function missingDirectories(kernel: Kernel, path: string): string[] {
   const missing: string[] = [];
   for (
     let directory = dirname(path);
-    !isThere(kernel, directory);
+    isMissing(kernel, directory);
     directory = dirname(directory)
   ) {
     missing.unshift(directory);
@@ -134,12 +153,13 @@ export function missingDirectories(kernel: Kernel, path: string): string[] {
   return missing;
 }
 
-function isThere(kernel: Kernel, path: string): boolean {
+/** A file on the way, which has no directories below it, is an error. */
+function isMissing(kernel: Kernel, path: string): boolean {
   try {
     kernel.stat(path);
-    return true;
+    return false;
   } catch (error) {
-    if (hasErrno(error, "ENOENT")) return false;
+    if (hasErrno(error, "ENOENT")) return true;
     throw error;
   }
 }

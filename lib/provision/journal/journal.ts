@@ -5,6 +5,7 @@
  */
 
 import { VfioError } from "../../errors.ts";
+import { processName } from "../../host/openers.ts";
 import { namesIn } from "../../host/sysfs.ts";
 import {
   appendLine,
@@ -14,7 +15,7 @@ import {
 } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { orFileError } from "./files.ts";
-import { processId, processName, RUN } from "./lock.ts";
+import { processId, RUN } from "./lock.ts";
 import type { Step } from "../steps/step.ts";
 
 /** Where what outlives a reboot is kept. */

@@ -6,8 +6,8 @@
 
 import { VfioError } from "../../errors.ts";
 import type { Deadline } from "../../host/driver/deadline.ts";
-import { openersText } from "../../host/openers.ts";
-import { ifPresent, linkName, namesIn } from "../../host/sysfs.ts";
+import { openersText, processName, readable } from "../../host/openers.ts";
+import { linkName, namesIn } from "../../host/sysfs.ts";
 import { hasErrno } from "../../kernel/errno.ts";
 import { Fd } from "../../kernel/fd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
@@ -133,13 +133,9 @@ export function processId(kernel: Kernel): number {
   return Number(linkName(kernel, "/proc/self"));
 }
 
-/** The name of a process, where there is one. */
-export function processName(kernel: Kernel, pid: number): string {
-  return ifPresent(() => kernel.readFile(`/proc/${pid}/comm`))?.trimEnd() ?? "";
-}
-
+/** The process that holds the lock, where that can be read. */
 function holderOf(kernel: Kernel): string | undefined {
-  const pid = Number(ifPresent(() => kernel.readFile(LOCK)));
+  const pid = Number(readable(() => kernel.readFile(LOCK)));
   if (!(pid > 0)) return undefined;
   return openersText([{ pid, name: processName(kernel, pid) }]);
 }

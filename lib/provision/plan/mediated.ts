@@ -6,7 +6,7 @@
 
 import { VfioError } from "../../errors.ts";
 import type { HostDevice } from "../../host/device.ts";
-import type { Inventory } from "../../host/inventory.ts";
+import type { Host } from "../../host/host.ts";
 import { dirname } from "../../host/path.ts";
 import {
   exists,
@@ -34,7 +34,7 @@ const DEVICES = "/sys/bus/mdev/devices";
  * `IDENTITY_CHANGED` when there is another device of that UUID.
  */
 export function mediatedSteps(
-  host: Inventory,
+  host: Host,
   states: readonly MediatedState[],
   moving: ReadonlySet<string>,
 ): (MediatedStep | NodeStep)[] {
@@ -77,7 +77,7 @@ export function mediatedSteps(
 }
 
 function parentOf(
-  host: Inventory,
+  host: Host,
   parent: Selector,
   at: string,
 ): { readonly path: string; readonly name: string } {
@@ -94,14 +94,14 @@ function parentOf(
   return { path, name: path.slice(path.lastIndexOf("/") + 1) };
 }
 
-function existing(host: Inventory, uuid: string): HostDevice | undefined {
+function existing(host: Host, uuid: string): HostDevice | undefined {
   const path = `${DEVICES}/${uuid}`;
   return exists(host.kernel, path) ? host.find(path) : undefined;
 }
 
 /** Makes sure that there is room for one of a type more. */
 function typeOf(
-  { kernel }: Inventory,
+  { kernel }: Host,
   parent: { readonly path: string; readonly name: string },
   type: string,
   taken: Map<string, number>,

@@ -5,7 +5,7 @@
  */
 
 import { VfioError } from "../../errors.ts";
-import type { Inventory } from "../../host/inventory.ts";
+import type { Host } from "../../host/host.ts";
 import { exists, ifPresent, namesIn } from "../../host/sysfs.ts";
 import { idOf } from "../steps/accounts.ts";
 import type { HugePagesState } from "../state/state.ts";
@@ -33,7 +33,7 @@ const UNITS: Readonly<Record<string, number>> = {
  * node.
  */
 export function hugePageSteps(
-  { kernel }: Inventory,
+  { kernel }: Host,
   states: readonly HugePagesState[],
 ): AttributeStep[] {
   const seen = new Map<string, string>();
@@ -94,7 +94,7 @@ export function hugePageSteps(
  * @throws {VfioError} `NOT_SUPPORTED` when there is no such user.
  */
 export function memoryLimitSteps(
-  { kernel }: Inventory,
+  { kernel }: Host,
   limits: Readonly<Record<string, string>>,
 ): FileStep[] {
   return Object.entries(limits).flatMap(([user, size]) => {

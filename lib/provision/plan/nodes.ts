@@ -6,7 +6,7 @@
 
 import { VfioError } from "../../errors.ts";
 import type { HostDevice } from "../../host/device.ts";
-import type { Inventory } from "../../host/inventory.ts";
+import type { Host } from "../../host/host.ts";
 import { nodePaths } from "../../host/iommu/nodes.ts";
 import { ifPresent } from "../../host/sysfs.ts";
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
@@ -30,7 +30,7 @@ type Ownership = Pick<NodeStep, "uid" | "gid" | "mode">;
  * node; `NOT_SUPPORTED` when there is no such user.
  */
 export function nodeSteps(
-  host: Inventory,
+  host: Host,
   targets: readonly Target[],
 ): NodeStep[] {
   const groups = new Map<string, { at: string; text: string }>();
@@ -76,7 +76,7 @@ export function nodeSteps(
  * @param at Where that is said, for errors.
  */
 export function mediatedNodeSteps(
-  host: Inventory,
+  host: Host,
   uuid: string,
   device: HostDevice | undefined,
   node: NodeState,
@@ -88,7 +88,7 @@ export function mediatedNodeSteps(
 }
 
 function ownership(
-  { kernel }: Inventory,
+  { kernel }: Host,
   { owner, group, mode }: NodeState,
   at: string,
 ): Ownership {

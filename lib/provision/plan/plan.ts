@@ -5,7 +5,7 @@
  */
 
 import { VfioError } from "../../errors.ts";
-import type { Inventory } from "../../host/inventory.ts";
+import type { Host } from "../../host/host.ts";
 import { madeBy } from "../../host/pci/made_domain.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 import { parseState } from "../state/parse.ts";
@@ -92,7 +92,7 @@ export class Plan {
  * for (const step of steps) console.log(step.kind, step.device, step.why);
  * ```
  */
-export function plan(host: Inventory, state: DesiredState): Plan {
+export function plan(host: Host, state: DesiredState): Plan {
   const { functions = [], mediated = [], hugePages = [], memoryLimit = {} } =
     parseState(state);
   const entries = resolve(host, functions);
@@ -157,7 +157,7 @@ export function plan(host: Inventory, state: DesiredState): Plan {
 
 /** Finds the functions, each once, and no virtual ones of theirs. */
 function resolve(
-  host: Inventory,
+  host: Host,
   functions: readonly FunctionState[],
 ): Entry[] {
   const entries: Entry[] = [];

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex } from "../../hex.ts";
 import { VfioError } from "../../errors.ts";
 import { formatPciAddress, parsePciAddress } from "../../pci/address.ts";
 import { dirname } from "../../host/path.ts";
@@ -291,11 +292,10 @@ function assertBuses(fn: PciFunction, addresses: readonly string[]): void {
   const end = bridge === undefined ? 0xff : Number(bridge);
   const last = parseInt(addresses.at(-1)!.split(":").at(-2)!, 16);
   if (last <= end) return;
-  const hex = (bus: number) => `0x${bus.toString(16).padStart(2, "0")}`;
   throw new VfioError("NOT_SUPPORTED", {
     device: fn.address,
     problem: `its virtual function ${addresses.length - 1} would be on bus ` +
-      `${hex(last)}, and the last that leads to it is ${hex(end)}`,
+      `${hex(last, 2)}, and the last that leads to it is ${hex(end, 2)}`,
     hint: "want fewer, or boot with pci=assign-busses",
   });
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { idPair } from "../../hex.ts";
 import { VfioError } from "../../errors.ts";
 import { PciFunction } from "../../host/pci/function.ts";
 import type { Pin } from "./state.ts";
@@ -31,7 +32,7 @@ export function pinOf(fn: PciFunction): Pin {
   const group = groupOf(fn);
   return {
     id: namedId(fn),
-    subsystem: pair(fn.subsystemVendor, fn.subsystemDevice),
+    subsystem: idPair(fn.subsystemVendor, fn.subsystemDevice),
     revision: fn.revision,
     ...(group.length > 0 && { group }),
   };
@@ -63,7 +64,7 @@ export function assertPinned(fn: PciFunction, pin: Pin, at: string): void {
 
 /** Vendor and device of a function: `"8086:10d3"`. */
 export function namedId(fn: PciFunction): string {
-  return pair(fn.vendor, fn.device);
+  return idPair(fn.vendor, fn.device);
 }
 
 function groupOf(fn: PciFunction): string[] {
@@ -81,9 +82,4 @@ function text(value: string | number | readonly string[] | undefined): string {
   return typeof value === "object"
     ? value.map((id) => id.toLowerCase()).sort().join(" ")
     : String(value).toLowerCase();
-}
-
-function pair(vendor: number, device: number): string {
-  const hex = (value: number) => value.toString(16).padStart(4, "0");
-  return `${hex(vendor)}:${hex(device)}`;
 }

@@ -13,7 +13,7 @@ import {
   serialNumber,
   slots,
 } from "../../host/pci/identity.ts";
-import type { Inventory } from "../../host/inventory.ts";
+import type { Host } from "../../host/host.ts";
 import { dirname } from "../../host/path.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 import { namedId } from "./pin.ts";
@@ -35,7 +35,7 @@ import type {
  * `PERMISSION_DENIED` when only root can tell.
  */
 export function select(
-  host: Inventory,
+  host: Host,
   selector: Selector,
   at: string,
 ): PciFunction {
@@ -48,7 +48,7 @@ export function select(
 }
 
 function byPath(
-  host: Inventory,
+  host: Host,
   { path }: PathSelector,
   at: string,
 ): PciFunction {
@@ -82,7 +82,7 @@ function byPath(
 }
 
 function bySlot(
-  host: Inventory,
+  host: Host,
   { slot: name, function: number }: SlotSelector,
   at: string,
 ): PciFunction {
@@ -111,7 +111,7 @@ function bySlot(
 }
 
 function byId(
-  host: Inventory,
+  host: Host,
   { id, serial }: IdSelector,
   at: string,
 ): PciFunction {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { idPair } from "../../hex.ts";
 import { VfioError } from "../../errors.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 import { decodeRom, isRomOf } from "../../pci/rom_image.ts";
@@ -14,7 +15,7 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import { O_RDONLY } from "../../uapi/linux/fcntl.ts";
 import { PCI_ROM_MAX_SIZE } from "../../uapi/pci/rom.ts";
 import { S_IFMT, S_IFREG } from "../../uapi/linux/statx.ts";
-import { orFileError } from "../journal/files.ts";
+import { orFileError, readLink } from "../journal/files.ts";
 
 /**
  * Whether a file has a ROM of a function in it.
@@ -49,7 +50,7 @@ export function readRomFile(
   kernel: Kernel,
   path: string,
 ): Uint8Array<ArrayBuffer> | null {
-  if (!isThere(kernel, path)) return null;
+  if (readLink(kernel, path) === null) return null;
   try {
     // To open something else may do something, or wait for somebody.
     if ((kernel.stat(path).mode & S_IFMT) !== S_IFREG) return new Uint8Array();
@@ -60,17 +61,6 @@ export function readRomFile(
     if (hasErrno(error, "ENOENT", "ENOTDIR")) return new Uint8Array();
     throw error;
   }
-}
-
-/** Whether a path is taken, be it by a link. */
-function isThere(kernel: Kernel, path: string): boolean {
-  try {
-    kernel.readlink(path);
-  } catch (error) {
-    if (hasErrno(error, "ENOENT", "ENOTDIR")) return false;
-    if (!hasErrno(error, "EINVAL")) throw error;
-  }
-  return true;
 }
 
 /**
@@ -102,12 +92,12 @@ export function assertRomOf(
   }
   if (!isRomOf(rom, fn)) {
     const ids = rom.images.flatMap(({ vendor, devices }) =>
-      devices.map((device) => `${hex(vendor)}:${hex(device)}`)
+      devices.map((device) => idPair(vendor, device))
     );
     throw refuse(
       "IDENTITY_CHANGED",
       `${what} is the ROM of ${[...new Set(ids)].join(", ")}, and this ` +
-        `is ${hex(fn.vendor)}:${hex(fn.device)}`,
+        `is ${idPair(fn.vendor, fn.device)}`,
     );
   }
   if (bytes.length < rom.length) {
@@ -117,8 +107,4 @@ export function assertRomOf(
         `${bytes.length} are there`,
     );
   }
-}
-
-function hex(id: number): string {
-  return id.toString(16).padStart(4, "0");
 }

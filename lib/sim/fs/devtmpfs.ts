@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Device, Group } from "../driver/bus.ts";
 import { CdevFile } from "../vfio/cdev_file.ts";
 import { ContainerFile } from "../vfio/container_file.ts";
 import type {
@@ -18,7 +19,7 @@ import { IommufdFile } from "../iommu/iommufd_file.ts";
 import type { Machine } from "../machine/machine.ts";
 import { changeStatus, statusOf } from "./ownership.ts";
 import { refuse } from "../process/refusal.ts";
-import { mapDirectory, pathTree } from "./tree.ts";
+import { mapDirectory, only, pathTree, union } from "./tree.ts";
 import { cdevNumber, groupDeviceNumber, groupNodeName } from "../vfio/core.ts";
 
 const S_IFCHR = 0o020000;
@@ -35,17 +36,8 @@ interface NodeOptions {
   readonly open: (process: Process) => OpenFile;
 }
 
-/** What is in `/dev`: nodes, and directories as long as there is something in. */
-interface Contents {
-  readonly [name: string]: NodeOptions | Contents;
-}
-
-/** `/dev`. */
+/** `/dev`: the directories in it are there as long as there is something in. */
 export function devtmpfs(machine: Machine): Directory {
-  return pathTree([["/dev", view("/dev", () => contents(machine))]]);
-}
-
-function contents(machine: Machine): Contents {
   const { features } = machine;
   const iommu: NodeOptions = {
     subject: machine,
@@ -53,61 +45,88 @@ function contents(machine: Machine): Contents {
     device: "10:126",
     open: () => new IommufdFile(machine),
   };
-  return {
-    ...(features.iommufd && { iommu }),
-    ...(machine.hasVfio && { vfio: vfioContents(machine) }),
-  };
+  const vfio = vfioDirectory(machine, "/dev/vfio");
+  return pathTree([[
+    "/dev",
+    union(
+      mapDirectory(
+        "/dev",
+        () => only("iommu", features.iommufd ? iommu : undefined),
+        node,
+      ),
+      mapDirectory(
+        "/dev",
+        () => only("vfio", machine.hasVfio ? vfio : undefined),
+        (directory) => directory,
+      ),
+    ),
+  ]]);
 }
 
-function vfioContents(machine: Machine): Contents {
-  const groups: [string, NodeOptions][] = [...machine.groups.values()]
-    .flatMap((group) => {
-      const { node } = group;
-      if (node === undefined) return [];
-      return [[groupNodeName(group), {
-        subject: node,
-        mode: 0o600,
-        device: groupDeviceNumber(node),
-        open: (process) => new GroupFile(machine, group, process),
-      }]];
-    });
-  const devices: [string, NodeOptions][] = [...machine.devices]
-    .flatMap((device) => {
-      const number = cdevNumber(machine, device);
-      if (number === undefined) return [];
-      return [[device.vfio!.name, {
-        subject: device.vfio!,
-        mode: 0o600,
-        device: number,
-        open: ({ uid }) =>
-          device.vfio!.noIommu && uid !== 0
-            ? refuse("EPERM")
-            : new CdevFile(device),
-      }]];
-    });
-  return {
-    vfio: {
-      subject: machine,
-      mode: 0o666,
-      device: "10:196",
-      open: () => new ContainerFile(machine),
-    },
-    ...Object.fromEntries(groups),
-    ...(devices.length > 0 && { devices: Object.fromEntries(devices) }),
+function vfioDirectory(machine: Machine, path: string): Directory {
+  const container: NodeOptions = {
+    subject: machine,
+    mode: 0o666,
+    device: "10:196",
+    open: () => new ContainerFile(machine),
   };
-}
-
-function view(path: string, contents: () => Contents): Directory {
-  return mapDirectory(
-    path,
-    () => new Map(Object.entries(contents())),
-    (entry, path) =>
-      isNode(entry) ? node(entry, path) : view(path, () => entry),
+  const devices = mapDirectory(
+    `${path}/devices`,
+    () => cdevs(machine),
+    (device, path) => node(cdevOptions(machine, device), path),
+  );
+  const hasDevices = () => [...cdevs(machine).keys()].length > 0;
+  return union(
+    mapDirectory(path, () => only("vfio", container), node),
+    mapDirectory(
+      path,
+      () => groupNodes(machine),
+      (group, path) => node(groupOptions(machine, group), path),
+    ),
+    mapDirectory(
+      path,
+      () => only("devices", hasDevices() ? devices : undefined),
+      (directory) => directory,
+    ),
   );
 }
 
-function isNode(entry: NodeOptions | Contents): entry is NodeOptions {
-  return typeof entry["open"] === "function";
+/** The groups that have a node, by its name. */
+function groupNodes(machine: Machine): Map<string, Group> {
+  return new Map(
+    [...machine.groups.values()].filter(({ node }) => node !== undefined)
+      .map((group) => [groupNodeName(group), group]),
+  );
+}
+
+function groupOptions(machine: Machine, group: Group): NodeOptions {
+  return {
+    subject: group.node!,
+    mode: 0o600,
+    device: groupDeviceNumber(group.node!),
+    open: (process) => new GroupFile(machine, group, process),
+  };
+}
+
+/** The devices that have a node of their own, by its name. */
+function cdevs(machine: Machine): Map<string, Device> {
+  return new Map(
+    [...machine.devices]
+      .filter((device) => cdevNumber(machine, device) !== undefined)
+      .map((device) => [device.vfio!.name, device]),
+  );
+}
+
+function cdevOptions(machine: Machine, device: Device): NodeOptions {
+  return {
+    subject: device.vfio!,
+    mode: 0o600,
+    device: cdevNumber(machine, device)!,
+    open: ({ uid }) =>
+      device.vfio!.noIommu && uid !== 0
+        ? refuse("EPERM")
+        : new CdevFile(device),
+  };
 }
 
 function node(options: NodeOptions, path: string): FileNode {

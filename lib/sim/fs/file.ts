@@ -74,6 +74,8 @@ export interface OpenFile {
   sync?(): void;
   /** Reads at the current position. */
   read?(into: Uint8Array): number;
+  /** All that reading to the end gives, where it is text and known at once. */
+  text?(): string;
   /** Writes at the current position. */
   write?(from: Uint8Array): number | Promise<number>;
   /** Reads at an offset. */

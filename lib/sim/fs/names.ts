@@ -19,7 +19,6 @@ import {
   MAY_READ,
   MAY_SEARCH,
   MAY_WRITE,
-  statusOfNode,
 } from "./permission.ts";
 import { refuse } from "../process/refusal.ts";
 
@@ -78,7 +77,7 @@ export function nodeToOpen(
   if (node.kind === "link") return refuse("ELOOP");
   if (node.kind === "file") {
     const wanted = WANTED[flags & O_ACCMODE] ?? MAY_READ | MAY_WRITE;
-    assertMay(process, node.status, wanted);
+    assertMay(process, node, wanted);
   }
   return node;
 }
@@ -91,7 +90,7 @@ function add<T extends Node>(
   make: () => T,
 ): T {
   if (name === undefined || node !== undefined) return refuse("EEXIST");
-  assertMay(process, statusOfNode(directory), MAY_WRITE | MAY_SEARCH);
+  assertMay(process, directory, MAY_WRITE | MAY_SEARCH);
   const made = make();
   if (directory.entries === undefined) return refuse(unable);
   directory.entries.set(name, made);
@@ -148,7 +147,7 @@ export function renameNode(
   if (node === target.node) return;
   assertMayRemove(process, source.directory, node);
   if (target.node === undefined) {
-    assertMay(process, statusOfNode(target.directory), MAY_WRITE | MAY_SEARCH);
+    assertMay(process, target.directory, MAY_WRITE | MAY_SEARCH);
   } else {
     assertMayRemove(process, target.directory, target.node);
     assertReplaces(node, target.node);

@@ -1,5 +1,5 @@
 import type { Directory, FileNode, Node, Process } from "./file.ts";
-import { assertMay, MAY_SEARCH, statusOfNode } from "./permission.ts";
+import { assertMay, MAY_SEARCH } from "./permission.ts";
 import { refuse } from "../process/refusal.ts";
 
 /** As many links as Linux follows in one path. */
@@ -63,7 +63,7 @@ export function placeOf(
   follow: boolean,
 ): Place {
   if (!path.startsWith("/")) refuse("ENOENT");
-  const rest = partsOf(path);
+  const rest = [...partsOf(path)];
   let trail: Directory[] = [root];
   let links = 0;
   for (;;) {
@@ -73,7 +73,7 @@ export function placeOf(
       const above = trail.at(-2) ?? root;
       return { directory: above, trail, name, node: directory };
     }
-    assertMay(process, statusOfNode(directory), MAY_SEARCH);
+    assertMay(process, directory, MAY_SEARCH);
     if (name === ".") continue;
     if (name === "..") {
       if (trail.length > 1) trail.pop();
@@ -101,14 +101,19 @@ function isTooLong(name: string): boolean {
   return 3 * name.length > MAX_NAME && ENCODER.encode(name).length > MAX_NAME;
 }
 
+/** The names in paths that were taken apart, as the same are asked for often. */
+const known = new Map<string, readonly string[]>();
+
+/** More paths than tests of one machine have; who asks for more waits longer. */
+const MOST_KNOWN = 20_000;
+
 /** The names in a path, the first one last. */
-function partsOf(path: string): string[] {
-  const parts: string[] = [];
-  let end = path.length;
-  while (end > 0) {
-    const slash = path.lastIndexOf("/", end - 1);
-    if (slash + 1 < end) parts.push(path.slice(slash + 1, end));
-    end = slash;
+function partsOf(path: string): readonly string[] {
+  let parts = known.get(path);
+  if (parts === undefined) {
+    parts = path.split("/").filter((name) => name !== "").reverse();
+    if (known.size >= MOST_KNOWN) known.clear();
+    known.set(path, parts);
   }
   return parts;
 }

@@ -35,10 +35,11 @@ export function statusOfNode(
 /** Refuses with EACCES where a process may not do all of `wanted`. */
 export function assertMay(
   { uid, gid }: Process,
-  status: FileStatus,
+  node: Exclude<Node, { kind: "link" }>,
   wanted: number,
 ): void {
   if (uid === 0) return;
+  const status = statusOfNode(node);
   const shift = status.uid === uid ? 6 : status.gid === gid ? 3 : 0;
   if ((status.mode >> shift & wanted) !== wanted) refuse("EACCES");
 }
@@ -56,8 +57,8 @@ export function assertMayRemove(
   directory: Directory,
   node: Node,
 ): void {
+  assertMay(process, directory, MAY_WRITE | MAY_SEARCH);
   const status = statusOfNode(directory);
-  assertMay(process, status, MAY_WRITE | MAY_SEARCH);
   if ((status.mode & S_ISVTX) === 0) return;
   // The simulation does not keep whose a link is.
   const owner = node.kind === "link" ? status.uid : statusOfNode(node).uid;

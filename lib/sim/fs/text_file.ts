@@ -42,6 +42,10 @@ export class TextFile implements OpenFile {
     return length;
   }
 
+  text(): string {
+    return this.#access.show?.() ?? refuse("EINVAL");
+  }
+
   pread(into: Uint8Array, offset: bigint): number {
     const { show } = this.#access;
     if (show === undefined) return refuse("EINVAL");

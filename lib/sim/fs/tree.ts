@@ -22,8 +22,13 @@ import { type TextAccess, TextFile } from "./text_file.ts";
 
 const S_IFREG = 0o100000;
 
-/** One entry of a directory, or `undefined` where the subject lacks it. */
-export type Entry<T> = (subject: T, path: string) => Node | undefined;
+/** One entry of a directory. */
+export interface Entry<T> {
+  /** Makes it, or gives `undefined` where the subject lacks it. */
+  (subject: T, path: string): Node | undefined;
+  /** Whether the subject has it, where that is said without making it. */
+  isIn?(subject: T): boolean;
+}
 
 /** The entries that all directories of one kind have, by name. */
 export type Table<T> = Readonly<Record<string, Entry<T>>>;
@@ -54,11 +59,28 @@ export function tableDirectory<T>(
     Object.hasOwn(table, name)
       ? table[name]!(subject, `${path}/${name}`)
       : undefined;
+  const isIn = (name: string) =>
+    table[name]!.isIn?.(subject) ?? lookup(name) !== undefined;
   return {
     kind: "directory",
-    names: () =>
-      Object.keys(table).filter((name) => lookup(name) !== undefined),
+    names: () => Object.keys(table).filter(isIn),
     lookup,
+  };
+}
+
+/** What a directory shows: a map, or what answers as one. */
+export interface Keyed<V> {
+  /** The names of all. */
+  keys(): Iterable<string>;
+  /** What has a name. */
+  get(name: string): V | undefined;
+}
+
+/** One thing by its name, and nothing where it is `undefined`. */
+export function only<V>(name: string, value: V | undefined): Keyed<V> {
+  return {
+    keys: () => value === undefined ? [] : [name],
+    get: (wanted) => wanted === name ? value : undefined,
   };
 }
 
@@ -71,7 +93,7 @@ export function tableDirectory<T>(
  */
 export function mapDirectory<V>(
   path: string,
-  map: () => ReadonlyMap<string, V>,
+  map: () => Keyed<V>,
   entry: Entry<V>,
 ): Directory {
   return {
@@ -121,21 +143,25 @@ export function union(...parts: readonly Directory[]): Directory {
  * @param nodes Nodes by path: `"/class/vfio"`.
  */
 export function pathTree(nodes: Iterable<readonly [string, Node]>): Directory {
-  const here = new Map<string, Node>();
+  const all = new Map<string, Node>();
   const below = new Map<string, [string, Node][]>();
   for (const [path, node] of nodes) {
-    const [, name = "", rest = ""] = /^\/([^/]+)(.*)$/.exec(path) ?? [];
-    if (rest === "") here.set(name, node);
-    else below.set(name, [...below.get(name) ?? [], [rest, node]]);
+    const slash = path.indexOf("/", 1);
+    if (slash < 0) {
+      all.set(path.slice(1), node);
+      continue;
+    }
+    const name = path.slice(1, slash);
+    const others = below.get(name);
+    const rest: [string, Node] = [path.slice(slash), node];
+    if (others === undefined) below.set(name, [rest]);
+    else others.push(rest);
   }
-  const children = new Map<string, Node>(
-    [...below].map(([name, nodes]) => {
-      const own = here.get(name);
-      const tree = pathTree(nodes);
-      return [name, own?.kind === "directory" ? union(own, tree) : tree];
-    }),
-  );
-  const all = new Map([...here, ...children]);
+  for (const [name, nodes] of below) {
+    const own = all.get(name);
+    const tree = pathTree(nodes);
+    all.set(name, own?.kind === "directory" ? union(own, tree) : tree);
+  }
   return {
     kind: "directory",
     names: () => all.keys(),
@@ -146,7 +172,7 @@ export function pathTree(nodes: Iterable<readonly [string, Node]>): Directory {
 /** A directory of links, by name. */
 export function linksDirectory(
   path: string,
-  targets: () => ReadonlyMap<string, string>,
+  targets: () => Keyed<string>,
 ): Directory {
   return mapDirectory(path, targets, (target, path) => linkTo(path, target));
 }
@@ -161,7 +187,12 @@ export function where<T>(
   present: (subject: T) => boolean,
   entry: Entry<T>,
 ): Entry<T> {
-  return (subject, path) => present(subject) ? entry(subject, path) : undefined;
+  return Object.assign<Entry<T>, Partial<Entry<T>>>(
+    (subject, path) => present(subject) ? entry(subject, path) : undefined,
+    entry.isIn === undefined
+      ? {}
+      : { isIn: (subject) => present(subject) && entry.isIn!(subject) },
+  );
 }
 
 /**
@@ -172,10 +203,12 @@ export function where<T>(
 export function link<T>(
   target: (subject: T) => string | undefined,
 ): Entry<T> {
-  return (subject, path) => {
+  const entry: Entry<T> = (subject, path) => {
     const to = target(subject);
     return to === undefined ? undefined : linkTo(path, to);
   };
+  entry.isIn = (subject) => target(subject) !== undefined;
+  return entry;
 }
 
 /** A link at `path` to `target`, as sysfs writes it. */
@@ -198,8 +231,9 @@ export function readOnly<T extends object>(
   show: Show<T>,
   mode = 0o444,
 ): Entry<T> {
-  return (subject, path) =>
-    attribute(subject, path, mode, () => ({ show: () => show(subject) }));
+  return always((subject, path) =>
+    attribute(subject, path, mode, () => ({ show: () => show(subject) }))
+  );
 }
 
 /** An attribute that is read and written. */
@@ -208,11 +242,12 @@ export function readWrite<T extends object>(
   store: Store<T>,
   mode = 0o644,
 ): Entry<T> {
-  return (subject, path) =>
+  return always((subject, path) =>
     attribute(subject, path, mode, (process) => ({
       show: () => show(subject),
       store: (text) => store(subject, text, process),
-    }));
+    }))
+  );
 }
 
 /** An attribute that is only written. */
@@ -220,10 +255,17 @@ export function writeOnly<T extends object>(
   store: Store<T>,
   mode = 0o200,
 ): Entry<T> {
-  return (subject, path) =>
+  return always((subject, path) =>
     attribute(subject, path, mode, (process) => ({
       store: (text) => store(subject, text, process),
-    }));
+    }))
+  );
+}
+
+/** An entry that every subject has. */
+export function always<T>(entry: Entry<T>): Entry<T> {
+  entry.isIn = () => true;
+  return entry;
 }
 
 /** A file of text whose owner and mode are kept while its subject is there. */
@@ -233,28 +275,45 @@ export function attribute(
   mode: number,
   access: (process: Process) => TextAccess,
 ): FileNode {
-  const initial: FileStatus = {
-    mode: S_IFREG | mode,
-    uid: 0,
-    gid: 0,
-    device: "0:0",
-  };
-  return {
-    kind: "file",
-    get status() {
-      return statusOf(subject, path, initial);
-    },
-    open(process, flags) {
-      const granted = access(process);
-      // Not even root opens an attribute for what it cannot do
-      // (`kernfs_fop_open()` in `fs/kernfs/file.c`).
-      const wanted = flags & O_ACCMODE;
-      if (wanted !== O_WRONLY && granted.show === undefined) refuse("EACCES");
-      if (wanted !== O_RDONLY && granted.store === undefined) refuse("EACCES");
-      return new TextFile(path, granted);
-    },
-    change(to: Ownership) {
-      changeStatus(subject, path, to);
-    },
-  };
+  return new Attribute(subject, path, mode, access);
+}
+
+class Attribute implements FileNode {
+  readonly kind = "file";
+  readonly #subject: object;
+  readonly #path: string;
+  readonly #mode: number;
+  readonly #access: (process: Process) => TextAccess;
+
+  constructor(
+    subject: object,
+    path: string,
+    mode: number,
+    access: (process: Process) => TextAccess,
+  ) {
+    this.#subject = subject;
+    this.#path = path;
+    this.#mode = mode;
+    this.#access = access;
+  }
+
+  get status(): FileStatus {
+    const mode = S_IFREG | this.#mode;
+    const initial = { mode, uid: 0, gid: 0, device: "0:0" };
+    return statusOf(this.#subject, this.#path, initial);
+  }
+
+  open(process: Process, flags: number): TextFile {
+    const granted = this.#access(process);
+    // Not even root opens an attribute for what it cannot do
+    // (`kernfs_fop_open()` in `fs/kernfs/file.c`).
+    const wanted = flags & O_ACCMODE;
+    if (wanted !== O_WRONLY && granted.show === undefined) refuse("EACCES");
+    if (wanted !== O_RDONLY && granted.store === undefined) refuse("EACCES");
+    return new TextFile(this.#path, granted);
+  }
+
+  change(to: Ownership): void {
+    changeStatus(this.#subject, this.#path, to);
+  }
 }

@@ -10,7 +10,7 @@ import { LOADED } from "../../host/snapshot/recording.ts";
 import { type Built, FunctionBuilder } from "./function_builder.ts";
 import { Iommu } from "../iommu/iommu.ts";
 import { kindNamed } from "./kinds.ts";
-import { type KernelFeatures, Machine } from "./machine.ts";
+import { type KernelFeatures, Machine, versionOf } from "./machine.ts";
 import { MediatedType, type MediatedTypes } from "../driver/mediated.ts";
 import { newSocket } from "../process/netlink.ts";
 import { Refusal } from "../process/refusal.ts";
@@ -60,7 +60,7 @@ export function buildMachine(topology: Topology = {}): Machine {
 
 function featuresOf(kernel: KernelRecording = {}): KernelFeatures {
   const { release = NEWEST, commandLine = "quiet" } = kernel;
-  const [major = 0, minor = 0] = release.split(".").map(parseFloat);
+  const [major, minor] = versionOf(release);
   return {
     release,
     iommufd: kernel.iommufd ?? (major > 6 || major === 6 && minor >= 6),

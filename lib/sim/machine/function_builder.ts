@@ -51,6 +51,8 @@ export class FunctionBuilder {
   readonly #machine: Machine;
   readonly #pcieport: boolean;
   readonly #topologies: Map<string, FunctionTopology>;
+  /** The slots that have more than function 0: `"0000:01:00."`. */
+  readonly #slots: ReadonlySet<string>;
   /** The bridges that conventional functions are behind. */
   readonly #toConventional: ReadonlySet<string | undefined>;
   readonly #spaces = new AddressSpaces();
@@ -75,6 +77,10 @@ export class FunctionBuilder {
         this.#topologies.set(behind, BRIDGE);
       }
     }
+    this.#slots = new Set(
+      [...this.#topologies.keys()].filter((address) => !address.endsWith("0"))
+        .map((address) => address.slice(0, -1)),
+    );
     this.#toConventional = new Set(
       Object.values(functions).filter(({ conventional }) => conventional)
         .map(({ behind }) => behind),
@@ -266,10 +272,7 @@ export class FunctionBuilder {
 
   /** Whether it is function 0 of a slot with others. */
   #isFirstOfSeveral(address: string): boolean {
-    const slot = address.slice(0, -1);
-    return address.endsWith(".0") &&
-      ["1", "2", "3", "4", "5", "6", "7"]
-        .some((fn) => this.#topologies.has(slot + fn));
+    return address.endsWith(".0") && this.#slots.has(address.slice(0, -1));
   }
 
   #kind({ address, topology }: Placed): DeviceKind {

@@ -35,6 +35,12 @@ export interface KernelFeatures {
   enableSriov: boolean;
 }
 
+/** The version in what `uname -r` says: 6 and 12 in `"6.12.90-1-amd64"`. */
+export function versionOf(release: string): [major: number, minor: number] {
+  const [major = 0, minor = 0] = release.split(".").map(parseFloat);
+  return [major, minor];
+}
+
 /** DMA that the IOMMU stopped. */
 export interface DmaFault {
   /** The device that did it. */
@@ -77,6 +83,7 @@ export class Machine implements System {
   root!: Directory;
   /** Makes a socket; set by whoever builds the machine. */
   socket!: System["socket"];
+  readonly #version: readonly [major: number, minor: number];
   readonly #init: SimKernel;
   #nextPid = 1;
 
@@ -88,6 +95,7 @@ export class Machine implements System {
    */
   constructor(features: KernelFeatures, iommu: Iommu | undefined) {
     this.features = features;
+    this.#version = versionOf(features.release);
     this.iommu = iommu;
     this.#init = this.spawn({ name: "init" });
     this.#nextPid = 1000;
@@ -95,7 +103,7 @@ export class Machine implements System {
 
   /** Whether its kernel is of this version or newer. */
   since(major: number, minor: number): boolean {
-    const [a = 0, b = 0] = this.features.release.split(".").map(parseFloat);
+    const [a, b] = this.#version;
     return a > major || (a === major && b >= minor);
   }
 

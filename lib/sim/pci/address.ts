@@ -1,4 +1,6 @@
 /** Where a function sits. */
+
+import { hexDigits } from "../../hex.ts";
 export interface RoutingId {
   /** The domain. */
   readonly domain: number;
@@ -28,15 +30,11 @@ export function parseAddress(text: string): RoutingId {
 
 /** Writes a PCI address as sysfs does. */
 export function formatAddress({ domain, id }: RoutingId): string {
-  return `${busName({ domain, id })}:${hex(id >> 3 & 0x1f, 2)}.${id & 7}`;
+  const slot = hexDigits(id >> 3 & 0x1f, 2);
+  return `${busName({ domain, id })}:${slot}.${id & 7}`;
 }
 
 /** The bus that a function is on: `0000:01`. */
 export function busName({ domain, id }: RoutingId): string {
-  return `${hex(domain, 4)}:${hex(id >> 8, 2)}`;
-}
-
-/** A number in hexadecimal, with leading zeros. */
-export function hex(value: number | bigint, digits: number): string {
-  return value.toString(16).padStart(digits, "0");
+  return `${hexDigits(domain, 4)}:${hexDigits(id >> 8, 2)}`;
 }

@@ -1,9 +1,10 @@
+import { hexDigits, idPair } from "../../hex.ts";
 import { Device, type Driver } from "../driver/bus.ts";
 import type { Identity } from "./config_space.ts";
 import type { ReservedRegion } from "../iommu/iommu.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { DeviceKind } from "../models/model.ts";
-import { hex, parseAddress, type RoutingId } from "./address.ts";
+import { parseAddress, type RoutingId } from "./address.ts";
 import { PciCore } from "./core.ts";
 import { refuse } from "../process/refusal.ts";
 import type { Resource } from "./resources.ts";
@@ -80,8 +81,8 @@ export class PciFunction extends Device {
       "pci",
       `${parent}/${address}`,
       [
-        `${hex(identity.vendor, 4)}:${hex(identity.device, 4)}`,
-        `class:${hex(identity.class, 6)}`,
+        idPair(identity.vendor, identity.device),
+        `class:${hexDigits(identity.class, 6)}`,
       ],
     );
     this.#kind = kind;

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { hex } from "../../hex.ts";
 import type { BarSpec } from "../../host/snapshot/bar_text.ts";
-import { hex } from "./address.ts";
 
 /** A line of `resource`. */
 export interface Resource {
@@ -88,7 +88,7 @@ export function resourceLines(
     if (resource === undefined) return NO_RESOURCE;
     const { start, size, flags } = resource;
     return [start, start + BigInt(size) - 1n, flags]
-      .map((value) => `0x${hex(value, 16)}`).join(" ") + "\n";
+      .map((value) => hex(value, 16)).join(" ") + "\n";
   }).join("");
 }
 

@@ -49,10 +49,8 @@ export function makeRom(
   lengths: readonly number[] = [1],
 ): Uint8Array<ArrayBuffer> {
   const total = lengths.reduce((sum, length) => sum + length, 0);
-  const rom = Uint8Array.from(
-    { length: total * PCI_ROM_UNIT },
-    (_, i) => i * 7 & 0xff,
-  );
+  const rom = new Uint8Array(total * PCI_ROM_UNIT);
+  for (let i = 0; i < rom.length; i++) rom[i] = i * 7;
   let at = 0;
   for (const [i, length] of lengths.entries()) {
     const view = new DataView(rom.buffer, at, length * PCI_ROM_UNIT);

@@ -46,10 +46,11 @@ export class Description {
 /** The table of a process. A descriptor that is not in it is EBADF. */
 export class Descriptors {
   readonly #open = new Map<number, Description>();
+  readonly #files = new Map<number, OpenFile>();
 
   /** The open files, by descriptor. */
   get files(): ReadonlyMap<number, OpenFile> {
-    return new Map([...this.#open].map(([fd, { file }]) => [fd, file]));
+    return this.#files;
   }
 
   /**
@@ -63,6 +64,7 @@ export class Descriptors {
     let fd = 3;
     while (this.#open.has(fd)) fd++;
     this.#open.set(fd, new Description(file, access));
+    this.#files.set(fd, file);
     return fd;
   }
 
@@ -92,6 +94,7 @@ export class Descriptors {
   close(fd: number): void {
     const description = this.get(fd);
     this.#open.delete(fd);
+    this.#files.delete(fd);
     description.release();
   }
 

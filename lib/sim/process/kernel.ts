@@ -140,7 +140,7 @@ export class SimKernel implements Kernel, Process {
       const node = nodeToOpen(root, path, this, flags, mode);
       if (node.kind === "directory") {
         if ((flags & (O_ACCMODE | O_CREAT)) !== O_RDONLY) refuse("EISDIR");
-        assertMay(this, statusOfNode(node), MAY_READ);
+        assertMay(this, node, MAY_READ);
         return this.install(new DirectoryFile(path, node), O_RDONLY);
       }
       if ((flags & O_DIRECTORY) !== 0) return refuse("ENOTDIR");
@@ -343,7 +343,7 @@ export class SimKernel implements Kernel, Process {
     return call("open", path, () => {
       const node = resolve(this.#system.root, path, this);
       if (node.kind !== "directory") return refuse("ENOTDIR");
-      assertMay(this, statusOfNode(node), MAY_READ);
+      assertMay(this, node, MAY_READ);
       return [...node.names(this)].sort();
     });
   }
@@ -367,6 +367,7 @@ export class SimKernel implements Kernel, Process {
   #readAll(fd: number, path: string): string {
     return call("read", path, () => {
       const { file } = this.#open.get(fd);
+      if (file.text !== undefined) return file.text();
       let text = "";
       for (;;) {
         const length = file.read?.(this.#scratch) ?? refuse("EINVAL");

@@ -85,7 +85,8 @@ export class AddressMap {
     this.#ranges.delete(address);
     const { pages } = range;
     // The views that the process made are detached; the memory goes on.
-    if (!buffer.detached) pages.bytes = new Uint8Array(buffer.transfer());
+    if (pages.registers !== undefined) buffer.transfer(0);
+    else if (!buffer.detached) pages.bytes = new Uint8Array(buffer.transfer());
     range.release();
   }
 

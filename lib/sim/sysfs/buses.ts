@@ -12,6 +12,7 @@ import { word } from "./input.ts";
 import type { Machine } from "../machine/machine.ts";
 import { Refusal, refuse } from "../process/refusal.ts";
 import {
+  type Keyed,
   link,
   linkTo,
   mapDirectory,
@@ -70,14 +71,20 @@ function busTable(machine: Machine): Table<Bus> {
 export function busesDirectory(machine: Machine, path: string): Directory {
   const table = busTable(machine);
   const buses = new Map<string, Bus>([["pci", { name: "pci" }]]);
+  const named = (name: string) => {
+    const known = buses.get(name);
+    if (known !== undefined) return known;
+    const drivers = [...machine.drivers.values()];
+    if (!drivers.some(({ bus }) => bus === name)) return undefined;
+    const bus = { name };
+    buses.set(name, bus);
+    return bus;
+  };
+  const names = () =>
+    new Set(["pci", ...[...machine.drivers.values()].map(({ bus }) => bus)]);
   return mapDirectory(
     path,
-    () => {
-      for (const { bus } of machine.drivers.values()) {
-        if (!buses.has(bus)) buses.set(bus, { name: bus });
-      }
-      return buses;
-    },
+    () => ({ keys: names, get: named }),
     (bus, path) => tableDirectory(bus, path, table),
   );
 }
@@ -95,19 +102,25 @@ function linkToDevice({ path: target }: Device, path: string): Link {
   return linkTo(path, target);
 }
 
-function boundTo(machine: Machine, driver: Driver): Map<string, Device> {
-  return new Map(
-    [...machine.devices.on(driver.bus)].filter(([, device]) =>
-      device.driver === driver && !device.unbinding
-    ),
-  );
+function boundTo(machine: Machine, driver: Driver): Keyed<Device> {
+  const devices = machine.devices.on(driver.bus);
+  const get = (name: string) => {
+    const device = devices.get(name);
+    return device?.driver === driver && !device.unbinding ? device : undefined;
+  };
+  return {
+    keys: () => [...devices.keys()].filter((name) => get(name) !== undefined),
+    get,
+  };
 }
 
-function driversOf(machine: Machine, bus: string): Map<string, Driver> {
-  return new Map(
-    [...machine.drivers.values()].filter((driver) => driver.bus === bus)
-      .map((driver) => [driver.name, driver]),
-  );
+function driversOf({ drivers }: Machine, bus: string): Keyed<Driver> {
+  return {
+    keys: () =>
+      [...drivers.values()].filter((driver) => driver.bus === bus)
+        .map(({ name }) => name),
+    get: (name) => drivers.get(`${bus}/${name}`),
+  };
 }
 
 function named(machine: Machine, bus: string, text: string): Device {

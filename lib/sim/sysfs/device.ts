@@ -11,6 +11,7 @@ import type { Machine } from "../machine/machine.ts";
 import {
   link,
   mapDirectory,
+  only,
   readOnly,
   type Table,
   tableDirectory,
@@ -41,15 +42,14 @@ export function vfioDirectory(machine: Machine, device: Device): Directory {
       readOnly((device) => `${cdevNumber(machine, device)}\n`),
     ),
   };
-  const present = () =>
-    new Map(isListed(machine, device) ? [[device.vfio!.name, device]] : []);
+  const present = () => isListed(machine, device) ? device : undefined;
   return mapDirectory(
     device.path,
-    () => new Map(present().size > 0 ? [["vfio-dev", device]] : []),
+    () => only("vfio-dev", present()),
     (_, path) =>
       mapDirectory(
         path,
-        present,
+        () => only(device.vfio?.name ?? "", present()),
         (device, path) => tableDirectory(device, path, table),
       ),
   );

@@ -25,6 +25,8 @@ export class DevicesDirectory implements Directory {
   readonly #types: MediatedTypes;
   /** Made once each: thousands of devices are looked at again and again. */
   readonly #directories = new WeakMap<Device, Directory>();
+  /** What is below each path that was looked at. */
+  readonly #below = new Map<string, Directory>();
 
   /**
    * @param machine The machine that it shows.
@@ -50,6 +52,14 @@ export class DevicesDirectory implements Directory {
 
   /** What is below a device, or a root bus, beside its own attributes. */
   below(path: string): Directory {
+    let directory = this.#below.get(path);
+    if (directory === undefined) {
+      this.#below.set(path, directory = this.#makeBelow(path));
+    }
+    return directory;
+  }
+
+  #makeBelow(path: string): Directory {
     const devices = mapDirectory(
       path,
       () => this.#machine.devices.below(path),

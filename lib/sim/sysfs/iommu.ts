@@ -5,11 +5,11 @@
  * @module
  */
 
+import { hex } from "../../hex.ts";
 import type { Device, Group } from "../driver/bus.ts";
 import type { Directory } from "../fs/file.ts";
 import type { IovaWindow } from "../iommu/iommu.ts";
 import type { Machine } from "../machine/machine.ts";
-import { hex } from "../pci/address.ts";
 import {
   linkTo,
   mapDirectory,
@@ -22,7 +22,7 @@ import {
 
 function groupTable({ features, iommu }: Machine): Table<Group> {
   return {
-    devices: ({ devices }, path) => linksTo(path, () => devices),
+    devices: ({ devices }, path) => linksTo(path, () => [...devices]),
     type: readOnly(({ kind }) =>
       kind === "iommu" ? `${features.translation}\n` : "unknown\n"
     ),
@@ -62,7 +62,7 @@ function reservedText(regions: readonly Reserved[]): string {
     }
   }
   return merged.map(({ start, last, type }) =>
-    `0x${hex(start, 16)} 0x${hex(last, 16)} ${type}\n`
+    `${hex(start, 16)} ${hex(last, 16)} ${type}\n`
   ).join("");
 }
 
@@ -114,10 +114,10 @@ export function iommuNames({ iommu }: Machine): Map<string, string> {
   return new Map([[name, `/sys/devices/virtual/iommu/${name}`]]);
 }
 
-function linksTo(path: string, devices: () => Iterable<Device>): Directory {
+function linksTo(path: string, devices: () => readonly Device[]): Directory {
   return mapDirectory(
     path,
-    () => new Map([...devices()].map((device) => [device.name, device])),
+    () => new Map(devices().map((device) => [device.name, device])),
     (device, path) => linkTo(path, device.path),
   );
 }

@@ -12,6 +12,7 @@ import {
   link,
   linkTo,
   mapDirectory,
+  only,
   readOnly,
   type Table,
   tableDirectory,
@@ -45,7 +46,7 @@ export function typesDirectory(
 ): Directory {
   return mapDirectory(
     parent,
-    () => new Map([["mdev_supported_types", types]]),
+    () => only("mdev_supported_types", types),
     (types, path) =>
       mapDirectory(
         path,

@@ -13,6 +13,7 @@ import {
   linkTo,
   mapDirectory,
   nested,
+  only,
   readOnly,
   readWrite,
   type Table,
@@ -51,22 +52,25 @@ const PARAMETERS: Readonly<Record<string, Table<Machine>>> = {
 
 /** `/sys/module`. */
 export function modulesDirectory(machine: Machine, path: string): Directory {
-  const modules = () => {
-    const drivers = [...machine.drivers.values()];
-    const grouped = Map.groupBy(drivers, moduleOf);
-    if (machine.hasVfio) {
-      grouped.set("vfio", []);
-      grouped.set("vfio_iommu_type1", []);
-      if (machine.features.iommufd) grouped.set("iommufd", []);
-    }
-    return new Map([...grouped].map(([name, drivers]) => [
-      name,
-      { name, drivers },
-    ]));
+  const withoutDrivers = () => {
+    if (!machine.hasVfio) return [];
+    const vfio = ["vfio", "vfio_iommu_type1"];
+    return machine.features.iommufd ? [...vfio, "iommufd"] : vfio;
   };
+  const named = (name: string) => {
+    if (withoutDrivers().includes(name)) return { name, drivers: [] };
+    const drivers = [...machine.drivers.values()]
+      .filter((driver) => moduleOf(driver) === name);
+    return drivers.length > 0 ? { name, drivers } : undefined;
+  };
+  const names = () =>
+    new Set([
+      ...[...machine.drivers.values()].map(moduleOf),
+      ...withoutDrivers(),
+    ]);
   return mapDirectory(
     path,
-    modules,
+    () => ({ keys: names, get: named }),
     ({ name, drivers }, path) =>
       union(
         tableDirectory(machine, path, {
@@ -74,10 +78,7 @@ export function modulesDirectory(machine: Machine, path: string): Directory {
         }),
         mapDirectory(
           path,
-          () =>
-            new Map<string, Driver[]>(
-              drivers.length > 0 ? [["drivers", drivers]] : [],
-            ),
+          () => only("drivers", drivers.length > 0 ? drivers : undefined),
           driversDirectory,
         ),
       ),

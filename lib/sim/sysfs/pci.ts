@@ -4,10 +4,10 @@
  * @module
  */
 
+import { hex, hexDigits, idPair } from "../../hex.ts";
 import { type Blocking, run } from "../process/blocking.ts";
 import { remove } from "../driver/core.ts";
 import { boolean, cString, unsigned, word } from "./input.ts";
-import { hex } from "../pci/address.ts";
 import type { PciFunction } from "../pci/function.ts";
 import { refuse } from "../process/refusal.ts";
 import { resourceLines } from "../pci/resources.ts";
@@ -16,10 +16,12 @@ import { DEVICE_TABLE } from "./device.ts";
 import { romAttribute } from "./rom.ts";
 import { type PhysicalFunction, VirtualFunction } from "../pci/sriov.ts";
 import {
+  always,
   attribute,
   link,
   mapDirectory,
   nested,
+  only,
   readOnly,
   readWrite,
   type Show,
@@ -51,7 +53,7 @@ const storeOverride = (fn: PciFunction, text: string): Blocking<void> => {
 };
 
 const hexadecimal = (digits: number, of: (fn: PciFunction) => number) =>
-  readOnly<PciFunction>((fn) => `0x${hex(of(fn), digits)}\n`);
+  readOnly<PciFunction>((fn) => `${hex(of(fn), digits)}\n`);
 
 const express = (text: string) =>
   where<PciFunction>(({ identity }) => identity.express, readOnly(() => text));
@@ -88,12 +90,13 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
   rom: romAttribute,
   resource: readOnly(({ resources }) => resourceLines(resources)),
   numa_node: readOnly(({ numaNode }) => `${numaNode}\n`),
-  driver_override: (fn, path) =>
+  driver_override: always((fn, path) =>
     attribute(fn, path, 0o644, () => ({
       show: () => showOverride(fn),
       store: (text) => storeOverride(fn, text),
       readable: () => overrideReadable(fn),
-    })),
+    }))
+  ),
   d3cold_allowed: readWrite(
     ({ d3cold }) => d3cold ? "1\n" : "0\n",
     (fn, text) => {
@@ -136,7 +139,7 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
     (fn, path) =>
       mapDirectory(
         path,
-        () => new Map(fn.network && [[fn.network.name, fn]]),
+        () => only(fn.network?.name ?? "", fn.network && fn),
         nested(NETWORK_TABLE),
       ),
   ),
@@ -179,7 +182,7 @@ export function virtualPaths(
 
 function modalias({ identity }: PciFunction): string {
   const part = (value: number, digits: number) =>
-    hex(value, digits).toUpperCase();
+    hexDigits(value, digits).toUpperCase();
   const { vendor, device, subsystemVendor, subsystem } = identity;
   return `pci:v${part(vendor, 8)}d${part(device, 8)}` +
     `sv${part(subsystemVendor, 8)}sd${part(subsystem, 8)}` +
@@ -190,13 +193,12 @@ function modalias({ identity }: PciFunction): string {
 
 function uevent(fn: PciFunction): string {
   const { driver, unbinding, identity, name } = fn;
-  const pair = (a: number, b: number) =>
-    `${hex(a, 4)}:${hex(b, 4)}`.toUpperCase();
+  const subsystem = idPair(identity.subsystemVendor, identity.subsystem);
   return [
     ...(driver === undefined || unbinding ? [] : [`DRIVER=${driver.name}`]),
-    `PCI_CLASS=${hex(identity.class, 4).toUpperCase()}`,
-    `PCI_ID=${pair(identity.vendor, identity.device)}`,
-    `PCI_SUBSYS_ID=${pair(identity.subsystemVendor, identity.subsystem)}`,
+    `PCI_CLASS=${hexDigits(identity.class, 4).toUpperCase()}`,
+    `PCI_ID=${idPair(identity.vendor, identity.device).toUpperCase()}`,
+    `PCI_SUBSYS_ID=${subsystem.toUpperCase()}`,
     `PCI_SLOT_NAME=${name}`,
     `MODALIAS=${modalias(fn)}`,
   ].map((line) => `${line}\n`).join("");

@@ -136,7 +136,9 @@ export class DeviceFile implements OpenFile {
     if (at % PAGE !== 0 || at + size > Math.max(bar.size, PAGE)) {
       refuse("EINVAL");
     }
-    const memory = new ArrayBuffer(length);
+    // The device answers, so that nothing is stored here: V8 maps memory that
+    // can be resized, and clears what cannot be.
+    const memory = new ArrayBuffer(length, { maxByteLength: length });
     const views = registerViews(bar, at, memory, () => this.core.config.memory);
     return new Pages(new Uint8Array(memory), views);
   }

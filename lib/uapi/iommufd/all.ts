@@ -9,6 +9,8 @@
  */
 
 export * from "./fault.ts";
+export * from "./hw_info.ts";
 export * from "./hwpt.ts";
 export * from "./ioas.ts";
+export * from "./options.ts";
 export * from "./viommu.ts";

@@ -5,29 +5,48 @@
  */
 
 import { io, type Ioctl } from "../ioctl.ts";
-import { i32, struct, u16, u32, u64 } from "../layout.ts";
+import {
+  type I32,
+  i32,
+  type Struct,
+  struct,
+  type U32,
+  u32,
+  type U64,
+  u64,
+} from "../layout.ts";
 
 /** `';'`, shared with VFIO. */
 export const IOMMUFD_TYPE = 0x3b;
+/** The number of iommufd's first ioctl. */
 export const IOMMUFD_CMD_BASE = 0x80;
+/** The number of IOMMU_DESTROY. */
 export const IOMMUFD_CMD_DESTROY = 0x80;
+/** The number of IOMMU_IOAS_ALLOC. */
 export const IOMMUFD_CMD_IOAS_ALLOC = 0x81;
+/** The number of IOMMU_IOAS_ALLOW_IOVAS. */
 export const IOMMUFD_CMD_IOAS_ALLOW_IOVAS = 0x82;
+/** The number of IOMMU_IOAS_COPY. */
 export const IOMMUFD_CMD_IOAS_COPY = 0x83;
+/** The number of IOMMU_IOAS_IOVA_RANGES. */
 export const IOMMUFD_CMD_IOAS_IOVA_RANGES = 0x84;
+/** The number of IOMMU_IOAS_MAP. */
 export const IOMMUFD_CMD_IOAS_MAP = 0x85;
+/** The number of IOMMU_IOAS_UNMAP. */
 export const IOMMUFD_CMD_IOAS_UNMAP = 0x86;
-export const IOMMUFD_CMD_OPTION = 0x87;
-export const IOMMUFD_CMD_VFIO_IOAS = 0x88;
+/** The number of IOMMU_IOAS_MAP_FILE. */
 export const IOMMUFD_CMD_IOAS_MAP_FILE = 0x8f;
-export const IOMMUFD_CMD_IOAS_CHANGE_PROCESS = 0x92;
+/** The number of IOMMU_IOAS_NOIOMMU_GET_PA. */
 export const IOMMUFD_CMD_IOAS_NOIOMMU_GET_PA = 0x95;
 
 /** `id` is any object that was allocated. */
-export const iommu_destroy = struct("iommu_destroy", {
-  size: u32,
-  id: u32,
-});
+export const iommu_destroy: Struct<{ size: U32; id: U32 }> = struct(
+  "iommu_destroy",
+  {
+    size: u32,
+    id: u32,
+  },
+);
 
 /** EBUSY while another object uses it. */
 export const IOMMU_DESTROY: Ioctl = io(
@@ -37,12 +56,18 @@ export const IOMMU_DESTROY: Ioctl = io(
   iommu_destroy,
 );
 
-export const iommu_ioas_alloc = struct("iommu_ioas_alloc", {
+/** `flags` is 0. */
+export const iommu_ioas_alloc: Struct<{
+  size: U32;
+  flags: U32;
+  out_ioas_id: U32;
+}> = struct("iommu_ioas_alloc", {
   size: u32,
   flags: u32,
   out_ioas_id: u32,
 });
 
+/** Makes an IO address space (IOAS), without a mapping. */
 export const IOMMU_IOAS_ALLOC: Ioctl = io(
   "IOMMU_IOAS_ALLOC",
   IOMMUFD_TYPE,
@@ -51,13 +76,23 @@ export const IOMMU_IOAS_ALLOC: Ioctl = io(
 );
 
 /** `last` is inclusive. */
-export const iommu_iova_range = struct("iommu_iova_range", {
-  start: u64,
-  last: u64,
-});
+export const iommu_iova_range: Struct<{ start: U64; last: U64 }> = struct(
+  "iommu_iova_range",
+  {
+    start: u64,
+    last: u64,
+  },
+);
 
 /** `allowed_iovas` is the address of `num_iovas` times `iommu_iova_range`. */
-export const iommu_ioas_iova_ranges = struct("iommu_ioas_iova_ranges", {
+export const iommu_ioas_iova_ranges: Struct<{
+  size: U32;
+  ioas_id: U32;
+  num_iovas: U32;
+  __reserved: U32;
+  allowed_iovas: U64;
+  out_iova_alignment: U64;
+}> = struct("iommu_ioas_iova_ranges", {
   size: u32,
   ioas_id: u32,
   num_iovas: u32,
@@ -74,7 +109,14 @@ export const IOMMU_IOAS_IOVA_RANGES: Ioctl = io(
   iommu_ioas_iova_ranges,
 );
 
-export const iommu_ioas_allow_iovas = struct("iommu_ioas_allow_iovas", {
+/** `allowed_iovas` is the address of `num_iovas` times `iommu_iova_range`. */
+export const iommu_ioas_allow_iovas: Struct<{
+  size: U32;
+  ioas_id: U32;
+  num_iovas: U32;
+  __reserved: U32;
+  allowed_iovas: U64;
+}> = struct("iommu_ioas_allow_iovas", {
   size: u32,
   ioas_id: u32,
   num_iovas: u32,
@@ -97,7 +139,16 @@ export const IOMMU_IOAS_MAP_WRITEABLE = 1 << 1;
 /** The device may read. */
 export const IOMMU_IOAS_MAP_READABLE = 1 << 2;
 
-export const iommu_ioas_map = struct("iommu_ioas_map", {
+/** `user_va` is the memory's address in this process. */
+export const iommu_ioas_map: Struct<{
+  size: U32;
+  flags: U32;
+  ioas_id: U32;
+  __reserved: U32;
+  user_va: U64;
+  length: U64;
+  iova: U64;
+}> = struct("iommu_ioas_map", {
   size: u32,
   flags: u32,
   ioas_id: u32,
@@ -107,6 +158,7 @@ export const iommu_ioas_map = struct("iommu_ioas_map", {
   iova: u64,
 });
 
+/** Pins memory of this process and maps it into an IOAS. */
 export const IOMMU_IOAS_MAP: Ioctl = io(
   "IOMMU_IOAS_MAP",
   IOMMUFD_TYPE,
@@ -115,7 +167,15 @@ export const IOMMU_IOAS_MAP: Ioctl = io(
 );
 
 /** `length` comes back as what is physically contiguous from `out_phys` on. */
-export const iommu_ioas_noiommu_get_pa = struct("iommu_ioas_noiommu_get_pa", {
+export const iommu_ioas_noiommu_get_pa: Struct<{
+  size: U32;
+  flags: U32;
+  ioas_id: U32;
+  __reserved: U32;
+  iova: U64;
+  length: U64;
+  out_phys: U64;
+}> = struct("iommu_ioas_noiommu_get_pa", {
   size: u32,
   flags: u32,
   ioas_id: u32,
@@ -134,7 +194,15 @@ export const IOMMU_IOAS_NOIOMMU_GET_PA: Ioctl = io(
 );
 
 /** `fd` is a memfd, or a dma-buf made with VFIO_DEVICE_FEATURE_DMA_BUF. */
-export const iommu_ioas_map_file = struct("iommu_ioas_map_file", {
+export const iommu_ioas_map_file: Struct<{
+  size: U32;
+  flags: U32;
+  ioas_id: U32;
+  fd: I32;
+  start: U64;
+  length: U64;
+  iova: U64;
+}> = struct("iommu_ioas_map_file", {
   size: u32,
   flags: u32,
   ioas_id: u32,
@@ -144,6 +212,7 @@ export const iommu_ioas_map_file = struct("iommu_ioas_map_file", {
   iova: u64,
 });
 
+/** Maps memory of a file, wherever this process has it mapped itself. */
 export const IOMMU_IOAS_MAP_FILE: Ioctl = io(
   "IOMMU_IOAS_MAP_FILE",
   IOMMUFD_TYPE,
@@ -151,7 +220,16 @@ export const IOMMU_IOAS_MAP_FILE: Ioctl = io(
   iommu_ioas_map_file,
 );
 
-export const iommu_ioas_copy = struct("iommu_ioas_copy", {
+/** `flags` are those of a mapping, IOMMU_IOAS_MAP_*. */
+export const iommu_ioas_copy: Struct<{
+  size: U32;
+  flags: U32;
+  dst_ioas_id: U32;
+  src_ioas_id: U32;
+  length: U64;
+  dst_iova: U64;
+  src_iova: U64;
+}> = struct("iommu_ioas_copy", {
   size: u32,
   flags: u32,
   dst_ioas_id: u32,
@@ -170,7 +248,12 @@ export const IOMMU_IOAS_COPY: Ioctl = io(
 );
 
 /** `length` comes back as what was unmapped; 0 and 2⁶⁴-1 unmap everything. */
-export const iommu_ioas_unmap = struct("iommu_ioas_unmap", {
+export const iommu_ioas_unmap: Struct<{
+  size: U32;
+  ioas_id: U32;
+  iova: U64;
+  length: U64;
+}> = struct("iommu_ioas_unmap", {
   size: u32,
   ioas_id: u32,
   iova: u64,
@@ -183,59 +266,4 @@ export const IOMMU_IOAS_UNMAP: Ioctl = io(
   IOMMUFD_TYPE,
   IOMMUFD_CMD_IOAS_UNMAP,
   iommu_ioas_unmap,
-);
-
-/** Locked memory counts per user (0) or per process (1). Needs privilege. */
-export const IOMMU_OPTION_RLIMIT_MODE = 0;
-/** An IOAS may use large IOMMU pages (1) or not (0). */
-export const IOMMU_OPTION_HUGE_PAGES = 1;
-export const IOMMU_OPTION_OP_SET = 0;
-export const IOMMU_OPTION_OP_GET = 1;
-
-export const iommu_option = struct("iommu_option", {
-  size: u32,
-  option_id: u32,
-  op: u16,
-  __reserved: u16,
-  object_id: u32,
-  val64: u64,
-});
-
-export const IOMMU_OPTION: Ioctl = io(
-  "IOMMU_OPTION",
-  IOMMUFD_TYPE,
-  IOMMUFD_CMD_OPTION,
-  iommu_option,
-);
-
-export const IOMMU_VFIO_IOAS_GET = 0;
-export const IOMMU_VFIO_IOAS_SET = 1;
-export const IOMMU_VFIO_IOAS_CLEAR = 2;
-
-export const iommu_vfio_ioas = struct("iommu_vfio_ioas", {
-  size: u32,
-  ioas_id: u32,
-  op: u16,
-  __reserved: u16,
-});
-
-/** The IOAS behind the container ioctls that an iommufd answers too. */
-export const IOMMU_VFIO_IOAS: Ioctl = io(
-  "IOMMU_VFIO_IOAS",
-  IOMMUFD_TYPE,
-  IOMMUFD_CMD_VFIO_IOAS,
-  iommu_vfio_ioas,
-);
-
-export const iommu_ioas_change_process = struct("iommu_ioas_change_process", {
-  size: u32,
-  __reserved: u32,
-});
-
-/** Counts all pinned memory as this process's. Only for mapped files. */
-export const IOMMU_IOAS_CHANGE_PROCESS: Ioctl = io(
-  "IOMMU_IOAS_CHANGE_PROCESS",
-  IOMMUFD_TYPE,
-  IOMMUFD_CMD_IOAS_CHANGE_PROCESS,
-  iommu_ioas_change_process,
 );

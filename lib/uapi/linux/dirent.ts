@@ -4,10 +4,29 @@
  * @module
  */
 
-import { flexible, i64, struct, u16, u64, u8 } from "../layout.ts";
+import {
+  type Flexible,
+  flexible,
+  type I64,
+  i64,
+  type Struct,
+  struct,
+  type U16,
+  u16,
+  type U64,
+  u64,
+  type U8,
+  u8,
+} from "../layout.ts";
 
 /** One directory entry; the name ends in a NUL, the entry at `d_reclen`. */
-export const linux_dirent64 = struct("linux_dirent64", {
+export const linux_dirent64: Struct<{
+  d_ino: U64;
+  d_off: I64;
+  d_reclen: U16;
+  d_type: U8;
+  d_name: Flexible<U8>;
+}> = struct("linux_dirent64", {
   d_ino: u64,
   d_off: i64,
   d_reclen: u16,

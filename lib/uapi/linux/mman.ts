@@ -4,12 +4,18 @@
  * @module
  */
 
+/** No access. */
 export const PROT_NONE = 0x0;
+/** Pages may be read. */
 export const PROT_READ = 0x1;
+/** Pages may be written. */
 export const PROT_WRITE = 0x2;
+/** Pages may be executed. */
 export const PROT_EXEC = 0x4;
 
+/** Writes reach the file, and everybody who has it mapped. */
 export const MAP_SHARED = 0x01;
+/** Writes make a copy of the page. */
 export const MAP_PRIVATE = 0x02;
 /** As MAP_SHARED, but flags that the kernel does not know are refused. */
 export const MAP_SHARED_VALIDATE = 0x03;
@@ -21,6 +27,7 @@ export const MAP_FIXED_NOREPLACE = 0x10_0000;
 export const MAP_ANONYMOUS = 0x20;
 /** Kept in memory; counts against RLIMIT_MEMLOCK. */
 export const MAP_LOCKED = 0x2000;
+/** No memory is set aside for the mapping. */
 export const MAP_NORESERVE = 0x4000;
 /** Pages are there when `mmap` returns. */
 export const MAP_POPULATE = 0x8000;
@@ -28,6 +35,7 @@ export const MAP_POPULATE = 0x8000;
 export const MAP_HUGETLB = 0x4_0000;
 /** A huge page's size is passed as its base-2 logarithm in these bits. */
 export const MAP_HUGE_SHIFT = 26;
+/** The bits of that logarithm, before the shift. */
 export const MAP_HUGE_MASK = 0x3f;
 /** arm64 with 4 KiB pages, contiguous hint. */
 export const MAP_HUGE_64KB: number = 16 << MAP_HUGE_SHIFT;

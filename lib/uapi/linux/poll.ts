@@ -4,7 +4,14 @@
  * @module
  */
 
-import { i32, struct, u16 } from "../layout.ts";
+import {
+  type I32,
+  i32,
+  type Struct,
+  struct,
+  type U16,
+  u16,
+} from "../layout.ts";
 
 /** There is data to read. */
 export const POLLIN = 0x0001;
@@ -18,8 +25,11 @@ export const POLLHUP = 0x0010;
 export const POLLNVAL = 0x0020;
 
 /** One descriptor to wait for. The event members are `short`, used as bits. */
-export const pollfd = struct("pollfd", {
-  fd: i32,
-  events: u16,
-  revents: u16,
-});
+export const pollfd: Struct<{ fd: I32; events: U16; revents: U16 }> = struct(
+  "pollfd",
+  {
+    fd: i32,
+    events: u16,
+    revents: u16,
+  },
+);

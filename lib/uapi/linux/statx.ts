@@ -4,7 +4,22 @@
  * @module
  */
 
-import { array, i32, i64, struct, u16, u32, u64 } from "../layout.ts";
+import {
+  array,
+  type ArrayOf,
+  type I32,
+  i32,
+  type I64,
+  i64,
+  type Struct,
+  struct,
+  type U16,
+  u16,
+  type U32,
+  u32,
+  type U64,
+  u64,
+} from "../layout.ts";
 
 /** Paths are taken from the working directory. */
 export const AT_FDCWD = -100;
@@ -23,14 +38,40 @@ export const S_IFCHR = 0o020000;
 export const S_IFBLK = 0o060000;
 
 /** A point in time. */
-export const statx_timestamp = struct("statx_timestamp", {
+export const statx_timestamp: Struct<{
+  tv_sec: I64;
+  tv_nsec: U32;
+  __reserved: I32;
+}> = struct("statx_timestamp", {
   tv_sec: i64,
   tv_nsec: u32,
   __reserved: i32,
 });
 
 /** What is known of a file. The spare members are left together. */
-export const statx = struct("statx", {
+export const statx: Struct<{
+  stx_mask: U32;
+  stx_blksize: U32;
+  stx_attributes: U64;
+  stx_nlink: U32;
+  stx_uid: U32;
+  stx_gid: U32;
+  stx_mode: U16;
+  __spare0: U16;
+  stx_ino: U64;
+  stx_size: U64;
+  stx_blocks: U64;
+  stx_attributes_mask: U64;
+  stx_atime: typeof statx_timestamp;
+  stx_btime: typeof statx_timestamp;
+  stx_ctime: typeof statx_timestamp;
+  stx_mtime: typeof statx_timestamp;
+  stx_rdev_major: U32;
+  stx_rdev_minor: U32;
+  stx_dev_major: U32;
+  stx_dev_minor: U32;
+  __spare2: ArrayOf<bigint>;
+}> = struct("statx", {
   stx_mask: u32,
   stx_blksize: u32,
   stx_attributes: u64,

@@ -9,11 +9,26 @@
  */
 
 import { io, type Ioctl } from "../ioctl.ts";
-import { i32, struct, u32, u64 } from "../layout.ts";
+import {
+  type I32,
+  i32,
+  type Struct,
+  struct,
+  type U32,
+  u32,
+  type U64,
+  u64,
+} from "../layout.ts";
 import { VFIO_BASE, VFIO_TYPE } from "./container.ts";
 
 /** `token_uuid_ptr` is the address of a UUID of 16 bytes. */
-export const vfio_device_bind_iommufd = struct("vfio_device_bind_iommufd", {
+export const vfio_device_bind_iommufd: Struct<{
+  argsz: U32;
+  flags: U32;
+  iommufd: I32;
+  out_devid: U32;
+  token_uuid_ptr: U64;
+}> = struct("vfio_device_bind_iommufd", {
   argsz: u32,
   flags: u32,
   iommufd: i32,
@@ -35,15 +50,17 @@ export const VFIO_DEVICE_BIND_IOMMUFD: Ioctl = io(
 );
 
 /** `pt_id` is an IOAS or a HWPT, and comes back as what was attached. */
-export const vfio_device_attach_iommufd_pt = struct(
-  "vfio_device_attach_iommufd_pt",
-  {
-    argsz: u32,
-    flags: u32,
-    pt_id: u32,
-    pasid: u32,
-  },
-);
+export const vfio_device_attach_iommufd_pt: Struct<{
+  argsz: U32;
+  flags: U32;
+  pt_id: U32;
+  pasid: U32;
+}> = struct("vfio_device_attach_iommufd_pt", {
+  argsz: u32,
+  flags: u32,
+  pt_id: u32,
+  pasid: u32,
+});
 /** `pasid` is valid. */
 export const VFIO_DEVICE_ATTACH_PASID = 1 << 0;
 /** `argsz` where there is no PASID, 12. */
@@ -58,20 +75,23 @@ export const VFIO_DEVICE_ATTACH_IOMMUFD_PT: Ioctl = io(
   vfio_device_attach_iommufd_pt,
 );
 
-export const vfio_device_detach_iommufd_pt = struct(
-  "vfio_device_detach_iommufd_pt",
-  {
-    argsz: u32,
-    flags: u32,
-    pasid: u32,
-  },
-);
+/** `flags` is 0, or VFIO_DEVICE_DETACH_PASID. */
+export const vfio_device_detach_iommufd_pt: Struct<{
+  argsz: U32;
+  flags: U32;
+  pasid: U32;
+}> = struct("vfio_device_detach_iommufd_pt", {
+  argsz: u32,
+  flags: u32,
+  pasid: u32,
+});
 /** `pasid` is valid. */
 export const VFIO_DEVICE_DETACH_PASID = 1 << 0;
 /** `argsz` where there is no PASID, 8. */
 export const VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID: number =
   vfio_device_detach_iommufd_pt.offset.pasid;
 
+/** Takes the device, or one PASID of it, off its page table. */
 export const VFIO_DEVICE_DETACH_IOMMUFD_PT: Ioctl = io(
   "VFIO_DEVICE_DETACH_IOMMUFD_PT",
   VFIO_TYPE,

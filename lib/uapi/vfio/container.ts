@@ -6,7 +6,14 @@
  */
 
 import { io, type Ioctl } from "../ioctl.ts";
-import { struct, u16, u32 } from "../layout.ts";
+import {
+  type Struct,
+  struct,
+  type U16,
+  u16,
+  type U32,
+  u32,
+} from "../layout.ts";
 
 /** What VFIO_GET_API_VERSION has to answer. */
 export const VFIO_API_VERSION = 0;
@@ -18,7 +25,9 @@ export const VFIO_BASE = 100;
 
 // IOMMU types for VFIO_SET_IOMMU, and extensions for VFIO_CHECK_EXTENSION,
 // share one set of numbers.
+/** Memory is mapped page by page, as the IOMMUs of x86 and ARM do. */
 export const VFIO_TYPE1_IOMMU = 1;
+/** The IOMMU of PowerPC servers. */
 export const VFIO_SPAPR_TCE_IOMMU = 2;
 /** As type 1, but an unmap may not split a mapping. */
 export const VFIO_TYPE1v2_IOMMU = 3;
@@ -28,6 +37,7 @@ export const VFIO_DMA_CC_IOMMU = 4;
 export const VFIO_EEH = 5;
 /** Was VFIO_TYPE1_NESTING_IOMMU; no kernel answers it any more. */
 export const __VFIO_RESERVED_TYPE1_NESTING_IOMMU = 6;
+/** The same, with memory pinned ahead. */
 export const VFIO_SPAPR_TCE_v2_IOMMU = 7;
 /** No translation and no isolation. Taints the kernel. */
 export const VFIO_NOIOMMU_IOMMU = 8;
@@ -40,7 +50,11 @@ export const VFIO_UPDATE_VADDR = 10;
  * The head of each capability in the chain after an info struct. `next` counts
  * from the start of the info struct; 0 ends the chain.
  */
-export const vfio_info_cap_header = struct("vfio_info_cap_header", {
+export const vfio_info_cap_header: Struct<{
+  id: U16;
+  version: U16;
+  next: U32;
+}> = struct("vfio_info_cap_header", {
   id: u16,
   version: u16,
   next: u32,
@@ -70,14 +84,20 @@ export const VFIO_SET_IOMMU: Ioctl = io(
   "value",
 );
 
-export const vfio_group_status = struct("vfio_group_status", {
-  argsz: u32,
-  flags: u32,
-});
+/** `flags` are VFIO_GROUP_FLAGS_*. */
+export const vfio_group_status: Struct<{ argsz: U32; flags: U32 }> = struct(
+  "vfio_group_status",
+  {
+    argsz: u32,
+    flags: u32,
+  },
+);
 /** Every function of the group is bound to a VFIO driver or to none. */
 export const VFIO_GROUP_FLAGS_VIABLE = 1 << 0;
+/** The group is in a container. */
 export const VFIO_GROUP_FLAGS_CONTAINER_SET = 1 << 1;
 
+/** Whether the group is viable, and in a container. */
 export const VFIO_GROUP_GET_STATUS: Ioctl = io(
   "VFIO_GROUP_GET_STATUS",
   VFIO_TYPE,

@@ -5,11 +5,37 @@
  */
 
 import { io, type Ioctl } from "../ioctl.ts";
-import { overlay, struct, u32, u64 } from "../layout.ts";
+import {
+  type Overlay,
+  overlay,
+  type Struct,
+  struct,
+  type U32,
+  u32,
+  type U64,
+  u64,
+} from "../layout.ts";
 import { VFIO_BASE, VFIO_TYPE } from "./container.ts";
 
 /** `region_index` for a plane in a region, else `dmabuf_id`. */
-export const vfio_device_gfx_plane_info = struct("vfio_device_gfx_plane_info", {
+export const vfio_device_gfx_plane_info: Struct<{
+  argsz: U32;
+  flags: U32;
+  drm_plane_type: U32;
+  drm_format: U32;
+  drm_format_mod: U64;
+  width: U32;
+  height: U32;
+  stride: U32;
+  size: U32;
+  x_pos: U32;
+  y_pos: U32;
+  x_hot: U32;
+  y_hot: U32;
+  region_index: U32;
+  dmabuf_id: Overlay<number>;
+  reserved: U32;
+}> = struct("vfio_device_gfx_plane_info", {
   argsz: u32,
   flags: u32,
   drm_plane_type: u32,
@@ -29,9 +55,12 @@ export const vfio_device_gfx_plane_info = struct("vfio_device_gfx_plane_info", {
 });
 /** Only ask whether the other flag's way is supported. */
 export const VFIO_GFX_PLANE_TYPE_PROBE = 1 << 0;
+/** The plane is a dma-buf. */
 export const VFIO_GFX_PLANE_TYPE_DMABUF = 1 << 1;
+/** The plane is in a region. */
 export const VFIO_GFX_PLANE_TYPE_REGION = 1 << 2;
 
+/** What the guest shows now, and where it is. */
 export const VFIO_DEVICE_QUERY_GFX_PLANE: Ioctl = io(
   "VFIO_DEVICE_QUERY_GFX_PLANE",
   VFIO_TYPE,

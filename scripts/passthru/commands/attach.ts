@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex } from "../../../lib/hex.ts";
 import type { BackendName } from "../../../backends/backend.ts";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
@@ -115,8 +116,8 @@ function describe(
       irqs: irqsOf(device),
     })),
     dmaRanges: ranges.map(({ start, last }) => ({
-      start: `0x${start.toString(16)}`,
-      last: `0x${last.toString(16)}`,
+      start: hex(start),
+      last: hex(last),
     })),
     dmaAlignment: Number(alignment),
     mappingsAvailable: mappingsAvailable ?? null,
@@ -139,7 +140,7 @@ function regionText(region: RegionJson): string {
     ? ["mappable"]
     : [`mappable: ${
       mappable.map(({ offset, size }) =>
-        `0x${offset.toString(16)}-0x${(offset + size - 1).toString(16)}`
+        `${hex(offset)}-${hex(offset + size - 1)}`
       ).join(" ")
     }`];
   return `  ${name.padEnd(10)}${sizeText(size).padEnd(12)}${access}  ` +

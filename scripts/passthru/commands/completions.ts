@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Inventory } from "../../../lib/host/inventory.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import { type Arguments, type Command, EXIT, type Kind } from "../command.ts";
 import { COMMANDS, COMMON } from "../commands.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
@@ -15,7 +15,7 @@ const SHELLS: Readonly<Record<string, () => string>> = { bash, zsh, fish };
 /** Writes what makes a shell complete commands. */
 export function run(
   args: Arguments,
-  _host: Inventory,
+  _host: Host,
   terminal: Terminal,
 ): number {
   const shell = args.operands[0]!;

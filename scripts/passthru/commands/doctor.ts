@@ -6,7 +6,7 @@
 
 import { diagnose } from "../../../lib/doctor/diagnose.ts";
 import { diagnosisText } from "../../../lib/doctor/text.ts";
-import type { Inventory } from "../../../lib/host/inventory.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import {
   type Style,
@@ -31,7 +31,7 @@ const UNITS: Readonly<Record<string, bigint>> = {
 /** Finds what stops passthrough. */
 export function run(
   args: Arguments,
-  host: Inventory,
+  host: Host,
   terminal: Terminal,
 ): number {
   const functions = args.operands.map((address) =>

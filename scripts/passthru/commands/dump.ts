@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hexDigits } from "../../../lib/hex.ts";
 import {
   type ConfigCapability,
   type ConfigSpaceDump,
@@ -13,19 +14,19 @@ import type {
   ConfigFields,
   ConfigValue,
 } from "../../../lib/pci/config/words.ts";
-import type { Inventory } from "../../../lib/host/inventory.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import type { PciFunction } from "../../../lib/host/pci/function.ts";
 import { sysfsError } from "../../../lib/host/sysfs.ts";
 import { O_RDONLY } from "../../../lib/uapi/linux/fcntl.ts";
 import { PCI_CFG_SPACE_EXP_SIZE } from "../../../lib/uapi/pci/regs.ts";
 import { type Arguments, EXIT, fromUser } from "../command.ts";
-import { description, functionJson, hex } from "../output/function_json.ts";
+import { description, functionJson } from "../output/function_json.ts";
 import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
 
 /** Decodes a function's config space. */
 export function run(
   args: Arguments,
-  host: Inventory,
+  host: Host,
   terminal: Terminal,
 ): number {
   const fn = fromUser(() => host.function(args.operands[0]!));
@@ -68,8 +69,10 @@ function readConfigSpace(fn: PciFunction): Uint8Array {
 function hexText(title: string, bytes: Uint8Array): string {
   const lines = [title];
   for (let at = 0; at < bytes.length; at += 16) {
-    const row = [...bytes.subarray(at, at + 16)].map((byte) => hex(byte, 2));
-    lines.push(`${hex(at, 2)}: ${row.join(" ")}`);
+    const row = [...bytes.subarray(at, at + 16)].map((byte) =>
+      hexDigits(byte, 2)
+    );
+    lines.push(`${hexDigits(at, 2)}: ${row.join(" ")}`);
   }
   // lspci ends a function by an empty line.
   return `${lines.join("\n")}\n\n`;
@@ -109,7 +112,7 @@ function capabilityTitle(
   { name, at, extended, version, truncated }: ConfigCapability,
 ): string {
   const title = styled(terminal, "cyan", name);
-  return `  [${hex(at, extended ? 3 : 2)}] ${title}` +
+  return `  [${hexDigits(at, extended ? 3 : 2)}] ${title}` +
     (version === undefined ? "" : ` v${version}`) +
     (truncated ? ", of which not all can be read" : "");
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Inventory } from "../../../lib/host/inventory.ts";
+import { hexDigits } from "../../../lib/hex.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import type { HostDevice, IommuGroup } from "../../../lib/host/device.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 import { PciFunction } from "../../../lib/host/pci/function.ts";
@@ -14,12 +15,7 @@ import {
   pciTree,
 } from "../../../lib/host/pci/tree.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
-import {
-  description,
-  functionJson,
-  hex,
-  Names,
-} from "../output/function_json.ts";
+import { description, functionJson, Names } from "../output/function_json.ts";
 import { driverStyle } from "./list.ts";
 import { obstacleJson } from "./show.ts";
 import { renderSvg } from "../output/svg.ts";
@@ -56,7 +52,7 @@ function groupJson(group: IommuGroup, names: Names) {
 /** Shows the IOMMU groups. */
 export function run(
   args: Arguments,
-  host: Inventory,
+  host: Host,
   terminal: Terminal,
 ): number {
   if (args.has("tree") || args.has("svg")) return draw(args, host, terminal);
@@ -76,7 +72,7 @@ export function run(
 }
 
 /** The topology: as a tree, as an image, or as what both are made of. */
-function draw(args: Arguments, host: Inventory, terminal: Terminal): number {
+function draw(args: Arguments, host: Host, terminal: Terminal): number {
   if (args.operands.length > 0) {
     throw new UsageError("--tree and --svg show all groups");
   }
@@ -93,7 +89,7 @@ function nodeJson(node: PciNode): Record<string, unknown> {
     address,
     vendor: id.slice(0, 4),
     device: id.slice(5),
-    class: hex(code, 6),
+    class: hexDigits(code, 6),
     name: node.name ?? null,
     className: node.className ?? null,
     driver: node.driver ?? null,
@@ -118,7 +114,7 @@ function treeJson({ buses, sharedGroups }: PciTree) {
   };
 }
 
-function noGroups(host: Inventory): string {
+function noGroups(host: Host): string {
   const [first] = host.functions();
   if (first === undefined) return "There are no PCI functions";
   const { hint } = explainNoGroup(first);

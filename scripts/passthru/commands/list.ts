@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Inventory } from "../../../lib/host/inventory.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import { isVfioDriver } from "../../../lib/host/driver/vfio_driver.ts";
 import { type Arguments, EXIT } from "../command.ts";
 import {
@@ -45,7 +45,7 @@ export function writeFunctions(
 /** Lists the PCI functions. */
 export function run(
   args: Arguments,
-  host: Inventory,
+  host: Host,
   terminal: Terminal,
 ): number {
   const driver = args.value("driver");

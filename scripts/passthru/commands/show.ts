@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Inventory } from "../../../lib/host/inventory.ts";
+import { hex, hexDigits } from "../../../lib/hex.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import type { Obstacle } from "../../../lib/host/device.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 import { nodePaths } from "../../../lib/host/iommu/nodes.ts";
@@ -20,7 +21,6 @@ import {
   description,
   type FunctionJson,
   functionJson,
-  hex,
 } from "../output/function_json.ts";
 import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
 
@@ -108,7 +108,7 @@ function barJson(
     kind,
     is64bit,
     prefetchable,
-    start: `0x${start.toString(16)}`,
+    start: hex(start),
     size,
   };
 }
@@ -120,15 +120,15 @@ function barText({ index, kind, is64bit, prefetchable, start, size }: BarJson) {
 }
 
 /** All that is known of a function. */
-export function showJson(host: Inventory, fn: PciFunction): ShowJson {
+export function showJson(host: Host, fn: PciFunction): ShowJson {
   const group = fn.iommuGroup;
   const viability = group?.viability();
   const nodes = nodePaths([fn]);
   return {
     ...functionJson(fn),
-    subsystemVendor: hex(fn.subsystemVendor, 4),
-    subsystemDevice: hex(fn.subsystemDevice, 4),
-    revision: hex(fn.revision, 2),
+    subsystemVendor: hexDigits(fn.subsystemVendor, 4),
+    subsystemDevice: hexDigits(fn.subsystemDevice, 4),
+    revision: hexDigits(fn.revision, 2),
     path: fn.path,
     driverOverride: fn.driverOverride ?? null,
     numaNode: fn.numaNode ?? null,
@@ -150,7 +150,7 @@ export function showJson(host: Inventory, fn: PciFunction): ShowJson {
 /** Shows all that is known of a function. */
 export function run(
   args: Arguments,
-  host: Inventory,
+  host: Host,
   terminal: Terminal,
 ): number {
   const fn = fromUser(() => host.function(args.operands[0]!));

@@ -9,7 +9,11 @@ import { type Arguments, EXIT } from "../command.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
 /** Records the host. */
-export function run(_args: Arguments, host: Host, terminal: Terminal): number {
-  writeJson(terminal, host.snapshot());
+export async function run(
+  _args: Arguments,
+  host: Host,
+  terminal: Terminal,
+): Promise<number> {
+  writeJson(terminal, await host.snapshot());
   return EXIT.DONE;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hexDigits } from "../../../lib/hex.ts";
 import type { PciFunction } from "../../../lib/host/pci/function.ts";
 
 /** What JSON says of a function in a list. */
@@ -28,11 +29,6 @@ export interface FunctionJson {
   readonly iommuGroup: number | null;
 }
 
-/** A number in hexadecimal digits. */
-export function hex(value: number, digits: number): string {
-  return value.toString(16).padStart(digits, "0");
-}
-
 /** The names of ids, each looked up once. */
 export class Names {
   readonly #known = new Map<string, string | undefined>();
@@ -54,9 +50,9 @@ export function functionJson(
   fn: PciFunction,
   names: Names = new Names(),
 ): FunctionJson {
-  const vendor = hex(fn.vendor, 4);
-  const device = hex(fn.device, 4);
-  const code = hex(fn.class, 6);
+  const vendor = hexDigits(fn.vendor, 4);
+  const device = hexDigits(fn.device, 4);
+  const code = hexDigits(fn.class, 6);
   const group = fn.iommuGroup;
   return {
     address: fn.address,

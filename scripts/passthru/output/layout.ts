@@ -16,7 +16,7 @@ import {
   VFIO_IRQ_INFO_EVENTFD,
   VFIO_IRQ_INFO_MASKABLE,
   VFIO_IRQ_INFO_NORESIZE,
-} from "../../../lib/uapi/vfio/all.ts";
+} from "../../../lib/uapi/vfio/device.ts";
 
 /** A region in JSON. */
 export interface RegionJson {

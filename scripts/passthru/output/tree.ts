@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hexDigits } from "../../../lib/hex.ts";
 import {
   causeText,
   type PciNode,
@@ -48,7 +49,7 @@ export function nodeText(
   { className, name, id, class: code }: PciNode,
 ): string {
   const kind = className?.replace(/ \(.*\)$/, "") ??
-    `class ${code.toString(16).padStart(6, "0").slice(0, 4)}`;
+    `class ${hexDigits(code, 6).slice(0, 4)}`;
   return `${kind}: ${name ?? id}`;
 }
 

@@ -8,7 +8,7 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { memoryLock } from "../../../lib/host/iommu/memory_lock.ts";
 import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
-import { type Host } from "../../../mod.ts";
+import type { Host } from "../../../mod.ts";
 import {
   type FunctionState,
   stepSubject,

@@ -16,7 +16,6 @@ import {
 } from "../../../backends/explain.ts";
 import { attachTarget } from "../../../backends/target.ts";
 import { VfioError } from "../../../lib/errors.ts";
-import { Host } from "../../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import type { FunctionTopology } from "../../../lib/sim/machine/topology.ts";
 import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";

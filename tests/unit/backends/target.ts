@@ -2,7 +2,6 @@ import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { attachTarget } from "../../../backends/target.ts";
 import { VfioError } from "../../../lib/errors.ts";
-import { Host } from "../../../lib/host/host.ts";
 import type {
   FunctionTopology,
   Topology,

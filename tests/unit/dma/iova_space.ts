@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { IommuLimits } from "../../../backends/backend.ts";
-import { hex, IovaSpace } from "../../../lib/dma/iova_space.ts";
+import { IovaSpace } from "../../../lib/dma/iova_space.ts";
+import { hex } from "../../../lib/hex.ts";
 import { VfioError } from "../../../lib/errors.ts";
 import { failure } from "../../failures.ts";
 import { randomNumbers } from "../random.ts";

@@ -159,7 +159,7 @@ Deno.test("diagnose() lets a user use what is his when the nodes are given to hi
   assertEquals(look(), []);
 });
 
-Deno.test("diagnose() finds the same in a recording as on the host", () => {
+Deno.test("diagnose() finds the same in a recording as on the host", async () => {
   const host = simulate({
     kernel: { release: RELEASE, commandLine: "intremap=off" },
     functions: {
@@ -170,7 +170,7 @@ Deno.test("diagnose() finds the same in a recording as on the host", () => {
       "0000:00:04.1": { ...ONBOARD, acs: true, driver: "snd_hda_intel" },
     },
   });
-  const recorded = simulate(JSON.parse(JSON.stringify(host.snapshot())));
+  const recorded = simulate(JSON.parse(JSON.stringify(await host.snapshot())));
   assertEquals(diagnose(recorded), diagnose(host));
   const failed = diagnose(host).findings
     .filter(({ verdict }) => verdict !== "pass").map(({ check }) => check);

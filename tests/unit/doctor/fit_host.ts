@@ -10,7 +10,7 @@ import type {
   Diagnosis,
   Finding,
 } from "../../../lib/doctor/finding.ts";
-import { Host } from "../../../lib/host/host.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import type { ProcessOptions } from "../../../lib/sim/process/kernel.ts";
 import type {

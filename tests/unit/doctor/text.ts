@@ -2,7 +2,6 @@ import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { diagnose } from "../../../lib/doctor/diagnose.ts";
 import { diagnosisText } from "../../../lib/doctor/text.ts";
-import { Host } from "../../../lib/host/host.ts";
 import { A, diagnosisOf, ONBOARD } from "./fit_host.ts";
 
 Deno.test("diagnosisText() begins each line with a verdict, and tells what to do", () => {

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
 import { VfioDescriptors } from "../../../lib/handoff/descriptors.ts";
-import { Host } from "../../../lib/host/host.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import { openers } from "../../../lib/host/openers.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";

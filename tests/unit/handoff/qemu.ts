@@ -8,7 +8,6 @@ import {
 } from "../../../lib/handoff/qemu.ts";
 import { qemuLockedMemory } from "../../../lib/handoff/qemu_memory.ts";
 import { HostDevice } from "../../../lib/host/device.ts";
-import { Host } from "../../../lib/host/host.ts";
 
 const A = "0000:00:03.0";
 const B = "0000:00:04.0";

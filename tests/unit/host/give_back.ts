@@ -2,7 +2,6 @@ import {
   assertEquals,
   assertGreater,
   assertInstanceOf,
-  assertLess,
   assertMatch,
   assertNotEquals,
   assertStringIncludes,
@@ -75,7 +74,7 @@ Deno.test("TakenFunction.giveBack() is DEVICE_BUSY at once when this process has
   const fd = watched.kernel.open("/dev/vfio/4", O_RDWR);
   const start = performance.now();
   const error = await failure(taken.giveBack());
-  assertLess(performance.now() - start, 1000);
+  assertEquals(performance.now() - start, 0);
   assertEquals(error.code, "DEVICE_BUSY");
   const self = watched.kernel.readlink("/proc/self");
   assertStringIncludes(error.message, `deno (process ${self})`);

@@ -1,6 +1,5 @@
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
 import {
   explainNoGroup,
   type Explanation,

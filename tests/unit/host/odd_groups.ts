@@ -4,7 +4,7 @@
  */
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { AddressSpace, Host, VfioDevice, VfioError } from "../../../mod.ts";
+import { AddressSpace, VfioDevice, VfioError } from "../../../mod.ts";
 import { apply, plan } from "../../../lib/provision/mod.ts";
 import { diagnose } from "../../../lib/doctor/mod.ts";
 import {

@@ -1,6 +1,5 @@
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
 import { openers, openersText } from "../../../lib/host/openers.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";

@@ -5,7 +5,6 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";
 import { call, json } from "../passthru_bench.ts";
 

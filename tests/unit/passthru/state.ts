@@ -5,7 +5,7 @@ import {
   assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";
 import { call, json } from "../passthru_bench.ts";
 import { Mortal } from "../provision_bench.ts";
@@ -37,13 +37,13 @@ const HOST: Topology = {
 };
 
 /** What `restore` has to bring back. */
-function stateOf(host: Host): string {
-  return JSON.stringify(host.snapshot());
+async function stateOf(host: Host): Promise<string> {
+  return JSON.stringify(await host.snapshot());
 }
 
 Deno.test("passthru bind moves a function to vfio-pci, and unbind brings it back", async () => {
   const host = simulate(HOST);
-  const before = stateOf(host);
+  const before = await stateOf(host);
   const bound = await call(host, ["bind", "01:00.0"]);
   assertEquals([bound.code, bound.err], [0, ""]);
   assertMatch(bound.out, /^0000:01:00\.0 +driver vfio-pci /);
@@ -53,7 +53,7 @@ Deno.test("passthru bind moves a function to vfio-pci, and unbind brings it back
   const back = await call(host, ["unbind", "01:00.0"]);
   assertEquals(back.code, 0);
   assertEquals(back.out, `undone: ${A}: driver vfio-pci\n`);
-  assertEquals(stateOf(host), before);
+  assertEquals(await stateOf(host), before);
   const nothing = await call(host, ["unbind", A]);
   assertEquals([nothing.code, nothing.out], [0, "Nothing to undo.\n"]);
 });
@@ -93,12 +93,12 @@ Deno.test("passthru exits with 3 and changes nothing when the host uses the devi
     },
     files: { [`${path}/boot_vga`]: "1\n" },
   });
-  const before = stateOf(host);
+  const before = await stateOf(host);
   const argv = ["bind", B];
   const { code, err } = await call(host, argv);
   assertEquals(code, 3, err);
   assertStringIncludes(err, `--insist ${B}`);
-  assertEquals(stateOf(host), before);
+  assertEquals(await stateOf(host), before);
   assertEquals((await json(host, argv)).error.code, "HOST_IN_USE");
   const insisting = await call(host, [...argv, "--insist", "02:00.0"]);
   assertEquals(insisting.code, 0, insisting.err);
@@ -154,20 +154,20 @@ const FILES = {
 for (const path of ["state.json", "state.yaml", "-"]) {
   Deno.test(`passthru apply makes the host what ${path} says, and restore undoes it`, async () => {
     const host = simulate(HOST);
-    const before = stateOf(host);
+    const before = await stateOf(host);
     const surroundings = { files: FILES };
     const planned = await call(host, ["plan", path], surroundings);
     assertEquals(planned.code, 0);
     const dry = await call(host, ["apply", path, "--dry-run"], surroundings);
     assertEquals(dry, planned);
-    assertEquals(stateOf(host), before);
+    assertEquals(await stateOf(host), before);
     const { out, code } = await call(host, ["apply", path], surroundings);
     assertEquals([code, out], [0, planned.out]);
     assertEquals(host.function(A).driver, "vfio-pci");
     const again = await call(host, ["apply", path], surroundings);
     assertEquals([again.code, again.out], [0, "Nothing to do.\n"]);
     assertEquals((await call(host, ["restore"])).code, 0);
-    assertEquals(stateOf(host), before);
+    assertEquals(await stateOf(host), before);
   });
 }
 
@@ -237,7 +237,7 @@ Deno.test("passthru status says what holds and what was changed since", async ()
 
 Deno.test("passthru apply exits with 130 and undoes everything when it is interrupted", async () => {
   const host = simulate(HOST);
-  const before = stateOf(host);
+  const before = await stateOf(host);
   const state = {
     functions: [A, B].map((select) => ({ select, driver: "vfio-pci" })),
   };
@@ -249,7 +249,7 @@ Deno.test("passthru apply exits with 130 and undoes everything when it is interr
   });
   assertEquals(code, 130, err);
   assertStringIncludes(err, "interrupted");
-  assertEquals(stateOf(host), before);
+  assertEquals(await stateOf(host), before);
 });
 
 Deno.test("passthru exits with 2 when a time limit is none", async () => {
@@ -287,7 +287,7 @@ Deno.test("passthru doctor exits with 4 when the host is not fit, and 0 when it 
 
 Deno.test("passthru attach prints the layout, holds the device until Ctrl-C, and gives it back", async () => {
   const host = simulate(HOST);
-  const before = stateOf(host);
+  const before = await stateOf(host);
   const controller = new AbortController();
   let held: string | undefined;
   const { code, out } = await call(host, ["attach", A], {
@@ -304,7 +304,7 @@ Deno.test("passthru attach prints the layout, holds the device until Ctrl-C, and
   assertMatch(out, /^0000:01:00\.0 +vfio-pci, by iommufd: /);
   assertMatch(out, /^ {2}config +4 KiB +rw/m);
   assertMatch(out, /^DMA\n {2}0x0 to 0x/m);
-  assertEquals(stateOf(host), before);
+  assertEquals(await stateOf(host), before);
 });
 
 Deno.test("passthru restore gives back what a killed passthru attach has held", async () => {
@@ -315,14 +315,14 @@ Deno.test("passthru restore gives back what a killed passthru attach has held", 
   assertEquals((await call(whole.host, argv, { written })).code, 0);
 
   const host = simulate(HOST);
-  const before = stateOf(host);
+  const before = await stateOf(host);
   const killed = new Mortal(host.machine, { nth: held, after: true });
   assertEquals((await call(killed.host, argv)).code, 1);
   assertEquals(host.function(A).driver, "vfio-pci");
   const { applied } = await json(host, ["status"]);
   assertEquals(applied[0].name, "passthru attach");
   assertEquals((await call(host, ["restore"])).code, 0);
-  assertEquals(stateOf(host), before);
+  assertEquals(await stateOf(host), before);
 });
 
 Deno.test("passthru attach takes several functions and a backend", async () => {
@@ -360,7 +360,7 @@ Deno.test("passthru reset exits with 1 when the kernel cannot", async () => {
 
 Deno.test("passthru apply --at-boot writes a unit that the command itself understands, and restore --at-boot removes it", async () => {
   const host = simulate(HOST);
-  const before = stateOf(host);
+  const before = await stateOf(host);
   const argv = ["apply", "state.json", "--at-boot", "desk"];
   const { code, err } = await call(host, argv, { files: FILES });
   assertEquals(code, 0, err);
@@ -382,7 +382,7 @@ Deno.test("passthru apply --at-boot writes a unit that the command itself unders
   assertEquals(host.function(A).driver, "vfio-pci");
   assertEquals((await call(host, ["restore", "--at-boot", "desk"])).code, 0);
   assertEquals((await json(host, ["status"])).atBoot, []);
-  assertEquals(stateOf(host), before);
+  assertEquals(await stateOf(host), before);
 });
 
 Deno.test("passthru restore --name undoes only what was applied under that name", async () => {

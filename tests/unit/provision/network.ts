@@ -28,7 +28,7 @@ import {
   nlmsgerr,
   nlmsghdr,
 } from "../../../lib/uapi/linux/rtnetlink.ts";
-import { Mortal } from "../provision_bench.ts";
+import { deathsIn, forEach, Mortal } from "../provision_bench.ts";
 import { contradicted, planned, refused, settled } from "../planned.ts";
 
 const PF = "0000:01:00.0";
@@ -200,16 +200,24 @@ Deno.test("restore() leaves a MAC address when somebody else has changed it sinc
 });
 
 Deno.test("restore() goes on when one was killed between a VLAN and a MAC address", async () => {
-  for (let nth = 1;; nth++) {
+  const overrides = { "0": { mac: MAC, vlan: 5 } };
+  const made = async () => {
     const host = nic({}, 1);
-    const overrides = { "0": { mac: MAC, vlan: 5 } };
     await settled(host, vfs({ count: 1, overrides }));
-    const process = new Mortal(host.machine, { nth, after: false });
+    return host;
+  };
+  const deaths = await deathsIn(
+    ({ host }) => restore(host),
+    (await made()).machine,
+  );
+  await forEach(deaths, async (death) => {
+    const host = await made();
+    const process = new Mortal(host.machine, death);
     await restore(process.host).catch(() => {});
-    assertEquals((await restore(host)).left, [], `killed at call ${nth}`);
+    assert(process.dead);
+    assertEquals((await restore(host)).left, []);
     assertEquals(network(host), [NONE]);
-    if (!process.dead) break;
-  }
+  });
 });
 
 Deno.test("restore() removes virtual functions when somebody else has changed a MAC address of theirs", async () => {

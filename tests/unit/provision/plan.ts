@@ -1,7 +1,6 @@
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import readme from "../../../lib/provision/README.md" with { type: "text" };
-import { Host } from "../../../lib/host/host.ts";
 import { plan } from "../../../lib/provision/plan/plan.ts";
 import type { FunctionState } from "../../../lib/provision/state/state.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";

@@ -6,7 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
-import { Host } from "../../../lib/host/host.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import { apply } from "../../../lib/provision/apply.ts";
 import { parseState } from "../../../lib/provision/state/parse.ts";
 import { type Plan, plan } from "../../../lib/provision/plan/plan.ts";

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { VfioError, type VfioErrorCode } from "../../../lib/errors.ts";
 import { bridgePath, serialNumber } from "../../../lib/host/pci/identity.ts";
-import { Host } from "../../../lib/host/host.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import { pinOf } from "../../../lib/provision/state/pin.ts";
 import { plan } from "../../../lib/provision/plan/plan.ts";

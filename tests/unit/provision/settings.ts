@@ -1,6 +1,5 @@
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
 import { nodePaths } from "../../../lib/host/iommu/nodes.ts";
 import { plan } from "../../../lib/provision/plan/plan.ts";
 import type {

@@ -5,7 +5,6 @@
  */
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
 import {
   LOCK_EX,

@@ -1,6 +1,5 @@
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertThrows } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
 import { KernelError } from "../../../lib/kernel/errno.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
 import {

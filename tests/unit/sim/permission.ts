@@ -1,6 +1,5 @@
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
 import { O_RDONLY, O_RDWR, O_WRONLY } from "../../../lib/uapi/linux/fcntl.ts";
 import { A, answer, NIC, OVERRIDE, PATH, PCI, Sysfs } from "./sysfs_bench.ts";
 

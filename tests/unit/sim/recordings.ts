@@ -6,7 +6,7 @@
  */
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Host, VfioError } from "../../../mod.ts";
+import { VfioError } from "../../../mod.ts";
 import {
   apply,
   type DesiredState,
@@ -14,7 +14,7 @@ import {
   plan,
 } from "../../../lib/provision/mod.ts";
 import { diagnose } from "../../../lib/doctor/mod.ts";
-import { type Topology } from "../../../lib/sim/mod.ts";
+import type { Topology } from "../../../lib/sim/mod.ts";
 import cloud from "../../recordings/cloud.json" with { type: "json" };
 import testbed from "../../recordings/testbed.json" with { type: "json" };
 import sriov from "../../recordings/testbed_sriov.json" with { type: "json" };
@@ -26,8 +26,8 @@ const RECORDINGS: Readonly<Record<string, Topology>> = {
 };
 
 for (const [name, recording] of Object.entries(RECORDINGS)) {
-  Deno.test(`Host.snapshot() is the recording when ${name} is simulated`, () => {
-    assertEquals(simulate(recording).snapshot(), recording);
+  Deno.test(`Host.snapshot() is the recording when ${name} is simulated`, async () => {
+    assertEquals(await simulate(recording).snapshot(), recording);
   });
 
   Deno.test(`apply() takes every endpoint of ${name} with its group, and restores`, async () => {
@@ -54,8 +54,8 @@ for (const [name, recording] of Object.entries(RECORDINGS)) {
         assertEquals(plan(host, state).steps, []);
         taken++;
       }
-      assertEquals(host.snapshot(), recording);
     }
+    assertEquals(await host.snapshot(), recording);
     assertEquals(taken === 0, recording.iommu === "none");
   });
 }
@@ -78,7 +78,7 @@ Deno.test("apply() makes all virtual functions of testbed-sriov, and restores", 
     assertEquals(made.length, 39);
     assert(made.every(({ driver }) => driver === "vfio-pci"));
   }
-  assertEquals(host.snapshot(), sriov as Topology);
+  assertEquals(await host.snapshot(), sriov as Topology);
 });
 
 Deno.test("diagnose() finds the recorded machines fit or not", () => {

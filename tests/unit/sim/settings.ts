@@ -1,6 +1,5 @@
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertThrows } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
 import { serialNumber } from "../../../lib/host/pci/identity.ts";
 import { KernelError } from "../../../lib/kernel/errno.ts";
 import type { FunctionTopology } from "../../../lib/sim/machine/topology.ts";

@@ -2,7 +2,7 @@ import { assertEquals, assertNotMatch } from "@std/assert";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import { acsOf } from "../../../lib/host/pci/acs.ts";
-import { Host } from "../../../lib/host/host.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";
@@ -79,9 +79,9 @@ function listing(host: Host): unknown[] {
   }));
 }
 
-Deno.test("Host.snapshot() records what simulate() lists the same", () => {
+Deno.test("Host.snapshot() records what simulate() lists the same", async () => {
   const host = simulate(TOPOLOGY);
-  const loaded = simulate(written(host.snapshot()));
+  const loaded = simulate(written(await host.snapshot()));
   assertEquals(listing(loaded), listing(host));
   for (
     const path of [
@@ -105,7 +105,7 @@ Deno.test("Host.snapshot() records what simulate() lists the same", () => {
   }
 });
 
-Deno.test("Host.snapshot() of what was loaded from a recording is that recording", () => {
+Deno.test("Host.snapshot() of what was loaded from a recording is that recording", async () => {
   for (
     const topology of [
       {},
@@ -113,13 +113,13 @@ Deno.test("Host.snapshot() of what was loaded from a recording is that recording
       { iommu: "none", kernel: { release: "6.1.0", unsafeNoIommu: true } },
     ] as Topology[]
   ) {
-    const recording = written(simulate(topology).snapshot());
-    assertEquals(written(simulate(recording).snapshot()), recording);
+    const recording = written(await simulate(topology).snapshot());
+    assertEquals(written(await simulate(recording).snapshot()), recording);
   }
 });
 
-Deno.test("Host.snapshot() says as little as a function needs", () => {
-  const { version, functions, drivers } = simulate({
+Deno.test("Host.snapshot() says as little as a function needs", async () => {
+  const { version, functions, drivers } = await simulate({
     functions: {
       "0000:01:00.0": {
         id: "8086:10d3",
@@ -144,12 +144,12 @@ Deno.test("Host.snapshot() says as little as a function needs", () => {
   });
 });
 
-Deno.test("Host.snapshot() leaves out what tells one host from another", () => {
-  const text = JSON.stringify(simulate(TOPOLOGY).snapshot());
+Deno.test("Host.snapshot() leaves out what tells one host from another", async () => {
+  const text = JSON.stringify(await simulate(TOPOLOGY).snapshot());
   assertNotMatch(text, /root=|0123-4567/);
 });
 
-Deno.test("Host.snapshot() tells why there is no IOMMU", () => {
+Deno.test("Host.snapshot() tells why there is no IOMMU", async () => {
   const host = simulate({
     iommu: "none",
     functions: { "0000:01:00.0": { id: "8086:10d3" } },
@@ -158,22 +158,22 @@ Deno.test("Host.snapshot() tells why there is no IOMMU", () => {
       "/proc/cpuinfo": "vendor_id\t: AuthenticAMD\nserial\t: 4711\n",
     },
   });
-  const recording = host.snapshot();
+  const recording = await host.snapshot();
   assertNotMatch(JSON.stringify(recording), /4711/);
   const why = (host: Host) => explainNoGroup(host.function("01:00.0"));
   assertEquals(why(simulate(recording)), why(host));
 });
 
-Deno.test("Host.snapshot() leaves interrupts out when only root may read them", () => {
+Deno.test("Host.snapshot() leaves interrupts out when only root may read them", async () => {
   const { machine } = simulate(TOPOLOGY);
   const user = new SimulatedHost(machine, { uid: 1000 });
-  const { functions } = user.snapshot();
+  const { functions } = await user.snapshot();
   assertEquals(functions?.["0000:00:04.0"]?.interrupts, undefined);
   assertEquals(functions?.["0000:00:04.0"]?.id, "8086:10d3");
 });
 
 Deno.test("simulate() gives a recorded function the model that has its id", async () => {
-  const recording = simulate(TOPOLOGY).snapshot();
+  const recording = await simulate(TOPOLOGY).snapshot();
   const host = simulate(written(recording));
   await using device = await VfioDevice.attach(
     "0000:00:03.0",

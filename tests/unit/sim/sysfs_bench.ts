@@ -5,7 +5,7 @@
  */
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
-import { Host } from "../../../lib/host/host.ts";
+import type { Host } from "../../../lib/host/host.ts";
 import { KernelError } from "../../../lib/kernel/errno.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
 import type {

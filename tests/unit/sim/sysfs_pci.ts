@@ -2,7 +2,6 @@ import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals } from "@std/assert";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
-import { Host } from "../../../lib/host/host.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
 import { O_RDONLY } from "../../../lib/uapi/linux/fcntl.ts";
 import {

@@ -2,7 +2,7 @@
  * What `deno task demo` does with the function that it is given.
  */
 import { assertEquals, assertMatch } from "@std/assert";
-import { type PciFunction } from "../../../mod.ts";
+import type { PciFunction } from "../../../mod.ts";
 import { driverNodes } from "../../../lib/host/mod.ts";
 import { objections } from "../../../scripts/demo/in_use.ts";
 import { Report } from "../../../scripts/demo/report.ts";

@@ -6,6 +6,7 @@ import {
   assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
+import { driverNodes } from "../../../lib/host/mod.ts";
 import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import { refused } from "../../failures.ts";
@@ -25,11 +26,9 @@ Deno.test({
     const before = await settled(fn.path);
     await (await host.take(fn)).giveBack();
     await assertBecomes(fn.path, before);
-    const disk = Object.keys(before)
-      .map((path) => /\/(nvme\d+n\d+)\/size$/.exec(path)?.[1])
-      .find((found) => found !== undefined);
+    const disk = driverNodes(fn).find(({ kind }) => kind === "disk")!.name;
     // Sysfs tells of it before devtmpfs has its node.
-    using file = await until(() => openIfThere(`/dev/${disk}`), "its node");
+    using file = await until(() => openIfThere(disk), "its node");
     assertEquals(await file.read(new Uint8Array(512)), 512);
   },
 });

@@ -3,7 +3,7 @@
  * lives on it no longer.
  */
 import { assertEquals, assertMatch } from "@std/assert";
-import { type PciFunction } from "../../../mod.ts";
+import type { PciFunction } from "../../../mod.ts";
 import { driverNodes, usesOf } from "../../../lib/host/mod.ts";
 import { exists } from "../../../lib/host/sysfs.ts";
 import { refused } from "../../failures.ts";

@@ -7,7 +7,7 @@ import {
 import type { VfioError } from "../../../../lib/errors.ts";
 import { refuseInUse } from "../../../../lib/host/guards/refuse.ts";
 import { Host } from "../../../../lib/host/host.ts";
-import { type SimulatedHost } from "../../../../lib/sim/host.ts";
+import type { SimulatedHost } from "../../../../lib/sim/host.ts";
 import { intercept } from "../../../../lib/kernel/intercept.ts";
 import { O_RDWR } from "../../../../lib/uapi/linux/fcntl.ts";
 import { refused } from "../../../failures.ts";

@@ -3,7 +3,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { usesOf } from "../../../../lib/host/guards/uses.ts";
-import { Host } from "../../../../lib/host/host.ts";
+import type { Host } from "../../../../lib/host/host.ts";
 import { simulate, type SimulatedHost } from "../../../../lib/sim/host.ts";
 import type { Topology } from "../../../../lib/sim/machine/topology.ts";
 import { HostFiles } from "../../host_files.ts";

@@ -1,5 +1,4 @@
 import { assertEquals } from "@std/assert";
-import { Host } from "../../../../lib/host/host.ts";
 import { simulate, type SimulatedHost } from "../../../../lib/sim/host.ts";
 import { O_RDWR } from "../../../../lib/uapi/linux/fcntl.ts";
 import { HostFiles } from "../../host_files.ts";

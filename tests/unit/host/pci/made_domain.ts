@@ -4,7 +4,7 @@
  */
 import { simulate } from "../../../../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { AddressSpace, Host, VfioDevice, VfioError } from "../../../../mod.ts";
+import { AddressSpace, VfioDevice, VfioError } from "../../../../mod.ts";
 import { apply } from "../../../../lib/provision/mod.ts";
 import { diagnose } from "../../../../lib/doctor/mod.ts";
 import { pciTree } from "../../../../lib/host/mod.ts";
@@ -34,12 +34,12 @@ Deno.test("A Dell's drive is in a domain of its own, listed and found", async ()
     pciTree(host).buses.map(({ name, functions }) => [name, functions.length]),
     [["0000:00", 20], ["10000:e0", 1]],
   );
-  const before = host.snapshot();
+  const before = await host.snapshot();
   {
     await using taken = await host.take("10000:e1:00.0");
     assertEquals(taken.function.driver, "vfio-pci");
   }
-  assertEquals(host.snapshot(), before);
+  assertEquals(await host.snapshot(), before);
 });
 
 Deno.test("plan() is GROUP_NOT_VIABLE when a Dell's drive is to be taken out of its domain", () => {
@@ -87,7 +87,7 @@ Deno.test("plan() is GROUP_NOT_VIABLE when a Dell's drive is to be taken out of 
 
 Deno.test("apply() takes what makes a Dell's domain, which goes and comes back", async () => {
   const host = simulate(DELL);
-  const before = host.snapshot();
+  const before = await host.snapshot();
   const state = handOut("0000:00:0e.0");
   assertEquals(
     said(host, "00:0e.0", "group-viable"),
@@ -102,7 +102,7 @@ Deno.test("apply() takes what makes a Dell's domain, which goes and comes back",
     );
     assertEquals(device.name, "0000:00:0e.0");
   }
-  assertEquals(host.snapshot(), before);
+  assertEquals(await host.snapshot(), before);
   assertEquals(host.function("10000:e1:00.0").driver, "nvme");
 });
 

@@ -1,0 +1,90 @@
+/**
+ * The devices of an address space, for `VfioDevice` and nobody else: `mod.ts`
+ * does not export what is here.
+ *
+ * @module
+ */
+
+import type { Attachment, AttachOptions } from "../../backends/backend.ts";
+import type { HostDevice } from "../host/device.ts";
+
+/** An attached device, as its address space needs to know it. */
+export interface Member {
+  /** Detaches it. */
+  detach(): Promise<void>;
+}
+
+/** Attaches a device to a space; `enter` is called while it is attached. */
+type Attach = <M extends Member>(
+  device: HostDevice,
+  options: AttachOptions,
+  enter: (attachment: Attachment) => M,
+) => Promise<M>;
+
+/** The name of an address space's {@linkcode Members}. */
+export const MEMBERS: unique symbol = Symbol("members");
+
+/** The devices that are attached to an address space, or on the way to it. */
+export class Members {
+  readonly #attach: Attach;
+  readonly #members = new Set<Member>();
+  /** One for each device on the way; done when that is over. */
+  readonly #arrivals = new Set<Promise<void>>();
+
+  /**
+   * Makes an empty set.
+   *
+   * @param attach Attaches a device to the space.
+   */
+  constructor(attach: Attach) {
+    this.#attach = attach;
+  }
+
+  /**
+   * Attaches a device and adds it.
+   *
+   * @param device The device.
+   * @param options How it is attached.
+   * @param make Makes the member of the attached device. When it throws, the
+   * device is detached.
+   * @returns The member.
+   */
+  async attach<M extends Member>(
+    device: HostDevice,
+    options: AttachOptions,
+    make: (attachment: Attachment) => M,
+  ): Promise<M> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#arrivals.add(promise);
+    try {
+      return await this.#attach(device, options, (attachment) => {
+        const member = make(attachment);
+        this.#members.add(member);
+        return member;
+      });
+    } finally {
+      this.#arrivals.delete(promise);
+      resolve();
+    }
+  }
+
+  /** Removes a device that was detached. */
+  remove(member: Member): void {
+    this.#members.delete(member);
+  }
+
+  /**
+   * Waits for the devices on the way, and detaches all.
+   *
+   * @returns What went wrong.
+   */
+  async detachAll(): Promise<unknown[]> {
+    await Promise.all(this.#arrivals);
+    const detached = await Promise.allSettled(
+      [...this.#members].map((member) => member.detach()),
+    );
+    return detached.flatMap((result) =>
+      result.status === "rejected" ? [result.reason] : []
+    );
+  }
+}
