@@ -17,6 +17,9 @@ import virtualFunctions from "../../../docs/virtual_functions.md" with {
 import writeADriver from "../../../docs/write_a_driver.md" with {
   type: "text",
 };
+import doctor from "../../../lib/doctor/README.md" with { type: "text" };
+import handoff from "../../../lib/handoff/README.md" with { type: "text" };
+import provision from "../../../lib/provision/README.md" with { type: "text" };
 import readme from "../../../README.md" with { type: "text" };
 import scripts from "../../../scripts/README.md" with { type: "text" };
 import deskHost from "../../docs/desk.json" with { type: "text" };
@@ -53,6 +56,13 @@ const PAGES: Readonly<Record<string, string>> = {
   "docs/write_a_driver.md": writeADriver,
 };
 
+/** What the folders' own pages say: their scripts are run. */
+const FOLDERS: Readonly<Record<string, string>> = {
+  "lib/doctor/README.md": doctor,
+  "lib/handoff/README.md": handoff,
+  "lib/provision/README.md": provision,
+};
+
 /** A page that is being run. */
 class Page {
   readonly host: SimulatedHost;
@@ -63,8 +73,9 @@ class Page {
 
   constructor(text: string) {
     // It says itself which host it is about.
-    const host = /\]\((?:\.\.\/)?tests\/docs\/(\w+\.json)\)/.exec(text)?.[1];
-    const recorded = host === undefined ? "{}" : HOSTS[host];
+    const [, host = "spare.json"] =
+      /\]\((?:\.\.\/)?tests\/docs\/(\w+\.json)\)/.exec(text) ?? [];
+    const recorded = HOSTS[host];
     assert(recorded !== undefined, `No host is named ${host}`);
     this.#files.set("host.json", recorded);
     this.host = simulate(JSON.parse(recorded));
@@ -154,14 +165,18 @@ class Page {
 
   /** Runs a script; one that runs a program also with Ctrl-C meanwhile. */
   async #script(source: string, args: readonly string[]): Promise<string> {
-    const before = JSON.stringify(this.host.snapshot());
+    const before = JSON.stringify(await this.host.snapshot());
     const surroundings = { host: this.host, args, files: this.#files };
     const { out, programs } = await runScript(source, surroundings);
     this.#printed = out;
     if (programs.length === 0) return out;
     for (const interruptedBy of ["SIGINT", "SIGTERM"] as const) {
       await runScript(source, { ...surroundings, interruptedBy });
-      assertEquals(JSON.stringify(this.host.snapshot()), before, interruptedBy);
+      assertEquals(
+        JSON.stringify(await this.host.snapshot()),
+        before,
+        interruptedBy,
+      );
     }
     return out;
   }
@@ -200,6 +215,19 @@ for (const [path, text] of Object.entries(PAGES)) {
       }
     }
     assertEquals(page.neverRun, []);
+  });
+}
+
+for (const [path, text] of Object.entries(FOLDERS)) {
+  Deno.test(`${path} has scripts that run, and print what it shows`, async () => {
+    const page = new Page(text);
+    const blocks = blocksOf(text);
+    for (const [i, block] of blocks.entries()) {
+      const isScript = ({ info }: Block) => info.join(" ") === "ts";
+      const follows = block.info[0] === "text" && i > 0 &&
+        isScript(blocks[i - 1]!);
+      if (isScript(block) || follows) await page.run(block);
+    }
   });
 }
 
