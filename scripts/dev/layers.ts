@@ -43,7 +43,7 @@ const FOLDERS: Readonly<Record<string, Folder>> = {
   "lib/dma": folder(2, 1, 1, "address spaces"),
   "backends": folder(3, 0, 3, "the legacy container and iommufd"),
   "lib/host": folder(4, 0, 6, "what sysfs says, and what moves a device"),
-  "lib/errors.ts": folder(5, 0, 3, "VfioError"),
+  "lib/*.ts": folder(5, 0, 3, "errors, and what everything above uses"),
   "lib/pci": folder(5, 3, 3, "what PCI is, without a host"),
   "lib/kernel": folder(6, 0, 3, "the operating system, behind one interface"),
   "lib/uapi": folder(6, 3, 3, "the kernel's ABI: numbers and structs"),
@@ -59,6 +59,7 @@ export interface Arrow {
 
 /** The folder of the picture that a module is in. */
 function folderOf(path: string): string | undefined {
+  if (/^lib\/[^/]+\.ts$/.test(path)) return "lib/*.ts";
   return NAMES.find((name) => path === name || path.startsWith(`${name}/`)) ??
     // What a folder's commands begin with lies beside them.
     NAMES.find((name) => path.startsWith(`${name}.`));
