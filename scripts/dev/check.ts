@@ -11,6 +11,11 @@ const CHECKS: ReadonlyArray<readonly [name: string, ...command: string[]]> = [
   ["format", "fmt", "--check"],
   ["lint", "lint"],
   ["types", "check", "--quiet", "--doc", "."],
+  [
+    "types of the pages",
+    ...["check", "--quiet", "--doc-only"],
+    ...["README.md", "docs/*.md", "lib/*/README.md"],
+  ],
   ["documentation", "doc", "--lint", ...await entryPoints()],
   ["publish", "publish", "--quiet", "--dry-run", "--allow-dirty"],
   ["imports", "run", "-A", "scripts/dev/imports.ts"],

@@ -55,7 +55,7 @@ const LONG = new Set([
  */
 export async function jobsOf(choice: Choice): Promise<Job[]> {
   const { only, machines, everything, filter, paths } = choice;
-  const files = await filesOf(paths.length > 0 ? paths : ["", "README.md"]);
+  const files = await filesOf(paths.length > 0 ? paths : [""]);
   const part = (name: Part) =>
     only === undefined || only === name
       ? files.filter((file) => partsOf(file).includes(name))
@@ -148,7 +148,7 @@ function portionsOf(machine: Machine, files: readonly string[]): string[][] {
 async function filesOf(paths: readonly string[]): Promise<string[]> {
   const files = await Promise.all(
     paths.map((path) =>
-      /\.(ts|md)$/.test(path) ? [path] : Array.fromAsync(
+      /\.ts$/.test(path) ? [path] : Array.fromAsync(
         typescriptFiles(ROOT, path.replace(/(?<=.)\/?$/, "/")),
       )
     ),

@@ -11,7 +11,7 @@ export const PARTS = {
   /** This machine's libc, sysfs and tools. */
   host: /^tests\/(host|vm(?!\/guest\/))\/.*_test\.ts$/,
   /** The documentation's examples, on a real kernel. */
-  docs: /^(mod\.ts|README\.md|(lib|backends)\/.*\.ts)$/,
+  docs: /^(mod\.ts|(lib|backends)\/.*\.ts)$/,
   /** Real kernels. */
   vm: /^tests\/(conformance|vm\/guest)\/.*_test\.ts$/,
 } as const;

@@ -28,6 +28,7 @@ import "./host/device.ts";
 import "./doctor/defects.ts";
 import "./doctor/diagnose.ts";
 import "./doctor/text.ts";
+import "./docs/pages.ts";
 import "./host/driver_nodes.ts";
 import "./host/give_back.ts";
 import "./host/guards/disks.ts";

@@ -86,7 +86,7 @@ const FIRST_FD = 3;
  * @example
  * ```ts ignore
  * import { Host } from "@passthru/vfio";
- * import { runQemu } from "./scripts/passthru/qemu.ts";
+ * import { runQemu } from "./scripts/passthru/run/qemu.ts";
  *
  * const code = await runQemu({
  *   host: new Host(),

@@ -141,7 +141,7 @@ Deno.test({
     );
     const address = `127.0.0.1:${server.addr.port}`;
     const readme = await Deno.readTextFile(new URL("README.md", ROOT));
-    const [, script] = readme.match(/```ts ignore\n(\/\/ spare\.ts\n.*?)```/s)!;
+    const [, script] = readme.match(/```ts\n(\/\/ spare\.ts\n.*?)```/s)!;
     assertStringIncludes(script!, "https://HOST/PATH/mod.ts");
     const path = await Deno.makeTempFile({ suffix: ".ts" });
     await Deno.writeTextFile(

@@ -1,0 +1,182 @@
+/**
+ * The scripts of a page, run on the page's host. `new Host()` is that host; no
+ * permission is needed, as the imports are given to the script and `Deno` is
+ * what the page's surroundings make of it.
+ *
+ * @module
+ */
+import * as assert from "@std/assert";
+import * as doctor from "../../../lib/doctor/mod.ts";
+import * as handoff from "../../../lib/handoff/mod.ts";
+import * as host from "../../../lib/host/mod.ts";
+import * as pci from "../../../lib/pci/mod.ts";
+import * as provision from "../../../lib/provision/mod.ts";
+import * as sim from "../../../lib/sim/mod.ts";
+import * as uapi from "../../../lib/uapi/mod.ts";
+import * as vfio from "../../../mod.ts";
+import type { SimulatedHost } from "../../../lib/sim/mod.ts";
+
+const URL_OF_PROJECT = "https://HOST/PATH/";
+
+const MODULES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  "mod.ts": vfio,
+  "lib/doctor/mod.ts": doctor,
+  "lib/handoff/mod.ts": handoff,
+  "lib/host/mod.ts": host,
+  "lib/pci/mod.ts": pci,
+  "lib/provision/mod.ts": provision,
+  "lib/sim/mod.ts": sim,
+  "lib/uapi/mod.ts": uapi,
+};
+
+/** What a script is run with. */
+export interface Surroundings {
+  readonly host: SimulatedHost;
+  readonly args: readonly string[];
+  /** Files that it can read, by path. */
+  readonly files: ReadonlyMap<string, string>;
+  /** The signal that comes while a program runs, if one does. */
+  readonly interruptedBy?: Deno.Signal | undefined;
+}
+
+/** What a script did. */
+export interface ScriptRun {
+  /** What it printed. */
+  readonly out: string;
+  /** The programs that it ran: their command lines. */
+  readonly programs: readonly string[];
+}
+
+/**
+ * Runs a script.
+ *
+ * @param source The script.
+ * @param surroundings What it is run with.
+ */
+export async function runScript(
+  source: string,
+  surroundings: Surroundings,
+): Promise<ScriptRun> {
+  const { host } = surroundings;
+  let out = "";
+  const programs: string[] = [];
+  const tests: Array<() => unknown> = [];
+  const console = {
+    log(...values: unknown[]) {
+      const words = values.map((value) =>
+        typeof value === "string" ? value : Deno.inspect(value)
+      );
+      out += `${words.join(" ")}\n`;
+    },
+  };
+  const module = await import(
+    `data:application/typescript,${encodeURIComponent(wrapped(source))}`
+  );
+  await module.default(
+    console,
+    pretendedDeno(surroundings, programs, tests),
+    (specifier: string) => moduleOf(specifier, host),
+  );
+  for (const test of tests) await test();
+  return { out, programs };
+}
+
+/** A script as a function of what it takes from elsewhere. */
+function wrapped(source: string): string {
+  const imports = /^import ((?:type )?)(\{[^}]*\}) from ("[^"]*");$/gm;
+  const body = source.replaceAll(
+    imports,
+    (_, type: string, names: string, from: string) => {
+      if (type !== "") return "";
+      const values = names.replaceAll(/\btype \w+,?/g, "")
+        .replaceAll(/(\w+) as (\w+)/g, "$1: $2");
+      return `const ${values} = load(${from});`;
+    },
+  ).replaceAll(/^export (?=async |function |const |class )/gm, "");
+  if (/^import (?!type)/m.test(body)) {
+    throw new SyntaxError(`An import that is not understood: ${body}`);
+  }
+  return `export default async function (console: any, Deno: any, load: any) {
+${body}
+}`;
+}
+
+function moduleOf(
+  specifier: string,
+  host: SimulatedHost,
+): Readonly<Record<string, unknown>> {
+  if (specifier === "@std/assert") return assert;
+  const path = specifier.startsWith(URL_OF_PROJECT)
+    ? specifier.slice(URL_OF_PROJECT.length)
+    : specifier.replace(
+      /^@passthru\/vfio(?:$|\/(\w+)$)/,
+      (_, name?: string) =>
+        name === undefined ? "mod.ts" : `lib/${name}/mod.ts`,
+    );
+  const module = MODULES[path];
+  if (module === undefined) throw new TypeError(`No entry point: ${specifier}`);
+  // Functions that take a host, and classes that make one by default.
+  const here = {
+    Host: function () {
+      return host;
+    },
+    Inventory: function () {
+      return host;
+    },
+  };
+  return { ...module, ...pick(here, module) };
+}
+
+/** Of what stands in for something those whose names the module has. */
+function pick(
+  from: Readonly<Record<string, unknown>>,
+  module: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(from).filter(([name]) => name in module),
+  );
+}
+
+/** Of `Deno` what the pages use. A program that is run ends by itself. */
+function pretendedDeno(
+  { args, files, interruptedBy }: Surroundings,
+  programs: string[],
+  tests: Array<() => unknown>,
+) {
+  const listeners = new Map<string, () => void>();
+  class Command {
+    readonly #signal: AbortSignal | undefined;
+    constructor(
+      program: string,
+      { args = [], signal }: { args?: string[]; signal?: AbortSignal },
+    ) {
+      programs.push([program, ...args].join(" "));
+      this.#signal = signal;
+    }
+    spawn() {
+      return { status: this.#end() };
+    }
+    async #end() {
+      await Promise.resolve();
+      if (interruptedBy === undefined) return { success: true, code: 0 };
+      const listener = listeners.get(interruptedBy);
+      if (listener === undefined) throw new Error(`Ended by ${interruptedBy}`);
+      listener();
+      // Else it goes on for ever, and so does the script.
+      assert.assertEquals(this.#signal?.aborted, true, "QEMU is not ended");
+      return { success: false, code: 143 };
+    }
+  }
+  return {
+    args,
+    Command,
+    addSignalListener: (name: string, listener: () => void) =>
+      void listeners.set(name, listener),
+    readTextFile: (path: string) => {
+      const text = files.get(path);
+      if (text === undefined) throw new Deno.errors.NotFound(path);
+      return Promise.resolve(text);
+    },
+    test: (_name: string, test: () => unknown) => void tests.push(test),
+  };
+}
