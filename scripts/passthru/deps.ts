@@ -5,16 +5,22 @@
  * @module
  */
 
-export { parseArgs } from "jsr:@std/cli@^1/parse-args";
+/**
+ * A variable, not a literal: what a literal names Deno looks up before the
+ * command starts, and asks the registry for it each time where that is out of
+ * reach.
+ */
+const YAML: string = "npm:js-yaml@^4.1.0";
 
 /**
- * Reads YAML. Its library is loaded by the first call: it is needed only where
- * somebody writes YAML. (`npm:yaml` asks for the environment, which would cost
- * the command a permission.)
+ * Loads what reads YAML, from the npm registry the first time: it is needed only
+ * where somebody writes YAML. (`npm:yaml` asks for the environment, which would
+ * cost the command a permission.)
  *
- * @param text The YAML.
+ * @returns Reads a text.
+ * @throws {TypeError} When neither the registry nor a copy of it is reached.
  */
-export async function parseYaml(text: string): Promise<unknown> {
-  const { load } = await import("npm:js-yaml@^4.1.0");
-  return load(text);
+export async function loadYaml(): Promise<(text: string) => unknown> {
+  const { load } = await import(YAML);
+  return load;
 }

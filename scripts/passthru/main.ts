@@ -5,9 +5,9 @@
  */
 
 import type { Host } from "../../lib/host/host.ts";
+import { parseArgs } from "./args.ts";
 import { Arguments, type Command, EXIT, UsageError } from "./command.ts";
 import { COMMANDS, COMMON } from "./commands.ts";
-import { parseArgs } from "./deps.ts";
 import { LOADERS } from "./load.ts";
 import { styled, type Terminal, writeJson } from "./terminal/terminal.ts";
 

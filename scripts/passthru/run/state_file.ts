@@ -7,7 +7,7 @@
 import { parseState } from "../../../lib/provision/state/parse.ts";
 import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { fromUser, UsageError } from "../command.ts";
-import { parseYaml } from "../deps.ts";
+import { loadYaml } from "../deps.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
 /**
@@ -22,9 +22,10 @@ export async function readState(
 ): Promise<DesiredState> {
   const text = await terminal.read(path);
   const name = path === "-" ? "standard input" : path;
+  const parse = isYaml(path, text) ? await yamlParser(name) : JSON.parse;
   let value: unknown;
   try {
-    value = isYaml(path, text) ? await parseYaml(text) : JSON.parse(text);
+    value = parse(text);
   } catch (error) {
     throw new UsageError(`${name}: ${(error as Error).message}`);
   }
@@ -40,4 +41,16 @@ export async function readState(
 function isYaml(path: string, text: string): boolean {
   if (/\.ya?ml$/i.test(path)) return true;
   return !/\.json$/i.test(path) && !/^\s*[{[]/.test(text);
+}
+
+async function yamlParser(name: string): Promise<(text: string) => unknown> {
+  try {
+    return await loadYaml();
+  } catch {
+    throw new UsageError(
+      `${name} is YAML, and what reads that cannot be loaded from npm`,
+      "write JSON, or let Deno keep it where npm is reached: " +
+        "deno cache npm:js-yaml@^4.1.0",
+    );
+  }
 }

@@ -67,8 +67,11 @@ export function processTerminal(signal: AbortSignal): Terminal {
       writeAll(Deno.stderr, text);
     },
     progress(text) {
-      clearTimeout(timer);
       if (!showsProgress) return;
+      // Not without a timer: the first call loads Deno's timers, which takes a
+      // third of what Deno takes to start.
+      if (timer !== undefined) clearTimeout(timer);
+      timer = undefined;
       if (text === undefined) return erase();
       const show = () => {
         erase();
