@@ -1,4 +1,4 @@
-import { posix } from "node:path";
+import { dirname } from "../../host/path.ts";
 import type { Device } from "./bus.ts";
 
 const NONE: ReadonlyMap<string, Device> = new Map();
@@ -11,13 +11,13 @@ export class DeviceTable {
   /** Adds a device. */
   add(device: Device): void {
     entry(this.#buses, device.bus).set(device.name, device);
-    entry(this.#below, posix.dirname(device.path)).set(device.name, device);
+    entry(this.#below, dirname(device.path)).set(device.name, device);
   }
 
   /** Takes a device out. */
   delete(device: Device): void {
     this.#buses.get(device.bus)?.delete(device.name);
-    this.#below.get(posix.dirname(device.path))?.delete(device.name);
+    this.#below.get(dirname(device.path))?.delete(device.name);
   }
 
   /** The devices of a bus, by name, in the order in which they came. */

@@ -1,4 +1,4 @@
-import { posix } from "node:path";
+import { basename, dirname } from "../../host/path.ts";
 import type { Device } from "../driver/bus.ts";
 import type { Directory, Node, Process } from "../fs/file.ts";
 import type { Machine } from "../machine/machine.ts";
@@ -39,8 +39,8 @@ export class DevicesDirectory implements Directory {
 
   names(): Iterable<string> {
     return [...this.#machine.devices.parents]
-      .filter((path) => posix.dirname(path) === PATH)
-      .map((path) => posix.basename(path));
+      .filter((path) => dirname(path) === PATH)
+      .map((path) => basename(path));
   }
 
   lookup(name: string, _process: Process): Node | undefined {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { posix } from "node:path";
+import { basename } from "../../host/path.ts";
 import type { GroupNode } from "../driver/bus.ts";
 import type { Directory } from "../fs/file.ts";
 import type { Machine } from "../machine/machine.ts";
@@ -80,7 +80,7 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
   ];
   if (types.size > 0) {
     const parents = [...types.keys()].map((path): [string, string] => [
-      posix.basename(path),
+      basename(path),
       path,
     ]);
     places.push([

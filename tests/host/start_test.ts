@@ -1,0 +1,208 @@
+/**
+ * What each entry point loads before it does anything, so that a script goes on
+ * paying for what it uses and no more. What that takes is measured by
+ * `deno task bench`.
+ */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { deno, ROOT } from "../../scripts/dev/deno.ts";
+
+/** What entry points may load. */
+interface Start {
+  /** Modules, imported one after the other, as a command imports its own. */
+  readonly entries: readonly string[];
+  /** How many modules they may load, themselves included. */
+  readonly most: number;
+  /** Folders, and single modules, that these lie in. */
+  readonly within: readonly string[];
+}
+
+/** Where what PCI is lies. */
+const PCI = ["lib/errors.ts", "lib/hex.ts", "lib/pci", "lib/uapi"];
+
+/** Where what knows a host lies. */
+const HOST = [...PCI, "lib/host", "lib/kernel"];
+
+/** Where the command lies. */
+const COMMAND = ["scripts/passthru.ts", "scripts/passthru"];
+
+const STARTS: Readonly<Record<string, Start>> = {
+  "a device script": {
+    entries: ["mod.ts"],
+    most: 64,
+    within: ["mod.ts", "backends", "lib/device", "lib/dma", ...HOST],
+  },
+  "a host": { entries: ["lib/host/host.ts"], most: 27, within: HOST },
+  "the command's help": {
+    entries: ["scripts/passthru.ts", "scripts/passthru/help.ts"],
+    most: 10,
+    within: COMMAND,
+  },
+  "the command's list": {
+    entries: [
+      "scripts/passthru.ts",
+      "lib/host/host.ts",
+      "scripts/passthru/commands/list.ts",
+    ],
+    most: 38,
+    within: [...COMMAND, ...HOST],
+  },
+  "@passthru/vfio/host": {
+    entries: ["lib/host/mod.ts"],
+    most: 48,
+    within: HOST,
+  },
+  "@passthru/vfio/pci": {
+    entries: ["lib/pci/mod.ts"],
+    most: 20,
+    within: PCI,
+  },
+  "@passthru/vfio/uapi": {
+    entries: ["lib/uapi/mod.ts"],
+    most: 30,
+    within: ["lib/uapi"],
+  },
+  "@passthru/vfio/doctor": {
+    entries: ["lib/doctor/mod.ts"],
+    most: 40,
+    within: ["lib/doctor", ...HOST],
+  },
+  "@passthru/vfio/handoff": {
+    entries: ["lib/handoff/mod.ts"],
+    most: 34,
+    within: ["lib/handoff", "backends", ...HOST],
+  },
+  "@passthru/vfio/provision": {
+    entries: ["lib/provision/mod.ts"],
+    most: 95,
+    within: ["lib/provision", ...HOST],
+  },
+  "@passthru/vfio/sim": {
+    entries: ["lib/sim/mod.ts"],
+    most: 140,
+    within: ["lib/sim", ...HOST],
+  },
+};
+
+/** A module, and what it imports that runs. */
+interface Module {
+  readonly specifier: string;
+  readonly dependencies?: ReadonlyArray<{
+    readonly isDynamic?: boolean;
+    readonly code?: { readonly specifier?: string };
+  }>;
+}
+
+/** The modules that one reaches, by specifier. */
+async function graph(entry: string): Promise<Map<string, Module>> {
+  const command = await deno("info", ["--json", entry], { stdout: "piped" });
+  const { success, stdout } = await command.output();
+  assertEquals(success, true, entry);
+  const { modules }: { modules: Module[] } = JSON.parse(
+    new TextDecoder().decode(stdout),
+  );
+  return new Map(modules.map((module) => [module.specifier, module]));
+}
+
+/** What is loaded when a module is imported: paths, or what is not ours. */
+async function loaded(entry: string): Promise<string[]> {
+  const modules = await graph(entry);
+  const found = new Set([new URL(entry, ROOT).href]);
+  for (const specifier of found) {
+    for (const next of modules.get(specifier)?.dependencies ?? []) {
+      const target = next.code?.specifier;
+      if (!next.isDynamic && target !== undefined) found.add(target);
+    }
+  }
+  return [...found].map((specifier) => specifier.replace(ROOT.href, ""));
+}
+
+for (const [name, { entries, most, within }] of Object.entries(STARTS)) {
+  Deno.test(`${name} loads no more than it needs, and no module of Node's`, async () => {
+    const lists = await Promise.all(entries.map(loaded));
+    const modules = [...new Set(lists.flat())].sort();
+    const foreign = modules.filter((path) =>
+      !within.some((place) => path === place || path.startsWith(`${place}/`))
+    );
+    assertEquals(foreign, []);
+    assertEquals(
+      modules.length <= most,
+      true,
+      `${modules.length} modules in place of ${most}:\n${modules.join("\n")}`,
+    );
+  });
+}
+
+Deno.test("mod.ts loads what takes and what records only when it is asked to", async () => {
+  const later = /^lib\/host\/(guards|snapshot|driver\/(take|driver)\.ts)/;
+  // Types, of which nothing is left when it runs.
+  const types = "lib/host/snapshot/recording.ts";
+  assertEquals(
+    (await loaded("mod.ts")).filter((path) =>
+      later.test(path) && path !== types
+    ),
+    [],
+  );
+});
+
+Deno.test("passthru names no package that Deno looks up before it starts", async () => {
+  const modules = await graph("scripts/passthru.ts");
+  const named = [...modules.values()].flatMap(({ dependencies = [] }) =>
+    dependencies.map(({ code }) => code?.specifier ?? "")
+  );
+  assertEquals(named.filter((name) => /^(npm|jsr|https?):/.test(name)), []);
+});
+
+/** Runs the command as somebody who reaches no registry and has no cache. */
+async function withoutRegistry(script: string, flags: readonly string[]) {
+  const cache = await Deno.makeTempDir();
+  try {
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "--no-config", "--no-prompt", "--allow-ffi", ...flags],
+        ...[script, "--help"],
+      ],
+      stdin: "null",
+      env: {
+        DENO_DIR: cache,
+        // Nobody answers there.
+        JSR_URL: "http://127.0.0.1:9/",
+        NPM_CONFIG_REGISTRY: "http://127.0.0.1:9/",
+      },
+    }).output();
+    const [out, err] = [stdout, stderr].map((bytes) =>
+      new TextDecoder().decode(bytes)
+    );
+    return { code, stdout: out!, stderr: err! };
+  } finally {
+    await Deno.remove(cache, { recursive: true });
+  }
+}
+
+Deno.test("passthru starts when no registry is reached and nothing is cached", async () => {
+  const script = fromFileUrl(new URL("scripts/passthru.ts", ROOT));
+  const { code, stdout, stderr } = await withoutRegistry(script, [
+    "--cached-only",
+  ]);
+  assertEquals([code, stderr], [0, ""]);
+  assertStringIncludes(stdout, "passthru COMMAND");
+});
+
+Deno.test("passthru starts by URL when nothing but its host may be imported from", async () => {
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async ({ url }) => {
+      const path = new URL(`.${new URL(url).pathname}`, ROOT);
+      return new Response(await Deno.readTextFile(path), {
+        headers: { "content-type": "application/typescript" },
+      });
+    },
+  );
+  const host = `127.0.0.1:${server.addr.port}`;
+  const { code, stdout, stderr } = await withoutRegistry(
+    `http://${host}/scripts/passthru.ts`,
+    [`--allow-import=${host}`, "--quiet"],
+  );
+  assertEquals([code, stderr], [0, ""]);
+  assertStringIncludes(stdout, "passthru COMMAND");
+});
