@@ -20,7 +20,7 @@ const FUNCTIONS = 1024;
 const ROUNDS = 15;
 const SLOW_ROUNDS = 3;
 /** What `list` may take, in times of lspci; what driverctl has to, of ours. */
-const MOST_OF_LSPCI = 1.5;
+const MOST_OF_LSPCI = 1;
 const LEAST_OF_DRIVERCTL = 10;
 
 /** What functions there are: ids that pci.ids names, a class and a driver. */

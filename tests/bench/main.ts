@@ -17,12 +17,14 @@ import type { Comparison } from "./compare.ts";
 import { measureHost } from "./host.ts";
 import { compilePeer } from "./peer.ts";
 import { outcome, table } from "./report.ts";
+import { measureStarts } from "./start.ts";
 
 const USAGE = `deno task bench [--quick] [--json]
 
 Measures the library against a C program that makes the same calls, in turn
 with it: attach, map and register reads in a virtual machine, one ioctl on this
-machine. Medians of rounds.
+machine. What it takes to start is measured against an empty script. Medians of
+rounds.
 
   --quick   few rounds: about a minute, and less exact
   --json    prints everything as JSON, each round's nanoseconds too`;
@@ -70,6 +72,10 @@ async function measure(quick: boolean): Promise<Place[]> {
   const start = performance.now();
   const places = [
     { title: "on this machine", comparisons: [] as Comparison[] },
+    {
+      title: "on this machine, C: an empty script",
+      comparisons: [] as Comparison[],
+    },
     { title: `in ${machine.name}, ${how}`, comparisons: [] as Comparison[] },
   ] as const;
   const found = ({ comparisons }: Place) => (comparison: Comparison) => {
@@ -83,7 +89,9 @@ async function measure(quick: boolean): Promise<Place[]> {
     const here = measureHost(program, dir, quick ? 21 : 101);
     for await (const comparison of here) found(places[0])(comparison);
     const rounds = quick ? 9 : 31;
-    await measureInGuest(machine, program, rounds, found(places[1]));
+    const starts = measureStarts(dir, rounds);
+    for await (const comparison of starts) found(places[1])(comparison);
+    await measureInGuest(machine, program, rounds, found(places[2]));
   } finally {
     await Deno.remove(dir, { recursive: true });
   }

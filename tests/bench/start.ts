@@ -1,0 +1,57 @@
+/**
+ * What it takes to start: a process that imports an entry point, or runs the
+ * command, in times of one that runs an empty script.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { chooseConfig } from "../../scripts/dev/std.ts";
+import { compare, type Comparison, type Contestant, timed } from "./compare.ts";
+
+/** What is started, and what that may take in times of an empty script. */
+const STARTS = [
+  { what: "start of mod.ts", args: ["mod.ts"], target: 2.2 },
+  {
+    what: "start of passthru --help",
+    args: ["scripts/passthru.ts", "--help"],
+    target: 1.6,
+    holds: "Deno reads every module that the command can load, before it " +
+      "runs: what a literal import() names, too. A name that it cannot read " +
+      "from the text would cost the command a permission.",
+  },
+] as const;
+
+/** Runs a script so many times, one after the other. */
+function starts(config: string, args: readonly string[]): Contestant {
+  return timed(async (times) => {
+    for (let i = 0; i < times; i++) {
+      const { success } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "--allow-ffi", "--config", config, ...args],
+        stdin: "null",
+        stdout: "null",
+        stderr: "null",
+      }).output();
+      if (!success) throw new Error(`Cannot run ${args.join(" ")}`);
+    }
+  });
+}
+
+/**
+ * Measures the starts on this machine. What stands for C is an empty script.
+ *
+ * @param dir A directory for that script.
+ * @param rounds How many rounds there are.
+ */
+export async function* measureStarts(
+  dir: string,
+  rounds: number,
+): AsyncGenerator<Comparison> {
+  const config = await chooseConfig();
+  const empty = join(dir, "empty.ts");
+  await Deno.writeTextFile(empty, "");
+  const c = starts(config, [empty]);
+  for (const { args, ...told } of STARTS) {
+    const ts = starts(config, args);
+    yield await compare({ ...told, warmUp: 2, times: 1, rounds }, { ts, c });
+  }
+}
