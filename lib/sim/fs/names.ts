@@ -20,7 +20,7 @@ import {
   MAY_SEARCH,
   MAY_WRITE,
 } from "./permission.ts";
-import { refuse } from "../process/refusal.ts";
+import { NOT_THERE, type Refusal, refuse } from "../process/refusal.ts";
 
 /** Makes a directory. */
 export function makeDirectory(
@@ -63,14 +63,14 @@ export function nodeToOpen(
   process: Process,
   flags: number,
   mode: number,
-): Directory | FileNode {
+): Directory | FileNode | Refusal {
   const creates = (flags & O_CREAT) !== 0;
   const exclusive = creates && (flags & O_EXCL) !== 0;
   const follow = !exclusive && (flags & O_NOFOLLOW) === 0;
   const place = placeOf(root, path, process, follow);
   const { node } = place;
   if (node === undefined) {
-    if (!creates) refuse("ENOENT");
+    if (!creates) return NOT_THERE;
     return add(place, process, "EACCES", () => newFile(process, mode));
   }
   if (exclusive) refuse("EEXIST");

@@ -1,6 +1,6 @@
 import type { Directory, FileNode, Node, Process } from "./file.ts";
 import { assertMay, MAY_SEARCH } from "./permission.ts";
-import { refuse } from "../process/refusal.ts";
+import { NOT_THERE, type Refusal, refuse } from "../process/refusal.ts";
 
 /** As many links as Linux follows in one path. */
 const MAX_LINKS = 40;
@@ -32,9 +32,9 @@ export function resolve(
   root: Directory,
   path: string,
   process: Process,
-): Directory | FileNode {
+): Directory | FileNode | Refusal {
   const { node } = placeOf(root, path, process, true);
-  if (node === undefined) return refuse("ENOENT");
+  if (node === undefined) return NOT_THERE;
   if (node.kind === "link") throw new Error("A link at the end was followed");
   return node;
 }
@@ -44,8 +44,8 @@ export function resolveLink(
   root: Directory,
   path: string,
   process: Process,
-): Node {
-  return placeOf(root, path, process, false).node ?? refuse("ENOENT");
+): Node | Refusal {
+  return placeOf(root, path, process, false).node ?? NOT_THERE;
 }
 
 /**

@@ -15,7 +15,7 @@ import {
 } from "../process/kernel.ts";
 import { Numbers } from "./numbers.ts";
 import { resolve } from "../fs/path.ts";
-import { refuse } from "../process/refusal.ts";
+import { Refusal, refuse } from "../process/refusal.ts";
 
 /** What the simulated kernel was built with, and what it was told. */
 export interface KernelFeatures {
@@ -147,7 +147,7 @@ export class Machine implements System {
   setOwnership(path: string, to: Ownership): void {
     this.#init.stat(path);
     const node = resolve(this.root, path, this.#init);
-    if (node.change === undefined) {
+    if (node instanceof Refusal || node.change === undefined) {
       throw new TypeError(`Cannot change the owner or the mode of ${path}`);
     }
     node.change(to);

@@ -43,8 +43,8 @@ import {
   MAY_READ,
   statusOfNode,
 } from "../fs/permission.ts";
-import { refuse } from "./refusal.ts";
-import { assertImmediate, call, callAsync, settled } from "./system_call.ts";
+import { Refusal, refuse } from "./refusal.ts";
+import { call, callAsync, immediate, settled } from "./system_call.ts";
 
 /** Who a simulated process is. */
 export interface ProcessOptions {
@@ -138,6 +138,7 @@ export class SimKernel implements Kernel, Process {
     return call("open", path, () => {
       const { root } = this.#system;
       const node = nodeToOpen(root, path, this, flags, mode);
+      if (node instanceof Refusal) return node;
       if (node.kind === "directory") {
         if ((flags & (O_ACCMODE | O_CREAT)) !== O_RDONLY) refuse("EISDIR");
         assertMay(this, node, MAY_READ);
@@ -312,8 +313,9 @@ export class SimKernel implements Kernel, Process {
     call("chown", path, () => this.#change(path, to));
   }
 
-  #change(path: string, to: Ownership): void {
+  #change(path: string, to: Ownership): Refusal | void {
     const node = resolve(this.#system.root, path, this);
+    if (node instanceof Refusal) return node;
     assertMayChange(this, statusOfNode(node), to);
     if (node.change === undefined) refuse("EPERM");
     node.change(to);
@@ -338,6 +340,7 @@ export class SimKernel implements Kernel, Process {
   readlink(path: string): string {
     return call("readlink", path, () => {
       const node = resolveLink(this.#system.root, path, this);
+      if (node instanceof Refusal) return node;
       return node.kind === "link" ? node.target : refuse("EINVAL");
     });
   }
@@ -345,6 +348,7 @@ export class SimKernel implements Kernel, Process {
   readdir(path: string): string[] {
     return call("open", path, () => {
       const node = resolve(this.#system.root, path, this);
+      if (node instanceof Refusal) return node;
       if (node.kind !== "directory") return refuse("ENOTDIR");
       assertMay(this, node, MAY_READ);
       return [...node.names(this)].sort();
@@ -354,7 +358,7 @@ export class SimKernel implements Kernel, Process {
   stat(path: string): FileStatus {
     return call("statx", path, () => {
       const node = resolve(this.#system.root, path, this);
-      return statusOfNode(node);
+      return node instanceof Refusal ? node : statusOfNode(node);
     });
   }
 

@@ -17,6 +17,12 @@ export class Refusal {
 }
 
 /**
+ * The answer where a path leads to nothing. It is given back rather than thrown,
+ * as most calls that are refused are refused with this.
+ */
+export const NOT_THERE: Refusal = new Refusal("ENOENT");
+
+/**
  * Ends a call with an errno.
  *
  * @param code The errno's name: `"EBUSY"`.

@@ -18,13 +18,16 @@ import { Refusal } from "./refusal.ts";
 export function call<T>(
   syscall: string,
   path: string | undefined,
-  answer: () => T,
+  answer: () => T | Refusal,
 ): T {
+  let given: T | Refusal;
   try {
-    return answer();
+    given = answer();
   } catch (error) {
     throw toKernelError(error, syscall, path);
   }
+  if (given instanceof Refusal) throw answered(given, syscall, path);
+  return given;
 }
 
 /** Makes a call that may block: {@linkcode call} in all else. */
