@@ -232,7 +232,8 @@ export class DriverMove {
   /** All nodes through which its group can be in use. */
   #groupNodes(): string[] {
     const { function: fn } = this;
-    return nodePaths([fn, ...fn.iommuGroup?.devices ?? []]);
+    const others = fn.iommuGroup?.devices ?? [];
+    return nodePaths([fn, ...others.filter(({ path }) => path !== fn.path)]);
   }
 
   #holdsOne(holders: readonly Opener[]): boolean {
