@@ -178,14 +178,17 @@ export async function deathsIn(
 }
 
 /**
- * What paths of sysfs lead to. That never changes, and no step changes who owns
- * them, so that it is asked once.
+ * What paths of sysfs lead to. That never changes, no step changes who owns
+ * them, and what root cannot read it never can, so that it is asked once.
  */
 const known = new Map<string, Entry>();
 
 type Entry =
   | { readonly kind: "link" }
-  | { readonly kind: "directory" | "file"; readonly owner: string };
+  | {
+    readonly kind: "directory" | "file" | "unreadable";
+    readonly owner: string;
+  };
 
 /** Everything that can be read in a tree: links, attributes, and owners. */
 export function contents(kernel: Kernel, path: string): Map<string, string> {
@@ -195,8 +198,9 @@ export function contents(kernel: Kernel, path: string): Map<string, string> {
     if (path.startsWith("/sys/")) known.set(path, entry);
     if (entry.kind === "link") {
       found.set(path, `-> ${kernel.readlink(path)}`);
-    } else if (entry.kind === "file") {
-      found.set(path, `${entry.owner} ${readable(kernel, path)}`);
+    } else if (entry.kind !== "directory") {
+      const text = entry.kind === "file" ? kernel.readFile(path) : "";
+      found.set(path, `${entry.owner} ${text}`);
     } else {
       found.set(path, entry.owner);
       for (const name of kernel.readdir(path)) visit(`${path}/${name}`);
@@ -209,10 +213,9 @@ export function contents(kernel: Kernel, path: string): Map<string, string> {
 function entryAt(kernel: Kernel, path: string): Entry {
   if (isLink(kernel, path)) return { kind: "link" };
   const { mode, uid, gid } = kernel.stat(path);
-  return {
-    kind: (mode & S_IFMT) === S_IFDIR ? "directory" : "file",
-    owner: `${mode.toString(8)} ${uid}:${gid}`,
-  };
+  const owner = `${mode.toString(8)} ${uid}:${gid}`;
+  if ((mode & S_IFMT) === S_IFDIR) return { kind: "directory", owner };
+  return { kind: isReadable(kernel, path) ? "file" : "unreadable", owner };
 }
 
 function isLink(kernel: Kernel, path: string): boolean {
@@ -225,11 +228,12 @@ function isLink(kernel: Kernel, path: string): boolean {
   }
 }
 
-function readable(kernel: Kernel, path: string): string {
+function isReadable(kernel: Kernel, path: string): boolean {
   try {
-    return kernel.readFile(path);
+    kernel.readFile(path);
+    return true;
   } catch (error) {
-    if (hasErrno(error, "EACCES", "EINVAL", "EISDIR")) return "(unreadable)";
+    if (hasErrno(error, "EACCES", "EINVAL")) return false;
     throw error;
   }
 }
