@@ -44,7 +44,7 @@ import {
   statusOfNode,
 } from "../fs/permission.ts";
 import { Refusal, refuse } from "./refusal.ts";
-import { call, callAsync, immediate, settled } from "./system_call.ts";
+import { assertImmediate, call, callAsync, settled } from "./system_call.ts";
 
 /** Who a simulated process is. */
 export interface ProcessOptions {

@@ -26,7 +26,7 @@ export function call<T>(
   } catch (error) {
     throw toKernelError(error, syscall, path);
   }
-  if (given instanceof Refusal) throw answered(given, syscall, path);
+  if (given instanceof Refusal) throw toKernelError(given, syscall, path);
   return given;
 }
 
