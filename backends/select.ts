@@ -16,8 +16,9 @@ import type {
   IommuContext,
   Mapped,
 } from "./backend.ts";
-import { IOMMUFD_NODE, IommufdContext } from "./iommufd.ts";
-import { LegacyContext } from "./legacy.ts";
+import { IommufdContext } from "./iommufd/context.ts";
+import { IOMMUFD_NODE } from "./iommufd/ioas.ts";
+import { LegacyContext } from "./legacy/context.ts";
 
 /** A backend, and the reason for it. */
 export interface Selection {

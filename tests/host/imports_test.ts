@@ -39,7 +39,7 @@ Deno.test("breaches() allows what lies below, node: and the errors", () => {
   assertEquals(importing("lib/dma/space.ts", "backends/select.ts"), []);
   assertEquals(importing("lib/host/groups.ts", "lib/errors.ts"), []);
   assertEquals(importing("lib/kernel/libc.ts", "node:os"), []);
-  assertEquals(importing("tests/unit/a_test.ts", "backends/legacy.ts"), []);
+  assertEquals(importing("tests/unit/a_test.ts", "backends/legacy/context.ts"), []);
 });
 
 Deno.test("breaches() refuses an import when it goes up", () => {
@@ -54,7 +54,7 @@ Deno.test("breaches() refuses an import when it goes up", () => {
       ["mod.ts", "lib/provision/mod.ts"],
       ["lib/provision/apply.ts", "lib/sim/mod.ts"],
       ["lib/device/device.ts", "scripts/vm.ts"],
-      ["backends/legacy.ts", "mod.ts"],
+      ["backends/legacy/context.ts", "mod.ts"],
       ["mod.ts", "tests/vm/prepare.ts"],
       ["lib/host/groups.ts", "@std/path"],
       ["backends/select.ts", "npm:chalk@5"],
@@ -66,11 +66,11 @@ Deno.test("breaches() refuses an import when it goes up", () => {
 
 Deno.test("breaches() refuses a backend by name outside backends/", () => {
   assertEquals(
-    importing("lib/device/device.ts", "backends/legacy.ts").length,
+    importing("lib/device/device.ts", "backends/legacy/context.ts").length,
     1,
   );
-  assertEquals(importing("mod.ts", "backends/iommufd.ts").length, 1);
-  assertEquals(importing("backends/select.ts", "backends/iommufd.ts"), []);
+  assertEquals(importing("mod.ts", "backends/iommufd/context.ts").length, 1);
+  assertEquals(importing("backends/select.ts", "backends/iommufd/context.ts"), []);
 });
 
 Deno.test("breaches() refuses in the text what has one place", () => {
@@ -79,7 +79,7 @@ Deno.test("breaches() refuses in the text what has one place", () => {
   }
   assertEquals(text("lib/host/a.ts", 'Deno.dlopen("libc.so.6", {})'), 1);
   assertEquals(text("lib/kernel/libc.ts", 'Deno.dlopen("libc.so.6", {})'), 0);
-  assertEquals(text("backends/legacy.ts", "ioctl(fd, 0x3B64)"), 1);
+  assertEquals(text("backends/legacy/context.ts", "ioctl(fd, 0x3B64)"), 1);
   assertEquals(text("lib/uapi/vfio/all.ts", "const VFIO = 0x3b64"), 0);
   assertEquals(text("lib/host/a.ts", 'Deno.readTextFileSync("/sys")'), 1);
   assertEquals(text("scripts/a.ts", 'Deno.readTextFileSync("/sys")'), 0);

@@ -1,0 +1,89 @@
+import { VfioError } from "../../lib/errors.ts";
+import { hasErrno } from "../../lib/kernel/errno.ts";
+import type { Fd } from "../../lib/kernel/fd.ts";
+import {
+  VFIO_DEVICE_BIND_FLAG_TOKEN,
+  VFIO_DEVICE_BIND_IOMMUFD,
+  vfio_device_bind_iommufd,
+  VFIO_DEVICE_BIND_IOMMUFD_SIZE_WITHOUT_TOKEN,
+} from "../../lib/uapi/vfio/cdev.ts";
+import type { AttachOptions, AttachTarget } from "../backend.ts";
+import {
+  deviceBusy,
+  groupHasOwner,
+  groupNotViable,
+  keptMapped,
+  unsafeInterrupts,
+  wrongToken,
+} from "../explain.ts";
+import type { Ioas } from "./ioas.ts";
+
+/** Binds a device to the iommufd; closing the device undoes it. */
+export async function bind(
+  target: AttachTarget,
+  fd: Fd,
+  ioas: Ioas,
+  { vfToken }: AttachOptions,
+): Promise<void> {
+  const token = vfToken === undefined ? undefined : uuidBytes(vfToken);
+  const argument = vfio_device_bind_iommufd.alloc({
+    iommufd: ioas.iommufd,
+    ...token === undefined
+      ? { argsz: VFIO_DEVICE_BIND_IOMMUFD_SIZE_WITHOUT_TOKEN }
+      : {
+        flags: VFIO_DEVICE_BIND_FLAG_TOKEN,
+        token_uuid_ptr: target.device.host.kernel.addressOf(token),
+      },
+  });
+  try {
+    await fd.ioctlAsync(VFIO_DEVICE_BIND_IOMMUFD, argument);
+  } finally {
+    // The kernel has the buffer's address: this keeps the buffer alive until
+    // here.
+    token?.fill(0);
+  }
+}
+
+function uuidBytes(uuid: string): Uint8Array {
+  return Uint8Array.fromHex(uuid.replaceAll("-", ""));
+}
+
+/** Explains why a device could not be bound. */
+export function bindRefused(target: AttachTarget, cause: unknown): unknown {
+  // The kernel answers EINVAL where this backend has the device open already,
+  // and where the firmware keeps memory mapped; EPERM where a host driver or
+  // another iommufd owns the group, and where interrupts are not remapped
+  // (`iommufd_device_bind()` in `drivers/iommu/iommufd/device.c`).
+  const direct = hasErrno(cause, "EINVAL") && keptMapped(target, cause);
+  if (direct) return direct;
+  const owned = hasErrno(cause, "EBUSY", "EINVAL") ||
+    hasErrno(cause, "EPERM") && groupHasOwner(target);
+  return owned ? groupNotViable(target, cause) : attachRefused(target, cause);
+}
+
+/** Explains why a device could not be attached to an address space. */
+export function attachRefused(target: AttachTarget, cause: unknown): unknown {
+  if (hasErrno(cause, "EPERM")) return unsafeInterrupts(target, cause);
+  if (hasErrno(cause, "EACCES")) return wrongToken(target, cause);
+  if (hasErrno(cause, "EBUSY")) return deviceBusy(target, cause);
+  // The kernel does not look for the memory of an IOAS before a device is
+  // attached.
+  if (hasErrno(cause, "EFAULT")) return memoryGone(target, cause);
+  if (!hasErrno(cause, "EADDRINUSE")) return cause;
+  return new VfioError("IOVA_OUT_OF_RANGE", {
+    device: target.device.name,
+    problem: "the address space has something mapped where this device has " +
+      "a reserved window",
+    hint: "attach the device first, then map; or map elsewhere",
+    cause,
+  });
+}
+
+function memoryGone({ device }: AttachTarget, cause: unknown): VfioError {
+  return new VfioError("NO_MEMORY", {
+    device: device.name,
+    problem: "memory that is mapped in the address space is not there any more",
+    hint: "unmap it in every address space before it is freed",
+    cause,
+  });
+}

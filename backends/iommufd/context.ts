@@ -1,0 +1,101 @@
+/**
+ * The iommufd backend: a device's own node, bound to an iommufd and attached
+ * to an IO address space (`Documentation/userspace-api/iommufd.rst`).
+ *
+ * @module
+ */
+
+import { hasErrno } from "../../lib/kernel/errno.ts";
+import type { Kernel } from "../../lib/kernel/kernel.ts";
+import type {
+  Attachment,
+  AttachOptions,
+  AttachTarget,
+  DmaRange,
+  IommuContext,
+  IommuLimits,
+  Mapped,
+} from "../backend.ts";
+import { ignoreErrors, noMemory, openNode } from "../explain.ts";
+import { attachRefused, bind, bindRefused } from "./bind.ts";
+import { Ioas } from "./ioas.ts";
+
+/** An IOVA space in the kernel, as one IOAS. */
+export class IommufdContext implements IommuContext {
+  /** Always `"iommufd"`. */
+  readonly backend = "iommufd";
+  readonly #kernel: Kernel;
+  readonly #mapped: Mapped;
+  #ioas: Ioas | undefined;
+  /** Devices attached, and those on the way. */
+  #users = 0;
+
+  /**
+   * @param kernel The system that is asked.
+   * @param mapped What is mapped in the address space.
+   */
+  constructor(kernel: Kernel, mapped: Mapped) {
+    this.#kernel = kernel;
+    this.#mapped = mapped;
+  }
+
+  async attach(
+    target: AttachTarget,
+    options: AttachOptions,
+  ): Promise<Attachment> {
+    const ioas = this.#ioas ??= Ioas.open(
+      this.#kernel,
+      target,
+      this.#mapped(),
+    );
+    this.#users++;
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => this.#leave(ioas));
+    const fd = openNode(this.#kernel, target, target.nodes.cdev!);
+    stack.defer(() => ignoreErrors(() => fd.closeAsync()));
+    try {
+      await bind(target, fd, ioas, options);
+    } catch (error) {
+      // Closed first, or else this process would be found to have the device
+      // open.
+      await ignoreErrors(() => fd.closeAsync());
+      throw bindRefused(target, error);
+    }
+    try {
+      ioas.attach(fd);
+    } catch (error) {
+      throw this.#pinRefused(error) ?? attachRefused(target, error);
+    }
+    stack.defer(() => ignoreErrors(() => ioas.detach(fd)));
+    const held = stack.move();
+    return { fd, detach: () => held.disposeAsync() };
+  }
+
+  // An IOAS without a device pins nothing: attaching the first device pins
+  // everything.
+  #pinRefused(cause: unknown): unknown {
+    if (!hasErrno(cause, "ENOMEM") || this.#users > 1) return undefined;
+    const size = [...this.#mapped()]
+      .reduce((sum, range) => sum + range.size, 0n);
+    if (size === 0n) return undefined;
+    return noMemory(this.#kernel, "iommufd", size, cause);
+  }
+
+  #leave(ioas: Ioas): void {
+    if (--this.#users > 0) return;
+    this.#ioas = undefined;
+    ioas.close();
+  }
+
+  map(range: DmaRange): void {
+    this.#ioas?.map(range);
+  }
+
+  unmap(range: DmaRange): void {
+    this.#ioas?.unmap(range);
+  }
+
+  limits(): IommuLimits {
+    return this.#ioas!.limits();
+  }
+}

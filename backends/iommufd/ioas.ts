@@ -1,0 +1,144 @@
+import { hasErrno } from "../../lib/kernel/errno.ts";
+import type { Fd } from "../../lib/kernel/fd.ts";
+import type { Kernel } from "../../lib/kernel/kernel.ts";
+import {
+  IOMMU_IOAS_ALLOC,
+  iommu_ioas_alloc,
+  IOMMU_IOAS_IOVA_RANGES,
+  iommu_ioas_iova_ranges,
+  IOMMU_IOAS_MAP,
+  iommu_ioas_map,
+  IOMMU_IOAS_MAP_FIXED_IOVA,
+  IOMMU_IOAS_MAP_READABLE,
+  IOMMU_IOAS_MAP_WRITEABLE,
+  IOMMU_IOAS_UNMAP,
+  iommu_ioas_unmap,
+  iommu_iova_range,
+} from "../../lib/uapi/iommufd/ioas.ts";
+import {
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  vfio_device_attach_iommufd_pt,
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
+  VFIO_DEVICE_DETACH_IOMMUFD_PT,
+  vfio_device_detach_iommufd_pt,
+  VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
+} from "../../lib/uapi/vfio/cdev.ts";
+import type { AttachTarget, DmaRange, IommuLimits } from "../backend.ts";
+import { ignoreErrors, mappingRefused, openNode } from "../explain.ts";
+
+/** The node behind which every iommufd is made. */
+export const IOMMUFD_NODE = "/dev/iommu";
+
+/** An IO address space, and the iommufd that it lives in. */
+export class Ioas {
+  readonly #kernel: Kernel;
+  readonly #fd: Fd;
+  readonly #id: number;
+  readonly #map: Uint8Array<ArrayBuffer>;
+  readonly #mapView: DataView;
+  readonly #unmap: Uint8Array<ArrayBuffer>;
+  readonly #unmapView: DataView;
+
+  private constructor(kernel: Kernel, fd: Fd, id: number) {
+    this.#kernel = kernel;
+    this.#fd = fd;
+    this.#id = id;
+    this.#map = iommu_ioas_map.alloc({ ioas_id: id });
+    this.#mapView = new DataView(this.#map.buffer);
+    this.#unmap = iommu_ioas_unmap.alloc({ ioas_id: id });
+    this.#unmapView = new DataView(this.#unmap.buffer);
+  }
+
+  /** Makes an address space with everything mapped. */
+  static open(
+    kernel: Kernel,
+    target: AttachTarget,
+    mapped: Iterable<DmaRange>,
+  ): Ioas {
+    using stack = new DisposableStack();
+    const fd = stack.use(openNode(kernel, target, IOMMUFD_NODE));
+    const argument = iommu_ioas_alloc.alloc();
+    fd.ioctl(IOMMU_IOAS_ALLOC, argument);
+    const { out_ioas_id } = iommu_ioas_alloc.decode(argument);
+    const ioas = new Ioas(kernel, fd, out_ioas_id);
+    for (const range of mapped) ioas.map(range);
+    stack.move();
+    return ioas;
+  }
+
+  /** The iommufd's number, by which devices are bound to it. */
+  get iommufd(): number {
+    return this.#fd.number;
+  }
+
+  /** Closes the iommufd, and with it everything that lives in it. */
+  close(): void {
+    ignoreErrors(() => this.#fd.close());
+  }
+
+  attach(fd: Fd): void {
+    const argument = vfio_device_attach_iommufd_pt.alloc({
+      argsz: VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
+      pt_id: this.#id,
+    });
+    fd.ioctl(VFIO_DEVICE_ATTACH_IOMMUFD_PT, argument);
+  }
+
+  detach(fd: Fd): void {
+    const argument = vfio_device_detach_iommufd_pt.alloc({
+      argsz: VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
+    });
+    fd.ioctl(VFIO_DEVICE_DETACH_IOMMUFD_PT, argument);
+  }
+
+  map(range: DmaRange): void {
+    const { iova, address, size, writable } = range;
+    const { offset } = iommu_ioas_map;
+    const flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+      (writable ? IOMMU_IOAS_MAP_WRITEABLE : 0);
+    this.#mapView.setUint32(offset.flags, flags, true);
+    this.#mapView.setBigUint64(offset.user_va, address, true);
+    this.#mapView.setBigUint64(offset.length, size, true);
+    this.#mapView.setBigUint64(offset.iova, iova, true);
+    try {
+      this.#fd.ioctl(IOMMU_IOAS_MAP, this.#map);
+    } catch (error) {
+      throw mappingRefused(this.#kernel, "iommufd", range, error);
+    }
+  }
+
+  unmap({ iova, size }: DmaRange): void {
+    const { offset } = iommu_ioas_unmap;
+    this.#unmapView.setBigUint64(offset.iova, iova, true);
+    this.#unmapView.setBigUint64(offset.length, size, true);
+    this.#fd.ioctl(IOMMU_IOAS_UNMAP, this.#unmap);
+  }
+
+  limits(): IommuLimits {
+    // Reserved windows are few. Where there are more ranges than that, the
+    // kernel says how many.
+    for (let count = 16;;) {
+      const ranges = new Uint8Array(count * iommu_iova_range.size);
+      const argument = iommu_ioas_iova_ranges.alloc({
+        ioas_id: this.#id,
+        num_iovas: count,
+        allowed_iovas: this.#kernel.addressOf(ranges),
+      });
+      try {
+        this.#fd.ioctl(IOMMU_IOAS_IOVA_RANGES, argument);
+      } catch (error) {
+        const { num_iovas } = iommu_ioas_iova_ranges.decode(argument);
+        if (!hasErrno(error, "EMSGSIZE") || num_iovas <= count) throw error;
+        count = num_iovas;
+        continue;
+      }
+      const { num_iovas, out_iova_alignment } = iommu_ioas_iova_ranges
+        .decode(argument);
+      return {
+        ranges: iommu_iova_range.decodeArray(ranges, num_iovas),
+        alignment: out_iova_alignment,
+        mappingsAvailable: undefined,
+      };
+    }
+  }
+}

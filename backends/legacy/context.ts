@@ -1,0 +1,166 @@
+/**
+ * The legacy backend: groups, containers and the type 1 IOMMU
+ * (`Documentation/driver-api/vfio.rst`).
+ *
+ * A group belongs to one container. Where the kernel refuses a group in the
+ * containers that there are, another container joins the same address space and
+ * gets all of its mappings.
+ *
+ * @module
+ */
+
+import { hasErrno } from "../../lib/kernel/errno.ts";
+import { Fd } from "../../lib/kernel/fd.ts";
+import type { Kernel } from "../../lib/kernel/kernel.ts";
+import { VFIO_GROUP_GET_DEVICE_FD } from "../../lib/uapi/vfio/container.ts";
+import type {
+  Attachment,
+  AttachOptions,
+  AttachTarget,
+  DmaRange,
+  IommuContext,
+  IommuLimits,
+  Mapped,
+} from "../backend.ts";
+import { ignoreErrors, nodeRefused, wrongToken } from "../explain.ts";
+import { Container } from "./container.ts";
+import { openGroup } from "./group.ts";
+import { intersection } from "./limits.ts";
+
+/** A group that is open, in its container, and has devices attached. */
+interface OpenGroup {
+  readonly id: string;
+  readonly fd: Fd;
+  readonly container: Container;
+  /** Devices attached, and those on the way. */
+  users: number;
+}
+
+/** An IOVA space in the kernel, as one or several containers. */
+export class LegacyContext implements IommuContext {
+  /** Always `"legacy"`. */
+  readonly backend = "legacy";
+  readonly #kernel: Kernel;
+  readonly #mapped: Mapped;
+  readonly #containers = new Set<Container>();
+  readonly #groups = new Map<string, OpenGroup>();
+
+  /**
+   * @param kernel The system that is asked.
+   * @param mapped What is mapped in the address space.
+   */
+  constructor(kernel: Kernel, mapped: Mapped) {
+    this.#kernel = kernel;
+    this.#mapped = mapped;
+  }
+
+  async attach(
+    target: AttachTarget,
+    options: AttachOptions,
+  ): Promise<Attachment> {
+    const group = this.#enter(target);
+    try {
+      const fd = await this.#open(target, group, options);
+      return {
+        fd,
+        detach: async () => {
+          await ignoreErrors(() => fd.closeAsync());
+          this.#leave(group);
+        },
+      };
+    } catch (error) {
+      this.#leave(group);
+      throw error;
+    }
+  }
+
+  /**
+   * Opens the group and puts it into a container, or returns it where that was
+   * done.
+   */
+  #enter(target: AttachTarget): OpenGroup {
+    const { id } = target.group;
+    const present = this.#groups.get(id);
+    if (present !== undefined) {
+      present.users++;
+      return present;
+    }
+    using stack = new DisposableStack();
+    const fd = stack.use(openGroup(this.#kernel, target));
+    const container = this.#join(target, fd);
+    stack.move();
+    const group = { id, fd, container, users: 1 };
+    this.#groups.set(id, group);
+    return group;
+  }
+
+  /** Puts a group into the first container that takes it. */
+  #join(target: AttachTarget, group: Fd): Container {
+    for (const container of this.#containers) {
+      if (container.add(target, group)) return container;
+    }
+    const container = Container.open(
+      this.#kernel,
+      target,
+      group,
+      this.#mapped(),
+    );
+    this.#containers.add(container);
+    return container;
+  }
+
+  async #open(
+    target: AttachTarget,
+    group: OpenGroup,
+    { vfToken }: AttachOptions,
+  ): Promise<Fd> {
+    const { name } = target.device;
+    const argument = vfToken === undefined
+      ? `${name}\0`
+      : `${name} vf_token=${vfToken}\0`;
+    try {
+      const fd = await group.fd.ioctlAsync(
+        VFIO_GROUP_GET_DEVICE_FD,
+        new TextEncoder().encode(argument),
+      );
+      return Fd.adopt(this.#kernel, fd);
+    } catch (error) {
+      if (hasErrno(error, "EACCES")) throw wrongToken(target, error);
+      throw nodeRefused(target, target.nodes.group!, error);
+    }
+  }
+
+  #leave(group: OpenGroup): void {
+    if (--group.users > 0) return;
+    const { id, fd, container } = group;
+    this.#groups.delete(id);
+    container.remove(fd);
+    if (container.groups === 0) this.#containers.delete(container);
+    ignoreErrors(() => fd.close());
+  }
+
+  map(range: DmaRange): void {
+    let mapped = 0;
+    try {
+      for (const container of this.#containers) {
+        container.map(range);
+        mapped++;
+      }
+    } catch (error) {
+      for (const container of [...this.#containers].slice(0, mapped)) {
+        ignoreErrors(() => container.unmap(range));
+      }
+      throw error;
+    }
+  }
+
+  unmap(range: DmaRange): void {
+    for (const container of this.#containers) container.unmap(range);
+  }
+
+  limits(): IommuLimits {
+    return [...this.#containers]
+      .map((container) => container.limits())
+      .reduce(intersection);
+  }
+}

@@ -1,0 +1,66 @@
+import {
+  vfio_iommu_type1_info,
+  VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+  vfio_iommu_type1_info_cap_iova_range,
+  VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+  vfio_iommu_type1_info_dma_avail,
+  vfio_iova_range,
+} from "../../lib/uapi/vfio/type1.ts";
+import type { IommuLimits, IovaRange } from "../backend.ts";
+import { infoCapabilities } from "../info.ts";
+
+/**
+ * Decodes what a container can translate.
+ *
+ * @param bytes A `vfio_iommu_type1_info` with its capabilities.
+ */
+export function decodeLimits(bytes: Uint8Array): IommuLimits {
+  const info = vfio_iommu_type1_info.decode(bytes);
+  let ranges: IovaRange[] = [{ start: 0n, last: 0xffff_ffff_ffff_ffffn }];
+  let mappingsAvailable: number | undefined;
+  for (const { id, at } of infoCapabilities(bytes, info.cap_offset)) {
+    if (id === VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
+      ranges = decodeRanges(bytes, at);
+    } else if (id === VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL) {
+      mappingsAvailable =
+        vfio_iommu_type1_info_dma_avail.decode(bytes, at).avail;
+    }
+  }
+  // The smallest page size: the lowest bit that is set.
+  const alignment = info.iova_pgsizes & -info.iova_pgsizes;
+  return { ranges, alignment, mappingsAvailable };
+}
+
+function decodeRanges(bytes: Uint8Array, at: number): IovaRange[] {
+  const layout = vfio_iommu_type1_info_cap_iova_range;
+  const { nr_iovas } = layout.decode(bytes, at);
+  return vfio_iova_range
+    .decodeArray(bytes, nr_iovas, at + layout.offset.iova_ranges)
+    .map(({ start, end }) => ({ start, last: end }));
+}
+
+/** What both of two containers can translate. */
+export function intersection(a: IommuLimits, b: IommuLimits): IommuLimits {
+  const ranges = a.ranges.flatMap((one) =>
+    b.ranges.map((other) => ({
+      start: max(one.start, other.start),
+      last: min(one.last, other.last),
+    }))
+  ).filter(({ start, last }) => start <= last);
+  return {
+    ranges,
+    alignment: max(a.alignment, b.alignment),
+    mappingsAvailable: smaller(a.mappingsAvailable, b.mappingsAvailable),
+  };
+}
+
+function smaller(
+  a: number | undefined,
+  b: number | undefined,
+): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Math.min(a, b);
+}
+
+const max = (a: bigint, b: bigint): bigint => a > b ? a : b;
+const min = (a: bigint, b: bigint): bigint => a < b ? a : b;
