@@ -1,5 +1,5 @@
 /**
- * Planning mediated devices (`drivers/vfio/mdev/mdev_sysfs.c`).
+ * Plans mediated devices (`drivers/vfio/mdev/mdev_sysfs.c`).
  *
  * @module
  */
@@ -23,12 +23,12 @@ import type { MediatedStep, NodeStep } from "../steps/step.ts";
 const DEVICES = "/sys/bus/mdev/devices";
 
 /**
- * The mediated devices to make, and who may open them.
+ * Plans the mediated devices to make, and the access to their nodes.
  *
  * @param host The host.
- * @param states What should be.
+ * @param states The mediated devices of the state.
  * @param moving Addresses of functions whose driver changes.
- * @throws {TypeError} When one is said twice, or its parent gets another
+ * @throws {TypeError} When a UUID is given twice, or its parent gets another
  * driver.
  * @throws {VfioError} `DEVICE_NOT_FOUND`, `NOT_SUPPORTED`, or
  * `IDENTITY_CHANGED` when there is another device of that UUID.
@@ -99,7 +99,10 @@ function findMediated(host: Host, uuid: string): HostDevice | undefined {
   return exists(host.kernel, path) ? host.find(path) : undefined;
 }
 
-/** Makes sure that there is room for one of a type more. */
+/**
+ * Returns for how many mediated devices of a type there is room. It throws
+ * where there is none.
+ */
 function typeOf(
   { kernel }: Host,
   parent: { readonly path: string; readonly name: string },

@@ -1,5 +1,5 @@
 /**
- * Planning virtual functions (`drivers/pci/iov.c`).
+ * Plans virtual functions (`drivers/pci/iov.c`).
  *
  * @module
  */
@@ -19,13 +19,13 @@ import type {
 import type { Step } from "../steps/step.ts";
 import { directoryOf, type Entry, type Target } from "./target.ts";
 
-/** How a function gets the virtual functions that it should have. */
+/** The steps that give a function its virtual functions. */
 export interface VirtualPlan {
-  /** The steps that remove those that there are, where these must go. */
+  /** The steps that remove the present virtual functions, if they must go. */
   readonly remove: readonly Step[];
-  /** The steps that make those that there should be. */
+  /** The steps that make the wanted virtual functions. */
   readonly make: readonly Step[];
-  /** The functions that there are then, as far as something is said of them. */
+  /** The virtual functions afterwards, if the state says something of them. */
   readonly targets: readonly Target[];
 }
 
@@ -33,8 +33,8 @@ export interface VirtualPlan {
  * Plans the virtual functions of an entry.
  *
  * @param entry The entry.
- * @throws {TypeError} When it says something of a virtual function that it does
- * not want.
+ * @throws {TypeError} When it has an override for a virtual function beyond its
+ * count.
  * @throws {VfioError} When they cannot be made.
  */
 export function planVirtual({ fn, at, state }: Entry): VirtualPlan {
@@ -44,9 +44,9 @@ export function planVirtual({ fn, at, state }: Entry): VirtualPlan {
     state.driver !== (fn.driver ?? null);
   if (wanted === undefined) return { remove: [], make: [], targets: [] };
   const { count } = wanted;
-  const where = `${at}.virtualFunctions`;
+  const virtualAt = `${at}.virtualFunctions`;
   assertPossible(fn, count);
-  assertNumbers(wanted, where);
+  assertNumbers(wanted, virtualAt);
   const stays = count === present && !moves;
   if (count > 0 && !stays) assertMaker(fn, state.driver);
   const why = moves
@@ -59,17 +59,20 @@ export function planVirtual({ fn, at, state }: Entry): VirtualPlan {
       ? []
       : [{ kind: "virtual functions", device: fn.address, count: 0, why }],
     make: count === 0 || stays ? [] : makeSteps(fn, wanted),
-    targets: targetsOf(fn, state.driver, wanted, where, stays),
+    targets: targetsOf(fn, state.driver, wanted, virtualAt, stays),
   };
 }
 
-/** What should be of each: what is said of all, with what is otherwise. */
+/**
+ * The state of one virtual function: that of all of them, with its override.
+ */
 function stateOf(
   { driver, reset, idleD3, node, vlan, overrides }: VirtualFunctionsState,
   index: number,
 ): VirtualFunctionState {
   const override = overrides?.[String(index)];
-  // What is said of the nodes of all is no wish for nodes of this one.
+  // An override with another driver has no VFIO nodes, so that the state of all
+  // nodes does not apply to it.
   const nodeless = override?.driver === null ||
     override?.driver !== undefined && !isVfioDriver(override.driver);
   return {
@@ -149,8 +152,9 @@ function makeSteps(fn: PciFunction, wanted: VirtualFunctionsState): Step[] {
 }
 
 /**
- * Whether some of them are for whichever driver takes them; or all for the
- * host's, and with nothing that is to be set before it sees them.
+ * Whether the host's drivers may probe the virtual functions at once: where the
+ * state does not say every driver, or where all get a driver of the host's and
+ * nothing has to be set before.
  */
 function autoprobeWanted(wanted: VirtualFunctionsState): boolean {
   const states = Array.from(
@@ -163,7 +167,7 @@ function autoprobeWanted(wanted: VirtualFunctionsState): boolean {
       drivers.every((driver) => driver !== null && !isVfioDriver(driver!));
 }
 
-/** What the hardware can have. */
+/** Refuses more virtual functions than the hardware can have. */
 function assertPossible(fn: PciFunction, count: number): void {
   const total = numberAt(fn, "sriov_totalvfs");
   if (total === undefined) {
@@ -198,7 +202,7 @@ function assertNumbers(
   }
 }
 
-/** Only a driver that knows how makes them. */
+/** Refuses to make virtual functions without a driver that can make them. */
 function assertMaker(fn: PciFunction, wanted: string | null | undefined): void {
   const driver = wanted === undefined ? fn.driver : wanted ?? undefined;
   if (driver === undefined) {
@@ -221,11 +225,11 @@ function assertMaker(fn: PciFunction, wanted: string | null | undefined): void {
 }
 
 /**
- * The addresses that the virtual functions of a function will have, where the
- * hardware tells.
+ * Computes the addresses of a function's virtual functions before they are
+ * made, from its SR-IOV capability.
  *
  * @param fn The function.
- * @param count How many.
+ * @param count How many there will be.
  */
 export function virtualAddresses(
   fn: PciFunction,
@@ -248,10 +252,10 @@ export function virtualAddresses(
 }
 
 /**
- * The same, or an error.
+ * Computes the addresses as {@linkcode virtualAddresses} does, or throws.
  *
- * @throws {VfioError} `NOT_SUPPORTED` when the hardware does not tell, or there
- * are not as many buses, or one is another function's.
+ * @throws {VfioError} `NOT_SUPPORTED` when the hardware does not say them, one
+ * is on a bus that does not exist, or another function has one.
  */
 function addressesOf(fn: PciFunction, count: number): string[] {
   const addresses = virtualAddresses(fn, count);
@@ -268,7 +272,7 @@ function addressesOf(fn: PciFunction, count: number): string[] {
   return addresses;
 }
 
-/** A function that is there already keeps its address. */
+/** Refuses addresses that other functions have. */
 function assertFree(fn: PciFunction, addresses: readonly string[]): void {
   const present = new Set(fn.virtualFunctions.map(({ address }) => address));
   const index = addresses.findIndex((address) =>
@@ -283,12 +287,15 @@ function assertFree(fn: PciFunction, addresses: readonly string[]): void {
   });
 }
 
-/** `sriov_enable()` in `drivers/pci/iov.c`: a bridge leads to some buses only. */
+/**
+ * Refuses addresses on buses that the bridge does not lead to (`sriov_enable()`
+ * in `drivers/pci/iov.c`).
+ */
 function assertBuses(fn: PciFunction, addresses: readonly string[]): void {
   const bridge = ifPresent(() =>
     fn.host.kernel.readFile(`${dirname(fn.path)}/subordinate_bus_number`)
   );
-  // What a root bus has, nothing tells.
+  // Sysfs does not say which buses a root bus leads to.
   const end = bridge === undefined ? 0xff : Number(bridge);
   const last = parseInt(addresses.at(-1)!.split(":").at(-2)!, 16);
   if (last <= end) return;
