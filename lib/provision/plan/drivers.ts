@@ -109,9 +109,9 @@ export function assertDrivers(
   for (const target of targets) {
     const { fn, state: { driver } } = target;
     if (driver === undefined) continue;
-    const bindable = fn ?? physical.get(target.address)!;
+    const checkedFn = fn ?? physical.get(target.address)!;
     if (driver !== (fn?.driver ?? null)) {
-      assertBindableTo(bindable, driver);
+      assertBindableTo(checkedFn, driver);
       if (fn !== undefined) assertMovable(fn, target.at, gone);
     }
     if (fn === undefined || driver === null || !isVfioDriver(driver)) continue;

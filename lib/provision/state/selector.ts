@@ -1,5 +1,5 @@
 /**
- * Which function a selector means.
+ * Finds the function that a selector selects.
  *
  * @module
  */
@@ -25,14 +25,14 @@ import type {
 } from "./state.ts";
 
 /**
- * The one function that a selector means.
+ * Finds the one function that a selector selects.
  *
  * @param host The host.
- * @param selector The selector, as {@linkcode parseState} takes it.
- * @param at Where it is said, for errors: `functions[0].select`.
- * @throws {VfioError} `DEVICE_NOT_FOUND` when there is none, `AMBIGUOUS` when
- * there are several, which are listed with what tells them apart, or
- * `PERMISSION_DENIED` when only root can tell.
+ * @param selector The selector, as {@linkcode parseState} accepts it.
+ * @param at Its place in the state, for errors: `functions[0].select`.
+ * @throws {VfioError} `DEVICE_NOT_FOUND` when there is none, or `AMBIGUOUS`
+ * when there are several: the message lists them with their differences.
+ * `PERMISSION_DENIED` when only root can read what decides it.
  */
 export function select(
   host: Host,
@@ -64,20 +64,20 @@ function byPath(
   const found = behind(start, hops);
   if (found !== undefined) return found;
   let last = start;
-  let gone = hops;
+  let remainingHops = hops;
   for (const hop of hops) {
     const next = behind(last, [hop]);
     if (next === undefined) break;
     last = next;
-    gone = gone.slice(1);
+    remainingHops = remainingHops.slice(1);
   }
-  const there = functionsBehind(last).map((fn) => bridgePath(fn));
+  const childPaths = functionsBehind(last).map((fn) => bridgePath(fn));
   throw new VfioError("DEVICE_NOT_FOUND", {
     device: last.address,
-    problem: `there is no function ${gone[0]} behind it (${at})`,
-    hint: there.length === 0
+    problem: `there is no function ${remainingHops[0]} behind it (${at})`,
+    hint: childPaths.length === 0
       ? "there is nothing behind it: is the card in its slot, and switched on?"
-      : `behind it are ${there.join(", ")}`,
+      : `behind it are ${childPaths.join(", ")}`,
   });
 }
 
@@ -115,26 +115,26 @@ function byId(
   { id, serial }: IdSelector,
   at: string,
 ): PciFunction {
-  const alike = host.functions().filter((fn) =>
+  const sameId = host.functions().filter((fn) =>
     namedId(fn) === id.toLowerCase()
   );
   if (serial === undefined) {
-    return assertOnlyOne(alike, {
+    return assertOnlyOne(sameId, {
       what: `id ${id}`,
       at,
       hint: "say which, by serial number, path, slot or address",
       none: "lspci -Dnn lists what there is",
     });
   }
-  const serials = new Map(alike.map((fn) => [fn, serialNumber(fn)]));
+  const serials = new Map(sameId.map((fn) => [fn, serialNumber(fn)]));
   if ([...serials.values()].includes("unreadable")) {
     throw new VfioError("PERMISSION_DENIED", {
-      device: alike[0]?.address,
+      device: sameId[0]?.address,
       problem: `only root can read the serial number that ${at} says`,
       hint: "run as root, or select by path, slot or address",
     });
   }
-  const matching = alike.filter((fn) =>
+  const matching = sameId.filter((fn) =>
     serials.get(fn) === serial.toLowerCase()
   );
   return assertOnlyOne(matching, {
@@ -142,11 +142,11 @@ function byId(
     at,
     hint: "functions of one card share its serial number: " +
       "say which, by path, slot or address",
-    none: alike.length === 0 ? "lspci -Dnn lists what there is" : listOf(alike),
+    none: sameId.length === 0 ? "lspci -Dnn lists what there is" : listOf(sameId),
   });
 }
 
-/** What errors say of a search. */
+/** The parts of a search that errors name. */
 interface Search {
   readonly what: string;
   readonly at: string;
@@ -173,7 +173,7 @@ function assertOnlyOne(
   });
 }
 
-/** Functions, a line each, with what tells them apart. */
+/** Lists functions, a line each, with their differences. */
 function listOf(functions: readonly PciFunction[]): string {
   const [first] = functions;
   const known = first === undefined ? [] : slots(first.host);

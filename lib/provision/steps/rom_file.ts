@@ -18,7 +18,7 @@ import { S_IFMT, S_IFREG } from "../../uapi/linux/statx.ts";
 import { orFileError, readLink } from "../journal/files.ts";
 
 /**
- * Whether a file has a ROM of a function in it.
+ * Returns whether a file holds a ROM of a function.
  *
  * @param fn The function.
  * @param path The file.
@@ -40,11 +40,12 @@ export function holdsRom(fn: PciFunction, path: string): boolean {
 }
 
 /**
- * What is in a file, as far as a ROM can reach.
+ * Reads a file, up to the largest size of a ROM.
  *
  * @param kernel The system.
  * @param path The file.
- * @returns `null` where nothing is there; what is no file has nothing in it.
+ * @returns Its contents; empty for what is not a regular file, and `null` where
+ * nothing is at the path.
  */
 export function readRomFile(
   kernel: Kernel,
@@ -52,12 +53,12 @@ export function readRomFile(
 ): Uint8Array<ArrayBuffer> | null {
   if (readLink(kernel, path) === null) return null;
   try {
-    // To open something else may do something, or wait for somebody.
+    // Opening anything else may have side effects, or block.
     if ((kernel.stat(path).mode & S_IFMT) !== S_IFREG) return new Uint8Array();
     using file = Fd.open(kernel, path, O_RDONLY);
     return readAll(kernel, file.number, PCI_ROM_MAX_SIZE);
   } catch (error) {
-    // A link that leads to nothing.
+    // The path is a dangling link.
     if (hasErrno(error, "ENOENT", "ENOTDIR")) return new Uint8Array();
     throw error;
   }
@@ -68,10 +69,10 @@ export function readRomFile(
  *
  * @param fn The function.
  * @param bytes The bytes.
- * @param what What they are, for the error.
- * @param hint What to do where they are not.
- * @throws {VfioError} `NOT_SUPPORTED` when they are none, or not all of one;
- * `IDENTITY_CHANGED` when it is that of other functions.
+ * @param what What the bytes are, for the error.
+ * @param hint The hint of the error.
+ * @throws {VfioError} `NOT_SUPPORTED` when they are no ROM, or only a part of
+ * one; `IDENTITY_CHANGED` when it is a ROM of other functions.
  */
 export function assertRomOf(
   fn: PciFunction,
