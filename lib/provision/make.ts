@@ -218,9 +218,9 @@ async function undoAndExplain(
     const first = error instanceof Error ? error.message : String(error);
     return new VfioError("RESTORE_INCOMPLETE", {
       device: error instanceof VfioError ? error.device : undefined,
-      problem: `the host could not be changed, and not everything is as it ` +
-        `was: ${first}\n${leftText(left)}`,
-      hint: "the journal has the rest: restore",
+      problem: `the host could not be changed, and not everything could be ` +
+        `undone: ${first}\n${leftText(left)}`,
+      hint: "restore again: the journal has the rest",
       cause: new AggregateError([error, ...left.map(({ error }) => error)]),
     });
   }
@@ -235,7 +235,7 @@ async function undoAndExplain(
   const { code, device, problem, hint } = error;
   return new VfioError(code, {
     device,
-    problem: `${problem}; everything that was changed before is as it was`,
+    problem: `${problem}; all earlier changes are undone`,
     hint,
     cause: error,
   });

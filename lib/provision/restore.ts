@@ -164,8 +164,8 @@ function virtualFunctionsOf(host: Host, device: string): string[] {
  */
 export function incomplete(left: readonly LeftStep[]): VfioError {
   return new VfioError("RESTORE_INCOMPLETE", {
-    problem: `not everything is as it was:\n${leftText(left)}`,
-    hint: "the journal has the rest: restore again",
+    problem: `not everything could be undone:\n${leftText(left)}`,
+    hint: "restore again: the journal has the rest",
     cause: new AggregateError(left.map(({ error }) => error)),
   });
 }

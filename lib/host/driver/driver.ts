@@ -250,7 +250,7 @@ export class DriverMove {
       problem: `${nodes.join(" or ")} is open in ${openersText(holders)}`,
       hint: this.#holdsOne(holders)
         ? "this process has to detach every device of its group first"
-        : "end that process, or let it give the device up",
+        : "end that process, or let it close the device",
       cause,
     });
   }
@@ -370,7 +370,7 @@ export class DriverMove {
     const nodes = this.#groupNodes();
     const holders = openers(this.#kernel, nodes);
     return this.#error("TIMED_OUT", {
-      problem: `the kernel was not done with ${path} in ` +
+      problem: `the write to ${path} did not finish in ` +
         `${this.#deadline.timeout} ms` +
         (holders.length === 0
           ? ""

@@ -88,7 +88,7 @@ export async function persist(
   if (!command[0]?.startsWith("/") || /[\n\0]/.test(command.join(""))) {
     throw new TypeError(
       `Cannot run ${JSON.stringify(command)} at boot: expected an absolute ` +
-        "path, and words of one line",
+        "path, and words without line breaks",
     );
   }
   const checked = parseState(state);
@@ -177,7 +177,7 @@ async function allHold(
 function journalOf(name: string): string {
   if (/^[A-Za-z0-9][\w.-]*$/.test(name)) return `persist-${name}`;
   throw new TypeError(
-    `Cannot call a state ${JSON.stringify(name)}: expected letters, digits, ` +
+    `Cannot name a state ${JSON.stringify(name)}: expected letters, digits, ` +
       '".", "_" and "-"',
   );
 }

@@ -84,7 +84,7 @@ export function unitFiles(options: UnitOptions): (FileStep | LinkStep)[] {
       file(
         `/etc/udev/rules.d/10-passthru-${name}.rules`,
         udevRules(reserved),
-        "a display's own driver does not let go of it once it has it",
+        "a display's own driver never releases it",
       ),
     ],
     file(unit, unitText(options), "it applies the state at boot"),
@@ -92,7 +92,7 @@ export function unitFiles(options: UnitOptions): (FileStep | LinkStep)[] {
       kind: "link",
       path: `/etc/systemd/system/multi-user.target.wants/${unitName(name)}`,
       target: unit,
-      why: "it is switched on",
+      why: "it enables the unit",
     },
   ];
 }

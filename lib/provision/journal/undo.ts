@@ -118,8 +118,8 @@ function refuseInTheWay(
   throw new VfioError("DEVICE_BUSY", {
     device: step.device,
     problem: `its virtual function ${held.step.device} could not be ` +
-      "brought back, so none of them is removed",
-    hint: "restore again when that can be",
+      "restored, so none of them is removed",
+    hint: "restore again once that can be restored",
   });
 }
 

@@ -28,8 +28,10 @@ export function resetSteps(targets: readonly Target[]): AttributeStep[] {
       throw new VfioError("NOT_SUPPORTED", {
         device: address,
         problem: `it cannot be reset by ${missing.join(" and ")} (${at}), ` +
-          (now!.length === 0 ? "nor otherwise" : `but by ${now!.join(", ")}`),
-        hint: "where that was changed before, this brings all methods back: " +
+          (now!.length === 0
+            ? "nor by another method"
+            : `only by ${now!.join(", ")}`),
+        hint: "if its methods were changed before, this restores them all: " +
           `echo default > ${directoryOf(address)}/reset_method`,
       });
     }
@@ -99,8 +101,8 @@ function assertCold({ fn, address, at }: Target, cold?: string): void {
     device: address,
     problem: `it cannot sleep in D3cold (${at})`,
     hint: cold === undefined
-      ? "the kernel has no such switch for it"
-      : "a virtual function has the power of its physical function",
+      ? "it has no attribute d3cold_allowed"
+      : "a virtual function shares the power of its physical function",
   });
 }
 

@@ -47,7 +47,8 @@ export function companions(
       if (earlier !== undefined && earlier.driver !== driver) {
         throw new TypeError(
           `${earlier.at} and ${at} are one IOMMU group and give ${address} ` +
-            `to ${earlier.driver} and ${driver}: say its driver itself`,
+            `to ${earlier.driver} and ${driver}: give its driver in an entry ` +
+            "of its own",
         );
       }
       // A function on a VFIO driver or pci-stub was bound to it on purpose.
@@ -77,7 +78,7 @@ export function driverSteps(targets: readonly Target[]): DriverStep[] {
       ? now === undefined ? "no driver has it" : `${now} has it`
       : untouched
       ? "no driver has it"
-      : "any driver may have it";
+      : "any driver may bind it first";
     return [{
       kind: "driver",
       device: address,
@@ -125,7 +126,7 @@ function assertBindableTo(fn: PciFunction, driver: string | null): void {
   throw new VfioError("DRIVER_FAILED", {
     device: fn.address,
     problem: "it is a bridge, and what is behind it needs its driver",
-    hint: "say what the functions behind it should be",
+    hint: "configure the functions behind it instead",
   });
 }
 
@@ -144,9 +145,9 @@ function assertMovable(
   if (length === 0) return;
   throw new VfioError("DRIVER_FAILED", {
     device: fn.address,
-    problem: `it has ${length} virtual functions, which would go with its ` +
-      `driver (${at})`,
-    hint: "say of it how many there should be: " +
+    problem: `it has ${length} virtual functions, which its driver would ` +
+      `remove (${at})`,
+    hint: "give their number: " +
       '"virtualFunctions": { "count": 0 }',
   });
 }
@@ -179,12 +180,12 @@ function assertViable(
     problem: `its IOMMU group ${group.id} would not be viable with ` +
       named.join(" and "),
     hint: obstacles.some((each) => after.has(each.name))
-      ? "the state itself gives such a driver: say another, or null"
+      ? "the state itself gives that driver: give another, or null"
       : obstacles.every((each) => isEndpoint(each))
       ? `to give them to ${state.driver} too: "group": "all endpoints" in ` +
         `${at}, or --whole-group where a command names the device`
-      : "unbind what is no endpoint, or put the card where the IOMMU can " +
-        "tell it apart",
+      : "unbind the devices that are no endpoints, or move the card to a " +
+        "slot that the IOMMU isolates",
   });
 }
 

@@ -64,7 +64,7 @@ export function mediatedSteps(
         device: uuid,
         parent: parent.path,
         type: state.type,
-        why: `there is none yet, and room for ${type} on ${parent.name}`,
+        why: `it does not exist, and ${parent.name} has room for ${type}`,
       });
     } else {
       assertSame(device, parent, state.type, at);
@@ -119,7 +119,7 @@ function typeOf(
       device: parent.name,
       problem: `it makes no mediated devices of type ${type} (${at})`,
       hint: known.length === 0
-        ? "it makes none: is its driver loaded, and was it told to?"
+        ? "it makes none: is its driver loaded, with mediated devices enabled?"
         : `it makes ${known.join(", ")}`,
     });
   }
@@ -131,7 +131,7 @@ function typeOf(
     device: parent.name,
     problem: `it has no room for another mediated device of type ${type} ` +
       `(${at})`,
-    hint: `those that there are: ${
+    hint: `present devices: ${
       namesIn(kernel, `${path}/devices`).join(", ") || "of other types"
     }`,
   });

@@ -60,7 +60,7 @@ export function isOnNetwork(
 }
 
 function whyOf(now: ReturnType<typeof readVirtualNetwork>): string {
-  if (now === undefined) return "its driver shall find it so";
+  if (now === undefined) return "its driver should find it set";
   const { mac, vlan } = now;
   const address = mac === NO_MAC ? "no MAC address" : mac;
   return `now it has ${address}, ${
@@ -83,10 +83,10 @@ function assertNetworkCard(
   if (able) return;
   throw new VfioError("NOT_SUPPORTED", {
     device: physical.address,
-    problem: `it has no network interface to set the MAC addresses and VLANs ` +
-      `of its virtual functions by (${at})`,
+    problem: `it has no network interface, which sets the MAC addresses and ` +
+      `VLANs of its virtual functions (${at})`,
     hint: moves || physical.driver === undefined
-      ? "give it the host's driver for it"
+      ? "give it the host's driver"
       : `${physical.driver} makes none, or one in another network namespace`,
   });
 }

@@ -40,9 +40,9 @@ export function nodeSteps(
     if (driver === null || driver === undefined || !isVfioDriver(driver)) {
       throw new VfioError("WRONG_DRIVER", {
         device: address,
-        problem: `it has no VFIO nodes, whose owner ${at}.node says, with ` +
+        problem: `it has no VFIO nodes, which ${at}.node needs, with ` +
           (driver ?? "no driver"),
-        hint: `say its driver: "vfio-pci"`,
+        hint: `give its driver: "vfio-pci"`,
       });
     }
     const wanted = ownership(host, node, at);
@@ -118,7 +118,7 @@ function whyOf({ owner, group, mode }: NodeState): string {
     ...(owner === undefined ? [] : [`user ${owner}`]),
     ...(group === undefined ? [] : [`group ${group}`]),
   ];
-  const owners = who.length === 0 ? "it is not as said" : who.join(", ");
+  const owners = who.length === 0 ? "its mode differs" : who.join(", ");
   return mode === undefined || who.length === 0
     ? owners
     : `${owners} may open it`;

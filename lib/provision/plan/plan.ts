@@ -226,7 +226,7 @@ function assertMakersStay(
     if (companion === undefined || !virtualFunctions?.count) continue;
     throw new TypeError(
       `${companion.at} gives the whole group of ${fn.address} to ` +
-        `${companion.state.driver}, and ${at} has it make virtual ` +
+        `${companion.state.driver}, and ${at} makes virtual ` +
         `functions: expected its driver in ${at}.driver`,
     );
   }

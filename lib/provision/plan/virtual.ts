@@ -50,10 +50,10 @@ export function planVirtual({ fn, at, state }: Entry): VirtualPlan {
   const stays = count === present && !moves;
   if (count > 0 && !stays) assertMaker(fn, state.driver);
   const why = moves
-    ? "they go with the driver that made them"
+    ? "the driver that made them is unbound"
     : count === 0
     ? "there should be none"
-    : `their number changes from ${present} to ${count} only through none`;
+    : `their number changes from ${present} to ${count} only through 0`;
   return {
     remove: present === 0 || stays
       ? []
@@ -123,7 +123,7 @@ function virtualFunction(fn: PciFunction, index: number): PciFunction {
   throw new VfioError("DEVICE_NOT_FOUND", {
     device: fn.address,
     problem: `its virtual function ${index} is not there`,
-    hint: "they are being removed, or made: try again",
+    hint: "they are being removed or created: try again",
   });
 }
 
@@ -137,7 +137,7 @@ function makeSteps(fn: PciFunction, wanted: VirtualFunctionsState): Step[] {
       device: address,
       path: `${directoryOf(address)}/sriov_drivers_autoprobe`,
       value: "0",
-      why: "the host's drivers shall not get its virtual functions first",
+      why: "the host's drivers must not bind its virtual functions first",
     });
   }
   steps.push({
@@ -146,7 +146,7 @@ function makeSteps(fn: PciFunction, wanted: VirtualFunctionsState): Step[] {
     count,
     why: fn.virtualFunctions.length === 0
       ? "it has none"
-      : "they are made anew",
+      : "they are made again",
   });
   return steps;
 }
@@ -185,7 +185,7 @@ function assertPossible(fn: PciFunction, count: number): void {
   throw new VfioError("NOT_SUPPORTED", {
     device: fn.address,
     problem: `it can have ${total} virtual functions, and ${count} are wanted`,
-    hint: "some cards are told in their firmware how many they can have",
+    hint: "some cards have a setting for this in their firmware",
   });
 }
 
@@ -209,7 +209,7 @@ function assertMaker(fn: PciFunction, wanted: string | null | undefined): void {
     throw new VfioError("DRIVER_FAILED", {
       device: fn.address,
       problem: "no driver has it, and only its driver makes virtual functions",
-      hint: "give it the host's driver for it",
+      hint: "give it the host's driver",
     });
   }
   const parameter = "/sys/module/vfio_pci/parameters/enable_sriov";
@@ -219,8 +219,8 @@ function assertMaker(fn: PciFunction, wanted: string | null | undefined): void {
   if (able) return;
   throw new VfioError("DRIVER_FAILED", {
     device: fn.address,
-    problem: "vfio-pci makes no virtual functions unless it is told to",
-    hint: `give it the host's driver for it, or: echo Y > ${parameter}`,
+    problem: "vfio-pci makes virtual functions only with enable_sriov",
+    hint: `give it the host's driver, or: echo Y > ${parameter}`,
   });
 }
 
@@ -262,9 +262,9 @@ function addressesOf(fn: PciFunction, count: number): string[] {
   if (addresses === undefined) {
     throw new VfioError("NOT_SUPPORTED", {
       device: fn.address,
-      problem: "where its virtual functions will be is not known before they " +
-        "are there",
-      hint: "make them first, by a state that says only their count",
+      problem: "the addresses of its virtual functions are not known before " +
+        "they exist",
+      hint: "make them first, with a state that gives only their count",
     });
   }
   assertBuses(fn, addresses);
@@ -283,7 +283,7 @@ function assertFree(fn: PciFunction, addresses: readonly string[]): void {
     device: fn.address,
     problem: `its virtual function ${index} would be at ${addresses[index]}, ` +
       "where another function is",
-    hint: "want fewer, or boot with pci=assign-busses",
+    hint: "ask for fewer, or boot with pci=assign-busses",
   });
 }
 
@@ -302,8 +302,8 @@ function assertBuses(fn: PciFunction, addresses: readonly string[]): void {
   throw new VfioError("NOT_SUPPORTED", {
     device: fn.address,
     problem: `its virtual function ${addresses.length - 1} would be on bus ` +
-      `${hex(last, 2)}, and the last that leads to it is ${hex(end, 2)}`,
-    hint: "want fewer, or boot with pci=assign-busses",
+      `${hex(last, 2)}, and its bridge leads to buses up to ${hex(end, 2)}`,
+    hint: "ask for fewer, or boot with pci=assign-busses",
   });
 }
 

@@ -92,7 +92,7 @@ function bySlot(
     throw new VfioError("DEVICE_NOT_FOUND", {
       problem: `there is no slot named ${name} (${at})`,
       hint: known.length === 0
-        ? "the kernel has names for no slots of this machine: select by path"
+        ? "the kernel names no slots of this machine: select by path"
         : `there are the slots ${known.map(({ name }) => name).join(", ")}`,
     });
   }
@@ -105,7 +105,7 @@ function bySlot(
   return assertOnlyOne(matching, {
     what: `slot ${name}${number === undefined ? "" : ` function ${number}`}`,
     at,
-    hint: 'say which: "function"',
+    hint: 'select one by its number: "function"',
     none: all.length === 0 ? "the slot is empty" : listOf(all),
   });
 }
@@ -122,7 +122,7 @@ function byId(
     return assertOnlyOne(sameId, {
       what: `id ${id}`,
       at,
-      hint: "say which, by serial number, path, slot or address",
+      hint: "select one by serial number, path, slot or address",
       none: "lspci -Dnn lists what there is",
     });
   }
@@ -130,7 +130,7 @@ function byId(
   if ([...serials.values()].includes("unreadable")) {
     throw new VfioError("PERMISSION_DENIED", {
       device: sameId[0]?.address,
-      problem: `only root can read the serial number that ${at} says`,
+      problem: `only root can read the serial number in ${at}`,
       hint: "run as root, or select by path, slot or address",
     });
   }
@@ -141,7 +141,7 @@ function byId(
     what: `id ${id} and serial number ${serial}`,
     at,
     hint: "functions of one card share its serial number: " +
-      "say which, by path, slot or address",
+      "select one by path, slot or address",
     none: sameId.length === 0 ? "lspci -Dnn lists what there is" : listOf(sameId),
   });
 }

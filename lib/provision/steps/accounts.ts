@@ -31,7 +31,7 @@ export function idOf(
   if (id !== undefined) return Number(id);
   throw new VfioError("NOT_SUPPORTED", {
     problem: `there is no ${kind} ${name} in ${file} (${at})`,
-    hint: `make one, or say the id of one that is elsewhere: id ${
+    hint: `create it, or give its id where it is defined elsewhere: id ${
       kind === "user" ? "-u" : "-g"
     } ${name}`,
   });

@@ -27,7 +27,7 @@ export const attributeKind: StepKind<AttributeStep, string> = {
     throw new VfioError("NO_MEMORY", {
       device,
       problem: `${path} is ${now} after ${value} was written to it`,
-      hint: "reserve huge pages early, before memory is in pieces",
+      hint: "reserve huge pages early, before memory is fragmented",
     });
   },
 
@@ -109,7 +109,7 @@ export async function write(
       path,
       // An empty write never reaches the kernel.
       () => work.host.kernel.writeFileAsync(path, text === "" ? "\n" : text),
-      () => late(device, `the kernel was not done with ${path}`, work.deadline),
+      () => late(device, `the write to ${path} did not finish`, work.deadline),
     );
   } catch (error) {
     throw sysfsError(error, device);

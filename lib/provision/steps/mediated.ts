@@ -50,7 +50,7 @@ export const mediatedKind: StepKind<MediatedStep, null> = {
     await write(work, `${path}/remove`, "1", device);
     await deadline.until(
       () => exists(kernel, path) ? undefined : true,
-      () => late(device, "it did not go", deadline),
+      () => late(device, "it was not removed", deadline),
     );
   },
 };
@@ -71,7 +71,7 @@ async function released({ host, deadline }: Work, uuid: string): Promise<void> {
       new VfioError("DEVICE_BUSY", {
         device: uuid,
         problem: `${nodes.join(" or ")} is open in ${openersText(holders())}`,
-        hint: "end that process, or let it give the device up",
+        hint: "end that process, or let it close the device",
       }),
   );
 }

@@ -58,8 +58,8 @@ export const romKind: StepKind<RomStep, RomBefore, RomMade> = {
     assertRomOf(
       fn,
       bytes,
-      "what its ROM holds",
-      "the firmware takes no such ROM for its own: take a file of the vendor's",
+      "the content of its ROM",
+      "firmware ignores a ROM for other ids: use a file of the vendor's",
     );
     const sha256 = await digest(bytes);
     orFileError(() => {

@@ -34,7 +34,7 @@ export function holdsRom(fn: PciFunction, path: string): boolean {
     fn,
     bytes,
     path,
-    "say another path, or remove what is there, and its ROM is read anew",
+    "give another path, or remove the file: its ROM is copied again then",
   );
   return true;
 }
@@ -98,14 +98,14 @@ export function assertRomOf(
     throw refuse(
       "IDENTITY_CHANGED",
       `${what} is the ROM of ${[...new Set(ids)].join(", ")}, and this ` +
-        `is ${idPair(fn.vendor, fn.device)}`,
+        `function is ${idPair(fn.vendor, fn.device)}`,
     );
   }
   if (bytes.length < rom.length) {
     throw refuse(
       "NOT_SUPPORTED",
-      `${what} is cut short: its images have ${rom.length} bytes, and ` +
-        `${bytes.length} are there`,
+      `${what} is truncated: its images have ${rom.length} bytes, and it ` +
+        `has ${bytes.length}`,
     );
   }
 }

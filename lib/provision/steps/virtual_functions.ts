@@ -106,7 +106,7 @@ async function configure(
     await write(work, countPath(fn), "0", address);
     await deadline.until(
       () => old.some(({ path }) => exists(kernel, path)) ? undefined : true,
-      () => late(address, "its virtual functions did not go", deadline),
+      () => late(address, "its virtual functions were not removed", deadline),
     );
   }
   if (count === 0) return;

@@ -85,7 +85,7 @@ Deno.test("Host.take() is TIMED_OUT and changes nothing when somebody else moves
   const host = new Host(watched);
   const error = await failure(host.take(A, { timeout: 30 }));
   assertEquals(error.code, "TIMED_OUT");
-  assertStringIncludes(error.message, "was not done with");
+  assertStringIncludes(error.message, "did not finish");
   assertStringIncludes(error.message, "driver_override in 30 ms");
   assertEquals(watched.writes, []);
   qemu.exit();
