@@ -81,15 +81,17 @@ export async function apply(
 
 /** The functions that steps take from the host, or remove. */
 function takenBy(host: Host, steps: readonly Step[]): PciFunction[] {
-  const leavingFunctions = steps.flatMap((step): PciFunction | PciFunction[] => {
-    if (step.kind === "virtual functions") {
-      return functionIfThere(host, step.device)?.virtualFunctions ?? [];
-    }
-    if (step.kind !== "driver") return [];
-    const fn = functionIfThere(host, step.device);
-    // When it leaves a VFIO driver, the move itself waits until no process has
-    // it open.
-    return fn === undefined || isVfioDriver(fn.driver ?? "") ? [] : fn;
-  });
+  const leavingFunctions = steps.flatMap(
+    (step): PciFunction | PciFunction[] => {
+      if (step.kind === "virtual functions") {
+        return functionIfThere(host, step.device)?.virtualFunctions ?? [];
+      }
+      if (step.kind !== "driver") return [];
+      const fn = functionIfThere(host, step.device);
+      // When it leaves a VFIO driver, the move itself waits until no process has
+      // it open.
+      return fn === undefined || isVfioDriver(fn.driver ?? "") ? [] : fn;
+    },
+  );
   return [...new Map(leavingFunctions.map((fn) => [fn.address, fn])).values()];
 }

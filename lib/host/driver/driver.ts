@@ -370,13 +370,13 @@ export class DriverMove {
     const nodes = this.#groupNodes();
     const holders = openers(this.#kernel, nodes);
     return this.#error("TIMED_OUT", {
-      problem: `the write to ${path} did not finish in ` +
+      problem: `the kernel did not finish the access to ${path} in ` +
         `${this.#deadline.timeout} ms` +
         (holders.length === 0
           ? ""
           : `; ${nodes.join(" or ")} is open in ${openersText(holders)}`),
-      hint: "it goes on by itself when nothing uses the device any more, and " +
-        "then the function goes back to where it was",
+      hint: "the kernel finishes it once nothing uses the device, and the " +
+        "function is then bound as before",
     });
   }
 

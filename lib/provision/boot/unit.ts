@@ -117,7 +117,8 @@ function statePath(name: string): string {
  * @param options The contents of the unit.
  */
 export function unitText({ name, command }: UnitOptions): string {
-  const run = (...args: string[]) => [...command, ...args].map(quoteWord).join(" ");
+  const run = (...args: string[]) =>
+    [...command, ...args].map(quoteWord).join(" ");
   return `[Unit]
 Description=Device passthrough: ${name.replaceAll("%", "%%")}
 ConditionPathExists=${statePath(name)}

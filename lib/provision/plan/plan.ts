@@ -114,10 +114,16 @@ export function plan(host: Host, state: DesiredState): Plan {
     ...virtual.filter(({ remove }) => remove.length > 0)
       .flatMap(({ entry }) => entry.fn.virtualFunctions)
       .map(({ address }) => address),
-    ...namedTargets.filter((target) => moves(target)).flatMap(({ fn }) => madeBy(fn)),
+    ...namedTargets.filter((target) => moves(target)).flatMap(({ fn }) =>
+      madeBy(fn)
+    ),
   ]);
   const madeTargets = virtual.flatMap(({ targets }) => targets);
-  const groupTargets = companions(entries, [...namedTargets, ...madeTargets], goneAddresses);
+  const groupTargets = companions(
+    entries,
+    [...namedTargets, ...madeTargets],
+    goneAddresses,
+  );
   assertMakersStay(entries, groupTargets);
   // A function of which the state says, for example, only the sleep gets its
   // driver by its group.

@@ -287,7 +287,9 @@ function entriesOf(
 }
 
 function suggestion(similar: string | undefined): string {
-  return similar === undefined ? "" : `; did you mean ${JSON.stringify(similar)}?`;
+  return similar === undefined
+    ? ""
+    : `; did you mean ${JSON.stringify(similar)}?`;
 }
 
 /** Writes a value as JSON, shortened for a message. */

@@ -115,7 +115,10 @@ const pin: Rule<Pin> = object<Pin>("something to compare", {
   subsystem: text("a subsystem's vendor and device", ID),
   revision: wholeNumber("a number from 0 to 255", 0, 255),
   group: list("the ids of the group's functions", id, { least: 1 }),
-}, { title: "The hardware that it must be; if not, nothing is done", least: 1 });
+}, {
+  title: "The hardware that it must be; if not, nothing is done",
+  least: 1,
+});
 
 const node: Rule<NodeState> = object<NodeState>("an owner, a group or a mode", {
   owner: either(

@@ -142,7 +142,9 @@ function byId(
     at,
     hint: "functions of one card share its serial number: " +
       "select one by path, slot or address",
-    none: sameId.length === 0 ? "lspci -Dnn lists what there is" : listOf(sameId),
+    none: sameId.length === 0
+      ? "lspci -Dnn lists what there is"
+      : listOf(sameId),
   });
 }
 

@@ -215,7 +215,10 @@ Deno.test("apply() is IDENTITY_CHANGED when the ROM of a function is for others"
   const romContents = makeRom({ ...CARD, device: 0x10d4 });
   const host = simulate(topology({ romContents }));
   const error = await failure("IDENTITY_CHANGED", () => apply(host, STATE));
-  assertStringIncludes(error.problem, "the content of its ROM is the ROM of 8086");
+  assertStringIncludes(
+    error.problem,
+    "the content of its ROM is the ROM of 8086",
+  );
   assertEquals(host.kernel.readdir("/var/lib"), ["passthru"]);
   assert(!readable(host));
 });

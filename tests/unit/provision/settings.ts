@@ -143,8 +143,7 @@ Deno.test("plan() is NOT_SUPPORTED when there is no such user or group", () => {
 
 Deno.test("plan() is WRONG_DRIVER when a function will have no nodes", () => {
   const node = { mode: "0600" };
-  const bare =
-    "it has no VFIO nodes, which functions[0].node needs, with ";
+  const bare = "it has no VFIO nodes, which functions[0].node needs, with ";
   for (
     const [more, driver] of [
       [{}, "e1000e"],
