@@ -72,7 +72,7 @@ export function explainNoIommu(kernel: Kernel): Explanation {
       problem: `the kernel was booted with ${off}=off`,
       hint: off === "intel_iommu"
         ? "boot with intel_iommu=on in its place"
-        : `take ${off}=off from the kernel's command line and boot again`,
+        : `remove ${off}=off from the kernel's command line and boot again`,
     };
   }
   const intelOn = bootSwitch(line, "intel_iommu") === "on";

@@ -99,7 +99,7 @@ const DEFECTS: ReadonlyArray<
     "interrupt remapping is switched off",
     "interrupt-remapping",
     "fail",
-    "switched off by intremap=off: VFIO takes no device",
+    "switched off by intremap=off: VFIO refuses every device",
     { kernel: { release: RELEASE, commandLine: "intremap=off" } },
   ],
   [
@@ -118,7 +118,7 @@ const DEFECTS: ReadonlyArray<
     "interrupts are not remapped, and that is overlooked",
     "interrupt-remapping",
     "warn",
-    "vfio_iommu_type1 takes devices all the same",
+    "vfio_iommu_type1 accepts devices all the same",
     {
       iommu: "amd",
       files: {
