@@ -82,11 +82,11 @@ export class Examined {
     passText: string,
     look: (fn: PciFunction) => Defect | undefined,
   ): Generator<Finding> {
-    let foundNone = true;
+    let noneFound = true;
     for (const fn of this.functions) {
       const defect = look(fn);
       if (defect === undefined) continue;
-      foundNone = false;
+      noneFound = false;
       const { text, remedy, stops = false } = defect;
       yield {
         check,
@@ -96,7 +96,7 @@ export class Examined {
         ...(remedy !== undefined && { remedy }),
       };
     }
-    if (foundNone && this.functions.length > 0) {
+    if (noneFound && this.functions.length > 0) {
       yield { check, verdict: "pass", text: passText };
     }
   }

@@ -94,11 +94,11 @@ function usbDevices(examined: Examined, path: string): number {
 /** Whether the functions have known problems. */
 export function* knownDevices(examined: Examined): Generator<Finding> {
   const check = "known-device";
-  let foundNone = true;
+  let noneFound = true;
   for (const fn of examined.functions) {
     for (const { matches, text, remedy } of KNOWN) {
       if (!matches(fn, examined)) continue;
-      foundNone = false;
+      noneFound = false;
       yield {
         check,
         verdict: "warn",
@@ -108,7 +108,7 @@ export function* knownDevices(examined: Examined): Generator<Finding> {
       };
     }
   }
-  if (foundNone && examined.functions.length > 0) {
+  if (noneFound && examined.functions.length > 0) {
     const text = "no function has known problems";
     yield { check, verdict: "pass", text };
   }
