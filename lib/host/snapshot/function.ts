@@ -94,7 +94,9 @@ function identityOf(fn: PciFunction): FunctionRecording {
   const { subsystemVendor, subsystemDevice, revision, numaNode } = fn;
   const { resetMethods } = fn;
   const directRegions = keptMapped(fn.iommuGroup);
-  const reserved = directRegions.length > 0 && isFirstOfGroup(fn) ? directRegions : [];
+  const reserved = directRegions.length > 0 && isFirstOfGroup(fn)
+    ? directRegions
+    : [];
   const [network] = namesIn(kernel, `${fn.path}/net`);
   const express = isExpress(fn);
   const acs = express ? hasAcs(fn) : undefined;

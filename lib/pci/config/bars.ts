@@ -1,5 +1,5 @@
 /**
- * Base address registers.
+ * Decodes base address registers.
  *
  * @module
  */
