@@ -164,7 +164,7 @@ export class DriverMove {
       }
       throw this.#error("WRONG_DRIVER", {
         problem: `it was moved from ${change.driver ?? "no driver"} to ` +
-          `${driver} meanwhile, and stays there`,
+          `${driver} meanwhile, and is left there`,
       });
     }
     const ours = [before, change].flatMap((state) => [
@@ -175,7 +175,7 @@ export class DriverMove {
       throw this.#error("WRONG_DRIVER", {
         problem: "its driver_override was changed " +
           (override === undefined ? "" : `to ${override} `) +
-          `meanwhile, and it stays with ${driver ?? "no driver"}`,
+          `meanwhile, and it is left on ${driver ?? "no driver"}`,
       });
     }
     if (driver !== before.driver) {
@@ -270,7 +270,7 @@ export class DriverMove {
       const cause = causeOf(error);
       if (hasErrno(cause, "ENOENT")) {
         throw this.#error("DRIVER_FAILED", {
-          problem: `the driver ${driver} lets go of no device while it runs`,
+          problem: `the driver ${driver} releases no device while it runs`,
           cause,
         });
       }
@@ -301,7 +301,8 @@ export class DriverMove {
       if (now === driver) return;
       if (now !== undefined) {
         throw this.#error("WRONG_DRIVER", {
-          problem: `it was to go to ${driver}, and ${now} took it meanwhile`,
+          problem:
+            `it was to be bound to ${driver}, and ${now} bound it meanwhile`,
         });
       }
       // A driver, or a process that ends, releases the device in the

@@ -89,7 +89,9 @@ function fromFirmware(
   if (has("DMAR")) {
     return intelOn
       ? {
-        problem: "the kernel could not use the Intel VT-d that it was told to",
+        problem:
+          "intel_iommu=on is set, and the kernel could not enable Intel " +
+          "VT-d",
         hint: "it needs CONFIG_INTEL_IOMMU; look in its log: " +
           "dmesg | grep -i dmar",
       }

@@ -29,7 +29,7 @@ export function lock(inode: object, holder: object, operation: number): void {
   if (kind === LOCK_EX ? held.size > 0 : [...held.values()].includes(LOCK_EX)) {
     if ((operation & LOCK_NB) !== 0) refuse("EAGAIN");
     throw new Error(
-      "A real process would hang in this call until another one gives up " +
+      "A real process would hang in this call until another one releases " +
         "its lock",
     );
   }

@@ -27,7 +27,7 @@ export function parseReserved(text: string): ReservedRegion {
   if (start === undefined || last === undefined) {
     throw new TypeError(
       `Cannot parse reserved memory ${JSON.stringify(text)}: ` +
-        'expected such as "0xe8000 0xe8fff direct"',
+        'expected a text such as "0xe8000 0xe8fff direct"',
     );
   }
   return {

@@ -106,8 +106,8 @@ export class FunctionBuilder {
       if (maker === undefined) continue;
       if ((maker.topology.driver ?? null) === null) {
         throw new TypeError(
-          `${address} cannot be behind ${maker.address}: no driver has that, ` +
-            "which would make its domain",
+          `${address} cannot be behind ${maker.address}: that has no driver ` +
+            "to make its domain",
         );
       }
       const inner = this.#made.get(maker.address) ?? [];
@@ -127,8 +127,8 @@ export class FunctionBuilder {
       parseAddress(upstream.address).domain !== parseAddress(address).domain;
     if (upstream?.isBridge === false && !makes) {
       throw new TypeError(
-        `${address} cannot be behind ${behind}: that is no bridge, class ` +
-          "0x060400, nor is it in a domain that this one's driver makes",
+        `${address} cannot be behind ${behind}: that is neither a bridge, ` +
+          "class 0x060400, nor a function whose driver makes a domain for it",
       );
     }
     const bridge = makes ? undefined : upstream;
@@ -280,7 +280,9 @@ export class FunctionBuilder {
     const { id, model, interrupts = { intx: true, msi: 1 } } = topology;
     if (model !== undefined) return kindNamed(model);
     if (id === undefined) {
-      throw new TypeError(`Cannot simulate ${address}: it has no id, no model`);
+      throw new TypeError(
+        `Cannot simulate ${address}: it has neither an id nor a model`,
+      );
     }
     const { intx = false, msi = 0, msix = 0 } = interrupts;
     return kindWithId(id) ?? memoryFunction(
@@ -298,7 +300,8 @@ export class FunctionBuilder {
     const [vendor, device] = parseId(address, sriov.id);
     if (vendor !== options.identity.vendor) {
       throw new TypeError(
-        `Cannot simulate ${address}: its virtual functions have its vendor`,
+        `Cannot simulate ${address}: expected its vendor in the id of its ` +
+          "virtual functions",
       );
     }
     const capability: SriovCapability = {
@@ -391,7 +394,8 @@ function enabledAddresses(address: string, sriov: SriovRecording): string[] {
   const { enabled = 0, total } = sriov;
   if (enabled > total) {
     throw new TypeError(
-      `Cannot simulate ${address}: ${enabled} virtual functions of ${total}`,
+      `Cannot simulate ${address}: it has ${enabled} virtual functions, and ` +
+        `can have ${total}`,
     );
   }
   const routing = parseAddress(address);

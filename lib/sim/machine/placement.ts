@@ -39,8 +39,8 @@ export function parseBars(
   for (const [i, bar] of parsed.entries()) {
     if (i >= BARS || bar?.wide && (i + 1 === BARS || parsed[i + 1])) {
       throw new TypeError(
-        `Cannot have BARs ${JSON.stringify(bars)}: there are ${BARS}, and ` +
-          "one of 64 bits takes the next number too: null",
+        `Cannot have BARs ${JSON.stringify(bars)}: expected ${BARS} at most, ` +
+          "and null after one of 64 bits",
       );
     }
   }

@@ -60,7 +60,7 @@ export class Lock {
   assertFree(): void {
     if (this.#held === undefined) return;
     throw new Error(
-      "A real process would hang in this call until a driver has let go of " +
+      "A real process would hang in this call until a driver has released " +
         "the device",
     );
   }

@@ -87,8 +87,8 @@ class NetlinkSocket implements OpenFile {
     const answer = this.#answers.shift();
     if (answer === undefined) {
       throw new Error(
-        "A real process would block in this call: it asked " +
-          "nothing whose answer it has not read",
+        "A real process would block in this call: it has read the answers " +
+          "to all of its requests",
       );
     }
     // Bytes that do not fit are lost.

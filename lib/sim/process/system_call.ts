@@ -55,8 +55,8 @@ export function assertImmediate<T>(result: T | Promise<T>): T {
   // The call would never end: it blocks the event loop meanwhile.
   result.catch(() => {});
   throw new Error(
-    "This call blocks, and a real process would hang in it: make it by the " +
-      "method that ends in Async",
+    "This call blocks, and a real process would hang in it: use the method " +
+      "whose name ends in Async",
   );
 }
 

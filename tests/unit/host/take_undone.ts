@@ -125,7 +125,7 @@ Deno.test("Host.take() is DRIVER_FAILED when the driver cannot be unbound", asyn
   const before = watched.state(A);
   const error = await failure(host.take(A));
   assertEquals(error.code, "DRIVER_FAILED");
-  assertStringIncludes(error.message, "e1000e lets go of no device");
+  assertStringIncludes(error.message, "e1000e releases no device");
   assertEquals(watched.state(A), before);
 });
 
