@@ -118,7 +118,9 @@ function whyOf({ owner, group, mode }: NodeState): string {
     ...(owner === undefined ? [] : [`user ${owner}`]),
     ...(group === undefined ? [] : [`group ${group}`]),
   ];
-  const owners = who.length === 0 ? "its mode differs" : who.join(", ");
+  const owners = who.length === 0
+    ? `its mode should be ${mode}`
+    : who.join(", ");
   return mode === undefined || who.length === 0
     ? owners
     : `${owners} may open it`;

@@ -124,8 +124,8 @@ async function inTurn<T>(
   tooLate: () => VfioError,
 ): Promise<T> {
   return await exclusively(kernel, path, deadline, tooLate, async (turn) => {
-    const accessed = access();
-    turn.keep(accessed);
-    return await deadline.wait(accessed, tooLate);
+    const pendingAccess = access();
+    turn.keep(pendingAccess);
+    return await deadline.wait(pendingAccess, tooLate);
   });
 }

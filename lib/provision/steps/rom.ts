@@ -59,7 +59,7 @@ export const romKind: StepKind<RomStep, RomBefore, RomMade> = {
       fn,
       bytes,
       "the content of its ROM",
-      "firmware ignores a ROM for other ids: use a file of the vendor's",
+      "put a file of the vendor's at that path instead",
     );
     const sha256 = await digest(bytes);
     orFileError(() => {

@@ -166,7 +166,7 @@ const DEFECTS: ReadonlyArray<
     "a user without privileges asks",
     "privilege",
     "warn",
-    "may not take functions",
+    "may neither take functions",
     { process: { uid: 1000 } },
   ],
   [
@@ -247,14 +247,14 @@ const DEFECTS: ReadonlyArray<
     "nvidia has the function",
     "known-device",
     "warn",
-    "nvidia does not let go",
+    "nvidia does not release the device",
     { fn: { id: "10de:2204", class: 0x030000, driver: "nvidia" } },
   ],
   [
     "a sound driver has the function",
     "known-device",
     "warn",
-    "sound card open",
+    "does not release the sound card",
     { fn: { id: "8086:a170", class: 0x040300, driver: "snd_hda_intel" } },
   ],
   [

@@ -132,7 +132,7 @@ Deno.test("plan() is NOT_SUPPORTED when something at the path is no ROM, or not 
     const error = refused("NOT_SUPPORTED", holding(contents), STATE);
     assertEquals(error.device, A);
     assertStringIncludes(error.problem, `${PATH} is no ROM: `);
-    assertStringIncludes(error.hint!, "remove what is there");
+    assertStringIncludes(error.hint!, "remove the file");
   }
   const cut = refused(
     "NOT_SUPPORTED",
@@ -227,7 +227,7 @@ Deno.test("apply() is NOT_SUPPORTED when a ROM's images go on beyond its BAR", a
   const romContents = makeRom(CARD, [32]);
   const host = simulate(topology({ romContents }));
   const error = await failure("NOT_SUPPORTED", () => apply(host, STATE));
-  assertStringIncludes(error.problem, "16384 bytes, and 8192 are there");
+  assertStringIncludes(error.problem, "16384 bytes, and it has 8192");
 });
 
 Deno.test("apply() is PERMISSION_DENIED when only root may read a ROM", async () => {
