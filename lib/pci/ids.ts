@@ -45,8 +45,8 @@ export class PciIds {
   }
 
   /**
-   * Returns the name of a class, or as much of it as is listed: `"Non-Volatile
-   * memory controller (NVM Express)"`.
+   * Returns the name of a class, or as much of it as is listed:
+   * `"Non-Volatile memory controller (NVM Express)"`.
    *
    * @param code The 24 bits of the class register.
    */

@@ -31,8 +31,8 @@ export interface ApplyOptions extends ApplyStepsOptions {
 /**
  * Brings the host to a desired state; it does nothing where the host is in that
  * state. Each step is written to the journal before it is made. When one fails,
- * or the signal aborts, all steps are undone, the last first. {@linkcode
- * restore} undoes an apply later, also after its process was killed.
+ * or the signal aborts, all steps are undone, the last first.
+ * {@linkcode restore} undoes an apply later, also after its process was killed.
  *
  * @param host The host.
  * @param state The desired state.

@@ -134,9 +134,9 @@ export interface FunctionRecording {
    */
   readonly numaNode?: number;
   /**
-   * Its BARs by number, `null` for none: `"128K"`, `"32 io"`, `"8G 64bit
-   * prefetchable"`. Each may have an address: `"4K at 0xfe000000"`. A BAR of 64
-   * bits occupies the next number too. Default: the model's.
+   * Its BARs by number, `null` for none: `"128K"`, `"32 io"`,
+   * `"8G 64bit prefetchable"`. Each may have an address: `"4K at 0xfe000000"`.
+   * A BAR of 64 bits occupies the next number too. Default: the model's.
    */
   readonly bars?: readonly (string | null)[];
   /** Its ROM: `"64K"`. Default: none. */

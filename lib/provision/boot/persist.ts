@@ -43,8 +43,8 @@ export interface Persisted {
  * displays a udev rule that keeps their own driver from binding them. It
  * replaces what was installed under that name.
  *
- * Nothing is applied now. systemd reads the unit after `systemctl
- * daemon-reload`.
+ * Nothing is applied now. systemd reads the unit after
+ * `systemctl daemon-reload`.
  *
  * A display that was kept from its driver at boot has no driver after
  * {@linkcode restore}, until {@linkcode unpersist} and the next boot.

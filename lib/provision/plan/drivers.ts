@@ -19,8 +19,8 @@ import type { DriverStep } from "../steps/step.ts";
 import { type Entry, reasonFor, type Target } from "./target.ts";
 
 /**
- * Finds the other endpoints of groups that go to user space with `"all
- * endpoints"`, by address, each with the driver that it gets.
+ * Finds the other endpoints of groups that go to user space with
+ * `"all endpoints"`, by address, each with the driver that it gets.
  *
  * @param entries What the state says of functions.
  * @param targets All functions whose driver the state gives.

@@ -11,8 +11,8 @@ import type { NodeStep, Step } from "../steps/step.ts";
 const WIDEST = 40;
 
 /**
- * Describes for people what a step does: `"driver vfio-pci"`. {@linkcode
- * stepSubject} names what it is done to.
+ * Describes for people what a step does: `"driver vfio-pci"`.
+ * {@linkcode stepSubject} names what it is done to.
  *
  * @param step The step.
  */

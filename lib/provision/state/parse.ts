@@ -37,8 +37,8 @@ export function parseState(value: unknown): DesiredState {
 
 /**
  * Returns the JSON schema of a desired state, draft 2020-12, as it is in
- * `lib/provision/state/schema.json`. It accepts exactly what {@linkcode
- * parseState} accepts.
+ * `lib/provision/state/schema.json`. It accepts exactly what
+ * {@linkcode parseState} accepts.
  *
  * @example Check a state with any validator, or in an editor
  * ```ts

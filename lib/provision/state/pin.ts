@@ -10,8 +10,9 @@ import { PciFunction } from "../../host/pci/function.ts";
 import type { Pin } from "./state.ts";
 
 /**
- * Returns a function's hardware as it is now, for {@linkcode
- * FunctionState.pin}. With that pin, a state is not applied to another card.
+ * Returns a function's hardware as it is now, for
+ * {@linkcode FunctionState.pin}. With that pin, a state is not applied to
+ * another card.
  *
  * @param fn The function.
  *
