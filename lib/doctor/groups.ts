@@ -31,7 +31,7 @@ function causesText({ causes }: SharedGroup): string {
  */
 export function* groupViable(examined: Examined): Generator<Finding> {
   if (iommuGroups(examined).length === 0) return;
-  const taken = new Set(examined.functions.map(({ path }) => path));
+  const takenPaths = new Set(examined.functions.map(({ path }) => path));
   const passText =
     "once the functions are taken, their IOMMU groups are viable";
   yield* examined.checkEach("group-viable", passText, (fn) => {
@@ -40,7 +40,7 @@ export function* groupViable(examined: Examined): Generator<Finding> {
     // domain.
     const obstacles = obstaclesOf(iommuGroup).filter(({ device }) =>
       isMadeBy(fn, device) ||
-      !taken.has(device.path) && !isMadeBy(device, fn)
+      !takenPaths.has(device.path) && !isMadeBy(device, fn)
     );
     if (obstacles.length === 0) return;
     const shared = examined.tree.sharedGroups

@@ -142,12 +142,12 @@ function entriesOf(
   devices: readonly string[] | undefined,
 ): readonly JournalEntry[] {
   if (devices === undefined) return entries;
-  const all = new Set(devices.flatMap((device) => [
+  const allDevices = new Set(devices.flatMap((device) => [
     device,
     ...virtualFunctionsOf(host, device),
   ]));
   return entries.filter(({ step: { device } }) =>
-    device !== undefined && all.has(device)
+    device !== undefined && allDevices.has(device)
   );
 }
 

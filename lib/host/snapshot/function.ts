@@ -68,14 +68,17 @@ function stateOf(fn: PciFunction, hasIommu: boolean): FunctionRecording {
   const power = ifPresent(() =>
     host.kernel.readFile(`${fn.path}/power/control`)
   )?.trim();
-  const usual = driver !== undefined && isVfioDriver(driver) ? "auto" : "on";
+  const defaultPower = driver !== undefined && isVfioDriver(driver)
+    ? "auto"
+    : "on";
   const unboundBridge = driver === undefined && isBridgeClass(fn.class) &&
     isExpress(fn);
   return {
     ...(driver !== undefined && { driver }),
     ...(unboundBridge && { driver: null }),
     ...(override !== undefined && { override }),
-    ...((power === "on" || power === "auto") && power !== usual && { power }),
+    ...((power === "on" || power === "auto") && power !== defaultPower &&
+      { power }),
     ...(hasIommu && { group }),
   };
 }

@@ -170,13 +170,13 @@ function decodeCapability(
 }
 
 function chainProblem(
-  what: string,
+  listName: string,
   at: number,
   seen: ReadonlySet<number>,
 ): string {
   return seen.has(at)
-    ? `the ${what} list leads back to ${hex(at, 2)}`
-    : `the ${what} list leads into the header, to ${hex(at, 2)}`;
+    ? `the ${listName} list leads back to ${hex(at, 2)}`
+    : `the ${listName} list leads into the header, to ${hex(at, 2)}`;
 }
 
 function unreadable(view: DataView, at: number): string {

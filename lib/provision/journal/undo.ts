@@ -111,13 +111,13 @@ function refuseInTheWay(
   const virtual = fn?.virtualFunctions.map(({ address }) => address) ?? [];
   // Their network settings go with them, so a step of that kind is not in the
   // way.
-  const held = left.find(({ step: { device, kind } }) =>
+  const unrestored = left.find(({ step: { device, kind } }) =>
     device !== undefined && virtual.includes(device) && kind !== "vf network"
   );
-  if (held === undefined) return;
+  if (unrestored === undefined) return;
   throw new VfioError("DEVICE_BUSY", {
     device: step.device,
-    problem: `its virtual function ${held.step.device} could not be ` +
+    problem: `its virtual function ${unrestored.step.device} could not be ` +
       "restored, so none of them is removed",
     hint: "restore again once that can be restored",
   });

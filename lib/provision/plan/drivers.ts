@@ -57,7 +57,7 @@ export function companions(
         at,
         address,
         fn: member,
-        who: `in the group of ${fn.address}`,
+        description: `in the group of ${fn.address}`,
         state: { driver },
         driver,
       });

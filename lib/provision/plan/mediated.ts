@@ -39,7 +39,7 @@ export function mediatedSteps(
   moving: ReadonlySet<string>,
 ): (MediatedStep | NodeStep)[] {
   const seen = new Map<string, string>();
-  const taken = new Map<string, number>();
+  const plannedCounts = new Map<string, number>();
   return states.flatMap((state, i) => {
     const at = `mediated[${i}]`;
     const uuid = state.uuid.toLowerCase();
@@ -58,7 +58,7 @@ export function mediatedSteps(
     const device = findMediated(host, uuid);
     const steps: (MediatedStep | NodeStep)[] = [];
     if (device === undefined) {
-      const type = typeOf(host, parent, state.type, taken, at);
+      const type = typeOf(host, parent, state.type, plannedCounts, at);
       steps.push({
         kind: "mediated device",
         device: uuid,
@@ -107,24 +107,24 @@ function typeOf(
   { kernel }: Host,
   parent: { readonly path: string; readonly name: string },
   type: string,
-  taken: Map<string, number>,
+  plannedCounts: Map<string, number>,
   at: string,
 ): number {
   const types = `${parent.path}/mdev_supported_types`;
   const path = `${types}/${type}`;
   const text = ifPresent(() => kernel.readFile(`${path}/available_instances`));
   if (text === undefined) {
-    const known = namesIn(kernel, types);
+    const supported = namesIn(kernel, types);
     throw new VfioError("NOT_SUPPORTED", {
       device: parent.name,
       problem: `it makes no mediated devices of type ${type} (${at})`,
-      hint: known.length === 0
+      hint: supported.length === 0
         ? "it makes none: is its driver loaded, with mediated devices enabled?"
-        : `it makes ${known.join(", ")}`,
+        : `it makes ${supported.join(", ")}`,
     });
   }
-  const before = taken.get(path) ?? 0;
-  taken.set(path, before + 1);
+  const before = plannedCounts.get(path) ?? 0;
+  plannedCounts.set(path, before + 1);
   const room = Number(text) - before;
   if (room > 0) return room;
   throw new VfioError("NOT_SUPPORTED", {

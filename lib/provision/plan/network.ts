@@ -77,10 +77,10 @@ function assertNetworkCard(
   // Whether a driver that is not bound yet makes a network interface cannot be
   // known.
   const moves = driver !== undefined && driver !== (physical.driver ?? null);
-  const able = moves
+  const hasInterface = moves
     ? driver !== null && !vfio
     : networkInterfaces(physical).length > 0;
-  if (able) return;
+  if (hasInterface) return;
   throw new VfioError("NOT_SUPPORTED", {
     device: physical.address,
     problem: `it has no network interface, which sets the MAC addresses and ` +

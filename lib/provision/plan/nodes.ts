@@ -114,14 +114,14 @@ function holds(device: HostDevice, { uid, gid, mode }: Ownership): boolean {
 }
 
 function whyOf({ owner, group, mode }: NodeState): string {
-  const who = [
+  const accounts = [
     ...(owner === undefined ? [] : [`user ${owner}`]),
     ...(group === undefined ? [] : [`group ${group}`]),
   ];
-  const owners = who.length === 0
+  const owners = accounts.length === 0
     ? `its mode should be ${mode}`
-    : who.join(", ");
-  return mode === undefined || who.length === 0
+    : accounts.join(", ");
+  return mode === undefined || accounts.length === 0
     ? owners
     : `${owners} may open it`;
 }

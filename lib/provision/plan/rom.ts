@@ -21,14 +21,14 @@ import type { Entry } from "./target.ts";
  * else is at the path; `IDENTITY_CHANGED` when that is another function's ROM.
  */
 export function romSteps(entries: readonly Entry[]): RomStep[] {
-  const taken = new Map<string, string>();
+  const entriesByPath = new Map<string, string>();
   return entries.flatMap(({ at, fn, state: { rom: path } }) => {
     if (path === undefined) return [];
-    const other = taken.get(path);
+    const other = entriesByPath.get(path);
     if (other !== undefined) {
       throw new TypeError(`${other} and ${at} have their ROMs in ${path}`);
     }
-    taken.set(path, at);
+    entriesByPath.set(path, at);
     if (holdsRom(fn, path)) return [];
     if (!hasRom(fn)) {
       throw new VfioError("NOT_SUPPORTED", {

@@ -28,7 +28,7 @@ export interface Target {
    */
   readonly fn: PciFunction | undefined;
   /** A description of it for reasons: "virtual function 3 of 0000:01:00.0". */
-  readonly who?: string;
+  readonly description?: string;
   /** Its desired state. */
   readonly state: VirtualFunctionState | FunctionState;
   /**
@@ -56,6 +56,6 @@ export function directoryOf(address: string): string {
 }
 
 /** Writes a reason, after a description of the function where it has one. */
-export function reasonFor({ who }: Target, why: string): string {
-  return who === undefined ? why : `${who}: ${why}`;
+export function reasonFor({ description }: Target, why: string): string {
+  return description === undefined ? why : `${description}: ${why}`;
 }

@@ -95,11 +95,11 @@ function attributeSubject(path: string): string {
 }
 
 function ownershipText({ uid, gid, mode }: NodeStep): string {
-  const who = uid === undefined && gid === undefined
+  const owner = uid === undefined && gid === undefined
     ? []
     : [`${uid ?? ""}:${gid ?? ""}`];
   return [
-    ...who,
+    ...owner,
     ...(mode === undefined ? [] : [mode.toString(8).padStart(4, "0")]),
   ].join(" ");
 }

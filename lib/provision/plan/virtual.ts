@@ -100,12 +100,12 @@ function targetsOf(
   const untouched = !stay && !autoprobeWanted(wanted);
   const addresses = stay ? [] : addressesOf(fn, wanted.count);
   return states.map((state, i) => {
-    const there = stay ? virtualFunction(fn, i) : undefined;
+    const presentFunction = stay ? virtualFunction(fn, i) : undefined;
     return {
       at,
-      address: there?.address ?? addresses[i]!,
-      fn: there,
-      who: `virtual function ${i} of ${fn.address}`,
+      address: presentFunction?.address ?? addresses[i]!,
+      fn: presentFunction,
+      description: `virtual function ${i} of ${fn.address}`,
       state,
       part: { physical: fn, driver, index: i },
       untouched,
@@ -214,9 +214,9 @@ function assertMaker(fn: PciFunction, wanted: string | null | undefined): void {
   }
   const parameter = "/sys/module/vfio_pci/parameters/enable_sriov";
   const { kernel } = fn.host;
-  const able = driver !== "vfio-pci" ||
+  const canMake = driver !== "vfio-pci" ||
     ifPresent(() => kernel.readFile(parameter))?.trim() === "Y";
-  if (able) return;
+  if (canMake) return;
   throw new VfioError("DRIVER_FAILED", {
     device: fn.address,
     problem: "vfio-pci makes virtual functions only with enable_sriov",

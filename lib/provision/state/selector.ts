@@ -86,27 +86,33 @@ function bySlot(
   { slot: name, function: number }: SlotSelector,
   at: string,
 ): PciFunction {
-  const known = slots(host);
-  const named = known.filter((slot) => slot.name === name);
+  const knownSlots = slots(host);
+  const named = knownSlots.filter((slot) => slot.name === name);
   if (named.length === 0) {
     throw new VfioError("DEVICE_NOT_FOUND", {
       problem: `there is no slot named ${name} (${at})`,
-      hint: known.length === 0
+      hint: knownSlots.length === 0
         ? "the kernel names no slots of this machine: select by path"
-        : `there are the slots ${known.map(({ name }) => name).join(", ")}`,
+        : `there are the slots ${
+          knownSlots.map(({ name }) => name).join(", ")
+        }`,
     });
   }
-  const all = host.functions().filter((fn) =>
+  const slotFunctions = host.functions().filter((fn) =>
     named.some((slot) => isIn(slot, fn))
   );
-  const matching = all.filter(({ address }) =>
+  const matching = slotFunctions.filter(({ address }) =>
     number === undefined || address.endsWith(`.${number}`)
   );
   return assertOnlyOne(matching, {
-    what: `slot ${name}${number === undefined ? "" : ` function ${number}`}`,
+    criterion: `slot ${name}${
+      number === undefined ? "" : ` function ${number}`
+    }`,
     at,
     hint: 'select one by its number: "function"',
-    none: all.length === 0 ? "the slot is empty" : listOf(all),
+    none: slotFunctions.length === 0
+      ? "the slot is empty"
+      : listOf(slotFunctions),
   });
 }
 
@@ -120,7 +126,7 @@ function byId(
   );
   if (serial === undefined) {
     return assertOnlyOne(sameId, {
-      what: `id ${id}`,
+      criterion: `id ${id}`,
       at,
       hint: "select one by serial number, path, slot or address",
       none: "lspci -Dnn lists what there is",
@@ -138,7 +144,7 @@ function byId(
     serials.get(fn) === serial.toLowerCase()
   );
   return assertOnlyOne(matching, {
-    what: `id ${id} and serial number ${serial}`,
+    criterion: `id ${id} and serial number ${serial}`,
     at,
     hint: "functions of one card share its serial number: " +
       "select one by path, slot or address",
@@ -150,7 +156,7 @@ function byId(
 
 /** The parts of a search that errors name. */
 interface Search {
-  readonly what: string;
+  readonly criterion: string;
   readonly at: string;
   readonly hint: string;
   readonly none: string;
@@ -158,18 +164,18 @@ interface Search {
 
 function assertOnlyOne(
   matching: readonly PciFunction[],
-  { what, at, hint, none }: Search,
+  { criterion, at, hint, none }: Search,
 ): PciFunction {
   const [found, ...more] = matching;
   if (found === undefined) {
     throw new VfioError("DEVICE_NOT_FOUND", {
-      problem: `there is no function with ${what} (${at})`,
+      problem: `there is no function with ${criterion} (${at})`,
       hint: none,
     });
   }
   if (more.length === 0) return found;
   throw new VfioError("AMBIGUOUS", {
-    problem: `${matching.length} functions have ${what} (${at}):` +
+    problem: `${matching.length} functions have ${criterion} (${at}):` +
       listOf(matching),
     hint,
   });
@@ -178,11 +184,11 @@ function assertOnlyOne(
 /** Lists functions, a line each, with their differences. */
 function listOf(functions: readonly PciFunction[]): string {
   const [first] = functions;
-  const known = first === undefined ? [] : slots(first.host);
+  const knownSlots = first === undefined ? [] : slots(first.host);
   return functions.map((fn) => {
     const path = bridgePath(fn);
     const physical = fn.physicalFunction;
-    const slot = known.find((slot) => isIn(slot, fn));
+    const slot = knownSlots.find((slot) => isIn(slot, fn));
     const serial = serialNumber(fn);
     return `\n  ${fn.address}  ` + [
       ...(path === undefined ? [] : [`path ${path}`]),

@@ -21,9 +21,9 @@ export function functionIfThere(
   try {
     return host.function(address);
   } catch (error) {
-    const gone = error instanceof VfioError &&
+    const isGone = error instanceof VfioError &&
       error.code === "DEVICE_NOT_FOUND";
-    if (gone) return undefined;
+    if (isGone) return undefined;
     throw error;
   }
 }

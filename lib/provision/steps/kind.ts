@@ -51,12 +51,12 @@ export interface StepKind<S extends Step = Step, B = unknown, M = unknown> {
  * Makes the error for something that somebody else has changed.
  *
  * @param device The device.
- * @param what What was changed, as the start of a sentence.
+ * @param change What was changed, as the start of a sentence.
  */
-export function changed(device: string | undefined, what: string): VfioError {
+export function changed(device: string | undefined, change: string): VfioError {
   return new VfioError("CHANGED", {
     device,
-    problem: `${what} meanwhile, and stays like that`,
+    problem: `${change} meanwhile, and is left as it is`,
     hint: "set it back to what was applied, and restore again",
   });
 }
@@ -65,17 +65,17 @@ export function changed(device: string | undefined, what: string): VfioError {
  * Makes the error for something that did not happen in time.
  *
  * @param device The device.
- * @param what What did not happen, as a sentence.
+ * @param failure What did not happen, as a sentence.
  * @param deadline The deadline that has passed.
  */
 export function late(
   device: string | undefined,
-  what: string,
+  failure: string,
   { timeout }: Deadline,
 ): VfioError {
   return new VfioError("TIMED_OUT", {
     device,
-    problem: `${what} in ${timeout} ms`,
+    problem: `${failure} in ${timeout} ms`,
     hint: "the kernel's log may say why: dmesg",
   });
 }

@@ -31,9 +31,9 @@ export const nodeKind: StepKind<NodeStep, NodesBefore> = {
     const { kernel } = host;
     const device = findDevice(host, step.device);
     const nodes = device === undefined ? [] : nodePaths([device]);
-    const all = nodes.length > 0 &&
+    const allOwned = nodes.length > 0 &&
       nodes.every((path) => isOwnedAs(ownership(kernel, path), step));
-    return Promise.resolve(all);
+    return Promise.resolve(allOwned);
   },
 
   async capture({ host, deadline }, { device }) {

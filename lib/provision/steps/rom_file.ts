@@ -69,7 +69,7 @@ export function readRomFile(
  *
  * @param fn The function.
  * @param bytes The bytes.
- * @param what What the bytes are, for the error.
+ * @param subject What the bytes are, for the error.
  * @param hint The hint of the error.
  * @throws {VfioError} `NOT_SUPPORTED` when they are no ROM, or only a part of
  * one; `IDENTITY_CHANGED` when it is a ROM of other functions.
@@ -77,7 +77,7 @@ export function readRomFile(
 export function assertRomOf(
   fn: PciFunction,
   bytes: Uint8Array,
-  what: string,
+  subject: string,
   hint: string,
 ): void {
   const rom = decodeRom(bytes);
@@ -88,7 +88,7 @@ export function assertRomOf(
   if (rom.images.length === 0) {
     throw refuse(
       "NOT_SUPPORTED",
-      `${what} is no ROM: it does not begin with an image, 55 AA and PCIR`,
+      `${subject} is no ROM: it does not begin with an image, 55 AA and PCIR`,
     );
   }
   if (!isRomOf(rom, fn)) {
@@ -97,14 +97,14 @@ export function assertRomOf(
     );
     throw refuse(
       "IDENTITY_CHANGED",
-      `${what} is the ROM of ${[...new Set(ids)].join(", ")}, and this ` +
+      `${subject} is the ROM of ${[...new Set(ids)].join(", ")}, and this ` +
         `function is ${idPair(fn.vendor, fn.device)}`,
     );
   }
   if (bytes.length < rom.length) {
     throw refuse(
       "NOT_SUPPORTED",
-      `${what} is truncated: its images have ${rom.length} bytes, and it ` +
+      `${subject} is truncated: its images have ${rom.length} bytes, and it ` +
         `has ${bytes.length}`,
     );
   }

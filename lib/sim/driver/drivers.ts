@@ -24,16 +24,18 @@ export function makeDriver(
   ids: Iterable<string> = [],
   sriov = false,
 ): Driver {
-  const known = { ...KNOWN[name], ...topology };
+  const properties = { ...KNOWN[name], ...topology };
   const vfio = /(?:^|[-_])vfio(?:[-_]|$)/.test(name);
-  const { dma = vfio ? "user" : "kernel", bindable = true } = known;
+  const { dma = vfio ? "user" : "kernel", bindable = true } = properties;
   return {
     name,
     bus,
     // A VFIO driver binds no device by itself, only those that it is given.
-    ids: new Set(dma === "user" ? known.ids : [...known.ids ?? [], ...ids]),
+    ids: new Set(
+      dma === "user" ? properties.ids : [...properties.ids ?? [], ...ids],
+    ),
     dma,
-    virtualFunctions: known.virtualFunctions ??
+    virtualFunctions: properties.virtualFunctions ??
       (sriov || dma === "user" ? "removed" : undefined),
     bindable,
   };

@@ -20,20 +20,24 @@ const locks = new WeakMap<object, Map<object, number>>();
 export function lock(inode: object, holder: object, operation: number): void {
   const kind = operation & ~LOCK_NB;
   if (![LOCK_SH, LOCK_EX, LOCK_UN].includes(kind)) refuse("EINVAL");
-  const held = locks.get(inode) ?? new Map<object, number>();
-  locks.set(inode, held);
-  if (held.get(holder) === kind) return;
+  const fileLocks = locks.get(inode) ?? new Map<object, number>();
+  locks.set(inode, fileLocks);
+  if (fileLocks.get(holder) === kind) return;
   // The old lock is released first, even where the new one cannot be taken.
-  held.delete(holder);
+  fileLocks.delete(holder);
   if (kind === LOCK_UN) return;
-  if (kind === LOCK_EX ? held.size > 0 : [...held.values()].includes(LOCK_EX)) {
+  if (
+    kind === LOCK_EX
+      ? fileLocks.size > 0
+      : [...fileLocks.values()].includes(LOCK_EX)
+  ) {
     if ((operation & LOCK_NB) !== 0) refuse("EAGAIN");
     throw new Error(
       "A real process would hang in this call until another one releases " +
         "its lock",
     );
   }
-  held.set(holder, kind);
+  fileLocks.set(holder, kind);
 }
 
 /** Releases the lock of a description that is closed, if it has one. */

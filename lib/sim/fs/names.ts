@@ -46,7 +46,11 @@ export function makeLink(
 }
 
 /** The permissions that an open needs, by its `O_ACCMODE`. */
-const WANTED: readonly number[] = [MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE];
+const OPEN_PERMISSIONS: readonly number[] = [
+  MAY_READ,
+  MAY_WRITE,
+  MAY_READ | MAY_WRITE,
+];
 
 /**
  * Finds the node to open at a path, or makes it with `O_CREAT`.
@@ -76,8 +80,9 @@ export function nodeToOpen(
   if (exclusive) refuse("EEXIST");
   if (node.kind === "link") return refuse("ELOOP");
   if (node.kind === "file") {
-    const wanted = WANTED[flags & O_ACCMODE] ?? MAY_READ | MAY_WRITE;
-    assertMay(process, node, wanted);
+    const permissions = OPEN_PERMISSIONS[flags & O_ACCMODE] ??
+      MAY_READ | MAY_WRITE;
+    assertMay(process, node, permissions);
   }
   return node;
 }

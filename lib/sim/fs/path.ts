@@ -66,12 +66,12 @@ export function placeOf(
   follow: boolean,
 ): Place {
   if (!path.startsWith("/")) refuse("ENOENT");
-  const rest = [...partsOf(path)];
+  const remaining = [...partsOf(path)];
   let trail: Directory[] = [root];
   let links = 0;
   for (;;) {
     const directory = trail.at(-1)!;
-    const name = rest.pop();
+    const name = remaining.pop();
     if (name === undefined) {
       const above = trail.at(-2) ?? root;
       return { directory: above, trail, name, node: directory };
@@ -84,10 +84,10 @@ export function placeOf(
     }
     if (isTooLong(name)) refuse("ENAMETOOLONG");
     const node = directory.lookup(name, process);
-    const last = rest.length === 0;
+    const last = remaining.length === 0;
     if (node?.kind === "link" && (follow || !last)) {
       if (++links > MAX_LINKS) refuse("ELOOP");
-      rest.push(...partsOf(node.target));
+      remaining.push(...partsOf(node.target));
       if (node.target.startsWith("/")) trail = [root];
     } else if (last) {
       return { directory, trail, name, node };
@@ -107,18 +107,18 @@ function isTooLong(name: string): boolean {
 /**
  * The names in paths that were split before. Callers use the same paths often.
  */
-const known = new Map<string, readonly string[]>();
+const splitPaths = new Map<string, readonly string[]>();
 
 /** How many paths are remembered: more than tests of one machine use. */
-const MOST_KNOWN = 20_000;
+const MAX_SPLIT_PATHS = 20_000;
 
 /** Splits a path into names, in reverse order. */
 function partsOf(path: string): readonly string[] {
-  let parts = known.get(path);
+  let parts = splitPaths.get(path);
   if (parts === undefined) {
     parts = path.split("/").filter((name) => name !== "").reverse();
-    if (known.size >= MOST_KNOWN) known.clear();
-    known.set(path, parts);
+    if (splitPaths.size >= MAX_SPLIT_PATHS) splitPaths.clear();
+    splitPaths.set(path, parts);
   }
   return parts;
 }

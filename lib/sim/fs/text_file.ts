@@ -65,11 +65,11 @@ export class TextFile implements OpenFile {
     if (store === undefined) return refuse("EINVAL");
     // The kernel does not pass an empty write to the attribute.
     if (from.length === 0) return 0;
-    const taken = from.subarray(0, MAX_WRITE);
-    const done = store(DECODER.decode(taken));
+    const accepted = from.subarray(0, MAX_WRITE);
+    const done = store(DECODER.decode(accepted));
     return done instanceof Promise
-      ? done.then(() => taken.length)
-      : taken.length;
+      ? done.then(() => accepted.length)
+      : accepted.length;
   }
 
   readable(): Blocking<void> {

@@ -220,11 +220,13 @@ export class Type1 implements Domain {
     if ((flags & ~UNMAP_FLAGS) !== 0) refuse("EINVAL");
     // Dirty pages are not tracked.
     if ((flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) refuse("EINVAL");
-    const all = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
+    const unmapsAll = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
     if ((iova & PAGE_MASK) !== 0n) refuse("EINVAL");
-    if (all && (iova !== 0n || size !== 0n)) refuse("EINVAL");
-    if (!all && (size === 0n || (size & PAGE_MASK) !== 0n)) refuse("EINVAL");
-    const last = all ? LAST : iova + size - 1n;
+    if (unmapsAll && (iova !== 0n || size !== 0n)) refuse("EINVAL");
+    if (!unmapsAll && (size === 0n || (size & PAGE_MASK) !== 0n)) {
+      refuse("EINVAL");
+    }
+    const last = unmapsAll ? LAST : iova + size - 1n;
     if (last > LAST) {
       refuse(this.#machine.since(6, 18) ? "EOVERFLOW" : "EINVAL");
     }

@@ -96,13 +96,13 @@ function addDrivers(
   { drivers = {}, functions = {} }: Topology,
   built: readonly Built[],
 ): void {
-  const taken = new Map<string, { ids: string[]; sriov: boolean }>();
+  const driversInUse = new Map<string, { ids: string[]; sriov: boolean }>();
   const note = (driver: string | undefined, id: string, sriov: boolean) => {
     if (driver === undefined) return;
-    const known = taken.get(driver) ?? { ids: [], sriov: false };
+    const known = driversInUse.get(driver) ?? { ids: [], sriov: false };
     known.ids.push(id);
     known.sriov ||= sriov;
-    taken.set(driver, known);
+    driversInUse.set(driver, known);
   };
   for (const { fn, driver, topology } of built) {
     note(driver, fn.ids[0]!, topology.sriov !== undefined);
@@ -110,9 +110,9 @@ function addDrivers(
   for (const { sriov } of Object.values(functions)) {
     if (sriov !== undefined) note(sriov.driver, sriov.id, false);
   }
-  const names = [...LOADED, ...Object.keys(drivers), ...taken.keys()];
+  const names = [...LOADED, ...Object.keys(drivers), ...driversInUse.keys()];
   for (const name of new Set(names)) {
-    const { ids, sriov } = taken.get(name) ?? {};
+    const { ids, sriov } = driversInUse.get(name) ?? {};
     const topology = drivers[name] ?? {};
     if (topology === false) continue;
     const driver = makeDriver("pci", name, topology, ids, sriov);

@@ -60,14 +60,14 @@ export function placement(
   { bars, rom, sriov }: FunctionTopology,
   isBridge: boolean,
 ): (fn: PciFunction) => Lines {
-  const given = bars && parseBars(bars);
+  const topologyBars = bars && parseBars(bars);
   const romBar = rom === undefined ? undefined : parseBar(rom);
   const virtual = parseBars(sriov?.bars);
   return (fn) => {
     const lines: (Resource | undefined)[] = Array(
       isBridge ? BRIDGE_LINES : LINES,
     ).fill(undefined);
-    for (const [i, bar] of (given ?? modelBars(fn)).entries()) {
+    for (const [i, bar] of (topologyBars ?? modelBars(fn)).entries()) {
       lines[i] = bar && spaces.place(bar);
     }
     lines[ROM] = romBar && romResource(spaces, romBar);
@@ -93,10 +93,10 @@ export function virtualPlacement(
 ): Lines {
   const lines: (Resource | undefined)[] = Array(LINES).fill(undefined);
   for (const [i, bar] of bars.entries()) {
-    const all = physical[FIRST_VF_BAR + i];
-    if (bar === undefined || all === undefined) continue;
+    const shared = physical[FIRST_VF_BAR + i];
+    if (bar === undefined || shared === undefined) continue;
     const { size } = bar;
-    lines[i] = { ...all, size, start: all.start + BigInt(size * number) };
+    lines[i] = { ...shared, size, start: shared.start + BigInt(size * number) };
   }
   return lines;
 }

@@ -84,9 +84,9 @@ export class PhysicalFunction extends PciFunction {
     const present = this.#functions.size;
     if (count === present) return;
     const { driver, machine: { features } } = this;
-    const able = driver?.virtualFunctions !== undefined &&
+    const canConfigure = driver?.virtualFunctions !== undefined &&
       (driver.dma !== "user" || features.enableSriov);
-    if (!able) refuse("ENOENT");
+    if (!canConfigure) refuse("ENOENT");
     if (count === 0) return yield* this.#removeAll();
     if (present > 0) refuse("EBUSY");
     for (let i = 0; i < count; i++) yield* this.#add(driver);

@@ -53,9 +53,9 @@ export class EventFile implements OpenFile {
       if ((this.#flags & EFD_NONBLOCK) === 0) throw new Error(WOULD_BLOCK);
       refuse("EAGAIN");
     }
-    const taken = (this.#flags & EFD_SEMAPHORE) === 0 ? this.#count : 1n;
-    this.#count -= taken;
-    new DataView(into.buffer, into.byteOffset).setBigUint64(0, taken, true);
+    const value = (this.#flags & EFD_SEMAPHORE) === 0 ? this.#count : 1n;
+    this.#count -= value;
+    new DataView(into.buffer, into.byteOffset).setBigUint64(0, value, true);
     this.#wake();
     return 8;
   }

@@ -70,14 +70,14 @@ export class HugePages {
     if (!this.#pools.has(shift)) refuse("EINVAL");
     let count = Math.ceil(length / 2 ** shift);
     if (this.free(shift) < count) refuse("ENOMEM");
-    const taken = this.#on(shift).map((pool) => {
+    const takenPages = this.#on(shift).map((pool) => {
       const pages = Math.min(count, pool.total - pool.used);
       pool.used += pages;
       count -= pages;
       return { pool, pages };
     });
     return () => {
-      for (const { pool, pages } of taken) pool.used -= pages;
+      for (const { pool, pages } of takenPages) pool.used -= pages;
     };
   }
 

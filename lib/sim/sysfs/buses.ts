@@ -72,8 +72,8 @@ export function busesDirectory(machine: Machine, path: string): Directory {
   const table = busTable(machine);
   const buses = new Map<string, Bus>([["pci", { name: "pci" }]]);
   const named = (name: string) => {
-    const known = buses.get(name);
-    if (known !== undefined) return known;
+    const existing = buses.get(name);
+    if (existing !== undefined) return existing;
     const drivers = [...machine.drivers.values()];
     if (!drivers.some(({ bus }) => bus === name)) return undefined;
     const bus = { name };

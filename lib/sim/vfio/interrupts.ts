@@ -85,10 +85,10 @@ export class Interrupts {
     if (index === VFIO_PCI_ERR_IRQ_INDEX && !errors) refuse("EINVAL");
     const { INTX, MSIX } = INDEX;
     const grows = index === MSIX && dynamic && msix > 0;
-    const more = index === INTX
+    const otherFlags = index === INTX
       ? VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED
       : VFIO_IRQ_INFO_NORESIZE;
-    return VFIO_IRQ_INFO_EVENTFD | (grows ? 0 : more);
+    return VFIO_IRQ_INFO_EVENTFD | (grows ? 0 : otherFlags);
   }
 
   /** Does VFIO_DEVICE_SET_IRQS. `bytes` follow the struct. */

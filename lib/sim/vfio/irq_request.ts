@@ -48,8 +48,11 @@ export function irqData(
   bytes: DataView,
   vectors: number,
 ): IrqData {
-  const known = VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK;
-  if (index >= VFIO_PCI_NUM_IRQS || (flags & ~known) !== 0) refuse("EINVAL");
+  const knownFlags = VFIO_IRQ_SET_DATA_TYPE_MASK |
+    VFIO_IRQ_SET_ACTION_TYPE_MASK;
+  if (index >= VFIO_PCI_NUM_IRQS || (flags & ~knownFlags) !== 0) {
+    refuse("EINVAL");
+  }
   if (start >= vectors || start + count > vectors) refuse("EINVAL");
   const each = <T>(datum: (i: number) => T) =>
     Array.from({ length: count }, (_, i) => datum(i));
