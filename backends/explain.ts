@@ -55,8 +55,9 @@ export function nodeRefused(
     return new VfioError("BACKEND_UNAVAILABLE", {
       device,
       problem: `${node} does not answer`,
-      hint: "load the module behind it (modprobe vfio-pci), and let the node " +
-        "appear in this mount namespace",
+      hint:
+        "load its module (modprobe vfio-pci), and make the node visible in " +
+        "this mount namespace",
       cause,
     });
   }
@@ -84,7 +85,7 @@ export function deviceBusy(target: AttachTarget, cause: unknown): VfioError {
       ? "the device or its IOMMU group is in use elsewhere"
       : `the device or its IOMMU group is open in ${openersText(found)}`,
     hint: found.length === 0
-      ? "end whatever uses it; root can see who that is"
+      ? "end the process that uses it; root can see which one"
       : "detach the device there, or end that process",
     cause,
   });
@@ -160,8 +161,8 @@ export function wrongToken(
 ): VfioError {
   return new VfioError("PERMISSION_DENIED", {
     device: device.name,
-    problem: "its physical function is held by a VFIO driver, which wants " +
-      "the token that it was given",
+    problem: "its physical function is on a VFIO driver, which requires the " +
+      "token that was set there",
     hint: "pass the token: VfioDevice.attach(device, space, { vfToken })",
     cause,
   });

@@ -89,7 +89,7 @@ export class Container {
     if (!container.add(target, group)) {
       throw keptMapped(target) ?? new VfioError("KERNEL", {
         device: target.device.name,
-        problem: "the kernel takes its group into no container",
+        problem: "the kernel refuses its group in every container",
       });
     }
     stack.defer(() => container.remove(group));

@@ -228,7 +228,7 @@ export class Region implements Registers {
     if (inside && size > 0 && offset % page === 0) return;
     throw new RangeError(
       `Cannot map ${size} bytes at offset ${offset} of region ${this.index}: ` +
-        "expected whole pages of what is mappable",
+        "expected whole pages in a mappable area",
     );
   }
 
@@ -257,7 +257,7 @@ export class Region implements Registers {
     throw new VfioError("KERNEL", {
       device: name,
       problem: `cannot ${verb} region ${this.index}: only ${done} of ` +
-        `${bytes.length} bytes at offset ${offset} were done`,
+        `${bytes.length} bytes at offset ${offset} were transferred`,
     });
   }
 }

@@ -75,7 +75,7 @@ export class IovaSpace {
         hex(dmaMask ?? IOVA_END - 1n),
       hint: this.#limits.ranges.length === 0
         ? "without an IOMMU nothing can be mapped"
-        : "unmap what is not needed; space.limits().ranges has what there is",
+        : "unmap what is not needed; space.limits().ranges lists the ranges",
     });
   }
 

@@ -69,7 +69,7 @@ export function mapMemory(
     }
     throw huge === undefined
       ? new VfioError("NO_MEMORY", {
-        problem: `the system has no ${length} bytes of memory to give`,
+        problem: `the system has no ${length} bytes of memory free`,
         cause: error,
       })
       : new VfioError("NO_MEMORY", {
@@ -140,7 +140,7 @@ export class DmaMemory implements MemoryRange, Disposable {
     if (this.buffer.detached) {
       throw new VfioError("DETACHED", {
         problem: `the DMA memory at IOVA ${hex(this.iova)} was freed`,
-        hint: "free memory after its last use, or allocate it anew",
+        hint: "free memory after its last use, or allocate it again",
       });
     }
     return new Uint8Array(this.buffer);

@@ -1,5 +1,5 @@
 /**
- * What stops passthrough on a host, and what to change.
+ * Finds what stops passthrough on a host, and what to change.
  *
  * @module
  */
@@ -32,7 +32,7 @@ const CHECKS: readonly Check[] = [
   directMapping,
   groupViable,
   acs,
-  // Before what wakes them.
+  // Before the checks that wake functions.
   idleSleep,
   answers,
   bars,
@@ -59,7 +59,7 @@ export interface DiagnoseOptions {
  *
  * @param host The host.
  * @param options The functions that matter, and the memory.
- * @returns What was found. The host is fit where no finding is a `"fail"`.
+ * @returns The findings. The host is fit when none is a `"fail"`.
  *
  * @example What is wrong, and what to do
  * ```ts

@@ -26,7 +26,7 @@ export class Examined {
   /**
    * @param host The host.
    * @param asked The functions asked for; none for the whole host.
-   * @param memory Bytes that are going to be mapped for DMA.
+   * @param memory Bytes that will be mapped for DMA.
    */
   constructor(
     host: PciHost,
@@ -42,7 +42,7 @@ export class Examined {
     this.memory = memory;
   }
 
-  /** How the functions are wired. */
+  /** The topology of the functions. */
   get tree(): PciTree {
     return this.#tree ??= pciTree(this.#host);
   }
@@ -74,19 +74,19 @@ export class Examined {
    * where the whole host is examined, since the other functions work.
    *
    * @param check The check.
-   * @param fine The text of the finding when no function has a defect.
+   * @param passText The text of the finding when no function has a defect.
    * @param look Returns the defect of a function, if it has one.
    */
   *checkEach(
     check: CheckName,
-    fine: string,
+    passText: string,
     look: (fn: PciFunction) => Defect | undefined,
   ): Generator<Finding> {
-    let clean = true;
+    let noneFound = true;
     for (const fn of this.functions) {
       const defect = look(fn);
       if (defect === undefined) continue;
-      clean = false;
+      noneFound = false;
       const { text, remedy, stops = false } = defect;
       yield {
         check,
@@ -96,8 +96,8 @@ export class Examined {
         ...(remedy !== undefined && { remedy }),
       };
     }
-    if (clean && this.functions.length > 0) {
-      yield { check, verdict: "pass", text: fine };
+    if (noneFound && this.functions.length > 0) {
+      yield { check, verdict: "pass", text: passText };
     }
   }
 }

@@ -5,22 +5,22 @@
  */
 
 /**
- * How a check ended: nothing is wrong; something is to be known, or to be done,
- * and passthrough works all the same; passthrough is stopped.
+ * The result of a check: `"pass"`, nothing is wrong; `"warn"`, something to
+ * know or to do, though passthrough works; `"fail"`, passthrough does not work.
  */
 export type Verdict = "pass" | "warn" | "fail";
 
 /**
- * What was looked at, stable across versions.
+ * The name of a check. It does not change across versions.
  *
  * | check | passes when |
  * | --- | --- |
  * | `iommu` | an IOMMU translates |
- * | `no-iommu-mode` | VFIO takes no devices without one |
+ * | `no-iommu-mode` | VFIO refuses devices without an IOMMU |
  * | `group` | the functions are in IOMMU groups |
- * | `group-viable` | nothing else keeps their groups |
+ * | `group-viable` | their groups are viable once they are taken |
  * | `acs` | no group holds functions of several devices |
- * | `acs-override` | the kernel was not told to overlook missing ACS |
+ * | `acs-override` | the kernel does not ignore missing ACS |
  * | `direct-mapping` | the firmware keeps no memory mapped for them |
  * | `interrupt-remapping` | a device cannot forge another's interrupts |
  * | `vfio-driver` | `vfio-pci` is loaded or built in |
@@ -34,7 +34,7 @@ export type Verdict = "pass" | "warn" | "fail";
  * | `bars` | their BARs have addresses, and large ones lie above 4 GiB |
  * | `virtual-bars` | there is room for the BARs of virtual functions |
  * | `reset` | the kernel can reset the functions |
- * | `known-device` | nothing is known against the functions |
+ * | `known-device` | the functions have no known problems |
  */
 export type CheckName =
   | "iommu"
@@ -58,13 +58,13 @@ export type CheckName =
   | "reset"
   | "known-device";
 
-/** One thing that was found. Plain data, the same as JSON. */
+/** A finding of a check. Plain data, the same as JSON. */
 export interface Finding {
-  /** What was looked at. */
+  /** The check. */
   readonly check: CheckName;
-  /** How it ended. */
+  /** Its result. */
   readonly verdict: Verdict;
-  /** The device that it is about: a PCI address. Without one, the host. */
+  /** The address of the PCI function; without it, it is about the host. */
   readonly device?: string;
   /** What was found, as a clause. */
   readonly text: string;
@@ -72,9 +72,9 @@ export interface Finding {
   readonly remedy?: string;
 }
 
-/** What was found. Plain data, the same as JSON. */
+/** The result of all checks. Plain data, the same as JSON. */
 export interface Diagnosis {
-  /** The functions that were asked for; none where the whole host was. */
+  /** The functions that were asked for; none for the whole host. */
   readonly functions: readonly string[];
   /** The findings: those about the host first, then those about devices. */
   readonly findings: readonly Finding[];

@@ -11,12 +11,12 @@ import { sizeText } from "../host/size_text.ts";
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 
-/** Where 32 bits end. */
+/** The first address beyond 32 bits. */
 const END_OF_32_BITS = 1n << 32n;
-/** From here on a BAR is large for the window below 4 GiB. */
+/** The size from which a BAR is large for the window below 4 GiB. */
 const LARGE = 256 * 2 ** 20;
 
-/** Lines of `resource` that are about BARs of virtual functions. */
+/** The lines of `resource` that describe BARs of virtual functions. */
 const FIRST_VF_BAR = 7;
 const VF_BARS = 6;
 
@@ -24,10 +24,10 @@ const VF_BARS = 6;
  * Whether functions may lose their power while they sleep, from which some do
  * not wake. VFIO lets functions sleep while nobody uses them.
  */
-export function* idleSleep(on: Examined): Generator<Finding> {
-  const fine = "no function sleeps without power";
-  yield* on.checkEach("idle-sleep", fine, ({ path }) => {
-    if (on.read(`${path}/power_state`) !== "D3cold") return;
+export function* idleSleep(examined: Examined): Generator<Finding> {
+  const passText = "no function sleeps without power";
+  yield* examined.checkEach("idle-sleep", passText, ({ path }) => {
+    if (examined.read(`${path}/power_state`) !== "D3cold") return;
     return {
       text: "it sleeps without power (D3cold), from where some devices do " +
         "not wake",
@@ -41,9 +41,9 @@ export function* idleSleep(on: Examined): Generator<Finding> {
  * Whether the functions answer. Every read of a function that is gone, or does
  * not wake, gives all ones.
  */
-export function* answers(on: Examined): Generator<Finding> {
-  yield* on.checkEach("answers", "every function answers", (fn) => {
-    // Not the ids: a virtual function has none of its own.
+export function* answers(examined: Examined): Generator<Finding> {
+  yield* examined.checkEach("answers", "every function answers", (fn) => {
+    // The ids are not read: those of a virtual function read as ones.
     if (readCommand(fn) !== 0xffff_ffff) return;
     return {
       text: "it does not answer: its registers read as ones",
@@ -68,15 +68,15 @@ function readCommand({ host, path }: PciFunction): number | undefined {
  * Whether the BARs have addresses. The kernel leaves a BAR at 0 when it found
  * no room (`drivers/pci/setup-res.c`).
  */
-export function* bars(on: Examined): Generator<Finding> {
-  const fine = "every BAR has its address";
-  yield* on.checkEach("bars", fine, (fn) => {
+export function* bars(examined: Examined): Generator<Finding> {
+  const passText = "every BAR has its address";
+  yield* examined.checkEach("bars", passText, (fn) => {
     const memory = fn.bars.filter(({ kind }) => kind === "memory");
-    const homeless = memory.filter(({ start }) => start === 0n);
-    if (homeless.length > 0) {
-      const large = homeless.some(({ size }) => size >= LARGE);
+    const unplaced = memory.filter(({ start }) => start === 0n);
+    if (unplaced.length > 0) {
+      const large = unplaced.some(({ size }) => size >= LARGE);
       return {
-        text: `${barsText(homeless)} found no room` +
+        text: `${barsText(unplaced)} found no room` +
           (large ? " below 4 GiB" : ""),
         remedy: large
           ? 'switch "Above 4G decoding" on in the firmware\'s set-up'
@@ -90,7 +90,7 @@ export function* bars(on: Examined): Generator<Finding> {
     if (low.length === 0) return;
     return {
       text: `${barsText(low)} lies below 4 GiB, where BARs take ` +
-        `${sizeText(takenBelow(on))} and hardly ever have more than 3 GiB`,
+        `${sizeText(takenBelow(examined))} of at most about 3 GiB`,
       remedy: 'switch "Above 4G decoding" on in the firmware\'s set-up, ' +
         "before more devices or resizable BARs need the room",
     };
@@ -102,26 +102,26 @@ function barsText(bars: readonly Bar[]): string {
     .join(" and ");
 }
 
-/** What all BARs below 4 GiB take. */
-function takenBelow(on: Examined): number {
-  return on.functions.flatMap(({ bars }) => bars)
+/** The size of all BARs below 4 GiB together. */
+function takenBelow(examined: Examined): number {
+  return examined.functions.flatMap(({ bars }) => bars)
     .filter(({ kind, start }) => kind === "memory" && start < END_OF_32_BITS)
     .reduce((sum, { size }) => sum + size, 0);
 }
 
 /** Whether there is room for the virtual functions that could be made. */
-export function* virtualBars(on: Examined): Generator<Finding> {
-  const capable = on.functions.filter(({ path }) =>
-    Number(on.read(`${path}/sriov_totalvfs`)) > 0
+export function* virtualBars(examined: Examined): Generator<Finding> {
+  const capable = examined.functions.filter(({ path }) =>
+    Number(examined.read(`${path}/sriov_totalvfs`)) > 0
   );
   if (capable.length === 0) return;
-  const fine = "there is room for the virtual functions that could be made";
-  yield* on.checkEach("virtual-bars", fine, (fn) => {
+  const passText = "there is room for the virtual functions that could be made";
+  yield* examined.checkEach("virtual-bars", passText, (fn) => {
     if (!capable.includes(fn)) return;
-    const lines = (on.read(`${fn.path}/resource`) ?? "").split("\n")
+    const lines = (examined.read(`${fn.path}/resource`) ?? "").split("\n")
       .slice(FIRST_VF_BAR, FIRST_VF_BAR + VF_BARS);
-    const homeless = barsIn(lines).filter(({ start }) => start === 0n);
-    if (homeless.length === 0) return;
+    const unplaced = barsIn(lines).filter(({ start }) => start === 0n);
+    if (unplaced.length === 0) return;
     return {
       text: "the BARs of its virtual functions found no room, and none can " +
         "be made",
@@ -132,18 +132,26 @@ export function* virtualBars(on: Examined): Generator<Finding> {
 }
 
 /** Whether the kernel can reset the functions between two users. */
-export function* reset(on: Examined): Generator<Finding> {
-  yield* on.checkEach("reset", "the kernel can reset every function", (fn) => {
-    // Before Linux 5.15 the kernel says whether it can reset, but not how.
-    if (fn.resetMethods.length > 0) return;
-    if (on.has(`${fn.path}/reset`) && !on.has(`${fn.path}/reset_method`)) {
-      return;
-    }
-    return {
-      text: "the kernel cannot reset it: its next user finds what the last " +
-        "one left in it",
-      remedy: "take all functions on its bus, which VFIO then resets as one; " +
-        "or let only those use it that trust each other",
-    };
-  });
+export function* reset(examined: Examined): Generator<Finding> {
+  yield* examined.checkEach(
+    "reset",
+    "the kernel can reset every function",
+    (fn) => {
+      // Before Linux 5.15 the kernel says whether it can reset, but not how.
+      if (fn.resetMethods.length > 0) return;
+      if (
+        examined.has(`${fn.path}/reset`) &&
+        !examined.has(`${fn.path}/reset_method`)
+      ) {
+        return;
+      }
+      return {
+        text: "the kernel cannot reset it: its next user finds what the last " +
+          "one left in it",
+        remedy:
+          "take all functions on its bus, which VFIO then resets as one; " +
+          "or share it only among users that trust each other",
+      };
+    },
+  );
 }

@@ -18,7 +18,7 @@ import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 import { iommuGroups } from "./iommu.ts";
 
-/** Why a group is shared, in words. */
+/** Writes why a group is shared. */
 function causesText({ causes }: SharedGroup): string {
   return causes.length === 0
     ? "the platform says that the IOMMU cannot tell them apart"
@@ -29,20 +29,21 @@ function causesText({ causes }: SharedGroup): string {
  * Whether the groups are viable once all the functions are taken. The functions
  * themselves are therefore no obstacles.
  */
-export function* groupViable(on: Examined): Generator<Finding> {
-  if (iommuGroups(on).length === 0) return;
-  const taken = new Set(on.functions.map(({ path }) => path));
-  const fine = "once the functions are taken nothing keeps their IOMMU groups";
-  yield* on.checkEach("group-viable", fine, (fn) => {
+export function* groupViable(examined: Examined): Generator<Finding> {
+  if (iommuGroups(examined).length === 0) return;
+  const takenPaths = new Set(examined.functions.map(({ path }) => path));
+  const passText =
+    "once the functions are taken, their IOMMU groups are viable";
+  yield* examined.checkEach("group-viable", passText, (fn) => {
     const { iommuGroup } = fn;
     // Taking a function that makes a domain removes every function in the
     // domain.
     const obstacles = obstaclesOf(iommuGroup).filter(({ device }) =>
       isMadeBy(fn, device) ||
-      !taken.has(device.path) && !isMadeBy(device, fn)
+      !takenPaths.has(device.path) && !isMadeBy(device, fn)
     );
     if (obstacles.length === 0) return;
-    const shared = on.tree.sharedGroups
+    const shared = examined.tree.sharedGroups
       .find(({ group }) => group === iommuGroup?.id);
     const names = obstacles.map(({ device, driver }) =>
       `${device.name} (${driver})`
@@ -72,29 +73,36 @@ function obstaclesOf(group: IommuGroup | undefined): readonly Obstacle[] {
   return viability === undefined || viability.viable ? [] : viability.obstacles;
 }
 
-/** Which bridges and slots put functions of several devices into one group. */
-export function* acs(on: Examined): Generator<Finding> {
-  if (iommuGroups(on).length === 0) return;
-  const ours = new Map(on.functions.map((fn) => [fn.address, fn]));
-  const mixed = on.tree.sharedGroups.filter(({ functions }) =>
-    functions.some((address) => ours.has(address)) &&
-    functions.filter((address) => isEndpoint(address, on, ours)).length > 1
+/**
+ * Whether a group holds functions of several devices, and which bridges and
+ * slots are the reason.
+ */
+export function* acs(examined: Examined): Generator<Finding> {
+  if (iommuGroups(examined).length === 0) return;
+  const functionsByAddress = new Map(
+    examined.functions.map((fn) => [fn.address, fn]),
   );
-  for (const shared of mixed) {
+  const sharedGroups = examined.tree.sharedGroups.filter(({ functions }) =>
+    functions.some((address) => functionsByAddress.has(address)) &&
+    functions.filter((address) =>
+        isEndpoint(address, examined, functionsByAddress)
+      ).length > 1
+  );
+  for (const shared of sharedGroups) {
     const { group, functions, causes } = shared;
     const [first] = causes;
     const [maker] = functions.flatMap((address) => {
-      const fn = ours.get(address);
+      const fn = functionsByAddress.get(address);
       return fn === undefined ? [] : makerOf(fn) ?? [];
     });
     yield {
       check: "acs",
       verdict: "warn",
       ...(first?.device.includes(".") && { device: first.device }),
-      text: `IOMMU group ${group} holds ${list(functions)}, which are ` +
+      text: `IOMMU group ${group} holds ${list(functions)}, which ` +
         (maker === undefined
-          ? "handed out together or not at all: "
-          : "not handed out one by one: ") +
+          ? "are handed out together or not at all: "
+          : "cannot be handed out one by one: ") +
         causesText(shared),
       remedy: maker === undefined
         ? "hand them out together, or put a card into a slot behind another " +
@@ -102,7 +110,7 @@ export function* acs(on: Examined): Generator<Finding> {
         : insteadOfMade(maker),
     };
   }
-  if (mixed.length === 0 && ours.size > 0) {
+  if (sharedGroups.length === 0 && functionsByAddress.size > 0) {
     const text = "each function is alone in its IOMMU group";
     yield { check: "acs", verdict: "pass", text };
   }
@@ -111,11 +119,11 @@ export function* acs(on: Examined): Generator<Finding> {
 /** Bridges share groups with what is behind them, which is harmless. */
 function isEndpoint(
   address: string,
-  on: Examined,
-  ours: ReadonlyMap<string, PciFunction>,
+  examined: Examined,
+  functionsByAddress: ReadonlyMap<string, PciFunction>,
 ): boolean {
-  if (ours.has(address)) return true;
-  const code = on.read(`/sys/bus/pci/devices/${address}/class`);
+  if (functionsByAddress.has(address)) return true;
+  const code = examined.read(`/sys/bus/pci/devices/${address}/class`);
   return Number(code) >> 16 !== 0x06;
 }
 
@@ -131,16 +139,16 @@ function list(addresses: readonly string[]): string {
  * Whether the kernel was told to treat hardware as isolated that does not claim
  * to be.
  */
-export function* acsOverride(on: Examined): Generator<Finding> {
-  const what = on.parameter("pcie_acs_override");
-  if (what === undefined) return;
+export function* acsOverride(examined: Examined): Generator<Finding> {
+  const override = examined.parameter("pcie_acs_override");
+  if (override === undefined) return;
   yield {
     check: "acs-override",
     verdict: "warn",
-    text: `the kernel was told by pcie_acs_override=${what} to take for ` +
-      "isolated what is not: functions in different IOMMU groups may reach " +
-      "each other, and memory of the host through each other",
-    remedy: "take pcie_acs_override from the kernel's command line, unless " +
+    text: `pcie_acs_override=${override} makes the kernel treat functions as ` +
+      "isolated that are not: in different IOMMU groups they may reach each " +
+      "other, and memory of the host through each other",
+    remedy: "remove pcie_acs_override from the kernel's command line, unless " +
       "every guest is trusted; a kernel without the patch ignores it",
   };
 }

@@ -19,14 +19,14 @@ const ASKING = ["vfio_iommu_type1", "iommufd"];
  * by writing to memory, and VFIO refuses every device
  * (`iommu_group_has_isolated_msi()` in `drivers/iommu/iommu.c`).
  *
- * Chips of remapped interrupts have names with `IR-` before them
- * (`drivers/iommu/intel/irq_remapping.c`, `drivers/iommu/amd/iommu.c`); on Arm
- * it is the ITS that tells devices apart.
+ * The names of interrupt chips with remapping begin with `IR-`
+ * (`drivers/iommu/intel/irq_remapping.c`, `drivers/iommu/amd/iommu.c`). On Arm,
+ * the ITS isolates the interrupts of devices.
  */
-export function* interruptRemapping(on: Examined): Generator<Finding> {
+export function* interruptRemapping(examined: Examined): Generator<Finding> {
   const check = "interrupt-remapping";
-  const interrupts = on.read("/proc/interrupts");
-  if (iommuGroups(on).length === 0 || interrupts === undefined) return;
+  const interrupts = examined.read("/proc/interrupts");
+  if (iommuGroups(examined).length === 0 || interrupts === undefined) return;
   const remaps = /\sIR-/.test(interrupts);
   if (remaps || /\sITS-/.test(interrupts)) {
     const text = `${remaps ? "the IOMMU" : "the ITS"} tells the interrupts ` +
@@ -37,33 +37,40 @@ export function* interruptRemapping(on: Examined): Generator<Finding> {
   // Other architectures have other ways, without a common name.
   if (!/IO-APIC|GICv/.test(interrupts)) return;
   const unsafe = ASKING.find((name) =>
-    on.read(`/sys/module/${name}/parameters/allow_unsafe_interrupts`) === "Y"
+    examined.read(`/sys/module/${name}/parameters/allow_unsafe_interrupts`) ===
+      "Y"
   );
-  const { text, remedy } = cause(on);
+  const { text, remedy } = cause(examined);
   yield unsafe === undefined
-    ? { check, verdict: "fail", text: `${text}: VFIO takes no device`, remedy }
+    ? {
+      check,
+      verdict: "fail",
+      text: `${text}: VFIO refuses every device`,
+      remedy,
+    }
     : {
       check,
       verdict: "warn",
-      text: `${text}, and ${unsafe} takes devices all the same: one that is ` +
+      text:
+        `${text}, and ${unsafe} accepts devices all the same: one that is ` +
         "handed out can forge any interrupt",
       remedy,
     };
 }
 
-function cause(on: Examined): { text: string; remedy: string } {
-  const words = (on.read("/proc/cmdline") ?? "").split(/\s+/);
+function cause(examined: Examined): { text: string; remedy: string } {
+  const words = (examined.read("/proc/cmdline") ?? "").split(/\s+/);
   const off = words.find((word) =>
     word === "nointremap" || word === "intremap=off"
   );
   if (off !== undefined) {
     return {
       text: `interrupt remapping is switched off by ${off}`,
-      remedy: `take ${off} from the kernel's command line and boot again`,
+      remedy: `remove ${off} from the kernel's command line and boot again`,
     };
   }
-  const unable = on.names("/sys/class/iommu").filter((unit) => {
-    const ecap = on.read(`/sys/class/iommu/${unit}/intel-iommu/ecap`);
+  const unable = examined.names("/sys/class/iommu").filter((unit) => {
+    const ecap = examined.read(`/sys/class/iommu/${unit}/intel-iommu/ecap`);
     return ecap !== undefined && (BigInt(`0x${ecap}`) & ECAP_IR) === 0n;
   });
   const trust = "where every user of a device is trusted, load " +

@@ -24,15 +24,17 @@ const MAKERS: ReadonlyArray<readonly [RegExp, string]> = [
 ];
 
 /** The groups that an IOMMU makes. Groups made by VFIO have names. */
-export function iommuGroups(on: Examined): string[] {
-  return on.names(GROUPS).filter((id) => !on.has(`${GROUPS}/${id}/name`));
+export function iommuGroups(examined: Examined): string[] {
+  return examined.names(GROUPS).filter((id) =>
+    !examined.has(`${GROUPS}/${id}/name`)
+  );
 }
 
 /** Whether an IOMMU translates, and how to switch one on. */
-export function* iommu(on: Examined): Generator<Finding> {
-  const groups = iommuGroups(on);
+export function* iommu(examined: Examined): Generator<Finding> {
+  const groups = iommuGroups(examined);
   if (groups.length === 0) {
-    const { problem, hint } = explainNoIommu(on.kernel);
+    const { problem, hint } = explainNoIommu(examined.kernel);
     yield {
       check: "iommu",
       verdict: "fail",
@@ -41,11 +43,13 @@ export function* iommu(on: Examined): Generator<Finding> {
     };
     return;
   }
-  const units = on.names("/sys/class/iommu")
-    .filter((unit) => on.names(`/sys/class/iommu/${unit}/devices`).length > 0);
+  const units = examined.names("/sys/class/iommu")
+    .filter((unit) =>
+      examined.names(`/sys/class/iommu/${unit}/devices`).length > 0
+    );
   const maker = MAKERS.find(([name]) => units.some((unit) => name.test(unit)));
   const identity = groups.some((id) =>
-    on.read(`${GROUPS}/${id}/type`) === "identity"
+    examined.read(`${GROUPS}/${id}/type`) === "identity"
   );
   yield {
     check: "iommu",
@@ -57,13 +61,13 @@ export function* iommu(on: Examined): Generator<Finding> {
   };
 }
 
-/** Whether VFIO was told to take devices that no IOMMU isolates. */
-export function* noIommuMode(on: Examined): Generator<Finding> {
-  if (!noIommuModeOn(on.kernel)) return;
+/** Whether VFIO accepts devices that no IOMMU isolates. */
+export function* noIommuMode(examined: Examined): Generator<Finding> {
+  if (!noIommuModeOn(examined.kernel)) return;
   yield {
     check: "no-iommu-mode",
     verdict: "warn",
-    text: "VFIO takes devices that no IOMMU isolates, which then reach all " +
+    text: "VFIO accepts devices that no IOMMU isolates; they reach all " +
       "memory, the kernel's too",
     remedy: "echo 0 > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode",
   };
@@ -73,25 +77,29 @@ export function* noIommuMode(on: Examined): Generator<Finding> {
  * Whether the IOMMU covers the functions. A host without an IOMMU has a finding
  * of its own.
  */
-export function* group(on: Examined): Generator<Finding> {
-  if (iommuGroups(on).length === 0) return;
-  yield* on.checkEach("group", "every function has its IOMMU group", (fn) => {
-    const { iommuGroup } = fn;
-    if (iommuGroup !== undefined && iommuGroup.name === undefined) return;
-    const { problem, hint } = explainNoGroup(fn);
-    return { text: problem, remedy: hint, stops: true };
-  });
+export function* group(examined: Examined): Generator<Finding> {
+  if (iommuGroups(examined).length === 0) return;
+  yield* examined.checkEach(
+    "group",
+    "every function has its IOMMU group",
+    (fn) => {
+      const { iommuGroup } = fn;
+      if (iommuGroup !== undefined && iommuGroup.name === undefined) return;
+      const { problem, hint } = explainNoGroup(fn);
+      return { text: problem, remedy: hint, stops: true };
+    },
+  );
 }
 
 /**
- * Whether the firmware demands memory of its own to stay mapped for a function,
- * which then cannot be handed out (`__iommu_device_set_domain()` in
+ * Whether the firmware requires memory to stay mapped for a function. Such a
+ * function cannot be handed out (`__iommu_device_set_domain()` in
  * `drivers/iommu/iommu.c`; Intel's RMRR, AMD's IVMD). What is "relaxable" does
  * not matter.
  */
-export function* directMapping(on: Examined): Generator<Finding> {
-  if (iommuGroups(on).length === 0) return;
-  yield* on.checkEach(
+export function* directMapping(examined: Examined): Generator<Finding> {
+  if (iommuGroups(examined).length === 0) return;
+  yield* examined.checkEach(
     "direct-mapping",
     "the firmware keeps no memory mapped for a function",
     ({ iommuGroup }) => {

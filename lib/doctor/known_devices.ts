@@ -11,7 +11,7 @@ import type { Defect, Finding } from "./finding.ts";
 /** What is known of some devices. */
 interface Known extends Defect {
   /** Whether it is about a function. */
-  matches(fn: PciFunction, on: Examined): boolean;
+  matches(fn: PciFunction, examined: Examined): boolean;
   /** The source of that knowledge. */
   readonly source: string;
 }
@@ -52,30 +52,30 @@ const KNOWN: readonly Known[] = [
   },
   {
     matches: ({ driver }) => driver === "nvidia",
-    text: "the driver nvidia does not let go while anything has the device " +
-      "open, and taking it waits for that",
-    remedy: "stop the display server, nvidia-persistenced and what computes " +
-      "with it first: fuser -v /dev/nvidia*",
+    text: "the driver nvidia does not release the device while a process has " +
+      "it open, and taking it waits for that",
+    remedy: "stop the display server, nvidia-persistenced and compute jobs " +
+      "first: fuser -v /dev/nvidia*",
     source: "https://github.com/NVIDIA/open-gpu-kernel-modules/issues/894",
   },
   {
     matches: ({ driver }) => driver?.startsWith("snd_") ?? false,
-    text: "its driver does not let go while a program has the sound card " +
+    text: "its driver does not release the sound card while a program has it " +
       "open, and taking it waits for that",
-    remedy: "end what plays or records through it first: fuser -v /dev/snd/*",
+    remedy: "end programs that play or record first: fuser -v /dev/snd/*",
     source: "snd_card_free() in sound/core/init.c",
   },
   {
-    matches: ({ class: code, path }, on) =>
-      code >> 8 === PCI_CLASS_SERIAL_USB && usbDevices(on, path) > 0,
-    text: "what is plugged into this USB controller goes with it, such as " +
-      "keyboards and disks",
-    remedy: "look with lsusb -t for what is behind it",
+    matches: ({ class: code, path }, examined) =>
+      code >> 8 === PCI_CLASS_SERIAL_USB && usbDevices(examined, path) > 0,
+    text: "the devices on this USB controller go with it, such as keyboards " +
+      "and disks",
+    remedy: "list them with lsusb -t",
     source: "usb_hcd_pci_remove() in drivers/usb/core/hcd-pci.c",
   },
   {
-    matches: ({ path, driver }, on) =>
-      driver !== undefined && on.read(`${path}/boot_vga`) === "1",
+    matches: ({ path, driver }, examined) =>
+      driver !== undefined && examined.read(`${path}/boot_vga`) === "1",
     text: "it is the display that the machine booted with: without it the " +
       "host has no console",
     remedy: "have another display in the machine, or reach the host by " +
@@ -85,20 +85,20 @@ const KNOWN: readonly Known[] = [
 ];
 
 /** Devices on the buses of a USB controller, but for its root hubs. */
-function usbDevices(on: Examined, path: string): number {
-  return on.names(path).filter((name) => /^usb\d+$/.test(name))
-    .flatMap((bus) => on.names(`${path}/${bus}`))
+function usbDevices(examined: Examined, path: string): number {
+  return examined.names(path).filter((name) => /^usb\d+$/.test(name))
+    .flatMap((bus) => examined.names(`${path}/${bus}`))
     .filter((name) => /^\d+-[\d.]+$/.test(name)).length;
 }
 
 /** Whether the functions have known problems. */
-export function* knownDevices(on: Examined): Generator<Finding> {
+export function* knownDevices(examined: Examined): Generator<Finding> {
   const check = "known-device";
-  let clean = true;
-  for (const fn of on.functions) {
+  let noneFound = true;
+  for (const fn of examined.functions) {
     for (const { matches, text, remedy } of KNOWN) {
-      if (!matches(fn, on)) continue;
-      clean = false;
+      if (!matches(fn, examined)) continue;
+      noneFound = false;
       yield {
         check,
         verdict: "warn",
@@ -108,8 +108,8 @@ export function* knownDevices(on: Examined): Generator<Finding> {
       };
     }
   }
-  if (clean && on.functions.length > 0) {
-    const text = "nothing is known against any function";
+  if (noneFound && examined.functions.length > 0) {
+    const text = "no function has known problems";
     yield { check, verdict: "pass", text };
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What stops passthrough on a host, and what to change.
+ * Finds what stops passthrough on a host, and what to change.
  *
  * @example Ask whether a host is fit
  * ```ts

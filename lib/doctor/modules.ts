@@ -14,34 +14,34 @@ type Presence = "built in" | "loaded" | "not loaded" | "missing" | "unknown";
  * Looks a module up in the lists that `depmod` and the kernel's build leave
  * (`modules.dep`, `modules.builtin`).
  */
-function presence(on: Examined, name: string): Presence {
-  const lists = `/lib/modules/${on.read("/proc/sys/kernel/osrelease")}`;
+function presence(examined: Examined, name: string): Presence {
+  const lists = `/lib/modules/${examined.read("/proc/sys/kernel/osrelease")}`;
   // A file has "-" or "_" where the kernel has "_".
   const file = new RegExp(`/${name.replaceAll("_", "[-_]")}\\.ko`);
   const listed = (list: string) => {
-    const text = on.read(`${lists}/${list}`);
+    const text = examined.read(`${lists}/${list}`);
     return text === undefined ? undefined : file.test(text);
   };
   if (listed("modules.builtin")) return "built in";
-  if (on.has(`/sys/module/${name}`)) return "loaded";
-  const there = listed("modules.dep");
-  if (there === undefined) return "unknown";
-  return there ? "not loaded" : "missing";
+  if (examined.has(`/sys/module/${name}`)) return "loaded";
+  const listedAsModule = listed("modules.dep");
+  if (listedAsModule === undefined) return "unknown";
+  return listedAsModule ? "not loaded" : "missing";
 }
 
 /** Whether the driver that devices are bound to is there. */
-export function* vfioDriver(on: Examined): Generator<Finding> {
+export function* vfioDriver(examined: Examined): Generator<Finding> {
   const check = "vfio-driver";
-  const found = presence(on, "vfio_pci");
-  if (on.has("/sys/bus/pci/drivers/vfio-pci")) {
-    const text = found === "built in"
+  const vfioPci = presence(examined, "vfio_pci");
+  if (examined.has("/sys/bus/pci/drivers/vfio-pci")) {
+    const text = vfioPci === "built in"
       ? "vfio-pci is built into the kernel: its options are given on the " +
         "kernel's command line (vfio-pci.…), and modprobe.d does nothing"
       : "vfio-pci is loaded";
     yield { check, verdict: "pass", text };
     return;
   }
-  if (found === "not loaded" || found === "unknown") {
+  if (vfioPci === "not loaded" || vfioPci === "unknown") {
     yield {
       check,
       verdict: "fail",
@@ -62,14 +62,14 @@ export function* vfioDriver(on: Examined): Generator<Finding> {
 }
 
 /** Whether a device can be attached: by the container or by iommufd. */
-export function* vfioBackend(on: Examined): Generator<Finding> {
+export function* vfioBackend(examined: Examined): Generator<Finding> {
   // Loading the driver loads this too, so one remedy is enough.
-  if (!on.has("/sys/bus/pci/drivers/vfio-pci")) return;
+  if (!examined.has("/sys/bus/pci/drivers/vfio-pci")) return;
   const check = "vfio-backend";
-  const type1 = presence(on, "vfio_iommu_type1");
+  const type1 = presence(examined, "vfio_iommu_type1");
   const ways = [
     ...type1 === "loaded" || type1 === "built in" ? ["the container"] : [],
-    ...on.has("/dev/iommu") ? ["iommufd"] : [],
+    ...examined.has("/dev/iommu") ? ["iommufd"] : [],
   ];
   yield ways.length > 0
     ? {
@@ -80,7 +80,8 @@ export function* vfioBackend(on: Examined): Generator<Finding> {
     : {
       check,
       verdict: "fail",
-      text: "neither the container nor iommufd is there to attach through",
+      text: "no device can be attached: there is neither the container nor " +
+        "iommufd",
       remedy: type1 === "missing"
         ? "boot a kernel built with CONFIG_VFIO_IOMMU_TYPE1 or CONFIG_IOMMUFD"
         : "modprobe vfio_iommu_type1",
@@ -91,9 +92,9 @@ export function* vfioBackend(on: Examined): Generator<Finding> {
  * Whether the kernel is locked down, as many distributions have it where Secure
  * Boot is on. VFIO itself works (`security/lockdown/lockdown.c`).
  */
-export function* lockdown(on: Examined): Generator<Finding> {
+export function* lockdown(examined: Examined): Generator<Finding> {
   const check = "lockdown";
-  const modes = on.read("/sys/kernel/security/lockdown");
+  const modes = examined.read("/sys/kernel/security/lockdown");
   const mode = modes === undefined ? undefined : /\[(\w+)\]/.exec(modes)?.[1];
   if (mode === undefined) return;
   yield mode === "none"
@@ -102,8 +103,8 @@ export function* lockdown(on: Examined): Generator<Finding> {
       check,
       verdict: "warn",
       text: `the kernel is locked down (${mode}): it loads no unsigned ` +
-        "modules, such as vendor-reset, and lets nobody write config space " +
-        "or map BARs past VFIO",
+        "modules, such as vendor-reset, and config space and BARs can be " +
+        "written only through VFIO",
       remedy: "sign the modules that are needed and enrol the key " +
         "(mokutil --import); to end lockdown, switch Secure Boot off in the " +
         "firmware's set-up",

@@ -21,12 +21,12 @@ export function diagnosisText(
   const { functions, findings, fit } = diagnosis;
   const column = Math.max(0, ...findings.map(({ check }) => check.length));
   const indent = "pass".length + column + 4;
-  const alike = Map.groupBy(
+  const sameFindings = Map.groupBy(
     findings,
     ({ check, verdict, text, remedy }) =>
       JSON.stringify([check, verdict, text, remedy]),
   );
-  const lines = [...alike.values()].flatMap((group) => {
+  const lines = [...sameFindings.values()].flatMap((group) => {
     const { check, verdict, text, remedy } = group[0]!;
     return [
       ...breakLines(
@@ -39,7 +39,7 @@ export function diagnosisText(
         : breakLines(`${" ".repeat(indent)}→ `, remedy, width),
     ];
   });
-  const what = functions.length === 0 ? "" : ` of ${functions.join(", ")}`;
+  const subject = functions.length === 0 ? "" : ` of ${functions.join(", ")}`;
   const count = (wanted: string) =>
     findings.filter(({ verdict }) => verdict === wanted).length;
   const [fails, warns] = [count("fail"), count("warn")];
@@ -48,14 +48,14 @@ export function diagnosisText(
     ...warns > 0 ? [`${warns} ${warns === 1 ? "warning" : "warnings"}`] : [],
   ].join(", ");
   lines.push(
-    `This host is ${fit ? "" : "not "}fit for passthrough${what}` +
+    `This host is ${fit ? "" : "not "}fit for passthrough${subject}` +
       (counts === "" ? "" : `: ${counts}`),
   );
   return lines.map((line) => `${line}\n`).join("");
 }
 
-function devices(alike: readonly Finding[]): string {
-  const names = alike.flatMap(({ device }) => device ?? []);
+function devices(sameFindings: readonly Finding[]): string {
+  const names = sameFindings.flatMap(({ device }) => device ?? []);
   if (names.length === 0) return "";
   const named = names.length <= MAX_NAMED ? names : [
     ...names.slice(0, MAX_NAMED - 1),

@@ -81,7 +81,7 @@ export class Host implements DeviceHost {
       throw new VfioError("DEVICE_NOT_FOUND", {
         device: name,
         problem: "there is no PCI function at this address",
-        hint: "lspci -D lists those that there are",
+        hint: "lspci -D lists the present ones",
       });
     }
     return found;

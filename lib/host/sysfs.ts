@@ -34,7 +34,7 @@ export function sysfsError(error: unknown, device?: string): unknown {
   if (hasErrno(error, "ENOENT", "ENODEV", "ENXIO")) {
     return new VfioError("DEVICE_NOT_FOUND", {
       device,
-      problem: `the host has it no longer, or it has no ${path}`,
+      problem: `it was removed from the host, or it has no ${path}`,
       cause: error,
     });
   }

@@ -1,14 +1,16 @@
 /**
- * PCI addresses, as people and sysfs write them.
+ * Parses and writes PCI addresses, as people and sysfs write them.
  *
  * @module
  */
 
 import { hexDigits } from "../hex.ts";
 
-/** Where a function sits: `DDDD:BB:SS.F`. */
+/** The address of a function: `DDDD:BB:SS.F`. */
 export interface PciAddress {
-  /** The domain, also called segment: 16 bits, more for made-up domains. */
+  /**
+   * The domain, also called segment: 16 bits; more for domains made by drivers.
+   */
   readonly domain: number;
   /** The bus, 0 to 255. */
   readonly bus: number;
@@ -18,12 +20,12 @@ export interface PciAddress {
   readonly function: number;
 }
 
-// Domains of more than four digits are those that a driver makes up, such as
-// Intel's VMD: pci_setup_device() prints them with "%04x".
+// Drivers such as Intel's VMD make domains with more than four digits:
+// pci_setup_device() prints them with "%04x".
 const PATTERN = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/i;
 
 /**
- * Reads a PCI address.
+ * Parses a PCI address.
  *
  * @param text `0000:01:00.0`, or `01:00.0` in domain 0; upper or lower case.
  * @throws {TypeError} When it is no PCI address.
@@ -57,13 +59,13 @@ export function formatPciAddress(address: PciAddress): string {
 }
 
 /**
- * Puts addresses in the order of the buses, for `Array.prototype.sort`.
+ * Compares addresses by domain and bus, for `Array.prototype.sort`.
  *
  * @param a An address as sysfs writes it.
  * @param b Another.
  */
 export function comparePciAddresses(a: string, b: string): number {
-  // All parts but the domain have a fixed width, and that has no zeros to
-  // spare beyond four digits.
+  // All parts but the domain have a fixed width. A domain of more than four
+  // digits has no leading zeros.
   return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
 }

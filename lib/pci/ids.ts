@@ -1,12 +1,12 @@
 /**
- * Names of vendors, devices and classes, from the database that `lspci` uses.
+ * Looks up names of vendors, devices and classes in the database of `lspci`.
  *
  * @module
  */
 
 import { hexDigits } from "../hex.ts";
 
-/** Part of the text: what is indented below a line, and the line's name. */
+/** A part of the text: the name in a line, and the lines indented below it. */
 interface Block {
   readonly name: string;
   readonly start: number;
@@ -14,8 +14,8 @@ interface Block {
 }
 
 /**
- * The text of a `pci.ids`. It is searched and never parsed: a search of its
- * 1.4 MB costs less than a millisecond, and people ask for a handful of names.
+ * A `pci.ids` database. Its text is searched rather than parsed: searching its
+ * 1.4 MB costs less than a millisecond, and callers need only a few names.
  */
 export class PciIds {
   readonly #text: string;
@@ -23,29 +23,30 @@ export class PciIds {
   #classes: number | undefined;
 
   /**
-   * Searches a text.
+   * Makes a database of a text.
    *
    * @param text The text of a `pci.ids`.
    */
   constructor(text: string) {
-    // It begins with a comment, and to put anything before it copies it.
+    // Keys begin with a newline. The text begins with a comment, so that it
+    // needs none, and adding one would copy it.
     this.#text = text.startsWith("#") ? text : `\n${text}`;
   }
 
-  /** The name of a vendor, where it has one. */
+  /** Returns the name of a vendor, if it has one. */
   vendor(vendor: number): string | undefined {
     return this.#vendor(vendor)?.name;
   }
 
-  /** The name of a device, where it has one. */
+  /** Returns the name of a device, if it has one. */
   device(vendor: number, device: number): string | undefined {
     return this.#below(this.#vendor(vendor), `\n\t${hexDigits(device, 4)}  `)
       ?.name;
   }
 
   /**
-   * The name of a class: `"Non-Volatile memory controller (NVM Express)"`, or
-   * as much of it as is listed.
+   * Returns the name of a class, or as much of it as is listed:
+   * `"Non-Volatile memory controller (NVM Express)"`.
    *
    * @param code The 24 bits of the class register.
    */
@@ -72,7 +73,10 @@ export class PciIds {
     return this.#vendors.get(vendor);
   }
 
-  /** Classes come last: whoever looks for one need not pass all vendors. */
+  /**
+   * The start of the classes, which come last. A search for one skips all
+   * vendors.
+   */
   get #classesStart(): number {
     return this.#classes ??= Math.max(this.#text.lastIndexOf("\nC 00  "), 0);
   }
@@ -86,7 +90,7 @@ export class PciIds {
     return this.#find(key, depth, block.start, block.end);
   }
 
-  /** The line that begins with the key, in a part of the text. */
+  /** Finds the line that begins with the key, in a part of the text. */
   #find(
     key: string,
     depth: number | undefined,
@@ -106,9 +110,9 @@ export class PciIds {
   }
 
   /**
-   * Where the first line begins that is indented by `depth` tabs or fewer, and
-   * is neither empty nor a comment. Not by a regular expression: V8 interprets
-   * one the first times, and Intel has 5,000 lines.
+   * Returns the start of the first line that is indented by `depth` tabs or
+   * fewer and is neither empty nor a comment. It uses no regular expression: V8
+   * interprets those at first, which is slow for the 5,000 lines of Intel.
    */
   #blockEnd(start: number, depth: number, limit: number): number {
     let at = start;

@@ -1,7 +1,6 @@
 /**
- * What PCI is, without a host: addresses, config space and expansion ROMs
- * decoded. Nothing here reads anything: bytes come from a file, from a
- * listing, or from a device.
+ * Decodes PCI addresses, config space and expansion ROMs. It needs no host: the
+ * bytes come from a file, a listing, or a device.
  *
  * @example Decode a function's config space
  * ```ts

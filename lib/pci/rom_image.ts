@@ -1,5 +1,5 @@
 /**
- * Expansion ROMs: which images are in one, and whose they are.
+ * Decodes expansion ROMs: their images, and the functions that these are for.
  *
  * @module
  */
@@ -27,36 +27,40 @@ import {
 
 /** One of the images in an expansion ROM. */
 export interface RomImage {
-  /** Where it begins, in bytes. */
+  /** Its offset in the ROM, in bytes. */
   readonly offset: number;
   /** Its length, in bytes. */
   readonly length: number;
   /** The vendor of the functions that it is for, 16 bits. */
   readonly vendor: number;
-  /** The functions' device ids: one, and from revision 3 on a list. */
+  /**
+   * The functions' device ids: one, with further ones in a list from revision 3
+   * on.
+   */
   readonly devices: readonly number[];
   /** The functions' class code, 24 bits. */
   readonly class: number;
-  /** Who runs it: 0 is an x86 BIOS, 1 Open Firmware, 3 EFI. */
+  /** The firmware that runs it: 0 is an x86 BIOS, 1 Open Firmware, 3 EFI. */
   readonly codeType: number;
 }
 
-/** What is in an expansion ROM. */
+/** A decoded expansion ROM. */
 export interface Rom {
-  /** Its images, in order; none where it is no ROM. */
+  /** Its images, in order; none if it is no ROM. */
   readonly images: readonly RomImage[];
-  /** Where its last image ends, in bytes: there may be less, or more. */
+  /**
+   * The end of its last image, in bytes. The bytes given may be fewer or more.
+   */
   readonly length: number;
 }
 
 /**
- * Decodes an expansion ROM, be it what was read of one or a file: image after
- * image, up to the one that says that it is the last, or to what is none
- * (`pci_get_rom_size()` in `drivers/pci/rom.c` goes the same way). Whatever the
- * bytes are, this ends, and throws nothing.
+ * Decodes an expansion ROM, read from a function or from a file: image after
+ * image, up to the one marked as the last, or to bytes that are no image (as
+ * `pci_get_rom_size()` in `drivers/pci/rom.c` does). It never throws.
  *
- * @param bytes What may be a ROM.
- * @returns What is in it.
+ * @param bytes The bytes, which need not be a ROM.
+ * @returns Its images.
  */
 export function decodeRom(bytes: Uint8Array): Rom {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -66,7 +70,7 @@ export function decodeRom(bytes: Uint8Array): Rom {
     const data = dataOf(view, length);
     if (data === undefined) break;
     const image = imageAt(view, length, data);
-    // One without a length leads nowhere.
+    // An image without a length has no successor.
     if (image.length === 0) break;
     images.push(image);
     length += image.length;
@@ -77,7 +81,7 @@ export function decodeRom(bytes: Uint8Array): Rom {
 }
 
 /**
- * Whether any of a ROM's images is for a function.
+ * Returns whether any of a ROM's images is for a function.
  *
  * @param rom The ROM.
  * @param fn The function's vendor and device ids.
@@ -91,7 +95,10 @@ export function isRomOf(
   );
 }
 
-/** Where the PCI data structure of the image at `start` is, if there is one. */
+/**
+ * Returns the offset of the PCI data structure of the image at `start`, if
+ * there is one.
+ */
 function dataOf(view: DataView, start: number): number | undefined {
   if (start + PCI_ROM_HEADER_SIZE > view.byteLength) return undefined;
   const signature = view.getUint16(start + PCI_ROM_SIGNATURE, true);
@@ -122,7 +129,7 @@ function imageAt(view: DataView, offset: number, data: number): RomImage {
   };
 }
 
-/** Device ids, up to one of 0 or the image's end. */
+/** Reads device ids, up to an id of 0 or the image's end. */
 function devicesAt(view: DataView, start: number, end: number): number[] {
   const devices: number[] = [];
   const limit = Math.min(end, view.byteLength);

@@ -1,5 +1,5 @@
 /**
- * Making the host what it should be.
+ * Brings a host to a desired state.
  *
  * @module
  */
@@ -22,29 +22,30 @@ import type { Step } from "./steps/step.ts";
 /** How a state is applied. */
 export interface ApplyOptions extends ApplyStepsOptions {
   /**
-   * The addresses of functions that are taken although the host uses them, with
-   * a mounted file system on them for example. Default: none.
+   * The addresses of functions that are taken although the host uses them, for
+   * example for a mounted file system. Default: none.
    */
   readonly insist?: readonly string[];
 }
 
 /**
- * Makes the host what it should be, and does nothing where it is. Each step is
- * in the journal before it is made; when one fails, or the signal says so, all
- * that was made is undone, the last first. After that, and after a process that
- * was killed, {@linkcode restore} brings back what was.
+ * Brings the host to a desired state; it does nothing where the host is in that
+ * state. Each step is written to the journal before it is made. When one fails,
+ * or the signal aborts, all steps are undone, the last first.
+ * {@linkcode restore} undoes an apply later, also after its process was killed.
  *
  * @param host The host.
- * @param state What it should be.
- * @param options What is insisted on, who is told, a signal, and the longest in
- * milliseconds that the wait for another process may take, and each step.
- * @returns What was made; it is undone when it is disposed of.
- * @throws {TypeError} When the state is none.
- * @throws {VfioError} What {@linkcode plan} refuses, `HOST_IN_USE` when the
- * host uses what would be taken from it, and `LOCKED` when another process is
- * changing it: nothing is changed then. What a step failed with, when
- * everything is undone; `RESTORE_INCOMPLETE` when not all could be.
- * @throws The signal's reason, when everything is undone.
+ * @param state The desired state.
+ * @param options What to take although it is in use, a callback, a signal, and
+ * a time limit in milliseconds for the wait for another process and for each
+ * step.
+ * @returns The changes. Disposing of them undoes them.
+ * @throws {TypeError} When the state is invalid.
+ * @throws {VfioError} The errors of {@linkcode plan}, `HOST_IN_USE` when the
+ * host uses a function that would be taken, or `LOCKED` when another process is
+ * changing the host: nothing is changed then. The error of a step, once
+ * everything is undone; `RESTORE_INCOMPLETE` when not all could be undone.
+ * @throws The signal's reason, once everything is undone.
  *
  * @example
  * ```ts
@@ -80,14 +81,17 @@ export async function apply(
 
 /** The functions that steps take from the host, or remove. */
 function takenBy(host: Host, steps: readonly Step[]): PciFunction[] {
-  const leaving = steps.flatMap((step): PciFunction | PciFunction[] => {
-    if (step.kind === "virtual functions") {
-      return functionIfThere(host, step.device)?.virtualFunctions ?? [];
-    }
-    if (step.kind !== "driver") return [];
-    const fn = functionIfThere(host, step.device);
-    // From a VFIO driver, the move itself waits for whoever has it open.
-    return fn === undefined || isVfioDriver(fn.driver ?? "") ? [] : fn;
-  });
-  return [...new Map(leaving.map((fn) => [fn.address, fn])).values()];
+  const leavingFunctions = steps.flatMap(
+    (step): PciFunction | PciFunction[] => {
+      if (step.kind === "virtual functions") {
+        return functionIfThere(host, step.device)?.virtualFunctions ?? [];
+      }
+      if (step.kind !== "driver") return [];
+      const fn = functionIfThere(host, step.device);
+      // When it leaves a VFIO driver, the move itself waits until no process has
+      // it open.
+      return fn === undefined || isVfioDriver(fn.driver ?? "") ? [] : fn;
+    },
+  );
+  return [...new Map(leavingFunctions.map((fn) => [fn.address, fn])).values()];
 }

@@ -1,5 +1,5 @@
 /**
- * Making steps, and undoing them when one fails.
+ * Makes steps, and undoes them when one fails.
  *
  * @module
  */
@@ -27,10 +27,10 @@ import { forEachAtOnce, undoSteps } from "./journal/undo.ts";
 
 /** How steps are made. */
 export interface ApplyStepsOptions extends WaitOptions {
-  /** What {@linkcode status} calls it. */
+  /** Its name in {@linkcode status}. */
   readonly name?: string;
   /**
-   * Is told of each step when it is in the journal and about to be made, when
+   * Called for each step when it is in the journal and about to be made, when
    * it was made, and when it was undone because another one failed.
    *
    * @param event What happened.
@@ -46,7 +46,7 @@ export interface StepEvent {
   readonly phase: "begun" | "made" | "undone";
 }
 
-/** What was made of the host. It is undone when it is disposed of. */
+/** The changes that an apply made. Disposing of it undoes them. */
 export class Applied implements AsyncDisposable {
   /** The steps that were made, in the order in which they were begun. */
   readonly steps: readonly Step[];
@@ -58,7 +58,7 @@ export class Applied implements AsyncDisposable {
    * Made by {@linkcode apply}.
    *
    * @param host The host.
-   * @param journal The journal that tells of it.
+   * @param journal The journal of the changes.
    * @param timeout The longest that each step may take, in milliseconds.
    */
   constructor(host: Host, journal: Journal, timeout?: number) {
@@ -69,12 +69,12 @@ export class Applied implements AsyncDisposable {
   }
 
   /**
-   * Brings the host back to what it was, as far as this apply changed it. Once
-   * it is back, calling this again does nothing.
+   * Undoes what this apply changed. Once everything is undone, calling this
+   * again does nothing.
    *
    * @param options The same as for {@linkcode restore}; the time limit is by
    * default that of the apply.
-   * @returns What was brought back and what was not.
+   * @returns What was undone and what was not.
    * @throws {VfioError} The same as {@linkcode restore}.
    */
   async restore(options: RestoreOptions = {}): Promise<Restored> {
@@ -96,7 +96,7 @@ export class Applied implements AsyncDisposable {
    * The same as {@linkcode Applied.restore}.
    *
    * @throws {VfioError} `RESTORE_INCOMPLETE` when something could not be
-   * brought back.
+   * undone.
    */
   async [Symbol.asyncDispose](): Promise<void> {
     const { left } = await this.restore();
@@ -105,19 +105,20 @@ export class Applied implements AsyncDisposable {
 }
 
 /**
- * Makes steps, each one written to the journal first. Steps that hold already
- * are skipped. When one fails, or the signal says so, all are undone.
+ * Makes steps. Each is written to the journal first. Steps whose result is
+ * there already are skipped. When one fails, or the signal aborts, all are
+ * undone.
  *
  * @param host The host.
- * @param steps The steps, in their order; those of different functions are made
- * at once.
- * @param options A signal, who is told, and the longest in milliseconds that
- * the wait for another process may take, and each step.
- * @returns What undoes them.
- * @throws {VfioError} What a step failed with, `LOCKED` when another process is
+ * @param steps The steps, in their order. Steps of different functions are made
+ * in parallel.
+ * @param options A signal, a callback, and a time limit in milliseconds for the
+ * wait for another process and for each step.
+ * @returns The changes, which can be undone.
+ * @throws {VfioError} The error of a step, `LOCKED` when another process is
  * changing the host, or `RESTORE_INCOMPLETE` when a step failed and not all
  * could be undone.
- * @throws The signal's reason, when everything is undone.
+ * @throws The signal's reason, once everything is undone.
  */
 export async function applySteps(
   host: Host,
@@ -131,7 +132,7 @@ export async function applySteps(
   );
 }
 
-/** Does something while no other process changes the host. */
+/** Runs `work` while no other process changes the host. */
 export async function underLock<T>(
   host: Host,
   options: WaitOptions,
@@ -145,7 +146,7 @@ export async function underLock<T>(
 }
 
 /**
- * The same as {@linkcode applySteps}, for who has the lock.
+ * Does the same as {@linkcode applySteps}. The caller holds the lock.
  *
  * @param journal The journal that they are written to. Default: a new one.
  */
@@ -171,7 +172,7 @@ export async function makeSteps(
       });
     }
   } catch (error) {
-    throw await undone(host, journal, error, options);
+    throw await undoAndExplain(host, journal, error, options);
   }
   return new Applied(host, journal, options.timeout);
 }
@@ -200,15 +201,15 @@ async function makeStep(
   }
 }
 
-/** Undoes what was made, and gives the error to throw. */
-async function undone(
+/** Undoes what was made, and returns the error to throw. */
+async function undoAndExplain(
   host: Host,
   journal: Journal,
   error: unknown,
   { onStep, timeout = DEFAULT_TIMEOUT }: ApplyStepsOptions,
 ): Promise<unknown> {
-  // With time limits of its own and without the signal: those that there were
-  // are what ended it.
+  // Undoing has its own time limits and no signal: the apply may have ended by
+  // its time limit or its signal.
   const left = await undoSteps(host, journal, journal.toUndo, {
     timeout: Math.max(timeout, DEFAULT_TIMEOUT),
     onUndone: (step) => onStep?.({ step, phase: "undone" }),
@@ -217,16 +218,16 @@ async function undone(
     const first = error instanceof Error ? error.message : String(error);
     return new VfioError("RESTORE_INCOMPLETE", {
       device: error instanceof VfioError ? error.device : undefined,
-      problem: `the host could not be changed, and not everything is as it ` +
-        `was: ${first}\n${leftText(left)}`,
-      hint: "the journal has the rest: restore",
+      problem: `the host could not be changed, and not everything could be ` +
+        `undone: ${first}\n${leftText(left)}`,
+      hint: "restore again: the journal has the rest",
       cause: new AggregateError([error, ...left.map(({ error }) => error)]),
     });
   }
   try {
     journal.remove();
   } catch {
-    // The next restore does, and finds that everything is as it was.
+    // The next restore removes it, and has nothing left to undo.
   }
   if (!(error instanceof VfioError) || journal.entries.length === 0) {
     return error;
@@ -234,7 +235,7 @@ async function undone(
   const { code, device, problem, hint } = error;
   return new VfioError(code, {
     device,
-    problem: `${problem}; everything that was changed before is as it was`,
+    problem: `${problem}; all earlier changes are undone`,
     hint,
     cause: error,
   });

@@ -1,8 +1,9 @@
 /**
- * What a host should be: said, planned, made whole or not at all, written down
- * before it is made, and undone in any process after any crash.
+ * Brings a host to a desired state: plans the steps, makes all of them or none,
+ * writes each to a journal first, and undoes them in any process and after any
+ * crash.
  *
- * @example Plan what makes a host what it should be
+ * @example Plan the steps to a desired state
  * ```ts
  * import { Host } from "@passthru/vfio";
  * import { plan } from "@passthru/vfio/provision";

@@ -1,5 +1,5 @@
 /**
- * Bringing the host back to what it was.
+ * Undoes what was applied to a host.
  *
  * @module
  */
@@ -17,26 +17,26 @@ import { type LeftStep, undoSteps } from "./journal/undo.ts";
 /** How the host is brought back. */
 export interface RestoreOptions extends WaitOptions {
   /**
-   * Only what was done to these devices: addresses and UUIDs. With a function
-   * come its virtual functions. Default: everything.
+   * Restores only these devices, by address or UUID. A function includes its
+   * virtual functions. Default: all devices.
    */
   readonly devices?: readonly string[];
-  /** Only what was applied under this name. Default: everything. */
+  /** Restores only what was applied under this name. Default: everything. */
   readonly name?: string;
   /**
-   * Is told of each step that is undone, when it is.
+   * Called for each step once it is undone.
    *
    * @param step The step.
    */
   readonly onUndone?: (step: Step) => void;
 }
 
-/** What was brought back, and what was not. */
+/** What was undone, and what was not. */
 export interface Restored {
   /** The steps that were undone, in that order. */
   readonly undone: readonly Step[];
   /**
-   * The steps that were not, and why: `WRONG_DRIVER` and `CHANGED` where
+   * The steps that were not undone, and why: `WRONG_DRIVER` and `CHANGED` where
    * somebody else has changed the device since. They stay in the journal, and
    * the next restore tries again.
    */
@@ -44,18 +44,18 @@ export interface Restored {
 }
 
 /**
- * Brings the host back to what it was before {@linkcode apply}, also in another
- * process, and after that one was killed at any point. The last apply is undone
- * first, each step by the journal; what is back already is well. It goes on
- * after a failure.
+ * Brings the host back to how it was before {@linkcode apply}. It works in
+ * another process too, and after the first one was killed at any point. The
+ * last apply is undone first, each step by the journal. Steps that are undone
+ * already are skipped. After a failure it goes on with the other steps.
  *
  * @param host The host.
- * @param options Which devices, a signal, and the longest in milliseconds that
- * the wait for another process may take, and each step.
- * @returns What was brought back and what was not.
+ * @param options Which devices, a signal, and a time limit in milliseconds for
+ * the wait for another process and for each step.
+ * @returns What was undone and what was not.
  * @throws {VfioError} `LOCKED` when another process is changing the host,
  * `PERMISSION_DENIED`, or `KERNEL`.
- * @throws The signal's reason. What is not undone then stays in the journal.
+ * @throws The signal's reason. What is not undone by then stays in the journal.
  *
  * @example
  * ```ts
@@ -102,13 +102,13 @@ export async function undoJournals(
   const undone: Step[] = [];
   const left: LeftStep[] = [];
   try {
-    const wanted = devices?.map(canonical);
+    const wanted = devices?.map(canonicalName);
     await locked(host.kernel, new Deadline(options), async () => {
       for (const journal of journals()) {
-        const some = await undoSteps(
+        const leftHere = await undoSteps(
           host,
           journal,
-          chosen(host, journal.toUndo, wanted),
+          entriesOf(host, journal.toUndo, wanted),
           {
             ...timeout === undefined ? {} : { timeout },
             ...signal === undefined ? {} : { signal },
@@ -118,7 +118,7 @@ export async function undoJournals(
             },
           },
         );
-        left.push(...some);
+        left.push(...leftHere);
         if (journal.toUndo.length === 0) journal.remove();
       }
     });
@@ -128,7 +128,7 @@ export async function undoJournals(
   return { undone, left };
 }
 
-function canonical(device: string): string {
+function canonicalName(device: string): string {
   try {
     return formatPciAddress(parsePciAddress(device));
   } catch {
@@ -136,18 +136,18 @@ function canonical(device: string): string {
   }
 }
 
-function chosen(
+function entriesOf(
   host: Host,
   entries: readonly JournalEntry[],
   devices: readonly string[] | undefined,
 ): readonly JournalEntry[] {
   if (devices === undefined) return entries;
-  const all = new Set(devices.flatMap((device) => [
+  const allDevices = new Set(devices.flatMap((device) => [
     device,
     ...virtualFunctionsOf(host, device),
   ]));
   return entries.filter(({ step: { device } }) =>
-    device !== undefined && all.has(device)
+    device !== undefined && allDevices.has(device)
   );
 }
 
@@ -158,19 +158,19 @@ function virtualFunctionsOf(host: Host, device: string): string[] {
 }
 
 /**
- * The error for what could not be brought back.
+ * The error for steps that could not be undone.
  *
- * @param left What could not.
+ * @param left The steps, each with its error.
  */
 export function incomplete(left: readonly LeftStep[]): VfioError {
   return new VfioError("RESTORE_INCOMPLETE", {
-    problem: `not everything is as it was:\n${leftText(left)}`,
-    hint: "the journal has the rest: restore again",
+    problem: `not everything could be undone:\n${leftText(left)}`,
+    hint: "restore again: the journal has the rest",
     cause: new AggregateError(left.map(({ error }) => error)),
   });
 }
 
-/** What could not be brought back, a line each. */
+/** The errors of steps that could not be undone, a line each. */
 export function leftText(left: readonly LeftStep[]): string {
   return left.map(({ error }) =>
     error instanceof Error ? error.message : String(error)

@@ -1,5 +1,5 @@
 /**
- * What is applied.
+ * Lists what is applied.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import { kindOf } from "./steps/kinds.ts";
 
 /** An apply that was not undone. */
 export interface AppliedStatus {
-  /** What whoever applied called it. */
+  /** The name it was applied under. */
   readonly name: string | undefined;
-  /** Since when. */
+  /** When it was applied. */
   readonly since: Date;
   /** The process that applied. */
   readonly process: { readonly pid: number; readonly name: string };
@@ -26,19 +26,22 @@ export interface AppliedStatus {
 export interface StepStatus {
   /** The step. */
   readonly step: Step;
-  /** Whether it was made whole; if not, its process ended, or is at it. */
+  /**
+   * Whether it was completed. If not, its process ended before, or is still
+   * making it.
+   */
   readonly made: boolean;
-  /** Whether the host still is as the step made it. */
+  /** Whether the host is still as the step left it. */
   readonly holds: boolean;
 }
 
 /**
- * What is applied to a host and not undone, by the journal, and whether the
- * host still is like that.
+ * Reads from the journal what is applied to a host and not undone, and checks
+ * whether the host is still like that.
  *
  * @param host The host.
  * @param options How long the attributes of the host may take to read.
- * @returns What is applied, the oldest first.
+ * @returns The applies, the oldest first.
  * @throws {VfioError} `PERMISSION_DENIED`, or `KERNEL`.
  *
  * @example

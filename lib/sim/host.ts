@@ -1,5 +1,5 @@
 /**
- * A simulated machine, to be used as a host.
+ * Makes simulated hosts.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import type { Topology } from "./machine/topology.ts";
 import type { ProcessOptions } from "./process/kernel.ts";
 
 /**
- * Makes a host that exists in memory only, and behaves as the kernel does:
- * scripts and tests run on it in a sandbox, without a permission.
+ * Makes a host that exists in memory only and behaves like a real one. Scripts
+ * and tests run on it in a sandbox, without any permission.
  *
- * @param topology What it is made of: a few lines, or what
- * {@linkcode Host.snapshot} recorded.
- * @throws {TypeError} When there can be no such machine.
+ * @param topology Its hardware and kernel: a few lines, or a recording of
+ * {@linkcode Host.snapshot}.
+ * @throws {TypeError} When such a machine is impossible.
  *
  * @example
  * ```ts
@@ -36,7 +36,7 @@ export function simulate(topology?: Topology): SimulatedHost {
 /**
  * A simulated machine as one of its processes sees it.
  *
- * @example Another process, which a user without privileges runs
+ * @example A second process, of a user without privileges
  * ```ts
  * import { simulate, SimulatedHost } from "@passthru/vfio/sim";
  *
@@ -53,7 +53,7 @@ export class SimulatedHost extends Host {
    * Starts a process on a machine.
    *
    * @param machine The machine.
-   * @param process Who the process is.
+   * @param process The name, user and limits of the process.
    */
   constructor(machine: SimulatedMachine, process?: ProcessOptions) {
     super({ kernel: machine.spawn(process) });

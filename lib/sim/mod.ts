@@ -1,8 +1,8 @@
 /**
- * A host that exists in memory only and behaves as the kernel does: scripts and
- * this library run on it unchanged, in a sandbox, without a permission.
+ * Simulates a host in memory. Scripts and this library run on it unchanged, in
+ * a sandbox, without any permission.
  *
- * @example A script's test
+ * @example Test a script
  * ```ts
  * import { AddressSpace, VfioDevice } from "@passthru/vfio";
  * import { simulate } from "@passthru/vfio/sim";

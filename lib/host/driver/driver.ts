@@ -164,7 +164,7 @@ export class DriverMove {
       }
       throw this.#error("WRONG_DRIVER", {
         problem: `it was moved from ${change.driver ?? "no driver"} to ` +
-          `${driver} meanwhile, and stays there`,
+          `${driver} meanwhile, and is left there`,
       });
     }
     const ours = [before, change].flatMap((state) => [
@@ -175,7 +175,7 @@ export class DriverMove {
       throw this.#error("WRONG_DRIVER", {
         problem: "its driver_override was changed " +
           (override === undefined ? "" : `to ${override} `) +
-          `meanwhile, and it stays with ${driver ?? "no driver"}`,
+          `meanwhile, and it is left on ${driver ?? "no driver"}`,
       });
     }
     if (driver !== before.driver) {
@@ -250,7 +250,7 @@ export class DriverMove {
       problem: `${nodes.join(" or ")} is open in ${openersText(holders)}`,
       hint: this.#holdsOne(holders)
         ? "this process has to detach every device of its group first"
-        : "end that process, or let it give the device up",
+        : "end that process, or let it close the device",
       cause,
     });
   }
@@ -270,7 +270,7 @@ export class DriverMove {
       const cause = causeOf(error);
       if (hasErrno(cause, "ENOENT")) {
         throw this.#error("DRIVER_FAILED", {
-          problem: `the driver ${driver} lets go of no device while it runs`,
+          problem: `the driver ${driver} releases no device while it runs`,
           cause,
         });
       }
@@ -301,7 +301,8 @@ export class DriverMove {
       if (now === driver) return;
       if (now !== undefined) {
         throw this.#error("WRONG_DRIVER", {
-          problem: `it was to go to ${driver}, and ${now} took it meanwhile`,
+          problem:
+            `it was to be bound to ${driver}, and ${now} bound it meanwhile`,
         });
       }
       // A driver, or a process that ends, releases the device in the
@@ -370,13 +371,13 @@ export class DriverMove {
     const nodes = this.#groupNodes();
     const holders = openers(this.#kernel, nodes);
     return this.#error("TIMED_OUT", {
-      problem: `the kernel was not done with ${path} in ` +
+      problem: `the kernel did not finish the access to ${path} in ` +
         `${this.#deadline.timeout} ms` +
         (holders.length === 0
           ? ""
           : `; ${nodes.join(" or ")} is open in ${openersText(holders)}`),
-      hint: "it goes on by itself when nothing uses the device any more, and " +
-        "then the function goes back to where it was",
+      hint: "the kernel finishes it once nothing uses the device, and the " +
+        "function is then bound as before",
     });
   }
 

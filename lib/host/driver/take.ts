@@ -160,7 +160,7 @@ export function inTurn<T>(
   const late = () =>
     new VfioError("TIMED_OUT", {
       device: fn.address,
-      problem: "an earlier change of its driver is not over after " +
+      problem: "an earlier change of its driver did not end in " +
         `${deadline.timeout} ms`,
     });
   return exclusively(fn.host.kernel, fn.path, deadline, late, change);
@@ -190,7 +190,7 @@ export function assertBindable(fn: PciFunction, driver: string): void {
   if (isBridgeClass(fn.class)) {
     throw new VfioError("DRIVER_FAILED", {
       device: address,
-      problem: "it is a bridge, and VFIO drivers take none",
+      problem: "it is a bridge, and VFIO drivers refuse bridges",
       hint: "take the functions behind it",
     });
   }
@@ -209,7 +209,7 @@ export function refuseHopeless(fn: PciFunction, driver: string): void {
   if (length > 0) {
     throw new VfioError("DRIVER_FAILED", {
       device: address,
-      problem: `${driver} takes no function that has virtual functions, ` +
+      problem: `${driver} refuses functions that have virtual functions, ` +
         `and this one has ${length}`,
       hint: `take those, or remove them: echo 0 > ${fn.path}/sriov_numvfs`,
     });
@@ -278,8 +278,8 @@ async function undo(
       error instanceof VfioError ? error.code : "DRIVER_FAILED",
       {
         device: move.function.address,
-        problem: "its driver could neither be changed nor be brought back " +
-          "to how it was: " + messages.join("\n"),
+        problem: "its driver could neither be changed nor restored: " +
+          messages.join("\n"),
         cause: new AggregateError([error, second]),
       },
     );

@@ -234,10 +234,9 @@ function request(
 export function unknownToNetwork(device: string, index: number): VfioError {
   return new VfioError("NOT_SUPPORTED", {
     device,
-    problem:
-      `no network interface of it tells of its virtual function ${index}`,
-    hint: "its driver makes none, or one in another network namespace, or is " +
-      "none of a network card's",
+    problem: `no network interface of its shows virtual function ${index}`,
+    hint: "its driver makes no interface, or one in another network " +
+      "namespace, or it is no driver of a network card",
   });
 }
 
@@ -256,22 +255,22 @@ function refusal(
   if (hasErrno(error, "EPERM", "EACCES")) {
     return new VfioError("PERMISSION_DENIED", {
       device,
-      problem: `this user may not set what ${who} has on the network`,
-      hint: "run as root: it takes CAP_NET_ADMIN",
+      problem: `this user may not set the MAC address or VLAN of ${who}`,
+      hint: "run as root: CAP_NET_ADMIN is needed",
       cause: error,
     });
   }
   if (hasErrno(error, "EOPNOTSUPP", "EPROTONOSUPPORT")) {
     return new VfioError("NOT_SUPPORTED", {
       device,
-      problem: `its driver does not set that of ${who}`,
+      problem: `its driver cannot set the MAC address or VLAN of ${who}`,
       cause: error,
     });
   }
   if (hasErrno(error, "EAGAIN", "EBUSY")) {
     return new VfioError("DEVICE_BUSY", {
       device,
-      problem: `${who} is being reset, and nothing of it is set meanwhile`,
+      problem: `${who} is being reset, and cannot be set meanwhile`,
       hint: "try again",
       cause: error,
     });

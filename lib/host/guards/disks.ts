@@ -130,7 +130,7 @@ function claim(
     if (!hasErrno(error, "EBUSY")) {
       return [{
         kind: "volume",
-        problem: `whether ${disk} is in use cannot be told: ` +
+        problem: `whether ${disk} is in use is unknown: ` +
           (error as Error).message,
       }];
     }

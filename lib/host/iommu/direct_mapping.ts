@@ -27,7 +27,7 @@ export function explainDirectMapping(
   return {
     problem: "the firmware keeps memory mapped for its IOMMU group " +
       `(${hex(start)} to ${hex(last)}), and the kernel ` +
-      "hands out no such group",
+      "refuses user space such a group",
     hint: "look in the firmware's set-up for what uses the device before the " +
       "kernel does (pre-boot DMA protection, remote management, RAID), switch " +
       "that off, or update the firmware",

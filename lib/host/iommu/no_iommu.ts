@@ -72,7 +72,7 @@ export function explainNoIommu(kernel: Kernel): Explanation {
       problem: `the kernel was booted with ${off}=off`,
       hint: off === "intel_iommu"
         ? "boot with intel_iommu=on in its place"
-        : `take ${off}=off from the kernel's command line and boot again`,
+        : `remove ${off}=off from the kernel's command line and boot again`,
     };
   }
   const intelOn = bootSwitch(line, "intel_iommu") === "on";
@@ -89,7 +89,9 @@ function fromFirmware(
   if (has("DMAR")) {
     return intelOn
       ? {
-        problem: "the kernel could not use the Intel VT-d that it was told to",
+        problem:
+          "intel_iommu=on is set, and the kernel could not enable Intel " +
+          "VT-d",
         hint: "it needs CONFIG_INTEL_IOMMU; look in its log: " +
           "dmesg | grep -i dmar",
       }

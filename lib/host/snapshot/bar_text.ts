@@ -1,22 +1,22 @@
 /**
- * A BAR or a ROM in the words of a recording.
+ * Reads and writes the description of a BAR or a ROM in a recording.
  *
  * @module
  */
 
 import { hex } from "../../hex.ts";
 
-/** A BAR or a ROM, as a recording describes it. */
+/** A BAR or a ROM of a recording. */
 export interface BarSpec {
-  /** Bytes, a power of two. */
+  /** The size in bytes, a power of two. */
   readonly size: number;
   /** Whether it is ports rather than memory. */
   readonly io: boolean;
-  /** Whether its address has 64 bits, and takes the next BAR too. */
+  /** Whether its address has 64 bits, which occupy the next BAR too. */
   readonly wide: boolean;
   /** Whether reading it has no side effect. */
   readonly prefetchable: boolean;
-  /** Where it lies, where that is known. */
+  /** Its address, if it is known. */
   readonly start: bigint | undefined;
 }
 
@@ -29,13 +29,13 @@ const PATTERN =
  * Reads the description of a BAR.
  *
  * @param text `"128K"`, `"32 io"`, `"8G 64bit prefetchable at 0x4000000000"`.
- * @throws {TypeError} When it is none, or its size is no power of two.
+ * @throws {TypeError} When it is invalid, or its size is no power of two.
  */
 export function parseBar(text: string): BarSpec {
   const match = PATTERN.exec(text);
   const [, digits = "", unit = "", io, wide, prefetchable, start] = match ?? [];
   const size = Number(digits) * 2 ** (10 * UNITS.indexOf(unit));
-  // What was recorded can be a range that no register holds, as with IDE.
+  // A recorded BAR can be a range that no register holds, as with IDE.
   const fits = size >= 4 && Number.isInteger(Math.log2(size)) ||
     start !== undefined;
   if (match === null || !fits) {
@@ -53,7 +53,7 @@ export function parseBar(text: string): BarSpec {
   };
 }
 
-/** Describes a BAR so that {@linkcode parseBar} reads it. */
+/** Writes the description of a BAR for {@linkcode parseBar}. */
 export function formatBar(bar: BarSpec): string {
   const { size, io, wide, prefetchable, start } = bar;
   let unit = 0;

@@ -1,5 +1,5 @@
 /**
- * Recording a PCI function.
+ * Records a PCI function.
  *
  * @module
  */
@@ -33,17 +33,22 @@ import { type Bar, barsIn, PciFunction } from "../pci/function.ts";
 import { exists, ifPresent, namesIn } from "../sysfs.ts";
 import { isBridgeClass, isVfioDriver } from "../driver/vfio_driver.ts";
 
-/** Where a line of `resource` is about what. */
+/**
+ * The number of BARs, and the lines of `resource` for the ROM and for the BARs
+ * of virtual functions.
+ */
 const BARS = 6;
 const ROM = 6;
 const FIRST_VF_BAR = 7;
 
 /**
- * What a function is, and how it is bound. What a virtual function is, its
- * physical function tells.
+ * Records the identity of a function and how it is bound. For a virtual
+ * function it records only the latter, since its physical function has its
+ * identity.
  *
  * @param fn The function.
- * @param hasIommu Whether the host has an IOMMU, which may leave it out.
+ * @param hasIommu Whether the host has an IOMMU. Then a function without a
+ * group is recorded as one that the IOMMU does not cover.
  */
 export function recordFunction(
   fn: PciFunction,
@@ -56,28 +61,31 @@ export function recordFunction(
 
 function stateOf(fn: PciFunction, hasIommu: boolean): FunctionRecording {
   const { driver, driverOverride: override, iommuGroup, host } = fn;
-  // A group with a name was made by VFIO, and is made again.
+  // VFIO made a group with a name. The simulation makes it again.
   const group = iommuGroup === undefined || iommuGroup.name !== undefined
     ? null
     : Number(iommuGroup.id);
   const power = ifPresent(() =>
     host.kernel.readFile(`${fn.path}/power/control`)
   )?.trim();
-  const usual = driver !== undefined && isVfioDriver(driver) ? "auto" : "on";
-  const bare = driver === undefined && isBridgeClass(fn.class) &&
+  const defaultPower = driver !== undefined && isVfioDriver(driver)
+    ? "auto"
+    : "on";
+  const unboundBridge = driver === undefined && isBridgeClass(fn.class) &&
     isExpress(fn);
   return {
     ...(driver !== undefined && { driver }),
-    ...(bare && { driver: null }),
+    ...(unboundBridge && { driver: null }),
     ...(override !== undefined && { override }),
-    ...((power === "on" || power === "auto") && power !== usual && { power }),
+    ...((power === "on" || power === "auto") && power !== defaultPower &&
+      { power }),
     ...(hasIommu && { group }),
   };
 }
 
 function identityOf(fn: PciFunction): FunctionRecording {
   const { kernel } = fn.host;
-  const behind = basename(parentOf(fn.path));
+  const parentName = basename(parentOf(fn.path));
   const lines = kernel.readFile(`${fn.path}/resource`).trimEnd().split("\n");
   const [rom] = barsIn(lines.slice(ROM, ROM + 1));
   const functionBars = barsIn(lines.slice(0, BARS));
@@ -88,8 +96,10 @@ function identityOf(fn: PciFunction): FunctionRecording {
   );
   const { subsystemVendor, subsystemDevice, revision, numaNode } = fn;
   const { resetMethods } = fn;
-  const kept = keptMapped(fn.iommuGroup);
-  const reserved = kept.length > 0 && isFirstOfGroup(fn) ? kept : [];
+  const directRegions = keptMapped(fn.iommuGroup);
+  const reserved = directRegions.length > 0 && isFirstOfGroup(fn)
+    ? directRegions
+    : [];
   const [network] = namesIn(kernel, `${fn.path}/net`);
   const express = isExpress(fn);
   const acs = express ? hasAcs(fn) : undefined;
@@ -100,14 +110,14 @@ function identityOf(fn: PciFunction): FunctionRecording {
       { subsystem: idPair(subsystemVendor, subsystemDevice) }),
     class: fn.class,
     ...(revision !== 0 && { revision }),
-    ...(/^[0-9a-f]{4,8}:/.test(behind) && { behind }),
+    ...(/^[0-9a-f]{4,8}:/.test(parentName) && { behind: parentName }),
     ...(!express && { conventional: true }),
     ...(acs !== undefined && acs !== usualAcs && { acs }),
     ...(reserved.length > 0 && { reserved }),
     ...(numaNode !== undefined && { numaNode }),
     ...(functionBars.length > 0 && { bars: describe(functionBars) }),
     ...(rom !== undefined && {
-      rom: formatBar({ ...spec(rom), prefetchable: false }),
+      rom: formatBar({ ...specOf(rom), prefetchable: false }),
     }),
     ...((resetMethods.length > 0 || express && !isBridgeClass(fn.class)) &&
       { reset: resetMethods }),
@@ -118,8 +128,9 @@ function identityOf(fn: PciFunction): FunctionRecording {
 }
 
 /**
- * What a function is right below of, but for the root bus: a bridge, a function
- * whose driver makes its domain, or nothing that is a function.
+ * Returns the name of the directory above a function, without the root bus: a
+ * bridge, a function whose driver makes its domain, or something that is no
+ * function.
  */
 function parentOf(path: string): string {
   const parent = dirname(path);
@@ -127,8 +138,8 @@ function parentOf(path: string): string {
 }
 
 /**
- * Whether what is said of a whole group is said of this function: nothing tells
- * which of its functions it is for.
+ * Whether this function carries the properties of its whole group. Sysfs does
+ * not say to which of the group's functions they belong.
  */
 function isFirstOfGroup({ path, iommuGroup }: PciFunction): boolean {
   const functions = (iommuGroup?.devices ?? [])
@@ -144,7 +155,7 @@ function keptMapped(group: IommuGroup | undefined): string[] {
     .map(({ start, last, type }) => `${hex(start)} ${hex(last)} ${type}`);
 }
 
-/** Only PCI Express functions have a link. */
+/** Whether it is a PCI Express function: only those have a link. */
 function isExpress({ host, path }: PciFunction): boolean {
   return exists(host.kernel, `${path}/max_link_speed`);
 }
@@ -179,8 +190,8 @@ function sriovOf(
 }
 
 /**
- * How many virtual functions the hardware has, which their BARs have room for,
- * where this user may know it. A driver can allow fewer.
+ * Reads how many virtual functions the hardware has, if this user may read it.
+ * Their BARs have room for as many. A driver can allow fewer.
  */
 function roomOf(fn: PciFunction): number | undefined {
   using config = new ConfigSpace(fn.host.kernel, fn.path);
@@ -190,7 +201,10 @@ function roomOf(fn: PciFunction): number | undefined {
     : undefined;
 }
 
-/** What config space says of its interrupts; the whole of it is root's. */
+/**
+ * Reads the interrupts from config space. Only root can read them; otherwise it
+ * returns `undefined`.
+ */
 function interruptsOf(
   kernel: Kernel,
   path: string,
@@ -225,15 +239,15 @@ function interruptsOf(
   };
 }
 
-/** BARs by number, with `null` for those that are not there. */
+/** Describes BARs by number, with `null` for missing ones. */
 function describe(bars: readonly Bar[]): (string | null)[] {
   const length = Math.max(...bars.map(({ index }) => index)) + 1;
   const described: (string | null)[] = Array(length).fill(null);
-  for (const bar of bars) described[bar.index] = formatBar(spec(bar));
+  for (const bar of bars) described[bar.index] = formatBar(specOf(bar));
   return described;
 }
 
-function spec({ size, kind, is64bit, prefetchable, start }: Bar): {
+function specOf({ size, kind, is64bit, prefetchable, start }: Bar): {
   size: number;
   io: boolean;
   wide: boolean;

@@ -1,15 +1,15 @@
 /**
- * What is recorded of a host, in words that are read and written as JSON.
+ * The format of a recording: plain data, the same as JSON.
  *
  * @module
  */
 
-/** Drivers that are loaded unless a recording says otherwise. */
+/** The drivers that are loaded by default. */
 export const LOADED: readonly string[] = ["vfio-pci", "pci-stub", "pcieport"];
 
-/** A host. */
+/** A recording of a host. */
 export interface Recording {
-  /** The version of a recording. */
+  /** The version of the format. */
   readonly version?: 1;
   /** Its IOMMU. Default: `"intel"`. */
   readonly iommu?: "intel" | "amd" | "none";
@@ -18,14 +18,14 @@ export interface Recording {
   /** Its PCI functions, by address: `"0000:01:00.0"`. */
   readonly functions?: Readonly<Record<string, FunctionRecording>>;
   /**
-   * Drivers by name: more than those that functions are bound to, and more of
-   * them. `vfio-pci`, `pci-stub` and `pcieport` are loaded unless they are
-   * `false`.
+   * Drivers by name. It adds drivers that no function is bound to, and details
+   * of any driver. `vfio-pci`, `pci-stub` and `pcieport` are loaded unless they
+   * are `false`.
    */
   readonly drivers?: Readonly<Record<string, DriverRecording | false>>;
   /**
-   * The types of mediated devices, by who makes them: a function's address, or
-   * a path below `/sys/devices/virtual`.
+   * The types of mediated devices, by their parent: a function's address, or a
+   * path below `/sys/devices/virtual`.
    */
   readonly mediatedTypes?: Readonly<
     Record<string, Readonly<Record<string, MediatedTypeRecording>>>
@@ -33,14 +33,14 @@ export interface Recording {
   /** Mediated devices, by UUID. */
   readonly mediated?: Readonly<Record<string, MediatedRecording>>;
   /**
-   * Huge pages that are reserved, by size: `{ "2M": 512 }`, spread evenly over
-   * the NUMA nodes.
+   * How many huge pages are reserved, by size: `{ "2M": 512 }`. They are spread
+   * evenly over the NUMA nodes.
    */
   readonly hugePages?: Readonly<Record<string, number>>;
   /**
-   * Files beside those of sysfs and procfs, or in place of some, by path: a
-   * `pci.ids`, a `/proc/mounts`, a disk below its controller. They stay as they
-   * are, whatever becomes of the devices. The first process is number 1000.
+   * Files by path, in addition to those of sysfs and procfs or replacing them:
+   * a `pci.ids`, a `/proc/mounts`, a disk below its controller. They do not
+   * change when devices do. The first process has id 1000.
    */
   readonly files?: Readonly<Record<string, string | LinkRecording>>;
 }
@@ -53,23 +53,26 @@ export interface LinkRecording {
 
 /** A kernel. */
 export interface KernelRecording {
-  /** What `uname -r` says. Default: that of the newest kernel there is. */
+  /**
+   * The release, as `uname -r` prints it. Default: the newest kernel that the
+   * simulation was compared with.
+   */
   readonly release?: string;
   /**
    * Whether it has `/dev/iommu` and the devices' own nodes. Default: from 6.6
    * on.
    */
   readonly iommufd?: boolean;
-  /** What it was booted with. */
+  /** Its command line. */
   readonly commandLine?: string;
   /**
    * How the IOMMU translates for kernel drivers: `"DMA"`, `"DMA-FQ"`,
-   * `"identity"`. Default: what the command line makes of `"DMA-FQ"`.
+   * `"identity"`. Default: `"DMA-FQ"`, unless the command line says otherwise.
    */
   readonly translation?: string;
-  /** Whether VFIO takes devices without an IOMMU. Default: false. */
+  /** Whether VFIO accepts devices without an IOMMU. Default: false. */
   readonly unsafeNoIommu?: boolean;
-  /** How many mappings a container takes. Default: 65,535. */
+  /** How many mappings a container can have. Default: 65,535. */
   readonly mappingLimit?: number;
 }
 
@@ -84,8 +87,9 @@ export interface FunctionRecording {
   /** Revision, 8 bits. Default: 0. */
   readonly revision?: number;
   /**
-   * The driver it is bound to, `null` for none. Default: none; for bridges that
-   * are not conventional `pcieport`, for virtual functions what is said of all.
+   * The driver it is bound to, `null` for none. Default: `pcieport` for bridges
+   * that are not conventional, the driver of `sriov` for virtual functions,
+   * none for all others.
    */
   readonly driver?: string | null;
   /** Its `driver_override`. */
@@ -93,58 +97,60 @@ export interface FunctionRecording {
   /** Whether it may be suspended. Default: `"auto"` on VFIO drivers. */
   readonly power?: "on" | "auto";
   /**
-   * The bridge it is behind, which is there then; or, in a domain of its own,
-   * the function whose driver makes that domain, such as Intel's VMD. Default:
-   * none.
+   * The address of the bridge that it is behind. The bridge need not be listed.
+   * In a domain of its own, it is the function whose driver makes that domain,
+   * such as Intel's VMD. Default: none.
    */
   readonly behind?: string;
   /**
-   * Whether it is conventional PCI. Default: as the bridge, or the model. What
-   * leads from PCI Express to something conventional is a bridge for that.
+   * Whether it is conventional PCI. Default: as its bridge, or as the model. A
+   * bridge with conventional functions behind it is a PCI Express to PCI
+   * bridge.
    */
   readonly conventional?: boolean;
   /**
-   * Whether it keeps functions apart: those of its slot, and for a bridge those
-   * behind it. Default: only bridges, and what can have virtual functions.
+   * Whether it has ACS, which isolates the functions of its slot, and for a
+   * bridge those behind it. Default: true for bridges and for functions that
+   * can have virtual functions.
    */
   readonly acs?: boolean;
   /**
-   * The number of its IOMMU group, or `null` where the IOMMU leaves it out.
-   * Default: alone, but with the other functions of its slot where that has no
-   * ACS, with all that is behind its conventional bridge, and with the function
-   * whose driver makes its domain.
+   * The number of its IOMMU group, or `null` where the IOMMU does not cover it.
+   * Default: a group of its own, shared with the functions of its slot if that
+   * has no ACS, with everything behind its conventional bridge, and with the
+   * function whose driver makes its domain.
    */
   readonly group?: number | null;
   /**
-   * Memory that the firmware keeps mapped for it, at its own addresses and in
-   * the words of `reserved_regions`: `"0xe8000 0xe8fff direct"`, which keeps it
-   * from user space, or `"direct-relaxable"`, which does not. Default: none.
+   * Memory that the firmware keeps mapped for it, with identical addresses, in
+   * the format of `reserved_regions`: `"0xe8000 0xe8fff direct"`. A `direct`
+   * region keeps the function from user space, a `direct-relaxable` one does
+   * not. Default: none.
    */
   readonly reserved?: readonly string[];
   /**
-   * The NUMA node it is next to; the machine has all up to the last one named.
-   * Default: -1, for the only one.
+   * Its NUMA node. The machine has all nodes up to the highest one. Default:
+   * -1, for a machine with one node.
    */
   readonly numaNode?: number;
   /**
    * Its BARs by number, `null` for none: `"128K"`, `"32 io"`,
-   * `"8G 64bit prefetchable"`, each also with its place: `"4K at 0xfe000000"`.
-   * One of 64 bits takes the next number too. Default: the model's.
+   * `"8G 64bit prefetchable"`. Each may have an address: `"4K at 0xfe000000"`.
+   * A BAR of 64 bits occupies the next number too. Default: the model's.
    */
   readonly bars?: readonly (string | null)[];
   /** Its ROM: `"64K"`. Default: none. */
   readonly rom?: string;
   /**
-   * How it can be reset, the preferred way first. Default: the model's; else
-   * `["flr"]`, and nothing for conventional PCI and for bridges.
+   * Its reset methods, the preferred one first. Default: the model's; without a
+   * model `["flr"]`, and none for conventional PCI and for bridges.
    */
   readonly reset?: readonly string[];
-  /** Its interrupts. Default: the model's; else INTx and one MSI. */
+  /** Its interrupts. Default: the model's; without a model INTx and one MSI. */
   readonly interrupts?: InterruptsRecording;
   /**
-   * The network interface that a driver of the host makes of it: `"eth0"`. The
-   * addresses and VLANs of its virtual functions are set through it. Default:
-   * none.
+   * The network interface that a driver of the host makes for it: `"eth0"`. It
+   * sets the addresses and VLANs of the virtual functions. Default: none.
    */
   readonly network?: string;
   /** Its virtual functions. Default: it can have none. */
@@ -166,42 +172,43 @@ export interface SriovRecording {
   /** How many there can be. */
   readonly total: number;
   /**
-   * How many there are. What is said of them in particular, such as their
-   * groups, is said at their addresses. Default: 0.
+   * How many there are. Properties of single virtual functions, such as their
+   * groups, are given at their addresses in `functions`. Default: 0.
    */
   readonly enabled?: number;
   /** Vendor and device: `"8086:10ca"`. */
   readonly id: string;
-  /** The driver that takes them by itself. Default: none. */
+  /** The driver that binds them by itself. Default: none. */
   readonly driver?: string;
-  /** Whether drivers may do that. Default: true. */
+  /** Whether drivers may bind them by themselves. Default: true. */
   readonly autoprobe?: boolean;
-  /** From the function to the first of them. Default: 128. */
+  /** The distance from the function to the first of them. Default: 128. */
   readonly offset?: number;
-  /** From one to the next. Default: 2. */
+  /** The distance from one to the next. Default: 2. */
   readonly stride?: number;
-  /** The BARs of each of them, as a function's. Default: none. */
+  /** The BARs of each of them, in the form of a function's. Default: none. */
   readonly bars?: readonly (string | null)[];
 }
 
 /** A driver. */
 export interface DriverRecording {
   /**
-   * What it takes by itself: `"8086:10d3"`, `"class:010802"`. Default: the
-   * functions that are bound to it.
+   * The ids that it binds by itself: `"8086:10d3"`, `"class:010802"`. Default:
+   * those of the functions that are bound to it.
    */
   readonly ids?: readonly string[];
   /**
-   * Who does DMA with what it is bound to. Default: `"user"` for VFIO's drivers
-   * by their names, else `"kernel"`.
+   * Who does DMA with its devices. Default: `"user"` for drivers with the name
+   * of a VFIO driver, else `"kernel"`.
    */
   readonly dma?: "kernel" | "user" | "none";
   /**
-   * What it does to the virtual functions that it made when it goes. Default:
-   * `"removed"` for drivers of functions that can have some; others make none.
+   * What happens to the virtual functions that it made when it is unbound.
+   * Default: `"removed"` for drivers of functions that can have some. Other
+   * drivers make none.
    */
   readonly virtualFunctions?: "removed" | "kept";
-  /** Whether it can be told to bind and to unbind. Default: true. */
+  /** Whether it has the files `bind` and `unbind`. Default: true. */
   readonly bindable?: boolean;
 }
 
@@ -209,13 +216,13 @@ export interface DriverRecording {
 export interface MediatedTypeRecording {
   /** How many can be made. */
   readonly instances: number;
-  /** Their driver. Default: what is before the `-` of the type's name. */
+  /** Their driver. Default: the type's name up to the `-`. */
   readonly driver?: string;
 }
 
 /** A mediated device. */
 export interface MediatedRecording {
-  /** Who made it: a function's address, or a path. */
+  /** The device that made it: a function's address, or a path. */
   readonly parent: string;
   /** Its type, such as `"i915-GVTg_V5_4"`. */
   readonly type: string;

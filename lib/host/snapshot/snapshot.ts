@@ -1,5 +1,5 @@
 /**
- * Recording a host, so that it can be simulated.
+ * Records a host, so that it can be simulated.
  *
  * @module
  */
@@ -18,7 +18,10 @@ import { exists, ifPresent, linkName, linkTarget, namesIn } from "../sysfs.ts";
 const DRIVERS = "/sys/bus/pci/drivers";
 const ACPI_TABLES = "/sys/firmware/acpi/tables";
 
-/** What of the command line changes what VFIO does; the rest may be private. */
+/**
+ * The parameters of the command line that change what VFIO does. The others may
+ * be private.
+ */
 const SWITCHES =
   /^(?:(?:(?:intel_|amd_)?iommu|iommu\.\w+|vfio\w*\.\w+|pcie_acs_override|intremap)=|nointremap$)/;
 
@@ -26,11 +29,11 @@ const SWITCHES =
 const MAPPING_LIMIT = 65_535;
 
 /**
- * What a host is made of, as far as handing out its devices depends on it.
- * Nothing in it tells one host from another of the same make: no serial number,
- * no MAC address, no name.
+ * Records the properties of a host that passthrough depends on. Nothing in the
+ * recording identifies the host: it has no serial number, no MAC address and no
+ * name.
  *
- * @param kernel The host's system.
+ * @param kernel The host's kernel.
  * @param functions Its functions.
  */
 export function record(
@@ -54,7 +57,7 @@ export function record(
   };
 }
 
-/** Which IOMMU translates for devices, if one does. */
+/** Determines which IOMMU translates for devices, if one does. */
 function iommuOf(kernel: Kernel): "intel" | "amd" | "none" {
   const units = namesIn(kernel, "/sys/class/iommu").filter((unit) =>
     namesIn(kernel, `/sys/class/iommu/${unit}/devices`).length > 0
@@ -86,7 +89,7 @@ function kernelOf(
   };
 }
 
-/** False for a device that VFIO has, on a kernel without such nodes. */
+/** Returns false for a device on a VFIO driver that has no node of its own. */
 function hasOwnNode(
   { vfioDevice, path, host, iommuGroup }: HostDevice,
 ): boolean {
@@ -94,21 +97,23 @@ function hasOwnNode(
     exists(host.kernel, `${path}/vfio-dev/${vfioDevice}/dev`);
 }
 
-/** The drivers that no function tells of, and those that are missing. */
+/**
+ * Records the drivers that no function is bound to, and those that are missing.
+ */
 function driversOf(
   kernel: Kernel,
   functions: readonly PciFunction[],
 ): NonNullable<Recording["drivers"]> {
   const loaded = namesIn(kernel, DRIVERS);
   const bound = new Set(functions.map(({ driver }) => driver));
-  const fixed = (name: string) => !exists(kernel, `${DRIVERS}/${name}/bind`);
+  const isFixed = (name: string) => !exists(kernel, `${DRIVERS}/${name}/bind`);
   return Object.fromEntries([
     ...LOADED.filter((name) => !loaded.includes(name))
       .map((name) => [name, false]),
-    ...loaded.filter((name) => fixed(name))
+    ...loaded.filter((name) => isFixed(name))
       .map((name) => [name, { bindable: false }]),
     ...loaded.filter((name) =>
-      !fixed(name) && !bound.has(name) && !LOADED.includes(name)
+      !isFixed(name) && !bound.has(name) && !LOADED.includes(name)
     ).map((name) => [name, {}]),
   ]);
 }
@@ -148,7 +153,10 @@ function mediatedOf(
   };
 }
 
-/** A function is named by its address, which its path may not tell. */
+/**
+ * Names a parent: a path for a virtual device, else the address of the
+ * function.
+ */
 function parentName(path: string): string {
   return path.startsWith("/sys/devices/virtual/") ? path : basename(path);
 }
@@ -159,13 +167,13 @@ function hugePagesOf(kernel: Kernel): Record<string, number> {
     namesIn(kernel, base).flatMap((name) => {
       const text = kernel.readFile(`${base}/${name}/nr_hugepages`);
       const [, size = ""] = /^hugepages-(\d+)kB$/.exec(name) ?? [];
-      return Number(text) > 0 ? [[readable(Number(size)), Number(text)]] : [];
+      return Number(text) > 0 ? [[sizeText(Number(size)), Number(text)]] : [];
     }),
   );
 }
 
-/** `"2M"` for 2048 KiB. */
-function readable(kilobytes: number): string {
+/** Writes 2048 KiB as `"2M"`. */
+function sizeText(kilobytes: number): string {
   return kilobytes >= 2 ** 20
     ? `${kilobytes / 2 ** 20}G`
     : kilobytes >= 2 ** 10
@@ -173,7 +181,10 @@ function readable(kilobytes: number): string {
     : `${kilobytes}K`;
 }
 
-/** What explains why there is no IOMMU: the processor, the firmware. */
+/**
+ * Records the files that explain why there is no IOMMU: those of the processor
+ * and the firmware.
+ */
 function filesOf(kernel: Kernel): Record<string, string> {
   const cpu = ifPresent(() => kernel.readFile("/proc/cpuinfo")) ?? "";
   const make = /^(?:vendor_id|CPU implementer)\s*:.*$/m.exec(cpu)?.[0];

@@ -1,5 +1,5 @@
 /**
- * Base address registers.
+ * Decodes base address registers.
  *
  * @module
  */
@@ -14,10 +14,11 @@ import {
 import type { ConfigValue, Words } from "./words.ts";
 
 /**
- * Base address registers. They say where, and only sysfs says how long.
+ * Decodes base address registers. They contain addresses; only sysfs has the
+ * sizes.
  *
- * @param words What they are in.
- * @param first Where the first is.
+ * @param words The config space or capability.
+ * @param first The offset of the first register.
  * @param count How many there can be.
  */
 export function decodeBars(

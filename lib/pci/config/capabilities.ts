@@ -1,5 +1,5 @@
 /**
- * The capabilities in the first 256 bytes of config space.
+ * Decodes the capabilities in the first 256 bytes of config space.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import {
   type Words,
 } from "./words.ts";
 
-/** What is known of each, by its id. */
+/** The known capabilities, by id. */
 export const CAPABILITIES: Readonly<Record<number, Known>> = {
   [regs.PCI_CAP_ID_PM]: ["Power Management", powerManagement],
   [regs.PCI_CAP_ID_AGP]: ["AGP"],
@@ -193,9 +193,9 @@ function enhancedAllocation(words: Words): ConfigFields {
 }
 
 /**
- * Whether the entries begin later, as in a bridge, where bus numbers come
- * first. An entry's head has bit 3 and bits 24 to 29 clear, and names a size of
- * two words at least.
+ * Whether the entries begin later, after bus numbers, as they do in a bridge.
+ * The head of an entry has bit 3 and bits 24 to 29 clear, and gives a size of
+ * at least two words.
  */
 function isBridgeEntry(words: Words): boolean {
   const head = words.u32(regs.PCI_EA_FIRST_ENT);

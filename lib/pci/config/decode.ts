@@ -1,5 +1,5 @@
 /**
- * Config space, decoded: the header and each capability.
+ * Decodes config space: the header and each capability.
  *
  * @module
  */
@@ -25,43 +25,43 @@ import { EXTENDED } from "./extended.ts";
 import { decodeHeader } from "./header.ts";
 import { type ConfigFields, type Known, Truncated, Words } from "./words.ts";
 
-/** A capability of a function. */
+/** A decoded capability of a function. */
 export interface ConfigCapability {
   /** Its id: one of `PCI_CAP_ID_*`, or of `PCI_EXT_CAP_ID_*`. */
   readonly id: number;
-  /** Its name: `"MSI-X"`; `"capability 0x42"` where it is not known. */
+  /** Its name: `"MSI-X"`; `"capability 0x42"` if it is unknown. */
   readonly name: string;
-  /** Whether it is an extended one, beyond the first 256 bytes. */
+  /** Whether it is an extended capability, beyond the first 256 bytes. */
   readonly extended: boolean;
-  /** Where it begins, in bytes. */
+  /** Its offset in config space, in bytes. */
   readonly at: number;
-  /** The version of an extended one. */
+  /** The version of an extended capability. */
   readonly version: number | undefined;
-  /** What its registers say, by name. */
+  /** The values of its registers, by name. */
   readonly fields: ConfigFields;
-  /** Whether it is not all there: more could not be read. */
+  /** Whether it is incomplete, because its last bytes could not be read. */
   readonly truncated: boolean;
 }
 
-/** All of a function's config space. */
+/** A function's decoded config space. */
 export interface ConfigSpaceDump {
   /** How many bytes could be read. */
   readonly size: number;
-  /** The header, by register. */
+  /** The values of the header, by register. */
   readonly header: ConfigFields;
   /** The capabilities, in the order of their chains. */
   readonly capabilities: readonly ConfigCapability[];
-  /** What is wrong with it, as clauses: a chain that leads back. */
+  /** What is wrong with it, as clauses: for example a chain that loops. */
   readonly problems: readonly string[];
 }
 
 /**
- * Decodes config space as it is read from the attribute `config`. It does so
- * with what there is: without root the kernel gives the first 64 bytes only,
- * and what a device says of itself can be malformed.
+ * Decodes config space as it is read from the attribute `config`. It decodes as
+ * much as there is: without root, the kernel gives only the first 64 bytes.
+ * Malformed config space is reported in `problems`.
  *
  * @param bytes The first 64 bytes, 256, or all 4,096.
- * @returns What they say.
+ * @returns The decoded header and capabilities.
  * @throws {RangeError} If there are fewer than 64.
  *
  * @example
@@ -120,7 +120,7 @@ function* conventional(
       problems.push(`there is no capability at ${hex(at, 2)}`);
       return;
     }
-    yield decoded(view, at, id, CAPABILITIES[id], undefined);
+    yield decodeCapability(view, at, id, CAPABILITIES[id], undefined);
     at = words.u8(at + PCI_CAP_LIST_NEXT) & ~3;
   }
 }
@@ -139,18 +139,19 @@ function* extended(
     }
     seen.add(at);
     const head = words.u32(at);
-    // Without any the first is empty; one that cannot be reached is all ones.
+    // A function without any has an empty first one. An unreachable one reads
+    // as ones.
     if (head === 0 || head === 0xffff_ffff) return;
     const id = PCI_EXT_CAP_ID(head);
-    // Id 0 is a placeholder, which only links to the next.
+    // Id 0 is a placeholder that only links to the next.
     if (id !== 0) {
-      yield decoded(view, at, id, EXTENDED[id], PCI_EXT_CAP_VER(head));
+      yield decodeCapability(view, at, id, EXTENDED[id], PCI_EXT_CAP_VER(head));
     }
     at = PCI_EXT_CAP_NEXT(head);
   }
 }
 
-function decoded(
+function decodeCapability(
   view: DataView,
   at: number,
   id: number,
@@ -169,13 +170,13 @@ function decoded(
 }
 
 function chainProblem(
-  what: string,
+  listName: string,
   at: number,
   seen: ReadonlySet<number>,
 ): string {
   return seen.has(at)
-    ? `the ${what} list leads back to ${hex(at, 2)}`
-    : `the ${what} list leads into the header, to ${hex(at, 2)}`;
+    ? `the ${listName} list leads back to ${hex(at, 2)}`
+    : `the ${listName} list leads into the header, to ${hex(at, 2)}`;
 }
 
 function unreadable(view: DataView, at: number): string {

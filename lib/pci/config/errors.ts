@@ -1,5 +1,5 @@
 /**
- * Advanced Error Reporting.
+ * Decodes the Advanced Error Reporting capability.
  *
  * @module
  */
@@ -32,7 +32,7 @@ const CORRECTABLE = {
   advisoryNonFatal: regs.PCI_ERR_COR_ADV_NFAT,
 };
 
-/** Decodes the capability. */
+/** Decodes the Advanced Error Reporting capability. */
 export function decodeErrors(words: Words): ConfigFields {
   const control = words.u32(regs.PCI_ERR_CAP);
   return {

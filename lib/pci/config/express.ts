@@ -1,5 +1,5 @@
 /**
- * The PCI Express capability.
+ * Decodes the PCI Express capability.
  *
  * @module
  */
@@ -39,13 +39,13 @@ const L0S = ["<64ns", "<128ns", "<256ns", "<512ns", "<1us", "<2us", "<4us"];
 const L1 = ["<1us", "<2us", "<4us", "<8us", "<16us", "<32us", "<64us"];
 const UNLIMITED = "unlimited";
 
-/** The widths of payloads and requests, in bytes. */
+/** A size of payloads or requests, in bytes. */
 const payload = (exponent: number) => 128 << exponent;
 
-/** A link's speed in GT/s, `null` where the number is reserved. */
+/** A link's speed in GT/s; `null` for a reserved number. */
 const speed = (number: number) => SPEEDS[number] ?? null;
 
-/** Decodes the capability. */
+/** Decodes the PCI Express capability. */
 export function decodeExpress(words: Words): ConfigFields {
   const head = words.u16(regs.PCI_EXP_FLAGS);
   const version = bits(head, regs.PCI_EXP_FLAGS_VERS);
@@ -61,7 +61,7 @@ export function decodeExpress(words: Words): ConfigFields {
     ...hasLink && link(words),
     ...slot && slotRegisters(words),
     ...HAS_ROOT.has(type) && root(words),
-    ...version >= 2 && second(words, hasLink),
+    ...version >= 2 && secondRegisters(words, hasLink),
   };
 }
 
@@ -217,7 +217,7 @@ function root(words: Words): ConfigFields {
   };
 }
 
-function second(words: Words, hasLink: boolean): ConfigFields {
+function secondRegisters(words: Words, hasLink: boolean): ConfigFields {
   const capabilities = words.u32(regs.PCI_EXP_DEVCAP2);
   const control = words.u16(regs.PCI_EXP_DEVCTL2);
   return {

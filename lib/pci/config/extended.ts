@@ -1,5 +1,5 @@
 /**
- * The extended capabilities, from byte 256 of config space on.
+ * Decodes the extended capabilities, from byte 256 of config space on.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import {
   type Words,
 } from "./words.ts";
 
-/** What is known of each, by its id. */
+/** The known capabilities, by id. */
 export const EXTENDED: Readonly<Record<number, Known>> = {
   [regs.PCI_EXT_CAP_ID_ERR]: ["Advanced Error Reporting", decodeErrors],
   [regs.PCI_EXT_CAP_ID_VC]: ["Virtual Channel", virtualChannels],
@@ -64,7 +64,7 @@ export const EXTENDED: Readonly<Record<number, Known>> = {
   [regs.PCI_EXT_CAP_ID_PL_64GT]: ["Physical Layer 64.0 GT/s"],
 };
 
-/** The bytes of a virtual channel's registers. */
+/** The size of a virtual channel's registers, in bytes. */
 const VC_STRIDE = more.PCI_VC_RES_STATUS - more.PCI_VC_RES_CAP + 2;
 
 function virtualChannels(words: Words): ConfigFields {
@@ -189,7 +189,9 @@ function processSpaces(words: Words): ConfigFields {
   };
 }
 
-/** The registers of a BAR: what it can be, and what it is. */
+/**
+ * The size of a BAR's two registers, in bytes: possible sizes and present size.
+ */
 const REBAR_STRIDE = 8;
 
 function resizableBars(words: Words): ConfigFields {
@@ -210,7 +212,7 @@ function resizableBars(words: Words): ConfigFields {
   return { bars };
 }
 
-/** `"256M"`, from the exponent to 2 MiB's power. */
+/** Writes a size: exponent 8 is `"256M"`. */
 function megabytes(exponent: number): string {
   if (exponent >= 20) return `${2 ** (exponent - 20)}T`;
   if (exponent >= 10) return `${2 ** (exponent - 10)}G`;

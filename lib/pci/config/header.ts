@@ -1,5 +1,5 @@
 /**
- * The header of config space.
+ * Decodes the header of config space.
  *
  * @module
  */
@@ -79,10 +79,10 @@ import {
   type Words,
 } from "./words.ts";
 
-/** The pins by their number. */
+/** The interrupt pins by number. */
 const PINS = [null, "A", "B", "C", "D"];
 
-/** What the header says, by register. */
+/** Decodes the header, by register. */
 export function decodeHeader(words: Words): ConfigFields {
   const type = words.u8(PCI_HEADER_TYPE);
   const revision = words.u32(PCI_CLASS_REVISION);
@@ -209,7 +209,10 @@ function bridge(words: Words): ConfigFields {
   };
 }
 
-/** An end of a window; the upper half counts where the lower says so. */
+/**
+ * Decodes an end of a window. The upper register counts only if the lower one
+ * says so.
+ */
 function windowAddress(
   register: number,
   mask: number,
@@ -222,7 +225,7 @@ function windowAddress(
     (wide ? BigInt(upper) << BigInt(upperShift) : 0n);
 }
 
-/** A window; a base beyond the limit switches it off. */
+/** Decodes a window. A base beyond the limit disables it. */
 function window(base: bigint, limit: bigint, granule: bigint): ConfigValue {
   return base > limit ? null : { start: hex(base), last: hex(limit | granule) };
 }

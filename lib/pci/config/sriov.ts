@@ -1,5 +1,5 @@
 /**
- * Single Root I/O Virtualization.
+ * Decodes the SR-IOV capability.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import * as regs from "../../uapi/pci/express_regs.ts";
 import { decodeBars } from "./bars.ts";
 import { type ConfigFields, flags, type Words } from "./words.ts";
 
-/** Decodes the capability. */
+/** Decodes the SR-IOV capability. */
 export function decodeSriov(words: Words): ConfigFields {
   return {
     capabilities: flags(words.u32(regs.PCI_SRIOV_CAP), {

@@ -1,10 +1,10 @@
 /**
- * Config space as words and bits.
+ * Reads config space as words and bits.
  *
  * @module
  */
 
-/** What is decoded of a register: the same as JSON. */
+/** A decoded value of a register, the same as JSON. */
 export type ConfigValue =
   | boolean
   | number
@@ -13,22 +13,22 @@ export type ConfigValue =
   | readonly ConfigValue[]
   | { readonly [name: string]: ConfigValue };
 
-/** What is decoded of a capability, by name. */
+/** The decoded values of a capability, by name. */
 export type ConfigFields = Readonly<Record<string, ConfigValue>>;
 
-/** What was asked for lies behind the bytes that there are. */
+/** Thrown for a read beyond the bytes that could be read. */
 export class Truncated extends Error {}
 
-/** Bytes of config space, from where a capability begins. */
+/** Bytes of config space, from the start of a capability. */
 export class Words {
   readonly #bytes: DataView;
   readonly #base: number;
 
   /**
-   * The words from `base` on.
+   * Reads words from `base` on.
    *
    * @param bytes All of config space that could be read.
-   * @param base Where offset 0 is.
+   * @param base The position of offset 0.
    */
   constructor(bytes: DataView, base = 0) {
     this.#bytes = bytes;
@@ -62,13 +62,13 @@ export class Words {
   }
 }
 
-/** The bits under a mask, as a number of their own. */
+/** Returns the bits under a mask as a number, shifted to the right. */
 export function bits(word: number, mask: number): number {
   const lowest = (mask & -mask) >>> 0;
   return ((word & mask) >>> 0) / lowest;
 }
 
-/** Which of several bits are set. */
+/** Returns which of several bits are set, by name. */
 export function flags<const T extends Readonly<Record<string, number>>>(
   word: number,
   masks: T,
@@ -78,7 +78,9 @@ export function flags<const T extends Readonly<Record<string, number>>>(
   ) as { [K in keyof T]: boolean };
 }
 
-/** A capability's name, and what decodes it from its first byte on. */
+/**
+ * A capability's name, and the function that decodes it from its first byte on.
+ */
 export type Known = readonly [
   name: string,
   decode?: (words: Words) => ConfigFields,

@@ -1,5 +1,5 @@
 /**
- * Having a state applied at every boot.
+ * Applies a state at every boot.
  *
  * @module
  */
@@ -19,16 +19,16 @@ import { kindOf } from "../steps/kinds.ts";
 import { undoSteps } from "../journal/undo.ts";
 import { type ReservedFunction, unitFiles, unitName } from "./unit.ts";
 
-/** How a state is applied at boot. */
+/** Options of {@linkcode persist}. */
 export interface PersistOptions extends WaitOptions {
   /**
-   * How the `passthru` command is run, word by word; the first is an absolute
-   * path: `["/usr/local/bin/passthru"]`.
+   * The words of the `passthru` command. The first is an absolute path:
+   * `["/usr/local/bin/passthru"]`.
    */
   readonly command: readonly string[];
 }
 
-/** What has a state applied at boot. */
+/** The unit and files that apply a state at boot. */
 export interface Persisted {
   /** The name of the systemd unit: `"passthru-desk.service"`. */
   readonly unit: string;
@@ -37,24 +37,27 @@ export interface Persisted {
 }
 
 /**
- * Has a state applied at every boot, before those who use devices start, and
- * undone when the unit stops: writes `/etc/passthru/NAME.json`, a systemd unit,
- * the VFIO drivers to load, and for displays a udev rule by which their own
- * driver never gets them. Nothing is applied now; systemd hears of the unit by
- * `systemctl daemon-reload`. What had the name before is replaced.
+ * Installs a systemd unit that applies a state at every boot, before the users
+ * of devices start, and undoes it when the unit stops. It writes
+ * `/etc/passthru/NAME.json`, the unit, a list of VFIO drivers to load, and for
+ * displays a udev rule that keeps their own driver from binding them. It
+ * replaces what was installed under that name.
  *
- * A display that was kept from its driver at boot has none after
+ * Nothing is applied now. systemd reads the unit after
+ * `systemctl daemon-reload`.
+ *
+ * A display that was kept from its driver at boot has no driver after
  * {@linkcode restore}, until {@linkcode unpersist} and the next boot.
  *
  * @param host The host.
- * @param state What it should be.
+ * @param state The desired state.
  * @param name Letters, digits, `.`, `_` and `-`.
- * @param options How the command is run, a time limit and a signal.
+ * @param options The command, a time limit and a signal.
  * @returns What was written.
- * @throws {TypeError} When the state is none, the name cannot be one, or the
- * command is not an absolute path.
- * @throws {VfioError} What a selector is refused for, `LOCKED`,
- * `PERMISSION_DENIED`, or `KERNEL`: nothing is written then.
+ * @throws {TypeError} When the state or the name is invalid, or the command is
+ * not an absolute path.
+ * @throws {VfioError} The error of a selector, `LOCKED`, `PERMISSION_DENIED`,
+ * or `KERNEL`. Nothing is written then.
  *
  * @example
  * ```ts
@@ -85,7 +88,7 @@ export async function persist(
   if (!command[0]?.startsWith("/") || /[\n\0]/.test(command.join(""))) {
     throw new TypeError(
       `Cannot run ${JSON.stringify(command)} at boot: expected an absolute ` +
-        "path, and words of one line",
+        "path, and words without line breaks",
     );
   }
   const checked = parseState(state);
@@ -98,17 +101,16 @@ export async function persist(
 }
 
 /**
- * Has a state applied at boot no longer: what {@linkcode persist} has written
- * is as it was before. What is applied now stays; {@linkcode restore} undoes
- * that.
+ * Removes what {@linkcode persist} installed, and restores the files that were
+ * there before. What is applied now stays; {@linkcode restore} undoes that.
  *
  * @param host The host.
  * @param name Its name.
  * @param options A time limit and a signal.
- * @returns Whether there was one.
- * @throws {TypeError} When the name cannot be one.
+ * @returns Whether a state was installed under that name.
+ * @throws {TypeError} When the name is invalid.
  * @throws {VfioError} `RESTORE_INCOMPLETE` when somebody else has changed a
- * file since, which then stays, `LOCKED`, `PERMISSION_DENIED`, or `KERNEL`.
+ * file since; that file stays. `LOCKED`, `PERMISSION_DENIED`, or `KERNEL`.
  */
 export async function unpersist(
   host: Host,
@@ -126,7 +128,7 @@ export async function unpersist(
 }
 
 /**
- * The names of the states that are applied at boot.
+ * Lists the names of the states that are applied at boot.
  *
  * @param host The host.
  */
@@ -136,7 +138,7 @@ export function persisted(host: Host): string[] {
   );
 }
 
-/** Writes files in place of those that had the name before. */
+/** Replaces the files that were installed under a name. */
 async function replace(
   host: Host,
   id: string,
@@ -175,12 +177,12 @@ async function allHold(
 function journalOf(name: string): string {
   if (/^[A-Za-z0-9][\w.-]*$/.test(name)) return `persist-${name}`;
   throw new TypeError(
-    `Cannot call a state ${JSON.stringify(name)}: expected letters, digits, ` +
+    `Cannot name a state ${JSON.stringify(name)}: expected letters, digits, ` +
       '".", "_" and "-"',
   );
 }
 
-/** The displays that a state gives to VFIO drivers. */
+/** The displays that a state binds to VFIO drivers. */
 function displaysOf(
   host: Host,
   { functions = [] }: DesiredState,

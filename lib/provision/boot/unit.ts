@@ -1,5 +1,5 @@
 /**
- * What has a state applied at boot: the contents of its files.
+ * The contents of the files that apply a state at boot.
  *
  * @module
  */
@@ -9,33 +9,33 @@ import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
 import type { DesiredState } from "../state/state.ts";
 import type { FileStep, LinkStep } from "../steps/step.ts";
 
-/** A function that its own driver must not get at boot. */
+/** A function that its own driver must not bind at boot. */
 export interface ReservedFunction {
   /** Its address. */
   readonly address: string;
-  /** Vendor id, 16 bits: another card at this address is none of it. */
+  /** Vendor id, 16 bits. Another card at this address does not match. */
   readonly vendor: number;
   /** Device id, 16 bits. */
   readonly device: number;
-  /** The driver that it is kept for. */
+  /** The driver that it is reserved for. */
   readonly driver: string;
 }
 
-/** What a unit is made of. */
+/** The contents of a unit. */
 export interface UnitOptions {
-  /** Its name, and that of its files. */
+  /** The name of the state, which the unit and its files get. */
   readonly name: string;
   /** The state. */
   readonly state: DesiredState;
-  /**
-   * How the command is run, word by word; the first is an absolute path.
-   */
+  /** The words of the `passthru` command. The first is an absolute path. */
   readonly command: readonly string[];
-  /** The functions that their own drivers must not get. */
+  /** The functions that their own drivers must not bind. */
   readonly reserved: readonly ReservedFunction[];
 }
 
-/** Who uses devices that are handed out; all that there are come after. */
+/**
+ * The units that use devices. Those that are installed start after this one.
+ */
 const USERS: readonly string[] = [
   "libvirtd.service",
   "libvirt-guests.service",
@@ -52,10 +52,10 @@ const USERS: readonly string[] = [
 const TIMEOUT = 300;
 
 /**
- * The files that have a state applied at boot, in the order in which they are
- * written: the unit is switched on when all that it needs is there.
+ * Makes the steps that write the files, in order. The unit is enabled last,
+ * when everything that it needs is there.
  *
- * @param options What it is made of.
+ * @param options The contents of the unit.
  */
 export function unitFiles(options: UnitOptions): (FileStep | LinkStep)[] {
   const { name, state, reserved } = options;
@@ -84,7 +84,7 @@ export function unitFiles(options: UnitOptions): (FileStep | LinkStep)[] {
       file(
         `/etc/udev/rules.d/10-passthru-${name}.rules`,
         udevRules(reserved),
-        "a display's own driver does not let go of it once it has it",
+        "a display's own driver never releases it",
       ),
     ],
     file(unit, unitText(options), "it applies the state at boot"),
@@ -92,7 +92,7 @@ export function unitFiles(options: UnitOptions): (FileStep | LinkStep)[] {
       kind: "link",
       path: `/etc/systemd/system/multi-user.target.wants/${unitName(name)}`,
       target: unit,
-      why: "it is switched on",
+      why: "it enables the unit",
     },
   ];
 }
@@ -111,13 +111,14 @@ function statePath(name: string): string {
 }
 
 /**
- * The text of a systemd unit that applies a state when it starts, and brings
- * back what was when it stops.
+ * Writes the text of a systemd unit that applies a state when it starts, and
+ * restores the host when it stops.
  *
- * @param options What it is made of.
+ * @param options The contents of the unit.
  */
 export function unitText({ name, command }: UnitOptions): string {
-  const run = (...args: string[]) => [...command, ...args].map(word).join(" ");
+  const run = (...args: string[]) =>
+    [...command, ...args].map(quoteWord).join(" ");
   return `[Unit]
 Description=Device passthrough: ${name.replaceAll("%", "%%")}
 ConditionPathExists=${statePath(name)}
@@ -140,8 +141,8 @@ WantedBy=multi-user.target
 }
 
 /**
- * The text of udev rules that keep functions for drivers, before any driver is
- * loaded for them.
+ * Writes the text of udev rules that reserve functions for drivers, before any
+ * driver is loaded for them.
  *
  * @param reserved The functions.
  */
@@ -158,7 +159,7 @@ export function udevRules(reserved: readonly ReservedFunction[]): string {
   ).join("");
 }
 
-/** The VFIO drivers that a state names: no device asks for them. */
+/** The VFIO drivers that a state names. udev does not load them by itself. */
 function modulesOf({ functions = [] }: DesiredState): string[] {
   const named = functions.flatMap(({ driver, virtualFunctions }) => [
     driver,
@@ -172,8 +173,8 @@ function modulesOf({ functions = [] }: DesiredState): string[] {
   return [...new Set(drivers)].sort();
 }
 
-/** A word of a command line as systemd reads it (systemd.service(5)). */
-function word(text: string): string {
+/** Quotes a word of a command line for systemd (systemd.service(5)). */
+function quoteWord(text: string): string {
   const escaped = text.replaceAll("%", "%%").replaceAll("$", "$$$$");
   if (/^[\w%$+,./:=@-]+$/.test(escaped)) return escaped;
   return `"${escaped.replace(/["\\]/g, "\\$&")}"`;

@@ -1,5 +1,5 @@
 /**
- * Files that are there whole, or as they were before.
+ * Replaces files atomically.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import {
   O_WRONLY,
 } from "../../uapi/linux/fcntl.ts";
 
-/** Whose a file is, and who may do what with it. */
+/** The owner, group and mode of a file. */
 export interface FileAccess {
   /** Permission bits. */
   readonly mode: number;
@@ -33,7 +33,7 @@ export interface FileAccess {
   readonly gid: number;
 }
 
-/** A file, by what is in it, or a symbolic link, by what it says. */
+/** A file with its text, or a symbolic link with its target. */
 export type FileEntry =
   | FileAccess & { readonly text: string }
   | { readonly target: string };
@@ -41,7 +41,7 @@ export type FileEntry =
 const PERMISSIONS = 0o7777;
 
 /**
- * What is at a path, or `null` where nothing is.
+ * Reads the file or link at a path; `null` where nothing is.
  *
  * @param kernel The system.
  * @param path The path.
@@ -60,9 +60,9 @@ export function readEntry(kernel: Kernel, path: string): FileEntry | null {
  *
  * @param kernel The system.
  * @param path The path.
- * @returns What it says; `undefined` where something else is at the path, and
+ * @returns Its target; `undefined` where something else is at the path, and
  * `null` where nothing is.
- * @throws {KernelError} When the path cannot be looked at.
+ * @throws {KernelError} When the path cannot be read.
  */
 export function readLink(
   kernel: Kernel,
@@ -78,12 +78,13 @@ export function readLink(
 }
 
 /**
- * Puts a file or a link at a path, or nothing for `null`. Whoever looks sees
- * what was there or what is to be, whenever the process ends.
+ * Puts a file or a link at a path, or removes what is there for `null`. The
+ * change is atomic: readers see the old entry or the new one, even where the
+ * process is killed meanwhile.
  *
  * @param kernel The system.
  * @param path The path, in a directory that is there.
- * @param entry What shall be there.
+ * @param entry The file or link, or `null`.
  */
 export function putEntry(
   kernel: Kernel,
@@ -106,8 +107,8 @@ export function putEntry(
  *
  * @param kernel The system.
  * @param path The path, in a directory that is there.
- * @param contents What shall be in it.
- * @param access Whose it shall be.
+ * @param contents Its contents.
+ * @param access Its owner, group and mode.
  */
 export function putFile(
   kernel: Kernel,
@@ -126,7 +127,7 @@ export function putFile(
 }
 
 /**
- * Removes what a killed process may have left of a file.
+ * Removes the draft that a killed process may have left of a file.
  *
  * @param kernel The system.
  * @param path The file's path.
@@ -136,7 +137,7 @@ export function removeDraft(kernel: Kernel, path: string): void {
 }
 
 /**
- * The directories above a path that are not there, the uppermost first.
+ * Lists the directories above a path that are missing, the uppermost first.
  *
  * @param kernel The system.
  * @param path The path.
@@ -153,7 +154,10 @@ export function missingDirectories(kernel: Kernel, path: string): string[] {
   return missing;
 }
 
-/** A file on the way, which has no directories below it, is an error. */
+/**
+ * Whether a path is missing. It throws where a file is in the place of a
+ * directory.
+ */
 function isMissing(kernel: Kernel, path: string): boolean {
   try {
     kernel.stat(path);
@@ -165,7 +169,7 @@ function isMissing(kernel: Kernel, path: string): boolean {
 }
 
 /**
- * Removes a directory, where it is there and nothing is in it.
+ * Removes a directory if it exists and is empty.
  *
  * @param kernel The system.
  * @param path Its path.
@@ -181,11 +185,10 @@ export function removeDirectory(kernel: Kernel, path: string): void {
 }
 
 /**
- * Works with files.
+ * Runs `work`, and turns the kernel's errors into errors of this library.
  *
  * @param work What to do.
- * @throws {VfioError} `PERMISSION_DENIED` or `KERNEL`, for what the kernel
- * answered.
+ * @throws {VfioError} `PERMISSION_DENIED` or `KERNEL`, by the kernel's error.
  */
 export function orFileError<T>(work: () => T): T {
   try {

@@ -1,5 +1,5 @@
 /**
- * What was done to the host, written down before it is done.
+ * The journal of changes to the host. Each change is written before it is made.
  *
  * @module
  */
@@ -18,30 +18,34 @@ import { orFileError } from "./files.ts";
 import { processId, RUN } from "./lock.ts";
 import type { Step } from "../steps/step.ts";
 
-/** Where what outlives a reboot is kept. */
+/** The directory of records that outlive a reboot. */
 export const LASTING = "/var/lib/passthru";
 
-/** The version of what is written. */
+/** The version of the journal's format. */
 const VERSION = 1;
 
-/** What files held before may be nobody else's business. */
+/** Only root can read a journal: it has the former contents of files. */
 const MODE = 0o600;
 
-/** What a journal begins with. */
+/** The first line of a journal. */
 export interface JournalHead {
-  /** The version of what is written. */
+  /** The version of the journal's format. */
   readonly passthru: typeof VERSION;
-  /** Tells it from all others: its number is free again once it is undone. */
+  /**
+   * Unique, unlike the journal's number, which is free again once it is undone.
+   */
   readonly uuid: string;
-  /** Which boot of the host it was, `/proc/sys/kernel/random/boot_id`. */
+  /**
+   * The boot of the host it was written in, `/proc/sys/kernel/random/boot_id`.
+   */
   readonly boot: string;
   /** The process that made the changes. */
   readonly pid: number;
   /** Its name. */
   readonly process: string;
-  /** When, as ISO 8601 has it. */
+  /** When it was begun, in ISO 8601. */
   readonly at: string;
-  /** What was applied, in the words of whoever did. */
+  /** The name that it was applied under. */
   readonly name?: string;
 }
 
@@ -53,11 +57,11 @@ export interface JournalEntry {
   readonly step: Step;
   /** What was captured before it. */
   readonly before: unknown;
-  /** Whether it was made whole. */
+  /** Whether it was completed. */
   readonly made: boolean;
-  /** What making it gave, where it gave anything. */
+  /** The result of making it, if there is one. */
   readonly result?: unknown;
-  /** Whether it was undone since. */
+  /** Whether it was undone. */
   readonly undone: boolean;
 }
 
@@ -74,7 +78,7 @@ class JournalFile {
   readonly records: readonly JournalRecord[];
   readonly #kernel: Kernel;
   readonly #directory: string;
-  /** Whether the last line was not written whole. */
+  /** Whether the last line is incomplete. */
   #torn: boolean;
 
   constructor(kernel: Kernel, directory: string, name: string) {
@@ -101,7 +105,7 @@ class JournalFile {
   }
 
   #write(line: JournalHead | JournalRecord): void {
-    // A torn line ends here.
+    // Ends an incomplete line.
     if (this.#torn) appendLine(this.#kernel, this.path, "", MODE);
     this.#torn = true;
     appendLine(this.#kernel, this.path, JSON.stringify(line), MODE);
@@ -110,8 +114,8 @@ class JournalFile {
 }
 
 /**
- * A line as JSON. A torn one is none: what it was to tell was not done yet, or
- * can be done again.
+ * Parses a line as JSON. An incomplete line is left out: its change was not
+ * made yet, or can be made again.
  */
 function parsed(line: string): unknown[] {
   try {
@@ -122,13 +126,14 @@ function parsed(line: string): unknown[] {
 }
 
 /**
- * The journal of one apply: what lasts over a reboot in one file, and all else
- * in another, which a reboot takes with what it tells of.
+ * The journal of one apply, in two files: one for changes that outlive a
+ * reboot, and one for all others, which a reboot removes together with those
+ * changes.
  */
 export class Journal {
-  /** What its files are called. */
+  /** The name of its files, without an extension. */
   readonly id: string;
-  /** What it begins with. */
+  /** Its first line. */
   readonly head: JournalHead;
   readonly #kernel: Kernel;
   readonly #files: {
@@ -138,11 +143,11 @@ export class Journal {
   readonly #entries: JournalEntry[] = [];
 
   /**
-   * The journal of a name, which need not be there.
+   * Reads the journal of a name, if it exists.
    *
    * @param kernel The system.
-   * @param id What its files are called.
-   * @param name What is applied, where it is new.
+   * @param id The name of its files, without an extension.
+   * @param name The name of the apply, for a new journal.
    */
   constructor(kernel: Kernel, id: string, name?: string) {
     this.#kernel = kernel;
@@ -151,14 +156,15 @@ export class Journal {
     const lasting = new JournalFile(kernel, LASTING, `${id}.jsonl`);
     this.#files = { passing, lasting };
     const boot = kernel.readFile("/proc/sys/kernel/random/boot_id").trim();
-    // Where /run outlives a reboot, what is told there does not.
+    // /run may outlive a reboot, but the changes that are recorded there do
+    // not.
     const passingRecords = passing.head?.boot === boot ? passing.records : [];
     this.#entries = entriesOf([...passingRecords, ...lasting.records]);
     this.head = passing.head ?? lasting.head ?? newHead(kernel, boot, name);
   }
 
   /**
-   * The journals of all applies, the oldest first.
+   * Reads the journals of all applies, the oldest first.
    *
    * @param kernel The system.
    */
@@ -168,10 +174,10 @@ export class Journal {
   }
 
   /**
-   * The journal of the next apply, of which nothing is written yet.
+   * Makes the journal of the next apply. Nothing is written yet.
    *
    * @param kernel The system.
-   * @param name What is applied.
+   * @param name The name of the apply.
    */
   static next(kernel: Kernel, name: string | undefined): Journal {
     const number = 1 + (numbersOf(kernel).at(-1) ?? 0);
@@ -183,13 +189,13 @@ export class Journal {
     return this.#entries;
   }
 
-  /** The steps that are to be undone, the last first. */
+  /** The steps that are not undone, the last first. */
   get toUndo(): JournalEntry[] {
     return this.#entries.filter(({ undone }) => !undone).toReversed();
   }
 
   /**
-   * Tells that a step is begun.
+   * Records that a step is begun.
    *
    * @param step The step.
    * @param before What was captured before it.
@@ -203,10 +209,10 @@ export class Journal {
   }
 
   /**
-   * Tells that a step was made whole.
+   * Records that a step was completed.
    *
    * @param number The step's number.
-   * @param result What making it gave.
+   * @param result The result of making it.
    */
   made(number: number, result: unknown): void {
     const entry = this.#entries[number]!;
@@ -214,14 +220,14 @@ export class Journal {
     this.#entries[number] = { ...entry, made: true, result };
   }
 
-  /** Tells that a step is undone. */
+  /** Records that a step is undone. */
   undone(number: number): void {
     const entry = this.#entries[number]!;
     this.#entries[number] = { ...entry, undone: true };
     this.#append(entry.step, { undone: number });
   }
 
-  /** Removes it. */
+  /** Removes its files. */
   remove(): void {
     const { passing, lasting } = this.#files;
     unlinkIfPresent(this.#kernel, passing.path);
@@ -242,7 +248,7 @@ function assertReadable(path: string, head: JournalHead | undefined): void {
   });
 }
 
-/** Whether what a step changes is still changed after a reboot. */
+/** Whether the change of a step outlives a reboot. */
 function lasts(step: Step): boolean {
   return "path" in step && /^\/(?!dev\/|proc\/|run\/|sys\/)/.test(step.path);
 }

@@ -1,5 +1,5 @@
 /**
- * One change to the host at a time, of all processes.
+ * Lets one process at a time change the host.
  *
  * @module
  */
@@ -22,21 +22,21 @@ import {
 import { makeDirectories, writeAll } from "../../kernel/files.ts";
 import { orFileError } from "./files.ts";
 
-/** Where what is gone after a reboot is kept. */
+/** The directory of records that a reboot removes. */
 export const RUN = "/run/passthru";
 
 const LOCK = `${RUN}/lock`;
 
 /**
- * Does something while no other process changes the host. The lock goes with
- * the process, however it ends.
+ * Runs `work` while no other process changes the host. The kernel releases the
+ * lock when the process ends, however it ends.
  *
  * @param kernel The system.
  * @param deadline How long to wait for the lock.
  * @param work What to do.
- * @returns What `work` gives.
- * @throws {VfioError} `LOCKED` when another process has it for longer, or
- * `PERMISSION_DENIED`.
+ * @returns The result of `work`.
+ * @throws {VfioError} `LOCKED` when another process holds the lock until the
+ * deadline, or `PERMISSION_DENIED`.
  */
 export async function locked<T>(
   kernel: Kernel,
@@ -65,29 +65,33 @@ async function acquire(
     () => orFileError(() => tryLock(kernel, file)) ? true : undefined,
     () => lockedError(kernel),
   );
-  // Whoever waits may read it; the lock does not depend on it.
+  // Processes that wait name the holder from this file. The lock does not
+  // depend on it.
   orFileError(() => {
     using note = Fd.open(kernel, LOCK, O_WRONLY | O_TRUNC);
     writeAll(kernel, note.number, `${processId(kernel)}\n`);
   });
 }
 
-/** It is closed whatever the kernel answers, and the work is done. */
+/**
+ * Closes the file. An error of close() is ignored: the file is closed anyway,
+ * and the work is done.
+ */
 function release(file: Fd): void {
   try {
     file.close();
   } catch {
-    // Nothing was written to it.
+    // Nothing was written through this descriptor.
   }
 }
 
-/** How long a write is waited for that nobody waits for, in milliseconds. */
+/** How long to wait for a write that a killed process left, in milliseconds. */
 const PATIENCE = 1000;
 
 /**
- * Waits for writes to sysfs that are under way: where a process was killed, its
- * child can be about to make one. One that the kernel does not let go of holds
- * its device's lock, and what comes after it waits for that.
+ * Waits for writes to sysfs that are under way: the child of a killed process
+ * may be about to make one. A write that the kernel does not finish holds its
+ * device's lock, and later writes to that device wait for the lock.
  */
 async function settle(kernel: Kernel, deadline: Deadline): Promise<void> {
   const end = performance.now() + PATIENCE;
@@ -97,14 +101,14 @@ async function settle(kernel: Kernel, deadline: Deadline): Promise<void> {
   }
 }
 
-/** Whether a process has an attribute of sysfs for its standard output. */
+/** Whether the standard output of a process is an attribute of sysfs. */
 function isWritten(kernel: Kernel): boolean {
   return namesIn(kernel, "/proc").some((name) => {
     if (!/^\d+$/.test(name)) return false;
     try {
       return kernel.readlink(`/proc/${name}/fd/1`).startsWith("/sys/");
     } catch {
-      // It has ended, or is none of this user's.
+      // The process has ended, or belongs to another user.
       return false;
     }
   });
@@ -128,7 +132,7 @@ function lockedError(kernel: Kernel): VfioError {
   });
 }
 
-/** The number of this process. */
+/** The id of this process. */
 export function processId(kernel: Kernel): number {
   return Number(linkName(kernel, "/proc/self"));
 }

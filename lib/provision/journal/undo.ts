@@ -32,15 +32,15 @@ export interface UndoOptions {
 }
 
 /**
- * Undoes steps of a journal, the last first, those of different functions at
- * once. It goes on after a failure.
+ * Undoes steps of a journal, the last first. Steps of different functions are
+ * undone in parallel. After a failure it goes on with the other steps.
  *
  * @param host The host.
  * @param journal The journal.
- * @param entries What is to be undone, the last first.
+ * @param entries The steps to undo, the last first.
  * @param options The time limit, a signal, and a callback.
  * @returns What could not be undone.
- * @throws The signal's reason. What is not undone then stays in the journal.
+ * @throws The signal's reason. What is not undone by then stays in the journal.
  */
 export async function undoSteps(
   host: Host,
@@ -111,15 +111,15 @@ function refuseInTheWay(
   const virtual = fn?.virtualFunctions.map(({ address }) => address) ?? [];
   // Their network settings go with them, so a step of that kind is not in the
   // way.
-  const held = left.find(({ step: { device, kind } }) =>
+  const unrestored = left.find(({ step: { device, kind } }) =>
     device !== undefined && virtual.includes(device) && kind !== "vf network"
   );
-  if (held === undefined) return;
+  if (unrestored === undefined) return;
   throw new VfioError("DEVICE_BUSY", {
     device: step.device,
-    problem: `its virtual function ${held.step.device} could not be ` +
-      "brought back, so none of them is removed",
-    hint: "restore again when that can be",
+    problem: `its virtual function ${unrestored.step.device} could not be ` +
+      "restored, so none of them is removed",
+    hint: "restore again once that can be restored",
   });
 }
 

@@ -1,5 +1,5 @@
 /**
- * Planning a function's attributes: how it is reset, how it sleeps.
+ * Plans a function's attributes for reset and sleep.
  *
  * @module
  */
@@ -10,10 +10,11 @@ import type { AttributeStep } from "../steps/step.ts";
 import { directoryOf, reasonFor, type Target } from "./target.ts";
 
 /**
- * The changes of how functions are reset.
+ * Plans the changes of reset methods.
  *
- * @param targets What should be.
- * @throws {VfioError} `NOT_SUPPORTED` when one cannot be reset like that.
+ * @param targets The functions.
+ * @throws {VfioError} `NOT_SUPPORTED` when a function does not have such a
+ * reset method.
  */
 export function resetSteps(targets: readonly Target[]): AttributeStep[] {
   return targets.flatMap((target) => {
@@ -27,8 +28,10 @@ export function resetSteps(targets: readonly Target[]): AttributeStep[] {
       throw new VfioError("NOT_SUPPORTED", {
         device: address,
         problem: `it cannot be reset by ${missing.join(" and ")} (${at}), ` +
-          (now!.length === 0 ? "nor otherwise" : `but by ${now!.join(", ")}`),
-        hint: "where that was changed before, this brings all methods back: " +
+          (now!.length === 0
+            ? "nor by another method"
+            : `only by ${now!.join(", ")}`),
+        hint: "if its methods were changed before, this restores them all: " +
           `echo default > ${directoryOf(address)}/reset_method`,
       });
     }
@@ -40,18 +43,19 @@ export function resetSteps(targets: readonly Target[]): AttributeStep[] {
 }
 
 /**
- * The changes of how functions sleep, for after their drivers have changed.
+ * Plans the changes of how functions sleep. The steps come after the changes of
+ * drivers.
  *
- * @param targets What should be.
- * @throws {VfioError} `NOT_SUPPORTED` when one cannot sleep, or not lose its
- * power.
+ * @param targets The functions.
+ * @throws {VfioError} `NOT_SUPPORTED` when a function cannot sleep, or cannot
+ * sleep without power.
  */
 export function powerSteps(targets: readonly Target[]): AttributeStep[] {
   return targets.flatMap((target) => {
     const { idleD3 } = target.state;
     if (idleD3 === undefined) return [];
     const steps: AttributeStep[] = [];
-    // Before it may sleep at all.
+    // This step comes before the one that lets it sleep.
     const cold = attributeOf(target, "d3cold_allowed");
     const allowed = idleD3 === "cold" ? "1" : "0";
     if (idleD3 === "cold") assertCold(target, cold);
@@ -72,7 +76,7 @@ export function powerSteps(targets: readonly Target[]): AttributeStep[] {
         hint: "leave idleD3 out: it was built without power management",
       });
     }
-    // The VFIO drivers write it as they come, and as they go.
+    // VFIO drivers change it when they bind and when they unbind.
     if (moves(target) || now !== control) {
       steps.push(attribute(
         target,
@@ -85,7 +89,7 @@ export function powerSteps(targets: readonly Target[]): AttributeStep[] {
   });
 }
 
-/** Whether its driver changes, or it is yet to be made. */
+/** Whether its driver changes, or it does not exist yet. */
 export function moves({ fn, state: { driver } }: Target): boolean {
   return fn === undefined ||
     driver !== undefined && driver !== (fn.driver ?? null);
@@ -97,8 +101,8 @@ function assertCold({ fn, address, at }: Target, cold?: string): void {
     device: address,
     problem: `it cannot sleep in D3cold (${at})`,
     hint: cold === undefined
-      ? "the kernel has no such switch for it"
-      : "a virtual function has the power of its physical function",
+      ? "it has no attribute d3cold_allowed"
+      : "a virtual function shares the power of its physical function",
   });
 }
 

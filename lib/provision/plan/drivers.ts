@@ -1,5 +1,6 @@
 /**
- * Planning drivers: who gets which, and whether IOMMU groups are viable then.
+ * Plans changes of drivers, and checks that the IOMMU groups are viable
+ * afterwards.
  *
  * @module
  */
@@ -18,13 +19,14 @@ import type { DriverStep } from "../steps/step.ts";
 import { type Entry, reasonFor, type Target } from "./target.ts";
 
 /**
- * The other endpoints of groups that go whole to user space, by their
- * addresses, each with the driver that it gets.
+ * Finds the other endpoints of groups that go to user space with
+ * `"all endpoints"`, by address, each with the driver that it gets.
  *
  * @param entries What the state says of functions.
- * @param targets All functions whose driver the state says.
- * @param gone Functions that will be there no more, by address.
- * @throws {TypeError} When two entries give one group to two drivers.
+ * @param targets All functions whose driver the state gives.
+ * @param gone The addresses of functions that will be removed.
+ * @throws {TypeError} When two entries give the same group to different
+ * drivers.
  */
 export function companions(
   entries: readonly Entry[],
@@ -45,16 +47,17 @@ export function companions(
       if (earlier !== undefined && earlier.driver !== driver) {
         throw new TypeError(
           `${earlier.at} and ${at} are one IOMMU group and give ${address} ` +
-            `to ${earlier.driver} and ${driver}: say its driver itself`,
+            `to ${earlier.driver} and ${driver}: give its driver in an entry ` +
+            "of its own",
         );
       }
-      // One that a VFIO driver has, or pci-stub, was put there on purpose.
+      // A function on a VFIO driver or pci-stub was bound to it on purpose.
       if (now !== undefined && !standsInTheWay(member)) continue;
       found.set(address, {
         at,
         address,
         fn: member,
-        who: `in the group of ${fn.address}`,
+        description: `in the group of ${fn.address}`,
         state: { driver },
         driver,
       });
@@ -63,7 +66,7 @@ export function companions(
   return found;
 }
 
-/** The changes of drivers that lead to what should be. */
+/** Plans the changes of drivers. */
 export function driverSteps(targets: readonly Target[]): DriverStep[] {
   return targets.flatMap((target) => {
     const { fn, address, state: { driver }, untouched = false } = target;
@@ -75,7 +78,7 @@ export function driverSteps(targets: readonly Target[]): DriverStep[] {
       ? now === undefined ? "no driver has it" : `${now} has it`
       : untouched
       ? "no driver has it"
-      : "any driver may have it";
+      : "any driver may bind it first";
     return [{
       kind: "driver",
       device: address,
@@ -86,13 +89,13 @@ export function driverSteps(targets: readonly Target[]): DriverStep[] {
 }
 
 /**
- * Makes sure that what gets a driver can have it, and that each group that goes
- * to user space is viable afterwards.
+ * Checks that each function can be bound to its driver, and that each group
+ * that goes to user space is viable afterwards.
  *
- * @param targets All functions whose driver the state says, companions too.
- * @param physical The physical functions of targets that are not there yet, by
- * the addresses of these.
- * @param gone Functions that will be there no more, by address.
+ * @param targets All functions whose driver the state gives, companions too.
+ * @param physical The physical functions of virtual functions that do not exist
+ * yet, by the addresses of these.
+ * @param gone The addresses of functions that will be removed.
  * @throws {VfioError} `DRIVER_FAILED`, `NO_IOMMU_GROUP` or `GROUP_NOT_VIABLE`.
  */
 export function assertDrivers(
@@ -107,9 +110,9 @@ export function assertDrivers(
   for (const target of targets) {
     const { fn, state: { driver } } = target;
     if (driver === undefined) continue;
-    const judged = fn ?? physical.get(target.address)!;
+    const checkedFn = fn ?? physical.get(target.address)!;
     if (driver !== (fn?.driver ?? null)) {
-      assertBindableTo(judged, driver);
+      assertBindableTo(checkedFn, driver);
       if (fn !== undefined) assertMovable(fn, target.at, gone);
     }
     if (fn === undefined || driver === null || !isVfioDriver(driver)) continue;
@@ -123,11 +126,14 @@ function assertBindableTo(fn: PciFunction, driver: string | null): void {
   throw new VfioError("DRIVER_FAILED", {
     device: fn.address,
     problem: "it is a bridge, and what is behind it needs its driver",
-    hint: "say what the functions behind it should be",
+    hint: "configure the functions behind it instead",
   });
 }
 
-/** Most drivers take their virtual functions with them when they go. */
+/**
+ * Refuses to unbind a driver from a function with virtual functions: most
+ * drivers remove them when they are unbound.
+ */
 function assertMovable(
   fn: PciFunction,
   at: string,
@@ -139,9 +145,9 @@ function assertMovable(
   if (length === 0) return;
   throw new VfioError("DRIVER_FAILED", {
     device: fn.address,
-    problem: `it has ${length} virtual functions, which would go with its ` +
-      `driver (${at})`,
-    hint: "say of it how many there should be: " +
+    problem: `it has ${length} virtual functions, which its driver would ` +
+      `remove (${at})`,
+    hint: "give their number: " +
       '"virtualFunctions": { "count": 0 }',
   });
 }
@@ -174,12 +180,12 @@ function assertViable(
     problem: `its IOMMU group ${group.id} would not be viable with ` +
       named.join(" and "),
     hint: obstacles.some((each) => after.has(each.name))
-      ? "the state itself gives such a driver: say another, or null"
+      ? "the state itself gives that driver: give another, or null"
       : obstacles.every((each) => isEndpoint(each))
       ? `to give them to ${state.driver} too: "group": "all endpoints" in ` +
         `${at}, or --whole-group where a command names the device`
-      : "unbind what is no endpoint, or put the card where the IOMMU can " +
-        "tell it apart",
+      : "unbind the devices that are no endpoints, or move the card to a " +
+        "slot that the IOMMU isolates",
   });
 }
 

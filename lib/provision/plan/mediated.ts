@@ -1,5 +1,5 @@
 /**
- * Planning mediated devices (`drivers/vfio/mdev/mdev_sysfs.c`).
+ * Plans mediated devices (`drivers/vfio/mdev/mdev_sysfs.c`).
  *
  * @module
  */
@@ -23,12 +23,12 @@ import type { MediatedStep, NodeStep } from "../steps/step.ts";
 const DEVICES = "/sys/bus/mdev/devices";
 
 /**
- * The mediated devices to make, and who may open them.
+ * Plans the mediated devices to make, and the access to their nodes.
  *
  * @param host The host.
- * @param states What should be.
+ * @param states The mediated devices of the state.
  * @param moving Addresses of functions whose driver changes.
- * @throws {TypeError} When one is said twice, or its parent gets another
+ * @throws {TypeError} When a UUID is given twice, or its parent gets another
  * driver.
  * @throws {VfioError} `DEVICE_NOT_FOUND`, `NOT_SUPPORTED`, or
  * `IDENTITY_CHANGED` when there is another device of that UUID.
@@ -39,7 +39,7 @@ export function mediatedSteps(
   moving: ReadonlySet<string>,
 ): (MediatedStep | NodeStep)[] {
   const seen = new Map<string, string>();
-  const taken = new Map<string, number>();
+  const plannedCounts = new Map<string, number>();
   return states.flatMap((state, i) => {
     const at = `mediated[${i}]`;
     const uuid = state.uuid.toLowerCase();
@@ -58,13 +58,13 @@ export function mediatedSteps(
     const device = findMediated(host, uuid);
     const steps: (MediatedStep | NodeStep)[] = [];
     if (device === undefined) {
-      const type = typeOf(host, parent, state.type, taken, at);
+      const type = typeOf(host, parent, state.type, plannedCounts, at);
       steps.push({
         kind: "mediated device",
         device: uuid,
         parent: parent.path,
         type: state.type,
-        why: `there is none yet, and room for ${type} on ${parent.name}`,
+        why: `it does not exist, and ${parent.name} has room for ${type}`,
       });
     } else {
       assertSame(device, parent, state.type, at);
@@ -99,36 +99,39 @@ function findMediated(host: Host, uuid: string): HostDevice | undefined {
   return exists(host.kernel, path) ? host.find(path) : undefined;
 }
 
-/** Makes sure that there is room for one of a type more. */
+/**
+ * Returns for how many mediated devices of a type there is room. It throws
+ * where there is none.
+ */
 function typeOf(
   { kernel }: Host,
   parent: { readonly path: string; readonly name: string },
   type: string,
-  taken: Map<string, number>,
+  plannedCounts: Map<string, number>,
   at: string,
 ): number {
   const types = `${parent.path}/mdev_supported_types`;
   const path = `${types}/${type}`;
   const text = ifPresent(() => kernel.readFile(`${path}/available_instances`));
   if (text === undefined) {
-    const known = namesIn(kernel, types);
+    const supported = namesIn(kernel, types);
     throw new VfioError("NOT_SUPPORTED", {
       device: parent.name,
       problem: `it makes no mediated devices of type ${type} (${at})`,
-      hint: known.length === 0
-        ? "it makes none: is its driver loaded, and was it told to?"
-        : `it makes ${known.join(", ")}`,
+      hint: supported.length === 0
+        ? "it makes none: is its driver loaded, with mediated devices enabled?"
+        : `it makes ${supported.join(", ")}`,
     });
   }
-  const before = taken.get(path) ?? 0;
-  taken.set(path, before + 1);
+  const before = plannedCounts.get(path) ?? 0;
+  plannedCounts.set(path, before + 1);
   const room = Number(text) - before;
   if (room > 0) return room;
   throw new VfioError("NOT_SUPPORTED", {
     device: parent.name,
     problem: `it has no room for another mediated device of type ${type} ` +
       `(${at})`,
-    hint: `those that there are: ${
+    hint: `present devices: ${
       namesIn(kernel, `${path}/devices`).join(", ") || "of other types"
     }`,
   });

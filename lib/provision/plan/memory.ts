@@ -1,5 +1,5 @@
 /**
- * Planning memory: huge pages, and how much may be locked.
+ * Plans huge pages and limits of locked memory.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import type { AttributeStep, FileStep } from "../steps/step.ts";
 const POOLS = "/sys/kernel/mm/hugepages";
 const NODES = "/sys/devices/system/node";
 const LIMITS = "/etc/security/limits.d";
-/** In KiB, by the letter of a size. */
+/** The units of sizes, in KiB. */
 const UNITS: Readonly<Record<string, number>> = {
   K: 1,
   M: 2 ** 10,
@@ -23,21 +23,21 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /**
- * The changes of reserved huge pages.
+ * Plans the changes of reserved huge pages.
  *
  * @param host The host.
- * @param states What should be.
- * @throws {TypeError} When one pool is said twice, or a size both for nodes and
- * all together.
- * @throws {VfioError} `NOT_SUPPORTED` without pages of that size, or such a
- * node.
+ * @param states The huge pages of the state.
+ * @throws {TypeError} When a pool is given twice, or a size both by node and
+ * for all nodes together.
+ * @throws {VfioError} `NOT_SUPPORTED` when the host has no pages of that size,
+ * or no such node.
  */
 export function hugePageSteps(
   { kernel }: Host,
   states: readonly HugePagesState[],
 ): AttributeStep[] {
   const seen = new Map<string, string>();
-  const remember = (pool: string, at: string) => {
+  const noteFirst = (pool: string, at: string) => {
     if (!seen.has(pool)) seen.set(pool, at);
   };
   return states.flatMap(({ size, count, numaNode }, i) => {
@@ -52,8 +52,8 @@ export function hugePageSteps(
         `${clash} and ${at} are about the same huge pages of ${size}`,
       );
     }
-    remember(pool, at);
-    remember(nodePool, at);
+    noteFirst(pool, at);
+    noteFirst(nodePool, at);
     const base = numaNode === undefined
       ? POOLS
       : `${NODES}/node${numaNode}/hugepages`;
@@ -75,22 +75,22 @@ export function hugePageSteps(
       });
     }
     if (Number(now) === count) return [];
-    const where = numaNode === undefined ? "" : ` on node ${numaNode}`;
+    const onNode = numaNode === undefined ? "" : ` on node ${numaNode}`;
     return [{
       kind: "attribute",
       path,
       value: String(count),
-      why: `${now} pages of ${size} are reserved${where}`,
+      why: `${now} pages of ${size} are reserved${onNode}`,
     }];
   });
 }
 
 /**
- * The files that say how much memory users may lock
- * (`limits.conf(5)`: in KiB, for the soft and the hard limit).
+ * Plans the files that say how much memory users may lock (`limits.conf(5)`: in
+ * KiB, for the soft and the hard limit).
  *
  * @param host The host.
- * @param limits What should be.
+ * @param limits The limits of the state, by user.
  * @throws {VfioError} `NOT_SUPPORTED` when there is no such user.
  */
 export function memoryLimitSteps(
@@ -99,7 +99,7 @@ export function memoryLimitSteps(
 ): FileStep[] {
   return Object.entries(limits).flatMap(([user, size]) => {
     const uid = idOf(kernel, "user", user, `memoryLimit["${user}"]`);
-    // A user by id is a range that has only an end.
+    // In this file, a user by id is written as a range with only an end.
     const domain = /^\d+$/.test(user) ? `:${uid}` : user;
     const limit = size === "unlimited" ? size : String(kibibytes(size));
     const path = `${LIMITS}/90-passthru-${user}.conf`;

@@ -1,5 +1,5 @@
 /**
- * Planning what virtual functions are on the network.
+ * Plans the MAC addresses and VLANs of virtual functions.
  *
  * @module
  */
@@ -16,12 +16,13 @@ import type { VirtualNetworkStep } from "../steps/step.ts";
 import { reasonFor, type Target } from "./target.ts";
 
 /**
- * The changes of virtual functions' MAC addresses and VLANs, for when they have
- * been made and before they get their drivers.
+ * Plans the changes of virtual functions' MAC addresses and VLANs. The steps
+ * come after the virtual functions are made, and before they get their drivers.
  *
- * @param targets What should be.
- * @throws {VfioError} `NOT_SUPPORTED` when their physical function is no
- * network card, or no driver of the host's has it.
+ * @param targets The functions.
+ * @throws {VfioError} `NOT_SUPPORTED` when their physical function has no
+ * network interface: it is no network card, or is not on a driver of the
+ * host's.
  */
 export function networkSteps(
   targets: readonly Target[],
@@ -50,7 +51,7 @@ export function networkSteps(
   });
 }
 
-/** Whether something is said of how a virtual function is on the network. */
+/** Whether a state gives a virtual function a MAC address or a VLAN. */
 export function isOnNetwork(
   state: Target["state"],
 ): state is { readonly mac?: string; readonly vlan?: number } {
@@ -59,7 +60,7 @@ export function isOnNetwork(
 }
 
 function whyOf(now: ReturnType<typeof readVirtualNetwork>): string {
-  if (now === undefined) return "its driver shall find it so";
+  if (now === undefined) return "its driver should find it set";
   const { mac, vlan } = now;
   const address = mac === NO_MAC ? "no MAC address" : mac;
   return `now it has ${address}, ${
@@ -73,18 +74,19 @@ function assertNetworkCard(
   at: string,
 ): void {
   const vfio = typeof driver === "string" && isVfioDriver(driver);
-  // What a driver that is yet to come makes of it cannot be known.
+  // Whether a driver that is not bound yet makes a network interface cannot be
+  // known.
   const moves = driver !== undefined && driver !== (physical.driver ?? null);
-  const able = moves
+  const hasInterface = moves
     ? driver !== null && !vfio
     : networkInterfaces(physical).length > 0;
-  if (able) return;
+  if (hasInterface) return;
   throw new VfioError("NOT_SUPPORTED", {
     device: physical.address,
-    problem: `it has no network interface to set the MAC addresses and VLANs ` +
-      `of its virtual functions by (${at})`,
+    problem: `it has no network interface, which sets the MAC addresses and ` +
+      `VLANs of its virtual functions (${at})`,
     hint: moves || physical.driver === undefined
-      ? "give it the host's driver for it"
+      ? "give it the host's driver"
       : `${physical.driver} makes none, or one in another network namespace`,
   });
 }

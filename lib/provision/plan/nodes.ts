@@ -1,5 +1,5 @@
 /**
- * Planning who may open the nodes of VFIO.
+ * Plans the owners and modes of VFIO nodes.
  *
  * @module
  */
@@ -20,14 +20,14 @@ import { reasonFor, type Target } from "./target.ts";
 type Ownership = Pick<NodeStep, "uid" | "gid" | "mode">;
 
 /**
- * The changes of who may open functions' nodes.
+ * Plans the changes of owner and mode of functions' nodes.
  *
  * @param host The host.
- * @param targets What should be.
- * @throws {TypeError} When two functions share a group's node, and it should be
- * different for each.
- * @throws {VfioError} `WRONG_DRIVER` when one has no VFIO driver then, and no
- * node; `NOT_SUPPORTED` when there is no such user.
+ * @param targets The functions.
+ * @throws {TypeError} When two functions share a group's node and the state
+ * gives them different owners or modes.
+ * @throws {VfioError} `WRONG_DRIVER` when a function will have no VFIO driver,
+ * and so no node; `NOT_SUPPORTED` when there is no such user or group.
  */
 export function nodeSteps(
   host: Host,
@@ -40,9 +40,9 @@ export function nodeSteps(
     if (driver === null || driver === undefined || !isVfioDriver(driver)) {
       throw new VfioError("WRONG_DRIVER", {
         device: address,
-        problem: `it has no VFIO nodes, whose owner ${at}.node says, with ` +
+        problem: `it has no VFIO nodes, which ${at}.node needs, with ` +
           (driver ?? "no driver"),
-        hint: `say its driver: "vfio-pci"`,
+        hint: `give its driver: "vfio-pci"`,
       });
     }
     const wanted = ownership(host, node, at);
@@ -67,13 +67,14 @@ export function nodeSteps(
 }
 
 /**
- * The change of who may open a mediated device's nodes, if there is one.
+ * Plans the change of owner and mode of a mediated device's nodes, if there is
+ * one.
  *
  * @param host The host.
  * @param uuid Its UUID.
- * @param device The device; `undefined` when it is yet to be made.
- * @param node What should be.
- * @param at Where that is said, for errors.
+ * @param device The device; `undefined` when it does not exist yet.
+ * @param node The owner and mode.
+ * @param at Its place in the state, for errors.
  */
 export function mediatedNodeSteps(
   host: Host,
@@ -113,12 +114,14 @@ function holds(device: HostDevice, { uid, gid, mode }: Ownership): boolean {
 }
 
 function whyOf({ owner, group, mode }: NodeState): string {
-  const who = [
+  const accounts = [
     ...(owner === undefined ? [] : [`user ${owner}`]),
     ...(group === undefined ? [] : [`group ${group}`]),
   ];
-  const whose = who.length === 0 ? "it is not as said" : who.join(", ");
-  return mode === undefined || who.length === 0
-    ? whose
-    : `${whose} may open it`;
+  const owners = accounts.length === 0
+    ? `its mode should be ${mode}`
+    : accounts.join(", ");
+  return mode === undefined || accounts.length === 0
+    ? owners
+    : `${owners} may open it`;
 }

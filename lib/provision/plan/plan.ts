@@ -1,5 +1,5 @@
 /**
- * From what a host should be to the steps that make it so.
+ * Plans the steps from a host as it is to a desired state.
  *
  * @module
  */
@@ -32,13 +32,13 @@ export interface PlanJson {
   readonly steps: readonly Step[];
 }
 
-/** What would be done to a host, and why. {@linkcode plan} makes it. */
+/** The steps to a desired state, with reasons. Made by {@linkcode plan}. */
 export class Plan {
   /** The steps, in order; none when there is nothing to do. */
   readonly steps: readonly Step[];
 
   /**
-   * A plan of these steps.
+   * Makes a plan of these steps.
    *
    * @param steps The steps, in order.
    */
@@ -46,36 +46,37 @@ export class Plan {
     this.steps = steps;
   }
 
-  /** For people: a line for each step, and one that sums them up. */
+  /** Writes a line for each step, and a summary, for people. */
   toString(): string {
     return planText(this.steps);
   }
 
-  /** For programs: what `JSON.stringify` writes. */
+  /** Returns what `JSON.stringify` writes, for programs. */
   toJSON(): PlanJson {
     return { version: 1, steps: this.steps };
   }
 }
 
 /**
- * What has to be done so that a host is as it should be: only what differs from
- * how it is now, in an order in which it works. Nothing is changed.
+ * Plans the steps that bring a host to a desired state, in an order that works.
+ * What is as it should be needs no step. Nothing is changed.
  *
- * First all selectors and pins are looked at. Then come, each for all
- * functions: copies of ROMs, resets, virtual functions (which their function's driver makes, so
- * that its own change of driver comes before) and their MAC addresses and
- * VLANs, drivers, sleep, nodes; then mediated devices, huge pages, and files.
+ * First all selectors and pins are checked. The order of the steps is then:
+ * copies of ROMs, reset methods, virtual functions with their MAC addresses and
+ * VLANs, drivers, sleep, nodes, mediated devices, huge pages, and files. A
+ * change of driver of a physical function comes before its virtual functions,
+ * since its driver makes them.
  *
- * What cannot be is refused here, as far as that can be known: nothing of such
- * a state is planned.
+ * A state that the host cannot reach is refused, as far as that can be known
+ * beforehand. Then nothing is planned.
  *
  * @param host The host.
- * @param state What it should be.
- * @throws {TypeError} When the state is none, or contradicts itself.
- * @throws {VfioError} When the host cannot be like that: `DEVICE_NOT_FOUND`,
+ * @param state The desired state.
+ * @throws {TypeError} When the state is invalid, or contradicts itself.
+ * @throws {VfioError} When the host cannot reach the state: `DEVICE_NOT_FOUND`,
  * `AMBIGUOUS`, `IDENTITY_CHANGED`, `DRIVER_FAILED`, `NO_IOMMU_GROUP`,
  * `GROUP_NOT_VIABLE`, `NOT_SUPPORTED`, `WRONG_DRIVER`, or `PERMISSION_DENIED`
- * when only root can tell.
+ * when only root can read what decides it.
  *
  * @example
  * ```ts
@@ -103,50 +104,57 @@ export function plan(host: Host, state: DesiredState): Plan {
     entry,
     ...planVirtual(entry),
   }));
-  const named = entries.map(({ at, fn, state }) => ({
+  const namedTargets = entries.map(({ at, fn, state }) => ({
     at,
     address: fn.address,
     fn,
     state,
   }));
-  const gone = new Set([
+  const goneAddresses = new Set([
     ...virtual.filter(({ remove }) => remove.length > 0)
       .flatMap(({ entry }) => entry.fn.virtualFunctions)
       .map(({ address }) => address),
-    ...named.filter((target) => moves(target)).flatMap(({ fn }) => madeBy(fn)),
+    ...namedTargets.filter((target) => moves(target)).flatMap(({ fn }) =>
+      madeBy(fn)
+    ),
   ]);
-  const made = virtual.flatMap(({ targets }) => targets);
-  const groupTargets = companions(entries, [...named, ...made], gone);
+  const madeTargets = virtual.flatMap(({ targets }) => targets);
+  const groupTargets = companions(
+    entries,
+    [...namedTargets, ...madeTargets],
+    goneAddresses,
+  );
   assertMakersStay(entries, groupTargets);
-  // One of which only its sleep is said, say, gets its driver by its group.
-  const targets = [...named, ...made].map((target) => {
+  // A function of which the state says, for example, only the sleep gets its
+  // driver by its group.
+  const targets = [...namedTargets, ...madeTargets].map((target) => {
     const driver = groupTargets.get(target.address)?.state.driver;
     return driver === undefined
       ? target
       : { ...target, state: { ...target.state, driver } };
   });
-  const all = [
+  const allTargets = [
     ...targets,
     ...[...groupTargets.values()].filter(({ address }) =>
       targets.every((target) => target.address !== address)
     ),
   ];
-  assertDrivers(all, physicalOf(virtual), gone);
+  assertDrivers(allTargets, physicalOf(virtual), goneAddresses);
   const makers = targets.filter((_, i) => virtual[i]?.make.length);
-  const there = targets.filter(({ fn }) => fn !== undefined);
-  const absent = targets.filter(({ fn }) => fn === undefined);
+  const presentTargets = targets.filter(({ fn }) => fn !== undefined);
+  const absentTargets = targets.filter(({ fn }) => fn === undefined);
   const moving = new Set(
-    all.filter((target) => moves(target)).map(({ address }) => address),
+    allTargets.filter((target) => moves(target)).map(({ address }) => address),
   );
   return new Plan([
     ...romSteps(entries),
-    ...resetSteps(there),
+    ...resetSteps(presentTargets),
     ...virtual.flatMap(({ remove }) => remove),
     ...driverSteps(makers),
     ...virtual.flatMap(({ make }) => make),
-    ...resetSteps(absent),
-    ...networkSteps(made),
-    ...driverSteps(all.filter((target) => !makers.includes(target))),
+    ...resetSteps(absentTargets),
+    ...networkSteps(madeTargets),
+    ...driverSteps(allTargets.filter((target) => !makers.includes(target))),
     ...powerSteps(targets),
     ...nodeSteps(host, targets),
     ...mediatedSteps(host, mediated, moving),
@@ -155,7 +163,10 @@ export function plan(host: Host, state: DesiredState): Plan {
   ]);
 }
 
-/** Finds the functions, each once, and no virtual ones of theirs. */
+/**
+ * Finds the functions of the entries. A function may be named only once, and a
+ * virtual function not beside the entry that makes it.
+ */
 function resolve(
   host: Host,
   functions: readonly FunctionState[],
@@ -208,7 +219,10 @@ function namedTwice(at: string, address: string, owner: Entry): TypeError {
   );
 }
 
-/** What makes virtual functions goes to no VFIO driver with its group. */
+/**
+ * Refuses to give a function that makes virtual functions to a VFIO driver
+ * because of its group.
+ */
 function assertMakersStay(
   entries: readonly Entry[],
   groupTargets: ReadonlyMap<string, Target>,
@@ -218,13 +232,13 @@ function assertMakersStay(
     if (companion === undefined || !virtualFunctions?.count) continue;
     throw new TypeError(
       `${companion.at} gives the whole group of ${fn.address} to ` +
-        `${companion.state.driver}, and ${at} has it make virtual ` +
+        `${companion.state.driver}, and ${at} makes virtual ` +
         `functions: expected its driver in ${at}.driver`,
     );
   }
 }
 
-/** The physical functions of virtual ones, by the addresses of these. */
+/** The physical functions, by the addresses of their virtual functions. */
 function physicalOf(
   virtual: readonly { entry: Entry; targets: readonly Target[] }[],
 ): Map<string, PciFunction> {

@@ -1,5 +1,5 @@
 /**
- * Planning copies of ROMs.
+ * Plans copies of ROMs.
  *
  * @module
  */
@@ -11,23 +11,24 @@ import type { RomStep } from "../steps/step.ts";
 import type { Entry } from "./target.ts";
 
 /**
- * The copies of ROMs that are not there yet, to be made while the functions
- * have their drivers: one that nobody uses may sleep, and answers nothing then.
+ * Plans the copies of ROMs that are missing. They are made before drivers
+ * change: a function without a driver may sleep, and its ROM cannot be read
+ * then.
  *
- * @param entries What should be.
- * @throws {TypeError} When two ROMs are to be in one file.
+ * @param entries The functions.
+ * @throws {TypeError} When two entries name the same file.
  * @throws {VfioError} `NOT_SUPPORTED` when a function has no ROM, or something
  * else is at the path; `IDENTITY_CHANGED` when that is another function's ROM.
  */
 export function romSteps(entries: readonly Entry[]): RomStep[] {
-  const taken = new Map<string, string>();
+  const entriesByPath = new Map<string, string>();
   return entries.flatMap(({ at, fn, state: { rom: path } }) => {
     if (path === undefined) return [];
-    const other = taken.get(path);
+    const other = entriesByPath.get(path);
     if (other !== undefined) {
       throw new TypeError(`${other} and ${at} have their ROMs in ${path}`);
     }
-    taken.set(path, at);
+    entriesByPath.set(path, at);
     if (holdsRom(fn, path)) return [];
     if (!hasRom(fn)) {
       throw new VfioError("NOT_SUPPORTED", {

@@ -1,5 +1,5 @@
 /**
- * Functions that a state speaks of, whether they are there yet or not.
+ * The functions of a state. Virtual functions among them may not exist yet.
  *
  * @module
  */
@@ -7,50 +7,55 @@
 import type { PciFunction } from "../../host/pci/function.ts";
 import type { FunctionState, VirtualFunctionState } from "../state/state.ts";
 
-/** An entry of the state with the function that it means. */
+/** An entry of the state with the function that it selects. */
 export interface Entry {
-  /** Where it is said: `functions[0]`. */
+  /** Its place in the state: `functions[0]`. */
   readonly at: string;
   /** The function. */
   readonly fn: PciFunction;
-  /** What it should be. */
+  /** Its desired state. */
   readonly state: FunctionState;
 }
 
-/** A function, and what it should be. */
+/** A function and its desired state. */
 export interface Target {
-  /** Where that is said: `functions[0].virtualFunctions`. */
+  /** Its place in the state: `functions[0].virtualFunctions`. */
   readonly at: string;
   /** Its address. */
   readonly address: string;
-  /** The function; `undefined` for a virtual one that is yet to be made. */
+  /**
+   * The function; `undefined` for a virtual function that does not exist yet.
+   */
   readonly fn: PciFunction | undefined;
-  /** Who it is, as part of a reason: "virtual function 3 of 0000:01:00.0". */
-  readonly who?: string;
-  /** What it should be. */
+  /** A description of it for reasons: "virtual function 3 of 0000:01:00.0". */
+  readonly description?: string;
+  /** Its desired state. */
   readonly state: VirtualFunctionState | FunctionState;
-  /** Which virtual function of which function it is, where it is one. */
+  /**
+   * Its place among the virtual functions of its physical function, for a
+   * virtual function.
+   */
   readonly part?: VirtualPart;
-  /** Whether no driver will have taken it when it has been made. */
+  /** Whether it will have no driver when it has been made. */
   readonly untouched?: boolean;
 }
 
 /** A virtual function as a part of another function. */
 export interface VirtualPart {
-  /** That function. */
+  /** The physical function. */
   readonly physical: PciFunction;
-  /** The driver that that function should have, where that is said. */
+  /** The driver that the state gives the physical function, if it does. */
   readonly driver: string | null | undefined;
   /** Its number, from 0 on. */
   readonly index: number;
 }
 
-/** Where a function's attributes are, or will be. */
+/** The directory of a function's attributes. It may not exist yet. */
 export function directoryOf(address: string): string {
   return `/sys/bus/pci/devices/${address}`;
 }
 
-/** A reason, and who it is about where that needs saying. */
-export function reasonFor({ who }: Target, why: string): string {
-  return who === undefined ? why : `${who}: ${why}`;
+/** Writes a reason, after a description of the function where it has one. */
+export function reasonFor({ description }: Target, why: string): string {
+  return description === undefined ? why : `${description}: ${why}`;
 }

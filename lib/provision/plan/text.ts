@@ -1,5 +1,5 @@
 /**
- * Plans and steps as text.
+ * Writes plans and steps as text.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import type { NodeStep, Step } from "../steps/step.ts";
 const WIDEST = 40;
 
 /**
- * What a step does, for people: `"driver vfio-pci"`. What it does it to is in
- * {@linkcode stepSubject}.
+ * Describes for people what a step does: `"driver vfio-pci"`.
+ * {@linkcode stepSubject} names what it is done to.
  *
  * @param step The step.
  */
@@ -51,7 +51,7 @@ export function stepText(step: Step): string {
   }
 }
 
-/** What a step is about: a device, or what is no part of one. */
+/** Names what a step changes: a device, a path, or the host. */
 export function stepSubject(step: Step): string {
   if (step.device !== undefined) return step.device;
   switch (step.kind) {
@@ -65,11 +65,11 @@ export function stepSubject(step: Step): string {
   }
 }
 
-/** All steps of a plan, in columns, and a line that sums them up. */
+/** Writes the steps of a plan in columns, and a line that sums them up. */
 export function planText(steps: readonly Step[]): string {
   if (steps.length === 0) return "Nothing to do.";
   const rows = steps.map((step) => [stepSubject(step), stepText(step)]);
-  // A path may be longer than its column, and pushes its own line only.
+  // A path that is longer than its column widens its own line only.
   const width = (column: number) =>
     Math.max(
       ...rows.map((row) => row[column]!.length)
@@ -86,7 +86,7 @@ export function planText(steps: readonly Step[]): string {
   return [...lines, `${summary}.`].join("\n");
 }
 
-/** `hugepages-2048kB`, and of which node. */
+/** The pool of huge pages, with its NUMA node: `node0 hugepages-2048kB`. */
 function attributeSubject(path: string): string {
   const [, node, pool] =
     /(?:\/(node\d+)\/hugepages|\/mm\/hugepages)\/([^/]+)\//.exec(path) ?? [];
@@ -95,11 +95,11 @@ function attributeSubject(path: string): string {
 }
 
 function ownershipText({ uid, gid, mode }: NodeStep): string {
-  const who = uid === undefined && gid === undefined
+  const owner = uid === undefined && gid === undefined
     ? []
     : [`${uid ?? ""}:${gid ?? ""}`];
   return [
-    ...who,
+    ...owner,
     ...(mode === undefined ? [] : [mode.toString(8).padStart(4, "0")]),
   ].join(" ");
 }

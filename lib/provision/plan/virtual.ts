@@ -1,5 +1,5 @@
 /**
- * Planning virtual functions (`drivers/pci/iov.c`).
+ * Plans virtual functions (`drivers/pci/iov.c`).
  *
  * @module
  */
@@ -19,13 +19,13 @@ import type {
 import type { Step } from "../steps/step.ts";
 import { directoryOf, type Entry, type Target } from "./target.ts";
 
-/** How a function gets the virtual functions that it should have. */
+/** The steps that give a function its virtual functions. */
 export interface VirtualPlan {
-  /** The steps that remove those that there are, where these must go. */
+  /** The steps that remove the present virtual functions, if they must go. */
   readonly remove: readonly Step[];
-  /** The steps that make those that there should be. */
+  /** The steps that make the wanted virtual functions. */
   readonly make: readonly Step[];
-  /** The functions that there are then, as far as something is said of them. */
+  /** The virtual functions afterwards, if the state says something of them. */
   readonly targets: readonly Target[];
 }
 
@@ -33,8 +33,8 @@ export interface VirtualPlan {
  * Plans the virtual functions of an entry.
  *
  * @param entry The entry.
- * @throws {TypeError} When it says something of a virtual function that it does
- * not want.
+ * @throws {TypeError} When it has an override for a virtual function beyond its
+ * count.
  * @throws {VfioError} When they cannot be made.
  */
 export function planVirtual({ fn, at, state }: Entry): VirtualPlan {
@@ -44,32 +44,35 @@ export function planVirtual({ fn, at, state }: Entry): VirtualPlan {
     state.driver !== (fn.driver ?? null);
   if (wanted === undefined) return { remove: [], make: [], targets: [] };
   const { count } = wanted;
-  const where = `${at}.virtualFunctions`;
+  const virtualAt = `${at}.virtualFunctions`;
   assertPossible(fn, count);
-  assertNumbers(wanted, where);
+  assertNumbers(wanted, virtualAt);
   const stays = count === present && !moves;
   if (count > 0 && !stays) assertMaker(fn, state.driver);
   const why = moves
-    ? "they go with the driver that made them"
+    ? "the driver that made them is unbound"
     : count === 0
     ? "there should be none"
-    : `their number changes from ${present} to ${count} only through none`;
+    : `their number changes from ${present} to ${count} only through 0`;
   return {
     remove: present === 0 || stays
       ? []
       : [{ kind: "virtual functions", device: fn.address, count: 0, why }],
     make: count === 0 || stays ? [] : makeSteps(fn, wanted),
-    targets: targetsOf(fn, state.driver, wanted, where, stays),
+    targets: targetsOf(fn, state.driver, wanted, virtualAt, stays),
   };
 }
 
-/** What should be of each: what is said of all, with what is otherwise. */
+/**
+ * The state of one virtual function: that of all of them, with its override.
+ */
 function stateOf(
   { driver, reset, idleD3, node, vlan, overrides }: VirtualFunctionsState,
   index: number,
 ): VirtualFunctionState {
   const override = overrides?.[String(index)];
-  // What is said of the nodes of all is no wish for nodes of this one.
+  // An override with another driver has no VFIO nodes, so that the state of all
+  // nodes does not apply to it.
   const nodeless = override?.driver === null ||
     override?.driver !== undefined && !isVfioDriver(override.driver);
   return {
@@ -97,12 +100,12 @@ function targetsOf(
   const untouched = !stay && !autoprobeWanted(wanted);
   const addresses = stay ? [] : addressesOf(fn, wanted.count);
   return states.map((state, i) => {
-    const there = stay ? virtualFunction(fn, i) : undefined;
+    const presentFunction = stay ? virtualFunction(fn, i) : undefined;
     return {
       at,
-      address: there?.address ?? addresses[i]!,
-      fn: there,
-      who: `virtual function ${i} of ${fn.address}`,
+      address: presentFunction?.address ?? addresses[i]!,
+      fn: presentFunction,
+      description: `virtual function ${i} of ${fn.address}`,
       state,
       part: { physical: fn, driver, index: i },
       untouched,
@@ -120,7 +123,7 @@ function virtualFunction(fn: PciFunction, index: number): PciFunction {
   throw new VfioError("DEVICE_NOT_FOUND", {
     device: fn.address,
     problem: `its virtual function ${index} is not there`,
-    hint: "they are being removed, or made: try again",
+    hint: "they are being removed or created: try again",
   });
 }
 
@@ -134,7 +137,7 @@ function makeSteps(fn: PciFunction, wanted: VirtualFunctionsState): Step[] {
       device: address,
       path: `${directoryOf(address)}/sriov_drivers_autoprobe`,
       value: "0",
-      why: "the host's drivers shall not get its virtual functions first",
+      why: "the host's drivers must not bind its virtual functions first",
     });
   }
   steps.push({
@@ -143,14 +146,15 @@ function makeSteps(fn: PciFunction, wanted: VirtualFunctionsState): Step[] {
     count,
     why: fn.virtualFunctions.length === 0
       ? "it has none"
-      : "they are made anew",
+      : "they are made again",
   });
   return steps;
 }
 
 /**
- * Whether some of them are for whichever driver takes them; or all for the
- * host's, and with nothing that is to be set before it sees them.
+ * Whether the host's drivers may probe the virtual functions at once: where the
+ * state does not say every driver, or where all get a driver of the host's and
+ * nothing has to be set before.
  */
 function autoprobeWanted(wanted: VirtualFunctionsState): boolean {
   const states = Array.from(
@@ -163,7 +167,7 @@ function autoprobeWanted(wanted: VirtualFunctionsState): boolean {
       drivers.every((driver) => driver !== null && !isVfioDriver(driver!));
 }
 
-/** What the hardware can have. */
+/** Refuses more virtual functions than the hardware can have. */
 function assertPossible(fn: PciFunction, count: number): void {
   const total = numberAt(fn, "sriov_totalvfs");
   if (total === undefined) {
@@ -181,7 +185,7 @@ function assertPossible(fn: PciFunction, count: number): void {
   throw new VfioError("NOT_SUPPORTED", {
     device: fn.address,
     problem: `it can have ${total} virtual functions, and ${count} are wanted`,
-    hint: "some cards are told in their firmware how many they can have",
+    hint: "some cards have a setting for this in their firmware",
   });
 }
 
@@ -198,34 +202,34 @@ function assertNumbers(
   }
 }
 
-/** Only a driver that knows how makes them. */
+/** Refuses to make virtual functions without a driver that can make them. */
 function assertMaker(fn: PciFunction, wanted: string | null | undefined): void {
   const driver = wanted === undefined ? fn.driver : wanted ?? undefined;
   if (driver === undefined) {
     throw new VfioError("DRIVER_FAILED", {
       device: fn.address,
       problem: "no driver has it, and only its driver makes virtual functions",
-      hint: "give it the host's driver for it",
+      hint: "give it the host's driver",
     });
   }
   const parameter = "/sys/module/vfio_pci/parameters/enable_sriov";
   const { kernel } = fn.host;
-  const able = driver !== "vfio-pci" ||
+  const canMake = driver !== "vfio-pci" ||
     ifPresent(() => kernel.readFile(parameter))?.trim() === "Y";
-  if (able) return;
+  if (canMake) return;
   throw new VfioError("DRIVER_FAILED", {
     device: fn.address,
-    problem: "vfio-pci makes no virtual functions unless it is told to",
-    hint: `give it the host's driver for it, or: echo Y > ${parameter}`,
+    problem: "vfio-pci makes virtual functions only with enable_sriov",
+    hint: `give it the host's driver, or: echo Y > ${parameter}`,
   });
 }
 
 /**
- * The addresses that the virtual functions of a function will have, where the
- * hardware tells.
+ * Computes the addresses of a function's virtual functions before they are
+ * made, from its SR-IOV capability.
  *
  * @param fn The function.
- * @param count How many.
+ * @param count How many there will be.
  */
 export function virtualAddresses(
   fn: PciFunction,
@@ -248,19 +252,19 @@ export function virtualAddresses(
 }
 
 /**
- * The same, or an error.
+ * Computes the addresses as {@linkcode virtualAddresses} does, or throws.
  *
- * @throws {VfioError} `NOT_SUPPORTED` when the hardware does not tell, or there
- * are not as many buses, or one is another function's.
+ * @throws {VfioError} `NOT_SUPPORTED` when the hardware does not say them, one
+ * is on a bus that does not exist, or another function has one.
  */
 function addressesOf(fn: PciFunction, count: number): string[] {
   const addresses = virtualAddresses(fn, count);
   if (addresses === undefined) {
     throw new VfioError("NOT_SUPPORTED", {
       device: fn.address,
-      problem: "where its virtual functions will be is not known before they " +
-        "are there",
-      hint: "make them first, by a state that says only their count",
+      problem: "the addresses of its virtual functions are not known before " +
+        "they exist",
+      hint: "make them first, with a state that gives only their count",
     });
   }
   assertBuses(fn, addresses);
@@ -268,7 +272,7 @@ function addressesOf(fn: PciFunction, count: number): string[] {
   return addresses;
 }
 
-/** A function that is there already keeps its address. */
+/** Refuses addresses that other functions have. */
 function assertFree(fn: PciFunction, addresses: readonly string[]): void {
   const present = new Set(fn.virtualFunctions.map(({ address }) => address));
   const index = addresses.findIndex((address) =>
@@ -279,24 +283,27 @@ function assertFree(fn: PciFunction, addresses: readonly string[]): void {
     device: fn.address,
     problem: `its virtual function ${index} would be at ${addresses[index]}, ` +
       "where another function is",
-    hint: "want fewer, or boot with pci=assign-busses",
+    hint: "ask for fewer, or boot with pci=assign-busses",
   });
 }
 
-/** `sriov_enable()` in `drivers/pci/iov.c`: a bridge leads to some buses only. */
+/**
+ * Refuses addresses on buses that the bridge does not lead to (`sriov_enable()`
+ * in `drivers/pci/iov.c`).
+ */
 function assertBuses(fn: PciFunction, addresses: readonly string[]): void {
   const bridge = ifPresent(() =>
     fn.host.kernel.readFile(`${dirname(fn.path)}/subordinate_bus_number`)
   );
-  // What a root bus has, nothing tells.
+  // Sysfs does not say which buses a root bus leads to.
   const end = bridge === undefined ? 0xff : Number(bridge);
   const last = parseInt(addresses.at(-1)!.split(":").at(-2)!, 16);
   if (last <= end) return;
   throw new VfioError("NOT_SUPPORTED", {
     device: fn.address,
     problem: `its virtual function ${addresses.length - 1} would be on bus ` +
-      `${hex(last, 2)}, and the last that leads to it is ${hex(end, 2)}`,
-    hint: "want fewer, or boot with pci=assign-busses",
+      `${hex(last, 2)}, and its bridge leads to buses up to ${hex(end, 2)}`,
+    hint: "ask for fewer, or boot with pci=assign-busses",
   });
 }
 

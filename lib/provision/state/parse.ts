@@ -1,5 +1,5 @@
 /**
- * From what somebody wrote to a desired state.
+ * Checks what users write as a desired state.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import type { DesiredState } from "./state.ts";
 import { STATE } from "./rules.ts";
 
 /**
- * Checks that a value, as read from JSON or YAML, is a desired state. Whether a
- * host can be like that, {@linkcode plan} says.
+ * Checks that a value, as read from JSON or YAML, is a desired state.
+ * {@linkcode plan} checks whether a host can reach it.
  *
- * @param value What was read.
- * @returns The same.
- * @throws {TypeError} When it is something else: where, what was expected, and
- * what is there. A key that there is not is such an error too.
+ * @param value The value.
+ * @returns The same value.
+ * @throws {TypeError} When it is no desired state. The message says where, what
+ * was expected, and what is there. An unknown key is an error too.
  *
  * @example
  * ```ts
@@ -36,9 +36,9 @@ export function parseState(value: unknown): DesiredState {
 }
 
 /**
- * The JSON schema of a desired state, draft 2020-12: what
- * `lib/provision/state/schema.json` has in it. It takes what {@linkcode parseState}
- * takes, and nothing else.
+ * Returns the JSON schema of a desired state, draft 2020-12, as it is in
+ * `lib/provision/state/schema.json`. It accepts exactly what
+ * {@linkcode parseState} accepts.
  *
  * @example Check a state with any validator, or in an editor
  * ```ts

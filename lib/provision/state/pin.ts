@@ -1,5 +1,5 @@
 /**
- * What a function's hardware is, to be compared later.
+ * Records a function's hardware, and compares it later.
  *
  * @module
  */
@@ -10,9 +10,9 @@ import { PciFunction } from "../../host/pci/function.ts";
 import type { Pin } from "./state.ts";
 
 /**
- * What a function's hardware is now: a pin for a
- * {@linkcode FunctionState.pin}, by which it is not done to another card what
- * was meant for this one.
+ * Returns a function's hardware as it is now, for
+ * {@linkcode FunctionState.pin}. With that pin, a state is not applied to
+ * another card.
  *
  * @param fn The function.
  *
@@ -39,12 +39,12 @@ export function pinOf(fn: PciFunction): Pin {
 }
 
 /**
- * Makes sure that a function's hardware is what it was pinned to.
+ * Checks that a function's hardware matches a pin.
  *
  * @param fn The function.
- * @param pin What it has to be.
- * @param at Where that is said, for errors: `functions[0].pin`.
- * @throws {VfioError} `IDENTITY_CHANGED` when it is something else.
+ * @param pin The pin.
+ * @param at Its place in the state, for errors: `functions[0].pin`.
+ * @throws {VfioError} `IDENTITY_CHANGED` when it does not match.
  */
 export function assertPinned(fn: PciFunction, pin: Pin, at: string): void {
   const found = pinOf(fn);
@@ -57,8 +57,8 @@ export function assertPinned(fn: PciFunction, pin: Pin, at: string): void {
   throw new VfioError("IDENTITY_CHANGED", {
     device: fn.address,
     problem: `it is not what ${at} says: ${differences.join("; ")}`,
-    hint: "look what is at this address now; if it is the right one, " +
-      "correct the pin, or else the address",
+    hint: "look at what is there now: if it is the right card, correct the " +
+      "pin, otherwise correct the selector",
   });
 }
 

@@ -1,6 +1,6 @@
 /**
- * Rules that say what a value has to be: each checks values, saying precisely
- * what is wrong with one, and is the same as a JSON schema.
+ * Rules for values. Each rule checks values and says precisely what is wrong
+ * with one, and has an equivalent JSON schema.
  *
  * @module
  */
@@ -10,21 +10,21 @@ import { nearest } from "./suggest.ts";
 /** JSON, as far as a schema needs it. */
 export type Schema = { readonly [key: string]: unknown };
 
-/** What a value has to be. */
+/** A rule for a value. */
 export interface Rule<T> {
-  /** The same as a schema, draft 2020-12. */
+  /** The equivalent JSON schema, draft 2020-12. */
   readonly schema: Schema;
   /**
    * Checks a value.
    *
-   * @param value What was read.
-   * @param at Where it is: `functions[2].driver`.
-   * @throws {TypeError} When it is something else.
+   * @param value The value.
+   * @param at Its place in the state: `functions[2].driver`.
+   * @throws {TypeError} When it breaks the rule.
    */
   check(value: unknown, at: string): asserts value is T;
 }
 
-/** The error for a value that is not what it has to be. */
+/** Makes the error for a value that breaks a rule. */
 export function mismatch(
   at: string,
   expected: string,
@@ -35,7 +35,7 @@ export function mismatch(
   );
 }
 
-/** A rule that a plain test decides. */
+/** Makes a rule from a test. */
 function testRule<T>(
   expected: string,
   schema: Schema,
@@ -50,10 +50,10 @@ function testRule<T>(
 }
 
 /**
- * Text.
+ * A text.
  *
  * @param expected What it is, as in "expected a name".
- * @param pattern What it looks like; without one all text will do.
+ * @param pattern The pattern that it matches. Default: any text.
  */
 export function text(expected: string, pattern?: RegExp): Rule<string> {
   return testRule(
@@ -87,16 +87,16 @@ export function oneOf<const T extends readonly (string | boolean | null)[]>(
     schema: { enum: values },
     check(value: unknown, at: string): asserts value is T[number] {
       if (values.includes(value as T[number])) return;
-      const near = typeof value === "string"
+      const similar = typeof value === "string"
         ? nearest(value, values.filter((each) => typeof each === "string"))
         : undefined;
       const { message } = mismatch(at, expected, value);
-      throw new TypeError(message + suggestion(near));
+      throw new TypeError(message + suggestion(similar));
     },
   };
 }
 
-/** What the rule says, or `null`. */
+/** A value of the rule, or `null`. */
 export function orNull<T>(expected: string, rule: Rule<T>): Rule<T | null> {
   const schema = { anyOf: [rule.schema, { type: "null" }] };
   return testRule(
@@ -106,7 +106,7 @@ export function orNull<T>(expected: string, rule: Rule<T>): Rule<T | null> {
   );
 }
 
-/** What one of two rules says. */
+/** A value of one of two rules. */
 export function either<A, B>(
   expected: string,
   first: Rule<A>,
@@ -176,16 +176,16 @@ export type Fields<T> = {
   readonly [K in keyof T]-?: Rule<Exclude<T[K], undefined>>;
 };
 
-/** What else is said of an object. */
+/** The rules for an object beyond those for its keys. */
 export interface ObjectOptions<T> {
-  /** What it is, for people: goes into the schema. */
+  /** A title for people, in the schema. */
   readonly title: string;
   /** The keys that it must have. */
   readonly required?: readonly (keyof T & string)[];
   /** How many keys it must have. Default: none. */
   readonly least?: number;
-  /** What else has to hold of its keys together, as a schema and as a test. */
-  readonly also?: {
+  /** A rule for several of its keys together, as a schema and as a check. */
+  readonly jointRule?: {
     readonly schema: Schema;
     readonly check: (value: T, at: string) => void;
   };
@@ -195,7 +195,7 @@ export interface ObjectOptions<T> {
 export function object<T>(
   expected: string,
   fields: Fields<T>,
-  { title, required = [], least = 0, also }: ObjectOptions<T>,
+  { title, required = [], least = 0, jointRule }: ObjectOptions<T>,
 ): Rule<T> {
   const rules = Object.entries(fields as Record<string, Rule<unknown>>);
   return {
@@ -208,16 +208,16 @@ export function object<T>(
       ...(required.length > 0 && { required }),
       ...(least > 0 && { minProperties: least }),
       additionalProperties: false,
-      ...also?.schema,
+      ...jointRule?.schema,
     },
     check(value: unknown, at: string): asserts value is T {
       const entries = entriesOf(value, at, expected);
       const below = (key: string) => at === "" ? key : `${at}.${key}`;
       for (const [key] of entries) {
         if (Object.hasOwn(fields, key)) continue;
-        const near = nearest(key, rules.map(([key]) => key));
+        const similar = nearest(key, rules.map(([key]) => key));
         throw new TypeError(
-          `${below(key)}: there is no such key${suggestion(near)}`,
+          `${below(key)}: there is no such key${suggestion(similar)}`,
         );
       }
       for (const key of required) {
@@ -229,16 +229,16 @@ export function object<T>(
       for (const [key, each] of entries) {
         assert(fields[key as keyof T], each, below(key));
       }
-      also?.check(value as T, at);
+      jointRule?.check(value as T, at);
     },
   };
 }
 
 /**
- * One of several rules, told apart by a look at the value.
+ * A value of one of several rules. A test decides which.
  *
- * @param expected What they are.
- * @param rules Each with the look: whether it is this one that is meant.
+ * @param expected What the value is.
+ * @param rules The rules, each with the test that chooses it.
  */
 export function choice<T>(
   expected: string,
@@ -247,19 +247,19 @@ export function choice<T>(
   return {
     schema: { anyOf: rules.map(([, { schema }]) => schema) },
     check(value: unknown, at: string): asserts value is T {
-      const meant = rules.find(([look]) => look(value));
-      if (meant === undefined) throw mismatch(at, expected, value);
-      assert(meant[1], value, at);
+      const chosen = rules.find(([matches]) => matches(value));
+      if (chosen === undefined) throw mismatch(at, expected, value);
+      assert(chosen[1], value, at);
     },
   };
 }
 
-/** The rule with words for people, which go into the schema. */
+/** The rule with a description for people, in the schema. */
 export function described<T>(description: string, rule: Rule<T>): Rule<T> {
   return { ...rule, schema: { description, ...rule.schema } };
 }
 
-/** Checks, where the rule's own type may be wider than is known here. */
+/** Checks a value without narrowing its type. */
 function assert(rule: Rule<unknown>, value: unknown, at: string): void {
   rule.check(value, at);
 }
@@ -274,7 +274,7 @@ function passes(rule: Rule<unknown>, value: unknown): boolean {
   }
 }
 
-/** The entries of an object; a key without a value is none. */
+/** Lists the entries of an object, without those whose value is `undefined`. */
 function entriesOf(
   value: unknown,
   at: string,
@@ -286,11 +286,13 @@ function entriesOf(
   return Object.entries(value).filter(([, each]) => each !== undefined);
 }
 
-function suggestion(near: string | undefined): string {
-  return near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
+function suggestion(similar: string | undefined): string {
+  return similar === undefined
+    ? ""
+    : `; did you mean ${JSON.stringify(similar)}?`;
 }
 
-/** As much of a value as a message should have. */
+/** Writes a value as JSON, shortened for a message. */
 function shortJson(value: unknown): string {
   if (value === undefined) return "nothing";
   if (typeof value === "bigint") return `${value}n`;

@@ -1,5 +1,5 @@
 /**
- * What a {@linkcode DesiredState} has to be, rule by rule.
+ * The rules for a {@linkcode DesiredState}.
  *
  * @module
  */
@@ -36,21 +36,21 @@ import type {
   VirtualFunctionState,
 } from "./state.ts";
 
-// The patterns have no flags, as those of a schema have none.
+// The patterns have no flags: JSON schemas do not support them.
 const ADDRESS = /^([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]$/;
 const PATH =
   /^[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7](\/[01][0-9a-fA-F]\.[0-7])*$/;
 const ID = /^[0-9a-fA-F]{4}:[0-9a-fA-F]{4}$/;
 const SERIAL = /^[0-9a-fA-F]{2}(-[0-9a-fA-F]{2}){7}$/;
 const UUID = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
-/** Names of drivers, slots and types: they become a part of a path. */
+/** Names of drivers, slots and types. They become part of a path. */
 const NAME = /^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$/;
 const VFIO_DRIVER = /(^|[-_])vfio([-_]|$)/;
 const SIZE = /^[1-9][0-9]{0,6}[KMGT]$/;
 const USER = /^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10})$/;
-/** Not that of all zeros, and no multicast address. */
+/** All zeros and multicast addresses are excluded. */
 const MAC = /^(?!00(:00){5}$)[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$/;
-/** Absolute, and plain: two of them are not the same file. */
+/** Absolute and normalized, so that two different paths are different files. */
 const FILE = /^(\/(?!\.{1,2}(\/|$))[^/\n]+)+$/;
 const INDEX = /^(0|[1-9][0-9]{0,4})$/;
 const MODE = /^0?[0-7]{3}$/;
@@ -61,7 +61,7 @@ const MAX_VIRTUAL = 0xffff;
 const address = text('an address such as "0000:01:00.0"', ADDRESS);
 const id = text('a vendor and a device such as "8086:10d3"', ID);
 
-/** Tells selectors apart by the key that they must have. */
+/** Tests for the key that distinguishes a selector. */
 function hasKey(key: string): (value: unknown) => boolean {
   return (value) =>
     typeof value === "object" && value !== null && Object.hasOwn(value, key);
@@ -84,7 +84,7 @@ const selector: Rule<Selector> = choice<Selector>(
     object<PathSelector>("a path", {
       path: text('a path such as "0000:00:1c.0/00.0"', PATH),
     }, {
-      title: "A function by the way to it through bridges",
+      title: "A function by the bridges that lead to it",
       required: ["path"],
     }),
   ],
@@ -115,7 +115,10 @@ const pin: Rule<Pin> = object<Pin>("something to compare", {
   subsystem: text("a subsystem's vendor and device", ID),
   revision: wholeNumber("a number from 0 to 255", 0, 255),
   group: list("the ids of the group's functions", id, { least: 1 }),
-}, { title: "What the hardware has to be, or nothing is done", least: 1 });
+}, {
+  title: "The hardware that it must be; if not, nothing is done",
+  least: 1,
+});
 
 const node: Rule<NodeState> = object<NodeState>("an owner, a group or a mode", {
   owner: either(
@@ -179,7 +182,7 @@ const ofEach = { driver, reset, idleD3: virtualIdleD3, node, vlan };
 const virtualFunction: Rule<VirtualFunctionState> = object<
   VirtualFunctionState
 >("what one virtual function should be", { ...ofEach, mac }, {
-  title: "What is otherwise of one virtual function",
+  title: "What one virtual function has differently",
 });
 
 const virtualFunctions: Rule<VirtualFunctionsState> = object<
@@ -204,7 +207,7 @@ const functionState: Rule<FunctionState> = object<FunctionState>(
     pin,
     driver,
     group: described(
-      "What becomes of the other endpoints of its IOMMU group",
+      "What happens to the other endpoints of its IOMMU group",
       oneOf('"refuse" or "all endpoints"', ["refuse", "all endpoints"]),
     ),
     virtualFunctions,
@@ -214,9 +217,9 @@ const functionState: Rule<FunctionState> = object<FunctionState>(
     node,
   },
   {
-    title: "What a PCI function should be",
+    title: "The desired state of a PCI function",
     required: ["select"],
-    also: {
+    jointRule: {
       schema: {
         if: { required: ["group"] },
         then: {
@@ -253,7 +256,7 @@ const mediated: Rule<MediatedState> = object<MediatedState>(
     node,
   },
   {
-    title: "A mediated device that should be",
+    title: "A mediated device that should exist",
     required: ["uuid", "parent", "type"],
   },
 );
@@ -267,7 +270,7 @@ const hugePages: Rule<HugePagesState> = object<HugePagesState>("huge pages", {
   required: ["size", "count"],
 });
 
-/** What a desired state has to be. */
+/** The rule for a desired state. */
 export const STATE: Rule<DesiredState> = object<DesiredState>("an object", {
   $schema: text("the name of a schema"),
   functions: described(
@@ -294,4 +297,4 @@ export const STATE: Rule<DesiredState> = object<DesiredState>("an object", {
       ),
     ),
   ),
-}, { title: "What a host should be" });
+}, { title: "The desired state of a host" });

@@ -1,5 +1,5 @@
 /**
- * Which function a selector means.
+ * Finds the function that a selector selects.
  *
  * @module
  */
@@ -25,14 +25,14 @@ import type {
 } from "./state.ts";
 
 /**
- * The one function that a selector means.
+ * Finds the one function that a selector selects.
  *
  * @param host The host.
- * @param selector The selector, as {@linkcode parseState} takes it.
- * @param at Where it is said, for errors: `functions[0].select`.
- * @throws {VfioError} `DEVICE_NOT_FOUND` when there is none, `AMBIGUOUS` when
- * there are several, which are listed with what tells them apart, or
- * `PERMISSION_DENIED` when only root can tell.
+ * @param selector The selector, as {@linkcode parseState} accepts it.
+ * @param at Its place in the state, for errors: `functions[0].select`.
+ * @throws {VfioError} `DEVICE_NOT_FOUND` when there is none, or `AMBIGUOUS`
+ * when there are several: the message lists them with their differences.
+ * `PERMISSION_DENIED` when only root can read what decides it.
  */
 export function select(
   host: Host,
@@ -64,20 +64,20 @@ function byPath(
   const found = behind(start, hops);
   if (found !== undefined) return found;
   let last = start;
-  let gone = hops;
+  let remainingHops = hops;
   for (const hop of hops) {
     const next = behind(last, [hop]);
     if (next === undefined) break;
     last = next;
-    gone = gone.slice(1);
+    remainingHops = remainingHops.slice(1);
   }
-  const there = functionsBehind(last).map((fn) => bridgePath(fn));
+  const childPaths = functionsBehind(last).map((fn) => bridgePath(fn));
   throw new VfioError("DEVICE_NOT_FOUND", {
     device: last.address,
-    problem: `there is no function ${gone[0]} behind it (${at})`,
-    hint: there.length === 0
+    problem: `there is no function ${remainingHops[0]} behind it (${at})`,
+    hint: childPaths.length === 0
       ? "there is nothing behind it: is the card in its slot, and switched on?"
-      : `behind it are ${there.join(", ")}`,
+      : `behind it are ${childPaths.join(", ")}`,
   });
 }
 
@@ -86,27 +86,33 @@ function bySlot(
   { slot: name, function: number }: SlotSelector,
   at: string,
 ): PciFunction {
-  const known = slots(host);
-  const named = known.filter((slot) => slot.name === name);
+  const knownSlots = slots(host);
+  const named = knownSlots.filter((slot) => slot.name === name);
   if (named.length === 0) {
     throw new VfioError("DEVICE_NOT_FOUND", {
       problem: `there is no slot named ${name} (${at})`,
-      hint: known.length === 0
-        ? "the kernel has names for no slots of this machine: select by path"
-        : `there are the slots ${known.map(({ name }) => name).join(", ")}`,
+      hint: knownSlots.length === 0
+        ? "the kernel names no slots of this machine: select by path"
+        : `there are the slots ${
+          knownSlots.map(({ name }) => name).join(", ")
+        }`,
     });
   }
-  const all = host.functions().filter((fn) =>
+  const slotFunctions = host.functions().filter((fn) =>
     named.some((slot) => isIn(slot, fn))
   );
-  const matching = all.filter(({ address }) =>
+  const matching = slotFunctions.filter(({ address }) =>
     number === undefined || address.endsWith(`.${number}`)
   );
   return assertOnlyOne(matching, {
-    what: `slot ${name}${number === undefined ? "" : ` function ${number}`}`,
+    criterion: `slot ${name}${
+      number === undefined ? "" : ` function ${number}`
+    }`,
     at,
-    hint: 'say which: "function"',
-    none: all.length === 0 ? "the slot is empty" : listOf(all),
+    hint: 'select one by its number: "function"',
+    none: slotFunctions.length === 0
+      ? "the slot is empty"
+      : listOf(slotFunctions),
   });
 }
 
@@ -115,40 +121,42 @@ function byId(
   { id, serial }: IdSelector,
   at: string,
 ): PciFunction {
-  const alike = host.functions().filter((fn) =>
+  const sameId = host.functions().filter((fn) =>
     namedId(fn) === id.toLowerCase()
   );
   if (serial === undefined) {
-    return assertOnlyOne(alike, {
-      what: `id ${id}`,
+    return assertOnlyOne(sameId, {
+      criterion: `id ${id}`,
       at,
-      hint: "say which, by serial number, path, slot or address",
+      hint: "select one by serial number, path, slot or address",
       none: "lspci -Dnn lists what there is",
     });
   }
-  const serials = new Map(alike.map((fn) => [fn, serialNumber(fn)]));
+  const serials = new Map(sameId.map((fn) => [fn, serialNumber(fn)]));
   if ([...serials.values()].includes("unreadable")) {
     throw new VfioError("PERMISSION_DENIED", {
-      device: alike[0]?.address,
-      problem: `only root can read the serial number that ${at} says`,
+      device: sameId[0]?.address,
+      problem: `only root can read the serial number in ${at}`,
       hint: "run as root, or select by path, slot or address",
     });
   }
-  const matching = alike.filter((fn) =>
+  const matching = sameId.filter((fn) =>
     serials.get(fn) === serial.toLowerCase()
   );
   return assertOnlyOne(matching, {
-    what: `id ${id} and serial number ${serial}`,
+    criterion: `id ${id} and serial number ${serial}`,
     at,
     hint: "functions of one card share its serial number: " +
-      "say which, by path, slot or address",
-    none: alike.length === 0 ? "lspci -Dnn lists what there is" : listOf(alike),
+      "select one by path, slot or address",
+    none: sameId.length === 0
+      ? "lspci -Dnn lists what there is"
+      : listOf(sameId),
   });
 }
 
-/** What errors say of a search. */
+/** The parts of a search that errors name. */
 interface Search {
-  readonly what: string;
+  readonly criterion: string;
   readonly at: string;
   readonly hint: string;
   readonly none: string;
@@ -156,31 +164,31 @@ interface Search {
 
 function assertOnlyOne(
   matching: readonly PciFunction[],
-  { what, at, hint, none }: Search,
+  { criterion, at, hint, none }: Search,
 ): PciFunction {
   const [found, ...more] = matching;
   if (found === undefined) {
     throw new VfioError("DEVICE_NOT_FOUND", {
-      problem: `there is no function with ${what} (${at})`,
+      problem: `there is no function with ${criterion} (${at})`,
       hint: none,
     });
   }
   if (more.length === 0) return found;
   throw new VfioError("AMBIGUOUS", {
-    problem: `${matching.length} functions have ${what} (${at}):` +
+    problem: `${matching.length} functions have ${criterion} (${at}):` +
       listOf(matching),
     hint,
   });
 }
 
-/** Functions, a line each, with what tells them apart. */
+/** Lists functions, a line each, with their differences. */
 function listOf(functions: readonly PciFunction[]): string {
   const [first] = functions;
-  const known = first === undefined ? [] : slots(first.host);
+  const knownSlots = first === undefined ? [] : slots(first.host);
   return functions.map((fn) => {
     const path = bridgePath(fn);
     const physical = fn.physicalFunction;
-    const slot = known.find((slot) => isIn(slot, fn));
+    const slot = knownSlots.find((slot) => isIn(slot, fn));
     const serial = serialNumber(fn);
     return `\n  ${fn.address}  ` + [
       ...(path === undefined ? [] : [`path ${path}`]),

@@ -1,13 +1,13 @@
 /**
- * What a host should be, as people write it: in TypeScript, JSON or YAML.
+ * The desired state of a host, as people write it in TypeScript, JSON or YAML.
  *
  * @module
  */
 
 /**
- * What a host should be, as far as handing out its devices goes. What is not
- * said is left as it is. It is plain data: the same as JSON, which
- * {@linkcode parseState} checks and `schema.json` describes.
+ * The desired state of a host and its devices for passthrough. What the state
+ * does not mention is left unchanged. It is plain data, the same as JSON.
+ * {@linkcode parseState} checks it and `schema.json` describes it.
  *
  * @example A network card for a virtual machine, and memory for it
  * ```ts
@@ -31,7 +31,7 @@
  * ```
  */
 export interface DesiredState {
-  /** The schema that it follows, for editors. */
+  /** The address of its JSON schema, for editors. */
   readonly $schema?: string;
   /** PCI functions, each once. */
   readonly functions?: readonly FunctionState[];
@@ -41,11 +41,11 @@ export interface DesiredState {
   readonly hugePages?: readonly HugePagesState[];
   /**
    * How much memory the processes of a user may lock (RLIMIT_MEMLOCK), by the
-   * user's name or id: a {@linkcode MemorySize}, or `"unlimited"`. It is for
-   * sessions that PAM opens, by a file in `/etc/security/limits.d`; what
-   * systemd starts has `LimitMEMLOCK=` in its unit. The legacy backend counts
-   * by process, iommufd by user; both count what is mapped for DMA, which for
-   * a virtual machine is all its memory.
+   * user's name or id: a {@linkcode MemorySize}, or `"unlimited"`. It is a file
+   * in `/etc/security/limits.d`, for sessions that PAM opens. Services of
+   * systemd need `LimitMEMLOCK=` in their unit instead. All memory that is
+   * mapped for DMA counts: the whole memory of a virtual machine. The legacy
+   * backend counts by process, iommufd by user.
    */
   readonly memoryLimit?: Readonly<Record<string, MemorySize | "unlimited">>;
 }
@@ -55,52 +55,54 @@ export interface DesiredState {
  */
 export type MemorySize = string;
 
-/** What a PCI function should be. */
+/** The desired state of a PCI function. */
 export interface FunctionState {
   /** Which function. */
   readonly select: Selector;
-  /** What its hardware has to be, or nothing is done. */
+  /** The hardware that it must be. If it is not, nothing is done. */
   readonly pin?: Pin;
   /**
    * The driver that it should be bound to: `"vfio-pci"`, a variant such as
-   * `"mlx5_vfio_pci"`, a driver of the host's; `null` for none.
+   * `"mlx5_vfio_pci"`, or a driver of the host's; `null` for none.
    */
   readonly driver?: string | null;
   /**
-   * With a VFIO driver, what becomes of the other endpoints of its IOMMU group,
-   * which only whole goes to user space: `"all endpoints"` gives them the same
-   * driver, unless the state says otherwise of one, or it has a driver that is
-   * in nobody's way; `"refuse"` gives an error where one is in the way.
-   * Default: `"refuse"`.
+   * What happens to the other endpoints of its IOMMU group, with a VFIO driver:
+   * a group goes to user space only as a whole. `"all endpoints"` gives them
+   * the same driver, except those that the state gives another driver, and
+   * those whose driver does not keep the group from user space. `"refuse"`
+   * throws where an endpoint is on such a driver. Default: `"refuse"`.
    */
   readonly group?: "refuse" | "all endpoints";
   /** Its virtual functions. */
   readonly virtualFunctions?: VirtualFunctionsState;
   /**
-   * The ways in which the kernel may reset it, the preferred first. It keeps
-   * to this until the host is booted again.
+   * The methods by which the kernel may reset it, the preferred first. They
+   * stay until the next boot.
    */
   readonly reset?: readonly ResetMethod[];
   /**
    * Whether it may sleep while nobody uses it: `false`, never; `"hot"`, in
    * D3hot, where it keeps its power; `"cold"`, also in D3cold, where it loses
-   * it and not every device wakes. The VFIO drivers let it sleep as they come.
+   * its power and some devices never wake. VFIO drivers allow sleep when they
+   * bind.
    */
   readonly idleD3?: false | "hot" | "cold";
   /**
-   * The absolute path of a file that holds a copy of its expansion ROM, as QEMU
-   * takes it (`romfile=`). Where there is none it is read, while the function
-   * still has the driver that it had. What is there has to be a ROM of such a
-   * function, be it a vendor's.
+   * The absolute path of a file that holds a copy of its expansion ROM, for
+   * QEMU's `romfile=`. Where the file does not exist, the ROM is copied to it,
+   * before the driver changes. A file that exists must be a ROM for such a
+   * function, for example one of the vendor's.
    */
   readonly rom?: string;
-  /** Who may open its VFIO nodes. Only where it has a VFIO driver. */
+  /** The owner and mode of its VFIO nodes. It needs a VFIO driver. */
   readonly node?: NodeState;
 }
 
 /**
- * Which PCI function: its address, `"0000:01:00.0"` or `"01:00.0"`, or one of
- * the others. What matches several functions is an error that lists them.
+ * Selects a PCI function: an address, `"0000:01:00.0"` or `"01:00.0"`, or one
+ * of the objects. A selector that matches several functions is an error that
+ * lists them.
  */
 export type Selector =
   | string
@@ -109,25 +111,30 @@ export type Selector =
   | IdSelector
   | SlotSelector;
 
-/** A function by its address, which a card put in elsewhere can change. */
+/**
+ * Selects a function by its address. Adding another card can change addresses.
+ */
 export interface AddressSelector {
   /** `"0000:01:00.0"`, or `"01:00.0"` in domain 0. */
   readonly address: string;
 }
 
-/** A function by the way to it, which does not change with bus numbers. */
+/**
+ * Selects a function by the bridges that lead to it. That path does not depend
+ * on bus numbers.
+ */
 export interface PathSelector {
   /**
-   * The function's own device and function number behind those of the bridges
-   * that lead to it, from a function on a root bus on:
-   * `"0000:00:1c.0/00.0"` is function 00.0 behind the root port 0000:00:1c.0.
-   * ACPI's DMAR table names devices so. Virtual functions have none:
-   * they are said at their physical function.
+   * The address of a function on a root bus, then device and function number of
+   * each function on the way, and of the function itself: `"0000:00:1c.0/00.0"`
+   * is function 00.0 behind the root port 0000:00:1c.0. ACPI's DMAR table names
+   * devices in this way. Virtual functions have no path. They are configured at
+   * their physical function.
    */
   readonly path: string;
 }
 
-/** A function by what it is. */
+/** Selects a function by its ids. */
 export interface IdSelector {
   /** Vendor and device: `"8086:10d3"`. */
   readonly id: string;
@@ -139,7 +146,9 @@ export interface IdSelector {
   readonly serial?: string;
 }
 
-/** A function by the slot that the firmware or a hotplug driver names. */
+/**
+ * Selects a function by its slot, as the firmware or a hotplug driver names it.
+ */
 export interface SlotSelector {
   /** The name in `/sys/bus/pci/slots`: `"3"`. */
   readonly slot: string;
@@ -147,7 +156,10 @@ export interface SlotSelector {
   readonly function?: number;
 }
 
-/** What a function's hardware has to be: what is said of it is compared. */
+/**
+ * The hardware that a function must be. Only the keys that are given are
+ * compared.
+ */
 export interface Pin {
   /** Vendor and device: `"8086:10d3"`. */
   readonly id?: string;
@@ -156,13 +168,14 @@ export interface Pin {
   /** Revision, 0 to 255. */
   readonly revision?: number;
   /**
-   * Vendor and device of each PCI function of its IOMMU group, itself and
-   * bridges too, in any order; but no virtual functions, which come and go.
+   * Vendor and device of each PCI function of its IOMMU group, in any order. It
+   * includes the function itself and bridges, but no other function's virtual
+   * functions.
    */
   readonly group?: readonly string[];
 }
 
-/** A way to reset a function, as the kernel names it. */
+/** A reset method, as the kernel names it. */
 export type ResetMethod =
   | "device_specific"
   | "acpi"
@@ -172,49 +185,54 @@ export type ResetMethod =
   | "bus"
   | "cxl_bus";
 
-/** What can be said of a virtual function. */
+/** The desired state of a virtual function. */
 export interface VirtualFunctionState {
   /**
-   * Its driver; `null` for none. Default: whichever takes it. Where all have
-   * their driver said, and one a VFIO driver or none, the host's drivers do not
-   * get to see them.
+   * Its driver; `null` for none. Default: the first driver that matches. When
+   * every virtual function has its driver given, and one gets a VFIO driver or
+   * none, the host's drivers do not probe them.
    */
   readonly driver?: string | null;
   /** As {@linkcode FunctionState.reset}. */
   readonly reset?: readonly ResetMethod[];
   /**
-   * As {@linkcode FunctionState.idleD3}; it loses its power with its physical
-   * function only.
+   * As {@linkcode FunctionState.idleD3}. It shares the power of its physical
+   * function, so that it has no `"cold"`.
    */
   readonly idleD3?: false | "hot";
   /** As {@linkcode FunctionState.node}. */
   readonly node?: NodeState;
   /**
    * The VLAN that the network card keeps it in, 1 to 4094; 0 for none. It is
-   * set before the virtual function gets the driver that is said of it; one
-   * that has its driver already may see it only when it is bound anew.
+   * set before the virtual function gets its driver. A driver that is bound
+   * already may see the change only when it is bound again.
    */
   readonly vlan?: number;
   /**
-   * Its MAC address, that of one device: `"52:54:00:12:34:56"`. As `vlan`, it is
-   * set by the network card's driver.
+   * Its MAC address, a unicast address: `"52:54:00:12:34:56"`. The network
+   * card's driver sets it, as it does for `vlan`.
    */
   readonly mac?: string;
 }
 
-/** The virtual functions that a function should have, and what they are. */
+/** The virtual functions that a function should have. */
 export interface VirtualFunctionsState
   extends Omit<VirtualFunctionState, "mac"> {
   /**
-   * How many. The kernel changes one number to another through none, so all
-   * that there are go first where it differs.
+   * How many. To change the number, all present virtual functions are removed
+   * first: the kernel changes it only from and to 0.
    */
   readonly count: number;
-  /** What is otherwise, by the virtual function's number, from `"0"` on. */
+  /**
+   * The differences of single virtual functions, by their number, from `"0"`
+   * on.
+   */
   readonly overrides?: Readonly<Record<string, VirtualFunctionState>>;
 }
 
-/** Who may open a device's nodes. What is not said is left as it is. */
+/**
+ * The owner and mode of a device's nodes. What is not given is left unchanged.
+ */
 export interface NodeState {
   /** The owner's name or user id. */
   readonly owner?: string | number;
@@ -224,15 +242,20 @@ export interface NodeState {
   readonly mode?: string;
 }
 
-/** A mediated device that should be. */
+/** A mediated device that should exist. */
 export interface MediatedState {
   /** Its UUID. */
   readonly uuid: string;
-  /** Who makes it: a PCI function, or a path below `/sys/devices`. */
+  /**
+   * The device that provides it: a PCI function, or a path below
+   * `/sys/devices`.
+   */
   readonly parent: Selector;
-  /** Its type, as below the parent: `"i915-GVTg_V5_4"`. */
+  /**
+   * Its type, one of `mdev_supported_types` of the parent: `"i915-GVTg_V5_4"`.
+   */
   readonly type: string;
-  /** Who may open its VFIO nodes. */
+  /** The owner and mode of its VFIO nodes. */
   readonly node?: NodeState;
 }
 
@@ -240,8 +263,11 @@ export interface MediatedState {
 export interface HugePagesState {
   /** The size of each: `"2M"`, `"1G"`. */
   readonly size: MemorySize;
-  /** How many, those in use too. */
+  /** How many, including those in use. */
   readonly count: number;
-  /** The NUMA node that they are on. Default: all together, spread evenly. */
+  /**
+   * The NUMA node that they are on. Default: the kernel spreads them over all
+   * nodes.
+   */
   readonly numaNode?: number;
 }

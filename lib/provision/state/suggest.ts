@@ -1,9 +1,9 @@
 /**
- * The known name that a mistyped one is most like.
+ * Finds the known name that is most similar to a mistyped one.
  *
- * @param name What was written.
- * @param known What there is.
- * @returns One of them, or `undefined` where none is near.
+ * @param name The mistyped name.
+ * @param known The known names.
+ * @returns One of them, or `undefined` when none is similar.
  */
 export function nearest(
   name: string,
@@ -17,7 +17,7 @@ export function nearest(
   return best?.each;
 }
 
-/** How many characters to insert, remove, replace or swap with the next. */
+/** Counts the characters to insert, remove, replace or swap with the next. */
 function distance(a: string, b: string): number {
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);

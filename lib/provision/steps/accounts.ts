@@ -1,5 +1,5 @@
 /**
- * Users and groups by their names, as the host's own files have them.
+ * Looks users and groups up by name in the host's files.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import { ifPresent } from "../../host/sysfs.ts";
 
 /**
- * The id of a user or a group.
+ * Returns the id of a user or a group.
  *
  * @param kernel The system.
- * @param kind Which of both it is.
+ * @param kind Whether it is a user or a group.
  * @param name Its name, or its id.
- * @param at Where it is said, for errors.
+ * @param at Its place in the state, for errors.
  * @throws {VfioError} `NOT_SUPPORTED` when the host has none of that name.
  */
 export function idOf(
@@ -31,7 +31,7 @@ export function idOf(
   if (id !== undefined) return Number(id);
   throw new VfioError("NOT_SUPPORTED", {
     problem: `there is no ${kind} ${name} in ${file} (${at})`,
-    hint: `make one, or say the id of one that is elsewhere: id ${
+    hint: `create it, or give its id where it is defined elsewhere: id ${
       kind === "user" ? "-u" : "-g"
     } ${name}`,
   });

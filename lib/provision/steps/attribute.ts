@@ -1,5 +1,5 @@
 /**
- * Attributes: a reset method, a power policy, huge pages.
+ * Steps that write attributes: a reset method, a power policy, huge pages.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { sysfsError, withoutNewline } from "../../host/sysfs.ts";
 import type { AttributeStep } from "./step.ts";
 import { changed, late, type StepKind, type Work } from "./kind.ts";
 
-/** Steps that write an attribute; before is what it read as. */
+/** Steps that write an attribute. They capture the text that it had. */
 export const attributeKind: StepKind<AttributeStep, string> = {
   async holds(work, { path, value, device }) {
     return await read(work, path, device) === value;
@@ -23,11 +23,11 @@ export const attributeKind: StepKind<AttributeStep, string> = {
     await write(work, path, value, device);
     const now = await read(work, path, device);
     if (now === value) return;
-    // Huge pages: as many as there is memory for.
+    // The kernel reserves only as many huge pages as there is memory for.
     throw new VfioError("NO_MEMORY", {
       device,
       problem: `${path} is ${now} after ${value} was written to it`,
-      hint: "reserve huge pages early, before memory is in pieces",
+      hint: "reserve huge pages early, before memory is fragmented",
     });
   },
 
@@ -42,9 +42,9 @@ export const attributeKind: StepKind<AttributeStep, string> = {
 };
 
 /**
- * The text of an attribute, without the newline at its end.
+ * Reads an attribute, without the newline at its end.
  *
- * @param work What it is read with.
+ * @param work The host and the deadline.
  * @param path The attribute.
  * @param device The device it belongs to.
  */
@@ -60,7 +60,7 @@ export async function read(
   }
 }
 
-/** The same, or `undefined` where there is no such attribute. */
+/** Reads an attribute; `undefined` where it does not exist. */
 export async function readIfThere(
   work: Work,
   path: string,
@@ -85,16 +85,16 @@ async function readText(
     () => work.host.kernel.readFileAsync(path),
     () => late(device, `${path} could not be read`, work.deadline),
   );
-  // A list of nothing, such as that of reset methods, is an empty file.
+  // An empty list, such as that of reset methods, is an empty file.
   return text === "" ? text : withoutNewline(path, text);
 }
 
 /**
  * Writes an attribute.
  *
- * @param work What it is written with.
+ * @param work The host and the deadline.
  * @param path The attribute.
- * @param text What is written.
+ * @param text The text to write.
  * @param device The device it belongs to.
  */
 export async function write(
@@ -109,23 +109,23 @@ export async function write(
       path,
       // An empty write never reaches the kernel.
       () => work.host.kernel.writeFileAsync(path, text === "" ? "\n" : text),
-      () => late(device, `the kernel was not done with ${path}`, work.deadline),
+      () => late(device, `the write to ${path} did not finish`, work.deadline),
     );
   } catch (error) {
     throw sysfsError(error, device);
   }
 }
 
-/** Asks for something when what was given up on before is over. */
+/** Accesses an attribute, after an earlier access that timed out is over. */
 async function inTurn<T>(
   { host: { kernel }, deadline }: Work,
   path: string,
-  ask: () => Promise<T>,
+  access: () => Promise<T>,
   tooLate: () => VfioError,
 ): Promise<T> {
   return await exclusively(kernel, path, deadline, tooLate, async (turn) => {
-    const asked = ask();
-    turn.keep(asked);
-    return await deadline.wait(asked, tooLate);
+    const pendingAccess = access();
+    turn.keep(pendingAccess);
+    return await deadline.wait(pendingAccess, tooLate);
   });
 }

@@ -1,5 +1,5 @@
 /**
- * The driver that a function has.
+ * Steps that change the driver of a function.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { functionIfThere } from "./functions.ts";
 import type { DriverStep } from "./step.ts";
 import type { StepKind, Work } from "./kind.ts";
 
-/** Steps that move a function; before is how it was bound. */
+/** Steps that move a function to a driver. They capture how it was bound. */
 export const driverKind: StepKind<DriverStep, DriverState> = {
   holds({ host }, { device, driver }) {
     return Promise.resolve(
@@ -49,12 +49,12 @@ export const driverKind: StepKind<DriverStep, DriverState> = {
 };
 
 /**
- * Brings a function back to how it was bound.
+ * Restores how a function was bound.
  *
- * @param work What that is done with.
+ * @param work The host and the deadline.
  * @param fn The function.
  * @param before How it was bound.
- * @param change How it was, or was to be, after a change.
+ * @param change How the change to undo binds it.
  */
 export async function bringBack(
   { deadline }: Work,

@@ -1,5 +1,5 @@
 /**
- * Files and symbolic links of this library's own.
+ * Steps that write files and symbolic links.
  *
  * @module
  */
@@ -18,11 +18,11 @@ import {
 import type { FileStep, LinkStep } from "./step.ts";
 import { changed, type StepKind } from "./kind.ts";
 
-/** What was at the path. */
+/** What was at the path before. */
 export interface FileBefore {
-  /** The file or the link, `null` for none. */
+  /** The file or the link; `null` where nothing was. */
   readonly entry: FileEntry | null;
-  /** The directories that were not there, the uppermost first. */
+  /** The directories that were missing, the uppermost first. */
   readonly missing: readonly string[];
 }
 

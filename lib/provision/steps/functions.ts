@@ -1,5 +1,5 @@
 /**
- * Functions that may have gone, by their addresses.
+ * Looks up functions that may not exist any more.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Host } from "../../host/host.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 
 /**
- * The function at an address, or `undefined` where there is none.
+ * Returns the function at an address, or `undefined` where there is none.
  *
  * @param host The host.
  * @param address Its address.
@@ -21,9 +21,9 @@ export function functionIfThere(
   try {
     return host.function(address);
   } catch (error) {
-    const gone = error instanceof VfioError &&
+    const isGone = error instanceof VfioError &&
       error.code === "DEVICE_NOT_FOUND";
-    if (gone) return undefined;
+    if (isGone) return undefined;
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What apply and restore know of a kind of step.
+ * The interface of a kind of step.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Deadline } from "../../host/driver/deadline.ts";
 import type { Host } from "../../host/host.ts";
 import type { Step } from "./step.ts";
 
-/** What a step is made with. */
+/** The host and the deadline of a step. */
 export interface Work {
   /** The host that is changed. */
   readonly host: Host;
@@ -19,24 +19,24 @@ export interface Work {
 
 /**
  * How steps of one kind are made and undone. `B` is what is captured of the
- * host before a step, and `M` what is known only when it was made, as JSON can
- * hold them; `undefined` members get lost.
+ * host before a step. `M` is what is known only after it was made. Both are
+ * stored as JSON, which drops `undefined` members.
  */
 export interface StepKind<S extends Step = Step, B = unknown, M = unknown> {
-  /** Whether the host is as the step wants it. */
+  /** Returns whether the host is as the step makes it. */
   holds(work: Work, step: S): Promise<boolean>;
-  /** What the host has in the place of what the step changes. */
+  /** Captures the part of the host that the step changes. */
   capture(work: Work, step: S): Promise<B>;
-  /** Makes the step, and gives what there is to know of it to undo it. */
+  /** Makes the step. Returns what undoing it needs to know. */
   make(work: Work, step: S, before: B): Promise<M>;
   /**
-   * Brings back what was, from wherever the step got to; what is back already
-   * is well, and so is what is there no longer.
+   * Undoes the step, from any point that it reached. It does nothing for what
+   * is as before already, or does not exist any more.
    *
-   * @param made Whether the step is known to have been made whole.
-   * @param result What making it gave, where it was.
+   * @param made Whether the step is known to have been completed.
+   * @param result The result of making it, if it was completed.
    * @throws {VfioError} `WRONG_DRIVER` or `CHANGED` when somebody else has
-   * changed it since, and it stays as it is.
+   * changed it since. It stays as it is then.
    */
   undo(
     work: Work,
@@ -48,34 +48,34 @@ export interface StepKind<S extends Step = Step, B = unknown, M = unknown> {
 }
 
 /**
- * The error for what somebody else has changed.
+ * Makes the error for something that somebody else has changed.
  *
- * @param device The device it is about.
- * @param what What was changed, and how.
+ * @param device The device.
+ * @param change What was changed, as the start of a sentence.
  */
-export function changed(device: string | undefined, what: string): VfioError {
+export function changed(device: string | undefined, change: string): VfioError {
   return new VfioError("CHANGED", {
     device,
-    problem: `${what} meanwhile, and stays like that`,
-    hint: "restore again when it is as it was left",
+    problem: `${change} meanwhile, and is left as it is`,
+    hint: "set it back to what was applied, and restore again",
   });
 }
 
 /**
- * The error for what was not there in time.
+ * Makes the error for something that did not happen in time.
  *
- * @param device The device it is about.
- * @param what What did not happen.
- * @param deadline How long it was waited for.
+ * @param device The device.
+ * @param failure What did not happen, as a sentence.
+ * @param deadline The deadline that has passed.
  */
 export function late(
   device: string | undefined,
-  what: string,
+  failure: string,
   { timeout }: Deadline,
 ): VfioError {
   return new VfioError("TIMED_OUT", {
     device,
-    problem: `${what} in ${timeout} ms`,
+    problem: `${failure} in ${timeout} ms`,
     hint: "the kernel's log may say why: dmesg",
   });
 }

@@ -27,7 +27,7 @@ const KINDS: Readonly<Record<Step["kind"], StepKind>> = {
   "virtual functions": virtualFunctionsKind,
 };
 
-/** How a step is made and undone. */
+/** Returns how a step is made and undone. */
 export function kindOf({ kind }: Step): StepKind {
   return KINDS[kind];
 }

@@ -1,5 +1,5 @@
 /**
- * Mediated devices.
+ * Steps that create mediated devices.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { changed, late, type StepKind, type Work } from "./kind.ts";
 
 const DEVICES = "/sys/bus/mdev/devices";
 
-/** Steps that create a mediated device; there was none before. */
+/** Steps that create a mediated device where there was none. */
 export const mediatedKind: StepKind<MediatedStep, null> = {
   holds({ host: { kernel } }, { device, type }) {
     const now = linkName(kernel, `${DEVICES}/${device}/mdev_type`);
@@ -50,12 +50,15 @@ export const mediatedKind: StepKind<MediatedStep, null> = {
     await write(work, `${path}/remove`, "1", device);
     await deadline.until(
       () => exists(kernel, path) ? undefined : true,
-      () => late(device, "it did not go", deadline),
+      () => late(device, "it was not removed", deadline),
     );
   },
 };
 
-/** Waits until nobody has it open: its removal would wait for that for ever. */
+/**
+ * Waits until no process has it open. Removing it would wait without a time
+ * limit.
+ */
 async function released({ host, deadline }: Work, uuid: string): Promise<void> {
   const { kernel } = host;
   const path = realPath(kernel, `${DEVICES}/${uuid}`);
@@ -68,7 +71,7 @@ async function released({ host, deadline }: Work, uuid: string): Promise<void> {
       new VfioError("DEVICE_BUSY", {
         device: uuid,
         problem: `${nodes.join(" or ")} is open in ${openersText(holders())}`,
-        hint: "end that process, or let it give the device up",
+        hint: "end that process, or let it close the device",
       }),
   );
 }

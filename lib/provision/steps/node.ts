@@ -1,5 +1,5 @@
 /**
- * Who may open the nodes of a device.
+ * Steps that set the owner and mode of a device's nodes.
  *
  * @module
  */
@@ -13,27 +13,27 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import type { NodeStep } from "./step.ts";
 import { changed, late, type StepKind } from "./kind.ts";
 
-/** Whose a node is, and who may open it. */
+/** The owner and mode of a node. */
 interface Ownership {
   readonly uid: number;
   readonly gid: number;
   readonly mode: number;
 }
 
-/** What each node was like, by its path. */
+/** The former owner and mode of each node, by its path. */
 export type NodesBefore = Readonly<Record<string, Ownership>>;
 
 const PERMISSIONS = 0o7777;
 
-/** Steps that say who may open a device's nodes. */
+/** Steps that set the owner and mode of a device's nodes. */
 export const nodeKind: StepKind<NodeStep, NodesBefore> = {
   holds({ host }, step) {
     const { kernel } = host;
     const device = findDevice(host, step.device);
     const nodes = device === undefined ? [] : nodePaths([device]);
-    const all = nodes.length > 0 &&
+    const allOwned = nodes.length > 0 &&
       nodes.every((path) => isOwnedAs(ownership(kernel, path), step));
-    return Promise.resolve(all);
+    return Promise.resolve(allOwned);
   },
 
   async capture({ host, deadline }, { device }) {
@@ -87,7 +87,7 @@ function findDevice(host: Host, name: string): HostDevice | undefined {
   return undefined;
 }
 
-/** What a node is like; `undefined` where it is not there. */
+/** Reads the owner and mode of a node; `undefined` where it does not exist. */
 function ownership(kernel: Kernel, path: string): Ownership | undefined {
   const status = ifPresent(() => kernel.stat(path));
   if (status === undefined) return undefined;
@@ -103,7 +103,7 @@ function wantedOwnership({ uid, gid, mode }: NodeStep): Partial<Ownership> {
   };
 }
 
-/** Whether a node is somewhere on the way from what was to what is wanted. */
+/** Whether each property of a node is either the old or the new one. */
 function isBetween(
   now: Ownership,
   was: Ownership,
@@ -113,7 +113,7 @@ function isBetween(
     [was.mode, mode].includes(now.mode);
 }
 
-/** Whether a node is as it is wanted, where anything is. */
+/** Whether a node exists and has the properties that are given. */
 function isOwnedAs(
   now: Ownership | undefined,
   { uid, gid, mode }: Partial<Ownership>,
@@ -131,7 +131,7 @@ function setOwnership(
   try {
     const moves = uid !== now.uid || gid !== now.gid;
     if (moves) kernel.chown(path, uid, gid);
-    // chown() takes set-user-ID bits away.
+    // chown() clears set-user-ID bits.
     if (moves || mode !== now.mode) kernel.chmod(path, mode);
   } catch (error) {
     throw sysfsError(error);

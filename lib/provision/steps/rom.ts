@@ -1,5 +1,5 @@
 /**
- * Copies of ROMs.
+ * Steps that copy ROMs to files.
  *
  * @module
  */
@@ -24,9 +24,9 @@ import { assertRomOf, holdsRom, readRomFile } from "./rom_file.ts";
 import type { RomStep } from "./step.ts";
 import { changed, type StepKind } from "./kind.ts";
 
-/** What was at the path: no file. */
+/** What was at the path before: no file. */
 export interface RomBefore {
-  /** The directories that were not there, the uppermost first. */
+  /** The directories that were missing, the uppermost first. */
   readonly missing: readonly string[];
 }
 
@@ -43,7 +43,8 @@ export const romKind: StepKind<RomStep, RomBefore, RomMade> = {
   },
 
   capture({ host }, { device, path }) {
-    // Who may not make it readable could not undo that either.
+    // Checked before anything is written: without the right to enable the ROM,
+    // undoing would fail too.
     assertRomAccess(host.function(device));
     return Promise.resolve(
       orFileError(() => ({ missing: missingDirectories(host.kernel, path) })),
@@ -57,8 +58,8 @@ export const romKind: StepKind<RomStep, RomBefore, RomMade> = {
     assertRomOf(
       fn,
       bytes,
-      "what its ROM holds",
-      "the firmware takes no such ROM for its own: take a file of the vendor's",
+      "the content of its ROM",
+      "put a file of the vendor's at that path instead",
     );
     const sha256 = await digest(bytes);
     orFileError(() => {
@@ -71,7 +72,7 @@ export const romKind: StepKind<RomStep, RomBefore, RomMade> = {
   async undo({ host }, { device, path }, { missing }, made, result) {
     const { kernel } = host;
     const fn = functionIfThere(host, device);
-    // A process that was killed may have left it readable.
+    // A process that was killed may have left the ROM enabled.
     if (!made && fn !== undefined && hasRom(fn)) hideRom(fn);
     const now = orFileError(() => readRomFile(kernel, path));
     if (now !== null && made && await digest(now) !== result?.sha256) {

@@ -18,7 +18,7 @@ import { S_IFMT, S_IFREG } from "../../uapi/linux/statx.ts";
 import { orFileError, readLink } from "../journal/files.ts";
 
 /**
- * Whether a file has a ROM of a function in it.
+ * Returns whether a file holds a ROM of a function.
  *
  * @param fn The function.
  * @param path The file.
@@ -34,17 +34,18 @@ export function holdsRom(fn: PciFunction, path: string): boolean {
     fn,
     bytes,
     path,
-    "say another path, or remove what is there, and its ROM is read anew",
+    "give another path, or remove the file: its ROM is copied again then",
   );
   return true;
 }
 
 /**
- * What is in a file, as far as a ROM can reach.
+ * Reads a file, up to the largest size of a ROM.
  *
  * @param kernel The system.
  * @param path The file.
- * @returns `null` where nothing is there; what is no file has nothing in it.
+ * @returns Its contents; empty for what is not a regular file, and `null` where
+ * nothing is at the path.
  */
 export function readRomFile(
   kernel: Kernel,
@@ -52,12 +53,12 @@ export function readRomFile(
 ): Uint8Array<ArrayBuffer> | null {
   if (readLink(kernel, path) === null) return null;
   try {
-    // To open something else may do something, or wait for somebody.
+    // Opening anything else may have side effects, or block.
     if ((kernel.stat(path).mode & S_IFMT) !== S_IFREG) return new Uint8Array();
     using file = Fd.open(kernel, path, O_RDONLY);
     return readAll(kernel, file.number, PCI_ROM_MAX_SIZE);
   } catch (error) {
-    // A link that leads to nothing.
+    // The path is a dangling link.
     if (hasErrno(error, "ENOENT", "ENOTDIR")) return new Uint8Array();
     throw error;
   }
@@ -68,15 +69,15 @@ export function readRomFile(
  *
  * @param fn The function.
  * @param bytes The bytes.
- * @param what What they are, for the error.
- * @param hint What to do where they are not.
- * @throws {VfioError} `NOT_SUPPORTED` when they are none, or not all of one;
- * `IDENTITY_CHANGED` when it is that of other functions.
+ * @param subject What the bytes are, for the error.
+ * @param hint The hint of the error.
+ * @throws {VfioError} `NOT_SUPPORTED` when they are no ROM, or only a part of
+ * one; `IDENTITY_CHANGED` when it is a ROM of other functions.
  */
 export function assertRomOf(
   fn: PciFunction,
   bytes: Uint8Array,
-  what: string,
+  subject: string,
   hint: string,
 ): void {
   const rom = decodeRom(bytes);
@@ -87,7 +88,7 @@ export function assertRomOf(
   if (rom.images.length === 0) {
     throw refuse(
       "NOT_SUPPORTED",
-      `${what} is no ROM: it does not begin with an image, 55 AA and PCIR`,
+      `${subject} is no ROM: it does not begin with an image, 55 AA and PCIR`,
     );
   }
   if (!isRomOf(rom, fn)) {
@@ -96,15 +97,15 @@ export function assertRomOf(
     );
     throw refuse(
       "IDENTITY_CHANGED",
-      `${what} is the ROM of ${[...new Set(ids)].join(", ")}, and this ` +
-        `is ${idPair(fn.vendor, fn.device)}`,
+      `${subject} is the ROM of ${[...new Set(ids)].join(", ")}, and this ` +
+        `function is ${idPair(fn.vendor, fn.device)}`,
     );
   }
   if (bytes.length < rom.length) {
     throw refuse(
       "NOT_SUPPORTED",
-      `${what} is cut short: its images have ${rom.length} bytes, and ` +
-        `${bytes.length} are there`,
+      `${subject} is truncated: its images have ${rom.length} bytes, and it ` +
+        `has ${bytes.length}`,
     );
   }
 }

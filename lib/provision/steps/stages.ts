@@ -1,5 +1,5 @@
 /**
- * Which steps can be made at once.
+ * Decides which steps can be made in parallel.
  *
  * @module
  */
@@ -8,25 +8,30 @@ import type { Host } from "../../host/host.ts";
 import { functionIfThere } from "./functions.ts";
 import type { Step } from "./step.ts";
 
-/** What a step's function has to do with those of others. */
+/** Where a step's function is in relation to others. */
 interface Place {
   readonly address: string;
-  /** Its IOMMU group, which only whole changes hands; else itself. */
+  /**
+   * Its IOMMU group, or its address without a group. Steps of one lane run one
+   * by one.
+   */
   readonly lane: string;
   /** The function that it is a virtual function of. */
   readonly physical: string | undefined;
 }
 
 /**
- * Cuts a list into stages, which come one after the other. Each is made of
- * lanes, which do not touch each other and can go at once: functions of
- * different groups, but no function beside a virtual function of its own. The
- * order is kept within a lane and between stages. A stage is cut when it is
- * asked for: those before it may have made its functions.
+ * Divides a list into stages, which come one after the other. A stage has
+ * lanes, which are independent and can run in parallel. A lane has the
+ * functions of one IOMMU group; a function and its virtual functions are in
+ * different stages. The order is kept within a lane and between stages.
+ *
+ * A stage is computed when the caller asks for it, since the stages before may
+ * create its functions.
  *
  * @param host The host.
  * @param items The list.
- * @param stepOf The step that an item is about.
+ * @param stepOf Returns the step of an item.
  */
 export function* stages<T>(
   host: Host,
@@ -38,7 +43,7 @@ export function* stages<T>(
   for (const item of items) {
     let place = placeOf(host, stepOf(item));
     if (
-      place === undefined || places.some((other) => inTheWay(other, place!))
+      place === undefined || places.some((other) => areRelated(other, place!))
     ) {
       if (lanes.size > 0) yield [...lanes.values()];
       lanes = new Map();
@@ -55,7 +60,7 @@ export function* stages<T>(
   if (lanes.size > 0) yield [...lanes.values()];
 }
 
-/** Where a step belongs; `undefined` where nothing may go beside it. */
+/** The place of a step; `undefined` when the step must run alone. */
 function placeOf(host: Host, step: Step): Place | undefined {
   if (
     step.kind !== "driver" && step.kind !== "attribute" && step.kind !== "node"
@@ -70,12 +75,12 @@ function placeOf(host: Host, step: Step): Place | undefined {
     const physical = fn.physicalFunction?.address;
     return { address, lane: iommuGroup?.id ?? address, physical };
   } catch {
-    // What cannot be asked is told by the step itself. An attribute's device
-    // need not be a PCI function.
+    // The step itself reports what cannot be read. The device of an attribute
+    // may be no PCI function.
     return undefined;
   }
 }
 
-function inTheWay(a: Place, b: Place): boolean {
+function areRelated(a: Place, b: Place): boolean {
   return a.physical === b.address || b.physical === a.address;
 }

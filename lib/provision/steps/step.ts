@@ -1,5 +1,5 @@
 /**
- * What a plan is made of: changes to a host that can be undone.
+ * The steps of a plan: changes to a host that can be undone.
  *
  * @module
  */
@@ -16,27 +16,27 @@ export type Step =
   | VirtualFunctionsStep
   | VirtualNetworkStep;
 
-/** What every change has. */
+/** The properties of every step. */
 export interface StepBase {
-  /** The device it is about: an address or a UUID. */
+  /** The device that it changes: an address or a UUID. */
   readonly device?: string;
-  /** Why it is made: a clause. */
+  /** The reason, as a clause. */
   readonly why: string;
 }
 
 /** Writes an attribute: a reset method, a power policy, huge pages. */
 export interface AttributeStep extends StepBase {
-  /** Which change it is. */
+  /** The kind of change. */
   readonly kind: "attribute";
   /** The attribute, below `/sys` or `/proc/sys`. */
   readonly path: string;
-  /** What it shall read as, without the newline at its end. */
+  /** The text that it has afterwards, without the newline at its end. */
   readonly value: string;
 }
 
 /** Moves a PCI function to a driver. */
 export interface DriverStep extends StepBase {
-  /** Which change it is. */
+  /** The kind of change. */
   readonly kind: "driver";
   /** The function's address. */
   readonly device: string;
@@ -46,20 +46,20 @@ export interface DriverStep extends StepBase {
 
 /** Creates virtual functions, or removes them with a count of 0. */
 export interface VirtualFunctionsStep extends StepBase {
-  /** Which change it is. */
+  /** The kind of change. */
   readonly kind: "virtual functions";
   /** The physical function's address. */
   readonly device: string;
-  /** How many there shall be. */
+  /** How many to create. */
   readonly count: number;
 }
 
 /**
- * Sets what a virtual function is on the network, by its physical function's
- * network interface.
+ * Sets the MAC address and VLAN of a virtual function through the network
+ * interface of its physical function.
  */
 export interface VirtualNetworkStep extends StepBase {
-  /** Which change it is. */
+  /** The kind of change. */
   readonly kind: "vf network";
   /** The virtual function's address. */
   readonly device: string;
@@ -67,15 +67,15 @@ export interface VirtualNetworkStep extends StepBase {
   readonly physical: string;
   /** The virtual function's number, from 0 on. */
   readonly index: number;
-  /** Its MAC address: `"52:54:00:12:34:56"`. Default: left as it is. */
+  /** Its MAC address: `"52:54:00:12:34:56"`. Default: unchanged. */
   readonly mac?: string;
-  /** Its VLAN, 0 for none. Default: left as it is. */
+  /** Its VLAN, 0 for none. Default: unchanged. */
   readonly vlan?: number;
 }
 
 /** Creates a mediated device. */
 export interface MediatedStep extends StepBase {
-  /** Which change it is. */
+  /** The kind of change. */
   readonly kind: "mediated device";
   /** Its UUID. */
   readonly device: string;
@@ -85,9 +85,9 @@ export interface MediatedStep extends StepBase {
   readonly type: string;
 }
 
-/** Says who may open the nodes that VFIO has for a device. */
+/** Sets the owner and mode of a device's VFIO nodes. */
 export interface NodeStep extends StepBase {
-  /** Which change it is. */
+  /** The kind of change. */
   readonly kind: "node";
   /** The device's address or UUID. */
   readonly device: string;
@@ -101,7 +101,7 @@ export interface NodeStep extends StepBase {
 
 /** Copies a PCI function's expansion ROM to a file, where there was none. */
 export interface RomStep extends StepBase {
-  /** Which change it is. */
+  /** The kind of change. */
   readonly kind: "rom";
   /** The function's address. */
   readonly device: string;
@@ -109,24 +109,24 @@ export interface RomStep extends StepBase {
   readonly path: string;
 }
 
-/** Writes a file of its own, or removes it. */
+/** Writes a file of this library, or removes it. */
 export interface FileStep extends StepBase {
-  /** Which change it is. */
+  /** The kind of change. */
   readonly kind: "file";
   /** The file's path. */
   readonly path: string;
-  /** What is in it; `null` when it shall not be there. */
+  /** Its contents; `null` to remove it. */
   readonly text: string | null;
   /** Permission bits. Default: 0o644. */
   readonly mode?: number;
 }
 
-/** Makes a symbolic link of its own. */
+/** Makes a symbolic link of this library. */
 export interface LinkStep extends StepBase {
-  /** Which change it is. */
+  /** The kind of change. */
   readonly kind: "link";
   /** The link's path. */
   readonly path: string;
-  /** What is written in it. */
+  /** The path that it leads to. */
   readonly target: string;
 }

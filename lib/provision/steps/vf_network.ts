@@ -1,5 +1,5 @@
 /**
- * What virtual functions are on the network.
+ * Steps that set the MAC address and VLAN of virtual functions.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { functionIfThere } from "./functions.ts";
 import type { VirtualNetworkStep } from "./step.ts";
 import { changed, type StepKind, type Work } from "./kind.ts";
 
-/** Steps that set what a virtual function is on the network. */
+/** Steps that set the MAC address and VLAN of a virtual function. */
 export const virtualNetworkKind: StepKind<
   VirtualNetworkStep,
   Partial<VirtualNetwork>
@@ -36,7 +36,7 @@ export const virtualNetworkKind: StepKind<
       () => read(work, step),
       () => unknownToNetwork(step.physical, step.index),
     );
-    // What is not changed is not brought back either.
+    // What the step does not change is not restored either.
     return {
       ...step.mac !== undefined && { mac },
       ...step.vlan !== undefined && { vlan },
@@ -49,7 +49,7 @@ export const virtualNetworkKind: StepKind<
 
   async undo(work, step, before, made) {
     const now = read(work, step);
-    // It is gone, and that with it.
+    // The virtual function is gone, and its settings with it.
     if (now === undefined || matches(now, before)) return;
     if (made && !isBetween(now, before, wantedNetwork(step))) {
       throw changed(
@@ -71,7 +71,8 @@ async function bringBack(
   try {
     await write(work, step, { mac });
   } catch (error) {
-    // Some drivers take no address away: bnx2x and qede want a valid one.
+    // Some drivers cannot clear an address: bnx2x and qede refuse one that is
+    // not valid.
     const refused = error instanceof VfioError &&
       hasErrno(error.cause, "EINVAL");
     if (!refused || mac !== NO_MAC) throw error;
@@ -127,7 +128,10 @@ function matches(
   return now.mac === mac && isSame(now.vlan, vlan);
 }
 
-/** Whether it is somewhere on the way between two, as what undid it ended. */
+/**
+ * Whether each setting is either the old or the new one, as an interrupted undo
+ * leaves them.
+ */
 function isBetween(
   now: VirtualNetwork,
   { mac, vlan }: Partial<VirtualNetwork>,
@@ -139,7 +143,7 @@ function isBetween(
 }
 
 function isSame(a: VirtualVlan, b: VirtualVlan): boolean {
-  // Without a VLAN there is nothing that its tags could be like.
+  // Without a VLAN, priority and protocol do not matter.
   return a.id === b.id &&
     (a.id === 0 || a.qos === b.qos && a.protocol === b.protocol);
 }

@@ -1,5 +1,5 @@
 /**
- * Virtual functions: how many a function has.
+ * Steps that create and remove virtual functions.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { read, write } from "./attribute.ts";
 import { bringBack } from "./driver.ts";
 import { changed, late, type StepKind, type Work } from "./kind.ts";
 
-/** The virtual functions that there were, and how each was bound. */
+/** The former virtual functions, and how each was bound. */
 export interface VirtualFunctionsBefore {
   /** How many. */
   readonly count: number;
@@ -52,10 +52,10 @@ export const virtualFunctionsKind: StepKind<
   async undo(work, { device, count }, before) {
     const { host } = work;
     const fn = functionIfThere(host, device);
-    // A driver that went may have taken them with it, and sriov_numvfs says so.
     if (fn === undefined) return;
     const now = await present(work, fn);
-    // From one number to another the kernel goes through 0.
+    // The number may be 0 meanwhile: a driver that was unbound may have removed
+    // them, and the kernel changes the number only from and to 0.
     if (![count, before.count, 0].includes(now)) {
       throw changed(
         device,
@@ -77,14 +77,14 @@ export const virtualFunctionsKind: StepKind<
 };
 
 async function present(work: Work, fn: PciFunction): Promise<number> {
-  return Number(await read(work, numvfs(fn), fn.address));
+  return Number(await read(work, countPath(fn), fn.address));
 }
 
-function numvfs({ path }: PciFunction): string {
+function countPath({ path }: PciFunction): string {
   return `${path}/sriov_numvfs`;
 }
 
-/** Changes the number, which the kernel does from and to 0 only. */
+/** Changes the number of virtual functions, through 0 if there are some. */
 async function configure(
   work: Work,
   fn: PciFunction,
@@ -94,7 +94,8 @@ async function configure(
   const { deadline } = work;
   const old = fn.virtualFunctions;
   for (const virtual of old) {
-    // The kernel would wait for whoever has it open, for ever.
+    // The kernel would wait without a time limit for a process that has it
+    // open.
     await inTurn(
       virtual,
       deadline,
@@ -102,14 +103,14 @@ async function configure(
     );
   }
   if (await present(work, fn) > 0) {
-    await write(work, numvfs(fn), "0", address);
+    await write(work, countPath(fn), "0", address);
     await deadline.until(
       () => old.some(({ path }) => exists(kernel, path)) ? undefined : true,
-      () => late(address, "its virtual functions did not go", deadline),
+      () => late(address, "its virtual functions were not removed", deadline),
     );
   }
   if (count === 0) return;
-  await write(work, numvfs(fn), String(count), address);
+  await write(work, countPath(fn), String(count), address);
   await deadline.until(
     () => fn.virtualFunctions.length === count ? true : undefined,
     () => late(address, `${count} virtual functions did not appear`, deadline),

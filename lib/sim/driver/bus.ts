@@ -1,6 +1,6 @@
 /**
- * Devices, their drivers and their IOMMU groups, and who may have a group's DMA
- * (`drivers/iommu/iommu.c`).
+ * Devices, their drivers and their IOMMU groups, and the ownership of a group's
+ * DMA (`drivers/iommu/iommu.c`).
  *
  * @module
  */
@@ -14,11 +14,11 @@ import type { VfioDevice } from "../vfio/device.ts";
 
 /** A driver. */
 export interface Driver {
-  /** Its name, as the directory in sysfs has it. */
+  /** Its name, which is that of its directory in sysfs. */
   readonly name: string;
-  /** The bus it is for. */
+  /** The bus of its devices. */
   readonly bus: string;
-  /** What it takes by itself: `"8086:10d3"`, or `"class:010802"`. */
+  /** The ids that it binds by itself: `"8086:10d3"`, or `"class:010802"`. */
   readonly ids: ReadonlySet<string>;
   /**
    * Who does DMA with its devices: the kernel, user space (a VFIO driver), or
@@ -26,26 +26,26 @@ export interface Driver {
    */
   readonly dma: "kernel" | "user" | "none";
   /**
-   * What becomes of a device's virtual functions when it goes: it removes them,
-   * or leaves them behind. Where it makes none, `undefined`.
+   * What happens to a device's virtual functions when it is unbound: they are
+   * removed or kept. `undefined` for a driver that makes none.
    */
   readonly virtualFunctions: "removed" | "kept" | undefined;
   /** Whether it has the files `bind` and `unbind`. */
   readonly bindable: boolean;
 }
 
-/** Who has claimed a group's DMA for user space: a container or an iommufd. */
+/** The owner of a group's DMA in user space: a container or an iommufd. */
 export type DmaOwner = object;
 
 /**
- * Who made a group: the IOMMU; or VFIO, for a device that no IOMMU isolates, or
- * for one whose parent does its DMA.
+ * The maker of a group: the IOMMU; or VFIO, for a device that no IOMMU isolates
+ * (`"noiommu"`) or whose parent does its DMA (`"emulated"`).
  */
 export type GroupKind = "iommu" | "noiommu" | "emulated";
 
-/** What a group's devices see. */
+/** The mappings that a group's devices use. */
 export interface Domain {
-  /** What is mapped. */
+  /** The mappings. */
   readonly map: IoMap;
 }
 
@@ -53,24 +53,26 @@ export interface Domain {
 export class Group {
   /** Its number. */
   readonly id: string;
-  /** Who made it. */
+  /** Its maker. */
   readonly kind: GroupKind;
   /** Its members. */
   readonly devices = new Set<Device>();
   /** Its node, while a member is bound to a VFIO driver. */
   node: GroupNode | undefined;
-  /** What its devices see: nothing while no user space has attached it. */
+  /**
+   * The mappings that its devices use; `undefined` while it is not attached.
+   */
   domain: Domain | undefined;
-  /** Those of its devices that are attached to a page table of an iommufd. */
+  /** Its devices that are attached to a page table of an iommufd. */
   readonly attached = new Set<Device>();
   #owner: DmaOwner | undefined;
   #claims = 0;
 
   /**
-   * An empty group.
+   * Makes an empty group.
    *
    * @param id Its number.
-   * @param kind Who made it.
+   * @param kind Its maker.
    */
   constructor(id: string, kind: GroupKind = "iommu") {
     this.id = id;
@@ -82,7 +84,7 @@ export class Group {
     return this.kind === "noiommu";
   }
 
-  /** Whether a kernel driver or user space has its DMA. */
+  /** Whether a kernel driver or user space owns its DMA. */
   get claimed(): boolean {
     return this.#owner !== undefined || this.kernelOwned;
   }
@@ -92,30 +94,30 @@ export class Group {
     return [...this.devices].some(({ driver }) => driver?.dma === "kernel");
   }
 
-  /** What the firmware keeps mapped for its members. */
+  /** The memory that the firmware keeps mapped for its members. */
   get reserved(): readonly ReservedRegion[] {
     return [...this.devices].flatMap(({ reserved }) => reserved);
   }
 
   /**
-   * Whether the firmware keeps memory mapped for a member, so that it can be
-   * given nothing else.
+   * Whether the firmware keeps memory mapped for a member. The group cannot get
+   * other mappings then.
    */
   get pinned(): boolean {
     return this.reserved.some(({ type }) => type === "direct");
   }
 
-  /** Whether user space has its DMA. */
+  /** Whether user space owns its DMA. */
   get userOwned(): boolean {
     return this.#owner !== undefined;
   }
 
   /**
-   * Claims its DMA for user space; EPERM where somebody else has it.
+   * Claims its DMA for user space. EPERM where it has another owner.
    *
-   * @param owner Who has it then.
-   * @param blocked Whether it is blocked until they give it something, as since
-   * Linux 6.6: EINVAL where the firmware keeps memory mapped
+   * @param owner The new owner.
+   * @param blocked Whether its DMA is blocked until the owner attaches it, as
+   * since Linux 6.6. Then EINVAL where the firmware keeps memory mapped
    * (`__iommu_device_set_domain()`).
    */
   claim(owner: DmaOwner, blocked: boolean): void {
@@ -126,7 +128,7 @@ export class Group {
     this.#claims++;
   }
 
-  /** Gives back one claim. */
+  /** Releases one claim. */
   release(): void {
     if (--this.#claims === 0) this.#owner = undefined;
   }
@@ -138,7 +140,7 @@ export interface GroupNode {
   readonly minor: number;
   /** The members that are bound to VFIO drivers. */
   readonly devices: Set<Device>;
-  /** Who has it open; called when the node goes. */
+  /** The open file, which is notified when the node is removed. */
   holder: { revoked(): void } | undefined;
   /** How many of the members are bound to an iommufd. */
   bound: number;
@@ -152,35 +154,35 @@ export abstract class Device {
   readonly bus: string;
   /** Its real path in sysfs. */
   readonly path: string;
-  /** What drivers match it by: `"8086:10d3"`. */
+  /** The ids that drivers match: `"8086:10d3"`. */
   readonly ids: readonly string[];
-  /** Held by whoever changes its driver: `device_lock()`. */
+  /** Held while its driver changes: `device_lock()`. */
   readonly lock = new Lock();
   #core: PciCore | undefined;
   /** The group it is in. */
   group: Group | undefined;
   /** The driver it is bound to. */
   driver: Driver | undefined;
-  /** Whether the driver lets go of it just now. */
+  /** Whether it is being unbound from its driver. */
   unbinding = false;
-  /** Whether it was taken from the machine. */
+  /** Whether it was removed from the machine. */
   removed = false;
   /** The only driver that may bind it. */
   override: string | undefined;
-  /** How the kernel can reset it, the preferred first. */
+  /** Its reset methods, the preferred one first. */
   resets: readonly string[] = [];
-  /** What the firmware keeps mapped for it. */
+  /** The memory that the firmware keeps mapped for it. */
   readonly reserved: readonly ReservedRegion[] = [];
-  /** What VFIO made of it, while it is bound to a VFIO driver. */
+  /** Its VFIO device, while it is bound to a VFIO driver. */
   vfio: VfioDevice | undefined;
 
   /**
-   * A device that no driver has.
+   * Makes a device without a driver.
    *
    * @param name Its name.
    * @param bus The bus it is on.
    * @param path Its real path in sysfs.
-   * @param ids What drivers match it by.
+   * @param ids The ids that drivers match.
    */
   constructor(
     name: string,
@@ -194,7 +196,7 @@ export abstract class Device {
     this.ids = ids;
   }
 
-  /** Its registers and interrupts, made when they are first looked at. */
+  /** Its registers and interrupts, made at the first access. */
   get core(): PciCore {
     return this.#core ??= this.createCore();
   }
@@ -202,7 +204,10 @@ export abstract class Device {
   /** Makes its registers and interrupts. */
   protected abstract createCore(): PciCore;
 
-  /** Whether a driver may bind it: by its override, else by its ids. */
+  /**
+   * Whether a driver may bind it, by its override if it has one, else by its
+   * ids.
+   */
   matches(driver: Driver): boolean {
     if (driver.bus !== this.bus) return false;
     return this.override === undefined
@@ -210,15 +215,15 @@ export abstract class Device {
       : driver.name === this.override;
   }
 
-  /** What the bus has to say before a driver gets it: a refusal, or nothing. */
+  /** Refuses a driver, if the bus does so before binding. */
   assertTakable(_driver: Driver): void {}
 
   /**
-   * What a driver does first when it lets go; without one, the device is taken
-   * from the machine.
+   * The first step of unbinding a driver. Without a driver, the device is being
+   * removed.
    */
   *abandoned(_driver?: Driver): Steps<void> {}
 
-  /** What a driver does last as it has it, or has let go of it. */
+  /** The last step of binding or unbinding a driver. */
   settled(_driver: Driver, _bound: boolean): void {}
 }

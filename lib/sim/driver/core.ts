@@ -1,5 +1,5 @@
 /**
- * Which driver gets a device, and how it lets go of it (`drivers/base/dd.c`,
+ * Binds devices to drivers, and unbinds them (`drivers/base/dd.c`,
  * `drivers/base/bus.c`).
  *
  * @module
@@ -11,13 +11,13 @@ import type { Machine } from "../machine/machine.ts";
 import { Refusal, refuse } from "../process/refusal.ts";
 import { unregister } from "../vfio/core.ts";
 
-/** Binds a device to a driver, as the driver's `bind` does. */
+/** Binds a device to a driver, as a write to the driver's `bind` does. */
 export function* bind(device: Device, driver: Driver): Steps<void> {
   if (!device.matches(driver)) refuse("ENODEV");
   yield* attach(device, driver);
 }
 
-/** Binds a device to a driver, whether that is for it or not. */
+/** Binds a device to a driver, even if that does not match it. */
 export function* attach(device: Device, driver: Driver): Steps<void> {
   yield* device.lock.hold(function* () {
     if (device.removed) refuse("ENODEV");
@@ -28,11 +28,11 @@ export function* attach(device: Device, driver: Driver): Steps<void> {
 }
 
 /**
- * Lets the drivers look at a device. That none takes it is well; that user
- * space has its group ends the search with EBUSY.
+ * Binds a device to the first driver that matches and accepts it, if there is
+ * one. EBUSY where user space owns its group's DMA.
  */
 export function* probe(machine: Machine, device: Device): Steps<void> {
-  // Nor does the kernel wait for a driver that lets go of it.
+  // The kernel does not wait for a driver that is being unbound either.
   if (device.driver !== undefined) return;
   yield* device.lock.hold(function* () {
     if (device.removed || device.driver !== undefined) return;
@@ -42,7 +42,7 @@ export function* probe(machine: Machine, device: Device): Steps<void> {
       try {
         return start(device, driver);
       } catch (error) {
-        // The next one may take it.
+        // The next driver may accept it.
         if (!(error instanceof Refusal)) throw error;
       }
     }
@@ -50,12 +50,12 @@ export function* probe(machine: Machine, device: Device): Steps<void> {
 }
 
 /**
- * Unbinds a device from its driver. From a VFIO driver it comes loose when the
- * last of its files is closed.
+ * Unbinds a device from its driver. A VFIO driver releases it when the last of
+ * its files is closed.
  *
  * @param machine The machine it is on.
  * @param device The device.
- * @param from Its driver: ENODEV where it has another.
+ * @param from The driver. ENODEV where the device has another one.
  */
 export function* unbind(
   machine: Machine,
@@ -75,7 +75,7 @@ export function* unbind(
   }());
 }
 
-/** Takes a device from the machine: its driver lets go of it first. */
+/** Removes a device from the machine, after unbinding its driver. */
 export function* remove(machine: Machine, device: Device): Steps<void> {
   device.removed = true;
   for (const child of [...machine.devices.below(device.path).values()]) {
@@ -87,7 +87,10 @@ export function* remove(machine: Machine, device: Device): Steps<void> {
   machine.devices.delete(device);
 }
 
-/** Claims a group's DMA for the kernel, where the driver wants that. */
+/**
+ * Refuses a driver that does DMA for the kernel where user space owns the
+ * group's DMA.
+ */
 function configureDma(device: Device, driver: Driver): void {
   if (driver.dma === "kernel" && device.group?.userOwned) refuse("EBUSY");
 }

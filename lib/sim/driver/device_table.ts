@@ -3,7 +3,7 @@ import type { Device } from "./bus.ts";
 
 const NONE: ReadonlyMap<string, Device> = new Map();
 
-/** A machine's devices: by their path, their bus, and what they are below. */
+/** The devices of a machine, by bus and by parent directory. */
 export class DeviceTable {
   readonly #buses = new Map<string, Map<string, Device>>();
   readonly #below = new Map<string, Map<string, Device>>();
@@ -14,33 +14,33 @@ export class DeviceTable {
     entry(this.#below, dirname(device.path)).set(device.name, device);
   }
 
-  /** Takes a device out. */
+  /** Removes a device. */
   delete(device: Device): void {
     this.#buses.get(device.bus)?.delete(device.name);
     this.#below.get(dirname(device.path))?.delete(device.name);
   }
 
-  /** The devices of a bus, by name, in the order in which they came. */
+  /** Returns the devices of a bus, by name, in the order of adding. */
   on(bus: string): ReadonlyMap<string, Device> {
     return this.#buses.get(bus) ?? NONE;
   }
 
-  /** The devices right below a path, by name. */
+  /** Returns the devices directly below a path, by name. */
   below(path: string): ReadonlyMap<string, Device> {
     return this.#below.get(path) ?? NONE;
   }
 
-  /** The buses that there are devices of. */
+  /** The buses with devices. */
   get buses(): Iterable<string> {
     return this.#buses.keys();
   }
 
-  /** The paths that there are devices below. */
+  /** The paths with devices directly below. */
   get parents(): Iterable<string> {
     return this.#below.keys();
   }
 
-  /** All of them, in the order in which they came. */
+  /** All devices, by bus and in the order of adding. */
   *[Symbol.iterator](): Generator<Device> {
     for (const devices of this.#buses.values()) yield* devices.values();
   }

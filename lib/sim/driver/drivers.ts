@@ -1,7 +1,7 @@
 import type { Driver } from "./bus.ts";
 import type { DriverRecording } from "../../host/snapshot/recording.ts";
 
-/** What is known of drivers, where it differs from what is usual. */
+/** The properties of known drivers that differ from the default. */
 const KNOWN: Readonly<Record<string, DriverRecording>> = {
   "nvme": { ids: ["class:010802"], virtualFunctions: "kept" },
   "pci-stub": { dma: "none", virtualFunctions: "kept" },
@@ -9,12 +9,12 @@ const KNOWN: Readonly<Record<string, DriverRecording>> = {
 };
 
 /**
- * A driver.
+ * Makes a driver.
  *
- * @param bus The bus it is for.
+ * @param bus The bus of its devices.
  * @param name Its name.
- * @param topology What a topology says of it.
- * @param ids More that it takes by itself.
+ * @param topology Its properties in a topology.
+ * @param ids Further ids that it binds by itself.
  * @param sriov Whether one of its functions can have virtual functions.
  */
 export function makeDriver(
@@ -24,16 +24,18 @@ export function makeDriver(
   ids: Iterable<string> = [],
   sriov = false,
 ): Driver {
-  const known = { ...KNOWN[name], ...topology };
+  const properties = { ...KNOWN[name], ...topology };
   const vfio = /(?:^|[-_])vfio(?:[-_]|$)/.test(name);
-  const { dma = vfio ? "user" : "kernel", bindable = true } = known;
+  const { dma = vfio ? "user" : "kernel", bindable = true } = properties;
   return {
     name,
     bus,
-    // A VFIO driver takes what it is told to take, and nothing by itself.
-    ids: new Set(dma === "user" ? known.ids : [...known.ids ?? [], ...ids]),
+    // A VFIO driver binds no device by itself, only those that it is given.
+    ids: new Set(
+      dma === "user" ? properties.ids : [...properties.ids ?? [], ...ids],
+    ),
     dma,
-    virtualFunctions: known.virtualFunctions ??
+    virtualFunctions: properties.virtualFunctions ??
       (sriov || dma === "user" ? "removed" : undefined),
     bindable,
   };

@@ -1,5 +1,5 @@
 /**
- * Mediated devices: parts of a device that its driver makes
+ * Simulates mediated devices: parts of a device that its driver makes
  * (`drivers/vfio/mdev/`).
  *
  * @module
@@ -16,7 +16,7 @@ import { PciCore } from "../pci/core.ts";
 import { refuse } from "../process/refusal.ts";
 import { register } from "../vfio/core.ts";
 
-/** A UUID and one byte more, which is not looked at. */
+/** A UUID, and optionally one more byte, which is ignored. */
 const CREATE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}).?$/is;
 
 /** The types of mediated devices, by their parent's path and by name. */
@@ -31,20 +31,20 @@ export class MediatedType {
   readonly name: string;
   /** The path of the device that makes them. */
   readonly parent: string;
-  /** The driver of what is made. */
+  /** The driver of the devices. */
   readonly driver: Driver;
   /** How many can be made. */
   readonly instances: number;
-  /** Those that there are, by UUID. */
+  /** The devices, by UUID. */
   readonly devices = new Map<string, MediatedDevice>();
   readonly #machine: Machine;
   readonly #kind: DeviceKind;
 
   /**
-   * A type of which nothing was made.
+   * Makes a type without devices.
    *
    * @param machine The machine it is on.
-   * @param options What it is.
+   * @param options Its properties.
    */
   constructor(
     machine: Machine,
@@ -69,7 +69,7 @@ export class MediatedType {
     return this.instances - this.devices.size;
   }
 
-  /** What a write to `create` does. */
+  /** Does what a write to `create` does. */
   *create(text: string): Steps<void> {
     const uuid = CREATE.exec(text)?.[1]?.toLowerCase() ?? refuse("EINVAL");
     const { devices } = this.#machine;
@@ -84,11 +84,11 @@ export class MediatedType {
 
 /** A mediated device. */
 export class MediatedDevice extends Device {
-  /** What it is one of. */
+  /** Its type. */
   readonly type: MediatedType;
   /** The machine it is on. */
   readonly machine: Machine;
-  /** Nobody placed its BARs. */
+  /** Its BARs have no addresses. */
   readonly barAddresses = [];
   readonly #kind: DeviceKind;
 
@@ -96,9 +96,9 @@ export class MediatedDevice extends Device {
    * Made by {@linkcode MediatedType.create}.
    *
    * @param machine The machine it is on.
-   * @param type What it is one of.
+   * @param type Its type.
    * @param uuid Its name.
-   * @param kind What it does.
+   * @param kind Its behaviour.
    */
   constructor(
     machine: Machine,
@@ -117,14 +117,16 @@ export class MediatedDevice extends Device {
     this.#kind = kind;
   }
 
-  /** The IOMMU has nothing to do with it. */
+  /** Does nothing: the IOMMU does not see its DMA. */
   blocked(): void {}
 
   protected override createCore(): PciCore {
     return new PciCore(this, this.#kind, identityOf(this.#kind));
   }
 
-  /** No driver takes one by itself, or because it is told to. */
+  /**
+   * Returns false: no driver binds a mediated device by itself or on request.
+   */
   override matches(_driver: Driver): boolean {
     return false;
   }
@@ -133,7 +135,7 @@ export class MediatedDevice extends Device {
     register(this.machine, this, "emulated");
   }
 
-  /** What a write to `remove` does. */
+  /** Does what a write to `remove` does. */
   *remove(text: string): Steps<void> {
     if (unsigned(text) === 0) return;
     this.type.devices.delete(this.name);

@@ -1,5 +1,5 @@
 /**
- * `/dev`: the nodes through which VFIO and iommufd are used.
+ * Shows `/dev`: the nodes of VFIO and iommufd.
  *
  * @module
  */
@@ -24,9 +24,9 @@ import { cdevNumber, groupDeviceNumber, groupNodeName } from "../vfio/core.ts";
 
 const S_IFCHR = 0o020000;
 
-/** What a node is, and what opening it gives. */
+/** The properties of a node. */
 interface NodeOptions {
-  /** What it belongs to: its owner and mode are kept as long as that is there. */
+  /** The subject that it belongs to. Changes of owner and mode last as long. */
   readonly subject: object;
   /** Permission bits. */
   readonly mode: number;
@@ -36,7 +36,7 @@ interface NodeOptions {
   readonly open: (process: Process) => OpenFile;
 }
 
-/** `/dev`: the directories in it are there as long as there is something in. */
+/** Makes `/dev`. Its directories exist while they have entries. */
 export function devtmpfs(machine: Machine): Directory {
   const { features } = machine;
   const iommu: NodeOptions = {
@@ -91,7 +91,7 @@ function vfioDirectory(machine: Machine, path: string): Directory {
   );
 }
 
-/** The groups that have a node, by its name. */
+/** Returns the groups with a node, by its name. */
 function groupNodes(machine: Machine): Map<string, Group> {
   return new Map(
     [...machine.groups.values()].filter(({ node }) => node !== undefined)
@@ -108,7 +108,7 @@ function groupOptions(machine: Machine, group: Group): NodeOptions {
   };
 }
 
-/** The devices that have a node of their own, by its name. */
+/** Returns the devices with a node of their own, by its name. */
 function cdevs(machine: Machine): Map<string, Device> {
   return new Map(
     [...machine.devices]

@@ -1,13 +1,13 @@
 import type { Directory, OpenFile } from "./file.ts";
 import { refuse } from "../process/refusal.ts";
 
-/** An open directory, which is not read as a file. */
+/** An open directory. It cannot be read as a file. */
 export class DirectoryFile implements OpenFile {
   readonly linkText: string;
   readonly inode: object | undefined;
 
   /**
-   * Opens it.
+   * Opens a directory.
    *
    * @param path Its path.
    * @param directory The directory.

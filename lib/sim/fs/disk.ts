@@ -1,6 +1,6 @@
 /**
- * The files that are what was written to them, as on a tmpfs: `/etc`, `/run`,
- * `/tmp`, `/var`.
+ * Simulates a disk with ordinary files, as on a tmpfs: `/etc`, `/run`, `/tmp`,
+ * `/var`.
  *
  * @module
  */
@@ -22,10 +22,10 @@ import { refuse } from "../process/refusal.ts";
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 
-/** The bits that a process's umask takes from what it makes. */
+/** The umask of processes. */
 const UMASK = 0o022;
 
-/** What is there before anything was made: directories, and their modes. */
+/** The directories of an empty disk, with their modes. */
 const DIRECTORIES: Readonly<Record<string, number>> = {
   etc: 0o755,
   run: 0o755,
@@ -62,11 +62,11 @@ export class DiskDirectory implements Directory {
   }
 }
 
-/** A file on the disk. It is there as long as it has a name or is open. */
+/** A file on the disk. It exists as long as it has a name or is open. */
 export class DiskFile implements FileNode {
   readonly kind = "file";
   status: FileStatus;
-  /** What is in it. */
+  /** Its contents. */
   bytes: Uint8Array<ArrayBuffer> = new Uint8Array();
 
   /**
@@ -123,7 +123,7 @@ class OpenDiskFile implements OpenFile {
 
   pwrite(from: Uint8Array, offset: bigint): number {
     if (offset < 0n) refuse("EINVAL");
-    // Linux appends whatever the offset (pwrite(2), "BUGS").
+    // Linux appends and ignores the offset (pwrite(2), "BUGS").
     const { length } = this.inode.bytes;
     this.#put(from, this.#appends ? length : Number(offset));
     return from.length;
@@ -145,17 +145,17 @@ class OpenDiskFile implements OpenFile {
   close(): void {}
 }
 
-/** The status of a directory that a process makes. */
+/** Makes an empty directory of a process. */
 export function newDirectory(process: Process, mode: number): DiskDirectory {
   return new DiskDirectory(statusOfNew(process, S_IFDIR, mode));
 }
 
-/** An empty file that a process makes. */
+/** Makes an empty file of a process. */
 export function newFile(process: Process, mode: number): DiskFile {
   return new DiskFile(statusOfNew(process, S_IFREG, mode));
 }
 
-/** A symbolic link. */
+/** Makes a symbolic link. */
 export function newLink(target: string): Link {
   return { kind: "link", target };
 }
@@ -173,9 +173,9 @@ function statusOfNew(
   };
 }
 
-/** A file of root's that has a text. */
+/** Makes a file of root's with a text. */
 export function textFile(text: string): DiskFile {
-  const file = new DiskFile(ofRoot(S_IFREG | 0o644));
+  const file = new DiskFile(rootStatus(S_IFREG | 0o644));
   file.bytes = ENCODER.encode(text);
   return file;
 }
@@ -183,25 +183,28 @@ export function textFile(text: string): DiskFile {
 const ENCODER = new TextEncoder();
 
 /**
- * A disk with the usual directories, and more.
+ * Makes a disk with the usual directories and further nodes.
  *
- * @param nodes What is on it, by path.
+ * @param nodes The nodes, by path.
  */
 export function makeDisk(
   nodes: Iterable<readonly [string, Node]>,
 ): DiskDirectory {
   const root = directory(0o755);
   for (const [path, mode] of Object.entries(DIRECTORIES)) {
-    reach(root, path.split("/")).change({ mode });
+    directoryAt(root, path.split("/")).change({ mode });
   }
   for (const [path, node] of nodes) {
     const names = path.split("/").filter((name) => name !== "");
-    reach(root, names.slice(0, -1)).entries.set(names.at(-1)!, node);
+    directoryAt(root, names.slice(0, -1)).entries.set(names.at(-1)!, node);
   }
   return root;
 }
 
-function reach(root: DiskDirectory, names: readonly string[]): DiskDirectory {
+function directoryAt(
+  root: DiskDirectory,
+  names: readonly string[],
+): DiskDirectory {
   return names.reduce((from, name) => {
     const found = from.entries.get(name);
     if (found instanceof DiskDirectory) return found;
@@ -212,9 +215,9 @@ function reach(root: DiskDirectory, names: readonly string[]): DiskDirectory {
 }
 
 function directory(mode: number): DiskDirectory {
-  return new DiskDirectory(ofRoot(S_IFDIR | mode));
+  return new DiskDirectory(rootStatus(S_IFDIR | mode));
 }
 
-function ofRoot(mode: number): FileStatus {
+function rootStatus(mode: number): FileStatus {
   return { mode, uid: 0, gid: 0, device: "0:0" };
 }

@@ -1,5 +1,5 @@
 /**
- * What paths and file descriptors lead to in the simulated system.
+ * The nodes and open files of the simulated system.
  *
  * @module
  */
@@ -8,46 +8,48 @@ import type { FileStatus } from "../../kernel/kernel.ts";
 import type { Ioctl } from "../../uapi/ioctl.ts";
 import type { AddressMap, Pages } from "../process/memory.ts";
 
-/** What a path leads to. */
+/** A node that a path leads to. */
 export type Node = Directory | Link | FileNode;
 
-/** A directory. What is in it is made when it is looked at. */
+/** A directory. Its entries are made when they are read. */
 export interface Directory {
   readonly kind: "directory";
-  /** The names in it, in any order; procfs shows each process others. */
+  /**
+   * Returns the names in it, in any order. In procfs they depend on the
+   * process.
+   */
   names(process: Process): Iterable<string>;
-  /** What a name leads to. */
+  /** Returns the node of a name. */
   lookup(name: string, process: Process): Node | undefined;
-  /** Who may use it. Default: root, and all others to look into it. */
+  /** Its owner and mode. Default: root, with mode 0755. */
   readonly status?: FileStatus | undefined;
-  /** What is in it, where names can be added and removed. */
+  /** Its entries, if names can be added and removed. */
   readonly entries?: Map<string, Node> | undefined;
-  /** Changes its owner or its mode, where it keeps them. */
+  /** Changes its owner or mode, if it keeps them. */
   change?(to: Ownership): void;
 }
 
 /** A symbolic link. */
 export interface Link {
   readonly kind: "link";
-  /** Where it leads: an absolute path, or one from its directory. */
+  /** The path that it leads to: absolute, or relative to its directory. */
   readonly target: string;
 }
 
 /** An attribute or a device node. */
 export interface FileNode {
   readonly kind: "file";
-  /** Who may open it, and which device it is. */
+  /** Its owner, mode and device number. */
   readonly status: FileStatus;
   /**
-   * Opens it with `O_*` bits, by a path; whether its mode allows it has been
-   * checked.
+   * Opens it with `O_*` bits, by a path. The permissions were checked before.
    */
   open(process: Process, flags: number, path: string): OpenFile;
-  /** Changes its owner or its mode, where it keeps them. */
+  /** Changes its owner or mode, if it keeps them. */
   change?(to: Ownership): void;
 }
 
-/** What chown and chmod change of a file. */
+/** The properties of a file that chown and chmod change. */
 export interface Ownership {
   /** The owner. */
   readonly uid?: number;
@@ -58,23 +60,23 @@ export interface Ownership {
 }
 
 /**
- * An open file. A method that is not there answers as the kernel does for a
- * file that lacks it: ENOTTY for an ioctl, ENODEV for mmap, else EINVAL.
+ * An open file. A missing method answers as the kernel does for such a file:
+ * ENOTTY for an ioctl, ENODEV for mmap, else EINVAL.
  *
- * A method that would block gives a promise.
+ * A method that would block returns a promise.
  */
 export interface OpenFile {
-  /** What `/proc/PID/fd` shows: a path, or `anon_inode:[vfio-device]`. */
+  /** Its text in `/proc/PID/fd`: a path, or `anon_inode:[vfio-device]`. */
   readonly linkText: string;
-  /** What all openings of the file have in common: it can be locked. */
+  /** An object that all descriptions of the file share. It can be locked. */
   readonly inode?: object | undefined;
-  /** Ends when reading would not block. */
+  /** Waits until reading would not block. */
   readable?(): void | Promise<void>;
   /** Returns when what was written is on the disk. */
   sync?(): void;
   /** Reads at the current position. */
   read?(into: Uint8Array): number;
-  /** All that reading to the end gives, where it is text and known at once. */
+  /** Returns the whole text, if it is text that is known at once. */
   text?(): string;
   /** Writes at the current position. */
   write?(from: Uint8Array): number | Promise<number>;
@@ -82,17 +84,20 @@ export interface OpenFile {
   pread?(into: Uint8Array, offset: bigint): number;
   /** Writes at an offset. */
   pwrite?(from: Uint8Array, offset: bigint): number;
-  /** Answers an ioctl; `argument` is what was passed, by reference or value. */
+  /** Answers an ioctl. `argument` is passed by reference or by value. */
   ioctl?(
     operation: Ioctl,
     argument: Uint8Array | bigint,
     process: Process,
   ): number | Promise<number>;
-  /** The memory behind a part of the file. */
+  /** Returns the memory of a part of the file. */
   mmap?(length: number, offset: bigint): Pages;
-  /** The `POLL*` bits that are set; `changed` is called when that changes. */
+  /**
+   * Returns the `POLL*` bits that are set, and calls `changed` when they
+   * change.
+   */
   poll?(changed: () => void): number;
-  /** The last descriptor is closed, and nothing of it is mapped any more. */
+  /** Called when the last descriptor is closed and nothing of it is mapped. */
   close(): void;
 }
 
@@ -100,13 +105,13 @@ export interface OpenFile {
 export interface Process {
   /** Its process id. */
   readonly pid: number;
-  /** What `/proc/PID/comm` says. */
+  /** Its name in `/proc/PID/comm`. */
   readonly name: string;
-  /** The user it runs as; 0 may do everything. */
+  /** The user that it runs as. User 0 may do everything. */
   readonly uid: number;
-  /** The group it runs as. */
+  /** The group that it runs as. */
   readonly gid: number;
-  /** RLIMIT_MEMLOCK in bytes, which binds every user but 0. */
+  /** RLIMIT_MEMLOCK in bytes. It does not apply to user 0. */
   readonly memlock: number;
   /** Bytes that containers lock, `VmLck`. */
   locked: number;
@@ -118,6 +123,6 @@ export interface Process {
   readonly files: ReadonlyMap<number, OpenFile>;
   /** Gives an open file a descriptor. */
   install(file: OpenFile): number;
-  /** The open file behind a descriptor: EBADF where there is none. */
+  /** Returns the open file of a descriptor. EBADF where there is none. */
   file(fd: number): OpenFile;
 }

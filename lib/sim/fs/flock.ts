@@ -1,5 +1,5 @@
 /**
- * Locks on open files (`flock_lock_inode()` in `fs/locks.c`).
+ * Simulates locks on open files (`flock_lock_inode()` in `fs/locks.c`).
  *
  * @module
  */
@@ -7,36 +7,40 @@
 import { LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN } from "../../uapi/linux/fcntl.ts";
 import { refuse } from "../process/refusal.ts";
 
-/** The kinds of lock on a file, by who has them. */
+/** The kinds of lock on a file, by holder. */
 const locks = new WeakMap<object, Map<object, number>>();
 
 /**
- * Takes or gives up a lock.
+ * Takes or releases a lock.
  *
  * @param inode The file.
- * @param holder The opening of it that has the lock.
+ * @param holder The open file description that holds the lock.
  * @param operation `LOCK_*`.
  */
 export function lock(inode: object, holder: object, operation: number): void {
   const kind = operation & ~LOCK_NB;
   if (![LOCK_SH, LOCK_EX, LOCK_UN].includes(kind)) refuse("EINVAL");
-  const held = locks.get(inode) ?? new Map<object, number>();
-  locks.set(inode, held);
-  if (held.get(holder) === kind) return;
-  // A lock is given up for another, even where that is not to be had.
-  held.delete(holder);
+  const fileLocks = locks.get(inode) ?? new Map<object, number>();
+  locks.set(inode, fileLocks);
+  if (fileLocks.get(holder) === kind) return;
+  // The old lock is released first, even where the new one cannot be taken.
+  fileLocks.delete(holder);
   if (kind === LOCK_UN) return;
-  if (kind === LOCK_EX ? held.size > 0 : [...held.values()].includes(LOCK_EX)) {
+  if (
+    kind === LOCK_EX
+      ? fileLocks.size > 0
+      : [...fileLocks.values()].includes(LOCK_EX)
+  ) {
     if ((operation & LOCK_NB) !== 0) refuse("EAGAIN");
     throw new Error(
-      "A real process would hang in this call until another one gives up " +
+      "A real process would hang in this call until another one releases " +
         "its lock",
     );
   }
-  held.set(holder, kind);
+  fileLocks.set(holder, kind);
 }
 
-/** Gives up the lock of an opening that is closed, if it has one. */
+/** Releases the lock of a description that is closed, if it has one. */
 export function unlock(inode: object, holder: object): void {
   locks.get(inode)?.delete(holder);
 }

@@ -1,5 +1,5 @@
 /**
- * Changing the names in directories (`fs/namei.c`).
+ * Changes the names in directories (`fs/namei.c`).
  *
  * @module
  */
@@ -45,17 +45,21 @@ export function makeLink(
   add(place, process, "EPERM", () => newLink(target));
 }
 
-/** What an open asks of a file, by its `O_ACCMODE`. */
-const WANTED: readonly number[] = [MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE];
+/** The permissions that an open needs, by its `O_ACCMODE`. */
+const OPEN_PERMISSIONS: readonly number[] = [
+  MAY_READ,
+  MAY_WRITE,
+  MAY_READ | MAY_WRITE,
+];
 
 /**
- * What a path to be opened leads to, made where that is asked.
+ * Finds the node to open at a path, or makes it with `O_CREAT`.
  *
- * @param root What `/` is.
+ * @param root The root directory.
  * @param path An absolute path.
- * @param process Who opens it.
+ * @param process The process that opens it.
  * @param flags The `O_*` bits.
- * @param mode The permission bits of a file that is made.
+ * @param mode The permission bits of a new file.
  */
 export function nodeToOpen(
   root: Directory,
@@ -76,13 +80,17 @@ export function nodeToOpen(
   if (exclusive) refuse("EEXIST");
   if (node.kind === "link") return refuse("ELOOP");
   if (node.kind === "file") {
-    const wanted = WANTED[flags & O_ACCMODE] ?? MAY_READ | MAY_WRITE;
-    assertMay(process, node, wanted);
+    const permissions = OPEN_PERMISSIONS[flags & O_ACCMODE] ??
+      MAY_READ | MAY_WRITE;
+    assertMay(process, node, permissions);
   }
   return node;
 }
 
-/** What a file system that makes nothing answers with depends on the call. */
+/**
+ * Adds a node. A file system without new files refuses with `unable`, which
+ * depends on the call.
+ */
 function add<T extends Node>(
   { directory, name, node }: Place,
   process: Process,
@@ -113,7 +121,7 @@ export function removeDirectory(
   entries.delete(place.name);
 }
 
-/** Removes a name that leads to no directory. */
+/** Removes a name that is no directory. */
 export function removeFile(
   root: Directory,
   path: string,
@@ -125,7 +133,7 @@ export function removeFile(
   entriesOf(directory).delete(place.name);
 }
 
-/** Gives a node another name, in place of what has it. */
+/** Renames a node, and replaces what has the new name. */
 export function renameNode(
   root: Directory,
   from: string,
@@ -134,9 +142,11 @@ export function renameNode(
 ): void {
   const source = placeOf(root, from, process, false);
   const target = placeOf(root, to, process, false);
-  const here = source.directory.entries;
-  const there = target.directory.entries;
-  if ((here === undefined) !== (there === undefined)) refuse("EXDEV");
+  const sourceEntries = source.directory.entries;
+  const targetEntries = target.directory.entries;
+  if ((sourceEntries === undefined) !== (targetEntries === undefined)) {
+    refuse("EXDEV");
+  }
   if (source.name === undefined || target.name === undefined) refuse("EBUSY");
   const { node } = source;
   if (node === undefined) return refuse("ENOENT");
@@ -152,13 +162,15 @@ export function renameNode(
     assertMayRemove(process, target.directory, target.node);
     assertReplaces(node, target.node);
   }
-  if (here === undefined || there === undefined) return refuse("EPERM");
-  // What is mounted there is not the disk's.
-  if (here.get(source.name) !== node) refuse("EBUSY");
-  if (there.get(target.name) !== target.node) refuse("EBUSY");
+  if (sourceEntries === undefined || targetEntries === undefined) {
+    return refuse("EPERM");
+  }
+  // The node is not the disk's, but one that is shown in its place.
+  if (sourceEntries.get(source.name) !== node) refuse("EBUSY");
+  if (targetEntries.get(target.name) !== target.node) refuse("EBUSY");
   if (target.node?.kind === "directory") assertEmpty(target.node);
-  here.delete(source.name);
-  there.set(target.name, node);
+  sourceEntries.delete(source.name);
+  targetEntries.set(target.name, node);
 }
 
 function assertReplaces(node: Node, replaced: Node): void {

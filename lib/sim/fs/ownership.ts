@@ -4,15 +4,18 @@ import type { Ownership } from "./file.ts";
 /** The bits of `st_mode` that chmod changes. */
 const PERMISSIONS = 0o7777;
 
-/** By what a file belongs to, so that it goes with it; and by its path. */
+/**
+ * The changes, by the subject that a file belongs to and by path. They are
+ * dropped with the subject.
+ */
 const changes = new WeakMap<object, Map<string, Ownership>>();
 
 /**
- * What is known of a file whose owner and mode can be changed.
+ * Returns the status of a file whose owner and mode can be changed.
  *
- * @param subject What it belongs to.
+ * @param subject The subject that it belongs to.
  * @param path The file.
- * @param initial Its owner and mode unless they were changed.
+ * @param initial Its original status.
  */
 export function statusOf(
   subject: object,
@@ -23,7 +26,7 @@ export function statusOf(
   return to === undefined ? initial : changed(initial, to);
 }
 
-/** A file's status with another owner or mode. */
+/** Returns a status with another owner or mode. */
 export function changed(status: FileStatus, to: Ownership): FileStatus {
   const { mode = status.mode } = to;
   return {
@@ -33,7 +36,7 @@ export function changed(status: FileStatus, to: Ownership): FileStatus {
   };
 }
 
-/** Changes a file's owner or mode for as long as `subject` is there. */
+/** Changes a file's owner or mode as long as `subject` exists. */
 export function changeStatus(
   subject: object,
   path: string,

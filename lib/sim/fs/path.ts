@@ -2,31 +2,31 @@ import type { Directory, FileNode, Node, Process } from "./file.ts";
 import { assertMay, MAY_SEARCH } from "./permission.ts";
 import { NOT_THERE, type Refusal, refuse } from "../process/refusal.ts";
 
-/** As many links as Linux follows in one path. */
+/** How many links Linux follows in one path. */
 const MAX_LINKS = 40;
 
 /** The longest name in a directory, in bytes. */
 const MAX_NAME = 255;
 
-/** Where a path leads. */
+/** The place that a path leads to. */
 export interface Place {
   /** The directory of its last name. */
   readonly directory: Directory;
-  /** The directories on the way there, and that one. */
+  /** The directories on the way, including that one. */
   readonly trail: readonly Node[];
-  /** Its last name; `undefined` for `/`, and where the path ends in dots. */
+  /** Its last name; `undefined` for `/` and for a path that ends in dots. */
   readonly name: string | undefined;
-  /** What has that name; `undefined` where nothing has. */
+  /** The node of that name; `undefined` where there is none. */
   readonly node: Node | undefined;
 }
 
 /**
- * Finds what a path leads to, as the kernel does: ENOENT, ENOTDIR, EACCES and
- * ELOOP.
+ * Finds the node of a path, with the kernel's errors: ENOENT, ENOTDIR, EACCES
+ * and ELOOP.
  *
- * @param root What `/` is.
+ * @param root The root directory.
  * @param path An absolute path.
- * @param process Who asks.
+ * @param process The process.
  */
 export function resolve(
   root: Directory,
@@ -39,7 +39,10 @@ export function resolve(
   return node;
 }
 
-/** As {@linkcode resolve}, but a link at the path's end is not followed. */
+/**
+ * Finds the node of a path as {@linkcode resolve} does, but does not follow a
+ * link at its end.
+ */
 export function resolveLink(
   root: Directory,
   path: string,
@@ -49,11 +52,11 @@ export function resolveLink(
 }
 
 /**
- * Finds where a path leads, even where nothing has its last name yet.
+ * Finds the place of a path, even if its last name does not exist.
  *
- * @param root What `/` is.
+ * @param root The root directory.
  * @param path An absolute path.
- * @param process Who asks.
+ * @param process The process.
  * @param follow Whether a link at its end is followed.
  */
 export function placeOf(
@@ -63,12 +66,12 @@ export function placeOf(
   follow: boolean,
 ): Place {
   if (!path.startsWith("/")) refuse("ENOENT");
-  const rest = [...partsOf(path)];
+  const remaining = [...partsOf(path)];
   let trail: Directory[] = [root];
   let links = 0;
   for (;;) {
     const directory = trail.at(-1)!;
-    const name = rest.pop();
+    const name = remaining.pop();
     if (name === undefined) {
       const above = trail.at(-2) ?? root;
       return { directory: above, trail, name, node: directory };
@@ -81,10 +84,10 @@ export function placeOf(
     }
     if (isTooLong(name)) refuse("ENAMETOOLONG");
     const node = directory.lookup(name, process);
-    const last = rest.length === 0;
+    const last = remaining.length === 0;
     if (node?.kind === "link" && (follow || !last)) {
       if (++links > MAX_LINKS) refuse("ELOOP");
-      rest.push(...partsOf(node.target));
+      remaining.push(...partsOf(node.target));
       if (node.target.startsWith("/")) trail = [root];
     } else if (last) {
       return { directory, trail, name, node };
@@ -97,23 +100,25 @@ export function placeOf(
 const ENCODER = new TextEncoder();
 
 function isTooLong(name: string): boolean {
-  // No character has more than three bytes for each of its units.
+  // UTF-8 has at most three bytes for each UTF-16 unit.
   return 3 * name.length > MAX_NAME && ENCODER.encode(name).length > MAX_NAME;
 }
 
-/** The names in paths that were taken apart, as the same are asked for often. */
-const known = new Map<string, readonly string[]>();
+/**
+ * The names in paths that were split before. Callers use the same paths often.
+ */
+const splitPaths = new Map<string, readonly string[]>();
 
-/** More paths than tests of one machine have; who asks for more waits longer. */
-const MOST_KNOWN = 20_000;
+/** How many paths are remembered: more than tests of one machine use. */
+const MAX_SPLIT_PATHS = 20_000;
 
-/** The names in a path, the first one last. */
+/** Splits a path into names, in reverse order. */
 function partsOf(path: string): readonly string[] {
-  let parts = known.get(path);
+  let parts = splitPaths.get(path);
   if (parts === undefined) {
     parts = path.split("/").filter((name) => name !== "").reverse();
-    if (known.size >= MOST_KNOWN) known.clear();
-    known.set(path, parts);
+    if (splitPaths.size >= MAX_SPLIT_PATHS) splitPaths.clear();
+    splitPaths.set(path, parts);
   }
   return parts;
 }

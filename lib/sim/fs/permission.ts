@@ -1,5 +1,5 @@
 /**
- * Who may do what with a file (`fs/namei.c`, `fs/attr.c`).
+ * Checks permissions of files (`fs/namei.c`, `fs/attr.c`).
  *
  * @module
  */
@@ -8,16 +8,16 @@ import type { FileStatus } from "../../kernel/kernel.ts";
 import type { Directory, Node, Ownership, Process } from "./file.ts";
 import { refuse } from "../process/refusal.ts";
 
-/** What may be asked of a file, as one digit of its mode. */
+/** The permission to read a file, as one digit of its mode. */
 export const MAY_READ = 0o4;
-/** To write to it, or to change the names in it. */
+/** The permission to write to a file, or to change the names in a directory. */
 export const MAY_WRITE = 0o2;
-/** To look names up in it. */
+/** The permission to look names up in a directory. */
 export const MAY_SEARCH = 0o1;
 
 const S_ISVTX = 0o1000;
 
-/** What is known of a directory that does not say it. */
+/** The default status of a directory. */
 export const DIRECTORY_STATUS: FileStatus = {
   mode: 0o040755,
   uid: 0,
@@ -25,14 +25,14 @@ export const DIRECTORY_STATUS: FileStatus = {
   device: "0:0",
 };
 
-/** What is known of a directory or a file. */
+/** Returns the status of a directory or a file. */
 export function statusOfNode(
   node: Exclude<Node, { kind: "link" }>,
 ): FileStatus {
   return node.status ?? DIRECTORY_STATUS;
 }
 
-/** Refuses with EACCES where a process may not do all of `wanted`. */
+/** Refuses with EACCES unless a process has all permissions of `wanted`. */
 export function assertMay(
   { uid, gid }: Process,
   node: Exclude<Node, { kind: "link" }>,
@@ -45,12 +45,11 @@ export function assertMay(
 }
 
 /**
- * Refuses where a process may not remove a name: `may_delete()` in
- * `fs/namei.c`.
+ * Refuses unless a process may remove a name: `may_delete()` in `fs/namei.c`.
  *
- * @param process Who wants to.
- * @param directory Where the name is.
- * @param node What it leads to.
+ * @param process The process.
+ * @param directory The directory of the name.
+ * @param node The node of the name.
  */
 export function assertMayRemove(
   process: Process,
@@ -60,12 +59,12 @@ export function assertMayRemove(
   assertMay(process, directory, MAY_WRITE | MAY_SEARCH);
   const status = statusOfNode(directory);
   if ((status.mode & S_ISVTX) === 0) return;
-  // The simulation does not keep whose a link is.
+  // The simulation does not store the owners of links.
   const owner = node.kind === "link" ? status.uid : statusOfNode(node).uid;
   if (![0, owner, status.uid].includes(process.uid)) refuse("EPERM");
 }
 
-/** Refuses with EPERM where a process may not change what is asked. */
+/** Refuses with EPERM unless a process may make these changes. */
 export function assertMayChange(
   process: Process,
   status: FileStatus,

@@ -1,6 +1,5 @@
 /**
- * `/proc`: processes and what they have open, and what the kernel says of
- * itself.
+ * Shows `/proc`: processes with their open files, and the state of the kernel.
  *
  * @module
  */
@@ -17,7 +16,7 @@ import {
   union,
 } from "./tree.ts";
 
-/** All capabilities that Linux has, which root has. */
+/** All capabilities of Linux, which root has. */
 const ALL_CAPABILITIES = "000001ffffffffff";
 
 const MOUNTS = `sysfs /sys sysfs rw,nosuid,nodev,noexec,relatime 0 0
@@ -31,7 +30,7 @@ shared:1 - sysfs sysfs rw
 22 1 0:5 / /dev rw,nosuid,relatime shared:3 - devtmpfs udev rw,mode=755
 `;
 
-/** `/proc`. */
+/** Makes `/proc`. */
 export function procfs(machine: Machine): Directory {
   const processes = mapDirectory(
     "/proc",
@@ -67,7 +66,10 @@ const SYSTEM_TABLE: Table<Machine> = {
   sys: (machine, path) => tableDirectory(machine, path, SYS_TABLE),
 };
 
-/** Interrupts go through the IOMMU unless the kernel was told otherwise. */
+/**
+ * Writes `interrupts`. They are remapped unless the command line says
+ * otherwise.
+ */
 function interrupts({ iommu, features }: Machine): string {
   const off = /(?:^|\s)(?:nointremap|intremap=off)(?:\s|$)/
     .test(features.commandLine);
@@ -85,7 +87,7 @@ const SYS_TABLE: Table<Machine> = {
     }),
 };
 
-// Of each boot another, in reality.
+// In reality, each boot has another id.
 const RANDOM_TABLE: Table<Machine> = {
   boot_id: readOnly(() => "5d3dcf2e-9a45-4e1c-8f0b-6a1c58a3f0d7\n"),
 };
@@ -104,7 +106,9 @@ function processDirectory(process: Process, path: string): Directory {
   return tableDirectory(process, path, PROCESS_TABLE);
 }
 
-/** What a process has open, for itself and for root. */
+/**
+ * Makes the directory of a process's open files. Its user and root can read it.
+ */
 function fdDirectory(process: Process): Directory {
   const shown = ({ uid }: Process) => {
     if (uid !== 0 && uid !== process.uid) refuse("EACCES");
@@ -112,9 +116,9 @@ function fdDirectory(process: Process): Directory {
   };
   return {
     kind: "directory",
-    names: (asker) => [...shown(asker).keys()].map(String),
-    lookup(name, asker): Link | undefined {
-      const file = shown(asker).get(Number(name));
+    names: (reader) => [...shown(reader).keys()].map(String),
+    lookup(name, reader): Link | undefined {
+      const file = shown(reader).get(Number(name));
       return file === undefined
         ? undefined
         : { kind: "link", target: file.linkText };

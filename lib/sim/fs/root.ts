@@ -1,5 +1,5 @@
 /**
- * A machine's whole file system.
+ * Makes the whole file system of a machine.
  *
  * @module
  */
@@ -15,24 +15,24 @@ import type { LinkRecording } from "../../host/snapshot/recording.ts";
 import { linkTo, pathTree, readWrite, union } from "./tree.ts";
 
 /**
- * What `/` is.
+ * Makes the root directory of a machine.
  *
  * @param machine The machine.
  * @param types The types of mediated devices.
- * @param files Files on its disk, and in place of some of sysfs, procfs and
- * devtmpfs, by path.
+ * @param files Files by path: on its disk, or replacing files of sysfs, procfs
+ * and devtmpfs.
  */
 export function rootDirectory(
   machine: Machine,
   types: MediatedTypes,
   files: Readonly<Record<string, string | LinkRecording>> = {},
 ): Directory {
-  const given = Object.entries(files);
+  const entries = Object.entries(files);
   const isView = ([path]: readonly [string, unknown]) =>
     /^\/(?:dev|proc|sys)\//.test(path);
   return union(
     pathTree(
-      given.filter(isView).map(([path, what]) => [
+      entries.filter(isView).map(([path, what]) => [
         path,
         typeof what === "string"
           ? TEXT({ text: what }, path)!
@@ -40,7 +40,7 @@ export function rootDirectory(
       ]),
     ),
     makeDisk(
-      given.filter((file) => !isView(file)).map(([path, what]) => [
+      entries.filter((file) => !isView(file)).map(([path, what]) => [
         path,
         typeof what === "string" ? textFile(what) : linkTo(path, what.link),
       ]),

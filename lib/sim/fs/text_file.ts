@@ -2,23 +2,25 @@ import type { OpenFile } from "./file.ts";
 import type { Blocking } from "../process/blocking.ts";
 import { refuse } from "../process/refusal.ts";
 
-/** What a file of text does when it is read and written. */
+/** What reading and writing a text file does. */
 export interface TextAccess {
-  /** Gives its text; a file without it cannot be read. */
+  /** Returns its text. Without it, the file cannot be read. */
   readonly show?: (() => string) | undefined;
-  /** Takes what was written; a file without it cannot be written. */
+  /** Receives what was written. Without it, the file cannot be written. */
   readonly store?: ((text: string) => Blocking<void>) | undefined;
-  /** Ends when its text can be given. Default: at once. */
+  /** Waits until its text can be read. Default: it always can. */
   readonly readable?: (() => Blocking<void>) | undefined;
 }
 
-/** The most that reaches an attribute in one write (`fs/kernfs/file.c`). */
+/**
+ * The most bytes that one write passes to an attribute (`fs/kernfs/file.c`).
+ */
 const MAX_WRITE = 4096;
 
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
-/** An open file of text, whose text is made when it is read from its start. */
+/** An open text file. A read from its start makes its text anew. */
 export class TextFile implements OpenFile {
   readonly linkText: string;
   readonly #access: TextAccess;
@@ -26,7 +28,7 @@ export class TextFile implements OpenFile {
   #position = 0;
 
   /**
-   * Opens it.
+   * Opens the file.
    *
    * @param path Its path.
    * @param access What reading and writing it does.
@@ -61,13 +63,13 @@ export class TextFile implements OpenFile {
   write(from: Uint8Array): Blocking<number> {
     const { store } = this.#access;
     if (store === undefined) return refuse("EINVAL");
-    // The kernel does not ask the attribute about an empty write.
+    // The kernel does not pass an empty write to the attribute.
     if (from.length === 0) return 0;
-    const taken = from.subarray(0, MAX_WRITE);
-    const done = store(DECODER.decode(taken));
+    const accepted = from.subarray(0, MAX_WRITE);
+    const done = store(DECODER.decode(accepted));
     return done instanceof Promise
-      ? done.then(() => taken.length)
-      : taken.length;
+      ? done.then(() => accepted.length)
+      : accepted.length;
   }
 
   readable(): Blocking<void> {

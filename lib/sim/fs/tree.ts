@@ -1,6 +1,6 @@
 /**
- * What sysfs, procfs and devtmpfs are made of: directories whose entries are
- * made when they are looked at.
+ * The building blocks of sysfs, procfs and devtmpfs: directories whose entries
+ * are made when they are read.
  *
  * @module
  */
@@ -24,19 +24,19 @@ const S_IFREG = 0o100000;
 
 /** One entry of a directory. */
 export interface Entry<T> {
-  /** Makes it, or gives `undefined` where the subject lacks it. */
+  /** Makes it, or returns `undefined` if the subject does not have it. */
   (subject: T, path: string): Node | undefined;
-  /** Whether the subject has it, where that is said without making it. */
+  /** Whether the subject has it, if that is known without making it. */
   isIn?(subject: T): boolean;
 }
 
 /** The entries that all directories of one kind have, by name. */
 export type Table<T> = Readonly<Record<string, Entry<T>>>;
 
-/** What is shown of a subject. */
+/** Returns the text of an attribute of a subject. */
 export type Show<T> = (subject: T) => string;
 
-/** What a write does to a subject. */
+/** Does what a write to an attribute of a subject does. */
 export type Store<T> = (
   subject: T,
   text: string,
@@ -44,10 +44,10 @@ export type Store<T> = (
 ) => Blocking<void>;
 
 /**
- * A directory about a subject.
+ * Makes a directory of a subject.
  *
- * @param subject What it is about.
- * @param path Where it is.
+ * @param subject The subject.
+ * @param path Its path.
  * @param table Its entries.
  */
 export function tableDirectory<T>(
@@ -68,15 +68,15 @@ export function tableDirectory<T>(
   };
 }
 
-/** What a directory shows: a map, or what answers as one. */
+/** The contents of a directory: a map, or an object with the same methods. */
 export interface Keyed<V> {
-  /** The names of all. */
+  /** Returns the names. */
   keys(): Iterable<string>;
-  /** What has a name. */
+  /** Returns the value of a name. */
   get(name: string): V | undefined;
 }
 
-/** One thing by its name, and nothing where it is `undefined`. */
+/** Makes contents of one value by its name; empty for `undefined`. */
 export function only<V>(name: string, value: V | undefined): Keyed<V> {
   return {
     keys: () => value === undefined ? [] : [name],
@@ -85,10 +85,10 @@ export function only<V>(name: string, value: V | undefined): Keyed<V> {
 }
 
 /**
- * A directory with an entry for each key of a map.
+ * Makes a directory with an entry for each key of a map.
  *
- * @param path Where it is.
- * @param map What is in it now.
+ * @param path Its path.
+ * @param map Returns the present contents.
  * @param entry Makes an entry.
  */
 export function mapDirectory<V>(
@@ -106,7 +106,9 @@ export function mapDirectory<V>(
   };
 }
 
-/** Directories seen as one; where several have a name, the first one's counts. */
+/**
+ * Merges directories. Where several have a name, the first one's entry counts.
+ */
 export function union(...parts: readonly Directory[]): Directory {
   const first = <K extends keyof Directory>(key: K) =>
     parts.find((part) => part[key] !== undefined)?.[key];
@@ -137,8 +139,7 @@ export function union(...parts: readonly Directory[]): Directory {
 }
 
 /**
- * A directory in which paths lead to nodes, and the directories on the way are
- * there because of that.
+ * Makes a directory of nodes by path, with the directories on the way.
  *
  * @param nodes Nodes by path: `"/class/vfio"`.
  */
@@ -169,7 +170,7 @@ export function pathTree(nodes: Iterable<readonly [string, Node]>): Directory {
   };
 }
 
-/** A directory of links, by name. */
+/** Makes a directory of links, by name. */
 export function linksDirectory(
   path: string,
   targets: () => Keyed<string>,
@@ -177,12 +178,12 @@ export function linksDirectory(
   return mapDirectory(path, targets, (target, path) => linkTo(path, target));
 }
 
-/** A directory about the same subject, one level deeper. */
+/** Makes an entry that is a directory of the same subject. */
 export function nested<T>(table: Table<T>): Entry<T> {
   return (subject, path) => tableDirectory(subject, path, table);
 }
 
-/** An entry that is there on a condition. */
+/** Makes an entry conditional. */
 export function onlyWhere<T>(
   present: (subject: T) => boolean,
   entry: Entry<T>,
@@ -196,9 +197,10 @@ export function onlyWhere<T>(
 }
 
 /**
- * A link as sysfs writes it (`fs/kernfs/symlink.c`).
+ * Makes an entry that is a link, as sysfs writes it (`fs/kernfs/symlink.c`).
  *
- * @param target The absolute path it leads to; without one it is not there.
+ * @param target Returns the absolute path it leads to, or `undefined` for no
+ * link.
  */
 export function link<T>(
   target: (subject: T) => string | undefined,
@@ -211,10 +213,10 @@ export function link<T>(
   return entry;
 }
 
-/** A link at `path` to `target`, as sysfs writes it. */
+/** Makes a link at `path` to `target`, as sysfs writes it. */
 export function linkTo(path: string, target: string): Link {
-  // Where the directories that both are in end; the target's own name is always
-  // spelled.
+  // The end of the directories that both are in. The target's own name is
+  // always written out.
   let shared = 0;
   for (let i = 0; path[i] === target[i] && i < path.length; i++) {
     if (path[i] === "/") shared = i + 1;
@@ -226,7 +228,7 @@ export function linkTo(path: string, target: string): Link {
   return { kind: "link", target: up + target.slice(shared) };
 }
 
-/** An attribute that is only read. */
+/** Makes an attribute that can only be read. */
 export function readOnly<T extends object>(
   show: Show<T>,
   mode = 0o444,
@@ -236,7 +238,7 @@ export function readOnly<T extends object>(
   );
 }
 
-/** An attribute that is read and written. */
+/** Makes an attribute that can be read and written. */
 export function readWrite<T extends object>(
   show: Show<T>,
   store: Store<T>,
@@ -250,7 +252,7 @@ export function readWrite<T extends object>(
   );
 }
 
-/** An attribute that is only written. */
+/** Makes an attribute that can only be written. */
 export function writeOnly<T extends object>(
   store: Store<T>,
   mode = 0o200,
@@ -262,13 +264,15 @@ export function writeOnly<T extends object>(
   );
 }
 
-/** An entry that every subject has. */
+/** Marks an entry as one that every subject has. */
 export function always<T>(entry: Entry<T>): Entry<T> {
   entry.isIn = () => true;
   return entry;
 }
 
-/** A file of text whose owner and mode are kept while its subject is there. */
+/**
+ * Makes a text file. Changes of its owner and mode last as long as its subject.
+ */
 export function attribute(
   subject: object,
   path: string,
@@ -305,7 +309,7 @@ class Attribute implements FileNode {
 
   open(process: Process, flags: number): TextFile {
     const granted = this.#access(process);
-    // Not even root opens an attribute for what it cannot do
+    // Even root cannot open an attribute for an access that it does not support
     // (`kernfs_fop_open()` in `fs/kernfs/file.c`).
     const wanted = flags & O_ACCMODE;
     if (wanted !== O_WRONLY && granted.show === undefined) refuse("EACCES");

@@ -7,42 +7,40 @@ export interface IoArea {
   readonly iova: bigint;
   /** The last IOVA. */
   readonly last: bigint;
-  /** Whose memory it is. */
+  /** The process that has the memory. */
   readonly process: Process;
-  /** Where the process has it. */
+  /** Its address in the process. */
   readonly address: bigint;
   /** Whether devices may read it. */
   readonly readable: boolean;
   /** Whether devices may write it. */
   readonly writable: boolean;
-  /**
-   * The memory while it is pinned, which stays though the process unmaps it.
-   */
+  /** The memory, while it is pinned. It stays even if the process unmaps it. */
   pinned: PagesSlice | undefined;
 }
 
-/** How a device reaches memory. */
+/** The kind of access of a device to memory. */
 export interface Access {
-  /** What it wants to do. */
+  /** Whether it reads or writes. */
   readonly direction: "readable" | "writable";
   /**
-   * Whether it goes through the IOMMU, whose memory is pinned; else its driver
-   * looks for the memory as it is needed.
+   * Whether it goes through the IOMMU, to pinned memory. Otherwise the device's
+   * driver looks the memory up at each access.
    */
   readonly translated: boolean;
 }
 
 /** A part of an access by DMA. */
 export interface Piece {
-  /** Where it begins. */
+  /** Its first IOVA. */
   readonly iova: bigint;
-  /** How long it is, in bytes. */
+  /** Its length in bytes. */
   readonly length: number;
-  /** The memory there; none where the IOMMU blocks it. */
+  /** The memory there; `undefined` where the IOMMU blocks the access. */
   readonly bytes: Uint8Array | undefined;
 }
 
-/** What is mapped in an IOVA space, sorted and without overlap. */
+/** The mappings of an IOVA space, sorted and without overlap. */
 export class IoMap {
   readonly #areas: IoArea[] = [];
 
@@ -51,7 +49,7 @@ export class IoMap {
     return this.#areas;
   }
 
-  /** The mappings that lie in `[iova, last]`, wholly or in part. */
+  /** The mappings that overlap `[iova, last]`. */
   within(iova: bigint, last: bigint): IoArea[] {
     const found: IoArea[] = [];
     for (let i = this.#indexOf(iova); i < this.#areas.length; i++) {
@@ -62,7 +60,7 @@ export class IoMap {
     return found;
   }
 
-  /** Adds a mapping where nothing is. */
+  /** Adds a mapping where there is none. */
   add(area: IoArea): void {
     this.#areas.splice(this.#indexOf(area.iova), 0, area);
   }
@@ -73,24 +71,28 @@ export class IoMap {
   }
 
   /**
-   * What an access to `[iova, iova + length)` meets, piece by piece and in
-   * order: memory, or nothing that is mapped for that.
+   * Splits an access to `[iova, iova + length)` into pieces, in order: each has
+   * memory, or is not mapped for that access.
    */
   *translate(iova: bigint, length: number, access: Access): Generator<Piece> {
     const end = iova + BigInt(length);
     for (let at = iova; at < end;) {
       const [area] = this.within(at, end - 1n);
-      const hit = area !== undefined && area.iova <= at;
-      const next = area === undefined ? end : hit ? area.last + 1n : area.iova;
-      const stop = next < end ? next : end;
-      const length = Number(stop - at);
-      const bytes = hit ? reach(area, at, length, access) : undefined;
+      const covered = area !== undefined && area.iova <= at;
+      const next = area === undefined
+        ? end
+        : covered
+        ? area.last + 1n
+        : area.iova;
+      const pieceEnd = next < end ? next : end;
+      const length = Number(pieceEnd - at);
+      const bytes = covered ? bytesAt(area, at, length, access) : undefined;
       yield { iova: at, length, bytes };
-      at = stop;
+      at = pieceEnd;
     }
   }
 
-  /** The first mapping that ends at `iova` or behind it. */
+  /** The index of the first mapping that ends at `iova` or after it. */
   #indexOf(iova: bigint): number {
     let low = 0;
     let high = this.#areas.length;
@@ -103,7 +105,7 @@ export class IoMap {
   }
 }
 
-function reach(
+function bytesAt(
   area: IoArea,
   iova: bigint,
   length: number,

@@ -13,43 +13,43 @@ import { refuse } from "../process/refusal.ts";
 
 const LAST = 0xffff_ffff_ffff_ffffn;
 const PAGE = 4096n;
-/** What a found IOVA is aligned to at the most: a huge page. */
+/** The largest alignment of an IOVA that the kernel chooses: a huge page. */
 const HUGE_PAGE = 1n << 21n;
 
-/** What is asked of IOMMU_IOAS_MAP, but for the IOAS. */
+/** The arguments of IOMMU_IOAS_MAP, except the IOAS. */
 export interface IoasMapRequest {
   /** `IOMMU_IOAS_MAP_*`. */
   readonly flags: number;
-  /** The memory. */
+  /** The address of the memory. */
   readonly user_va: bigint;
   /** Its length in bytes. */
   readonly length: bigint;
-  /** Where, if that is fixed. */
+  /** The IOVA, if it is fixed. */
   readonly iova: bigint;
 }
 
 /**
  * An IO address space (`drivers/iommu/iommufd/io_pagetable.c`).
  *
- * Memory is pinned while a page table has what is mapped; until then nobody
- * looks whether it is there. Devices bring reserved windows, and page tables
- * bring what the IOMMU cannot do.
+ * Memory is pinned while a page table has the mappings. Before that, the kernel
+ * does not check that the memory exists. Devices add reserved windows, and page
+ * tables add the limits of the IOMMU.
  */
 export class Ioas {
-  /** What is mapped. */
+  /** The mappings. */
   readonly map = new IoMap();
   readonly #machine: Machine;
   readonly #account: Account;
-  /** The devices whose reserved windows hold. */
+  /** The devices whose reserved windows apply. */
   readonly #devices = new Set<Device>();
   #tables = 0;
-  /** Those of them that the IOMMU translates by. */
+  /** How many of the page tables the IOMMU uses. */
   #translating = 0;
-  /** Mediated devices, which need no page table. */
+  /** How many mediated devices are attached. They need no page table. */
   #accesses = 0;
 
   /**
-   * An empty IO address space.
+   * Makes an empty IO address space.
    *
    * @param machine The machine it is on.
    */
@@ -58,7 +58,7 @@ export class Ioas {
     this.#account = userAccount(machine);
   }
 
-  /** What can be mapped, ascending: everything, where nothing restricts it. */
+  /** The IOVAs that can be mapped, ascending: all of them without a device. */
   get ranges(): readonly IovaWindow[] {
     const ranges: IovaWindow[] = [];
     let start = 0n;
@@ -72,7 +72,7 @@ export class Ioas {
     return ranges;
   }
 
-  /** What IOVAs are multiples of: any byte, until a device is attached. */
+  /** The alignment of IOVAs: 1 until a device is attached. */
   get alignment(): bigint {
     return this.inUse ? PAGE : 1n;
   }
@@ -82,7 +82,7 @@ export class Ioas {
     return this.#tables + this.#accesses > 0;
   }
 
-  /** A device's windows are left out: EADDRINUSE where one is mapped. */
+  /** Reserves a device's windows. EADDRINUSE where one is mapped. */
   reserve(device: Device): void {
     const { reserved } = this.#machine.iommu!;
     if (reserved.some((window) => this.#isMapped(window))) {
@@ -98,13 +98,17 @@ export class Ioas {
   }
 
   /**
-   * A page table gets what is mapped: EADDRINUSE where it cannot have it.
+   * Adds a page table, which gets the mappings. EADDRINUSE where it cannot have
+   * one.
    *
-   * @param translates Whether the IOMMU translates by it.
+   * @param translates Whether the IOMMU uses it.
    */
   addTable(translates: boolean): void {
     if (this.#tables === 0) this.#assertAligned();
-    if (translates && this.#translating === 0 && this.#isMapped(this.#beyond)) {
+    if (
+      translates && this.#translating === 0 &&
+      this.#isMapped(this.#untranslatable)
+    ) {
       refuse("EADDRINUSE");
     }
     if (this.#tables === 0) pinAll(this.map.areas, this.#account);
@@ -118,7 +122,7 @@ export class Ioas {
     if (--this.#tables === 0) unpinAll(this.map.areas, this.#account);
   }
 
-  /** A mediated device gets what is mapped: EADDRINUSE as for a page table. */
+  /** Adds a mediated device. EADDRINUSE as for a page table. */
   addAccess(): void {
     this.#assertAligned();
     this.#accesses++;
@@ -129,7 +133,7 @@ export class Ioas {
     this.#accesses--;
   }
 
-  /** IOMMU_IOAS_MAP, where its flags are valid; gives the IOVA. */
+  /** Does IOMMU_IOAS_MAP, with valid flags, and returns the IOVA. */
   mapUser(request: IoasMapRequest, process: Process): bigint {
     const { flags, user_va: address, length } = request;
     if (address + length > LAST) refuse("EOVERFLOW");
@@ -156,7 +160,7 @@ export class Ioas {
     return iova;
   }
 
-  /** IOMMU_IOAS_UNMAP; gives the bytes that were unmapped. */
+  /** Does IOMMU_IOAS_UNMAP, and returns the number of bytes unmapped. */
   unmapRange(
     { iova, length }: { readonly iova: bigint; readonly length: bigint },
   ): bigint {
@@ -167,14 +171,14 @@ export class Ioas {
     if (last > LAST) refuse("EOVERFLOW");
     let unmapped = 0n;
     for (const area of this.map.within(iova, last)) {
-      // Those before it stay unmapped.
+      // The mappings before it stay unmapped.
       if (area.iova < iova || area.last > last) refuse("ENOENT");
       unmapped += this.#remove(area);
     }
     return unmapped === 0n ? refuse("ENOENT") : unmapped;
   }
 
-  /** Unmaps everything; gives the bytes that were unmapped. */
+  /** Unmaps everything, and returns the number of bytes unmapped. */
   unmapAll(): bigint {
     return [...this.map.areas]
       .reduce((unmapped, area) => unmapped + this.#remove(area), 0n);
@@ -185,11 +189,13 @@ export class Ioas {
     const windows = this.#devices.size === 0
       ? []
       : this.#machine.iommu!.reserved;
-    return this.#translating === 0 ? windows : [...windows, this.#beyond];
+    return this.#translating === 0
+      ? windows
+      : [...windows, this.#untranslatable];
   }
 
-  /** What has more address bits than the IOMMU. */
-  get #beyond(): IovaWindow {
+  /** The IOVAs with more address bits than the IOMMU has. */
+  get #untranslatable(): IovaWindow {
     return { start: this.#machine.iommu!.last + 1n, last: LAST };
   }
 
@@ -203,14 +209,16 @@ export class Ioas {
     return this.map.within(start, last).length > 0;
   }
 
-  /** Room for a mapping, as aligned as its memory is (`iopt_alloc_iova()`). */
+  /**
+   * Finds room for a mapping, aligned as its memory is (`iopt_alloc_iova()`).
+   */
   #find(address: bigint, length: bigint): bigint {
     if (length >= LAST / 2n) refuse("EOVERFLOW");
     let alignment = 1n;
     while (alignment < length && alignment < HUGE_PAGE) alignment *= 2n;
     if (address !== 0n) alignment = min(alignment, address & -address);
     if (alignment < this.alignment) refuse("EINVAL");
-    // Never 0, though that is valid.
+    // The search never returns 0, though 0 is valid.
     let from = PAGE;
     const end = LAST - PAGE;
     while (from < end) {
@@ -218,12 +226,12 @@ export class Ioas {
       const start = aligned | address % PAGE;
       const last = start + length - 1n;
       if (last > end) break;
-      const taken = this.map.within(from, last).at(-1) ??
+      const obstacle = this.map.within(from, last).at(-1) ??
         this.#reserved.find((window) =>
           window.start <= last && from <= window.last
         );
-      if (taken === undefined) return start;
-      from = taken.last + 1n;
+      if (obstacle === undefined) return start;
+      from = obstacle.last + 1n;
     }
     return refuse("ENOSPC");
   }
@@ -241,7 +249,7 @@ export class Ioas {
   }
 }
 
-/** Memory is counted by user, unless a process may lock all it wants. */
+/** Counts memory by user. Root has no limit. */
 function userAccount({ pinnedByUser }: Machine): Account {
   const count = (process: Process, bytes: number) => {
     const pinned = (pinnedByUser.get(process.uid) ?? 0) + bytes;

@@ -6,20 +6,20 @@ export interface IovaWindow {
   readonly last: bigint;
 }
 
-/** Where x86 takes a write for an interrupt message. */
+/** The addresses where x86 treats a write as an interrupt message. */
 const MSI_WINDOW: IovaWindow = { start: 0xfee0_0000n, last: 0xfeef_ffffn };
 
 /** Memory that the firmware keeps mapped for a device: Intel's RMRR. */
 export interface ReservedRegion extends IovaWindow {
-  /** What it is, in the kernel's words. */
+  /** Its type, in the kernel's words. */
   readonly type: "direct" | "direct-relaxable";
 }
 
 /**
- * Reads what a topology says of memory that is kept mapped.
+ * Parses a description of memory that the firmware keeps mapped.
  *
  * @param text `"0xe8000 0xe8fff direct"`.
- * @throws {TypeError} When it is something else.
+ * @throws {TypeError} When it has another format.
  */
 export function parseReserved(text: string): ReservedRegion {
   const [, start, last, type] =
@@ -27,7 +27,7 @@ export function parseReserved(text: string): ReservedRegion {
   if (start === undefined || last === undefined) {
     throw new TypeError(
       `Cannot parse reserved memory ${JSON.stringify(text)}: ` +
-        'expected such as "0xe8000 0xe8fff direct"',
+        'expected a text such as "0xe8000 0xe8fff direct"',
     );
   }
   return {
@@ -37,9 +37,9 @@ export function parseReserved(text: string): ReservedRegion {
   };
 }
 
-/** What an IOMMU can translate. */
+/** An IOMMU and the IOVAs that it translates. */
 export class Iommu {
-  /** What it is: its name's beginning in `/sys/class/iommu`. */
+  /** Its kind: the start of its name in `/sys/class/iommu`. */
   readonly kind: "dmar" | "ivhd";
   /** The windows that it does not translate, ascending. */
   readonly reserved: readonly IovaWindow[] = [MSI_WINDOW];
@@ -47,17 +47,19 @@ export class Iommu {
   readonly last: bigint;
 
   /**
-   * An IOMMU.
+   * Makes an IOMMU.
    *
-   * @param kind What it is.
-   * @param addressBits How many bits of an IOVA it translates.
+   * @param kind Its kind.
+   * @param addressBits The number of address bits that it translates.
    */
   constructor(kind: "dmar" | "ivhd", addressBits = 48) {
     this.kind = kind;
     this.last = (1n << BigInt(addressBits)) - 1n;
   }
 
-  /** What can be mapped: what the reserved windows leave, ascending. */
+  /**
+   * The IOVAs that can be mapped, ascending: all except the reserved windows.
+   */
   get ranges(): IovaWindow[] {
     const ranges: IovaWindow[] = [];
     let start = 0n;

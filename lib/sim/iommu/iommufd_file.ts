@@ -1,5 +1,5 @@
 /**
- * `/dev/iommu`: IO address spaces, and the devices that are in them
+ * Simulates `/dev/iommu`: IO address spaces and their devices
  * (`drivers/iommu/iommufd/`).
  *
  * @module
@@ -40,23 +40,23 @@ export class IommufdFile implements OpenFile {
   readonly #machine: Machine;
   readonly #objects = new Map<number, Ioas | PageTable | Device>();
   readonly #ids = new Numbers();
-  /** Devices bound to it, and its own descriptor. */
+  /** How many devices and descriptors use it. */
   #users = 1;
 
   /**
-   * An iommufd without objects.
+   * Makes an iommufd without objects.
    *
    * @param machine The machine it is on.
    */
   constructor(machine: Machine) {
     this.#machine = machine;
-    // No object has it.
+    // No object has id 0.
     this.#ids.reserve(0);
   }
 
   /**
-   * Binds a device, which keeps the iommufd: EPERM where somebody else has its
-   * group's DMA.
+   * Binds a device, which keeps the iommufd open. EPERM where the DMA of its
+   * group has another owner.
    *
    * @returns Its id.
    */
@@ -77,11 +77,11 @@ export class IommufdFile implements OpenFile {
   }
 
   /**
-   * Attaches a device that is bound, or moves one that is attached, with the
-   * others of its group.
+   * Attaches a device that is bound, or moves one that is attached together
+   * with its group.
    *
    * @param device The device.
-   * @param id An IOAS or a page table.
+   * @param id The id of an IOAS or a page table.
    * @returns The page table's id.
    */
   attach(device: Device, id: number): number {
@@ -101,12 +101,12 @@ export class IommufdFile implements OpenFile {
     return this.#attachAnew(device, object);
   }
 
-  /** ENOENT where there is no object with an id. */
+  /** Refuses with ENOENT where no object has an id. */
   assertThere(id: number): void {
     if (!this.#objects.has(id)) refuse("ENOENT");
   }
 
-  /** Detaches a device, where it is attached. */
+  /** Detaches a device, if it is attached. */
   detach(device: Device): void {
     const group = device.group!;
     if (group.domain instanceof Ioas) {
@@ -162,12 +162,12 @@ export class IommufdFile implements OpenFile {
 
   #iovaRanges(argument: Uint8Array | bigint, process: Process): number {
     const layout = iommu_ioas_iova_ranges;
-    const asked = received(layout, argument);
-    if (asked.__reserved !== 0) refuse("EOPNOTSUPP");
-    const { ranges, alignment } = this.#ioas(asked.ioas_id);
-    const room = ranges.slice(0, asked.num_iovas);
+    const request = received(layout, argument);
+    if (request.__reserved !== 0) refuse("EOPNOTSUPP");
+    const { ranges, alignment } = this.#ioas(request.ioas_id);
+    const room = ranges.slice(0, request.num_iovas);
     if (room.length > 0) {
-      const array = process.memory.buffer(asked.allowed_iovas);
+      const array = process.memory.buffer(request.allowed_iovas);
       for (const [i, range] of room.entries()) {
         iommu_iova_range.encode(array, range, i * iommu_iova_range.size);
       }
@@ -200,7 +200,10 @@ export class IommufdFile implements OpenFile {
     return object instanceof Ioas ? object : refuse("ENOENT");
   }
 
-  /** A mediated device, which is alone in its group, has no page table. */
+  /**
+   * Attaches a mediated device. It is alone in its group, and has no page
+   * table.
+   */
   #attachMediated({ group }: Device, id: number): number {
     const ioas = this.#ioas(id);
     const from = group!.domain;
@@ -211,12 +214,13 @@ export class IommufdFile implements OpenFile {
     return id;
   }
 
-  /** Attaches a device to a page table that is made for it. */
+  /** Makes a page table, and attaches a device to it. */
   #attachAnew(device: Device, ioas: Ioas): number {
     const translates = isIsolated(device);
     const table = new PageTable(ioas, translates);
     const id = this.#add(table);
-    // A device that moves gets a table that is full; another fills its own.
+    // For a device that moves, the mappings are added before the move, for a
+    // new device after it is attached.
     const moves = PageTable.of(device) !== undefined;
     using undo = new DisposableStack();
     undo.defer(() => this.#remove(id));
@@ -241,7 +245,7 @@ export class IommufdFile implements OpenFile {
     if (from !== undefined) this.#collect(from);
   }
 
-  /** A page table goes with its last device. */
+  /** Destroys a page table after its last device is gone. */
   #collect(table: PageTable): void {
     if (table.inUse) return;
     table.ioas.removeTable(table.translates);
@@ -270,12 +274,12 @@ export class IommufdFile implements OpenFile {
   }
 }
 
-/** Whether its driver does its DMA, rather than the device. */
+/** Whether a device is mediated: its driver does its DMA. */
 function isMediated({ group }: Device): boolean {
   return group!.kind === "emulated";
 }
 
-/** Whether the IOMMU has its DMA, which one can claim. */
+/** Whether an IOMMU isolates a device, so that its DMA can be claimed. */
 function isIsolated({ group }: Device): boolean {
   return group!.kind === "iommu";
 }

@@ -4,30 +4,30 @@ import type { Ioas } from "./ioas.ts";
 import { refuse } from "../process/refusal.ts";
 
 /**
- * An IOMMU's page table with what is mapped in an IO address space
- * (`drivers/iommu/iommufd/hw_pagetable.c`, `device.c`): iommufd makes one for
- * the first device that is attached to the space, and one that nothing
- * translates by for the first that no IOMMU isolates (`hwpt_noiommu.c`).
+ * A page table with the mappings of an IO address space
+ * (`drivers/iommu/iommufd/hw_pagetable.c`, `device.c`). iommufd makes one for
+ * the first device that is attached to the space. For the first device that no
+ * IOMMU isolates it makes one that translates nothing (`hwpt_noiommu.c`).
  */
 export class PageTable implements Domain {
   /** The address space. */
   readonly ioas: Ioas;
-  /** Whether the IOMMU translates by it. */
+  /** Whether the IOMMU uses it. */
   readonly translates: boolean;
   readonly #groups = new Set<Group>();
 
   /**
-   * A page table that no device has.
+   * Makes a page table without devices.
    *
    * @param ioas The address space.
-   * @param translates Whether the IOMMU translates by it.
+   * @param translates Whether the IOMMU uses it.
    */
   constructor(ioas: Ioas, translates: boolean) {
     this.ioas = ioas;
     this.translates = translates;
   }
 
-  /** The one that a device is attached to. */
+  /** Returns the page table that a device is attached to. */
   static of(device: Device): PageTable | undefined {
     const { group } = device;
     return group?.attached.has(device) && group.domain instanceof PageTable
@@ -39,19 +39,19 @@ export class PageTable implements Domain {
     return this.ioas.map;
   }
 
-  /** Whether a group can have it: any, where nothing translates for that. */
+  /** Whether a group can use it. A group without an IOMMU can use any. */
   serves({ noIommu }: Group): boolean {
     return this.translates || noIommu;
   }
 
-  /** Whether a device has it. */
+  /** Whether a device is attached to it. */
   get inUse(): boolean {
     return this.#groups.size > 0;
   }
 
   /**
-   * Attaches a device: EINVAL where its group has another page table, and
-   * where it needs one that the IOMMU translates by.
+   * Attaches a device. EINVAL where its group has another page table, or needs
+   * one that the IOMMU uses.
    */
   attach(device: Device): void {
     const group = device.group!;
@@ -66,9 +66,10 @@ export class PageTable implements Domain {
     this.#groups.add(group);
   }
 
-  /** Takes over a group with all its devices. */
+  /** Takes a group with all its devices over from another page table. */
   replace(from: PageTable, group: Group): void {
-    // All have the windows of the one IOMMU, so the first is refused or none.
+    // All devices have the windows of the same IOMMU: either the first one is
+    // refused or none.
     for (const device of group.attached) this.#reserve(device);
     if (!this.serves(group)) {
       for (const device of group.attached) this.ioas.unreserve(device);
@@ -90,7 +91,7 @@ export class PageTable implements Domain {
     this.#groups.delete(group);
   }
 
-  /** What no IOMMU isolates has no windows. */
+  /** Reserves a device's windows. A device that no IOMMU isolates has none. */
   #reserve(device: Device): void {
     if (!device.group!.noIommu) this.ioas.reserve(device);
   }

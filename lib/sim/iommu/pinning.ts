@@ -2,17 +2,17 @@ import type { Process } from "../fs/file.ts";
 import type { IoArea } from "./io_map.ts";
 import { refuse } from "../process/refusal.ts";
 
-/** How pinned memory is counted. */
+/** Counts pinned memory. */
 export interface Account {
-  /** Counts memory of a process: ENOMEM where that is too much. */
+  /** Adds memory of a process. ENOMEM above its limit. */
   charge(process: Process, bytes: number): void;
-  /** Counts it no longer. */
+  /** Subtracts memory of a process. */
   refund(process: Process, bytes: number): void;
-  /** Whether a device's registers can be mapped, which are not counted. */
+  /** Whether a device's registers can be mapped. They are not counted. */
   readonly takesRegisters: boolean;
 }
 
-/** Pins the memory behind a mapping: EFAULT where it is not there. */
+/** Pins the memory behind a mapping. EFAULT where there is none. */
 export function pin(area: IoArea, account: Account): void {
   const length = Number(area.last - area.iova) + 1;
   const memory = area.process.memory.slice(area.address, length) ??
@@ -25,7 +25,7 @@ export function pin(area: IoArea, account: Account): void {
   area.pinned = memory;
 }
 
-/** Undoes {@linkcode pin}, where that was done. */
+/** Undoes {@linkcode pin}, if it was done. */
 export function unpin(area: IoArea, account: Account): void {
   const { pinned } = area;
   if (pinned === undefined) return;
@@ -35,7 +35,7 @@ export function unpin(area: IoArea, account: Account): void {
   area.pinned = undefined;
 }
 
-/** Pins what is behind all of the mappings, or nothing. */
+/** Pins the memory behind all of the mappings, or none of it. */
 export function pinAll(areas: readonly IoArea[], account: Account): void {
   try {
     for (const area of areas) pin(area, account);

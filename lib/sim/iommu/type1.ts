@@ -50,7 +50,7 @@ const MAP_FLAGS = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE |
 const UNMAP_FLAGS = VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR |
   VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
 
-/** Memory is counted by process, unless that may lock all it wants. */
+/** Counts memory by process. Root has no limit. */
 const ACCOUNT: Account = {
   charge(process, bytes) {
     const locked = process.locked + bytes;
@@ -64,20 +64,20 @@ const ACCOUNT: Account = {
 };
 
 /**
- * A container's mappings. Their memory is pinned while a group is in the
- * container whose DMA the IOMMU translates.
+ * The mappings of a container. Their memory is pinned while the container has a
+ * group whose DMA the IOMMU translates.
  */
 export class Type1 implements Domain {
   readonly map = new IoMap();
   readonly #machine: Machine;
   readonly #version: 1 | 2;
   readonly #limit: number;
-  /** Mappings whose address in memory was given up. */
+  /** Mappings whose address in the process was invalidated. */
   readonly #unaddressed = new Set<IoArea>();
   #translated = 0;
 
   /**
-   * An empty IOVA space.
+   * Makes an empty IOVA space.
    *
    * @param machine The machine it is on.
    * @param version Version 2 refuses an unmap that would split a mapping.
@@ -88,7 +88,10 @@ export class Type1 implements Domain {
     this.#limit = machine.features.mappingLimit;
   }
 
-  /** A group joins: it sees what is mapped. EINVAL where it cannot. */
+  /**
+   * Adds a group, which then sees the mappings. EINVAL where the IOMMU cannot
+   * translate one of them.
+   */
   attach(group: Group): void {
     if (group.kind === "iommu") {
       const { iommu } = this.#machine;
@@ -102,7 +105,7 @@ export class Type1 implements Domain {
     group.domain = this;
   }
 
-  /** A group leaves. */
+  /** Removes a group. */
   detach(group: Group): void {
     group.domain = undefined;
     if (group.kind !== "iommu") return;
@@ -200,7 +203,10 @@ export class Type1 implements Domain {
     return 0;
   }
 
-  /** A mapping whose address was given up gets another: what is pinned stays. */
+  /**
+   * Gives a mapping a new address after its address was invalidated. The pinned
+   * memory stays.
+   */
   #readdress(area: IoArea | undefined, iova: bigint, last: bigint): number {
     if (area === undefined) return refuse("ENOENT");
     if (area.iova !== iova || area.last !== last) refuse("EINVAL");
@@ -212,20 +218,22 @@ export class Type1 implements Domain {
     const layout = vfio_iommu_type1_dma_unmap;
     const { flags, iova, size } = received(layout, argument);
     if ((flags & ~UNMAP_FLAGS) !== 0) refuse("EINVAL");
-    // Dirty pages are tracked nowhere.
+    // Dirty pages are not tracked.
     if ((flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) refuse("EINVAL");
-    const all = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
+    const unmapsAll = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
     if ((iova & PAGE_MASK) !== 0n) refuse("EINVAL");
-    if (all && (iova !== 0n || size !== 0n)) refuse("EINVAL");
-    if (!all && (size === 0n || (size & PAGE_MASK) !== 0n)) refuse("EINVAL");
-    const last = all ? LAST : iova + size - 1n;
+    if (unmapsAll && (iova !== 0n || size !== 0n)) refuse("EINVAL");
+    if (!unmapsAll && (size === 0n || (size & PAGE_MASK) !== 0n)) {
+      refuse("EINVAL");
+    }
+    const last = unmapsAll ? LAST : iova + size - 1n;
     if (last > LAST) {
       refuse(this.#machine.since(6, 18) ? "EOVERFLOW" : "EINVAL");
     }
     const areas = this.map.within(iova, last);
     const splits = areas.some((area) => area.iova < iova || area.last > last);
     if (splits && this.#version === 2) refuse("EINVAL");
-    // Version 1 takes a mapping whose beginning is in the range, whole.
+    // Version 1 unmaps the whole of a mapping that begins in the range.
     const contained = areas.filter((area) => area.iova >= iova);
     if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0) {
       if (contained.some((area) => this.#unaddressed.has(area))) {
@@ -243,7 +251,7 @@ export class Type1 implements Domain {
     return 0;
   }
 
-  /** How many more mappings it takes. */
+  /** How many more mappings are possible. */
   get #available(): number {
     return this.#limit - this.map.areas.length;
   }

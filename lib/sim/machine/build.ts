@@ -1,5 +1,5 @@
 /**
- * Making a machine from a topology.
+ * Makes a machine from a topology.
  *
  * @module
  */
@@ -24,9 +24,9 @@ const NEWEST = "7.3.4";
 /**
  * Makes a machine.
  *
- * @param topology What it is made of.
- * @throws {TypeError} When that cannot be: an address that is none, a driver
- * that would not take its function.
+ * @param topology Its hardware and kernel.
+ * @throws {TypeError} When such a machine is impossible: for example an invalid
+ * address, or a driver that refuses its function.
  */
 export function buildMachine(topology: Topology = {}): Machine {
   const { version = 1, iommu = "intel" } = topology;
@@ -90,19 +90,19 @@ function pageShift(size: string): number {
   );
 }
 
-/** The drivers that are always there, named, or bound to something. */
+/** Adds the drivers that are always loaded, named, or bound to a function. */
 function addDrivers(
   machine: Machine,
   { drivers = {}, functions = {} }: Topology,
   built: readonly Built[],
 ): void {
-  const taken = new Map<string, { ids: string[]; sriov: boolean }>();
+  const driversInUse = new Map<string, { ids: string[]; sriov: boolean }>();
   const note = (driver: string | undefined, id: string, sriov: boolean) => {
     if (driver === undefined) return;
-    const known = taken.get(driver) ?? { ids: [], sriov: false };
+    const known = driversInUse.get(driver) ?? { ids: [], sriov: false };
     known.ids.push(id);
     known.sriov ||= sriov;
-    taken.set(driver, known);
+    driversInUse.set(driver, known);
   };
   for (const { fn, driver, topology } of built) {
     note(driver, fn.ids[0]!, topology.sriov !== undefined);
@@ -110,9 +110,9 @@ function addDrivers(
   for (const { sriov } of Object.values(functions)) {
     if (sriov !== undefined) note(sriov.driver, sriov.id, false);
   }
-  const names = [...LOADED, ...Object.keys(drivers), ...taken.keys()];
+  const names = [...LOADED, ...Object.keys(drivers), ...driversInUse.keys()];
   for (const name of new Set(names)) {
-    const { ids, sriov } = taken.get(name) ?? {};
+    const { ids, sriov } = driversInUse.get(name) ?? {};
     const topology = drivers[name] ?? {};
     if (topology === false) continue;
     const driver = makeDriver("pci", name, topology, ids, sriov);
@@ -120,13 +120,13 @@ function addDrivers(
   }
 }
 
-/** Gives a function to the driver that has it when the host has booted. */
+/** Binds a function to its driver at boot. */
 function bindAtBoot(machine: Machine, { fn, driver, topology }: Built): void {
   if (driver !== undefined) {
     const found = machine.drivers.get(`pci/${driver}`);
     try {
       if (found === undefined) throw new Refusal("ENOENT");
-      // Whatever it may be bound to later.
+      // Set for the check only. It is set to that of the topology afterwards.
       fn.override = driver;
       fn.assertTakable(found);
     } catch (error) {
@@ -142,7 +142,7 @@ function bindAtBoot(machine: Machine, { fn, driver, topology }: Built): void {
   fn.power = topology.power ?? fn.power;
 }
 
-/** The types of mediated devices, with the devices that there are. */
+/** Makes the types of mediated devices, and their devices. */
 function mediatedTypes(
   machine: Machine,
   { mediatedTypes = {}, mediated = {} }: Topology,
@@ -169,9 +169,9 @@ function mediatedTypes(
   for (const [uuid, { parent, type }] of Object.entries(mediated)) {
     const found = () => types.get(parentPath(machine, parent))?.get(type);
     if (found() === undefined) {
-      const alike = Object.values(mediated)
+      const sameType = Object.values(mediated)
         .filter((other) => other.parent === parent && other.type === type);
-      add(parent, type, alike.length);
+      add(parent, type, sameType.length);
     }
     try {
       run(found()!.create(uuid));

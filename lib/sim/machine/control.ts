@@ -1,5 +1,5 @@
 /**
- * What a test does to a simulated machine from outside of its processes.
+ * The interface by which tests control a simulated machine.
  *
  * @module
  */
@@ -9,27 +9,27 @@ import type { Ownership } from "../fs/file.ts";
 import type { ProcessOptions } from "../process/kernel.ts";
 import type { DmaFault } from "./machine.ts";
 
-/** A simulated machine, as tests have it in hand. */
+/** A simulated machine, as tests control it. */
 export interface SimulatedMachine {
-  /** The DMA that its IOMMU stopped, in order. */
+  /** The DMA that its IOMMU blocked, in order. */
   readonly faults: readonly DmaFault[];
   /** Starts a process. */
   spawn(options?: ProcessOptions): SimulatedProcess;
   /**
-   * Changes who owns a file and who may open it, as chown and chmod do, for as
-   * long as the file is there.
+   * Changes the owner and mode of a file, as chown and chmod do. The change
+   * lasts as long as the file exists.
    *
    * @param path A device node, or an attribute in sysfs.
-   * @param to What is changed of it.
+   * @param to The new owner or mode.
    * @throws {KernelError} `ENOENT` and so on when there is no such file.
    */
   setOwnership(path: string, to: Ownership): void;
 }
 
-/** A process on a simulated machine: the system that it sees. */
+/** A process on a simulated machine. */
 export interface SimulatedProcess extends Kernel {
   /** Its process id. */
   readonly pid: number;
-  /** Ends it, as SIGKILL does: what it has open is closed. */
+  /** Ends it, as SIGKILL does. Its files are closed. */
   exit(): void;
 }

@@ -1,5 +1,5 @@
 /**
- * Making PCI functions from a topology.
+ * Makes PCI functions from a topology.
  *
  * @module
  */
@@ -33,13 +33,13 @@ import {
 import type { FunctionTopology, Topology } from "./topology.ts";
 import type { SriovRecording } from "../../host/snapshot/recording.ts";
 
-/** A function, and the driver that it is bound to when the host has booted. */
+/** A function, and the driver that it is bound to at boot. */
 export interface Built {
   /** The function. */
   readonly fn: PciFunction;
   /** The driver's name. */
   readonly driver: string | undefined;
-  /** What the topology says of it. */
+  /** Its entry in the topology. */
   readonly topology: FunctionTopology;
 }
 
@@ -53,7 +53,7 @@ export class FunctionBuilder {
   readonly #topologies: Map<string, FunctionTopology>;
   /** The slots that have more than function 0: `"0000:01:00."`. */
   readonly #slots: ReadonlySet<string>;
-  /** The bridges that conventional functions are behind. */
+  /** The bridges with conventional functions behind them. */
   readonly #toConventional: ReadonlySet<string | undefined>;
   readonly #spaces = new AddressSpaces();
   readonly #placed = new Map<string, Placed>();
@@ -61,12 +61,12 @@ export class FunctionBuilder {
   readonly #made = new Map<string, readonly Placed[]>();
   readonly #groups = new Map<string, Group>();
   readonly #built: Built[] = [];
-  /** The number of the next network interface: 1 is the loopback's. */
+  /** The index of the next network interface. The loopback interface has 1. */
   #nextInterface = 2;
 
   /**
-   * @param machine The machine that gets them.
-   * @param topology What they are.
+   * @param machine The machine that the functions are added to.
+   * @param topology The topology.
    */
   constructor(machine: Machine, { functions = {}, drivers }: Topology) {
     this.#machine = machine;
@@ -87,7 +87,7 @@ export class FunctionBuilder {
     );
   }
 
-  /** Makes them: in their groups, on no driver. */
+  /** Makes the functions, in their groups and without drivers. */
   build(): readonly Built[] {
     for (const { group } of this.#topologies.values()) {
       if (typeof group === "number") this.#machine.groupNumbers.reserve(group);
@@ -106,12 +106,12 @@ export class FunctionBuilder {
       if (maker === undefined) continue;
       if ((maker.topology.driver ?? null) === null) {
         throw new TypeError(
-          `${address} cannot be behind ${maker.address}: no driver has that, ` +
-            "which would make its domain",
+          `${address} cannot be behind ${maker.address}: that has no driver ` +
+            "to make its domain",
         );
       }
-      const inside = this.#made.get(maker.address) ?? [];
-      this.#made.set(maker.address, [...inside, each]);
+      const inner = this.#made.get(maker.address) ?? [];
+      this.#made.set(maker.address, [...inner, each]);
     }
     for (const each of placed) this.#add(each);
     return this.#built;
@@ -122,22 +122,22 @@ export class FunctionBuilder {
     if (present !== undefined) return present;
     const topology = this.#topologies.get(address)!;
     const { behind } = topology;
-    const above = behind === undefined ? undefined : this.#place(behind);
-    const makes = above !== undefined && !above.isBridge &&
-      parseAddress(above.address).domain !== parseAddress(address).domain;
-    if (above?.isBridge === false && !makes) {
+    const upstream = behind === undefined ? undefined : this.#place(behind);
+    const makes = upstream !== undefined && !upstream.isBridge &&
+      parseAddress(upstream.address).domain !== parseAddress(address).domain;
+    if (upstream?.isBridge === false && !makes) {
       throw new TypeError(
-        `${address} cannot be behind ${behind}: that is no bridge, class ` +
-          "0x060400, nor is it in a domain that this one's driver makes",
+        `${address} cannot be behind ${behind}: that is neither a bridge, ` +
+          "class 0x060400, nor a function whose driver makes a domain for it",
       );
     }
-    const bridge = makes ? undefined : above;
+    const bridge = makes ? undefined : upstream;
     const isBridge = (topology.class ?? 0) >> 8 === 0x0604;
     const placed: Placed = {
       address,
       topology,
       bridges: bridge === undefined ? [] : [bridge, ...bridge.bridges],
-      maker: makes ? above : above?.maker,
+      maker: makes ? upstream : upstream?.maker,
       isBridge,
       toConventional: isBridge && (this.#toConventional.has(address) ||
         (topology.conventional ?? bridge?.toConventional ?? false)),
@@ -150,11 +150,12 @@ export class FunctionBuilder {
     const { address, topology, isBridge, toConventional } = placed;
     const { sriov } = topology;
     const fn = this.#make(placed);
-    // It takes no bridge to conventional PCI (`pcie_portdrv_probe()`).
+    // pcieport does not bind bridges to conventional PCI
+    // (`pcie_portdrv_probe()`).
     const driver = isBridge && !toConventional && this.#pcieport
       ? "pcieport"
       : undefined;
-    this.#note(fn, topology, driver);
+    this.#record(fn, topology, driver);
     if (!(fn instanceof PhysicalFunction) || sriov === undefined) return;
     fn.autoprobe = sriov.autoprobe ?? true;
     for (const virtual of enabledAddresses(address, sriov)) {
@@ -164,17 +165,17 @@ export class FunctionBuilder {
         this.#machine.leaveGroup(made);
         this.#join(made, topology.group);
       }
-      this.#note(made, topology, sriov.driver);
+      this.#record(made, topology, sriov.driver);
     }
   }
 
-  /** Makes a function, in its group and on no driver. */
+  /** Makes a function, in its group and without a driver. */
   #make(placed: Placed): PciFunction {
     const { topology } = placed;
     const options = this.#options(placed);
-    const inside = this.#made.get(placed.address) ?? [];
-    const fn = inside.length > 0
-      ? this.#maker(options, inside)
+    const inner = this.#made.get(placed.address) ?? [];
+    const fn = inner.length > 0
+      ? this.#maker(options, inner)
       : topology.sriov === undefined
       ? new PciFunction(this.#machine, options)
       : this.#physical(options, topology, topology.sriov);
@@ -183,27 +184,27 @@ export class FunctionBuilder {
     return fn;
   }
 
-  /** A function whose driver makes a domain of others. */
+  /** Makes a function whose driver makes a domain of other functions. */
   #maker(
     options: PciFunctionOptions,
-    inside: readonly Placed[],
+    inner: readonly Placed[],
   ): DomainMaker {
-    const buses = inside.filter(({ bridges }) => bridges.length === 0)
+    const buses = inner.filter(({ bridges }) => bridges.length === 0)
       .map(({ address }) => `pci${busName(parseAddress(address))}`);
     return new DomainMaker(
       this.#machine,
       options,
       [...new Set(buses)],
-      () => inside.map((placed) => this.#make(placed)),
+      () => inner.map((placed) => this.#make(placed)),
     );
   }
 
-  #note(fn: PciFunction, topology: FunctionTopology, usual?: string): void {
+  #record(fn: PciFunction, topology: FunctionTopology, usual?: string): void {
     const { driver = usual } = topology;
     this.#built.push({ fn, topology, driver: driver ?? undefined });
   }
 
-  /** Puts a function into the group it was given, or into its default one. */
+  /** Puts a function into the group given, or into its default group. */
   #join(
     fn: PciFunction,
     group: number | null | undefined,
@@ -229,11 +230,11 @@ export class FunctionBuilder {
   #options(placed: Placed): PciFunctionOptions {
     const { address, topology, bridges, maker, isBridge } = placed;
     const routing = parseAddress(address);
-    const above = bridges[0] ?? maker;
+    const upstream = bridges[0] ?? maker;
     const parent =
-      (above === undefined
+      (upstream === undefined
         ? "/sys/devices"
-        : this.#machine.devices.on("pci").get(above.address)!.path) +
+        : this.#machine.devices.on("pci").get(upstream.address)!.path) +
       (bridges[0] === undefined ? `/pci${busName(routing)}` : "");
     const kind = this.#kind(placed);
     const conventional = topology.conventional ??
@@ -270,7 +271,7 @@ export class FunctionBuilder {
     };
   }
 
-  /** Whether it is function 0 of a slot with others. */
+  /** Whether it is function 0 of a slot with further functions. */
   #isFirstOfSeveral(address: string): boolean {
     return address.endsWith(".0") && this.#slots.has(address.slice(0, -1));
   }
@@ -279,7 +280,9 @@ export class FunctionBuilder {
     const { id, model, interrupts = { intx: true, msi: 1 } } = topology;
     if (model !== undefined) return kindNamed(model);
     if (id === undefined) {
-      throw new TypeError(`Cannot simulate ${address}: it has no id, no model`);
+      throw new TypeError(
+        `Cannot simulate ${address}: it has neither an id nor a model`,
+      );
     }
     const { intx = false, msi = 0, msix = 0 } = interrupts;
     return kindWithId(id) ?? memoryFunction(
@@ -297,7 +300,8 @@ export class FunctionBuilder {
     const [vendor, device] = parseId(address, sriov.id);
     if (vendor !== options.identity.vendor) {
       throw new TypeError(
-        `Cannot simulate ${address}: its virtual functions have its vendor`,
+        `Cannot simulate ${address}: expected its vendor in the id of its ` +
+          "virtual functions",
       );
     }
     const capability: SriovCapability = {
@@ -339,7 +343,10 @@ export class FunctionBuilder {
   }
 }
 
-/** Bridges below a bridge are a switch: one up, then those down. */
+/**
+ * Returns the port type. Bridges below a bridge form a switch: first the
+ * upstream port, then the downstream ports.
+ */
 function portOf(
   { topology: { acs, sriov }, bridges, isBridge, toConventional }: Placed,
   conventional: boolean,
@@ -372,7 +379,10 @@ function parseId(address: string, id: string): [number, number] {
   return [parseInt(match[1]!, 16), parseInt(match[2]!, 16)];
 }
 
-/** As the 82576 of Intel has it, whose virtual functions are in slot 10. */
+/**
+ * Returns offset and stride. The defaults are those of Intel's 82576, whose
+ * virtual functions are in slot 10.
+ */
 function spacing({ offset = 128, stride = 2 }: SriovRecording): {
   offset: number;
   stride: number;
@@ -384,7 +394,8 @@ function enabledAddresses(address: string, sriov: SriovRecording): string[] {
   const { enabled = 0, total } = sriov;
   if (enabled > total) {
     throw new TypeError(
-      `Cannot simulate ${address}: ${enabled} virtual functions of ${total}`,
+      `Cannot simulate ${address}: it has ${enabled} virtual functions, and ` +
+        `can have ${total}`,
     );
   }
   const routing = parseAddress(address);

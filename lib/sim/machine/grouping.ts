@@ -1,29 +1,28 @@
 import type { FunctionTopology } from "./topology.ts";
 
-/** What decides which functions an IOMMU cannot tell apart. */
+/** A function with what decides its IOMMU group. */
 export interface Placed {
   /** Its address. */
   readonly address: string;
-  /** What the topology says of it. */
+  /** Its entry in the topology. */
   readonly topology: FunctionTopology;
-  /** The bridges of its domain that it is behind, the nearest first. */
+  /** The bridges above it in its domain, the nearest first. */
   readonly bridges: readonly Placed[];
   /** The function whose driver makes its domain, as Intel's VMD does. */
   readonly maker: Placed | undefined;
   /** Whether it is a bridge itself. */
   readonly isBridge: boolean;
-  /** Whether it leads to conventional PCI. */
+  /** Whether it is a bridge to conventional PCI. */
   readonly toConventional: boolean;
 }
 
 /**
- * What functions that share a group have in common, unless they were given a
- * group: functions behind a conventional bridge make requests as the bridge
- * does, and functions of one slot, or behind one bridge, without ACS reach each
- * other past the IOMMU. All that is in a domain that a driver makes does its DMA
- * as the driver's function does (`pci_real_dma_dev()` in
- * `arch/x86/pci/common.c`).
- * (`pci_device_group()` in `drivers/iommu/iommu.c`)
+ * Returns a key that functions of the same default group share
+ * (`pci_device_group()` in `drivers/iommu/iommu.c`). Requests of functions
+ * behind a conventional bridge have the bridge's id. Without ACS, functions of
+ * one slot or behind one bridge reach each other without the IOMMU. Functions
+ * in a domain that a driver makes do DMA with the id of the driver's function
+ * (`pci_real_dma_dev()` in `arch/x86/pci/common.c`).
  */
 export function groupKey(fn: Placed): string {
   if (fn.maker !== undefined) return groupKey(fn.maker);

@@ -5,10 +5,10 @@ import { plain } from "../models/plain.ts";
 const KINDS: readonly DeviceKind[] = [edu, plain];
 
 /**
- * What a device does.
+ * Returns the behaviour of a device model.
  *
- * @param model A model, or the name of one that is known.
- * @throws {TypeError} When there is none of that name.
+ * @param model A model, or the name of a known one.
+ * @throws {TypeError} When the name is unknown.
  */
 export function kindNamed(model: string | DeviceKind): DeviceKind {
   if (typeof model !== "string") return model;
@@ -20,7 +20,7 @@ export function kindNamed(model: string | DeviceKind): DeviceKind {
   );
 }
 
-/** The known model of what has a vendor and device id, if there is one. */
+/** Returns the known model for a vendor and device id, if there is one. */
 export function kindWithId(id: string): DeviceKind | undefined {
   return id === edu.id ? edu : undefined;
 }

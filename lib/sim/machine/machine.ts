@@ -17,9 +17,9 @@ import { Numbers } from "./numbers.ts";
 import { resolve } from "../fs/path.ts";
 import { Refusal, refuse } from "../process/refusal.ts";
 
-/** What the simulated kernel was built with, and what it was told. */
+/** The configuration and the parameters of the simulated kernel. */
 export interface KernelFeatures {
-  /** What `uname -r` says. */
+  /** The release, as `uname -r` prints it. */
   readonly release: string;
   /** CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV. */
   readonly iommufd: boolean;
@@ -35,29 +35,29 @@ export interface KernelFeatures {
   enableSriov: boolean;
 }
 
-/** The version in what `uname -r` says: 6 and 12 in `"6.12.90-1-amd64"`. */
+/** Returns the version of a release: 6 and 12 for `"6.12.90-1-amd64"`. */
 export function versionOf(release: string): [major: number, minor: number] {
   const [major = 0, minor = 0] = release.split(".").map(parseFloat);
   return [major, minor];
 }
 
-/** DMA that the IOMMU stopped. */
+/** DMA that the IOMMU blocked. */
 export interface DmaFault {
   /** The device that did it. */
   readonly device: string;
-  /** Where, in bytes. */
+  /** The IOVA. */
   readonly iova: bigint;
 }
 
 /**
  * A simulated machine: its devices, its drivers, its processes. It holds the
- * state; the rules for changing it are those of the kernel's subsystems, and
- * sysfs, procfs and the device nodes are views of it.
+ * state. The simulated subsystems change it, and sysfs, procfs and the device
+ * nodes show it.
  */
 export class Machine implements System {
-  /** What its kernel can do. */
+  /** The features of its kernel. */
   readonly features: KernelFeatures;
-  /** Its IOMMU, where it has one that is switched on. */
+  /** Its IOMMU, if it has one that is enabled. */
   readonly iommu: Iommu | undefined;
   /** Its devices. */
   readonly devices = new DeviceTable();
@@ -69,7 +69,7 @@ export class Machine implements System {
   readonly processes = new Map<number, SimKernel>();
   /** Its pool of huge pages. */
   readonly hugePages = new HugePages();
-  /** Bytes that iommufd pins, by user: what its accounting counts. */
+  /** Bytes that iommufd has pinned, by user. */
   readonly pinnedByUser = new Map<number, number>();
   /** The numbers of its IOMMU groups. */
   readonly groupNumbers = new Numbers();
@@ -77,20 +77,20 @@ export class Machine implements System {
   readonly groupMinors = new Numbers();
   /** The numbers of its VFIO devices. */
   readonly vfioNumbers = new Numbers();
-  /** What the IOMMU reported, in its order. */
+  /** The DMA that the IOMMU blocked, in order. */
   readonly faults: DmaFault[] = [];
-  /** What `/` is; set by whoever builds the machine. */
+  /** The root directory; set while the machine is built. */
   root!: Directory;
-  /** Makes a socket; set by whoever builds the machine. */
+  /** Makes a socket; set while the machine is built. */
   socket!: System["socket"];
   readonly #version: readonly [major: number, minor: number];
   readonly #init: SimKernel;
   #nextPid = 1;
 
   /**
-   * A machine without devices.
+   * Makes a machine without devices.
    *
-   * @param features What its kernel can do.
+   * @param features The features of its kernel.
    * @param iommu Its IOMMU.
    */
   constructor(features: KernelFeatures, iommu: Iommu | undefined) {
@@ -107,14 +107,17 @@ export class Machine implements System {
     return a > major || (a === major && b >= minor);
   }
 
-  /** Whether what user space has claimed is blocked until it is attached. */
+  /**
+   * Whether the DMA of a group is blocked between claiming and attaching it.
+   */
   get blocksClaimed(): boolean {
     return this.since(6, 6);
   }
 
   /**
-   * EPERM where the IOMMU gives nothing to a group that the firmware keeps
-   * memory mapped for: Intel's, before all did (`intel_iommu_attach_device()`).
+   * Refuses a group that the firmware keeps memory mapped for with EPERM, as
+   * Intel's IOMMU driver did before all of them did
+   * (`intel_iommu_attach_device()`).
    */
   assertAttachable({ pinned }: Group): void {
     if (pinned && this.iommu?.kind === "dmar") refuse("EPERM");
@@ -138,11 +141,11 @@ export class Machine implements System {
   }
 
   /**
-   * Changes who owns a file and who may open it, as chown and chmod do, for as
-   * long as the file is there.
+   * Changes the owner and mode of a file, as chown and chmod do. The change
+   * lasts as long as the file exists.
    *
    * @param path A device node, or an attribute.
-   * @param to What is changed of it.
+   * @param to The new owner or mode.
    */
   setOwnership(path: string, to: Ownership): void {
     this.#init.stat(path);
@@ -153,7 +156,7 @@ export class Machine implements System {
     node.change(to);
   }
 
-  /** Makes a group with the lowest number that is free. */
+  /** Makes a group with the lowest free number. */
   newGroup(kind: GroupKind): Group {
     return new Group(String(this.groupNumbers.take()), kind);
   }
@@ -166,7 +169,7 @@ export class Machine implements System {
     device.group = group;
   }
 
-  /** Takes a device out of its group, which goes with its last device. */
+  /** Takes a device out of its group. A group without devices is removed. */
   leaveGroup(device: Device): void {
     const { group } = device;
     if (group === undefined) return;

@@ -1,5 +1,5 @@
 /**
- * Which BARs a function has, and where they lie.
+ * Places the BARs of functions.
  *
  * @module
  */
@@ -15,21 +15,22 @@ import type { FunctionTopology } from "./topology.ts";
 
 // Lines of `resource`: BARs, the ROM, the BARs of virtual functions.
 const BARS = 6;
-/** Where the ROM is. */
+/** The line of the ROM. */
 export const ROM = 6;
 const FIRST_VF_BAR = 7;
 const LINES = 13;
-/** A bridge has its windows behind them. */
+/** A bridge has further lines for its windows. */
 const BRIDGE_LINES = 17;
 
 /** The lines of a function's `resource`. */
 export type Lines = readonly (Resource | undefined)[];
 
 /**
- * Reads descriptions of BARs.
+ * Parses descriptions of BARs.
  *
- * @param bars What a topology says, by number.
- * @throws {TypeError} When there are too many, or one has no room.
+ * @param bars The descriptions, by number.
+ * @throws {TypeError} When there are too many, or the second half of a 64-bit
+ * one is not free.
  */
 export function parseBars(
   bars: readonly (string | null)[] = [],
@@ -38,8 +39,8 @@ export function parseBars(
   for (const [i, bar] of parsed.entries()) {
     if (i >= BARS || bar?.wide && (i + 1 === BARS || parsed[i + 1])) {
       throw new TypeError(
-        `Cannot have BARs ${JSON.stringify(bars)}: there are ${BARS}, and ` +
-          "one of 64 bits takes the next number too: null",
+        `Cannot have BARs ${JSON.stringify(bars)}: expected ${BARS} at most, ` +
+          "and null after one of 64 bits",
       );
     }
   }
@@ -47,26 +48,26 @@ export function parseBars(
 }
 
 /**
- * Prepares to place a function's BARs, which is done when they are looked at.
+ * Prepares to place a function's BARs. They are placed at the first access.
  *
- * @param spaces What gives out addresses.
- * @param topology What is said of the function.
+ * @param spaces The address spaces that they are allocated in.
+ * @param topology The function in the topology.
  * @param isBridge Whether it has windows.
- * @returns Places them.
+ * @returns A function that places them.
  */
 export function placement(
   spaces: AddressSpaces,
   { bars, rom, sriov }: FunctionTopology,
   isBridge: boolean,
 ): (fn: PciFunction) => Lines {
-  const given = bars && parseBars(bars);
+  const topologyBars = bars && parseBars(bars);
   const romBar = rom === undefined ? undefined : parseBar(rom);
   const virtual = parseBars(sriov?.bars);
   return (fn) => {
     const lines: (Resource | undefined)[] = Array(
       isBridge ? BRIDGE_LINES : LINES,
     ).fill(undefined);
-    for (const [i, bar] of (given ?? modelBars(fn)).entries()) {
+    for (const [i, bar] of (topologyBars ?? modelBars(fn)).entries()) {
       lines[i] = bar && spaces.place(bar);
     }
     lines[ROM] = romBar && romResource(spaces, romBar);
@@ -78,12 +79,12 @@ export function placement(
 }
 
 /**
- * Where the BARs of a virtual function lie: each in its part of what the
- * physical function has for all.
+ * Places the BARs of a virtual function, each in its part of the physical
+ * function's BAR for all of them.
  *
  * @param physical The lines of the physical function.
  * @param bars The BARs that each virtual function has.
- * @param number Which virtual function it is.
+ * @param number The number of the virtual function.
  */
 export function virtualPlacement(
   physical: Lines,
@@ -92,10 +93,10 @@ export function virtualPlacement(
 ): Lines {
   const lines: (Resource | undefined)[] = Array(LINES).fill(undefined);
   for (const [i, bar] of bars.entries()) {
-    const all = physical[FIRST_VF_BAR + i];
-    if (bar === undefined || all === undefined) continue;
+    const shared = physical[FIRST_VF_BAR + i];
+    if (bar === undefined || shared === undefined) continue;
     const { size } = bar;
-    lines[i] = { ...all, size, start: all.start + BigInt(size * number) };
+    lines[i] = { ...shared, size, start: shared.start + BigInt(size * number) };
   }
   return lines;
 }

@@ -19,11 +19,11 @@ const DMA_IRQ = 0x4n;
 const IRQ_FACTORIAL = 0x1;
 const IRQ_DMA = 0x100;
 
-/** Where the device's own memory is, as its DMA engine addresses it. */
+/** The address of the device's own memory, for its DMA engine. */
 const BUFFER_BASE = 0x4_0000n;
 const BUFFER_SIZE = 4096;
 
-/** It drives 28 address lines. */
+/** The device has 28 address lines. */
 const DMA_MASK = (1n << 28n) - 1n;
 
 /**
@@ -69,7 +69,7 @@ class Edu implements DeviceModel {
   #read(offset: number, width: number): bigint {
     const ones = (1n << BigInt(8 * width)) - 1n;
     if (width < 4) return 0n;
-    if (!answers(offset, width)) return ones;
+    if (!isAnswered(offset, width)) return ones;
     switch (offset) {
       case ID:
         return 0x0100_00edn;
@@ -89,7 +89,7 @@ class Edu implements DeviceModel {
   }
 
   #write(offset: number, width: number, value: bigint): void {
-    if (!answers(offset, width)) return;
+    if (!isAnswered(offset, width)) return;
     switch (offset) {
       case LIVENESS:
         this.#registers.set(offset, ~value & 0xffff_ffffn);
@@ -148,7 +148,7 @@ class Edu implements DeviceModel {
     else this.#port.line(true);
   }
 
-  // As QEMU has it: the line stays as it is while messages are sent.
+  // As in QEMU, the line does not change while messages are sent.
   #acknowledge(bits: number): void {
     this.#pending = (this.#pending & ~bits) >>> 0;
     if (this.#pending === 0 && !this.#port.sendsMessages) {
@@ -157,8 +157,11 @@ class Edu implements DeviceModel {
   }
 }
 
-/** Below 0x80, registers have 32 bits and answer to nothing else. */
-function answers(offset: number, width: number): boolean {
+/**
+ * Whether a register answers an access: those below 0x80 have 32 bits, and
+ * answer to that width only.
+ */
+function isAnswered(offset: number, width: number): boolean {
   return width === 4 || (width === 8 && offset >= 0x80);
 }
 

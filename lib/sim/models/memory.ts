@@ -1,12 +1,12 @@
 import type { Bar, DeviceKind } from "./model.ts";
 
-/** What is known of a function that nobody modelled. */
+/** A function without a model. */
 export interface MemoryFunction {
   /** Its BARs, by number. */
   readonly bars: readonly (MemoryBar | undefined)[];
-  /** How many MSI vectors it has; 0 for none. */
+  /** The number of its MSI vectors; 0 for none. */
   readonly msi: number;
-  /** How many MSI-X vectors it has; 0 for none. */
+  /** The number of its MSI-X vectors; 0 for none. */
   readonly msix: number;
   /** Whether it has an INTx pin. */
   readonly intx: boolean;
@@ -18,8 +18,7 @@ export type MemoryBar = Pick<Bar, "size" | "io" | "wide" | "prefetchable">;
 const PAGE = 4096;
 
 /**
- * A function whose BARs remember what is written to them, and that does nothing
- * else.
+ * Makes a function whose BARs are memory and that does nothing else.
  *
  * @param identity Its ids and its class.
  * @param fn Its BARs and interrupts.
@@ -44,7 +43,7 @@ export function memoryFunction(
   };
 }
 
-/** Memory of any size, of which only the pages exist that were written. */
+/** Memory of any size. Only the pages that were written are allocated. */
 class PagedBar implements Bar {
   readonly size: number;
   readonly io: boolean;

@@ -1,28 +1,30 @@
 /**
- * What a simulated device is made of.
+ * The interface of simulated devices.
  *
  * @module
  */
 
-/** What the bus does for a device. */
+/** The services of the bus for a device. */
 export interface DevicePort {
   /**
-   * Reads memory by DMA. What the IOMMU blocks reads as 0.
+   * Reads memory by DMA. Blocked parts read as 0.
    *
-   * @returns Whether it let all of it through.
+   * @returns Whether the IOMMU blocked none of it.
    */
   dmaRead(iova: bigint, into: Uint8Array): boolean;
   /**
-   * Writes memory by DMA, but for what the IOMMU blocks.
+   * Writes memory by DMA, except blocked parts.
    *
-   * @returns Whether it let all of it through.
+   * @returns Whether the IOMMU blocked none of it.
    */
   dmaWrite(iova: bigint, bytes: Uint8Array): boolean;
   /** Sends MSI or MSI-X vector `vector`. */
   interrupt(vector: number): void;
   /** Drives the INTx line. */
   line(asserted: boolean): void;
-  /** Whether MSI or MSI-X is switched on, and the line is not to be driven. */
+  /**
+   * Whether MSI or MSI-X is enabled. The device must not drive the line then.
+   */
   readonly sendsMessages: boolean;
 }
 
@@ -34,7 +36,7 @@ export interface Bar {
   readonly mappable: boolean;
   /** Whether it is ports rather than memory. */
   readonly io?: boolean;
-  /** Whether its address has 64 bits, and takes the next number too. */
+  /** Whether its address has 64 bits, which occupy the next number too. */
   readonly wide?: boolean;
   /** Whether reading it has no side effect. */
   readonly prefetchable?: boolean;
@@ -44,30 +46,30 @@ export interface Bar {
   write(offset: number, width: number, value: bigint): void;
 }
 
-/** A device at work. */
+/** A running device. */
 export interface DeviceModel {
   /** Its BARs, by number. */
   readonly bars: readonly (Bar | undefined)[];
-  /** How many MSI vectors it has; 0 for none. */
+  /** The number of its MSI vectors; 0 for none. */
   readonly msi: number;
-  /** How many MSI-X vectors it has; 0 for none. */
+  /** The number of its MSI-X vectors; 0 for none. */
   readonly msix: number;
   /** Whether it has an INTx pin. */
   readonly intx: boolean;
-  /** Back to how it was at power-on. */
+  /** Resets it to its state at power-on. */
   reset(): void;
 }
 
-/** Which BAR has a device's MSI-X table: its last one that is memory. */
+/** Returns the number of the BAR with the MSI-X table: the last memory BAR. */
 export function msixBar({ bars, msix }: DeviceModel): number | undefined {
   if (msix === 0) return undefined;
   const last = bars.findLastIndex((bar) => bar !== undefined && !bar.io);
   return last < 0 ? undefined : last;
 }
 
-/** Makes a device of this kind. */
+/** A kind of device, which makes devices. */
 export interface DeviceKind {
-  /** What a topology calls it. */
+  /** Its name in topologies. */
   readonly name: string;
   /** Vendor and device id, `"1234:11e8"`. */
   readonly id: string;
@@ -75,8 +77,8 @@ export interface DeviceKind {
   readonly class: number;
   /** Whether it is conventional PCI. Default: PCI Express. */
   readonly conventional?: boolean;
-  /** Whether it can be reset by itself, unless the topology says otherwise. */
+  /** Its reset methods, unless the topology says otherwise. */
   readonly resets: readonly string[];
-  /** Puts one onto the bus. */
+  /** Makes a device on the bus. */
   create(port: DevicePort): DeviceModel;
 }

@@ -1,18 +1,18 @@
-/** Where a function sits. */
-
 import { hexDigits } from "../../hex.ts";
+
+/** The address of a function, as requests carry it. */
 export interface RoutingId {
   /** The domain. */
   readonly domain: number;
-  /** Bus, slot and function in 16 bits, as requests carry them. */
+  /** Bus, slot and function in 16 bits. */
   readonly id: number;
 }
 
 /**
- * Reads a PCI address.
+ * Parses a PCI address.
  *
  * @param text `0000:01:00.0`.
- * @throws {TypeError} When it is none, or one that sysfs writes otherwise.
+ * @throws {TypeError} When it is no PCI address, or not as sysfs writes it.
  */
 export function parseAddress(text: string): RoutingId {
   const match = /^([0-9a-f]{4,8}):([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/
@@ -34,7 +34,7 @@ export function formatAddress({ domain, id }: RoutingId): string {
   return `${busName({ domain, id })}:${slot}.${id & 7}`;
 }
 
-/** The bus that a function is on: `0000:01`. */
+/** Returns the domain and bus of a function: `0000:01`. */
 export function busName({ domain, id }: RoutingId): string {
   return `${hexDigits(domain, 4)}:${hexDigits(id >> 8, 2)}`;
 }

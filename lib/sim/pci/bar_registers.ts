@@ -30,7 +30,7 @@ export class BarRegisters {
       this.#bars[number - 1]?.wide === true);
   }
 
-  /** Writes the addresses at which the BARs lie. */
+  /** Writes the addresses of the BARs. */
   place(addresses: readonly (bigint | undefined)[]): void {
     for (const [number, bar] of this.#bars.entries()) {
       if (bar !== undefined) this.#put(number, bar, addresses[number] ?? 0n);
@@ -38,27 +38,33 @@ export class BarRegisters {
   }
 
   /**
-   * Takes away the bits of an address that a BAR does not have, so that all
-   * ones read back as its size.
+   * Clears the address bits that a BAR does not have. Ones that were written
+   * then read back as its size.
    */
   mask(): void {
     for (const [number, bar] of this.#bars.entries()) {
       if (bar === undefined) continue;
-      const low = BigInt(this.#view.getUint32(at(number), true));
-      const high = bar.wide ? this.#view.getUint32(at(number + 1), true) : 0;
+      const low = BigInt(this.#view.getUint32(offsetOf(number), true));
+      const high = bar.wide
+        ? this.#view.getUint32(offsetOf(number + 1), true)
+        : 0;
       this.#put(number, bar, BigInt(high) << 32n | low);
     }
   }
 
   #put(number: number, bar: Bar, address: bigint): void {
     const masked = address & -BigInt(bar.size) | BigInt(flagsOf(bar));
-    this.#view.setUint32(at(number), Number(masked & WORD), true);
+    this.#view.setUint32(offsetOf(number), Number(masked & WORD), true);
     if (!bar.wide) return;
-    this.#view.setUint32(at(number + 1), Number(masked >> 32n & WORD), true);
+    this.#view.setUint32(
+      offsetOf(number + 1),
+      Number(masked >> 32n & WORD),
+      true,
+    );
   }
 }
 
-function at(number: number): number {
+function offsetOf(number: number): number {
   return PCI_BASE_ADDRESS_0 + 4 * number;
 }
 

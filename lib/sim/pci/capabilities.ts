@@ -17,24 +17,24 @@ import {
 } from "../../uapi/pci/regs.ts";
 import { type DeviceModel, msixBar } from "../models/model.ts";
 
-/** Where the first one begins. */
+/** The offset of the first capability. */
 const FIRST = 0x40;
 
-/** A capability: its id, its bytes, and what is in them, by offset. */
+/** A capability: its id, its length in bytes, and its words by offset. */
 interface Capability {
   readonly id: number;
   readonly length: number;
   readonly words: Readonly<Record<number, number>>;
 }
 
-/** A PCI Express endpoint, by the second version of the capability. */
+/** The version of the PCI Express capability. */
 const EXPRESS_VERSION = 2;
 
 /**
  * Writes the chain of a function's capabilities into its config space.
  *
  * @param view The config space.
- * @param fn Whether it is PCI Express, and resets by itself.
+ * @param fn Whether it is PCI Express, and has a function level reset.
  * @param model Its interrupts.
  */
 export function putCapabilities(

@@ -1,5 +1,5 @@
 /**
- * A PCI function's config space, as vfio-pci shows it to user space
+ * Simulates a PCI function's config space, as vfio-pci shows it to user space
  * (`drivers/vfio/pci/vfio_pci_config.c`).
  *
  * @module
@@ -34,7 +34,7 @@ import { type Port, putPort } from "./express_port.ts";
 import type { DeviceModel } from "../models/model.ts";
 import { putSerialNumber } from "./serial_number.ts";
 
-/** What a function's header says it is. */
+/** The ids in a function's header. */
 export interface Identity {
   /** Vendor id, 16 bits. */
   readonly vendor: number;
@@ -46,19 +46,22 @@ export interface Identity {
   readonly subsystem: number;
   /** Class code, 24 bits. */
   readonly class: number;
-  /** What it is on its bus; a bridge says so in its header. */
+  /** Its role on its bus. The header of a bridge has it too. */
   readonly port: Port;
   /** Revision id, 8 bits. */
   readonly revision: number;
-  /** Its serial number, as lspci writes it, where it has one. */
+  /** Its serial number, as lspci writes it, if it has one. */
   readonly serial?: string | undefined;
   /** Whether it is a PCI Express function, with 4 KiB of config space. */
   readonly express: boolean;
-  /** Whether it says that its slot has several functions. Default: no. */
+  /**
+   * Whether its header says that the slot has several functions. Default:
+   * false.
+   */
   readonly multifunction?: boolean;
 }
 
-/** What firmware switches on. */
+/** The bits of the command register that firmware sets. */
 const COMMAND_AT_BOOT = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_SERR;
 const COMMAND_BITS = COMMAND_AT_BOOT | PCI_COMMAND_MASTER |
   PCI_COMMAND_INTX_DISABLE;
@@ -68,28 +71,28 @@ export class ConfigSpace {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #bars: BarRegisters;
-  readonly #commanded: (command: number) => void;
+  readonly #onCommand: (command: number) => void;
 
   /**
-   * A function's config space as firmware left it.
+   * Makes a function's config space as firmware leaves it.
    *
-   * @param identity What its header says it is.
+   * @param identity The ids of its header.
    * @param model Its BARs and interrupts.
-   * @param options Whether it can be reset by a function level reset, and what
-   * is called as its command register is written.
+   * @param options Whether it has a function level reset, and a callback for
+   * writes to its command register.
    */
   constructor(
     identity: Identity,
     model: DeviceModel,
     options: {
       readonly resets: boolean;
-      readonly commanded: (command: number) => void;
+      readonly onCommand: (command: number) => void;
     },
   ) {
     const size = identity.express ? PCI_CFG_SPACE_EXP_SIZE : PCI_CFG_SPACE_SIZE;
     this.#bytes = new Uint8Array(size);
     this.#view = new DataView(this.#bytes.buffer);
-    this.#commanded = options.commanded;
+    this.#onCommand = options.onCommand;
     this.#put16(PCI_VENDOR_ID, identity.vendor);
     this.#put16(PCI_DEVICE_ID, identity.device);
     this.#put16(PCI_SUBSYSTEM_VENDOR_ID, identity.subsystemVendor);
@@ -109,7 +112,7 @@ export class ConfigSpace {
     this.#put16(PCI_COMMAND, COMMAND_AT_BOOT);
   }
 
-  /** Bytes in it. */
+  /** Its size in bytes. */
   get size(): number {
     return this.#bytes.length;
   }
@@ -125,10 +128,10 @@ export class ConfigSpace {
   }
 
   /**
-   * The function is handed to user space: it may not start DMA, and what the
-   * last user wrote is gone.
+   * Resets the registers when the function is given to user space: it may not
+   * start DMA, and the values of its last user are gone.
    *
-   * @param addresses Where its BARs lie, by number.
+   * @param addresses The addresses of its BARs, by number.
    */
   enable(addresses: readonly (bigint | undefined)[]): void {
     this.#setCommand(COMMAND_AT_BOOT);
@@ -137,12 +140,12 @@ export class ConfigSpace {
     this.#bars.place(addresses);
   }
 
-  /** The function is taken back: it may not start DMA. */
+  /** Forbids DMA when the function is taken back. */
   disable(): void {
     this.#setCommand(this.#command & ~PCI_COMMAND_MASTER);
   }
 
-  /** The function asserts its INTx line, or no longer. */
+  /** Sets whether the function asserts its INTx line. */
   interrupt(asserted: boolean): void {
     const status = this.#view.getUint16(PCI_STATUS, true);
     this.#put16(
@@ -151,12 +154,12 @@ export class ConfigSpace {
     );
   }
 
-  /** Reads what is all inside it. */
+  /** Reads bytes, all of which must be inside it. */
   read(offset: number, into: Uint8Array): void {
     into.set(this.#bytes.subarray(offset, offset + into.length));
   }
 
-  /** Writes what can be written of it. */
+  /** Writes the bits that are writable. */
   write(offset: number, from: Uint8Array): void {
     const command = this.#command;
     for (const [i, value] of from.entries()) {
@@ -165,7 +168,7 @@ export class ConfigSpace {
       this.#bytes[offset + i] = (old & ~mask) | (value & mask);
     }
     this.#bars.mask();
-    if (this.#command !== command) this.#commanded(this.#command);
+    if (this.#command !== command) this.#onCommand(this.#command);
   }
 
   get #command(): number {
@@ -174,7 +177,7 @@ export class ConfigSpace {
 
   #setCommand(command: number): void {
     this.#put16(PCI_COMMAND, command);
-    this.#commanded(command);
+    this.#onCommand(command);
   }
 
   #writable(offset: number): number {

@@ -4,44 +4,46 @@ import type { IoMap, Piece } from "../iommu/io_map.ts";
 import type { DeviceKind, DeviceModel, DevicePort } from "../models/model.ts";
 import { PCI_COMMAND_INTX_DISABLE } from "../../uapi/pci/regs.ts";
 
-/** A device, as what makes it a PCI function sees it. */
+/** The device of a {@linkcode PciCore}. */
 export interface Requester {
   /**
-   * Its group. A device without one, or with one that no IOMMU isolates,
-   * reaches nothing that is simulated: where memory lies is not.
+   * Its group. DMA of a device without a group, or without an IOMMU, reaches
+   * nothing: physical addresses of memory are not simulated.
    */
   readonly group: {
     readonly kind: string;
     readonly domain: { readonly map: IoMap } | undefined;
   } | undefined;
-  /** How the kernel can reset it. */
+  /** Its reset methods. */
   readonly resets: readonly string[];
-  /** Where its BARs lie, by number. */
+  /** The addresses of its BARs, by number. */
   readonly barAddresses: readonly (bigint | undefined)[];
-  /** Its machine, whose kernel may be of this version or newer. */
+  /**
+   * Its machine. `since` returns whether the kernel is of a version or newer.
+   */
   readonly machine: { since(major: number, minor: number): boolean };
-  /** DMA of it met nothing: the IOMMU stopped it, where there is one. */
+  /** Called for DMA to an IOVA that is not mapped. An IOMMU reports a fault. */
   blocked(iova: bigint): void;
 }
 
-/** What makes a device a PCI function: config space, a model, interrupts. */
+/** The parts of a PCI function: config space, a model, interrupts. */
 export class PciCore implements DevicePort {
-  /** What it does. */
+  /** Its model. */
   readonly model: DeviceModel;
   /** Its config space. */
   readonly config: ConfigSpace;
   /** Its interrupts. */
   readonly interrupts: Interrupts;
-  /** Whether a read or a write can be one access of 8 bytes. */
+  /** Whether a read or write can be one access of 8 bytes. */
   readonly hasWideAccess: boolean;
   readonly #requester: Requester;
 
   /**
-   * A function after power-on.
+   * Makes a function in its state after power-on.
    *
    * @param requester The device.
-   * @param kind What it does.
-   * @param identity What its header says it is.
+   * @param kind Makes its model.
+   * @param identity The ids of its header.
    */
   constructor(requester: Requester, kind: DeviceKind, identity: Identity) {
     this.#requester = requester;
@@ -58,25 +60,25 @@ export class PciCore implements DevicePort {
     });
     this.config = new ConfigSpace(identity, this.model, {
       resets: requester.resets.includes("flr"),
-      commanded: (command) =>
+      onCommand: (command) =>
         this.interrupts.intx.disable((command & PCI_COMMAND_INTX_DISABLE) > 0),
     });
   }
 
-  /** Hands the function to user space, reset where there is a way to. */
+  /** Gives the function to user space. It is reset before, if it can be. */
   enable(): void {
     this.#resetIfAble();
     this.config.enable(this.#requester.barAddresses);
   }
 
-  /** Takes the function back. */
+  /** Takes the function back from user space. */
   disable(): void {
     this.interrupts.clear();
     this.config.disable();
     this.#resetIfAble();
   }
 
-  /** Resets the function; the kernel restores its config space. */
+  /** Resets the function. The kernel preserves its config space. */
   reset(): void {
     this.model.reset();
   }
@@ -85,7 +87,7 @@ export class PciCore implements DevicePort {
     let at = 0;
     let complete = true;
     for (
-      const { bytes, length } of this.#reach(iova, into.length, "readable")
+      const { bytes, length } of this.#translate(iova, into.length, "readable")
     ) {
       const part = into.subarray(at, at + length);
       if (bytes === undefined) part.fill(0);
@@ -100,7 +102,7 @@ export class PciCore implements DevicePort {
     let at = 0;
     let complete = true;
     for (
-      const { bytes, length } of this.#reach(iova, from.length, "writable")
+      const { bytes, length } of this.#translate(iova, from.length, "writable")
     ) {
       bytes?.set(from.subarray(at, at + length));
       complete &&= bytes !== undefined;
@@ -109,7 +111,7 @@ export class PciCore implements DevicePort {
     return complete;
   }
 
-  // MSI is a write too, which a function makes as bus master or not at all.
+  // MSI is a write to memory too, and a function can write only as bus master.
   interrupt(vector: number): void {
     if (this.config.master) this.interrupts.fire(vector);
   }
@@ -127,8 +129,11 @@ export class PciCore implements DevicePort {
     if (this.#requester.resets.length > 0) this.model.reset();
   }
 
-  /** What an access meets; without the right to make one, nothing. */
-  *#reach(
+  /**
+   * Splits a DMA access into pieces. It reaches nothing unless the function is
+   * bus master.
+   */
+  *#translate(
     iova: bigint,
     length: number,
     direction: "readable" | "writable",

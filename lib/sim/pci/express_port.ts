@@ -16,13 +16,15 @@ import {
   PCI_HEADER_TYPE_BRIDGE,
 } from "../../uapi/pci/regs.ts";
 
-/** What a function is on its bus. */
+/** The role of a function on its bus. */
 export interface Port {
   /** Whether it is a bridge. */
   readonly isBridge: boolean;
   /** Its type, PCI_EXP_TYPE_*; `undefined` for conventional PCI. */
   readonly type: number | undefined;
-  /** Whether it keeps what is behind it, or beside it, apart. */
+  /**
+   * Whether it has ACS, which isolates the functions behind it or beside it.
+   */
   readonly acs: boolean;
 }
 
@@ -30,11 +32,11 @@ const ACS = PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF;
 const CAP_VERSION = 1;
 
 /**
- * Writes what a function is on its bus into its config space, whose chain of
- * capabilities begins with that of PCI Express.
+ * Writes the role of a function on its bus into its config space. The first
+ * capability there must be that of PCI Express.
  *
  * @param view The config space.
- * @param port What it is.
+ * @param port Its role.
  */
 export function putPort(view: DataView, { isBridge, type, acs }: Port): void {
   if (isBridge) {

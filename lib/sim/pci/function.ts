@@ -10,7 +10,7 @@ import { refuse } from "../process/refusal.ts";
 import type { Resource } from "./resources.ts";
 import { register } from "../vfio/core.ts";
 
-/** A network interface that a driver makes of a function. */
+/** A network interface that a driver makes for a function. */
 export interface NetworkInterface {
   /** Its name. */
   readonly name: string;
@@ -18,27 +18,27 @@ export interface NetworkInterface {
   readonly index: number;
 }
 
-/** What a PCI function is made with. */
+/** The properties of a PCI function. */
 export interface PciFunctionOptions {
   /** Its address. */
   readonly address: string;
-  /** What it is below of: a bridge's path, or a root bus's. */
+  /** The path of the bridge or root bus that it is directly below. */
   readonly parent: string;
   /** What its header says. */
   readonly identity: Identity;
-  /** What it does. */
+  /** Makes its model. */
   readonly kind: DeviceKind;
   /** The ways in which it can be reset, the preferred first. */
   readonly resets: readonly string[];
-  /** The NUMA node it is next to; -1 where there is but one. */
+  /** Its NUMA node; -1 on a machine with one node. */
   readonly numaNode: number;
-  /** What the firmware keeps mapped for it. */
+  /** The memory that the firmware keeps mapped for it. */
   readonly reserved: readonly ReservedRegion[];
-  /** The network interface that a driver of the host makes of it. */
+  /** The network interface that a driver of the host makes for it. */
   readonly network?: NetworkInterface | undefined;
-  /** What is in its ROM, where it has one. Default: an image of its own. */
+  /** The contents of its ROM, if it has one. Default: one image for it. */
   readonly romContents?: Uint8Array | undefined;
-  /** The lines of `resource`; made when they are first looked at. */
+  /** Makes the lines of `resource`, at the first access. */
   readonly resources: (fn: PciFunction) => readonly (Resource | undefined)[];
 }
 
@@ -46,20 +46,20 @@ export interface PciFunctionOptions {
 export class PciFunction extends Device {
   /** The machine it is in. */
   readonly machine: Machine;
-  /** Where it sits. */
+  /** Its address, as requests carry it. */
   readonly routing: RoutingId;
   /** What its header says. */
   readonly identity: Identity;
-  /** The NUMA node it is next to. */
+  /** Its NUMA node. */
   readonly numaNode: number;
   /** The ways in which it can be reset, the preferred first. */
   readonly supportedResets: readonly string[];
   override readonly reserved: readonly ReservedRegion[];
   /** Whether it may be suspended: `power/control`. */
   power: "on" | "auto" = "on";
-  /** Whether it may lose its power as it is: `d3cold_allowed`. */
+  /** Whether it may lose its power: `d3cold_allowed`. */
   d3cold = true;
-  /** What is in its ROM, where it has one. Default: an image of its own. */
+  /** The contents of its ROM, if it has one. Default: one image for it. */
   readonly romContents: Uint8Array | undefined;
   /** Whether its ROM can be read: `rom`. */
   romEnabled = false;
@@ -69,10 +69,10 @@ export class PciFunction extends Device {
   #placed: readonly (Resource | undefined)[] | undefined;
 
   /**
-   * A function that no driver has.
+   * Makes a function without a driver.
    *
    * @param machine The machine it is in.
-   * @param options What it is.
+   * @param options Its properties.
    */
   constructor(machine: Machine, options: PciFunctionOptions) {
     const { address, parent, identity, kind, resets } = options;
@@ -98,7 +98,7 @@ export class PciFunction extends Device {
     this.#resources = options.resources;
   }
 
-  /** Its network interface, while a driver of the host has it. */
+  /** Its network interface, while it is bound to a driver of the host. */
   get network(): NetworkInterface | undefined {
     const present = this.driver?.dma === "kernel" && !this.unbinding;
     return present ? this.#network : undefined;
@@ -109,12 +109,12 @@ export class PciFunction extends Device {
     return this.identity.class >> 8 === 0x0604;
   }
 
-  /** Where its BARs and its ROM lie, as the lines of `resource`. */
+  /** The addresses of its BARs and its ROM, as the lines of `resource`. */
   get resources(): readonly (Resource | undefined)[] {
     return this.#placed ??= this.#resources(this);
   }
 
-  /** Where its BARs lie, by number. */
+  /** The addresses of its BARs, by number. */
   get barAddresses(): readonly (bigint | undefined)[] {
     return this.resources.slice(0, 6).map((resource) => resource?.start);
   }
@@ -129,7 +129,7 @@ export class PciFunction extends Device {
   }
 
   override assertTakable(driver: Driver): void {
-    // It may have been overridden since: `__pci_device_probe()`.
+    // The override may have changed since: `__pci_device_probe()`.
     if (!this.matches(driver)) refuse("ENODEV");
     if (driver.dma !== "user") return;
     // `vfio_pci_core_register_device()` in `drivers/vfio/pci/vfio_pci_core.c`

@@ -1,6 +1,6 @@
 /**
- * PCI domains that a driver makes, as that of Intel's Volume Management Device
- * does (`drivers/pci/controller/vmd.c`).
+ * Simulates PCI domains that a driver makes, as that of Intel's Volume
+ * Management Device does (`drivers/pci/controller/vmd.c`).
  *
  * @module
  */
@@ -13,7 +13,8 @@ import { PciFunction, type PciFunctionOptions } from "./function.ts";
 import { Refusal } from "../process/refusal.ts";
 
 /**
- * A function with a PCI domain behind it, which comes and goes with its driver.
+ * A function with a PCI domain behind it. Binding its driver makes the domain,
+ * and unbinding removes it.
  */
 export class DomainMaker extends PciFunction {
   /** The root buses of the domain: `"pci10000:e0"`. */
@@ -21,12 +22,13 @@ export class DomainMaker extends PciFunction {
   readonly #make: () => readonly PciFunction[];
 
   /**
-   * A function that no driver has.
+   * Makes a function without a driver.
    *
    * @param machine The machine it is in.
-   * @param options What it is.
+   * @param options Its properties.
    * @param buses The root buses of its domain.
-   * @param make Makes the domain's functions, in their groups and on no driver.
+   * @param make Makes the domain's functions, in their groups and without
+   * drivers.
    */
   constructor(
     machine: Machine,
@@ -39,7 +41,7 @@ export class DomainMaker extends PciFunction {
     this.#make = make;
   }
 
-  /** The root buses that there are now. */
+  /** The root buses that exist now. */
   get present(): Map<string, string> {
     const { devices } = this.machine;
     return new Map(
@@ -60,10 +62,10 @@ export class DomainMaker extends PciFunction {
     if (!bound || driver.dma !== "kernel" || this.present.size > 0) return;
     for (const fn of this.#make()) {
       try {
-        // Nobody has them yet, so that this is over at once.
+        // No process uses them yet, so this does not block.
         run(probe(this.machine, fn));
       } catch (error) {
-        // It stays without a driver.
+        // The function stays without a driver.
         if (!(error instanceof Refusal)) throw error;
       }
     }

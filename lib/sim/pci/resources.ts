@@ -1,5 +1,5 @@
 /**
- * Where a function's BARs and its ROM lie, and how that is written.
+ * Allocates the addresses of BARs and ROMs, and writes them as `resource`.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { BarSpec } from "../../host/snapshot/bar_text.ts";
 export interface Resource {
   /** The first address. */
   readonly start: bigint;
-  /** Bytes. */
+  /** The size in bytes. */
   readonly size: number;
   /** `IORESOURCE_*` bits. */
   readonly flags: number;
@@ -24,19 +24,19 @@ const IORESOURCE_PREFETCH = 0x2000;
 const IORESOURCE_READONLY = 0x4000;
 const IORESOURCE_SIZEALIGN = 0x40000;
 const IORESOURCE_MEM_64 = 0x100000;
-/** The low bits of a BAR, which the kernel keeps. */
+/** The low bits of a BAR, which the kernel keeps in the flags. */
 const BAR_IO = 0x1;
 const BAR_64 = 0x4;
 const BAR_PREFETCH = 0x8;
 
-/** Gives out addresses, as the firmware does. */
+/** Allocates addresses, as the firmware does. */
 export class AddressSpaces {
   #memory = 0x8000_0000n;
   #above4G = 0x40_0000_0000n;
   #ports = 0x1000n;
 
   /**
-   * Places a BAR, or several of a size behind each other.
+   * Places a BAR, or several of the same size one after the other.
    *
    * @param bar The BAR.
    * @param count How many there are.
@@ -68,7 +68,7 @@ export class AddressSpaces {
   }
 }
 
-/** A ROM is memory that is not written. */
+/** Places a ROM, which is memory that cannot be written. */
 export function romResource(spaces: AddressSpaces, rom: BarSpec): Resource {
   const { start, size, flags } = spaces.place(rom);
   return {
@@ -80,7 +80,7 @@ export function romResource(spaces: AddressSpaces, rom: BarSpec): Resource {
 
 const NO_RESOURCE = `${Array(3).fill(`0x${"0".repeat(16)}`).join(" ")}\n`;
 
-/** Lines of `resource`, with zeros for what is not there. */
+/** Writes the lines of `resource`, with zeros for missing BARs. */
 export function resourceLines(
   resources: readonly (Resource | undefined)[],
 ): string {

@@ -1,5 +1,5 @@
 /**
- * What is in expansion ROMs.
+ * Makes and measures expansion ROMs.
  *
  * @module
  */
@@ -35,14 +35,14 @@ export interface RomIdentity {
   readonly class: number;
 }
 
-/** Where these images have their PCI data structure. */
+/** The offset of the PCI data structure in these images. */
 const DATA = 0x1c;
 
 /**
- * A ROM of images that hold no code, which no firmware runs.
+ * Makes a ROM of images without code. No firmware runs them.
  *
  * @param identity The function that they are for.
- * @param lengths The length of each, in 512 bytes.
+ * @param lengths The length of each image, in units of 512 bytes.
  */
 export function makeRom(
   identity: RomIdentity,
@@ -87,11 +87,11 @@ function putHeader(
 }
 
 /**
- * How much of a ROM's window the kernel takes for images
+ * Returns the size of the images in a ROM's window, as the kernel determines it
  * (`pci_get_rom_size()` in `drivers/pci/rom.c`).
  *
- * @param window All that the function answers where its ROM is.
- * @returns Bytes; 0 where there is no image.
+ * @param window The whole contents of the window.
+ * @returns The size in bytes; 0 without an image.
  */
 export function romSize(window: Uint8Array): number {
   const view = new DataView(
@@ -99,7 +99,7 @@ export function romSize(window: Uint8Array): number {
     window.byteOffset,
     window.byteLength,
   );
-  // Beyond the window the kernel reads what happens to be there.
+  // The kernel may read beyond the window, where anything can be.
   const u16 = (at: number) =>
     at + 2 <= window.length ? view.getUint16(at, true) : 0xffff;
   let at = 0;

@@ -5,7 +5,7 @@ import {
 import { PCI_CFG_SPACE_SIZE } from "../../uapi/pci/regs.ts";
 
 const CAP_VERSION = 1;
-/** Behind those that other modules write. */
+/** The offset after the capabilities that other modules write. */
 const PLACE = 0x148;
 
 /**
@@ -14,7 +14,7 @@ const PLACE = 0x148;
  *
  * @param view The config space, of 4 KiB.
  * @param serial The number, as lspci writes it: `"a0-36-9f-ff-ff-12-34-56"`.
- * @throws {TypeError} When it is none, or there is no room for capabilities.
+ * @throws {TypeError} When it is no serial number, or there is no room for it.
  */
 export function putSerialNumber(view: DataView, serial: string): void {
   if (!/^[0-9a-f]{2}(-[0-9a-f]{2}){7}$/i.test(serial)) {

@@ -1,5 +1,5 @@
 /**
- * Single root IO virtualisation (`drivers/pci/iov.c`).
+ * Simulates SR-IOV (`drivers/pci/iov.c`).
  *
  * @module
  */
@@ -13,13 +13,13 @@ import { formatAddress, type RoutingId } from "./address.ts";
 import { PciFunction, type PciFunctionOptions } from "./function.ts";
 import { Refusal, refuse } from "../process/refusal.ts";
 
-/** What a physical function's SR-IOV capability says. */
+/** The SR-IOV capability of a physical function. */
 export interface SriovCapability {
   /** How many virtual functions it can have. */
   readonly total: number;
-  /** From its own routing id to that of the first. */
+  /** The distance from its own routing id to that of the first. */
   readonly offset: number;
-  /** From one's routing id to that of the next. */
+  /** The distance from one's routing id to that of the next. */
   readonly stride: number;
   /** Their device id. */
   readonly device: number;
@@ -27,20 +27,20 @@ export interface SriovCapability {
 
 /** A function that can have virtual functions. */
 export class PhysicalFunction extends PciFunction {
-  /** What its SR-IOV capability says. */
+  /** Its SR-IOV capability. */
   readonly capability: SriovCapability;
-  /** Whether drivers may take virtual functions by themselves. */
+  /** Whether drivers may bind virtual functions by themselves. */
   autoprobe = true;
   readonly #make: (physical: PhysicalFunction, index: number) => PciFunction;
   readonly #functions = new Map<number, PciFunction>();
 
   /**
-   * Without virtual functions.
+   * Makes a function without virtual functions.
    *
    * @param machine The machine it is in.
-   * @param options What it is.
-   * @param capability What its SR-IOV capability says.
-   * @param make Makes a virtual function, in its group and on no driver.
+   * @param options Its properties.
+   * @param capability Its SR-IOV capability.
+   * @param make Makes a virtual function, in its group and without a driver.
    */
   constructor(
     machine: Machine,
@@ -53,12 +53,12 @@ export class PhysicalFunction extends PciFunction {
     this.#make = make;
   }
 
-  /** The virtual functions that there are, by number. */
+  /** The present virtual functions, by number. */
   get functions(): ReadonlyMap<number, PciFunction> {
     return this.#functions;
   }
 
-  /** Whether a virtual function is not yet being removed. */
+  /** Whether `fn` is one of its virtual functions and is not being removed. */
   has(fn: PciFunction): boolean {
     return [...this.#functions.values()].includes(fn);
   }
@@ -74,7 +74,7 @@ export class PhysicalFunction extends PciFunction {
     }
   }
 
-  /** What a write to `sriov_numvfs` does. */
+  /** Does what a write to `sriov_numvfs` does. */
   *configure(count: number): Steps<void> {
     if (count > this.capability.total) refuse("ERANGE");
     yield* this.lock.hold(this.#configure(count));
@@ -84,15 +84,15 @@ export class PhysicalFunction extends PciFunction {
     const present = this.#functions.size;
     if (count === present) return;
     const { driver, machine: { features } } = this;
-    const able = driver?.virtualFunctions !== undefined &&
+    const canConfigure = driver?.virtualFunctions !== undefined &&
       (driver.dma !== "user" || features.enableSriov);
-    if (!able) refuse("ENOENT");
+    if (!canConfigure) refuse("ENOENT");
     if (count === 0) return yield* this.#removeAll();
     if (present > 0) refuse("EBUSY");
     for (let i = 0; i < count; i++) yield* this.#add(driver);
   }
 
-  /** Makes one virtual function more, and lets the drivers look at it. */
+  /** Makes one more virtual function, and lets drivers probe it. */
   *#add(driver: Driver): Steps<void> {
     const fn = this.make();
     // `vfio_pci_bus_notifier()` in `drivers/vfio/pci/vfio_pci_core.c`
@@ -100,12 +100,12 @@ export class PhysicalFunction extends PciFunction {
     try {
       yield* probe(this.machine, fn);
     } catch (error) {
-      // It stays without a driver.
+      // The virtual function stays without a driver.
       if (!(error instanceof Refusal)) throw error;
     }
   }
 
-  /** Makes one virtual function more, that no driver has looked at. */
+  /** Makes one more virtual function, without letting drivers probe it. */
   make(): PciFunction {
     const number = this.#functions.size;
     const fn = this.#make(this, number);
@@ -113,7 +113,7 @@ export class PhysicalFunction extends PciFunction {
     return fn;
   }
 
-  /** Removes all virtual functions, each when nobody uses it any more. */
+  /** Removes all virtual functions. Each is removed once no process uses it. */
   *#removeAll(): Steps<void> {
     for (const [number, fn] of [...this.#functions]) {
       this.#functions.delete(number);
@@ -122,9 +122,9 @@ export class PhysicalFunction extends PciFunction {
   }
 }
 
-/** What a network card's driver lets be set of a virtual function. */
+/** The settings of a virtual function that a network card's driver has. */
 export interface VirtualNetworkSettings {
-  /** Its address, 6 bytes; zeros where none is set. */
+  /** Its MAC address, 6 bytes; zeros for none. */
   address: Uint8Array;
   /** Its VLAN; 0 for none. */
   vlan: number;
@@ -136,9 +136,9 @@ export interface VirtualNetworkSettings {
 
 /** A virtual function. */
 export class VirtualFunction extends PciFunction {
-  /** The function that it is part of. */
+  /** Its physical function. */
   readonly physical: PhysicalFunction;
-  /** What is set of it through its physical function's network interface. */
+  /** Its settings, made through the physical function's network interface. */
   readonly settings: VirtualNetworkSettings = {
     address: new Uint8Array(6),
     vlan: 0,
@@ -147,15 +147,15 @@ export class VirtualFunction extends PciFunction {
   };
 
   /**
-   * A virtual function that no driver has.
+   * Makes a virtual function without a driver.
    *
-   * @param physical The function that it is part of.
-   * @param options What it is.
+   * @param physical Its physical function.
+   * @param options Its properties.
    */
   constructor(physical: PhysicalFunction, options: PciFunctionOptions) {
     super(physical.machine, options);
     this.physical = physical;
-    // It has no power management capability: `pci_pm_init()`.
+    // A virtual function has no power management capability: `pci_pm_init()`.
     this.d3cold = false;
   }
 
@@ -168,7 +168,7 @@ export class VirtualFunction extends PciFunction {
   }
 }
 
-/** The address of a virtual function. */
+/** Computes the address of a virtual function. */
 export function virtualAddress(
   physical: RoutingId,
   { offset, stride }: Pick<SriovCapability, "offset" | "stride">,

@@ -2,12 +2,12 @@ import type { Decoded, Fields, Struct } from "../../uapi/layout.ts";
 import { refuse } from "./refusal.ts";
 
 /**
- * A struct that was passed to an ioctl, as the kernel copies it in: what the
- * caller's `argsz` or `size` leaves out is 0.
+ * Decodes a struct that was passed to an ioctl, as the kernel copies it in.
+ * Fields beyond the caller's `argsz` or `size` are 0.
  *
  * @param layout The struct.
- * @param argument What was passed.
- * @param least The bytes that have to be there; EINVAL where they are not.
+ * @param argument The argument of the ioctl.
+ * @param least The smallest size in bytes. EINVAL below it.
  */
 export function received<F extends Fields>(
   layout: Struct<F>,
@@ -21,26 +21,26 @@ export function received<F extends Fields>(
   return layout.decode(bytes);
 }
 
-/** The leading `argsz` or `size` of what was passed. */
+/** Returns the leading `argsz` or `size` of the argument. */
 export function sizeOf(argument: Uint8Array | bigint): number {
   const bytes = inMemory(argument);
   if (bytes.length < 4) refuse("EFAULT");
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
 }
 
-/** What was passed by reference; EFAULT where a number was. */
+/** Returns an argument that was passed by reference. EFAULT for a number. */
 export function inMemory(argument: Uint8Array | bigint): Uint8Array {
   return argument instanceof Uint8Array ? argument : refuse("EFAULT");
 }
 
 /**
- * Answers with an info struct and its capability chain: without the chain, and
- * with the `argsz` that it takes, where the caller left too little room.
+ * Answers with an info struct and its capability chain. Where the caller's room
+ * is too small, it leaves the chain out and sets `argsz` to the size needed.
  *
- * @param argument What was passed.
+ * @param argument The argument of the ioctl.
  * @param layout The info struct.
- * @param info Its values, but for `argsz` and `cap_offset`.
- * @param capabilities The chain, each without its place.
+ * @param info Its values, except `argsz` and `cap_offset`.
+ * @param capabilities The capabilities of the chain.
  */
 export function answerInfo<F extends Fields>(
   argument: Uint8Array | bigint,
@@ -78,9 +78,9 @@ export function answerInfo<F extends Fields>(
 
 /** One member of a capability chain. */
 export interface InfoCapability {
-  /** What it describes. */
+  /** Its id. */
   readonly id: number;
-  /** Its struct, with room for its header. */
+  /** Its struct, with room for the header. */
   readonly bytes: Uint8Array;
 }
 
@@ -88,7 +88,7 @@ function padded(length: number): number {
   return Math.ceil(length / 8) * 8;
 }
 
-/** Answers with a number of 32 bits in what was passed. */
+/** Writes a 32-bit number into the argument. */
 export function put32(
   argument: Uint8Array | bigint,
   at: number,
@@ -98,7 +98,7 @@ export function put32(
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(at, value, true);
 }
 
-/** Answers with a number of 64 bits in what was passed. */
+/** Writes a 64-bit number into the argument. */
 export function put64(
   argument: Uint8Array | bigint,
   at: number,

@@ -1,19 +1,19 @@
 /**
- * Calls that may block.
+ * Simulates calls that may block.
  *
  * @module
  */
 
-/** What such a call gives: at once, or when it goes on. */
+/** The result of such a call: a value, or a promise of one where it blocks. */
 export type Blocking<T> = T | Promise<T>;
 
-/** The steps of such a call: they yield what they wait for. */
+/** The steps of such a call. They yield the promises that they wait for. */
 export type Steps<T> = Generator<Blocking<void>, T, void>;
 
 /**
- * Makes the steps of a call. It is over at once where none of them waits.
+ * Runs the steps of a call. It returns without a promise if no step waits.
  *
- * @param steps What it does.
+ * @param steps The steps.
  */
 export function run<T>(steps: Steps<T>): Blocking<T> {
   for (;;) {
@@ -39,11 +39,11 @@ async function resume<T>(steps: Steps<T>, awaited: Promise<void>): Promise<T> {
   }
 }
 
-/** What only one call can have at a time; the others wait for their turn. */
+/** A lock that one call at a time can hold. The others wait for their turn. */
 export class Lock {
   #held: Promise<void> | undefined;
 
-  /** Makes the steps while no other call has the lock. */
+  /** Runs the steps while holding the lock. */
   *hold<T>(steps: Steps<T>): Steps<T> {
     while (this.#held !== undefined) yield this.#held;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -56,16 +56,16 @@ export class Lock {
     }
   }
 
-  /** Throws where a call that cannot wait would have to. */
+  /** Throws if a call that cannot wait would have to. */
   assertFree(): void {
     if (this.#held === undefined) return;
     throw new Error(
-      "A real process would hang in this call until a driver has let go of " +
+      "A real process would hang in this call until a driver has released " +
         "the device",
     );
   }
 
-  /** Ends when nobody has the lock. */
+  /** Waits until the lock is free. */
   *free(): Steps<void> {
     while (this.#held !== undefined) yield this.#held;
   }

@@ -1,5 +1,5 @@
 /**
- * A process's file descriptors, and what they have open (`fs/file.c`).
+ * The file descriptors of a process, and their open files (`fs/file.c`).
  *
  * @module
  */
@@ -9,32 +9,35 @@ import type { OpenFile } from "../fs/file.ts";
 import { unlock } from "../fs/flock.ts";
 import { refuse } from "./refusal.ts";
 
-/** One opening of a file: it has the file's locks, and closes it in the end. */
+/**
+ * An open file description: it holds the file's locks, and closes the file at
+ * the end.
+ */
 export class Description {
-  /** What is open. */
+  /** The open file. */
   readonly file: OpenFile;
-  /** What it was opened for, by its `O_ACCMODE`. */
+  /** Its access mode, of `O_ACCMODE`. */
   readonly access: number;
-  /** Descriptors and mappings that keep it open. */
+  /** How many descriptors and mappings keep it open. */
   #holders = 1;
 
   /**
-   * What a descriptor holds.
+   * Makes a description with one holder.
    *
-   * @param file What is open.
-   * @param access What for, by its `O_ACCMODE`.
+   * @param file The open file.
+   * @param access Its access mode, of `O_ACCMODE`.
    */
   constructor(file: OpenFile, access: number) {
     this.file = file;
     this.access = access;
   }
 
-  /** Keeps it open once more. */
+  /** Adds a holder. */
   hold(): void {
     this.#holders++;
   }
 
-  /** Keeps it open once less: the last one to do so closes it. */
+  /** Removes a holder. The last one closes the file. */
   release(): void {
     if (--this.#holders > 0) return;
     const { inode } = this.file;
@@ -43,7 +46,7 @@ export class Description {
   }
 }
 
-/** The table of a process. A descriptor that is not in it is EBADF. */
+/** The descriptors of a process. An unknown descriptor is EBADF. */
 export class Descriptors {
   readonly #open = new Map<number, Description>();
   readonly #files = new Map<number, OpenFile>();
@@ -54,11 +57,11 @@ export class Descriptors {
   }
 
   /**
-   * Gives an open file a descriptor: the lowest that is free, as Linux does; 0
-   * to 2 are the terminal's.
+   * Gives an open file the lowest free descriptor, as Linux does. Descriptors 0
+   * to 2 belong to the terminal.
    *
    * @param file The open file.
-   * @param access What it was opened for, by its `O_ACCMODE`.
+   * @param access Its access mode, of `O_ACCMODE`.
    */
   install(file: OpenFile, access: number): number {
     let fd = 3;
@@ -68,29 +71,29 @@ export class Descriptors {
     return fd;
   }
 
-  /** What a descriptor has open, or `undefined`. */
+  /** Returns the description of a descriptor, or `undefined`. */
   find(fd: number): Description | undefined {
     return this.#open.get(fd);
   }
 
-  /** What a descriptor has open. */
+  /** Returns the description of a descriptor. */
   get(fd: number): Description {
     return this.#open.get(fd) ?? refuse("EBADF");
   }
 
-  /** The file behind a descriptor that was opened to read it. */
+  /** Returns the file of a descriptor that was opened for reading. */
   toRead(fd: number): OpenFile {
     const { file, access } = this.get(fd);
     return access === O_WRONLY ? refuse("EBADF") : file;
   }
 
-  /** The file behind a descriptor that was opened to write it. */
+  /** Returns the file of a descriptor that was opened for writing. */
   toWrite(fd: number): OpenFile {
     const { file, access } = this.get(fd);
     return access === O_RDONLY ? refuse("EBADF") : file;
   }
 
-  /** Frees a descriptor. */
+  /** Closes a descriptor. */
   close(fd: number): void {
     const description = this.get(fd);
     this.#open.delete(fd);
@@ -98,7 +101,7 @@ export class Descriptors {
     description.release();
   }
 
-  /** Frees them all. */
+  /** Closes all descriptors. */
   closeAll(): void {
     for (const fd of this.#open.keys()) this.close(fd);
   }

@@ -6,7 +6,7 @@ import { refuse } from "./refusal.ts";
 /** The largest count an eventfd holds. */
 const MAX_COUNT = 0xffff_ffff_ffff_fffen;
 
-/** An eventfd (`fs/eventfd.c`): a counter that can be waited for. */
+/** An eventfd (`fs/eventfd.c`): a counter that processes can wait for. */
 export class EventFile implements OpenFile {
   readonly linkText = "anon_inode:[eventfd]";
   readonly #flags: number;
@@ -15,9 +15,9 @@ export class EventFile implements OpenFile {
   #count: bigint;
 
   /**
-   * A counter.
+   * Makes a counter.
    *
-   * @param initial What it starts at.
+   * @param initial The initial count.
    * @param flags `EFD_*` bits.
    */
   constructor(initial: number, flags: number) {
@@ -26,10 +26,10 @@ export class EventFile implements OpenFile {
   }
 
   /**
-   * Has something done each time the counter is added to, which resets it
+   * Calls a listener each time the counter is increased, and resets the counter
    * (`drivers/vfio/virqfd.c`).
    *
-   * @returns Ends that when it is disposed of.
+   * @returns Disposing of it removes the listener.
    */
   listen(listener: () => void): Disposable {
     this.#listeners.add(listener);
@@ -49,13 +49,13 @@ export class EventFile implements OpenFile {
   read(into: Uint8Array): number {
     if (into.length < 8) refuse("EINVAL");
     if (this.#count === 0n) {
-      // A real one without the flag blocks; this one cannot.
+      // A real eventfd without the flag would block. The simulation cannot.
       if ((this.#flags & EFD_NONBLOCK) === 0) throw new Error(WOULD_BLOCK);
       refuse("EAGAIN");
     }
-    const taken = (this.#flags & EFD_SEMAPHORE) === 0 ? this.#count : 1n;
-    this.#count -= taken;
-    new DataView(into.buffer, into.byteOffset).setBigUint64(0, taken, true);
+    const value = (this.#flags & EFD_SEMAPHORE) === 0 ? this.#count : 1n;
+    this.#count -= value;
+    new DataView(into.buffer, into.byteOffset).setBigUint64(0, value, true);
     this.#wake();
     return 8;
   }

@@ -19,64 +19,65 @@ export class HugePages {
   nodes = 1;
   readonly #pools = new Map<number, Pool[]>([[DEFAULT_SHIFT, []], [30, []]]);
 
-  /** The sizes that there can be. */
+  /** The sizes of huge pages. */
   get shifts(): Iterable<number> {
     return this.#pools.keys();
   }
 
-  /** How many pages of a size there are, on a node or on all. */
+  /** Returns how many pages of a size there are, on a node or on all. */
   total(shift: number, node?: number): number {
     return this.#on(shift, node).reduce((sum, { total }) => sum + total, 0);
   }
 
-  /** How many pages of a size are free, on a node or on all. */
+  /** Returns how many pages of a size are free, on a node or on all. */
   free(shift: number, node?: number): number {
     return this.#on(shift, node)
       .reduce((sum, { total, used }) => sum + total - used, 0);
   }
 
   /**
-   * Sets how many there are of a size, or as few as are in use.
+   * Sets the number of pages of a size, but not below the number in use.
    *
    * @param shift The size.
-   * @param count How many.
-   * @param node The node; without one what changes is spread over all.
+   * @param count The number of pages.
+   * @param node The node. Default: the change is spread over all nodes.
    */
   reserve(shift: number, count: number, node?: number): void {
     if (!this.#pools.has(shift)) this.#pools.set(shift, []);
     const pools = this.#on(shift, node);
     const used = pools.reduce((sum, { used }) => sum + used, 0);
-    let more = Math.max(count, used) - this.total(shift, node);
-    while (more !== 0) {
-      const share = Math.ceil(Math.abs(more) / pools.length);
+    let remaining = Math.max(count, used) - this.total(shift, node);
+    while (remaining !== 0) {
+      const share = Math.ceil(Math.abs(remaining) / pools.length);
       for (const pool of pools) {
-        const change = more > 0
-          ? Math.min(share, more)
-          : -Math.min(share, -more, pool.total - pool.used);
+        const change = remaining > 0
+          ? Math.min(share, remaining)
+          : -Math.min(share, -remaining, pool.total - pool.used);
         pool.total += change;
-        more -= change;
+        remaining -= change;
       }
     }
   }
 
   /**
-   * Takes what an mmap with these flags needs; ENOMEM where it is not there.
+   * Takes the pages that an mmap with these flags needs. ENOMEM where there are
+   * too few.
    *
-   * @returns Gives it back.
+   * @returns A function that frees them.
    */
   take(length: number, flags: number): () => void {
     const shift = flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK || DEFAULT_SHIFT;
     if (!this.#pools.has(shift)) refuse("EINVAL");
     let count = Math.ceil(length / 2 ** shift);
     if (this.free(shift) < count) refuse("ENOMEM");
-    const taken = this.#on(shift).map((pool) => {
+    const takenPages = this.#on(shift).map((pool) => {
       const pages = Math.min(count, pool.total - pool.used);
       pool.used += pages;
       count -= pages;
       return { pool, pages };
     });
     return () => {
-      for (const { pool, pages } of taken) pool.used -= pages;
+      for (const { pool, pages } of takenPages) pool.used -= pages;
     };
   }
 

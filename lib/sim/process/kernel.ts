@@ -46,25 +46,27 @@ import {
 import { Refusal, refuse } from "./refusal.ts";
 import { assertImmediate, call, callAsync, settled } from "./system_call.ts";
 
-/** Who a simulated process is. */
+/** The name, user and limits of a simulated process. */
 export interface ProcessOptions {
-  /** What `/proc/PID/comm` says. */
+  /** Its name in `/proc/PID/comm`. */
   readonly name?: string;
-  /** The user it runs as; 0 may open everything and lock all memory. */
+  /**
+   * The user that it runs as. User 0 may open everything and lock all memory.
+   */
   readonly uid?: number;
-  /** The group it runs as. Default: the number of the user. */
+  /** The group that it runs as. Default: the user's number. */
   readonly gid?: number;
-  /** RLIMIT_MEMLOCK in bytes, which binds every user but 0. */
+  /** RLIMIT_MEMLOCK in bytes. It does not apply to user 0. */
   readonly memlock?: number;
 }
 
-/** What processes have in common. */
+/** The parts of the system that processes share. */
 export interface System {
-  /** What `/` is. */
+  /** The root directory. */
   readonly root: Directory;
-  /** The pool of huge pages. */
+  /** The pools of huge pages. */
   readonly hugePages: HugePages;
-  /** A new socket; refused where there are none of its kind. */
+  /** Makes a socket. Refuses unknown kinds. */
   socket(
     process: Process,
     domain: number,
@@ -79,8 +81,8 @@ const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
 /**
- * A process on a simulated machine: its descriptors and its memory, and the
- * {@linkcode Kernel} that it sees.
+ * A process on a simulated machine: its descriptors, its memory, and the
+ * {@linkcode Kernel} of its calls.
  */
 export class SimKernel implements Kernel, Process {
   readonly pageSize = 4096;
@@ -93,16 +95,16 @@ export class SimKernel implements Kernel, Process {
   pinned = 0;
   readonly memory = new AddressMap();
   readonly #system: System;
-  /** What small files are read into. */
+  /** The buffer for reading files. */
   readonly #scratch = new Uint8Array(4096);
   readonly #open = new Descriptors();
 
   /**
-   * A process that has nothing open.
+   * Makes a process without open files.
    *
    * @param system The system that it runs on.
    * @param pid Its process id.
-   * @param options Who it is.
+   * @param options Its name, user and limits.
    */
   constructor(system: System, pid: number, options: ProcessOptions) {
     const { name = "deno", uid = 0, gid = uid, memlock = 8 * 2 ** 20 } =
@@ -127,7 +129,7 @@ export class SimKernel implements Kernel, Process {
     return this.#open.get(fd).file;
   }
 
-  /** Ends the process, as SIGKILL does: everything it has open is closed. */
+  /** Ends the process, as SIGKILL does. Its files are closed. */
   exit(): void {
     this.memory.release();
     this.#open.closeAll();
@@ -192,11 +194,11 @@ export class SimKernel implements Kernel, Process {
     return call("mmap", undefined, () => {
       if (length <= 0) refuse("EINVAL");
       if ((flags & MAP_ANONYMOUS) !== 0) {
-        const give = (flags & MAP_HUGETLB) === 0
+        const release = (flags & MAP_HUGETLB) === 0
           ? () => {}
           : this.#system.hugePages.take(length, flags);
         const bytes = new Uint8Array(pagesUp(length));
-        return this.memory.map(new Pages(bytes), give);
+        return this.memory.map(new Pages(bytes), release);
       }
       const description = this.#open.get(fd);
       const pages = description.file.mmap?.(length, offset) ?? refuse("ENODEV");
@@ -415,7 +417,7 @@ export class SimKernel implements Kernel, Process {
     }
   }
 
-  // A write of nothing does not reach an attribute, whatever it would do.
+  // The kernel does not pass an empty write to the attribute.
   #put(fd: number, text: string): number | Promise<number> {
     if (text === "") return 0;
     const { file } = this.#open.get(fd);

@@ -2,21 +2,23 @@ import type { Mapping, RegisterViews } from "../../kernel/kernel.ts";
 import { refuse } from "./refusal.ts";
 
 /**
- * Memory with an identity. Whoever pins it keeps it, though the process unmaps
- * it: {@linkcode AddressMap.unmap} takes the process's views away, not the
+ * Memory with an identity. Pinned memory stays even if the process unmaps it:
+ * {@linkcode AddressMap.unmap} detaches the process's views, but keeps the
  * bytes.
  */
 export class Pages {
-  /** The bytes as they are now. Fetch it anew each time. */
+  /**
+   * The present bytes. Callers must not keep the array: unmapping replaces it.
+   */
   bytes: Uint8Array<ArrayBuffer>;
-  /** What an access to them does, where it does more than memory. */
+  /** The views of device registers, whose accesses have side effects. */
   readonly registers: RegisterViews | undefined;
 
   /**
-   * Memory.
+   * Makes memory of bytes.
    *
-   * @param bytes The memory.
-   * @param registers What an access does, where it is no plain memory.
+   * @param bytes The bytes.
+   * @param registers The views, if it is device registers.
    */
   constructor(bytes: Uint8Array<ArrayBuffer>, registers?: RegisterViews) {
     this.bytes = bytes;
@@ -28,9 +30,9 @@ export class Pages {
 export interface PagesSlice {
   /** The memory. */
   readonly pages: Pages;
-  /** Where the part begins, in bytes. */
+  /** The offset of the part, in bytes. */
   readonly start: number;
-  /** How long it is, in bytes. */
+  /** The length of the part, in bytes. */
   readonly length: number;
 }
 
@@ -38,18 +40,18 @@ interface Range {
   readonly address: bigint;
   readonly end: bigint;
   readonly pages: Pages;
-  /** Gives back what the mapping holds. */
+  /** Releases what the mapping holds. */
   readonly release: () => void;
 }
 
-/** Where simulated mappings begin: no process has anything there. */
+/** The first address of simulated mappings. No real process uses that range. */
 const FIRST_ADDRESS = 0x5100_0000_0000n;
 
 /** A process's address space. */
 export class AddressMap {
   readonly #ranges = new Map<bigint, Range>();
   #next = FIRST_ADDRESS;
-  /** Buffers whose address was asked for: the arguments of calls. */
+  /** The buffers of calls whose address was taken. */
   readonly #buffers = new Map<bigint, WeakRef<Uint8Array>>();
 
   /** How many mappings there are. */
@@ -58,10 +60,10 @@ export class AddressMap {
   }
 
   /**
-   * Maps memory at an address of its own, aligned to its size up to 1 GiB.
+   * Maps memory at a new address, aligned to its size up to 1 GiB.
    *
    * @param pages The memory.
-   * @param release Gives back what the mapping holds, when it is unmapped.
+   * @param release Called when it is unmapped, to release what it holds.
    */
   map(pages: Pages, release: () => void): Mapping {
     const length = pages.bytes.length;
@@ -70,7 +72,7 @@ export class AddressMap {
     );
     const address = (this.#next + alignment - 1n) / alignment * alignment;
     const end = address + BigInt(length);
-    // A page apart, so that running over an end is noticed.
+    // Mappings are a page apart, so that an access beyond the end is noticed.
     this.#next = end + 4096n;
     this.#ranges.set(address, { address, end, pages, release });
     const { registers } = pages;
@@ -78,24 +80,30 @@ export class AddressMap {
     return registers === undefined ? mapping : { ...mapping, registers };
   }
 
-  /** Unmaps what {@linkcode AddressMap.map} gave; again is no error. */
+  /**
+   * Unmaps what {@linkcode AddressMap.map} returned. Calling it again does
+   * nothing.
+   */
   unmap({ address, buffer }: Mapping): void {
     const range = this.#ranges.get(address);
     if (range === undefined) return;
     this.#ranges.delete(address);
     const { pages } = range;
-    // The views that the process made are detached; the memory goes on.
+    // Detaches the views of the process. The memory stays.
     if (pages.registers !== undefined) buffer.transfer(0);
     else if (!buffer.detached) pages.bytes = new Uint8Array(buffer.transfer());
     range.release();
   }
 
-  /** Gives back what the mappings hold: the process has ended. */
+  /** Releases what the mappings hold, at the end of the process. */
   release(): void {
     for (const { release } of this.#ranges.values()) release();
   }
 
-  /** The memory behind a range, or `undefined` where a part of it is not there. */
+  /**
+   * Returns the memory of a range, or `undefined` if a part of it is not
+   * mapped.
+   */
   slice(address: bigint, length: number): PagesSlice | undefined {
     for (const range of this.#ranges.values()) {
       if (address < range.address || address >= range.end) continue;
@@ -106,7 +114,7 @@ export class AddressMap {
     return undefined;
   }
 
-  /** Gives a buffer an address by which a struct can name it. */
+  /** Gives a buffer an address, for use in a struct. */
   addressOf(buffer: Uint8Array): bigint {
     const address = this.#next;
     this.#next += BigInt(buffer.byteLength) + 4096n;
@@ -117,7 +125,9 @@ export class AddressMap {
     return address;
   }
 
-  /** The buffer that {@linkcode AddressMap.addressOf} was asked about. */
+  /**
+   * Returns the buffer that {@linkcode AddressMap.addressOf} gave an address.
+   */
   buffer(address: bigint): Uint8Array {
     return this.#buffers.get(address)?.deref() ?? refuse("EFAULT");
   }

@@ -1,6 +1,7 @@
 /**
- * A netlink socket (`net/netlink/af_netlink.c`, `net/core/rtnetlink.c`), as far
- * as it is about the virtual functions behind a network interface.
+ * Simulates netlink sockets (`net/netlink/af_netlink.c`,
+ * `net/core/rtnetlink.c`) for the settings of virtual functions of a network
+ * interface.
  *
  * @module
  */
@@ -50,10 +51,10 @@ const MAX_QOS = 7;
 const MAC_BYTES = 6;
 
 /**
- * A new socket.
+ * Makes a socket.
  *
  * @param machine The machine that it is on.
- * @param process Who makes it.
+ * @param process The process that makes it.
  * @param domain `AF_*`.
  * @param type `SOCK_*`.
  * @param protocol The protocol of the domain.
@@ -86,11 +87,11 @@ class NetlinkSocket implements OpenFile {
     const answer = this.#answers.shift();
     if (answer === undefined) {
       throw new Error(
-        "A real process would block in this call: it asked " +
-          "nothing whose answer it has not read",
+        "A real process would block in this call: it has read the answers " +
+          "to all of its requests",
       );
     }
-    // What there is no room for is lost.
+    // Bytes that do not fit are lost.
     const part = answer.subarray(0, into.length);
     into.set(part);
     return part.length;
@@ -142,7 +143,7 @@ class NetlinkSocket implements OpenFile {
     const { ifi_index } = ifinfomsg.decode(request, nlmsghdr.size);
     const attributes = request.subarray(body);
     const fn = this.#functionOf(ifi_index, attributes);
-    if (nlmsg_type === RTM_SETLINK) return set(fn, attributes);
+    if (nlmsg_type === RTM_SETLINK) return setLink(fn, attributes);
     const mask = attributeIn(attributes, IFLA_EXT_MASK);
     const virtual = mask !== undefined && (mask[0]! & RTEXT_FILTER_VF) !== 0;
     return linkMessage({
@@ -198,7 +199,7 @@ function describe(fn: PciFunction): Uint8Array[] {
 }
 
 /** `do_setlink()`, `do_setvfinfo()` */
-function set(fn: PciFunction, attributes: Uint8Array): undefined {
+function setLink(fn: PciFunction, attributes: Uint8Array): undefined {
   const list = attributeIn(attributes, IFLA_VFINFO_LIST) ?? new Uint8Array();
   for (const info of attributesIn(list)) {
     if (info.type !== IFLA_VF_INFO) refuse("EINVAL");
@@ -209,7 +210,7 @@ function set(fn: PciFunction, attributes: Uint8Array): undefined {
   }
 }
 
-/** `igb_ndo_set_vf_mac()`: an address of zeros takes that away. */
+/** `igb_ndo_set_vf_mac()`. An address of zeros clears the address. */
 function setAddress(fn: PciFunction, value: Uint8Array): void {
   if (value.length < ifla_vf_mac.size) refuse("EINVAL");
   const { vf, mac } = ifla_vf_mac.decode(value);

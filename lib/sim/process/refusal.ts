@@ -1,6 +1,7 @@
 /**
- * What the simulated kernel answers instead of a result. It is no `Error`, since
- * nobody outside sees it, and to capture a stack costs more than most calls do.
+ * An errno of the simulated kernel in place of a result. It is no `Error`: it
+ * never leaves the simulation, and capturing a stack costs more than most
+ * calls.
  */
 export class Refusal {
   /** The errno's name: `"EBUSY"`. */
@@ -17,8 +18,8 @@ export class Refusal {
 }
 
 /**
- * The answer where a path leads to nothing. It is given back rather than thrown,
- * as most calls that are refused are refused with this.
+ * The answer for a path that does not exist. It is returned rather than thrown,
+ * since it is by far the most common refusal.
  */
 export const NOT_THERE: Refusal = new Refusal("ENOENT");
 

@@ -1,5 +1,6 @@
 /**
- * How a simulated system call ends: with a result, with an errno, or not yet.
+ * Turns the outcome of a simulated system call into a result, an error or a
+ * promise.
  *
  * @module
  */
@@ -10,27 +11,27 @@ import { Refusal } from "./refusal.ts";
 /**
  * Makes a call.
  *
- * @param syscall What the error names, where the call is refused.
- * @param path The path that it is about.
- * @param answer What the kernel does.
- * @throws {KernelError} The errno that the call was refused with.
+ * @param syscall The name of the call, for the error.
+ * @param path The path of the call, for the error.
+ * @param answer Does what the kernel does.
+ * @throws {KernelError} When the kernel refuses the call.
  */
 export function call<T>(
   syscall: string,
   path: string | undefined,
   answer: () => T | Refusal,
 ): T {
-  let given: T | Refusal;
+  let result: T | Refusal;
   try {
-    given = answer();
+    result = answer();
   } catch (error) {
     throw toKernelError(error, syscall, path);
   }
-  if (given instanceof Refusal) throw toKernelError(given, syscall, path);
-  return given;
+  if (result instanceof Refusal) throw toKernelError(result, syscall, path);
+  return result;
 }
 
-/** Makes a call that may block: {@linkcode call} in all else. */
+/** Makes a call that may block. Otherwise as {@linkcode call}. */
 export async function callAsync<T>(
   syscall: string,
   path: string | undefined,
@@ -43,19 +44,19 @@ export async function callAsync<T>(
   }
 }
 
-/** A call that a real kernel makes on another thread takes a turn here too. */
+/** Waits for a turn of the event loop, as a call on another thread does. */
 export function settled(): Promise<void> {
   return Promise.resolve();
 }
 
-/** The result of a call that holds the event loop while it is made. */
+/** Returns the result of a synchronous call. Throws if the call would block. */
 export function assertImmediate<T>(result: T | Promise<T>): T {
   if (!(result instanceof Promise)) return result;
-  // Nothing can let the call go on while it holds the event loop.
+  // The call would never end: it blocks the event loop meanwhile.
   result.catch(() => {});
   throw new Error(
-    "This call blocks, and a real process would hang in it: make it by the " +
-      "method that ends in Async",
+    "This call blocks, and a real process would hang in it: use the method " +
+      "whose name ends in Async",
   );
 }
 

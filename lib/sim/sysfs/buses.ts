@@ -1,5 +1,5 @@
 /**
- * `/sys/bus`: devices and drivers (`drivers/base/bus.c`).
+ * Shows `/sys/bus`: devices and drivers (`drivers/base/bus.c`).
  *
  * @module
  */
@@ -67,13 +67,13 @@ function busTable(machine: Machine): Table<Bus> {
   };
 }
 
-/** `/sys/bus`. */
+/** Makes `/sys/bus`. */
 export function busesDirectory(machine: Machine, path: string): Directory {
   const table = busTable(machine);
   const buses = new Map<string, Bus>([["pci", { name: "pci" }]]);
   const named = (name: string) => {
-    const known = buses.get(name);
-    if (known !== undefined) return known;
+    const existing = buses.get(name);
+    if (existing !== undefined) return existing;
     const drivers = [...machine.drivers.values()];
     if (!drivers.some(({ bus }) => bus === name)) return undefined;
     const bus = { name };
@@ -89,7 +89,7 @@ export function busesDirectory(machine: Machine, path: string): Directory {
   );
 }
 
-/** `drivers_probe_store()`: whatever goes wrong is EINVAL. */
+/** `drivers_probe_store()`: every refusal becomes EINVAL. */
 function* probeAlone(machine: Machine, device: Device): Steps<void> {
   try {
     yield* probe(machine, device);
@@ -127,7 +127,7 @@ function named(machine: Machine, bus: string, text: string): Device {
   return machine.devices.on(bus).get(word(text)) ?? refuse("ENODEV");
 }
 
-/** The name of the module that a driver is in. */
+/** Returns the name of a driver's module. */
 export function moduleOf({ name }: Driver): string {
   return name.replaceAll("-", "_");
 }

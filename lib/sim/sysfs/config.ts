@@ -4,14 +4,15 @@ import type { PciFunction } from "../pci/function.ts";
 
 const STATUS = { mode: 0o100644, uid: 0, gid: 0, device: "0:0" };
 
-/** What users other than root see of config space: the header. */
+/** The bytes of config space that users other than root see: the header. */
 const HEADER = 64;
 
 /**
- * The attribute `config` (`pci_read_config()` in `drivers/pci/pci-sysfs.c`).
+ * Makes the attribute `config` (`pci_read_config()` in
+ * `drivers/pci/pci-sysfs.c`).
  *
- * @param fn The function whose config space it is.
- * @param path Where it is.
+ * @param fn The function.
+ * @param path The path of the attribute.
  */
 export function configAttribute(fn: PciFunction, path: string): FileNode {
   return {

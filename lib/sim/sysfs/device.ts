@@ -1,5 +1,5 @@
 /**
- * What the directories of devices have in common, whatever their bus
+ * Shows what the directories of devices on all buses have in common
  * (`drivers/base/core.c`, `drivers/vfio/vfio_main.c`).
  *
  * @module
@@ -32,7 +32,7 @@ export const DEVICE_TABLE: Table<Device> = {
   ),
 };
 
-/** What VFIO adds to a device's directory while it has the device. */
+/** Makes what VFIO adds to a device's directory, while it has the device. */
 export function vfioDirectory(machine: Machine, device: Device): Directory {
   const table: Table<Device> = {
     device: link(({ path }) => path),

@@ -18,14 +18,17 @@ import {
 
 const PATH = "/sys/devices";
 
-/** `/sys/devices`: the root buses, and the devices below them. */
+/** The directory `/sys/devices`: the root buses, and the devices below them. */
 export class DevicesDirectory implements Directory {
   readonly kind = "directory";
   readonly #machine: Machine;
   readonly #types: MediatedTypes;
-  /** Made once each: thousands of devices are looked at again and again. */
+  /**
+   * The directory of each device. It is made once, since callers read thousands
+   * of devices repeatedly.
+   */
   readonly #directories = new WeakMap<Device, Directory>();
-  /** What is below each path that was looked at. */
+  /** The directory below each path that was read. */
   readonly #below = new Map<string, Directory>();
 
   /**
@@ -50,7 +53,7 @@ export class DevicesDirectory implements Directory {
       : this.below(path);
   }
 
-  /** What is below a device, or a root bus, beside its own attributes. */
+  /** Returns the devices and mediated types below a device or root bus. */
   below(path: string): Directory {
     let directory = this.#below.get(path);
     if (directory === undefined) {
@@ -71,7 +74,7 @@ export class DevicesDirectory implements Directory {
       : union(devices, typesDirectory(path, types));
   }
 
-  /** The root buses that a device's driver makes. */
+  /** Returns the root buses that a device's driver makes. */
   #buses(device: Device): Directory[] {
     if (!(device instanceof DomainMaker)) return [];
     return [

@@ -1,6 +1,6 @@
 /**
- * Pools of huge pages: of the machine, and of each NUMA node (`mm/hugetlb.c`,
- * `hugetlb_register_node()`).
+ * Shows the pools of huge pages of the machine and of each NUMA node
+ * (`mm/hugetlb.c`, `hugetlb_register_node()`).
  *
  * @module
  */
@@ -23,11 +23,11 @@ interface Pool {
 }
 
 /**
- * The directories of the pools, by the size of their pages.
+ * Makes the directories of the pools, by the size of their pages.
  *
  * @param machine The machine.
- * @param path Where they are.
- * @param node The NUMA node that they are of; without one all.
+ * @param path Their parent directory.
+ * @param node The NUMA node. Default: all nodes together.
  */
 export function hugePagesDirectory(
   { hugePages }: Machine,
@@ -54,7 +54,7 @@ export function hugePagesDirectory(
   );
 }
 
-/** `/sys/devices/system/node`. */
+/** Makes `/sys/devices/system/node`. */
 export function numaNodesDirectory(machine: Machine, path: string): Directory {
   const nodes = new Map(
     Array.from(

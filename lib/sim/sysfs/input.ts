@@ -1,5 +1,5 @@
 /**
- * What is written to an attribute, as the kernel reads it (`lib/kstrtox.c`,
+ * Parses what is written to an attribute, as the kernel does (`lib/kstrtox.c`,
  * `lib/string_helpers.c`).
  *
  * @module
@@ -7,22 +7,22 @@
 
 import { refuse } from "../process/refusal.ts";
 
-/** A C string: what is before the first NUL. */
+/** Returns a text up to the first NUL. */
 export function cString(text: string): string {
   const end = text.indexOf("\0");
   return end < 0 ? text : text.slice(0, end);
 }
 
-/** One word, of which a newline at the end is no part: `sysfs_streq()`. */
+/** Returns a word, without a newline at the end: `sysfs_streq()`. */
 export function word(text: string): string {
   return cString(text).replace(/\n$/, "");
 }
 
 /**
- * A number, decimal, octal or hexadecimal: `kstrtoul()`.
+ * Parses a decimal, octal or hexadecimal number: `kstrtoul()`.
  *
- * @param text What was written.
- * @param max The largest; beyond it is EINVAL, as attributes have it.
+ * @param text The written text.
+ * @param max The largest value. EINVAL above it.
  */
 export function unsigned(text: string, max = Number.MAX_SAFE_INTEGER): number {
   const digits = word(text).replace(/^\+/, "");
@@ -36,7 +36,7 @@ export function unsigned(text: string, max = Number.MAX_SAFE_INTEGER): number {
   return value <= max ? value : refuse("EINVAL");
 }
 
-/** A truth value: `kstrtobool()`. */
+/** Parses a truth value: `kstrtobool()`. */
 export function boolean(text: string): boolean {
   const value = cString(text);
   if (/^(?:[y1]|on)/i.test(value)) return true;

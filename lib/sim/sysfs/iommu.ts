@@ -1,5 +1,5 @@
 /**
- * IOMMU groups and the IOMMU itself (`drivers/iommu/iommu.c`,
+ * Shows IOMMU groups and the IOMMU itself (`drivers/iommu/iommu.c`,
  * `drivers/iommu/iommu-sysfs.c`).
  *
  * @module
@@ -39,14 +39,14 @@ function groupTable({ features, iommu }: Machine): Table<Group> {
   };
 }
 
-/** A window that nothing can be mapped to, and why. */
+/** A window that cannot be mapped, and its type. */
 interface Reserved extends IovaWindow {
   readonly type: string;
 }
 
 /**
- * What is reserved, ascending; what is of one type and touches is one
- * (`iommu_insert_resv_region()`).
+ * Writes the reserved windows, ascending. Adjacent windows of one type are
+ * merged (`iommu_insert_resv_region()`).
  */
 function reservedText(regions: readonly Reserved[]): string {
   const merged: Reserved[] = [];
@@ -66,7 +66,7 @@ function reservedText(regions: readonly Reserved[]): string {
   ).join("");
 }
 
-/** `/sys/kernel/iommu_groups`. */
+/** Makes `/sys/kernel/iommu_groups`. */
 export function groupsDirectory(machine: Machine, path: string): Directory {
   const table = groupTable(machine);
   return mapDirectory(
@@ -76,8 +76,9 @@ export function groupsDirectory(machine: Machine, path: string): Directory {
   );
 }
 
-// What a machine of QEMU says: 4-level tables, queued invalidation, interrupt
-// remapping (`drivers/iommu/intel/iommu.c`, `drivers/iommu/amd/init.c`).
+// The registers of QEMU's IOMMUs: 4-level tables, queued invalidation,
+// interrupt remapping (`drivers/iommu/intel/iommu.c`,
+// `drivers/iommu/amd/init.c`).
 const INTEL: Table<Machine> = {
   cap: readOnly(() => "d2008c222f0686\n"),
   ecap: readOnly(() => "f00f4a\n"),
@@ -87,7 +88,7 @@ const AMD: Table<Machine> = {
   features: readOnly(() => "29d3\n"),
 };
 
-/** `/sys/devices/virtual/iommu`. */
+/** Makes `/sys/devices/virtual/iommu`. */
 export function iommusDirectory(machine: Machine, path: string): Directory {
   const table: Table<Machine> = {
     devices: (machine, path) =>
@@ -110,7 +111,9 @@ export function iommusDirectory(machine: Machine, path: string): Directory {
   );
 }
 
-/** The IOMMU, by its name: the one that all devices are behind. */
+/**
+ * Returns the path of the IOMMU, by name. All devices are behind the same one.
+ */
 export function iommuNames({ iommu }: Machine): Map<string, string> {
   if (iommu === undefined) return new Map();
   const name = `${iommu.kind}0`;

@@ -1,5 +1,5 @@
 /**
- * Mediated devices and what makes them (`drivers/vfio/mdev/mdev_sysfs.c`).
+ * Shows mediated devices and their types (`drivers/vfio/mdev/mdev_sysfs.c`).
  *
  * @module
  */
@@ -39,7 +39,7 @@ const TYPE_TABLE: Table<MediatedType> = {
     ),
 };
 
-/** The directory `mdev_supported_types` in what makes mediated devices. */
+/** Makes the directory `mdev_supported_types` of a parent. */
 export function typesDirectory(
   parent: string,
   types: ReadonlyMap<string, MediatedType>,

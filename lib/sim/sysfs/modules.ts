@@ -1,5 +1,5 @@
 /**
- * `/sys/module`: the drivers' modules, and what VFIO's can be told.
+ * Shows `/sys/module`: the modules of drivers, and the parameters of VFIO's.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import {
   union,
 } from "../fs/tree.ts";
 
-/** A parameter that is true or false. */
+/** Makes a parameter that is true or false. */
 function flag(name: "noIommu" | "enableSriov"): Table<Machine>[string] {
   return readWrite(
     ({ features }) => features[name] ? "Y\n" : "N\n",
@@ -31,7 +31,7 @@ function flag(name: "noIommu" | "enableSriov"): Table<Machine>[string] {
   );
 }
 
-/** One that the simulation has no use for. */
+/** A parameter that the simulation does not use. */
 const NO = readOnly<Machine>(() => "N\n");
 
 /** The parameters that change what the simulation does, by module. */
@@ -50,7 +50,7 @@ const PARAMETERS: Readonly<Record<string, Table<Machine>>> = {
   vfio_pci: { enable_sriov: flag("enableSriov") },
 };
 
-/** `/sys/module`. */
+/** Makes `/sys/module`. */
 export function modulesDirectory(machine: Machine, path: string): Directory {
   const withoutDrivers = () => {
     if (!machine.hasVfio) return [];

@@ -1,5 +1,6 @@
 /**
- * A PCI function's directory (`drivers/pci/pci-sysfs.c`, `drivers/base/dd.c`).
+ * Shows the directory of a PCI function (`drivers/pci/pci-sysfs.c`,
+ * `drivers/base/dd.c`).
  *
  * @module
  */
@@ -30,10 +31,13 @@ import {
   writeOnly,
 } from "../fs/tree.ts";
 
-/** The most that an override may have: a page, less what is added to it. */
+/**
+ * The longest override, in bytes: less than a page, since the kernel appends to
+ * it.
+ */
 const MAX_OVERRIDE = 4095;
 
-// Before Linux 7.0 both wait for whoever changes the device's driver.
+// Before Linux 7.0, reading and writing wait while the device's driver changes.
 const showOverride: Show<PciFunction> = ({ machine, lock, override }) => {
   if (!machine.since(7, 0)) lock.assertFree();
   return `${override ?? "(null)"}\n`;
@@ -63,7 +67,7 @@ const express = (text: string) =>
 
 const resettable = (fn: PciFunction) => fn.supportedResets.length > 0;
 
-/** What the directory of a function's network interface has. */
+/** The entries of a network interface. */
 const NETWORK_TABLE: Table<PciFunction> = {
   device: link(({ path }) => path),
   subsystem: link(() => "/sys/class/net"),
@@ -73,7 +77,7 @@ const NETWORK_TABLE: Table<PciFunction> = {
   ),
 };
 
-/** What every PCI function's directory has. */
+/** The entries of every PCI function. */
 export const FUNCTION_TABLE: Table<PciFunction> = {
   ...DEVICE_TABLE,
   iommu: link(({ group, machine: { iommu } }) =>
@@ -153,7 +157,7 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
   ),
 };
 
-/** What a physical function's directory has besides. */
+/** The further entries of a physical function. */
 export const PHYSICAL_TABLE: Table<PhysicalFunction> = {
   sriov_totalvfs: readOnly(({ capability }) => `${capability.total}\n`),
   sriov_numvfs: readWrite(
@@ -176,7 +180,9 @@ export const PHYSICAL_TABLE: Table<PhysicalFunction> = {
   ),
 };
 
-/** Where a physical function's virtual functions are, by the links to them. */
+/**
+ * Returns the paths of virtual functions, by the names of the links to them.
+ */
 export function virtualPaths(
   { functions }: PhysicalFunction,
 ): Map<string, string> {

@@ -10,15 +10,15 @@ const STATUS = { mode: 0o100600, uid: 0, gid: 0, device: "0:0" };
 
 const DECODER = new TextDecoder();
 
-/** The most that goes at once (`fs/kernfs/file.c`). */
+/** The most bytes in one read or write (`fs/kernfs/file.c`). */
 const PAGE = 4096;
 
 /**
- * The attribute `rom`, of functions that have one (`pci_read_rom()` and
+ * Makes the attribute `rom`, for a function with a ROM (`pci_read_rom()` and
  * `pci_write_rom()` in `drivers/pci/pci-sysfs.c`).
  *
- * @param fn The function whose ROM it is.
- * @param path Where it is.
+ * @param fn The function.
+ * @param path The path of the attribute.
  */
 export function romAttribute(
   fn: PciFunction,
@@ -81,7 +81,7 @@ class RomFile implements OpenFile {
 
   close(): void {}
 
-  /** What the kernel finds of images, where the function answers at all. */
+  /** Returns the images that the kernel finds, if the function answers. */
   #images(): Uint8Array {
     const { core, identity, romContents = makeRom(identity) } = this.#fn;
     if (!core.config.memory) return new Uint8Array();

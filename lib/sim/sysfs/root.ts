@@ -1,5 +1,5 @@
 /**
- * `/sys`: the views of a machine, put together.
+ * Shows `/sys`, put together from the views of a machine.
  *
  * @module
  */
@@ -32,7 +32,7 @@ const VIRTUAL = "/sys/devices/virtual";
 /**
  * `/sys`.
  *
- * @param machine What it shows.
+ * @param machine The machine that it shows.
  * @param types The types of mediated devices.
  */
 export function sysfs(machine: Machine, types: MediatedTypes): Directory {
@@ -91,7 +91,7 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
   return pathTree(places.map(([path, view]) => [path, view(path)]));
 }
 
-/** The firmware's tables that tell of an IOMMU. */
+/** The firmware's tables for an IOMMU. */
 const ACPI: Table<Machine> = {
   DMAR: onlyWhere(
     ({ iommu }) => iommu?.kind === "dmar",
@@ -103,7 +103,7 @@ const ACPI: Table<Machine> = {
   ),
 };
 
-/** The network interfaces of PCI functions, by name. */
+/** Returns the paths of network interfaces, by name. */
 function interfacePaths(machine: Machine): Map<string, string> {
   return new Map(
     [...machine.devices.on("pci").values()].flatMap((device) =>
@@ -114,7 +114,7 @@ function interfacePaths(machine: Machine): Map<string, string> {
   );
 }
 
-/** The groups that VFIO has, by the names of their nodes. */
+/** Returns the groups of VFIO, by the names of their nodes. */
 function vfioGroups(machine: Machine): Map<string, GroupNode> {
   return new Map(
     [...machine.groups.values()].flatMap((group) =>

@@ -1,5 +1,5 @@
 /**
- * `/dev/vfio/devices/vfioN` (`drivers/vfio/device_cdev.c`).
+ * Simulates `/dev/vfio/devices/vfioN` (`drivers/vfio/device_cdev.c`).
  *
  * @module
  */
@@ -27,14 +27,14 @@ import { IommufdFile } from "../iommu/iommufd_file.ts";
 import type { Pages } from "../process/memory.ts";
 import { refuse } from "../process/refusal.ts";
 
-/** What a device is bound to, and its id there. */
+/** The iommufd that a device is bound to, and its id there. */
 interface Binding {
   readonly iommufd: IommufdFile;
   readonly id: number;
   readonly node: GroupNode;
 }
 
-/** A device's own node, open: it is of use once it is bound to an iommufd. */
+/** A device's own node, open. It can be used once it is bound to an iommufd. */
 export class CdevFile extends DeviceFile {
   override readonly linkText: string;
   #binding: Binding | undefined;
@@ -101,7 +101,7 @@ export class CdevFile extends DeviceFile {
     if ((flags & VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0) {
       if (!this.#isPci) refuse("EINVAL");
       process.memory.buffer(token_uuid_ptr);
-      // Nobody has set one.
+      // No token was set.
       refuse("EINVAL");
     }
     const file = process.file(fd);
@@ -143,7 +143,7 @@ export class CdevFile extends DeviceFile {
     return 0;
   }
 
-  /** Whether vfio-pci has it: mediated devices' drivers can do less. */
+  /** Whether it is on vfio-pci. Drivers of mediated devices support less. */
   get #isPci(): boolean {
     return this.device.group!.kind !== "emulated";
   }

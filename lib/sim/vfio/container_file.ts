@@ -1,5 +1,5 @@
 /**
- * `/dev/vfio/vfio`: a container and its IOMMU driver
+ * Simulates `/dev/vfio/vfio`: a container and its IOMMU driver
  * (`drivers/vfio/container.c`, `drivers/vfio/vfio_iommu_type1.c`).
  *
  * @module
@@ -23,7 +23,10 @@ import type { Machine } from "../machine/machine.ts";
 import { refuse } from "../process/refusal.ts";
 import { Type1 } from "../iommu/type1.ts";
 
-/** What type 1 answers to VFIO_CHECK_EXTENSION, set or not. */
+/**
+ * The extensions that type 1 confirms to VFIO_CHECK_EXTENSION, even before it
+ * is set.
+ */
 const TYPE1_EXTENSIONS: ReadonlySet<number> = new Set([
   VFIO_TYPE1_IOMMU,
   VFIO_TYPE1v2_IOMMU,
@@ -38,7 +41,7 @@ export class ContainerFile implements OpenFile {
   #driver: Type1 | "noiommu" | undefined;
 
   /**
-   * A container without a group.
+   * Makes a container without groups.
    *
    * @param machine The machine it is on.
    */
@@ -46,12 +49,12 @@ export class ContainerFile implements OpenFile {
     this.#machine = machine;
   }
 
-  /** Whether its groups can be used: an IOMMU driver is set. */
+  /** Whether its IOMMU driver is set, so that its groups can be used. */
   get ready(): boolean {
     return this.#driver !== undefined;
   }
 
-  /** Puts a group in. */
+  /** Adds a group. */
   attach(group: Group, process: Process): void {
     if (group.noIommu && process.uid !== 0) refuse("EPERM");
     const [present] = this.#groups;
@@ -72,7 +75,7 @@ export class ContainerFile implements OpenFile {
     this.#groups.add(group);
   }
 
-  /** Takes a group out; the IOMMU driver goes with the last one. */
+  /** Removes a group. Without groups it has no IOMMU driver either. */
   detach(group: Group): void {
     this.#groups.delete(group);
     if (this.#driver instanceof Type1) this.#driver.detach(group);
@@ -102,7 +105,7 @@ export class ContainerFile implements OpenFile {
   }
 
   close(): void {
-    // Each group in it keeps it: by now there is none.
+    // Each of its groups keeps it open, so there are none by now.
   }
 
   #hasExtension(extension: number): boolean {
@@ -128,7 +131,7 @@ export class ContainerFile implements OpenFile {
       return;
     }
     if (!TYPE1_EXTENSIONS.has(type)) refuse("ENODEV");
-    // Type 1's `open` knows the two types and nothing else.
+    // The `open` of type 1 accepts only the two types.
     if (type === VFIO_UNMAP_ALL) refuse("EINVAL");
     const version = type === VFIO_TYPE1v2_IOMMU ? 2 : 1;
     const driver = new Type1(this.#machine, version);

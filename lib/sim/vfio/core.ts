@@ -1,6 +1,6 @@
 /**
- * Devices that come to VFIO and leave it (`drivers/vfio/vfio_main.c`,
- * `drivers/vfio/group.c`).
+ * Registers devices with VFIO, and unregisters them
+ * (`drivers/vfio/vfio_main.c`, `drivers/vfio/group.c`).
  *
  * @module
  */
@@ -12,12 +12,12 @@ import { refuse } from "../process/refusal.ts";
 import { VfioDevice } from "./device.ts";
 
 /**
- * Hands a device to VFIO as its driver binds: EINVAL where it has no group and
- * may not have one made for it.
+ * Registers a device with VFIO when its driver binds. EINVAL where it has no
+ * group and VFIO may not make one.
  *
  * @param machine The machine it is on.
  * @param device The device.
- * @param kind The group it takes: its own, or one that VFIO makes.
+ * @param kind The kind of its group: its own, or one that VFIO makes.
  */
 export function register(
   machine: Machine,
@@ -45,7 +45,7 @@ export function register(
   );
 }
 
-/** Takes a device back from VFIO, when the last of its files is closed. */
+/** Unregisters a device from VFIO, after the last of its files is closed. */
 export function* unregister(machine: Machine, device: Device): Steps<void> {
   const { vfio } = device;
   if (vfio === undefined) return;
@@ -64,30 +64,30 @@ export function* unregister(machine: Machine, device: Device): Steps<void> {
   device.vfio = undefined;
 }
 
-/** The name of a group's node: `"12"`, or `"noiommu-0"`. */
+/** Returns the name of a group's node: `"12"`, or `"noiommu-0"`. */
 export function groupNodeName({ id, noIommu }: Group): string {
   return noIommu ? `noiommu-${id}` : id;
 }
 
 /**
- * Whether sysfs shows a device's VFIO device. Before Linux 6.6 it does until
- * the last of its files is closed.
+ * Returns whether sysfs shows a device's VFIO device. Before Linux 6.6 it does
+ * so until the last of its files is closed.
  */
 export function isListed(machine: Machine, { vfio }: Device): boolean {
   return vfio !== undefined && machine.since(6, 1) &&
     (vfio.registered || !machine.since(6, 6));
 }
 
-/** The major numbers of the nodes, which the kernel gives out as it boots. */
+/** The major numbers of the nodes. The kernel allocates them at boot. */
 const GROUP_MAJOR = 249;
 const CDEV_MAJOR = 248;
 
-/** The device number of a group's node. */
+/** Returns the device number of a group's node. */
 export function groupDeviceNumber({ minor }: GroupNode): string {
   return `${GROUP_MAJOR}:${minor}`;
 }
 
-/** The device number of a device's own node, where it has one. */
+/** Returns the device number of a device's own node, if it has one. */
 export function cdevNumber(
   machine: Machine,
   { vfio, group }: Device,

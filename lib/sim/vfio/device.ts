@@ -1,31 +1,33 @@
 /**
- * What VFIO made of a device that is bound to a VFIO driver
- * (`drivers/vfio/vfio_main.c`): its number, and who has it open.
+ * The VFIO device of a device that is bound to a VFIO driver
+ * (`drivers/vfio/vfio_main.c`): its number, and its open files.
  */
 export class VfioDevice {
   /** The number in `vfio0`. */
   readonly number: number;
-  /** Whether iommufd takes it though no IOMMU isolates it. */
+  /** Whether iommufd accepts it although no IOMMU isolates it. */
   readonly noIommu: boolean;
-  /** Whether it can be opened: its driver has not let go of it. */
+  /**
+   * Whether it can be opened. It cannot be once its driver is being unbound.
+   */
   registered = true;
-  /** How many of its files may use it: with the first it is enabled. */
+  /** How many of its files use it. The first one enables it. */
   users = 0;
   readonly #waiting: (() => void)[] = [];
-  readonly #ask: () => void;
+  readonly #askForRelease: () => void;
   #files = 0;
 
   /**
-   * A device that nobody has open.
+   * Makes a device without open files.
    *
    * @param number The number in `vfio0`.
-   * @param noIommu Whether iommufd takes it though no IOMMU isolates it.
-   * @param ask Asks user space to give it back.
+   * @param noIommu Whether iommufd accepts it although no IOMMU isolates it.
+   * @param ask Asks user space to release it.
    */
   constructor(number: number, noIommu: boolean, ask: () => void) {
     this.number = number;
     this.noIommu = noIommu;
-    this.#ask = ask;
+    this.#askForRelease = ask;
   }
 
   /** Its name in sysfs. */
@@ -43,20 +45,23 @@ export class VfioDevice {
     return this.#files > 0;
   }
 
-  /** A file of it was opened. */
+  /** Counts an opened file. */
   opened(): void {
     this.#files++;
   }
 
-  /** A file of it was closed. */
+  /** Counts a closed file. */
   closed(): void {
     if (--this.#files > 0) return;
-    for (const go of this.#waiting.splice(0)) go();
+    for (const resume of this.#waiting.splice(0)) resume();
   }
 
-  /** Asks for the device, and waits until the last of its files is closed. */
+  /**
+   * Asks user space to release the device, and waits until the last of its
+   * files is closed.
+   */
   requested(): Promise<void> {
-    this.#ask();
+    this.#askForRelease();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.push(resolve);
     return promise;

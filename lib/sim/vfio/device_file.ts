@@ -1,5 +1,5 @@
 /**
- * An open VFIO device (`drivers/vfio/vfio_main.c`,
+ * Simulates an open VFIO device (`drivers/vfio/vfio_main.c`,
  * `drivers/vfio/pci/vfio_pci_core.c`).
  *
  * @module
@@ -46,12 +46,12 @@ import { refuse } from "../process/refusal.ts";
 import { registerViews } from "./register_views.ts";
 import type { VfioDevice } from "./device.ts";
 
-/** Where a region's index is in an offset of the device's file. */
+/** The position of the region's index in an offset of the device's file. */
 const REGION_SHIFT = 40n;
 const PAGE = 4096;
 const OFFSET_MASK = (1n << REGION_SHIFT) - 1n;
 
-/** A device whose registers and interrupts can be used. */
+/** An open device with its registers and interrupts. */
 export class DeviceFile implements OpenFile {
   readonly linkText: string = "anon_inode:[vfio-device]";
   /** The device. */
@@ -61,7 +61,7 @@ export class DeviceFile implements OpenFile {
   #granted = false;
 
   /**
-   * Opens a device, which cannot be used yet.
+   * Opens a device. It cannot be used before {@linkcode DeviceFile.grant}.
    *
    * @param device The device.
    * @param closed Called when the last descriptor and mapping is gone.
@@ -73,13 +73,13 @@ export class DeviceFile implements OpenFile {
     this.#closed = closed;
   }
 
-  /** Lets it be used: the first user finds the device enabled. */
+  /** Allows its use. The first user enables the device. */
   grant(): void {
     this.#granted = true;
     if (this.#vfio.users++ === 0) this.core.enable();
   }
 
-  /** What makes it a PCI function. */
+  /** The registers and interrupts of the PCI function. */
   protected get core(): PciCore {
     return this.device.core;
   }
@@ -136,8 +136,8 @@ export class DeviceFile implements OpenFile {
     if (at % PAGE !== 0 || at + size > Math.max(bar.size, PAGE)) {
       refuse("EINVAL");
     }
-    // The device answers, so that nothing is stored here: V8 maps memory that
-    // can be resized, and clears what cannot be.
+    // The device answers each access, so nothing is stored here. The buffer is
+    // resizable, since V8 only maps such memory and does not clear it.
     const memory = new ArrayBuffer(length, { maxByteLength: length });
     const views = registerViews(bar, at, memory, () => this.core.config.memory);
     return new Pages(new Uint8Array(memory), views);
@@ -224,7 +224,7 @@ export class DeviceFile implements OpenFile {
     return 0;
   }
 
-  /** One read or write, in accesses as large and aligned as can be. */
+  /** Splits a read or write into aligned accesses, as large as possible. */
   #transfer(
     index: number,
     at: number,

@@ -1,5 +1,5 @@
 /**
- * `/dev/vfio/$GROUP` (`drivers/vfio/group.c`).
+ * Simulates `/dev/vfio/$GROUP` (`drivers/vfio/group.c`).
  *
  * @module
  */
@@ -23,22 +23,22 @@ import type { Machine } from "../machine/machine.ts";
 import { refuse } from "../process/refusal.ts";
 import { groupNodeName } from "./core.ts";
 
-/** An open IOMMU group; its device files keep it open. */
+/** An open IOMMU group. Its device files keep it open. */
 export class GroupFile implements OpenFile {
   readonly #path: string;
   readonly #machine: Machine;
   readonly #group: Group;
   readonly #node: GroupNode;
   #container: ContainerFile | undefined;
-  /** Device files, and the group's own descriptor. */
+  /** The number of device files, and the group's own descriptor. */
   #users = 1;
 
   /**
-   * Opens a group, where nobody has it open.
+   * Opens a group that is not open yet.
    *
    * @param machine The machine it is on.
    * @param group The group.
-   * @param process Who opens it.
+   * @param process The process that opens it.
    */
   constructor(machine: Machine, group: Group, process: Process) {
     if (group.noIommu && process.uid !== 0) refuse("EPERM");
@@ -55,7 +55,10 @@ export class GroupFile implements OpenFile {
     return this.#gone ? `${this.#path} (deleted)` : this.#path;
   }
 
-  /** The last of the group's devices left VFIO, and its node went. */
+  /**
+   * Called when the last device of the group left VFIO and its node was
+   * removed.
+   */
   revoked(): void {
     this.#leave();
   }
@@ -131,7 +134,7 @@ export class GroupFile implements OpenFile {
       device.vfio!.registered && device.name === name
     );
     if (device === undefined) refuse("ENODEV");
-    // There are no options but a token, and nobody has set one.
+    // The only option is a token, and no token was set.
     if (options.some((option) => option !== "")) refuse("EINVAL");
     if (!this.#container?.ready) refuse("EINVAL");
     this.#users++;

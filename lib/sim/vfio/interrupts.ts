@@ -1,5 +1,6 @@
 /**
- * The interrupts of a VFIO device (`drivers/vfio/pci/vfio_pci_intrs.c`).
+ * Simulates the interrupts of a VFIO device
+ * (`drivers/vfio/pci/vfio_pci_intrs.c`).
  *
  * @module
  */
@@ -24,110 +25,114 @@ import { IntxLine } from "./intx_line.ts";
 import { type IrqData, irqData, type IrqRequest } from "./irq_request.ts";
 import { refuse } from "../process/refusal.ts";
 
-/** What a device has, and what its kernel knows of it. */
+/** The interrupts of a device, and what the kernel supports of them. */
 export interface InterruptTraits {
-  /** How many MSI vectors it has. */
+  /** The number of its MSI vectors. */
   readonly msi: number;
-  /** How many MSI-X vectors it has. */
+  /** The number of its MSI-X vectors. */
   readonly msix: number;
   /** Whether it has an INTx pin. */
   readonly intx: boolean;
-  /** Whether errors are told. */
+  /** Whether errors are signalled. */
   readonly errors: boolean;
   /** Whether MSI-X vectors can be added while others are in use. */
   readonly dynamic: boolean;
 }
 
-/** Gives the open file behind a descriptor: EBADF where there is none. */
+/** Returns the open file of a descriptor. EBADF where there is none. */
 export type FileOf = (fd: number) => unknown;
 
-/** Which eventfd each vector of each kind of interrupt signals. */
+/** The eventfds that the vectors of each kind of interrupt signal. */
 export class Interrupts {
   /** The INTx line. */
   readonly intx = new IntxLine();
   readonly #traits: InterruptTraits;
-  /** Which of MSI and MSI-X is in use. */
+  /** The index that is in use: that of MSI or of MSI-X. */
   #messages: number | undefined;
-  /** Vectors that there are, as one of them is in use. */
+  /** The number of enabled vectors. */
   #enabled = 0;
   readonly #vectors = new Map<number, EventFile>();
   /** The eventfds of errors and of requests. */
   readonly #singles = new Map<number, EventFile>();
 
   /**
-   * Interrupts that signal nobody.
+   * Makes interrupts without eventfds.
    *
-   * @param traits What the device has.
+   * @param traits The interrupts of the device.
    */
   constructor(traits: InterruptTraits) {
     this.#traits = traits;
   }
 
-  /** Whether the device sends messages, rather than drives its line. */
+  /** Whether the device sends messages instead of driving its line. */
   get sendsMessages(): boolean {
     return this.#messages !== undefined;
   }
 
-  /** How many vectors an index has. */
+  /** Returns the number of vectors of an index. */
   count(index: number): number {
     const { intx, msi, msix, errors } = this.#traits;
     return [intx ? 1 : 0, msi, msix, errors ? 1 : 0, 1][index] ?? 0;
   }
 
-  /** The `VFIO_IRQ_INFO_*` bits of an index: EINVAL where there is none. */
+  /**
+   * Returns the `VFIO_IRQ_INFO_*` bits of an index. EINVAL for an unknown
+   * index.
+   */
   flags(index: number): number {
     const { msix, errors, dynamic } = this.#traits;
     if (index >= VFIO_PCI_NUM_IRQS) refuse("EINVAL");
     if (index === VFIO_PCI_ERR_IRQ_INDEX && !errors) refuse("EINVAL");
     const { INTX, MSIX } = INDEX;
     const grows = index === MSIX && dynamic && msix > 0;
-    const more = index === INTX
+    const otherFlags = index === INTX
       ? VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED
       : VFIO_IRQ_INFO_NORESIZE;
-    return VFIO_IRQ_INFO_EVENTFD | (grows ? 0 : more);
+    return VFIO_IRQ_INFO_EVENTFD | (grows ? 0 : otherFlags);
   }
 
-  /** VFIO_DEVICE_SET_IRQS; `bytes` is what follows the struct. */
+  /** Does VFIO_DEVICE_SET_IRQS. `bytes` follow the struct. */
   set(request: IrqRequest, bytes: DataView, fileOf: FileOf): void {
     const { flags, index } = request;
     const data = irqData(request, bytes, this.count(index));
     const action = flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
-    const eventfd = (fd: number) => eventFile(fileOf(fd));
+    const toEventFile = (fd: number) => eventFile(fileOf(fd));
     if (action === VFIO_IRQ_SET_ACTION_TRIGGER) {
-      if (index === INDEX.INTX) this.#triggerIntx(data, eventfd);
+      if (index === INDEX.INTX) this.#triggerIntx(data, toEventFile);
       else if (index >= VFIO_PCI_ERR_IRQ_INDEX) {
-        this.#triggerSingle(index, data, eventfd);
-      } else this.#triggerMessages(index, request.start, data, eventfd);
+        this.#triggerSingle(index, data, toEventFile);
+      } else this.#triggerMessages(index, request.start, data, toEventFile);
     } else if (index !== INDEX.INTX) refuse("ENOTTY");
     else if (action === VFIO_IRQ_SET_ACTION_MASK) this.#mask(data);
-    else if (action === VFIO_IRQ_SET_ACTION_UNMASK) this.#unmask(data, eventfd);
-    else refuse("ENOTTY");
+    else if (action === VFIO_IRQ_SET_ACTION_UNMASK) {
+      this.#unmask(data, toEventFile);
+    } else refuse("ENOTTY");
   }
 
-  /** The device sent a message. */
+  /** Signals the eventfd of a vector, when the device sends a message. */
   fire(vector: number): void {
     this.#vectors.get(vector)?.signal();
   }
 
-  /** User space is asked to give the device back. */
+  /** Asks user space to release the device. */
   request(): void {
     this.#singles.get(VFIO_PCI_REQ_IRQ_INDEX)?.signal();
   }
 
-  /** Signals nobody any more. */
+  /** Disconnects all eventfds. */
   clear(): void {
     this.intx.disconnect();
     this.#disableMessages();
     this.#singles.clear();
   }
 
-  #triggerIntx(data: IrqData, eventfd: ToEventFile): void {
+  #triggerIntx(data: IrqData, toEventFile: EventFileOf): void {
     const { intx } = this;
     if (data.isEmpty && intx.connected) return intx.disconnect();
     if (this.sendsMessages || data.length !== 1) refuse("EINVAL");
     if (data.kind === "eventfd") {
       const fd = data.fds[0]!;
-      return intx.connect(fd < 0 ? undefined : eventfd(fd));
+      return intx.connect(fd < 0 ? undefined : toEventFile(fd));
     }
     if (!intx.connected) refuse("EINVAL");
     if (data.bools[0]) intx.signal();
@@ -139,11 +144,11 @@ export class Interrupts {
     if (data.bools[0]) this.intx.mask();
   }
 
-  #unmask(data: IrqData, eventfd: ToEventFile): void {
+  #unmask(data: IrqData, toEventFile: EventFileOf): void {
     if (!this.intx.connected || data.length !== 1) refuse("EINVAL");
     if (data.kind === "eventfd") {
       const fd = data.fds[0]!;
-      this.intx.unmaskBy(fd < 0 ? undefined : eventfd(fd));
+      this.intx.unmaskBy(fd < 0 ? undefined : toEventFile(fd));
     } else if (data.bools[0]) this.intx.unmask();
   }
 
@@ -151,7 +156,7 @@ export class Interrupts {
     index: number,
     start: number,
     data: IrqData,
-    eventfd: ToEventFile,
+    toEventFile: EventFileOf,
   ): void {
     const active = this.#messages === index;
     if (data.isEmpty && active) return this.#disableMessages();
@@ -163,23 +168,27 @@ export class Interrupts {
       data.bools.forEach((fires, i) => fires && this.fire(start + i));
       return;
     }
-    if (active) return this.#connect(start, data.fds, eventfd);
+    if (active) return this.#connect(start, data.fds, toEventFile);
     this.#enabled = start + data.length;
     if (this.#enabled === 0) refuse("ERANGE");
     this.#messages = index;
     try {
-      this.#connect(start, data.fds, eventfd);
+      this.#connect(start, data.fds, toEventFile);
     } catch (error) {
       this.#disableMessages();
       throw error;
     }
   }
 
-  /** Connects vectors; where one is refused, none of them is connected. */
-  #connect(start: number, fds: readonly number[], eventfd: ToEventFile): void {
+  /** Connects vectors. If one is refused, none of them is connected. */
+  #connect(
+    start: number,
+    fds: readonly number[],
+    toEventFile: EventFileOf,
+  ): void {
     for (const [i, fd] of fds.entries()) {
       try {
-        this.#connectVector(start + i, fd, eventfd);
+        this.#connectVector(start + i, fd, toEventFile);
       } catch (error) {
         for (let j = 0; j <= i; j++) this.#vectors.delete(start + j);
         throw error;
@@ -187,12 +196,12 @@ export class Interrupts {
     }
   }
 
-  #connectVector(vector: number, fd: number, eventfd: ToEventFile): void {
+  #connectVector(vector: number, fd: number, toEventFile: EventFileOf): void {
     this.#vectors.delete(vector);
     if (fd < 0) return;
     const grows = this.#messages === INDEX.MSIX && this.#traits.dynamic;
     if (vector >= this.#enabled && !grows) refuse("EINVAL");
-    this.#vectors.set(vector, eventfd(fd));
+    this.#vectors.set(vector, toEventFile(fd));
   }
 
   #disableMessages(): void {
@@ -200,7 +209,7 @@ export class Interrupts {
     this.#vectors.clear();
   }
 
-  #triggerSingle(index: number, data: IrqData, eventfd: ToEventFile): void {
+  #triggerSingle(index: number, data: IrqData, toEventFile: EventFileOf): void {
     const present = this.#singles.get(index);
     if (data.kind === "none") {
       if (present === undefined) refuse("EINVAL");
@@ -216,11 +225,11 @@ export class Interrupts {
     const fd = data.fds[0]!;
     if (fd < -1) refuse("EINVAL");
     if (fd === -1) this.#singles.delete(index);
-    else this.#singles.set(index, eventfd(fd));
+    else this.#singles.set(index, toEventFile(fd));
   }
 }
 
-type ToEventFile = (fd: number) => EventFile;
+type EventFileOf = (fd: number) => EventFile;
 
 const INDEX = {
   INTX: VFIO_PCI_INTX_IRQ_INDEX,

@@ -2,7 +2,7 @@ import type { EventFile } from "../process/event_file.ts";
 import { refuse } from "../process/refusal.ts";
 
 /**
- * A function's INTx line, which VFIO masks as it fires
+ * A function's INTx line. VFIO masks it when it fires
  * (`drivers/vfio/pci/vfio_pci_intrs.c`).
  */
 export class IntxLine {
@@ -14,12 +14,12 @@ export class IntxLine {
   #unmasker: Disposable | undefined;
   #signalling = false;
 
-  /** Whether it is in use. */
+  /** Whether it is connected. */
   get connected(): boolean {
     return this.#connected;
   }
 
-  /** Brings it into use, or has it signal another eventfd. */
+  /** Connects it, or replaces its eventfd. */
   connect(trigger: EventFile | undefined): void {
     this.#trigger = trigger;
     if (this.#connected) return;
@@ -28,41 +28,41 @@ export class IntxLine {
     this.#deliver();
   }
 
-  /** Takes it out of use. */
+  /** Disconnects it. */
   disconnect(): void {
     this.unmaskBy(undefined);
     this.#connected = false;
     this.#trigger = undefined;
   }
 
-  /** The device asserts it, or no longer. */
+  /** Called when the device asserts or deasserts it. */
   drive(asserted: boolean): void {
     this.#asserted = asserted;
     this.#deliver();
   }
 
-  /** Signals the eventfd, as a test of that. */
+  /** Signals the eventfd. User space can request that as a test. */
   signal(): void {
-    // One that unmasks by what it signals would go on in circles.
+    // An eventfd that both signals and unmasks would recurse without end.
     if (this.#disabled || this.#signalling) return;
     this.#signalling = true;
     this.#trigger?.signal();
     this.#signalling = false;
   }
 
-  /** Holds it back. */
+  /** Masks it. */
   mask(): void {
     this.#masked = true;
   }
 
-  /** Lets it through. One that is asserted still is told again at once. */
+  /** Unmasks it. If it is still asserted, it signals again at once. */
   unmask(): void {
     if (!this.#connected || !this.#masked || this.#disabled) return;
     if (this.#asserted) this.signal();
     else this.#masked = false;
   }
 
-  /** Has an eventfd unmask it: EBUSY where one does already. */
+  /** Lets an eventfd unmask it. EBUSY where one does already. */
   unmaskBy(eventfd: EventFile | undefined): void {
     if (eventfd === undefined) {
       this.#unmasker?.[Symbol.dispose]();
@@ -73,7 +73,7 @@ export class IntxLine {
     this.#unmasker = eventfd.listen(() => this.unmask());
   }
 
-  /** `PCI_COMMAND_INTX_DISABLE` was written. */
+  /** Called when `PCI_COMMAND_INTX_DISABLE` is written. */
   disable(disabled: boolean): void {
     if (disabled === this.#disabled) return;
     this.#disabled = disabled;

@@ -8,7 +8,7 @@ import {
 } from "../../uapi/vfio/all.ts";
 import { refuse } from "../process/refusal.ts";
 
-/** What VFIO_DEVICE_SET_IRQS asks for, without its data. */
+/** The arguments of VFIO_DEVICE_SET_IRQS, without its data. */
 export interface IrqRequest {
   /** One of `VFIO_IRQ_SET_DATA_*` and one of `VFIO_IRQ_SET_ACTION_*`. */
   readonly flags: number;
@@ -20,36 +20,39 @@ export interface IrqRequest {
   readonly count: number;
 }
 
-/** What the data says of each vector. */
+/** The data of a request, by vector. */
 export interface IrqData {
-  /** What kind of data there is. */
+  /** The kind of data. */
   readonly kind: "none" | "bool" | "eventfd";
   /** How many vectors. */
   readonly length: number;
-  /** Whether it is no data for no vector: what the index does is to end. */
+  /** Whether it has no data and no vectors, which disables the index. */
   readonly isEmpty: boolean;
-  /** Which of the vectors are meant; without data all are. */
+  /** Which of the vectors are affected; without data, all are. */
   readonly bools: readonly boolean[];
   /** The descriptors, -1 for none. */
   readonly fds: readonly number[];
 }
 
 /**
- * What follows the struct of VFIO_DEVICE_SET_IRQS: EINVAL where that asks for
- * what is not there (`vfio_set_irqs_validate_and_prepare()` in
+ * Decodes the data after the struct of VFIO_DEVICE_SET_IRQS. EINVAL for vectors
+ * or data that are not there (`vfio_set_irqs_validate_and_prepare()` in
  * `drivers/vfio/vfio_main.c`).
  *
  * @param request The struct.
- * @param bytes What follows it.
- * @param vectors How many vectors the index has.
+ * @param bytes The bytes after it.
+ * @param vectors The number of vectors of the index.
  */
 export function irqData(
   { flags, index, start, count }: IrqRequest,
   bytes: DataView,
   vectors: number,
 ): IrqData {
-  const known = VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK;
-  if (index >= VFIO_PCI_NUM_IRQS || (flags & ~known) !== 0) refuse("EINVAL");
+  const knownFlags = VFIO_IRQ_SET_DATA_TYPE_MASK |
+    VFIO_IRQ_SET_ACTION_TYPE_MASK;
+  if (index >= VFIO_PCI_NUM_IRQS || (flags & ~knownFlags) !== 0) {
+    refuse("EINVAL");
+  }
   if (start >= vectors || start + count > vectors) refuse("EINVAL");
   const each = <T>(datum: (i: number) => T) =>
     Array.from({ length: count }, (_, i) => datum(i));

@@ -8,12 +8,13 @@ const SIGBUS =
   "decoding is off (PCI_COMMAND_MEMORY)";
 
 /**
- * Views by which each access to a mapped BAR is one access of the device.
+ * Makes views of a mapped BAR. Each access to a view is one access to the
+ * device.
  *
  * @param bar The BAR.
- * @param start Where the mapping begins in it, in bytes.
- * @param memory The mapped memory, whose length the views have.
- * @param isDecoded Whether the device answers just now.
+ * @param start The offset of the mapping in the BAR, in bytes.
+ * @param memory The mapped memory. The views have its length.
+ * @param isDecoded Returns whether memory decoding is on.
  */
 export function registerViews(
   bar: Bar,
@@ -26,22 +27,22 @@ export function registerViews(
     fromDevice: (value: bigint) => T[number],
   ): T => {
     const width = words.BYTES_PER_ELEMENT;
-    const at = (key: string | symbol): number | undefined => {
+    const offsetOf = (key: string | symbol): number | undefined => {
       const index = typeof key === "symbol" ? NaN : Number(key);
-      // Nothing has a place in a view that is detached.
+      // A detached view has no elements.
       if (!(index < words.length)) return undefined;
       if (!isDecoded()) throw new Error(SIGBUS);
       return start + index * width;
     };
     return new Proxy(words, {
       get(_, key) {
-        const offset = at(key);
+        const offset = offsetOf(key);
         return offset === undefined
           ? undefined
           : fromDevice(bar.read(offset, width));
       },
       set(_, key, value) {
-        const offset = at(key);
+        const offset = offsetOf(key);
         if (offset !== undefined) bar.write(offset, width, BigInt(value));
         return true;
       },

@@ -125,7 +125,7 @@ Deno.test("deviceBusy() says so when no process can be found", () => {
   assertEquals(
     error.message,
     `vfio ${A}: the device or its IOMMU group is in use elsewhere\n` +
-      "hint: end whatever uses it; root can see who that is",
+      "hint: end the process that uses it; root can see which one",
   );
 });
 

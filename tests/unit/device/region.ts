@@ -288,12 +288,12 @@ Deno.test("Region is KERNEL when the kernel does less than was asked", () => {
   const read = failure("KERNEL", () => region.read32(8));
   assertEquals(
     read.message,
-    "vfio gpu: cannot read region 3: only 2 of 4 bytes at offset 8 were done",
+    "vfio gpu: cannot read region 3: only 2 of 4 bytes at offset 8 were transferred",
   );
   const write = failure("KERNEL", () => region.write64(8, 0n));
   assertEquals(
     write.message,
-    "vfio gpu: cannot write region 3: only 0 of 8 bytes at offset 8 were done",
+    "vfio gpu: cannot write region 3: only 0 of 8 bytes at offset 8 were transferred",
   );
   failure("KERNEL", () => region.read(0, new Uint8Array(3)));
 });

@@ -75,8 +75,8 @@ Deno.test("IovaSpace.place() stays within the DMA mask", () => {
       assertEquals(
         error.message,
         "vfio: no 4096 bytes of IOVA are free within 0xffffff\n" +
-          "hint: unmap what is not needed; space.limits().ranges has what " +
-          "there is",
+          "hint: unmap what is not needed; space.limits().ranges lists the " +
+          "ranges",
       );
       break;
     }

@@ -99,7 +99,7 @@ const DEFECTS: ReadonlyArray<
     "interrupt remapping is switched off",
     "interrupt-remapping",
     "fail",
-    "switched off by intremap=off: VFIO takes no device",
+    "switched off by intremap=off: VFIO refuses every device",
     { kernel: { release: RELEASE, commandLine: "intremap=off" } },
   ],
   [
@@ -118,7 +118,7 @@ const DEFECTS: ReadonlyArray<
     "interrupts are not remapped, and that is overlooked",
     "interrupt-remapping",
     "warn",
-    "vfio_iommu_type1 takes devices all the same",
+    "vfio_iommu_type1 accepts devices all the same",
     {
       iommu: "amd",
       files: {
@@ -166,7 +166,7 @@ const DEFECTS: ReadonlyArray<
     "a user without privileges asks",
     "privilege",
     "warn",
-    "may not take functions",
+    "may neither take functions",
     { process: { uid: 1000 } },
   ],
   [
@@ -247,14 +247,14 @@ const DEFECTS: ReadonlyArray<
     "nvidia has the function",
     "known-device",
     "warn",
-    "nvidia does not let go",
+    "nvidia does not release the device",
     { fn: { id: "10de:2204", class: 0x030000, driver: "nvidia" } },
   ],
   [
     "a sound driver has the function",
     "known-device",
     "warn",
-    "sound card open",
+    "does not release the sound card",
     { fn: { id: "8086:a170", class: 0x040300, driver: "snd_hda_intel" } },
   ],
   [

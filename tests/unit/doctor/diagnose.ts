@@ -71,7 +71,7 @@ Deno.test("diagnose() finds a group viable when all of it was asked for", () => 
     [{
       check: "group-viable",
       verdict: "pass",
-      text: "once the functions are taken nothing keeps their IOMMU groups",
+      text: "once the functions are taken, their IOMMU groups are viable",
     }],
   );
 });

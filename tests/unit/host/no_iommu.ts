@@ -49,7 +49,7 @@ const CASES: readonly [string, Machine, string, string][] = [
   [
     "Intel whose parameter did nothing",
     { cpu: INTEL, table: "DMAR", cmdline: "intel_iommu=on,sm_on" },
-    "could not use",
+    "could not enable",
     "CONFIG_INTEL_IOMMU",
   ],
   [
@@ -69,13 +69,13 @@ const CASES: readonly [string, Machine, string, string][] = [
     "AMD switched off on the command line",
     { cpu: AMD, table: "IVRS", cmdline: "iommu=pt amd_iommu=off" },
     "amd_iommu=off",
-    "take amd_iommu=off from",
+    "remove amd_iommu=off from",
   ],
   [
     "any IOMMU switched off on the command line",
     { cpu: AMD, cmdline: "iommu=off" },
     "iommu=off",
-    "take iommu=off from",
+    "remove iommu=off from",
   ],
   ["Arm", { cpu: ARM }, "SMMU", "CONFIG_ARM_SMMU_V3"],
   [

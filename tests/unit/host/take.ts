@@ -138,7 +138,7 @@ Deno.test("Host.take() is WRONG_DRIVER when another driver is faster", async () 
   });
   const error = await failure(host.take(A));
   assertEquals(error.code, "WRONG_DRIVER");
-  assertStringIncludes(error.message, "favourite took it meanwhile");
+  assertStringIncludes(error.message, "favourite bound it meanwhile");
 });
 
 Deno.test("Host.take() waits for a node that appears later", async () => {

@@ -85,7 +85,7 @@ Deno.test("Host.take() is TIMED_OUT and changes nothing when somebody else moves
   const host = new Host(watched);
   const error = await failure(host.take(A, { timeout: 30 }));
   assertEquals(error.code, "TIMED_OUT");
-  assertStringIncludes(error.message, "was not done with");
+  assertStringIncludes(error.message, "did not finish");
   assertStringIncludes(error.message, "driver_override in 30 ms");
   assertEquals(watched.writes, []);
   qemu.exit();
@@ -125,7 +125,7 @@ Deno.test("Host.take() is DRIVER_FAILED when the driver cannot be unbound", asyn
   const before = watched.state(A);
   const error = await failure(host.take(A));
   assertEquals(error.code, "DRIVER_FAILED");
-  assertStringIncludes(error.message, "e1000e lets go of no device");
+  assertStringIncludes(error.message, "e1000e releases no device");
   assertEquals(watched.state(A), before);
 });
 

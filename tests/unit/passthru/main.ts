@@ -80,7 +80,7 @@ Deno.test("passthru exits with 1 and shows the hint when the library fails", asy
   assertEquals(
     err,
     "passthru: 0000:02:00.0: there is no PCI function at this address\n" +
-      "hint: lspci -D lists those that there are\n",
+      "hint: lspci -D lists the present ones\n",
   );
 });
 

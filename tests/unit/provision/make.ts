@@ -63,7 +63,7 @@ Deno.test("applySteps() undoes in reverse, and says so, when a step fails", asyn
       { onStep: (event) => events.push(event) },
     ));
   assertEquals(error.device, NIC);
-  assertStringIncludes(error.message, "everything that was changed before");
+  assertStringIncludes(error.message, "all earlier changes are undone");
   assertEquals(error.hint, "modprobe no_such_driver");
   assertAsBefore(machine, before);
   const undone = events.filter(({ phase }) => phase === "undone");
@@ -112,7 +112,7 @@ Deno.test("applySteps() is TIMED_OUT when a driver does not let go, and undone w
       }),
   );
   assertEquals(error.device, DISK);
-  assertStringIncludes(error.message, "everything that was changed before");
+  assertStringIncludes(error.message, "all earlier changes are undone");
   assertAsBefore(machine, before);
 });
 

@@ -287,7 +287,7 @@ Deno.test("apply() brings back what was when the kernel answers an error though 
     VfioError,
   );
   assertEquals([error.code, answers], ["PERMISSION_DENIED", 2]);
-  assertStringIncludes(error.message, "everything that was changed");
+  assertStringIncludes(error.message, "all earlier changes are undone");
   assertEquals(network(host), [NONE]);
   assertEquals(await status(host), []);
 });

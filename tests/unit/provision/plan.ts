@@ -174,7 +174,7 @@ Deno.test("plan() does with a function of the group what the state says of it", 
   const error = refused("GROUP_NOT_VIABLE", CARD, state("snd_hda"));
   assertEquals(
     error.hint,
-    "the state itself gives such a driver: say another, or null",
+    "the state itself gives that driver: give another, or null",
   );
 });
 
@@ -193,7 +193,7 @@ Deno.test("plan() refuses two drivers when both are for a whole group", () => {
       ],
     }),
     `functions[0] and functions[1] are one IOMMU group and give ${third} to ` +
-      "vfio-pci and my_vfio_pci: say its driver itself",
+      "vfio-pci and my_vfio_pci: give its driver in an entry of its own",
   );
 });
 
@@ -234,7 +234,7 @@ Deno.test("plan() refuses virtual functions when what makes them goes with its g
   assertEquals(
     contradicted(host, state({})),
     `functions[1] gives the whole group of ${A} to vfio-pci, and ` +
-      "functions[0] has it make virtual functions: expected its driver in " +
+      "functions[0] makes virtual functions: expected its driver in " +
       "functions[0].driver",
   );
   refused("GROUP_NOT_VIABLE", host, state({ driver: "igb" }));
@@ -275,8 +275,8 @@ Deno.test("plan() is GROUP_NOT_VIABLE when a bridge itself is in the way", () =>
   });
   assertEquals(
     error.hint,
-    "unbind what is no endpoint, or put the card where the IOMMU can tell " +
-      "it apart",
+    "unbind the devices that are no endpoints, or move the card to a slot " +
+      "that the IOMMU isolates",
   );
 });
 

@@ -132,7 +132,7 @@ Deno.test("plan() is NOT_SUPPORTED when something at the path is no ROM, or not 
     const error = refused("NOT_SUPPORTED", holding(contents), STATE);
     assertEquals(error.device, A);
     assertStringIncludes(error.problem, `${PATH} is no ROM: `);
-    assertStringIncludes(error.hint!, "remove what is there");
+    assertStringIncludes(error.hint!, "remove the file");
   }
   const cut = refused(
     "NOT_SUPPORTED",
@@ -141,7 +141,7 @@ Deno.test("plan() is NOT_SUPPORTED when something at the path is no ROM, or not 
   );
   assertEquals(
     cut.problem,
-    `${PATH} is cut short: its images have 5632 bytes, and 5000 are there`,
+    `${PATH} is truncated: its images have 5632 bytes, and it has 5000`,
   );
   const host = holding(IMAGES);
   for (const rom of ["/var/lib/roms", "/dev/vfio/vfio"]) {
@@ -161,7 +161,7 @@ Deno.test("plan() is IDENTITY_CHANGED when the file at the path is the ROM of ot
   assertEquals(error.device, A);
   assertEquals(
     error.problem,
-    `${PATH} is the ROM of 8086:10d4, and this is 8086:10d3`,
+    `${PATH} is the ROM of 8086:10d4, and this function is 8086:10d3`,
   );
 });
 
@@ -215,7 +215,10 @@ Deno.test("apply() is IDENTITY_CHANGED when the ROM of a function is for others"
   const romContents = makeRom({ ...CARD, device: 0x10d4 });
   const host = simulate(topology({ romContents }));
   const error = await failure("IDENTITY_CHANGED", () => apply(host, STATE));
-  assertStringIncludes(error.problem, "what its ROM holds is the ROM of 8086");
+  assertStringIncludes(
+    error.problem,
+    "the content of its ROM is the ROM of 8086",
+  );
   assertEquals(host.kernel.readdir("/var/lib"), ["passthru"]);
   assert(!readable(host));
 });
@@ -224,7 +227,7 @@ Deno.test("apply() is NOT_SUPPORTED when a ROM's images go on beyond its BAR", a
   const romContents = makeRom(CARD, [32]);
   const host = simulate(topology({ romContents }));
   const error = await failure("NOT_SUPPORTED", () => apply(host, STATE));
-  assertStringIncludes(error.problem, "16384 bytes, and 8192 are there");
+  assertStringIncludes(error.problem, "16384 bytes, and it has 8192");
 });
 
 Deno.test("apply() is PERMISSION_DENIED when only root may read a ROM", async () => {

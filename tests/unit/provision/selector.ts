@@ -151,7 +151,7 @@ Deno.test("plan() is AMBIGUOUS when two functions have the id, and tells them ap
       `serial ${SERIAL}, driver e1000e\n` +
       "  0000:02:00.0  path 0000:00:1c.4/00.0, slot 4, " +
       "serial a0-36-9f-ff-ff-65-43-21, driver e1000e\n" +
-      "hint: say which, by serial number, path, slot or address",
+      "hint: select one by serial number, path, slot or address",
   );
 });
 
@@ -185,7 +185,7 @@ Deno.test("plan() is AMBIGUOUS when functions of one card share its serial numbe
   assertEquals(
     error.hint,
     "functions of one card share its serial number: " +
-      "say which, by path, slot or address",
+      "select one by path, slot or address",
   );
 });
 
@@ -218,7 +218,7 @@ Deno.test("plan() finds a function when it is selected by its slot", () => {
 Deno.test("plan() says what there is when a slot does not tell", () => {
   assertEquals(
     refusal("AMBIGUOUS", { slot: "gpu" }).hint,
-    'say which: "function"',
+    'select one by its number: "function"',
   );
   assertEquals(
     refusal("DEVICE_NOT_FOUND", { slot: "9" }).hint,
@@ -230,7 +230,7 @@ Deno.test("plan() says what there is when a slot does not tell", () => {
   );
   assertEquals(
     refusal("DEVICE_NOT_FOUND", { slot: "3" }, simulate()).hint,
-    "the kernel has names for no slots of this machine: select by path",
+    "the kernel names no slots of this machine: select by path",
   );
 });
 

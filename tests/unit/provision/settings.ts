@@ -59,7 +59,7 @@ Deno.test("plan() is NOT_SUPPORTED when a function cannot be reset like that", (
   );
   assertEquals(
     error.problem,
-    "it cannot be reset by bus (functions[0]), but by flr, pm",
+    "it cannot be reset by bus (functions[0]), only by flr, pm",
   );
   for (
     const other of [
@@ -70,7 +70,7 @@ Deno.test("plan() is NOT_SUPPORTED when a function cannot be reset like that", (
   ) {
     assertEquals(
       refused("NOT_SUPPORTED", other, one({ reset: ["flr"] })).problem,
-      "it cannot be reset by flr (functions[0]), nor otherwise",
+      "it cannot be reset by flr (functions[0]), nor by another method",
     );
   }
 });
@@ -103,7 +103,7 @@ Deno.test("plan() is NOT_SUPPORTED when a virtual function should lose its power
   const state = { functions: [{ select: "01:10.0", idleD3: "cold" as const }] };
   assertEquals(
     refused("NOT_SUPPORTED", card, state).hint,
-    "a virtual function has the power of its physical function",
+    "a virtual function shares the power of its physical function",
   );
 });
 
@@ -137,14 +137,13 @@ Deno.test("plan() is NOT_SUPPORTED when there is no such user or group", () => {
   );
   assertEquals(
     refused("NOT_SUPPORTED", host(), nodes({ group: "qemu" })).hint,
-    "make one, or say the id of one that is elsewhere: id -g qemu",
+    "create it, or give its id where it is defined elsewhere: id -g qemu",
   );
 });
 
 Deno.test("plan() is WRONG_DRIVER when a function will have no nodes", () => {
   const node = { mode: "0600" };
-  const bare =
-    "it has no VFIO nodes, whose owner functions[0].node says, with ";
+  const bare = "it has no VFIO nodes, which functions[0].node needs, with ";
   for (
     const [more, driver] of [
       [{}, "e1000e"],
@@ -236,7 +235,7 @@ Deno.test("plan() is NOT_SUPPORTED when there is no room for a mediated device",
   );
   assertEquals(
     refused("NOT_SUPPORTED", GPU, { mediated: [gvt({ parent: B })] }).hint,
-    "it makes none: is its driver loaded, and was it told to?",
+    "it makes none: is its driver loaded, with mediated devices enabled?",
   );
 });
 

@@ -194,7 +194,7 @@ Deno.test("plan() is NOT_SUPPORTED when there are not as many buses", () => {
   assertStringIncludes(
     error.problem,
     "its virtual function 32 would be on bus 0x100, " +
-      "and the last that leads to it is 0xff",
+      "and its bridge leads to buses up to 0xff",
   );
 });
 
@@ -208,7 +208,7 @@ Deno.test("plan() is NOT_SUPPORTED when the bridge leads to fewer buses", () => 
   assertStringIncludes(
     refused("NOT_SUPPORTED", host, vfs({ count: 1, driver: null })).problem,
     "its virtual function 0 would be on bus 0x02, " +
-      "and the last that leads to it is 0x01",
+      "and its bridge leads to buses up to 0x01",
   );
 });
 
@@ -277,7 +277,7 @@ Deno.test("plan() has vfio-pci make virtual functions when it is told to", () =>
   const host = nic({}, { driver: "vfio-pci" });
   assertEquals(
     refused("DRIVER_FAILED", host, vfs({ count: 1 })).hint,
-    `give it the host's driver for it, or: echo Y > ${parameter}`,
+    `give it the host's driver, or: echo Y > ${parameter}`,
   );
   const able = { ...host, files: { [parameter]: "Y\n" } };
   assertEquals(planned(able, vfs({ count: 1 })), [
@@ -291,7 +291,7 @@ Deno.test("plan() is DRIVER_FAILED when virtual functions would go with their dr
   });
   assertEquals(
     error.problem,
-    "it has 2 virtual functions, which would go with its driver (functions[0])",
+    "it has 2 virtual functions, which its driver would remove (functions[0])",
   );
 });
 

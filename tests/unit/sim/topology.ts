@@ -304,14 +304,18 @@ for (
   const [what, topology, message] of [
     ["an address is none", { functions: { "01:00.0": NIC } }, '"01:00.0"'],
     ["an address is upper case", { functions: { "0000:0A:00.0": NIC } }, "0A"],
-    ["a function has no id", { functions: { [A]: {} } }, "no id, no model"],
+    [
+      "a function has no id",
+      { functions: { [A]: {} } },
+      "neither an id nor a model",
+    ],
     ["an id is none", { functions: { [A]: { id: "8086" } } }, '"8086"'],
     ["a model is unknown", { functions: { [A]: { model: "x" } } }, '"edu"'],
     ["a BAR is none", { functions: { [A]: { ...NIC, bars: ["3K"] } } }, '"3K"'],
     [
       "a 64-bit BAR has no room",
       { functions: { [A]: { ...NIC, bars: ["4K 64bit", "4K"] } } },
-      "takes the next number too",
+      "null after one of 64 bits",
     ],
     [
       "a function is behind one that is no bridge",
@@ -321,7 +325,7 @@ for (
           "0000:00:01.0": NIC,
         },
       },
-      "no bridge",
+      "neither a bridge",
     ],
     [
       "a domain is behind what no driver has",
@@ -331,7 +335,7 @@ for (
           "0000:00:0e.0": NIC,
         },
       },
-      "no driver has that",
+      "that has no driver",
     ],
     [
       "reserved memory is none",
@@ -358,7 +362,7 @@ for (
           [A]: { ...NIC, sriov: { total: 2, enabled: 3, id: "8086:1" } },
         },
       },
-      "3 virtual functions of 2",
+      "3 virtual functions, and can have 2",
     ],
     [
       "a mediated device has no parent",

@@ -163,7 +163,7 @@ Deno.test("usesOf() tells that a disk is claimed when nothing says by whom", () 
   assertEquals(uses(claimed("ENOMEDIUM"), NVME), []);
   const [[kind, problem]] = uses(claimed("EACCES"), NVME) as [[string, string]];
   assertEquals(kind, "volume");
-  assertMatch(problem, /^whether \/dev\/nvme0n1 is in use cannot be told: /);
+  assertMatch(problem, /^whether \/dev\/nvme0n1 is in use is unknown: /);
 });
 
 Deno.test("usesOf() tells who sees a disk mounted in another mount namespace", () => {
