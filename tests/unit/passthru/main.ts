@@ -141,7 +141,7 @@ Deno.test("passthru exits with 2 when --simulate names no snapshot", async () =>
       files,
     });
     assertEquals(code, 2);
-    assertStringIncludes(err, `${path} is no snapshot`);
+    assertStringIncludes(err, `${path} is not a snapshot`);
   }
 });
 
