@@ -1,6 +1,6 @@
 /**
- * A script of the guides as a process of its own, with the signals and the
- * permissions that it has there.
+ * Runs a script of the guides in a process, with the signals and the
+ * permissions that the guide names.
  */
 import { assert, assertEquals } from "@std/assert";
 import { toFileUrl } from "@std/path";
@@ -9,7 +9,7 @@ import { chooseConfig } from "../../scripts/dev/std.ts";
 
 const CONFIG = new URL(await chooseConfig(), ROOT).pathname;
 
-/** The script of a page, on the page's host. */
+/** Reads a script of a page, and changes it to run on the page's host. */
 async function scriptOf(page: string, name: string, host: string) {
   const text = await Deno.readTextFile(new URL(page, ROOT));
   const [, script] = new RegExp(`\`\`\`ts\\n(// ${name}\\n.*?)\`\`\``, "s")

@@ -1,6 +1,6 @@
 /**
- * Functions that another process uses, and what it can have at once when this
- * one lets go.
+ * Functions that another process uses, or can use at once when this one
+ * detaches.
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Fd } from "../../../lib/kernel/fd.ts";
@@ -9,7 +9,7 @@ import { refused } from "../../failures.ts";
 import { EDU_ID } from "../../vm/guest/edu.ts";
 import { forEachBackend, SYSTEMS } from "../setup.ts";
 
-// One for all tests: under emulation it starts slowly.
+// One process for all tests, as it starts slowly under emulation.
 const others = new AsyncDisposableStack();
 Deno.test.beforeAll(() => {
   for (const system of SYSTEMS) others.use(system.startOther());
