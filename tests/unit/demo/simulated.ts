@@ -21,7 +21,7 @@ Deno.test("simulated() shows attach, DMA and detach by each backend", async () =
   }
 });
 
-Deno.test("simulated() says of every line that it is simulated", async () => {
+Deno.test("simulated() marks every line as simulated", async () => {
   const [title, ...lines] = await linesOf();
   assertMatch(title!, /^══ Simulated: .* No kernel, no device$/);
   assertEquals(lines.filter((line) => !/^sim( {2}|$)/.test(line)), []);

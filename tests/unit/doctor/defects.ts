@@ -15,7 +15,7 @@ import {
 
 const GROUPS = "/sys/kernel/iommu_groups";
 
-/** A defect, what its check says, and whether it stops passthrough. */
+/** Defects: the name, the check, its verdict, the text, and the host. */
 const DEFECTS: ReadonlyArray<
   readonly [string, CheckName, "fail" | "warn", string, Defects]
 > = [
@@ -285,7 +285,7 @@ const DEFECTS: ReadonlyArray<
 
 for (const [name, check, verdict, text, defects] of DEFECTS) {
   Deno.test(`diagnose() finds ${check} when ${name}`, () => {
-    // The one that is meant; a machine can have two nodes, or two devices.
+    // Selects one finding, as a machine can have two nodes, or two devices.
     const finding = found(check, defects)
       .find((finding) => finding.text.includes(text));
     assertEquals(

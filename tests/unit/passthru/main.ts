@@ -58,7 +58,7 @@ for (
   });
 }
 
-Deno.test("passthru tells an error as JSON when --json is given", async () => {
+Deno.test("passthru writes an error as JSON when --json is given", async () => {
   assertEquals(await json(HOST, ["lst"]), {
     error: {
       code: "USAGE",
@@ -115,7 +115,7 @@ Deno.test("passthru shows a command's options and examples when it is asked to",
   }
 });
 
-Deno.test("passthru acts on what a snapshot holds when --simulate names it", async () => {
+Deno.test("passthru acts on a simulated host when --simulate names a snapshot", async () => {
   const other = simulate({
     functions: { "0000:05:00.0": { id: "1af4:1041" } },
   });
@@ -134,7 +134,7 @@ Deno.test("passthru acts on what a snapshot holds when --simulate names it", asy
   }
 });
 
-Deno.test("passthru exits with 2 when --simulate names no snapshot", async () => {
+Deno.test("passthru exits with 2 when --simulate names another file than a snapshot", async () => {
   const files = { "a.json": "{", "b.json": '{"functions":{"x":{}}}' };
   for (const path of Object.keys(files)) {
     const { code, err } = await call(HOST, ["list", "--simulate", path], {
@@ -145,14 +145,14 @@ Deno.test("passthru exits with 2 when --simulate names no snapshot", async () =>
   }
 });
 
-Deno.test("passthru colours what it writes only when the terminal has colours", async () => {
+Deno.test("passthru writes colours only when the terminal has them", async () => {
   const plain = await call(HOST, ["list"], { width: 80 });
   assertEquals(plain.out.includes("\x1b"), false);
   const coloured = await call(HOST, ["list"], { width: 80, colour: true });
   assertStringIncludes(coloured.out, "\x1b[1mADDRESS\x1b[22m");
 });
 
-Deno.test("passthru can load every command that it has", async () => {
+Deno.test("passthru can load each of its commands", async () => {
   assertEquals(Object.keys(LOADERS).sort(), Object.keys(COMMANDS).sort());
   for (const load of Object.values(LOADERS)) {
     assertEquals(typeof (await load()).run, "function");

@@ -28,7 +28,7 @@ function treeOf(functions: Functions, more: Topology = {}) {
   return pciTree(simulate({ ...more, functions }));
 }
 
-/** Which groups are shared, and the causes in words. */
+/** The shared groups, and their causes as text. */
 function shared(functions: Functions): [string, string[]][] {
   return treeOf(functions).sharedGroups.map(({ functions, causes }) => [
     functions.join(" "),
@@ -85,7 +85,7 @@ Deno.test("pciTree() puts virtual functions under their physical function", () =
   );
 });
 
-Deno.test("pciTree() says what each function is, as plain data", () => {
+Deno.test("pciTree() describes each function, as plain data", () => {
   const tree = treeOf({
     "0000:00:03.0": { ...NIC, driver: "e1000e", group: 7 },
     "0000:00:04.0": { ...NIC, group: null },
@@ -117,7 +117,7 @@ Deno.test("pciTree() says what each function is, as plain data", () => {
   assertEquals(JSON.parse(JSON.stringify(tree)), tree);
 });
 
-/** Machines, and why functions of them share a group. */
+/** Machines, and why some of their functions share a group. */
 const SHARED: Record<string, [Functions, [string, string[]][]]> = {
   "a root port has no ACS": [
     {
@@ -179,7 +179,7 @@ for (const [name, [functions, expected]] of Object.entries(SHARED)) {
   });
 }
 
-Deno.test("pciTree() says that it cannot tell when only root may read it", () => {
+Deno.test("pciTree() says that the cause is unknown when only root may read it", () => {
   const { machine } = simulate({
     functions: {
       "0000:00:1c.0": { ...BRIDGE, acs: false },
@@ -194,7 +194,7 @@ Deno.test("pciTree() says that it cannot tell when only root may read it", () =>
   }]);
 });
 
-/** A host whose only function has this config space and is PCI Express. */
+/** A host with one PCI Express function, which has this config space. */
 function withConfig(at: Record<number, number>) {
   const host = simulate({ functions: { "0000:00:1c.0": BRIDGE } });
   const words = { 0x04: 0x0010_0000, 0x34: 0x40, ...at };
@@ -216,7 +216,7 @@ function withConfig(at: Record<number, number>) {
   return acsOf(fn);
 }
 
-/** The PCI Express capability of a function of a type, and an ACS behind it. */
+/** The PCI Express capability of a type of function, and an ACS capability. */
 const express = (type: number) => ({ 0x40: 0x0002_0010 | type << 20 });
 const acs = (able: number, on: number) => ({
   0x100: 0x1401_0001,
@@ -266,7 +266,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`acsOf() is what the kernel decides when ${name}`, () => {
+  Deno.test(`acsOf() agrees with the kernel when ${name}`, () => {
     assertEquals(withConfig(config), { isolates, reason });
   });
 }
