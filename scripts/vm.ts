@@ -22,7 +22,7 @@ Boots a virtual machine on this machine's own root file system; what it
 writes is gone when it is powered off.
 
 Without a script: an interactive shell; "exit" ends it. With one: runs it as
-`deno run -A`, and ends with its exit code.
+deno run -A, and ends with its exit code.
 
   --machine NAME   which machine, ${ALL_MACHINES[0]!.name} unless given
   --accel NAME     how it is run: kvm, or tcg, which is emulation; the faster

@@ -55,8 +55,7 @@ const TEXT_RULES: ReadonlyArray<{
   },
   {
     text: /\bDeno\.(Command|lstat|mkdir|open|read|remove|rename|stat|write)/,
-    breach:
-      "calls the system: use the Kernel, which needs one permission",
+    breach: "calls the system: use the Kernel, which needs one permission",
   },
 ];
 
@@ -126,7 +125,9 @@ export function breaches(modules: readonly Module[]): string[] {
     ...library.flatMap(({ path, imports }) =>
       imports.flatMap((to) => {
         const problem = importBreach(path, to);
-        return problem === undefined ? [] : [`${path} imports ${to}: ${problem}`];
+        return problem === undefined
+          ? []
+          : [`${path} imports ${to}: ${problem}`];
       })
     ),
     ...library.flatMap(({ path, source }) =>

@@ -95,7 +95,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
     examples: {
       "passthru doctor": "the host",
-      "passthru doctor 01:00.0 --memory 16G": "a function, for a machine of 16 GiB",
+      "passthru doctor 01:00.0 --memory 16G":
+        "a function, for a machine of 16 GiB",
       "passthru doctor --json": "for a program",
     },
   },
@@ -112,7 +113,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
     examples: {
       "passthru bind 01:00.0": "to vfio-pci",
-      "passthru bind 01:00.0 --whole-group": "and the other endpoints of its group",
+      "passthru bind 01:00.0 --whole-group":
+        "and the other endpoints of its group",
       "passthru bind 01:00.0 mlx5_vfio_pci": "to a variant driver",
       "passthru bind 01:00.0 --insist 01:00.0":
         "although the host uses it: a mounted disk, the display",
@@ -193,7 +195,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru apply state.yaml": "apply it",
       "passthru apply state.yaml --dry-run": "the same as passthru plan",
       "passthru apply state.yaml --at-boot desk": "now and at every boot",
-      "generate-state | passthru apply -": "a state that another program writes",
+      "generate-state | passthru apply -":
+        "a state that another program writes",
     },
   },
   restore: {
@@ -231,8 +234,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   snapshot: {
     about: "record this host as JSON, to simulate it elsewhere",
-    details:
-      "It has no serial number, MAC address or host name. Recorded as " +
+    details: "It has no serial number, MAC address or host name. Recorded as " +
       "root, it also has the number of interrupts of each function.",
     examples: {
       "passthru snapshot > host.json": "record it",
@@ -243,7 +245,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   attach: {
     about: "hold functions attached and print their layout, until Ctrl-C",
-    details: "A function without a VFIO driver is bound to vfio-pci first, and " +
+    details:
+      "A function without a VFIO driver is bound to vfio-pci first, and " +
       "gets its driver back afterwards.",
     operands: [{ ...ADDRESS, many: true }],
     options: {

@@ -29,7 +29,10 @@ export type FileOperation = (kernel: Kernel, dir: string) => void;
 
 /** The operations, by the names of their tests. */
 export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
-  "open() creates a file, with its mode, when O_CREAT is given": (kernel, dir) => {
+  "open() creates a file, with its mode, when O_CREAT is given": (
+    kernel,
+    dir,
+  ) => {
     const path = `${dir}/file`;
     assertEquals(answer(() => kernel.open(path, O_RDWR)), "ENOENT");
     const fd = kernel.open(path, O_RDWR | O_CREAT, 0o600);
@@ -151,7 +154,10 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals(kernel.readdir(dir), ["file", "link"]);
   },
 
-  "unlink() removes a name, and keeps the file when it is open": (kernel, dir) => {
+  "unlink() removes a name, and keeps the file when it is open": (
+    kernel,
+    dir,
+  ) => {
     put(kernel, `${dir}/file`, "text");
     kernel.symlink("file", `${dir}/link`);
     kernel.mkdir(`${dir}/sub`, 0o755);
@@ -232,7 +238,10 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals(answer(() => kernel.readFile(`${dir}/loop`)), "ELOOP");
   },
 
-  "chmod() and chown() change the target when the name is a link": (kernel, dir) => {
+  "chmod() and chown() change the target when the name is a link": (
+    kernel,
+    dir,
+  ) => {
     put(kernel, `${dir}/file`, "");
     kernel.symlink("file", `${dir}/link`);
     kernel.chmod(`${dir}/link`, 0o640);

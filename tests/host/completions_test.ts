@@ -45,7 +45,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "passthru completions bash completes addresses with and without a domain",
+  name:
+    "passthru completions bash completes addresses with and without a domain",
   ignore: !onPath("bash") || ADDRESSES.length === 0,
   async fn() {
     assertEquals(await inBash("passthru show "), ADDRESSES);

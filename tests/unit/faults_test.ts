@@ -82,15 +82,18 @@ function oneGroupEach(kernel: Kernel): Kernel {
   });
 }
 
-failEachCall("VfioDevice.attach() leaves nothing behind of a second container", {
-  backends: ["legacy"],
-  system: oneGroupEach,
-  async prepare(world) {
-    withMappings(world);
-    await world.attach(B);
+failEachCall(
+  "VfioDevice.attach() leaves nothing behind of a second container",
+  {
+    backends: ["legacy"],
+    system: oneGroupEach,
+    async prepare(world) {
+      withMappings(world);
+      await world.attach(B);
+    },
+    act: (world) => world.attach(A),
   },
-  act: (world) => world.attach(A),
-});
+);
 
 failEachCall("AddressSpace.map() maps in two containers or in none", {
   backends: ["legacy"],

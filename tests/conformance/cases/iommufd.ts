@@ -58,26 +58,32 @@ withIommufd(
   },
 );
 
-withIommufd("IOMMU_DESTROY removes an object when it is unused", async (setup) => {
-  const cdev = await setup.cdev("edu0");
-  const iommufd = setup.iommufd();
-  const ioas = iommufd.allocate();
-  const destroy = (id: number) => answer(() => iommufd.destroy(id));
-  assertEquals(destroy(0), "ENOENT");
-  assertEquals(destroy(99), "ENOENT");
-  assertEquals(answer(() => iommufd.destroy(ioas, { size: 7 })), "EINVAL");
-  const device = cdev.bind(iommufd);
-  assertEquals(destroy(device), "EBUSY");
-  const pageTable = cdev.attach(ioas);
-  assertEquals([ioas, device, pageTable], [1, 2, 3]);
-  assertEquals([ioas, device, pageTable].map(destroy), Array(3).fill("EBUSY"));
-  cdev.detach();
-  // The page table was made for the device, and is removed with it.
-  assertEquals(destroy(pageTable), "ENOENT");
-  assertEquals(destroy(ioas), undefined);
-  assertEquals(destroy(ioas), "ENOENT");
-  assertEquals(destroy(device), "EBUSY");
-});
+withIommufd(
+  "IOMMU_DESTROY removes an object when it is unused",
+  async (setup) => {
+    const cdev = await setup.cdev("edu0");
+    const iommufd = setup.iommufd();
+    const ioas = iommufd.allocate();
+    const destroy = (id: number) => answer(() => iommufd.destroy(id));
+    assertEquals(destroy(0), "ENOENT");
+    assertEquals(destroy(99), "ENOENT");
+    assertEquals(answer(() => iommufd.destroy(ioas, { size: 7 })), "EINVAL");
+    const device = cdev.bind(iommufd);
+    assertEquals(destroy(device), "EBUSY");
+    const pageTable = cdev.attach(ioas);
+    assertEquals([ioas, device, pageTable], [1, 2, 3]);
+    assertEquals(
+      [ioas, device, pageTable].map(destroy),
+      Array(3).fill("EBUSY"),
+    );
+    cdev.detach();
+    // The page table was made for the device, and is removed with it.
+    assertEquals(destroy(pageTable), "ENOENT");
+    assertEquals(destroy(ioas), undefined);
+    assertEquals(destroy(ioas), "ENOENT");
+    assertEquals(destroy(device), "EBUSY");
+  },
+);
 
 withIommufd(
   "IOMMU_DESTROY unmaps everything when it removes an IOAS",

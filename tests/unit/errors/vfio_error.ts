@@ -57,7 +57,7 @@ Deno.test("VfioError has no hint line when there is no hint", () => {
   assertEquals(error.hint, undefined);
 });
 
-Deno.test("VfioError begins with "vfio:" when it is about no device", () => {
+Deno.test("VfioError begins with vfio alone when it is about no device", () => {
   const error = new VfioError("NO_MEMORY", { problem: "there is none" });
   assertEquals(error.message, "vfio: there is none");
   assertEquals(error.device, undefined);

@@ -57,7 +57,7 @@ Deno.test("VfioDescriptors.open() opens each device and one iommufd, and close()
   await open.close();
 });
 
-Deno.test("VfioDescriptors lets devices be given back when it is disposed of", async () => {
+Deno.test("VfioDescriptors allows giving devices back when it is disposed of", async () => {
   const host = setUp({ functions: { [A]: { driver: null } } });
   const taken = await host.take(A);
   {

@@ -356,7 +356,10 @@ Deno.test("passthru reset exits with 1 when the kernel cannot reset the function
   });
   assertEquals((await json(host, ["reset", A])).error.code, "NOT_SUPPORTED");
   const { error } = await json(host, ["reset", B, "--method", "pm"]);
-  assertEquals([error.code, error.hint], ["NOT_SUPPORTED", "the kernel can reset it by flr"]);
+  assertEquals([error.code, error.hint], [
+    "NOT_SUPPORTED",
+    "the kernel can reset it by flr",
+  ]);
 });
 
 Deno.test("passthru apply --at-boot writes a unit that runs the command, and restore --at-boot removes it", async () => {

@@ -47,7 +47,7 @@ const RESERVED = [
   { address: GPU, vendor: 0x8086, device: 0x5912, driver: "vfio-pci" },
 ];
 
-Deno.test("unitFiles() returns the state, the drivers, the rules, the unit, and its links", () => {
+Deno.test("unitFiles() returns the state, the drivers, the rules, the unit, and its link", () => {
   const files = unitFiles({
     name: "desk",
     state: STATE,

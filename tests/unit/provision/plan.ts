@@ -150,7 +150,7 @@ Deno.test("plan() moves the whole group when the state says so", async () => {
   assertEquals(host.function(A).iommuGroup?.viability(), { viable: true });
 });
 
-Deno.test("plan() keeps a function of the group where it is when no driver is in the way", () => {
+Deno.test("plan() keeps a function of the group where it is when pci-stub or a VFIO driver has it", () => {
   const [gpu, sound] = Object.values(CARD.functions!);
   const state = vfio({ group: "all endpoints" });
   for (const driver of ["pci-stub", "my_vfio_pci"]) {

@@ -273,7 +273,7 @@ Deno.test("restore() removes a copy when its owner was changed and its function 
   assertEquals(kernel.readdir("/var/lib"), ["passthru"]);
 });
 
-Deno.test("apply() disables reading of a ROM when reading it fails", async () => {
+Deno.test("apply() disables reading of a ROM when it has read it, or failed to", async () => {
   const { machine } = simulate(topology());
   const calls: KernelCall[] = [];
   const kernel = intercept(machine.spawn(), (call, proceed) => {

@@ -111,7 +111,7 @@ Deno.test("plan() keeps automatic probing when all are for the host", async () =
   await settled(nic(), state);
 });
 
-Deno.test("plan() unbinds virtual functions when automatic probing binds them and they should have no driver", async () => {
+Deno.test("plan() unbinds a virtual function when it should have no driver and the others any", async () => {
   const state = vfs({ count: 2, overrides: { "0": { driver: null } } });
   assertEquals(planned(nic(), state), [
     `${PF}: 2 virtual functions`,

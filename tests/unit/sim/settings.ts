@@ -39,7 +39,7 @@ Deno.test("simulate() throws when a serial number is malformed, or not possible"
   );
 });
 
-Deno.test("simulate() makes virtual functions without a serial number and without d3cold_allowed", () => {
+Deno.test("simulate() makes virtual functions without a serial number and with d3cold_allowed off", () => {
   const host = card({
     serial: SERIAL,
     driver: "igb",

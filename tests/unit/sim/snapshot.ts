@@ -118,7 +118,7 @@ Deno.test("Host.snapshot() returns the recording when the host was made from it"
   }
 });
 
-Deno.test("Host.snapshot() leaves out defaults", async () => {
+Deno.test("Host.snapshot() writes only the keys that a function needs", async () => {
   const { version, functions, drivers } = await simulate({
     functions: {
       "0000:01:00.0": {

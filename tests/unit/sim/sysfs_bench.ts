@@ -93,7 +93,7 @@ export class Sysfs {
   }
 }
 
-/** Returns a function that returns the answer of a call so far. */
+/** Waits a moment, and returns the answer of a call so far, and its promise. */
 export async function blocked(
   call: Promise<string>,
 ): Promise<{ over: Promise<string>; now: string }> {

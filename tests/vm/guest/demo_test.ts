@@ -58,7 +58,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "demonstrate() only identifies an NVMe controller when its disk may have data",
+  name:
+    "demonstrate() only identifies an NVMe controller when its disk may have data",
   ignore,
   async fn() {
     const text = await story("mixed0", false);
@@ -78,7 +79,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "demonstrate() writes nothing to a function of another kind and says so",
+  name:
+    "demonstrate() writes nothing to a function of another kind and says so",
   ignore,
   async fn() {
     const text = await story("e1000e0", false);

@@ -103,7 +103,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "hand_to_qemu.ts shows the function to QEMU's firmware, and restores the host",
+  name:
+    "hand_to_qemu.ts shows the function to QEMU's firmware, and restores the host",
   ignore: withoutIommu,
   async fn() {
     const { program, args } = guestQemu()!;

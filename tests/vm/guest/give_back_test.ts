@@ -43,7 +43,8 @@ function openIfThere(path: string): Deno.FsFile | undefined {
 }
 
 Deno.test({
-  name: "TakenFunction.giveBack() restores settings when they were made by hand",
+  name:
+    "TakenFunction.giveBack() restores settings when they were made by hand",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));
@@ -88,7 +89,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "TakenFunction.giveBack() names the process when that has its group open",
+  name:
+    "TakenFunction.giveBack() names the process when that has its group open",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));

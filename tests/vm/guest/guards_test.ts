@@ -152,8 +152,7 @@ Deno.test({
 });
 
 Deno.test({
-  name:
-    "Host.take() refuses a disk when a file system is in a file on it",
+  name: "Host.take() refuses a disk when a file system is in a file on it",
   ignore: ignore || !hasExt4,
   async fn() {
     const node = await nodeOf(disk, "disk");
@@ -259,7 +258,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() refuses an interface when it carries the IPv6 default route",
+  name:
+    "Host.take() refuses an interface when it carries the IPv6 default route",
   ignore: ignore || !exists(host.kernel, "/proc/net/if_inet6"),
   async fn() {
     const name = await nodeOf(nic, "network");

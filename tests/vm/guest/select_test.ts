@@ -52,13 +52,17 @@ async function chosen(setup: Setup) {
   return space.backend;
 }
 
-test("AddressSpace chooses iommufd when both nodes work", true, async (setup) => {
-  const { cdev } = vfioNodes(await setup.take("edu0"));
-  assertEquals(await chosen(setup), {
-    backend: "iommufd",
-    reason: `/dev/iommu and ${cdev} both work`,
-  });
-});
+test(
+  "AddressSpace chooses iommufd when both nodes work",
+  true,
+  async (setup) => {
+    const { cdev } = vfioNodes(await setup.take("edu0"));
+    assertEquals(await chosen(setup), {
+      backend: "iommufd",
+      reason: `/dev/iommu and ${cdev} both work`,
+    });
+  },
+);
 
 test(
   "AddressSpace chooses legacy, and says why, when the kernel has no iommufd",

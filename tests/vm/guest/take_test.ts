@@ -73,7 +73,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() works when a process was killed while it took the function",
+  name:
+    "Host.take() works when a process was killed while it took the function",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));

@@ -47,7 +47,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "IommuGroup.viability() agrees with the kernel on every group of the machine",
+  name:
+    "IommuGroup.viability() agrees with the kernel on every group of the machine",
   ignore: !isolated,
   async fn() {
     let viable = 0;
