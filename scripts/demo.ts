@@ -61,10 +61,10 @@ function options(): Options {
   ) {
     if (value === "") throw new TypeError(`--${name} needs a value`);
   }
-  const where = Object.entries({ quick, machine, device })
+  const places = Object.entries({ quick, machine, device })
     .flatMap(([name, value]) => value ? [`--${name}`] : []);
-  if (where.length > 1) {
-    throw new TypeError(`Give ${where.slice(0, 2).join(" or ")}, not both`);
+  if (places.length > 1) {
+    throw new TypeError(`Give ${places.slice(0, 2).join(" or ")}, not both`);
   }
   if (!["legacy", "iommufd", undefined].includes(backend)) {
     throw new TypeError(`There is no backend "${backend}"`);

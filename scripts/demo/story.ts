@@ -113,7 +113,7 @@ async function demonstrateBackend(
       await taken.giveBack();
       return await nodesAgain(fn, nodes.length);
     },
-    (again) => `driver ${withNodes(fn, again)}`,
+    (nodesAfter) => `driver ${withNodes(fn, nodesAfter)}`,
   );
   if (written !== undefined) await check(nodesAfter, written, report);
   return backend;
@@ -142,10 +142,10 @@ async function nodesAgain(
 
 /** Whether the nodes in /dev exist: they appear after sysfs has them. */
 async function allThere(nodes: DriverNode[]): Promise<boolean> {
-  const there = nodes.map(({ name }) =>
+  const exist = nodes.map(({ name }) =>
     !name.startsWith("/") || Deno.stat(name).then(() => true, () => false)
   );
-  return (await Promise.all(there)).every(Boolean);
+  return (await Promise.all(exist)).every(Boolean);
 }
 
 /**

@@ -52,8 +52,8 @@ export async function* measureStarts(
   const empty = join(dir, "empty.ts");
   await Deno.writeTextFile(empty, "");
   const c = starts(config, [empty]);
-  for (const { args, ...told } of STARTS) {
+  for (const { args, ...contest } of STARTS) {
     const ts = starts(config, args);
-    yield await compare({ ...told, warmUp: 2, times: 1, rounds }, { ts, c });
+    yield await compare({ ...contest, warmUp: 2, times: 1, rounds }, { ts, c });
   }
 }

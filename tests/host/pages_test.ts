@@ -15,10 +15,13 @@ async function scriptOf(page: string, name: string, host: string) {
   const [, script] = new RegExp(`\`\`\`ts\\n(// ${name}\\n.*?)\`\`\``, "s")
     .exec(text)!;
   const recording = await Deno.readTextFile(new URL(host, ROOT));
-  const on = script!.replace("new Host()", `simulate(${recording})`)
+  const simulatedScript = script!.replace(
+    "new Host()",
+    `simulate(${recording})`,
+  )
     .replace("import { Host }", "import type { Host }");
-  assert(on !== script);
-  return `import { simulate } from "https://HOST/PATH/lib/sim/mod.ts";\n${on}`
+  assert(simulatedScript !== script);
+  return `import { simulate } from "https://HOST/PATH/lib/sim/mod.ts";\n${simulatedScript}`
     .replaceAll("https://HOST/PATH/", ROOT.href);
 }
 
@@ -52,16 +55,16 @@ for (const signal of [undefined, "SIGINT", "SIGTERM"] as const) {
         stderr: "piped",
       }).spawn();
       const printed = new Response(child.stdout).text();
-      let said = "";
+      let output = "";
       for await (
         const text of child.stderr.pipeThrough(new TextDecoderStream())
       ) {
-        said += text;
-        if (signal !== undefined && said.includes("running")) {
+        output += text;
+        if (signal !== undefined && output.includes("running")) {
           child.kill(signal);
         }
       }
-      assertEquals((await child.status).code, 0, said);
+      assertEquals((await child.status).code, 0, output);
       const lines = (await printed).trimEnd().split("\n");
       assertEquals(
         [lines[0], lines[1], lines.at(-1)],

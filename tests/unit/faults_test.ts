@@ -370,7 +370,7 @@ for (const address of [SPARE, UNBOUND, OVERRIDDEN]) {
 }
 
 hangEachCall(
-  "VfioDevice.attach() goes on when a call that hangs does, and lets others work",
+  "VfioDevice.attach() completes when a hanging call does, and lets others work meanwhile",
   attach,
   async ({ bench, world, hang }) => {
     const attaching = world.attach(A);
@@ -386,7 +386,7 @@ hangEachCall(
 );
 
 hangEachCall(
-  "VfioDevice.attach() leaves nothing when the space was closed meanwhile",
+  "VfioDevice.attach() leaves nothing behind when the space was closed meanwhile",
   attach,
   async ({ world, hang }) => {
     const attaching = world.attach(A);
@@ -400,7 +400,7 @@ hangEachCall(
 );
 
 hangEachCall(
-  "VfioDevice.detach() goes on when a call that hangs does",
+  "VfioDevice.detach() completes when a hanging call does",
   {
     async prepare(world) {
       withMappings(world);

@@ -32,7 +32,7 @@ export async function call(
   surroundings: Surroundings = {},
 ): Promise<Outcome> {
   const { files = {}, width, signal, colour = false } = surroundings;
-  const on = host instanceof Host ? host : simulate(host);
+  const target = host instanceof Host ? host : simulate(host);
   let out = "";
   let err = "";
   const terminal: Terminal = {
@@ -50,7 +50,7 @@ export async function call(
     read: (path) => Promise.resolve(files[path]!),
   };
   const code = await main(argv, terminal, {
-    host: () => Promise.resolve(on),
+    host: () => Promise.resolve(target),
     simulated: (snapshot) => Promise.resolve(simulate(snapshot as Topology)),
   });
   return { code, out, err };

@@ -46,10 +46,10 @@ export async function settled(
   host: Host | Topology,
   state: DesiredState,
 ): Promise<Host> {
-  const there = hostOf(host);
-  await apply(there, state);
-  assertEquals(planned(there, state), []);
-  return there;
+  const target = hostOf(host);
+  await apply(target, state);
+  assertEquals(planned(target, state), []);
+  return target;
 }
 
 function hostOf(host: Host | Topology): Host {

@@ -174,11 +174,11 @@ async function runGuest(
   const end = () => child.kill("SIGKILL");
   if (over.aborted) end();
   over.addEventListener("abort", end);
-  const said = await Array.fromAsync(lines(child.stderr));
+  const messages = await Array.fromAsync(lines(child.stderr));
   const { code, signal } = await child.status;
   over.removeEventListener("abort", end);
   return {
     ran: code === GUEST_ENDED,
-    how: said.at(-1) ?? `QEMU ended with ${signal ?? `exit code ${code}`}`,
+    how: messages.at(-1) ?? `QEMU ended with ${signal ?? `exit code ${code}`}`,
   };
 }

@@ -88,8 +88,8 @@ export class TestReport {
   end(exitCode: number): Outcome {
     if (this.#partial) this.#line(this.#partial);
     const counts = this.#summary ?? this.#seen;
-    const whole = this.#summary !== undefined;
-    if (whole && (exitCode === 0 || counts.failed > 0)) {
+    const isComplete = this.#summary !== undefined;
+    if (isComplete && (exitCode === 0 || counts.failed > 0)) {
       if (this.#notes.length > 0) {
         this.#print(`${this.#machine}, after its tests:`);
       }

@@ -56,14 +56,14 @@ forEachBackend(
   "edu changes nothing when it writes to an unmapped address",
   async (setup) => {
     const { space, edu, memory } = await start(setup);
-    const gone = space.allocate(4096, { dmaMask });
-    randomize(gone.bytes);
-    const before = [memory.bytes.slice(), gone.bytes.slice()];
-    space.unmap(gone.iova);
-    for (const iova of [gone.iova, 0x800_0000n]) {
+    const freed = space.allocate(4096, { dmaMask });
+    randomize(freed.bytes);
+    const before = [memory.bytes.slice(), freed.bytes.slice()];
+    space.unmap(freed.iova);
+    for (const iova of [freed.iova, 0x800_0000n]) {
       await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
     }
-    assertEquals([memory.bytes, gone.bytes], before);
+    assertEquals([memory.bytes, freed.bytes], before);
   },
 );
 
@@ -71,10 +71,10 @@ forEachBackend(
   "edu reads nothing when it reads from an unmapped address",
   async (setup) => {
     const { space, edu, memory } = await start(setup);
-    const gone = space.allocate(4096, { dmaMask });
-    gone.bytes.fill(0xa5);
-    space.unmap(gone.iova);
-    const { iova } = gone;
+    const freed = space.allocate(4096, { dmaMask });
+    freed.bytes.fill(0xa5);
+    space.unmap(freed.iova);
+    const { iova } = freed;
     await setup.bench.assertFault(() => edu.copyToDevice(iova, 512));
     await edu.copyFromDevice(memory.iova, 512);
     assert(!memory.bytes.subarray(0, 512).includes(0xa5));
@@ -178,8 +178,8 @@ forEachBackend(
     const inside = { iova: MSI_WINDOW };
     const across = { iova: MSI_WINDOW - 4096n };
     const beyond = { iova: 1n << 60n };
-    for (const where of [inside, across, beyond]) {
-      await refused("IOVA_OUT_OF_RANGE", () => space.allocate(8192, where));
+    for (const iova of [inside, across, beyond]) {
+      await refused("IOVA_OUT_OF_RANGE", () => space.allocate(8192, iova));
     }
     space.allocate(4096, across).free();
   },

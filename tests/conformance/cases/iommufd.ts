@@ -221,13 +221,13 @@ withIommufd(
 withIommufd(
   "IOMMU_IOAS_MAP checks the memory when a device is attached",
   async (setup) => {
-    const gone = { user_va: NOBODYS_MEMORY };
+    const missing = { user_va: NOBODYS_MEMORY };
     const { cdev, iommufd, ioas, map, unmap, iova } = {
       cdev: await setup.cdev("edu0"),
       ...unattached(setup),
     };
     cdev.bind(iommufd);
-    assertEquals(map(gone), iova);
+    assertEquals(map(missing), iova);
     assertEquals(answer(() => cdev.attach(ioas)), "EFAULT");
     assertEquals(setup.bench.holdings().locked, 0);
     assertEquals(unmap(), 4n * PAGE);
@@ -235,7 +235,7 @@ withIommufd(
     assertEquals(setup.bench.holdings().locked, 0);
     cdev.attach(ioas);
     assertEquals(setup.bench.holdings().locked, 16);
-    assertEquals(map(gone), "EFAULT");
+    assertEquals(map(missing), "EFAULT");
     assertEquals(map({ user_va: 0n }), "EFAULT");
     assertEquals(setup.bench.holdings().locked, 16);
     cdev.detach();

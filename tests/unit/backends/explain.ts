@@ -182,7 +182,7 @@ const LIMIT =
 for (
   const [backend, need] of [["legacy", 2199552], ["iommufd", 2125824]] as const
 ) {
-  Deno.test(`mappingRefused() returns MEMLOCK_LIMIT, with the limit and what ${backend} needs, when one applies`, () => {
+  Deno.test(`mappingRefused() returns MEMLOCK_LIMIT, with the limit and the need of ${backend}, when a limit applies`, () => {
     const kernel = locking(
       "VmLck:\t     100 kB\nVmPin:\t      28 kB\nCapEff:\t0000000000000000\n",
       LIMIT,
@@ -220,13 +220,13 @@ Deno.test("mappingRefused() says whose limit it is when iommufd counts other pro
 
 for (
   const [why, status, limits] of [
-    ["the process may lock all it wants", "CapEff:\t0000000000004000", "-"],
+    ["the process may lock any amount", "CapEff:\t0000000000004000", "-"],
     [
-      "it has no limit",
+      "the process has no limit",
       "CapEff:\t0",
       "Max locked memory  unlimited  unlimited",
     ],
-    ["the limit leaves enough", "CapEff:\t0", LIMIT],
+    ["the limit is high enough", "CapEff:\t0", LIMIT],
   ] as const
 ) {
   Deno.test(`mappingRefused() returns NO_MEMORY when ${why}`, () => {

@@ -21,32 +21,32 @@ function withChain(
 
 /** Answers like the kernel: as much as fits, and the full size in argsz. */
 function answering(sizes: readonly number[]) {
-  const asked: { argsz: number; index: number; length: number }[] = [];
+  const requests: { argsz: number; index: number; length: number }[] = [];
   const ask = (bytes: Uint8Array) => {
     const { argsz, index } = vfio_region_info.decode(bytes);
-    asked.push({ argsz, index, length: bytes.length });
-    const needed = sizes[Math.min(asked.length, sizes.length) - 1]!;
+    requests.push({ argsz, index, length: bytes.length });
+    const needed = sizes[Math.min(requests.length, sizes.length) - 1]!;
     vfio_region_info.encode(bytes, {
       argsz: needed,
       index,
       cap_offset: needed <= bytes.length ? 32 : 0,
     });
   };
-  return { asked, ask };
+  return { requests, ask };
 }
 
 Deno.test("readInfo() makes one ioctl when everything fits in the struct", () => {
-  const { asked, ask } = answering([vfio_region_info.size]);
+  const { requests, ask } = answering([vfio_region_info.size]);
   const bytes = readInfo(ask, vfio_region_info, { index: 3 });
-  assertEquals(asked, [{ argsz: 32, index: 3, length: 32 }]);
+  assertEquals(requests, [{ argsz: 32, index: 3, length: 32 }]);
   assertEquals(bytes.length, 32);
   assertEquals(vfio_region_info.decode(bytes).cap_offset, 32);
 });
 
 Deno.test("readInfo() repeats the ioctl when the kernel needs more room", () => {
-  const { asked, ask } = answering([80]);
+  const { requests, ask } = answering([80]);
   const bytes = readInfo(ask, vfio_region_info, { index: 3 });
-  assertEquals(asked, [
+  assertEquals(requests, [
     { argsz: 32, index: 3, length: 32 },
     { argsz: 80, index: 3, length: 80 },
   ]);
@@ -55,9 +55,9 @@ Deno.test("readInfo() repeats the ioctl when the kernel needs more room", () => 
 });
 
 Deno.test("readInfo() repeats the ioctl until everything fits when the answer grows", () => {
-  const { asked, ask } = answering([48, 64, 96]);
+  const { requests, ask } = answering([48, 64, 96]);
   const bytes = readInfo(ask, vfio_region_info, { index: 3 });
-  assertEquals(asked.map(({ argsz }) => argsz), [32, 48, 64, 96]);
+  assertEquals(requests.map(({ argsz }) => argsz), [32, 48, 64, 96]);
   assertEquals(vfio_region_info.decode(bytes).cap_offset, 32);
 });
 
@@ -111,7 +111,7 @@ for (
     "to itself": { 24: { id: 1, next: 24 } },
     "back": { 24: { id: 1, next: 40 }, 40: { id: 2, next: 24 } },
     "out of the bytes": { 24: { id: 1, next: 64 } },
-    "to a header that the bytes end in": { 24: { id: 1, next: 57 } },
+    "to an incomplete header": { 24: { id: 1, next: 57 } },
     "far away": { 24: { id: 1, next: 0xffff_ffff } },
   })
 ) {

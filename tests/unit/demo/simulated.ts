@@ -15,9 +15,9 @@ Deno.test("simulated() shows attach, DMA and detach by each backend", async () =
   for (const backend of ["iommufd", "legacy"]) {
     assertMatch(text, new RegExp(`^sim  attached .* by ${backend}: `, "m"));
   }
-  for (const told of [/copied .* by DMA$/, /all 4096 .* equal$/, /detached /]) {
-    const every = new RegExp(`^sim  .*${told.source}`, "mg");
-    assertEquals(text.match(every)?.length, 2, `${told}`);
+  for (const line of [/copied .* by DMA$/, /all 4096 .* equal$/, /detached /]) {
+    const every = new RegExp(`^sim  .*${line.source}`, "mg");
+    assertEquals(text.match(every)?.length, 2, `${line}`);
   }
 });
 

@@ -266,15 +266,15 @@ Deno.test("parseArgs() stops at the first operand, and calls back for unknown op
       _: ["run", "--b"],
     },
   );
-  const asked: unknown[] = [];
+  const unknownOptions: unknown[] = [];
   const args = parseArgs(["--a", "--b=1", "c"], {
     boolean: ["a"],
     unknown: (...question) => {
-      asked.push(question);
+      unknownOptions.push(question);
       return false;
     },
   });
-  assertEquals(asked, [["--b=1", "b", "1"], ["c"]]);
+  assertEquals(unknownOptions, [["--b=1", "b", "1"], ["c"]]);
   assertEquals(args, { a: true, _: [] });
 });
 

@@ -258,7 +258,7 @@ Deno.test("VfioDevice throws DETACHED from every method when it is detached", as
   const registers = region.map();
   await device.detach();
   vfio.calls.length = 0;
-  const asked = [
+  const calls = [
     () => device.fd,
     () => device.region(1),
     () => device.config,
@@ -269,7 +269,7 @@ Deno.test("VfioDevice throws DETACHED from every method when it is detached", as
     () => registers.read32(0),
     () => registers.write32(0, 0),
   ];
-  for (const ask of asked) {
+  for (const ask of calls) {
     const error = failure("DETACHED", ask);
     assertEquals(error.device, ADDRESS);
   }

@@ -198,11 +198,11 @@ Deno.test("AddressSpace.unmap() accepts a mapping or its IOVA, and an unmapped m
 Deno.test("AddressSpace.unmap() keeps a new mapping when it has the place of an unmapped one", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
-  const gone = space.map(MEMORY, { iova: 0x10_0000n });
-  gone.unmap();
+  const unmapped = space.map(MEMORY, { iova: 0x10_0000n });
+  unmapped.unmap();
   space.map(MEMORY, { iova: 0x10_0000n });
-  gone.unmap();
-  space.unmap(gone);
+  unmapped.unmap();
+  space.unmap(unmapped);
   assertEquals(vfio.iommu.size, 1);
 });
 

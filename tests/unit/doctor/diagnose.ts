@@ -18,11 +18,11 @@ import {
 } from "./fit_host.ts";
 
 Deno.test("diagnose() passes everything when the host is fit", () => {
-  for (const whole of [false, true]) {
-    const { fit, findings, functions } = diagnosisOf({ whole });
+  for (const wholeHost of [false, true]) {
+    const { fit, findings, functions } = diagnosisOf({ wholeHost });
     assertEquals(findings.filter(({ verdict }) => verdict !== "pass"), []);
     assertEquals(fit, true);
-    assertEquals(functions, whole ? [] : [A]);
+    assertEquals(functions, wholeHost ? [] : [A]);
     for (const must of ["iommu", "vfio-driver", "group-viable", "nodes"]) {
       assertEquals(findings.some(({ check }) => check === must), true, must);
     }
@@ -45,7 +45,7 @@ Deno.test("diagnose() changes nothing, and leaves nothing open", () => {
 
 Deno.test("diagnose() finds the functions fit when only others have defects", () => {
   const defects: Defects = {
-    whole: true,
+    wholeHost: true,
     functions: {
       "0000:00:03.0": { ...ONBOARD, group: null, bars: ["8G 64bit at 0x0"] },
     },

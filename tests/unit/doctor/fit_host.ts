@@ -37,7 +37,7 @@ export interface Defects extends Topology {
   /** The process that runs the doctor. */
   readonly process?: ProcessOptions;
   /** Whether the whole host is diagnosed. */
-  readonly whole?: boolean;
+  readonly wholeHost?: boolean;
   /** Other options. */
   readonly options?: DiagnoseOptions;
 }
@@ -57,9 +57,9 @@ export function hostWith({ fn, process, ...topology }: Defects = {}): Host {
 
 /** Diagnoses such a host. */
 export function diagnosisOf(defects: Defects = {}): Diagnosis {
-  const { whole = false, options = {} } = defects;
+  const { wholeHost = false, options = {} } = defects;
   const host = hostWith(defects);
-  const functions = whole ? [] : [host.function(A)];
+  const functions = wholeHost ? [] : [host.function(A)];
   return diagnose(host, { functions, ...options });
 }
 

@@ -135,12 +135,12 @@ const WRONG: ReadonlyArray<
   readonly [string, readonly QemuDevice[], QemuSyntax?]
 > = [
   ["an id that QEMU refuses", [{ ...a, id: "0a" }]],
-  ["an id that would be a further property", [{ ...a, id: "a,addr=5" }]],
+  ["an id that would add a property", [{ ...a, id: "a,addr=5" }]],
   ["one id for two devices", [{ ...a, id: "x" }, { ...b, id: "x" }]],
   ["the iommufd's id", [{ ...a, id: "iommufd0" }]],
   ["a default id that is taken", [{ ...a, id: "hd1" }, b]],
-  ["a property that is decided", [{ ...a, properties: { host: B } }]],
-  ["no property's name", [{ ...a, properties: { "a=b": 1 } }]],
+  ["a property that it sets itself", [{ ...a, properties: { host: B } }]],
+  ["a malformed property name", [{ ...a, properties: { "a=b": 1 } }]],
   [
     "a structure in keyval syntax",
     [{ ...a, properties: { x: [1] } }],

@@ -47,13 +47,13 @@ const CASES: readonly [string, Machine, string, string][] = [
     "boot with the kernel parameter intel_iommu=on",
   ],
   [
-    "Intel whose parameter did nothing",
+    "Intel with a parameter that had no effect",
     { cpu: INTEL, table: "DMAR", cmdline: "intel_iommu=on,sm_on" },
     "could not use",
     "CONFIG_INTEL_IOMMU",
   ],
   [
-    "Intel switched off later on the command line",
+    "Intel with the IOMMU switched off later on the command line",
     { cpu: INTEL, table: "DMAR", cmdline: "intel_iommu=on intel_iommu=off" },
     "intel_iommu=off",
     "boot with intel_iommu=on",
@@ -92,7 +92,7 @@ const CASES: readonly [string, Machine, string, string][] = [
   ],
   ["another processor", { cpu: "isa : rv64" }, "found no IOMMU", "firmware"],
   [
-    "an IOMMU that leaves the device out",
+    "one whose IOMMU leaves the device out",
     { cpu: INTEL, iommu: "intel" },
     "IOMMU (dmar0) does not cover it",
     "dmesg",

@@ -84,10 +84,10 @@ Deno.test("Fd.close() does not repeat the call when the kernel refuses", async (
 });
 
 Deno.test("Fd.ioctl() and ioctlAsync() pass the number, and -1 when it is closed", async () => {
-  const asked: unknown[][] = [];
+  const calls: unknown[][] = [];
   const kernel = stubKernel({
-    ioctl: (...args) => asked.push(args),
-    ioctlAsync: (...args) => Promise.resolve(asked.push(args)),
+    ioctl: (...args) => calls.push(args),
+    ioctlAsync: (...args) => Promise.resolve(calls.push(args)),
     close: () => {},
   });
   const fd = Fd.adopt(kernel, 7);
@@ -96,7 +96,7 @@ Deno.test("Fd.ioctl() and ioctlAsync() pass the number, and -1 when it is closed
   assertEquals(await fd.ioctlAsync(VFIO_DEVICE_RESET, 5n), 2);
   fd.close();
   fd.ioctl(VFIO_DEVICE_RESET);
-  assertEquals(asked, [
+  assertEquals(calls, [
     [7, VFIO_DEVICE_RESET, bytes],
     [7, VFIO_DEVICE_RESET, 5n],
     [-1, VFIO_DEVICE_RESET, undefined],

@@ -135,11 +135,11 @@ Deno.test("faulty() throws a TypeError when a synchronous call should hang", () 
 });
 
 Deno.test("faulty() carries out a part of a call when it is cut short", () => {
-  const whole = (bytes: Uint8Array) => bytes.fill(7).length;
+  const fill = (bytes: Uint8Array) => bytes.fill(7).length;
   const kernel = stubKernel({
-    read: (_, into) => whole(into),
+    read: (_, into) => fill(into),
     write: (_, from) => from.length,
-    pread: (_, into, offset) => whole(into) + Number(offset),
+    pread: (_, into, offset) => fill(into) + Number(offset),
     pwrite: (_, from, offset) => from.length + Number(offset),
     readFile: () => "vfio-pci\n",
   });

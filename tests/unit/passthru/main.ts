@@ -23,13 +23,18 @@ for (
     ],
     ["an unknown short option", ["list", "-x"], "unknown option -x", "--help"],
     [
-      "an operand missing",
+      "too few operands",
       ["show"],
       "ADDRESS is missing",
       "passthru show --help",
     ],
-    ["an operand too many", ["show", A, "b"], "b is one operand too many", ""],
-    ["a value missing", ["list", "--driver"], "--driver needs a value", ""],
+    ["too many operands", ["show", A, "b"], "b is one operand too many", ""],
+    [
+      "an option without its value",
+      ["list", "--driver"],
+      "--driver needs a value",
+      "",
+    ],
     [
       "an option twice",
       ["list", "--driver", "a", "--driver", "b"],
@@ -39,13 +44,18 @@ for (
     ["no address", ["show", "zz"], "Cannot parse PCI address", ""],
     ["nothing", [], "no command is given", ""],
     [
-      "something that is none of a few",
+      "a value that is not in the list",
       ["attach", A, "--backend", "iomufd"],
       "expected one of auto, iommufd, legacy",
       "did you mean iommufd?",
     ],
-    ["an option first", ["--driver", "x", "list"], "unknown option", "first"],
-    ["something after --", ["list", "--", "x"], "nothing is expected", ""],
+    [
+      "an option before the command",
+      ["--driver", "x", "list"],
+      "unknown option",
+      "first",
+    ],
+    ["an argument after --", ["list", "--", "x"], "nothing is expected", ""],
   ] as const
 ) {
   Deno.test(`passthru exits with 2 when it is given ${name}`, async () => {

@@ -310,10 +310,10 @@ Deno.test("passthru attach prints the layout, holds the device until Ctrl-C, and
 
 Deno.test("passthru restore gives devices back when passthru attach was killed", async () => {
   const argv = ["attach", A, "--no-hold"];
-  const whole = new Mortal(simulate(HOST).machine);
+  const complete = new Mortal(simulate(HOST).machine);
   let held = 0;
-  const written = () => held = whole.calls.length;
-  assertEquals((await call(whole.host, argv, { written })).code, 0);
+  const written = () => held = complete.calls.length;
+  assertEquals((await call(complete.host, argv, { written })).code, 0);
 
   const host = simulate(HOST);
   const before = await stateOf(host);
@@ -410,8 +410,8 @@ Deno.test("passthru attach suggests a command when a group is not viable", async
   assertEquals(code, 1);
   assertStringIncludes(err, `not be viable with ${B} on nvme`);
   assertStringIncludes(err, "--whole-group");
-  const whole = ["attach", A, "--whole-group", "--no-hold"];
-  const { code: done, out } = await call(host, whole);
+  const attachArgs = ["attach", A, "--whole-group", "--no-hold"];
+  const { code: done, out } = await call(host, attachArgs);
   assertEquals([done, host.function(B).driver], [0, "nvme"]);
   assertStringIncludes(out, "vfio-pci, by iommufd");
 });

@@ -126,14 +126,14 @@ function parse(xml: string): Element {
       /<(\/?)(\w+)((?: [\w:-]+="[^"<&]*(?:&#?\w+;[^"<&]*)*")*)(\/?)>/g,
     )
   ) {
-    const [whole, close, name = "", attributes = "", empty] = match;
+    const [tag, close, name = "", attributes = "", empty] = match;
     const between = xml.slice(at, match.index);
     assert(
       !/[<>]|&(?!#?\w+;)/.test(between.replace(/[\s\S]*\{[\s\S]*/, "")),
       between,
     );
     open.at(-1)!.text += between;
-    at = match.index + whole.length;
+    at = match.index + tag.length;
     if (close === "/") {
       assertEquals(open.pop()!.name, name);
       continue;
@@ -235,10 +235,10 @@ Deno.test("renderSvg() draws boxes round groups, and marks shared ones", () => {
   assertEquals(all(svg, "group").length, 3);
   assertEquals(all(svg, "shared").length, 1);
   assertEquals(all(svg, "outside").length, 1);
-  const said = svg.children.flatMap((child) => titleOf(child) ?? [])
+  const titles = svg.children.flatMap((child) => titleOf(child) ?? [])
     .find((title) => title.includes("share"));
   assertMatch(
-    said!,
+    titles!,
     /^IOMMU group \d+, which 2 functions share: slot 0000:02:00 has no ACS$/,
   );
 });

@@ -64,8 +64,8 @@ Deno.test("decodeRom() returns each image up to the last one", () => {
 Deno.test("decodeRom() returns the images that are there when a ROM is cut short", () => {
   const rom = makeRom(NIC, [2, 2]);
   const cut = (length: number) => {
-    const { images, length: whole } = decodeRom(rom.subarray(0, length));
-    return [images.length, whole];
+    const { images, length: romLength } = decodeRom(rom.subarray(0, length));
+    return [images.length, romLength];
   };
   assertEquals(cut(2047), [2, 2048]);
   assertEquals(cut(1024 + DATA + 0x18), [2, 2048]);

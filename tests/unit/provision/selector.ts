@@ -196,7 +196,7 @@ Deno.test("plan() throws PERMISSION_DENIED when a user may not read serial numbe
   refusal("PERMISSION_DENIED", { id: "8086:10d3", serial: SERIAL }, user);
 });
 
-Deno.test("serialNumber() returns undefined when the function has no such capability", () => {
+Deno.test("serialNumber() returns none when the function has no such capability", () => {
   const host = simulate({
     functions: {
       "0000:01:00.0": { id: "8086:10d3", acs: true },

@@ -302,19 +302,23 @@ Deno.test("simulate() makes the files of the topology", () => {
 
 for (
   const [what, topology, message] of [
-    ["an address is none", { functions: { "01:00.0": NIC } }, '"01:00.0"'],
+    ["an address is malformed", { functions: { "01:00.0": NIC } }, '"01:00.0"'],
     ["an address is upper case", { functions: { "0000:0A:00.0": NIC } }, "0A"],
     ["a function has no id", { functions: { [A]: {} } }, "no id, no model"],
-    ["an id is none", { functions: { [A]: { id: "8086" } } }, '"8086"'],
+    ["an id is malformed", { functions: { [A]: { id: "8086" } } }, '"8086"'],
     ["a model is unknown", { functions: { [A]: { model: "x" } } }, '"edu"'],
-    ["a BAR is none", { functions: { [A]: { ...NIC, bars: ["3K"] } } }, '"3K"'],
+    [
+      "a BAR is malformed",
+      { functions: { [A]: { ...NIC, bars: ["3K"] } } },
+      '"3K"',
+    ],
     [
       "a 64-bit BAR has no room",
       { functions: { [A]: { ...NIC, bars: ["4K 64bit", "4K"] } } },
       "takes the next number too",
     ],
     [
-      "a function is behind one that is no bridge",
+      "a function is behind another that is not a bridge",
       {
         functions: {
           [A]: { ...NIC, behind: "0000:00:01.0" },
@@ -324,7 +328,7 @@ for (
       "no bridge",
     ],
     [
-      "a domain is behind what no driver has",
+      "a domain is behind a function without a driver",
       {
         functions: {
           "10000:e1:00.0": { ...NIC, behind: "0000:00:0e.0" },
@@ -334,17 +338,17 @@ for (
       "no driver has that",
     ],
     [
-      "reserved memory is none",
+      "reserved memory is malformed",
       { functions: { [A]: { ...NIC, reserved: ["0x0 0xfff msi"] } } },
       '"0x0 0xfff msi"',
     ],
     [
-      "VFIO would not take it",
+      "VFIO would refuse the function",
       { iommu: "none", functions: { [A]: { ...NIC, driver: "vfio-pci" } } },
       "the kernel answers EINVAL",
     ],
     [
-      "its driver is not there",
+      "a function's driver does not exist",
       {
         functions: { [A]: { ...NIC, driver: "vfio-pci" } },
         drivers: { "vfio-pci": false },
@@ -352,7 +356,7 @@ for (
       "the kernel answers ENOENT",
     ],
     [
-      "there are more virtual functions than it can have",
+      "a function has too many virtual functions",
       {
         functions: {
           [A]: { ...NIC, sriov: { total: 2, enabled: 3, id: "8086:1" } },
@@ -365,7 +369,7 @@ for (
       { mediated: { x: { parent: A, type: "a-b" } } },
       "makes mediated devices",
     ],
-    ["a size of pages is none", { hugePages: { "2MB": 1 } }, '"2MB"'],
+    ["a size of huge pages is malformed", { hugePages: { "2MB": 1 } }, '"2MB"'],
     ["the recording is newer", { version: 2 }, "version 2"],
   ] as [string, Topology, string][]
 ) {

@@ -125,10 +125,10 @@ test("diagnose() finds a group not viable when attaching is refused", async () =
 
 test("diagnose() finds interrupts remapped when the kernel's log says so", async () => {
   const log = await new Deno.Command("dmesg").output();
-  const says = /Enabled IRQ remapping/
+  const kernelSaysSo = /Enabled IRQ remapping/
     .test(new TextDecoder().decode(log.stdout));
   const [finding] = found("interrupt-remapping");
-  assertEquals(finding!.verdict, says ? "pass" : "fail");
+  assertEquals(finding!.verdict, kernelSaysSo ? "pass" : "fail");
 });
 
 test("pciTree() explains every group when the kernel has put several functions in it", () => {

@@ -59,13 +59,13 @@ Deno.test({
       // The kernel cannot be asked about a group without a VFIO member.
       if (free === undefined) continue;
       await using _taken = await host.take(free);
-      const says = group.viability().viable;
+      const isViable = group.viability().viable;
       assertEquals(
         (status(group.id) & VIABLE) !== 0,
-        says,
+        isViable,
         `group ${group.id}`,
       );
-      if (says) viable++;
+      if (isViable) viable++;
     }
     assertGreater(viable, 3);
   },

@@ -100,14 +100,14 @@ const DISKS: Record<string, [HostFiles, [string, string][]]> = {
     usual().loop("loop0", "7:0", "/dev/nvme0n1p2"),
     [["volume", "/dev/loop0 on /dev/nvme0n1p2 is an active volume"]],
   ],
-  "btrfs is on it and on another disk, which it is mounted by": [
+  "btrfs is on it and on another disk, by which it is mounted": [
     usual().file("/sys/fs/btrfs/features/raid1", "0\n")
       .file("/sys/fs/btrfs/1b2c/devices/nvme0n1p1", { link: at(NVME) })
       .file("/sys/fs/btrfs/1b2c/devices/nvme1n1", { link: at(OTHER) })
       .mount("0:40", "/data", "/dev/nvme1n1", "btrfs"),
     [["mounted", "/dev/nvme0n1p1 is mounted at /data"]],
   ],
-  "btrfs is on it alone": [
+  "btrfs is only on it": [
     usual().mount("0:40", "/data", "/dev/nvme0n1", "btrfs"),
     [["mounted", "/dev/nvme0n1 is mounted at /data"]],
   ],
@@ -148,9 +148,9 @@ function claimed(errno: string, files = usual()): Host {
   return new Host({
     kernel: intercept(kernel, ({ method, args }, proceed) => {
       const [path, flags] = args as [string, number];
-      const asked = method === "open" && path === "/dev/nvme0n1" &&
+      const claims = method === "open" && path === "/dev/nvme0n1" &&
         (flags & O_EXCL) !== 0;
-      if (!asked) return proceed();
+      if (!claims) return proceed();
       throw new KernelError(errnoNumber(errno), method, path);
     }),
   });

@@ -26,7 +26,7 @@ const ROUTES: Record<string, [HostFiles, [string, string][]]> = {
     usual().routes(["eth0", ...DEFAULT], ["eth0", "0002A8C0", "00FFFFFF"]),
     [["default route", "the IPv4 default route is through eth0"]],
   ],
-  "it carries those of IPv4 and IPv6": [
+  "it carries the default routes of IPv4 and IPv6": [
     usual().routes(["eth0", ...DEFAULT])
       .file(
         "/proc/1000/net/ipv6_route",
@@ -48,7 +48,7 @@ const ROUTES: Record<string, [HostFiles, [string, string][]]> = {
     stacked().routes(["br1", ...DEFAULT]),
     [],
   ],
-  "the default route is one to nowhere, or down": [
+  "the default route is unreachable, or down": [
     usual().routes(["eth0", ...DEFAULT, "0201"], ["eth0", ...DEFAULT, "0002"])
       .file("/proc/1000/net/ipv6_route", ipv6Defaults(["eth0", "00200200"])),
     [],

@@ -155,14 +155,14 @@ const SHARED: Record<string, [Functions, [string, string[]][]]> = {
       "names",
     ]]],
   ],
-  "what is put together has ACS throughout": [
+  "a group is shared in spite of ACS": [
     {
       "0000:00:03.0": { ...NIC, group: 1 },
       "0000:00:04.0": { ...NIC, group: 1 },
     },
     [["0000:00:03.0 0000:00:04.0", []]],
   ],
-  "nothing is": [
+  "no group is shared": [
     {
       "0000:00:1c.0": BRIDGE,
       "0000:00:1c.1": BRIDGE,
@@ -174,7 +174,7 @@ const SHARED: Record<string, [Functions, [string, string[]][]]> = {
 };
 
 for (const [name, [functions, expected]] of Object.entries(SHARED)) {
-  Deno.test(`pciTree() says why a group is shared when ${name}`, () => {
+  Deno.test(`pciTree() returns shared groups and their causes when ${name}`, () => {
     assertEquals(shared(functions), expected);
   });
 }
@@ -226,20 +226,25 @@ const acs = (able: number, on: number) => ({
 
 for (
   const [name, config, isolates, reason] of [
-    ["all is on", { ...express(4), ...acs(0x1d, 0x1d) }, true, "has ACS"],
     [
-      "some is off",
+      "all of ACS is on",
+      { ...express(4), ...acs(0x1d, 0x1d) },
+      true,
+      "has ACS",
+    ],
+    [
+      "a part of ACS is off",
       { ...express(6), ...acs(0x1f, 0x11) },
       false,
       "has ACS switched off: request redirect, completion redirect",
     ],
     [
-      "it has fixed what it lacks",
+      "the missing parts of ACS are fixed",
       { ...express(4), ...acs(1, 1) },
       true,
       "has ACS",
     ],
-    ["a root port has none", express(4), false, "has no ACS"],
+    ["a root port has no ACS", express(4), false, "has no ACS"],
     [
       "an upstream port is alone in its slot",
       express(5),
@@ -259,7 +264,7 @@ for (
       "is a bridge to conventional PCI, whose devices it names as one",
     ],
     [
-      "its capabilities go in a circle",
+      "its capabilities form a loop",
       { ...express(4), 0x100: 0x1001_0001 },
       false,
       "has no ACS",
