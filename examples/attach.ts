@@ -1,6 +1,6 @@
 /**
- * The least there is: take a function from its driver, attach it, read who it
- * is, and put everything back.
+ * The shortest script: it takes a function from its driver, attaches it, reads
+ * its ids, and puts everything back.
  *
  *     deno run --allow-ffi examples/attach.ts 0000:01:00.0
  *
@@ -21,5 +21,5 @@ import { AddressSpace, Host, VfioDevice } from "../mod.ts";
     `attached by ${space.backend!.backend}: ${space.backend!.reason}`,
   );
 }
-// At the end of the block the device was detached, and given back.
+// At the end of the block the device is detached and given back.
 console.log("driver:", new Host().find(Deno.args[0]!).driver ?? "none");

@@ -1,6 +1,6 @@
 /**
- * A whole userspace driver, for QEMU's `edu` device: its registers, and DMA out
- * and back (`docs/specs/edu` in QEMU's sources).
+ * A complete userspace driver for QEMU's `edu` device: its registers, and DMA
+ * in both directions (`docs/specs/edu` in QEMU's sources).
  *
  *     deno run --allow-ffi examples/edu.ts 0000:00:03.0
  *
@@ -21,15 +21,17 @@ const STATUS_COMPUTING = 1;
 const DMA_RUN = 1n;
 const DMA_FROM_DEVICE = 2n;
 
-/** Where the device has memory of its own, 4 KiB. */
+/** The address of the device's own memory, 4 KiB. */
 const BUFFER = 0x40000n;
-/** Half of it: QEMU 7.2 aborts when a transfer touches its last byte. */
+/**
+ * Half of that memory: QEMU 7.2 aborts when a transfer touches its last byte.
+ */
 const CHUNK = 2048;
 
-/** What the device can put on the bus: 28 bits. */
+/** The addresses that the device can reach: 28 bits. */
 export const EDU_DMA_MASK = 0xfff_ffffn;
 
-/** The device by what it does, given its registers. */
+/** Drives the device by its registers. */
 export class Edu {
   readonly #registers: Registers;
 
@@ -38,12 +40,12 @@ export class Edu {
     this.#registers = registers;
   }
 
-  /** Which device it is: `0x010000ed`. */
+  /** Reads the identification, `0x010000ed`. */
   get id(): number {
     return this.#registers.read32(ID);
   }
 
-  /** Has it compute `n!`, modulo 2^32. */
+  /** Has the device compute `n!`, modulo 2^32. */
   async factorial(n: number): Promise<number> {
     const registers = this.#registers;
     registers.write32(FACTORIAL, n);
@@ -51,17 +53,19 @@ export class Edu {
     return registers.read32(FACTORIAL);
   }
 
-  /** Has it read memory into its own: at most 2048 bytes. */
+  /** Has the device copy at most 2048 bytes of memory into its own. */
   async copyToDevice(iova: bigint, size: number): Promise<void> {
     await this.#transfer(iova, BUFFER, size, DMA_RUN);
   }
 
-  /** Has it write its own memory to other memory: at most 2048 bytes. */
+  /**
+   * Has the device copy at most 2048 bytes of its own memory to other memory.
+   */
   async copyFromDevice(iova: bigint, size: number): Promise<void> {
     await this.#transfer(BUFFER, iova, size, DMA_RUN | DMA_FROM_DEVICE);
   }
 
-  /** Has it copy memory, by way of its own. */
+  /** Has the device copy memory, through its own. */
   async copy(from: bigint, to: bigint, size: number): Promise<void> {
     for (let at = 0; at < size; at += CHUNK) {
       const length = Math.min(CHUNK, size - at);
@@ -85,7 +89,7 @@ export class Edu {
   }
 }
 
-/** Waits for the device, without keeping the processor from other work. */
+/** Waits for the device, and leaves the processor to others meanwhile. */
 async function until(done: () => boolean): Promise<void> {
   const deadline = performance.now() + 30_000;
   while (!done()) {

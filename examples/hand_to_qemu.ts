@@ -1,11 +1,11 @@
 /**
- * From what a host should be to a virtual machine that has the function, and
- * back: desired state, plan, apply, QEMU, restore.
+ * Gives a function to a virtual machine and takes it back: desired state, plan,
+ * apply, QEMU, restore.
  *
  *     deno run --allow-ffi --allow-run examples/hand_to_qemu.ts 0000:01:00.0
  *
- * QEMU's machine has nothing to boot: its firmware lists the PCI functions that
- * it sees, and it ends. By the legacy container, and with a QEMU of one's own:
+ * The virtual machine boots nothing: its firmware lists the PCI functions that
+ * it sees, and QEMU ends. With the legacy container and another QEMU:
  *
  *     … examples/hand_to_qemu.ts 0000:01:00.0 legacy /opt/qemu/bin/qemu-system-x86_64
  *
@@ -16,13 +16,13 @@ import { Host } from "../mod.ts";
 import { apply, type DesiredState, plan } from "../lib/provision/mod.ts";
 import { qemuArguments } from "../lib/handoff/mod.ts";
 
-/** What {@linkcode main} does by itself unless a test does it. */
+/** What a test replaces in {@linkcode main}. */
 export interface Surroundings {
   /** How QEMU reaches the function. Default: `"iommufd"`. */
   readonly by?: "iommufd" | "legacy";
-  /** Told each line. Default: prints it. */
+  /** Called with each line. Default: prints it. */
   readonly print?: (line: string) => void;
-  /** Runs QEMU with these arguments and gives what its firmware says. */
+  /** Runs QEMU with these arguments, and returns what its firmware writes. */
   readonly runQemu?: (args: readonly string[]) => Promise<string>;
 }
 
@@ -62,7 +62,7 @@ export async function main(
     const [seen] = firmware.match(new RegExp(`^.*id=${id(fn)}.*$`, "m")) ?? [];
     if (seen === undefined) throw new Error("QEMU's machine does not have it");
     print(`QEMU's firmware: ${seen}`);
-  } // Here everything is restored, whatever happened.
+  } // Everything is restored here, also after an error.
   print(`after: ${fn.driver ?? "no driver"}`);
 }
 
@@ -72,7 +72,7 @@ function id({ vendor, device }: { vendor: number; device: number }): string {
 }
 
 /**
- * What runs QEMU and gives what it writes.
+ * Returns a function that runs QEMU and returns what that writes.
  *
  * @param program The program.
  * @param first Its first arguments.

@@ -12,9 +12,9 @@ function simulated() {
 
 Deno.test("main() hands the function to QEMU and restores the host", async () => {
   const host = simulated();
-  const said: string[] = [];
+  const printed: string[] = [];
   await main(host, NIC, {
-    print: (line) => said.push(line),
+    print: (line) => printed.push(line),
     runQemu(args) {
       assertEquals(host.function(NIC).driver, "vfio-pci");
       assertEquals(args.slice(-4), [
@@ -26,12 +26,12 @@ Deno.test("main() hands the function to QEMU and restores the host", async () =>
       return Promise.resolve("PCI: init bdf=00:01.0 id=8086:10d3\n");
     },
   });
-  assertEquals(said[0], "before: e1000e");
+  assertEquals(printed[0], "before: e1000e");
   assertEquals(
-    said.at(-2),
+    printed.at(-2),
     "QEMU's firmware: PCI: init bdf=00:01.0 id=8086:10d3",
   );
-  assertEquals(said.at(-1), "after: e1000e");
+  assertEquals(printed.at(-1), "after: e1000e");
 });
 
 Deno.test("main() restores the host when QEMU fails", async () => {

@@ -1,6 +1,6 @@
 /**
- * What could be taken: every IOMMU group, its functions with their drivers, and
- * what keeps the group from user space.
+ * Lists every IOMMU group, whether user space can have it, and its functions
+ * with their drivers.
  *
  *     deno run --allow-ffi examples/list.ts
  *

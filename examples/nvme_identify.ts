@@ -1,6 +1,6 @@
 /**
- * A userspace NVMe driver that asks a controller what it is. It only reads, and
- * is safe on a disk with data; nothing may use the disk meanwhile.
+ * A userspace NVMe driver that identifies a controller. It writes nothing to
+ * the disk, so a disk with data is safe. Nothing may use the disk meanwhile.
  *
  *     deno run --allow-ffi examples/nvme_identify.ts 0000:01:00.0
  *

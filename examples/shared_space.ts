@@ -1,7 +1,7 @@
 /**
- * Two devices in one address space: both reach the same memory at the same
- * IOVA, so that one works on with what the other has left there. The devices
- * are QEMU's `edu`.
+ * Two devices in one address space: both see the same memory at the same IOVA,
+ * so that one can read what the other has written. The devices are QEMU's
+ * `edu`.
  *
  *     deno run --allow-ffi examples/shared_space.ts 0000:00:03.0 0000:00:04.0
  *

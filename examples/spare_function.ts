@@ -1,10 +1,10 @@
 /**
  * A script with a test of its own, `spare_function_test.ts`: copy both, and
- * write yours in their place. What it does is in `main`, which is given the
- * host, so that the test gives it a simulated one.
+ * replace their content by yours. `main` takes the host as an argument, so that
+ * the test can pass a simulated one.
  *
- * It takes a function from its driver, shows who it is and the beginning of its
- * registers, gives it memory, and puts everything back.
+ * It takes a function from its driver, shows its ids and first registers, gives
+ * it memory, and puts everything back.
  *
  *     deno run --allow-ffi examples/spare_function.ts 0000:01:00.0
  *     deno test examples/spare_function_test.ts
@@ -17,7 +17,7 @@ import { AddressSpace, Host, VfioDevice } from "../mod.ts";
 /**
  * @param host The host that the function is on.
  * @param address The function: `0000:01:00.0`.
- * @returns What there is to tell, line by line.
+ * @returns The lines to print.
  */
 export async function main(host: Host, address: string): Promise<string[]> {
   const fn = host.function(address);

@@ -15,7 +15,7 @@ import { main } from "./spare_function.ts";
 
 const SPARE = "0000:01:00.0";
 
-/** A spare function as the script is to leave it, and nothing open. */
+/** Asserts that the script has put back the function, and left nothing open. */
 function assertPutBack(host: Host, driver: string | undefined): void {
   const fn = host.function(SPARE);
   assertEquals([fn.driver, fn.driverOverride], [driver, undefined]);
@@ -34,7 +34,7 @@ Deno.test("main() shows the function, and puts everything back", async () => {
   assertPutBack(host, "edu");
 });
 
-Deno.test("main() does the same on an old kernel, without iommufd", async () => {
+Deno.test("main() does the same when the kernel has no iommufd", async () => {
   const host = simulate({
     kernel: { release: "6.1.0" },
     functions: { [SPARE]: { model: "edu", driver: "edu" } },
@@ -44,7 +44,7 @@ Deno.test("main() does the same on an old kernel, without iommufd", async () => 
   assertPutBack(host, "edu");
 });
 
-Deno.test("main() says what is in the way when the group is not viable", async () => {
+Deno.test("main() names the function in the way when the group is not viable", async () => {
   const host = simulate({
     functions: {
       [SPARE]: { model: "edu", driver: "edu", group: 7 },
@@ -57,11 +57,11 @@ Deno.test("main() says what is in the way when the group is not viable", async (
   assertPutBack(host, "edu");
 });
 
-Deno.test("main() says who has the device when it is busy", async () => {
+Deno.test("main() names the process that has the device when it is busy", async () => {
   const host = simulate({
     functions: { [SPARE]: { model: "edu", driver: "vfio-pci" } },
   });
-  // Another process on the same machine.
+  // A second process on the same machine.
   const qemu = new SimulatedHost(host.machine, { name: "qemu" });
   await using space = new AddressSpace({ host: qemu });
   await using _theirs = await VfioDevice.attach(SPARE, space);

@@ -1,6 +1,6 @@
 /**
- * `deno task demo`: attach, DMA and detach; at once on a simulated host, then
- * on real kernels, by both backends.
+ * `deno task demo`: shows attach, DMA and detach by both backends, at once on a
+ * simulated host and then on real kernels.
  *
  * @module
  */
@@ -28,13 +28,13 @@ detaches it and gives it back:
   --machine NAME    only that virtual machine:
                     ${MACHINES.map(({ name }) => name).join(", ")}
   --device ADDRESS  only a spare PCI function of this machine, such as
-                    0000:01:00.0. Nothing is written to a disk. Refused are
-                    those that the machine uses, and a network interface that
-                    is up.
-  --backend NAME    only legacy, for which nothing is built: Debian's kernel has
+                    0000:01:00.0. Nothing is written to a disk. A
+                    function that the machine uses is refused, and so is a
+                    network interface that is up.
+  --backend NAME    only legacy, for which no kernel is built, as Debian's has
                     it; or only iommufd, without 2
   --accel NAME      how virtual machines are run: kvm, or tcg, which is
-                    emulation; found out unless given
+                    emulation; the faster one unless given
   --help            show this`;
 
 interface Options {
@@ -61,10 +61,10 @@ function options(): Options {
   ) {
     if (value === "") throw new TypeError(`--${name} needs a value`);
   }
-  const where = Object.entries({ quick, machine, device })
+  const places = Object.entries({ quick, machine, device })
     .flatMap(([name, value]) => value ? [`--${name}`] : []);
-  if (where.length > 1) {
-    throw new TypeError(`Give ${where.slice(0, 2).join(" or ")}, not both`);
+  if (places.length > 1) {
+    throw new TypeError(`Give ${places.slice(0, 2).join(" or ")}, not both`);
   }
   if (!["legacy", "iommufd", undefined].includes(backend)) {
     throw new TypeError(`There is no backend "${backend}"`);

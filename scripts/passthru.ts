@@ -12,7 +12,8 @@ import { processTerminal } from "./passthru/terminal/process_terminal.ts";
 if (import.meta.main) {
   const interrupted = new AbortController();
   const interrupt = () => {
-    // A second time ends it at once: what is left, `passthru restore` undoes.
+    // A second signal ends the process at once. `passthru restore` undoes what
+    // is left.
     Deno.removeSignalListener("SIGINT", interrupt);
     Deno.removeSignalListener("SIGTERM", interrupt);
     interrupted.abort();

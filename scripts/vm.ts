@@ -18,15 +18,15 @@ import { cacheModules, denoCommand } from "../tests/vm/guest_deno.ts";
 
 const USAGE = `deno task vm [OPTION...] [-- SCRIPT [ARGUMENT...]]
 
-Boots a virtual machine on this machine's own root file system; what is written
-in it goes when it is powered off.
+Boots a virtual machine on this machine's own root file system; what it
+writes is gone when it is powered off.
 
 Without a script: an interactive shell; "exit" ends it. With one: runs it as
 deno run -A, and ends with its exit code.
 
   --machine NAME   which machine, ${ALL_MACHINES[0]!.name} unless given
-  --accel NAME     how it is run: kvm, or tcg, which is emulation; found out
-                   unless given
+  --accel NAME     how it is run: kvm, or tcg, which is emulation; the faster
+                   one unless given
   --list           show the machines and their devices
   --help           show this`;
 

@@ -1,5 +1,5 @@
 /**
- * A machine's functions in the hands of a test.
+ * Takes and attaches a machine's functions for a test.
  *
  * @module
  */
@@ -14,8 +14,8 @@ import {
 import { addressIn, type MachineInfo } from "./vm/machine_env.ts";
 
 /**
- * Functions that are taken from their drivers, and attached. When it is disposed
- * of, the spaces are closed and the functions given back.
+ * Functions that are taken from their drivers, and attached. Disposing of it
+ * closes the spaces and gives the functions back.
  */
 export class Attachments implements AsyncDisposable {
   readonly #machine: MachineInfo;
@@ -29,7 +29,7 @@ export class Attachments implements AsyncDisposable {
 
   /**
    * @param host The system as the library sees it.
-   * @param machine What it calls its functions.
+   * @param machine Names its functions.
    * @param backend The backend under test.
    */
   constructor(host: Host, machine: MachineInfo, backend: BackendName) {
@@ -41,7 +41,7 @@ export class Attachments implements AsyncDisposable {
   /**
    * The PCI address of one of the machine's functions.
    *
-   * @param name What the machine calls it.
+   * @param name The machine's name for it.
    */
   address(name: string): string {
     return addressIn(this.#machine, name);
@@ -58,9 +58,9 @@ export class Attachments implements AsyncDisposable {
   }
 
   /**
-   * Takes a function from its driver, unless that is done.
+   * Takes a function from its driver, unless it is taken already.
    *
-   * @param name What the machine calls it.
+   * @param name The machine's name for it.
    */
   async take(name: string): Promise<PciFunction> {
     const present = this.#taking.get(name);
@@ -73,7 +73,7 @@ export class Attachments implements AsyncDisposable {
   /**
    * Takes a function and attaches it.
    *
-   * @param name What the machine calls it.
+   * @param name The machine's name for it.
    * @param space Default: a new one.
    */
   async attach(

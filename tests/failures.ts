@@ -1,5 +1,5 @@
 /**
- * Asserting that the library refuses, and by which code.
+ * Asserts that the library throws, and with which code.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { VfioError, type VfioErrorCode } from "../lib/errors.ts";
  * Asserts that a call throws a `VfioError`.
  *
  * @param code The error's code.
- * @param step What fails.
+ * @param step The call that fails.
  * @returns The error.
  */
 export function failure(code: VfioErrorCode, step: () => unknown): VfioError {
@@ -20,10 +20,10 @@ export function failure(code: VfioErrorCode, step: () => unknown): VfioError {
 }
 
 /**
- * Asserts that an operation ends in a `VfioError`.
+ * Asserts that an operation is rejected with a `VfioError`.
  *
  * @param code The error's code.
- * @param operation What is refused.
+ * @param operation The operation.
  * @returns The error.
  */
 export async function refused(

@@ -1,6 +1,8 @@
 import type { PciFunction } from "../lib/host/pci/function.ts";
 
-/** What sysfs tells any user of a function, to be compared. */
+/**
+ * Reads the attributes of a function that any user may read, for comparison.
+ */
 export function factsOf(fn: PciFunction): Record<string, unknown> {
   return {
     path: fn.path,

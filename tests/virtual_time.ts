@@ -1,29 +1,29 @@
 /**
- * Time that passes when nothing else can happen. Imported for its effect, it
- * replaces this module's timers and `performance.now()`: where the code under
- * test waits for a second, none is waited for, and where two things wait, the
- * one that is due first comes first, however busy the machine is.
+ * Virtual time, which passes only when nothing else can happen. Importing this
+ * module replaces the timers and `performance.now()`: when the code under test
+ * waits for a second, no real time passes, and of two timers the one that is
+ * due first fires first, however busy the machine is.
  *
  * @module
  */
 import { setImmediate } from "node:timers";
 
-/** What a timer calls. */
+/** The callback of a timer. */
 type Callback = () => void;
 
-/** A timer that has not come. */
+/** A timer that has not fired. */
 interface Timer {
-  /** When it comes, in milliseconds. */
+  /** The time at which it fires, in milliseconds. */
   readonly due: number;
   readonly call: Callback;
-  /** How often it comes again, in milliseconds. */
+  /** The interval at which it fires again, in milliseconds. */
   readonly interval?: number;
 }
 
 let now = 0;
 let last = 0;
 let isTurning = false;
-/** What other threads are at, during which no time passes. */
+/** How many other threads are working, during which no time passes. */
 let working = 0;
 const timers = new Map<number, Timer>();
 
@@ -35,7 +35,7 @@ function start(call: Callback, delay = 0, repeats = false): number {
   return last;
 }
 
-/** Has the next timer come once all that can happen before it has happened. */
+/** Fires the next timer once nothing else can happen before it. */
 function turn(): void {
   if (isTurning || timers.size === 0) return;
   isTurning = true;
@@ -78,7 +78,7 @@ crypto.subtle.digest = async (...args) => {
   }
 };
 
-// As Deno says of its own timers.
+// Like Deno's own check of timers.
 Deno.test.afterEach(() => {
   const left = timers.size;
   timers.clear();

@@ -1,9 +1,9 @@
 /**
- * A userspace NVMe driver, as small as it can be: it starts a controller, asks
- * what it is, and reads and writes blocks (NVM Express Base Specification 2.0,
- * sections 3.1, 3.5 and 5; NVM Command Set Specification 1.0).
+ * A minimal userspace NVMe driver: it starts a controller, identifies it, and
+ * reads and writes blocks (NVM Express Base Specification 2.0, sections 3.1,
+ * 3.5 and 5; NVM Command Set Specification 1.0).
  *
- * It polls for answers, and gives one command at a time.
+ * It polls for completions, and submits one command at a time.
  *
  * @module
  */
@@ -19,7 +19,7 @@ const ASQ = 0x28;
 const ACQ = 0x30;
 
 const CC_ENABLE = 1;
-/** Commands of 2^6 bytes, answers of 2^4, pages of 4 KiB. */
+/** Commands of 2^6 bytes, completions of 2^4, pages of 4 KiB. */
 const CC_SIZES = 6 << 16 | 4 << 20;
 const CSTS_READY = 1;
 const CSTS_FATAL = 2;
@@ -39,7 +39,7 @@ const CONTIGUOUS = 1;
 const WRITE = 0x01;
 const READ = 0x02;
 
-/** What a controller says of itself. */
+/** How a controller identifies itself. */
 export interface Identity {
   /** The model. */
   readonly model: string;
@@ -49,7 +49,7 @@ export interface Identity {
   readonly firmware: string;
 }
 
-/** A disk, or a part of one, that a controller has. */
+/** A namespace of a controller: a disk, or a part of one. */
 export interface Namespace {
   /** Its number; the first is 1. */
   readonly id: number;
@@ -57,7 +57,7 @@ export interface Namespace {
   readonly blockSize: number;
 }
 
-/** A controller that runs; disposing of it stops it. */
+/** A running controller. Disposing of it stops it. */
 export class NvmeController implements AsyncDisposable {
   readonly #device: VfioDevice;
   readonly #admin: QueuePair;
@@ -81,7 +81,8 @@ export class NvmeController implements AsyncDisposable {
    * Resets a controller, and starts it with its admin queues in DMA memory.
    *
    * @param device The controller, attached.
-   * @throws {Error} If it does not start in the time that it allows itself.
+   * @throws {Error} If it does not start within the time limit that it
+   * announces.
    */
   static async start(device: VfioDevice): Promise<NvmeController> {
     await using stack = new AsyncDisposableStack();
@@ -96,13 +97,13 @@ export class NvmeController implements AsyncDisposable {
     bar.write64(ASQ, admin.commands);
     bar.write64(ACQ, admin.completions);
     device.setBusMaster(true);
-    // It has to let go of the queues before they are freed.
+    // The controller must be stopped before its queues are freed.
     stack.defer(() => enable(bar, false));
     await enable(bar, true);
     return new NvmeController(device, admin, io, stack.move());
   }
 
-  /** Asks the controller what it is. */
+  /** Identifies the controller. */
   async identify(): Promise<Identity> {
     const data = await this.#identify(IDENTIFY_CONTROLLER);
     const text = (start: number, end: number) =>
@@ -115,7 +116,7 @@ export class NvmeController implements AsyncDisposable {
   }
 
   /**
-   * Asks how large a namespace's blocks are.
+   * Reads the block size of a namespace.
    *
    * @param id Its number.
    */
@@ -181,13 +182,13 @@ export class NvmeController implements AsyncDisposable {
     });
   }
 
-  /** Tells the controller of the queues for reading and writing. */
+  /** Creates the queues for reading and writing. */
   async #createIoQueues(): Promise<void> {
     const { id, entries, commands, completions } = this.#io;
     const size = (entries - 1) << 16 | id;
     await this.#admin.run({
       opcode: SET_FEATURES,
-      dwords: [NUMBER_OF_QUEUES, 0], // one of each: both count from 0
+      dwords: [NUMBER_OF_QUEUES, 0], // one of each, as 0 means one
     });
     await this.#admin.run({
       opcode: CREATE_COMPLETION_QUEUE,

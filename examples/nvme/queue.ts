@@ -1,16 +1,16 @@
 /**
  * NVMe queues in DMA memory: commands go to the controller through one ring,
- * and its answers come back through another (NVM Express Base Specification
- * 2.0, section 3.3).
+ * and their completions come back through another (NVM Express Base
+ * Specification 2.0, section 3.3).
  *
  * @module
  */
 import type { AddressSpace, DmaMemory, Registers } from "../../mod.ts";
 
-/** Each ring begins a page of its own. */
+/** Each ring begins a page. */
 const PAGE = 4096;
 
-/** Bytes of a command, and of the answer to one. */
+/** Bytes of a command, and of its completion. */
 const COMMAND_SIZE = 64;
 const COMPLETION_SIZE = 16;
 
@@ -21,15 +21,15 @@ const DOORBELLS = 0x1000;
 /** How long a command may take, in milliseconds. */
 const TIME_LIMIT = 30_000;
 
-/** A command, as far as it is needed here. */
+/** The parts of a command that are needed here. */
 export interface Command {
-  /** Which command. */
+  /** The kind of command. */
   readonly opcode: number;
   /** The namespace it is about. */
   readonly namespace?: number;
   /** The IOVA of its data, a page at most. */
   readonly data?: bigint;
-  /** Command dwords 10 to 12: what they mean depends on the command. */
+  /** Command dwords 10 to 12. Their meaning depends on the command. */
   readonly dwords?: readonly number[];
 }
 
@@ -39,9 +39,9 @@ export class QueuePair implements Disposable {
   readonly #memory: DmaMemory;
   /** Bytes from one doorbell to the next. */
   readonly #stride: number;
-  /** The slot of the next command, and of its answer. */
+  /** The slot of the next command, and of its completion. */
   #slot = 0;
-  /** What the phase bit of a new answer is; it flips when the ring is round. */
+  /** The phase bit of a new completion. It flips when the ring starts over. */
   #phase = 1;
   #lastId = 0;
   /** The queues' number; 0 is that of the admin queues. */
@@ -84,7 +84,7 @@ export class QueuePair implements Disposable {
     const answer = await this.#answer();
     const name = `command 0x${command.opcode.toString(16)}`;
     if (answer === undefined) throw new Error(`No answer to ${name}`);
-    if (answer.id !== id) throw new Error(`Another answer than to ${name}`);
+    if (answer.id !== id) throw new Error(`Expected the answer to ${name}`);
     if (answer.status === 0) return;
     throw new Error(`${name} failed: status 0x${answer.status.toString(16)}`);
   }
@@ -94,7 +94,7 @@ export class QueuePair implements Disposable {
     this.#memory.free();
   }
 
-  /** Puts a command into the ring, and gives its id. */
+  /** Puts a command into the ring, and returns its id. */
   #submit({ opcode, namespace = 0, data = 0n, dwords = [] }: Command): number {
     const id = this.#lastId = (this.#lastId + 1) & 0xffff;
     const at = this.#slot * COMMAND_SIZE;
@@ -110,13 +110,13 @@ export class QueuePair implements Disposable {
     return id;
   }
 
-  /** Waits for an answer and takes it out of the ring. */
+  /** Waits for a completion and takes it out of the ring. */
   async #answer(): Promise<{ id: number; status: number } | undefined> {
     const at = PAGE + this.#slot * COMPLETION_SIZE;
     const slot = new Uint32Array(this.#memory.buffer, at, COMPLETION_SIZE / 4);
     const deadline = performance.now() + TIME_LIMIT;
     let last: number;
-    // The dword with the phase bit is the one that tells of an answer.
+    // A changed phase bit in the last dword announces a completion.
     while (((last = Atomics.load(slot, 3)) >>> 16 & 1) !== this.#phase) {
       if (performance.now() > deadline) return undefined;
       await new Promise((resolve) => setTimeout(resolve, 1));
@@ -127,7 +127,10 @@ export class QueuePair implements Disposable {
     return { id: last & 0xffff, status: last >>> 17 };
   }
 
-  /** Tells the controller how far a ring was filled, or emptied. */
+  /**
+   * Rings the doorbell: tells the controller how far a ring is filled, or
+   * emptied.
+   */
   #ring(which: "commands" | "completions", slot: number): void {
     const doorbell = 2 * this.id + (which === "commands" ? 0 : 1);
     this.#bar.write32(DOORBELLS + doorbell * this.#stride, slot);

@@ -28,12 +28,12 @@ export interface ExerciseOptions {
 }
 
 /**
- * Moves data with a device by DMA, where it is of a kind that this knows.
+ * Moves data with a device by DMA, if the demo knows how to drive it.
  *
  * @param fn The function that the device is.
  * @param device The device, attached.
- * @param report Told what is done.
- * @param options Whether a disk may be written to.
+ * @param report Prints what is done.
+ * @param options Whether the disk may be written to.
  * @returns What was left on its disk, if anything.
  */
 export async function exercise(
@@ -47,7 +47,7 @@ export async function exercise(
   else look(fn, device, report);
 }
 
-/** An NVMe controller: asks what it is; writes to its disk and reads back. */
+/** Identifies an NVMe controller, writes to its disk and reads that back. */
 async function nvme(
   device: VfioDevice,
   report: Report,
@@ -70,7 +70,7 @@ async function nvme(
   const block = DISK_OFFSET / disk.blockSize;
   using out = device.space.allocate(PAGE);
   using back = device.space.allocate(PAGE);
-  tellMemory(out, back, report);
+  reportMemory(out, back, report);
   const bytes = crypto.getRandomValues(out.bytes).slice();
   await report.step(
     "written",
@@ -86,7 +86,7 @@ async function nvme(
   return { bytes, offset: DISK_OFFSET };
 }
 
-/** QEMU's `edu`: has it copy a page through its own memory. */
+/** Has QEMU's `edu` copy a page through its own memory. */
 async function edu(device: VfioDevice, report: Report): Promise<void> {
   device.setBusMaster(true);
   using registers = device.region(0).map();
@@ -94,7 +94,7 @@ async function edu(device: VfioDevice, report: Report): Promise<void> {
   report.line("register", `${hex(driver.id)} at offset 0`);
   using out = device.space.allocate(PAGE, { dmaMask: EDU_DMA_MASK });
   using back = device.space.allocate(PAGE, { dmaMask: EDU_DMA_MASK });
-  tellMemory(out, back, report);
+  reportMemory(out, back, report);
   crypto.getRandomValues(out.bytes);
   await report.step(
     "copied",
@@ -106,7 +106,7 @@ async function edu(device: VfioDevice, report: Report): Promise<void> {
   compare(out, back, report);
 }
 
-/** Any other: looks at what every PCI function has, and leaves it alone. */
+/** Reads what every PCI function has, and writes nothing. */
 function look(fn: PciFunction, device: VfioDevice, report: Report): void {
   const { config } = device;
   const ids = idPair(config.read16(0), config.read16(2));
@@ -118,7 +118,7 @@ function look(fn: PciFunction, device: VfioDevice, report: Report): void {
   report.line("DMA", "none: the demo does not know how to drive this device");
 }
 
-function tellMemory(out: DmaMemory, back: DmaMemory, report: Report): void {
+function reportMemory(out: DmaMemory, back: DmaMemory, report: Report): void {
   const [from, to] = [out, back].map(({ iova }) => hex(iova));
   report.line("memory", `${PAGE} bytes at IOVA ${from} to send`);
   report.line("memory", `${PAGE} bytes at IOVA ${to} to receive`);

@@ -1,7 +1,7 @@
 /**
- * The demo's part in a virtual machine, whose disks are thrown away:
- * `guest.ts PART [BACKEND]`. The part is the story, or the whole, in which a
- * plan hands the function to a virtual machine besides.
+ * The demo's part in a virtual machine, whose disks are thrown away: `guest.ts
+ * PART [BACKEND]`. The part is `story`, or `whole`, in which a plan also hands
+ * the function to a virtual machine.
  *
  * @module
  */
@@ -24,7 +24,7 @@ try {
     scratch: true,
   });
   if (part === "whole") {
-    // Loaded when it is needed: the story comes sooner.
+    // Loaded only when it is needed, so that the story starts sooner.
     const { main: handToQemu, qemu } = await import(
       "../../examples/hand_to_qemu.ts"
     );

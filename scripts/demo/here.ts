@@ -10,7 +10,7 @@ import { Report } from "./report.ts";
 import { demonstrate } from "./story.ts";
 
 /**
- * Shows the story on a function that nothing uses.
+ * Shows the story on a function of this machine that nothing uses.
  *
  * @param address Its address.
  * @param backend The only backend. Default: each that the host has.

@@ -1,5 +1,5 @@
 /**
- * What the demo leaves alone.
+ * The functions that the demo does not take.
  *
  * @module
  */
@@ -9,11 +9,12 @@ import { driverNodes, usesOf } from "../../lib/host/mod.ts";
 const IFF_UP = 1;
 
 /**
- * What is to be said against taking a function of this machine for a demo: all
- * that the library refuses too, and besides a network interface that is up.
+ * Returns the reasons not to take a function of this machine for a demo: each
+ * use for which the library refuses it, and each of its network interfaces that
+ * is up.
  *
  * @param fn The function.
- * @returns A clause for each use; none where it is free.
+ * @returns A clause for each reason.
  */
 export function objections(fn: PciFunction): string[] {
   const { host: { kernel } } = fn;

@@ -1,5 +1,5 @@
 /**
- * What the demo shows in which virtual machine, and in which order.
+ * Which part of the demo is shown in which virtual machine, and in which order.
  *
  * @module
  */
@@ -7,13 +7,19 @@ import type { BackendName } from "../../mod.ts";
 import { MachineError } from "../../tests/vm/errors.ts";
 import { type Machine, machineNamed } from "../../tests/vm/machines.ts";
 
-/** Has both backends. Its kernel is built, which takes minutes. */
+/** A machine with both backends. Its kernel is built, which takes minutes. */
 const WHOLE = machineNamed("testbed");
 
-/** Has the legacy backend. Of Debian's kernels it is the quickest to have. */
+/**
+ * A machine with the legacy backend. Its kernel is the one of Debian's that is
+ * quickest to get.
+ */
 const FIRST = machineNamed("debian-6.1");
 
-/** The story, or the whole, in which a virtual machine has the function too. */
+/**
+ * The story alone, or the whole, which also gives the function to a virtual
+ * machine.
+ */
 export type Part = "story" | "whole";
 
 /** What boots machines. */
@@ -22,9 +28,9 @@ export interface Stage {
   hasKernel(machine: Machine): Promise<boolean>;
   /** Installs, fetches and builds what it needs. */
   ready(machine: Machine): Promise<void>;
-  /** Boots it and shows something there; gives the exit code. */
+  /** Boots it and shows a part there; returns the exit code. */
   show(machine: Machine, part: Part, backend?: BackendName): Promise<number>;
-  /** Ends what makes a machine ready. */
+  /** Aborts all preparation. */
   end(): void;
   /** Prints a line. */
   print(line: string): void;
@@ -33,7 +39,7 @@ export interface Stage {
 /**
  * Shows the whole in one machine.
  *
- * @param stage What boots it.
+ * @param stage Boots it.
  * @param machine The machine.
  * @param backend The only backend. Default: each that it has.
  * @returns The exit code.
@@ -52,7 +58,7 @@ export async function inMachine(
  * first, the story is shown by the legacy backend meanwhile, on a kernel of
  * Debian.
  *
- * @param stage What boots machines.
+ * @param stage Prepares and boots machines.
  * @param backend The only backend. For legacy, nothing is built.
  * @returns The exit code.
  */
@@ -66,18 +72,18 @@ export async function inMachines(
   if (backend === "legacy") return await inMachine(stage, FIRST, backend);
 
   const built = stage.ready(WHOLE);
-  built.catch(() => {}); // it is told when Debian's kernel has had its turn
+  built.catch(() => {}); // reported by the second `await`
   try {
     await stage.ready(FIRST);
     const code = await stage.show(FIRST, "story", "legacy");
-    if (code !== 0) throw new MachineError(`It failed in ${FIRST.name}`);
+    if (code !== 0) throw new MachineError(`The demo failed in ${FIRST.name}`);
   } catch (error) {
     stage.end();
     await Promise.allSettled([built]);
     throw error;
   }
   stage.print(
-    "\nThe same by iommufd follows on a kernel that is built for it.",
+    "\nNext: the same by iommufd, on a kernel that is built for it.",
   );
   await built;
   return await stage.show(WHOLE, "whole");

@@ -1,5 +1,5 @@
 /**
- * Telling people what happens, a line for each thing.
+ * Prints what happens, a line for each thing.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { hexDigits } from "../../lib/hex.ts";
 export class Report {
   readonly #print: (line: string) => void;
 
-  /** @param print Gets each line. */
+  /** @param print Prints a line. */
   constructor(print: (line: string) => void = console.log) {
     this.#print = print;
   }
@@ -21,10 +21,10 @@ export class Report {
   }
 
   /**
-   * Tells something.
+   * Prints a line.
    *
    * @param label What it is about, one or two words.
-   * @param text What there is to tell.
+   * @param text The rest of the line.
    * @param time How long it took, in milliseconds.
    */
   line(label: string, text: string, time?: number): void {
@@ -33,11 +33,11 @@ export class Report {
   }
 
   /**
-   * Does a step and tells what came of it.
+   * Does a step and prints its result.
    *
    * @param label What the step is.
    * @param work The step.
-   * @param text What there is to tell, given its result.
+   * @param text Describes its result.
    * @returns The step's result.
    */
   async step<T>(

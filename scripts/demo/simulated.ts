@@ -15,7 +15,7 @@ const FUNCTION = "0000:01:00.0";
  * Shows the story on a simulated host. Every line says that it is simulated.
  *
  * @param backend The only backend. Default: both.
- * @param print Gets each line.
+ * @param print Prints a line.
  */
 export async function simulated(
   backend?: BackendName,

@@ -1,6 +1,5 @@
 /**
- * Virtual machines, with whatever they need: it is installed, fetched and built
- * here.
+ * Boots virtual machines. Installs, fetches and builds what they need.
  *
  * @module
  */
@@ -19,7 +18,7 @@ import type { Part, Stage } from "./order.ts";
 /** The demo's part in a virtual machine. */
 const GUEST_SCRIPT = "scripts/demo/guest.ts";
 
-/** So that devices have names; the guest has this machine's files. */
+/** Gives devices their names: the guest has this machine's files. */
 const NAMES = ["pci.ids"];
 
 /** The virtual machines of the tests. */
@@ -43,7 +42,7 @@ async function ready(machine: Machine): Promise<void> {
   );
 }
 
-/** Boots a machine and tells the story there. */
+/** Boots a machine and shows a part of the demo there. */
 async function show(
   machine: Machine,
   part: Part,
@@ -55,27 +54,27 @@ async function show(
   print("All of it is emulated: on hardware each step is much quicker\n");
   return await runInGuest(machine, {
     command: denoCommand("run", [GUEST_SCRIPT, part, backend ?? ""]),
-    stdout: (stream) => each(stream, print),
-    stderr: (stream) => each(stream, note),
+    stdout: (stream) => forEachLine(stream, print),
+    stderr: (stream) => forEachLine(stream, note),
   });
 }
 
-async function each(
+async function forEachLine(
   stream: ReadableStream<Uint8Array>,
   take: (line: string) => void,
 ): Promise<void> {
   for await (const line of lines(stream)) take(line);
 }
 
-/** Waits for all, then throws what the first of them threw that failed. */
+/** Waits for all, then throws the error of the first one that failed. */
 async function allSettled(...work: Promise<unknown>[]): Promise<void> {
   await Promise.allSettled(work);
   await Promise.all(work);
 }
 
 /**
- * Does work in virtual machines. An interruption ends it without leftovers; a
- * second one ends it at once.
+ * Does work in virtual machines. The first interruption ends it and removes
+ * what is not finished; a second one ends it at once.
  *
  * @param work The work.
  * @returns What it returns.

@@ -1,6 +1,6 @@
 /**
- * The main job, told while it is done: a function is taken from its driver,
- * attached, used, detached and given back; once through each backend.
+ * The story that the demo shows: a function is taken from its driver, attached,
+ * used, detached and given back, once by each backend.
  *
  * @module
  */
@@ -20,11 +20,11 @@ import { firstBytes, type Report } from "./report.ts";
 /** How long a driver may take to bring its nodes back, in milliseconds. */
 const NODES_LIMIT = 60_000;
 
-/** What is to be shown. */
+/** How the story is shown. */
 export interface StoryOptions extends ExerciseOptions {
   /** The only backend. Default: each that the host has. */
   readonly backend?: BackendName | undefined;
-  /** Ends the story early, with everything put back. */
+  /** Ends the story early; everything is put back. */
   readonly signal?: AbortSignal;
 }
 
@@ -33,7 +33,7 @@ export interface StoryOptions extends ExerciseOptions {
  *
  * @param host The host.
  * @param fn The function, which nobody uses.
- * @param report Told what is done.
+ * @param report Prints what is done.
  * @param options The backend, and what may be done.
  */
 export async function demonstrate(
@@ -49,7 +49,7 @@ export async function demonstrate(
     await demonstrateBackend(host, fn, backend, report, options);
     return;
   }
-  report.heading("by the backend that is chosen where none is named");
+  report.heading("by the backend that is chosen by default");
   const first = await demonstrateBackend(host, fn, "auto", report, options);
   const other = first === "iommufd" ? "legacy" : "iommufd";
   report.heading(`by ${other}`);
@@ -70,14 +70,14 @@ function introduce(fn: PciFunction, report: Report): void {
     .filter((name) => name !== undefined).join(" ");
   report.line("function", `${fn.address}  ${ids}  ${names}`.trimEnd());
   const group = fn.iommuGroup;
-  if (group === undefined) return; // taking it says why
+  if (group === undefined) return; // `take` explains why
   const members = group.devices.map((device) =>
     `${device.name} (${device.driver ?? "no driver"})`
   );
   report.line("group", `${group.id}: ${members.join(", ")}`);
 }
 
-/** The story by one backend, which is returned. */
+/** Shows the story by one backend, and returns which one it was. */
 async function demonstrateBackend(
   host: Host,
   fn: PciFunction,
@@ -105,17 +105,17 @@ async function demonstrateBackend(
   await report.step(
     "detached",
     () => device.detach(),
-    () => "nothing of this process holds it",
+    () => "this process has nothing of it open",
   );
-  const again = await report.step(
+  const nodesAfter = await report.step(
     "given back",
     async () => {
       await taken.giveBack();
       return await nodesAgain(fn, nodes.length);
     },
-    (again) => `driver ${withNodes(fn, again)}`,
+    (nodesAfter) => `driver ${withNodes(fn, nodesAfter)}`,
   );
-  if (written !== undefined) await check(again, written, report);
+  if (written !== undefined) await check(nodesAfter, written, report);
   return backend;
 }
 
@@ -140,15 +140,18 @@ async function nodesAgain(
   }
 }
 
-/** Whether those in /dev are there: they come after what sysfs says. */
+/** Whether the nodes in /dev exist: they appear after sysfs has them. */
 async function allThere(nodes: DriverNode[]): Promise<boolean> {
-  const there = nodes.map(({ name }) =>
+  const exist = nodes.map(({ name }) =>
     !name.startsWith("/") || Deno.stat(name).then(() => true, () => false)
   );
-  return (await Promise.all(there)).every(Boolean);
+  return (await Promise.all(exist)).every(Boolean);
 }
 
-/** Reads through the host's own driver what the demo has left on the disk. */
+/**
+ * Reads the demo's data from the disk by the host's own driver, and compares
+ * it.
+ */
 async function check(
   nodes: DriverNode[],
   { bytes, offset }: Written,

@@ -1,6 +1,6 @@
 /**
- * `deno task check`: everything that is checked without running the code.
- * Runs all of it and tells at the end what failed.
+ * `deno task check`: everything that is checked without running the code. It
+ * runs all checks, and names those that failed at the end.
  *
  * @module
  */

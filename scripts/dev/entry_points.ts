@@ -1,5 +1,5 @@
 /**
- * What the package lets others import.
+ * The modules that others may import from the package.
  *
  * @module
  */

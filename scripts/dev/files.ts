@@ -5,8 +5,8 @@
  */
 
 /**
- * Finds the TypeScript files below a folder, but for those in a folder whose
- * name begins with a dot.
+ * Finds the TypeScript files below a folder, except in `node_modules` and in
+ * folders whose name begins with a dot.
  *
  * @param root where paths begin, a `file:` URL with a slash at its end
  * @param folder a path below it, with a slash at its end, or the empty string

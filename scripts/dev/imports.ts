@@ -1,6 +1,6 @@
 /**
- * Dependencies point one way: what may import what, and what may be written
- * where. `imports.ts` prints each breach and exits with 1 if there is one.
+ * Checks that dependencies point one way, and that some text occurs in one
+ * place only. `imports.ts` prints each breach and exits with 1 if there is one.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { typescriptFiles } from "./files.ts";
 export interface Module {
   /** Such as `lib/host/groups.ts`. */
   readonly path: string;
-  /** What it imports, types included: paths, or what names a package. */
+  /** Its imports, types included: paths, or specifiers of packages. */
   readonly imports: readonly string[];
   /** Its text. */
   readonly source: string;
@@ -19,7 +19,7 @@ export interface Module {
 
 /**
  * Each layer, and those right below it. It may import them, what is below them,
- * and itself. `lib` is what lies in no folder of `lib/`: the errors.
+ * and itself. `lib` has the files that are in no folder of `lib/`.
  */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "lib/uapi": [],
@@ -37,7 +37,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "lib/sim": ["lib/host"],
 };
 
-/** What the library's text may hold nowhere but in the one place, if any. */
+/** Text that the library may contain in one place only, or nowhere. */
 const TEXT_RULES: ReadonlyArray<{
   readonly text: RegExp;
   readonly place?: string;
@@ -55,12 +55,11 @@ const TEXT_RULES: ReadonlyArray<{
   },
   {
     text: /\bDeno\.(Command|lstat|mkdir|open|read|remove|rename|stat|write)/,
-    breach:
-      "reaches the system: through the Kernel, which needs one permission",
+    breach: "calls the system: use the Kernel, which needs one permission",
   },
 ];
 
-/** The modules that are a backend, or part of one, as their names tell. */
+/** The modules of a single backend, by their names. */
 const A_BACKEND = /^backends\/(iommufd|legacy)/;
 
 /** The layer of a path, or undefined outside the library. */
@@ -73,27 +72,30 @@ function layerOf(path: string): string | undefined {
 }
 
 /** The layers that a layer may import: itself and all below. */
-function reach(layer: string): Set<string> {
+function importableLayers(layer: string): Set<string> {
   const below = LAYERS[layer] ?? [];
-  return new Set([layer, ...below.flatMap((name) => [...reach(name)])]);
+  return new Set([
+    layer,
+    ...below.flatMap((name) => [...importableLayers(name)]),
+  ]);
 }
 
-/** What is wrong with one import of a module of the library, if anything. */
+/** Explains which rule an import of the library breaks, if any. */
 function importBreach(from: string, to: string): string | undefined {
   const layer = layerOf(from)!;
   if (LAYERS[layer] === undefined) return `no layer is named ${layer}`;
   if (to.startsWith("node:")) return undefined;
   const target = layerOf(to);
-  const allowed = reach(layer);
+  const allowed = importableLayers(layer);
   if (target === undefined || !allowed.has(target)) {
     return `${layer} may import ${[...allowed].sort().join(", ")} and node:`;
   }
   if (layer !== "backends" && A_BACKEND.test(to)) {
-    return "which backend it is, only backends/ knows";
+    return "only backends/ may import a single backend";
   }
 }
 
-/** The first cycle met from each module that is not in one already told. */
+/** Finds import cycles by a depth-first search. */
 function cycles(modules: readonly Module[]): string[] {
   const imports = new Map(modules.map((m) => [m.path, m.imports]));
   const done = new Set<string>();
@@ -112,7 +114,7 @@ function cycles(modules: readonly Module[]): string[] {
 }
 
 /**
- * Everything in which the modules break the rules.
+ * Finds each place where modules break a rule.
  *
  * @param modules the modules, and everything local that they import
  * @returns a line for each breach
@@ -122,8 +124,10 @@ export function breaches(modules: readonly Module[]): string[] {
   return [
     ...library.flatMap(({ path, imports }) =>
       imports.flatMap((to) => {
-        const why = importBreach(path, to);
-        return why === undefined ? [] : [`${path} imports ${to}: ${why}`];
+        const problem = importBreach(path, to);
+        return problem === undefined
+          ? []
+          : [`${path} imports ${to}: ${problem}`];
       })
     ),
     ...library.flatMap(({ path, source }) =>
@@ -137,7 +141,7 @@ export function breaches(modules: readonly Module[]): string[] {
   ];
 }
 
-/** What `deno info --json` says, as far as it is needed here. */
+/** The part of the output of `deno info --json` that is needed here. */
 interface Info {
   modules: Array<{
     specifier: string;
@@ -154,11 +158,12 @@ interface Info {
  * Reads the modules below a folder, with their imports as Deno resolves them.
  *
  * @param root the folder, as a `file:` URL with a slash at its end
- * @returns every TypeScript module there, but for those below a dotted folder
+ * @returns every local module among what {@linkcode typescriptFiles} finds
+ * there and what that imports
  */
 export async function readModules(root: URL): Promise<Module[]> {
   const paths = await Array.fromAsync(typescriptFiles(root, ""));
-  // One graph that holds all of them: a run for each would take seconds.
+  // One graph has all of them: a run for each would take seconds.
   const entry = await Deno.makeTempFile({ suffix: ".ts" });
   try {
     await Deno.writeTextFile(
@@ -170,7 +175,7 @@ export async function readModules(root: URL): Promise<Module[]> {
     const { success, stdout } = await command.output();
     if (!success) throw new Error("Cannot read the module graph");
     const { modules }: Info = JSON.parse(new TextDecoder().decode(stdout));
-    // One that cannot be read is told by the type check.
+    // The type check reports a module that cannot be read.
     const local = modules.filter(({ specifier, error }) =>
       specifier.startsWith(root.href) && error === undefined
     );

@@ -1,6 +1,6 @@
 /**
- * The runs that the tests are cut into: one for each part, and for each virtual
- * machine one or several.
+ * Divides the tests into jobs: one for each part, and one or several for each
+ * virtual machine.
  *
  * @module
  */
@@ -15,17 +15,20 @@ import type { Outcome } from "./outcome.ts";
 import { type Part, partsOf } from "./parts.ts";
 import { denoTest } from "./test_run.ts";
 
-/** Which tests are wanted. */
+/** Which tests to run. */
 export interface Choice {
-  /** The only part. */
+  /** The only part to run. */
   readonly only: Part | undefined;
   /** The virtual machines. */
   readonly machines: readonly Machine[];
-  /** Whether older kernels run what a newer one has proven too. */
+  /**
+   * Whether older kernels also run the tests that only a newer one runs
+   * otherwise.
+   */
   readonly everything: boolean;
-  /** What a test's name has to contain. */
+  /** The text that a test's name must contain. */
   readonly filter: string | undefined;
-  /** The only files and folders, from the checkout. */
+  /** The only files and folders, as paths in the checkout. */
   readonly paths: readonly string[];
 }
 
@@ -33,13 +36,13 @@ export interface Choice {
 export interface Job {
   /** The part or the machine. */
   readonly name: string;
-  /** Gets what the tests need, once, where they need anything. */
+  /** Prepares what the tests need, where they need anything. */
   readonly prepare?: () => Promise<void>;
   readonly run: () => Promise<Outcome>;
 }
 
 /**
- * Files that take minutes: each has a guest of its own, so that guests that run
+ * Files that take minutes. Each has a guest of its own, so that guests that run
  * side by side end at about the same time.
  */
 const LONG = new Set([
@@ -49,9 +52,10 @@ const LONG = new Set([
 ]);
 
 /**
- * The jobs that a choice comes to, the longest of the machines' first.
+ * Returns the jobs for a choice of tests. The longest jobs of a machine come
+ * first.
  *
- * @param choice which tests are wanted
+ * @param choice which tests to run
  */
 export async function jobsOf(choice: Choice): Promise<Job[]> {
   const { only, machines, everything, filter, paths } = choice;
@@ -74,8 +78,8 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
     prepare: () => ready(machine),
     run: async () => {
       await ready(machine);
-      const each = { flags: [...options, ...flags], everything };
-      return await runTests(machine, modules, each);
+      const how = { flags: [...options, ...flags], everything };
+      return await runTests(machine, modules, how);
     },
   });
   const newest = MACHINES[0]!;
@@ -89,8 +93,8 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
     );
   });
   if (docs.length > 0) {
-    // On a real kernel, as most examples attach a device. Early, as it takes
-    // minutes until the first result: Deno reads all files before.
+    // On a real kernel, as most examples attach a device. Early, as the first
+    // result takes minutes: Deno reads all files before.
     jobs.unshift(
       inGuest("docs", newest, docs, [
         "--doc",
@@ -101,11 +105,11 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
   if (host.length > 0) {
     jobs.push({
       name: "host",
-      // Some compile C, against the headers of the kernel that is built.
+      // Some tests compile C with the headers of the kernel that is built.
       prepare: () => ready(newest),
       run: async () => {
         await ready(newest);
-        // All of it at its end, as guests report beside it.
+        // Printed at the end, as guests print meanwhile.
         return await denoTest(["-A", ...flags, ...host], {
           stdout: "piped",
           stderr: "piped",
@@ -122,7 +126,7 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
   return jobs;
 }
 
-/** What is got for the machines, by their kernel. */
+/** The preparations of machines, by kernel. */
 const preparations = new Map<string, Promise<void>>();
 
 function ready(machine: Machine): Promise<void> {
@@ -132,7 +136,7 @@ function ready(machine: Machine): Promise<void> {
   return known;
 }
 
-/** Cuts the files of a machine so that those that take minutes are alone. */
+/** Divides the files of a machine so that each that takes minutes is alone. */
 function portionsOf(machine: Machine, files: readonly string[]): string[][] {
   // Without an IOMMU most of them have nothing to do.
   const isLong = (file: string) =>

@@ -12,7 +12,7 @@ export const PICTURE = "docs/layers.svg";
 
 /** A folder in the picture. */
 interface Folder {
-  /** What it is, for who sees it for the first time. */
+  /** What it is, in a few words. */
   readonly about: string;
   /** Its row, from the top. It may import what is below, and beside it. */
   readonly row: number;
@@ -31,7 +31,7 @@ function folder(
   return { row, column, columns, about };
 }
 
-/** What is drawn, and where, so that few arrows pass behind a box. */
+/** The folders, with their places. Few arrows pass behind a box. */
 const FOLDERS: Readonly<Record<string, Folder>> = {
   "scripts": folder(0, 0, 6, "the commands that people run"),
   "mod.ts": folder(1, 0, 2, "what a device script imports"),
@@ -61,12 +61,12 @@ export interface Arrow {
 function folderOf(path: string): string | undefined {
   if (/^lib\/[^/]+\.ts$/.test(path)) return "lib/*.ts";
   return NAMES.find((name) => path === name || path.startsWith(`${name}/`)) ??
-    // What a folder's commands begin with lies beside them.
+    // A module beside a folder that has its name belongs to it.
     NAMES.find((name) => path.startsWith(`${name}.`));
 }
 
 /**
- * What imports what, by folder.
+ * Finds which folder imports which.
  *
  * @param modules The modules of the checkout.
  * @throws {Error} When a folder of the library is not in the picture, or an
@@ -93,7 +93,7 @@ export function arrowsOf(modules: readonly Module[]): Arrow[] {
   );
 }
 
-/** The arrows to whose end no other way leads. */
+/** Leaves out the arrows to whose end other arrows lead as well. */
 function needed(arrows: readonly Arrow[]): Arrow[] {
   const nextOf = (name: string) =>
     arrows.filter(({ from }) => from === name).map(({ to }) => to);
@@ -113,7 +113,7 @@ const TOP = 64;
 const TIP = 7;
 const WIDTH = 2 * MARGIN + 6 * COLUMN + 5 * GAP;
 
-/** Where a box is. */
+/** The place of a box. */
 interface Place {
   readonly left: number;
   readonly right: number;
@@ -130,7 +130,7 @@ function placeOf(name: string): Place {
 }
 
 /**
- * Draws the layers. An arrow is left out where others lead there as well.
+ * Draws the layers. Leaves out an arrow where others lead to its end as well.
  *
  * @param modules The modules of the checkout.
  * @returns The text of an SVG file.
@@ -152,7 +152,7 @@ export function drawLayers(modules: readonly Module[]): string {
     `<text class="ink heading" x="${MARGIN}" y="34">What imports what</text>`,
     `<text class="faint" x="${WIDTH - MARGIN}" y="34" text-anchor="end">` +
     "an arrow is left out where others lead there as well</text>",
-    ...arrows.map((arrow) => drawn(arrow, arrows)),
+    ...arrows.map((arrow) => drawArrow(arrow, arrows)),
     ...NAMES.map(box),
     "</svg>",
   ].map((part) => `${part}\n`).join("");
@@ -185,8 +185,11 @@ function box(name: string): string {
     `text-anchor="middle">${FOLDERS[name]!.about}</text></g>`;
 }
 
-/** From the bottom of a box to the top of another, or to its side. */
-function drawn(arrow: Arrow, arrows: readonly Arrow[]): string {
+/**
+ * Draws an arrow from the bottom of a box to the top of another, or from side
+ * to side.
+ */
+function drawArrow(arrow: Arrow, arrows: readonly Arrow[]): string {
   const { from, to } = arrow;
   const [a, b] = [placeOf(from), placeOf(to)];
   const title = `<title>${from} imports ${to}</title>`;
@@ -212,7 +215,9 @@ function drawn(arrow: Arrow, arrows: readonly Arrow[]): string {
     `<path class="tip" d="M${x2} ${b.top}l-4 -${TIP}h8z"/></g>`;
 }
 
-/** Where an arrow meets a box: evenly spaced, so that none meet each other. */
+/**
+ * The place where an arrow meets a box. All arrows of a side are evenly spaced.
+ */
 function meeting(
   arrow: Arrow,
   end: "from" | "to",

@@ -1,10 +1,11 @@
 /**
- * What came of a run of tests: how many did what, and how long each took.
+ * The outcome of a test run: how many tests passed, failed or did not run, and
+ * how long each took.
  *
  * @module
  */
 
-/** How many tests did what; a step of a test counts as one. */
+/** How many tests passed, failed or did not run. A step counts as a test. */
 export interface Counts {
   /** They ran and passed. */
   readonly passed: number;
@@ -22,7 +23,7 @@ export interface TestTime {
   readonly seconds: number;
 }
 
-/** What came of some tests. */
+/** The outcome of some tests. */
 export interface Outcome extends Counts {
   /** How long each test took that ran, in the order in which they ended. */
   readonly times: readonly TestTime[];
@@ -33,8 +34,8 @@ export const FAILED: Outcome = { passed: 0, failed: 1, ignored: 0, times: [] };
 
 /** The sum of several outcomes. */
 export function sum(outcomes: readonly Outcome[]): Outcome {
-  const total = (of: keyof Counts) =>
-    outcomes.reduce((total, outcome) => total + outcome[of], 0);
+  const total = (key: keyof Counts) =>
+    outcomes.reduce((total, outcome) => total + outcome[key], 0);
   return {
     passed: total("passed"),
     failed: total("failed"),
@@ -47,7 +48,7 @@ export function sum(outcomes: readonly Outcome[]): Outcome {
  * Reads Deno's JUnit report.
  *
  * @param xml the report of `deno test --junit-path`
- * @throws {SyntaxError} when it is no such report
+ * @throws {SyntaxError} when it is not a complete report
  */
 export function readJunit(xml: string): Outcome {
   if (!/<\/testsuites>\s*$/.test(xml)) {
@@ -69,7 +70,10 @@ export function readJunit(xml: string): Outcome {
   );
 }
 
-/** The times of the tests of a suite, which names steps behind their tests. */
+/**
+ * Reads the times of the tests of a suite. Leaves out steps, whose names follow
+ * those of their tests.
+ */
 function readTimes(suite: string): TestTime[] {
   const cases = suite.matchAll(/<testcase name="(.*?)" .*? time="([\d.]+)"/g);
   const times = [...cases].map(([, name, seconds]) => ({

@@ -6,14 +6,14 @@
  */
 import { chooseConfig } from "./std.ts";
 
-// The terminal interrupts the script as well, which may have things to put
-// back: wait for it rather than leave it behind.
+// Ctrl-C interrupts the script as well, which may have things to put back. This
+// process waits until it ends.
 Deno.addSignalListener("SIGINT", () => {});
 
 const child = new Deno.Command(Deno.execPath(), {
   args: ["run", "-A", "--config", await chooseConfig(), ...Deno.args],
 }).spawn();
-if (Deno.build.os !== "windows") { // which has no such signal
+if (Deno.build.os !== "windows") { // Windows has no SIGTERM
   Deno.addSignalListener("SIGTERM", () => child.kill("SIGTERM"));
 }
 Deno.exit((await child.status).code);

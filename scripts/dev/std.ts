@@ -7,7 +7,7 @@
  * @module
  */
 
-/** Holds the choice for the programs that a task starts. */
+/** The environment variable that passes the choice to child processes. */
 const CHOICE = "PASSTHRU_DENO_CONFIG";
 
 /** How long JSR may take to answer, in milliseconds. */
@@ -30,8 +30,8 @@ async function reachesJsr(): Promise<boolean> {
 /**
  * The configuration to start deno with, from the checkout's root.
  *
- * Asks JSR once: the answer is left in the environment, where a task's own
- * children find it. Set `PASSTHRU_DENO_CONFIG` to choose by hand.
+ * Asks JSR once, and keeps the answer in the environment for child processes.
+ * Set `PASSTHRU_DENO_CONFIG` to choose by hand.
  *
  * @returns `deno.json` or `deno.offline.json`
  */

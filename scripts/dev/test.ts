@@ -1,6 +1,6 @@
 /**
- * `deno task test`: every test, each with the rights that its kind is to have,
- * and as the last line the count of what ran.
+ * `deno task test`: runs every test with the permissions of its part, and
+ * prints the counts as the last line.
  *
  * @module
  */
@@ -24,8 +24,9 @@ Runs all tests, or those of the files given.
   --machine NAME   of the virtual machines only this one, repeatable:
                    ${ALL_MACHINES.map(({ name }) => name).join(", ")}
   --accel NAME     how the virtual machines are run: kvm, or tcg, which is
-                   emulation; found out unless given
-  --everything     also, on older kernels, what they do as the newest does
+                   emulation; the faster one unless given
+  --everything     run all tests on older kernels, also where these do the same
+                   as the newest one
   --filter TEXT    only tests with TEXT, or /PATTERN/, in their name`;
 
 function options(): Choice & { help: boolean } {
@@ -55,17 +56,20 @@ function options(): Choice & { help: boolean } {
   };
 }
 
-/** What a guest takes of this machine's memory, in bytes. */
+/** How much of this machine's memory a guest takes, in bytes. */
 const GUEST_MEMORY = 2.5 * 2 ** 30;
 
-/** How many guests run side by side: each has one processor. */
-function lanes(): number {
+/** How many guests run side by side. Each has one processor. */
+function guestsAtOnce(): number {
   const { available } = Deno.systemMemoryInfo();
   const fitting = Math.floor(available / GUEST_MEMORY);
   return Math.max(1, Math.min(navigator.hardwareConcurrency, fitting));
 }
 
-/** What jobs need, got one after the other. The job that lacks it tells of it. */
+/**
+ * Prepares jobs one after the other. Ignores errors, which the jobs report when
+ * they run.
+ */
 function preparationFor(jobs: readonly Job[]): Job {
   return {
     name: "preparation",
@@ -76,11 +80,11 @@ function preparationFor(jobs: readonly Job[]): Job {
   };
 }
 
-/** Runs a job, and tells how long it took. */
+/** Runs a job, and measures how long it takes. */
 async function run({ name, run }: Job): Promise<Run> {
   console.log(`── ${name}`);
   const start = performance.now();
-  // What cannot run at all has failed, and the others may still run.
+  // A job that cannot run has failed. The others may still run.
   const outcome = await run().catch((error) => {
     console.error(error instanceof Error ? error.message : error);
     return FAILED;
@@ -110,13 +114,13 @@ async function main(): Promise<number> {
   const work = async (job: Job) => {
     if (!interrupted) runs.push(await run(job));
   };
-  // What needs nothing takes all processors, and tells at once.
+  // Jobs without preparation use all processors, and report at once.
   for (const job of jobs) if (!job.prepare) await work(job);
   const others = jobs.filter(({ prepare }) => prepare);
   if (others.length > 0) await work(preparationFor(others));
   const queue = others.values();
   await Promise.all(
-    Array.from({ length: lanes() }, async () => {
+    Array.from({ length: guestsAtOnce() }, async () => {
       for (const job of queue) await work(job);
     }),
   );
@@ -136,5 +140,5 @@ async function main(): Promise<number> {
   return total.failed === 0 && total.passed > 0 ? 0 : 1;
 }
 
-// `deno test` takes a file of this name for a test.
+// `deno test` takes a file of this name for a test module.
 if (import.meta.main) Deno.exit(await main());

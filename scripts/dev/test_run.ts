@@ -9,12 +9,12 @@ import { deno } from "./deno.ts";
 /**
  * Runs `deno test` and counts what ran.
  *
- * What no test can report, such as a module that does not load, counts as
- * one failure.
+ * A failure outside of any test, such as a module that does not load, counts as
+ * one.
  *
  * @param args flags and files
- * @param options as for `Deno.Command`; the output is inherited by default,
- * and what is piped is printed when the run ends
+ * @param options as for `Deno.Command`; the output is inherited by default, and
+ * a piped output is printed when the run ends
  */
 export async function denoTest(
   args: readonly string[],
@@ -24,7 +24,7 @@ export async function denoTest(
   try {
     const command = await deno(
       "test",
-      // Types are `deno task check`'s: to check them takes longer than most runs.
+      // `deno task check` checks the types, which takes longer than most runs.
       ["--no-check", "--no-prompt", `--junit-path=${report}`, ...args],
       options,
     );

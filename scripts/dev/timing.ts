@@ -1,5 +1,5 @@
 /**
- * Where the time of a run of tests goes.
+ * How long the parts of a test run took.
  *
  * @module
  */
@@ -10,19 +10,19 @@ import type { Outcome } from "./outcome.ts";
 export interface Run {
   /** The part, or the machine, that they ran in. */
   readonly name: string;
-  /** How long that took, in seconds, with its preparation. */
+  /** How long they took, in seconds, with their preparation. */
   readonly seconds: number;
-  /** What came of them. */
+  /** Their outcome. */
   readonly outcome: Outcome;
 }
 
-/** How many of the slowest tests are told. */
+/** How many of the slowest tests are listed. */
 const SLOWEST = 10;
 
 /**
- * Tells how long each part and machine took, and the slowest tests.
+ * Lists how long each part and machine took, and the slowest tests.
  *
- * @param runs what ran; runs of one name are told as one
+ * @param runs what ran; the times of runs with one name are added up
  * @param seconds how long all of it took, some of it side by side
  * @returns lines of text
  */

@@ -1,7 +1,7 @@
 /**
- * `parseArgs` of `@std/cli`, which the command has of its own: it starts where
- * no registry is reached. It takes the same options and gives the same result;
- * of the original's types it leaves out those of names with a dot in them.
+ * The command's own `parseArgs`, so that it starts without a registry. It takes
+ * the same options as that of `@std/cli` and returns the same result. Its types
+ * do not cover names with a dot.
  *
  * @module
  */
@@ -10,7 +10,7 @@ type Names = string | undefined;
 type OneOrMore<N> = N | ReadonlyArray<Extract<N, string>>;
 type Aliases = Record<string, string | readonly string[]>;
 
-/** The names in `A` that stand for `K`, and `K` itself. */
+/** `K`, and its aliases in `A`. */
 type Spellings<K, A> =
   | K
   | (K extends keyof A
@@ -24,7 +24,7 @@ type WithDefaults<T, D> = D extends Record<string, unknown> ?
     & { [K in keyof D]: D[K] | (K extends keyof T ? NonNullable<T[K]> : never) }
   : T;
 
-/** What each name given as boolean, string or collected one comes to. */
+/** The types of the values of boolean, string and collected names. */
 type Flags<B extends Names, S extends Names, C extends Names, N extends Names> =
   & { [K in Exclude<B, C> & string]: boolean }
   & { [K in Extract<B, C> & string]: boolean[] }
@@ -59,9 +59,9 @@ export interface ParseOptions<
 > {
   /** Gather what follows `--` under `"--"` instead of `_`. */
   "--"?: DoubleDash;
-  /** Further names for a name. */
+  /** Aliases of each name. */
   alias?: A;
-  /** Names that take no value; `true`: all that begin with two dashes. */
+  /** Names that take no value; `true` for all that begin with two dashes. */
   boolean?: OneOrMore<B>;
   /** Values of names that are not given. */
   default?: D;
@@ -73,14 +73,19 @@ export interface ParseOptions<
   collect?: OneOrMore<C>;
   /** Names that `--no-` turns off. */
   negatable?: OneOrMore<N>;
-  /** Asked about each name not declared; `false` leaves it out. */
+  /**
+   * Called for each operand and each undeclared name; `false` leaves it out.
+   */
   unknown?: (arg: string, key?: string, value?: unknown) => unknown;
 }
 
 type Nested = { [key: string]: unknown };
 type Value = string | number | boolean;
 
-/** `{ "a.b": 1 }` is written `{ a: { b: 1 } }`. */
+/**
+ * The object that holds a key, and the key in it: `a.b` is `b` of the object
+ * `a`.
+ */
 function holderOf(object: Nested, key: string): [Nested, string] {
   const parts = key.split(".");
   const last = parts.pop()!;
@@ -101,7 +106,7 @@ function numberOrString(text: string): string | number {
   return /\S/.test(text) && Number.isFinite(Number(text)) ? Number(text) : text;
 }
 
-/** Which name is which, aliases included. */
+/** How names are declared, aliases included. */
 class Declarations {
   #aliases = new Map<string, Set<string>>();
   readonly boolean: Set<string>;
@@ -129,8 +134,8 @@ class Declarations {
   }
 
   #set(names: string | readonly string[] | undefined): Set<string> {
-    const given = [names ?? []].flat().filter(Boolean);
-    return new Set(given.flatMap((name) => [name, ...this.aliasesOf(name)]));
+    const list = [names ?? []].flat().filter(Boolean);
+    return new Set(list.flatMap((name) => [name, ...this.aliasesOf(name)]));
   }
 
   aliasesOf(name: string): Set<string> {
@@ -147,8 +152,8 @@ class Declarations {
       this.#aliases.has(name);
   }
 
-  /** The value of a name that stands alone. */
-  alone(name: string): Value {
+  /** The value of a name that has none on the command line. */
+  valueAlone(name: string): Value {
     return this.string.has(name) ? "" : true;
   }
 }
@@ -200,7 +205,10 @@ export function parseArgs<
     put(key, isText ? numberOrString(value as string) : value, collect);
   }
 
-  /** `--key`, `--key=value`, `--key value`, `--no-key`; how many more it took. */
+  /**
+   * Parses `--key`, `--key=value`, `--key value` or `--no-key`. Returns how
+   * many further arguments it used.
+   */
   function long(arg: string, next: string | undefined): number {
     const { no, key: rest, value } = arg.match(
       /^--(?<no>no-)?(?<key>.+?)(?:=(?<value>.+?))?$/s,
@@ -219,7 +227,10 @@ export function parseArgs<
     return setWithNext(key, arg, next, takesValue && !next?.startsWith("-"));
   }
 
-  /** `-abc`, `-n5`, `-k=value`, `-k value`; how many more it took. */
+  /**
+   * Parses `-abc`, `-n5`, `-k=value` or `-k value`. Returns how many further
+   * arguments it used.
+   */
   function short(arg: string, next: string | undefined): number {
     const letters = arg.slice(1, -1);
     for (const [i, letter] of letters.split("").entries()) {
@@ -237,7 +248,7 @@ export function parseArgs<
         set(letter, attached, arg);
         return 0;
       }
-      set(letter, names.alone(letter), arg);
+      set(letter, names.valueAlone(letter), arg);
     }
     const key = arg.slice(-1);
     if (key === "-") return 0;
@@ -259,7 +270,7 @@ export function parseArgs<
       set(key, next === "true", arg);
       return 1;
     }
-    set(key, names.alone(key), arg);
+    set(key, names.valueAlone(key), arg);
     return 0;
   }
 

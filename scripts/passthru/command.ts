@@ -1,5 +1,5 @@
 /**
- * What a command is.
+ * The parts of a command.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import type { Host } from "../../lib/host/host.ts";
 import type { Terminal } from "./terminal/terminal.ts";
 
-/** How a command ended. */
+/** The exit codes of commands. */
 export const EXIT = {
   /** Done, or nothing to do. */
   DONE: 0,
@@ -15,7 +15,7 @@ export const EXIT = {
   FAILED: 1,
   /** It was called wrongly. */
   USAGE: 2,
-  /** A guard refused it. */
+  /** It was refused, because the host uses the device. */
   REFUSED: 3,
   /** The host is not fit for it. */
   UNFIT: 4,
@@ -23,26 +23,29 @@ export const EXIT = {
   INTERRUPTED: 130,
 } as const;
 
-/** What is completed for an operand, or for an option's value. */
+/**
+ * How a shell completes an operand or an option's value. A list has all allowed
+ * values.
+ */
 export type Kind = "address" | "driver" | "file" | "text" | readonly string[];
 
 /** An operand of a command. */
 export interface Operand {
   /** Its name: `ADDRESS`. */
   readonly name: string;
-  /** What it is. */
+  /** How it is completed. */
   readonly kind: Kind;
   /** Whether it may be missing. */
   readonly optional?: boolean;
-  /** Whether there may be several of it. */
+  /** Whether there may be several. */
   readonly many?: boolean;
 }
 
 /** An option of a command. */
 export interface Option {
-  /** The name of its value; without one it has none. */
+  /** The name of its value. An option without one is a flag. */
   readonly value?: string;
-  /** What its value is. */
+  /** How its value is completed. */
   readonly kind?: Kind;
   /** Whether it may be given several times. */
   readonly many?: boolean;
@@ -50,7 +53,7 @@ export interface Option {
   readonly about: string;
 }
 
-/** A command as it was called. */
+/** The arguments that a command was called with. */
 export class Arguments {
   readonly #options: Readonly<Record<string, unknown>>;
   /** Its operands. */
@@ -58,7 +61,7 @@ export class Arguments {
   /** What came after `--`. */
   readonly rest: readonly string[];
 
-  /** Made by the frame, which has checked them. */
+  /** Takes arguments that have been checked. */
   constructor(
     operands: readonly string[],
     options: Readonly<Record<string, unknown>>,
@@ -85,7 +88,7 @@ export class Arguments {
   }
 }
 
-/** Runs a command, and gives the exit code. */
+/** Runs a command, and returns the exit code. */
 export type Run = (
   args: Arguments,
   host: Host,
@@ -96,15 +99,15 @@ export type Run = (
 export interface Command {
   /** What it does, in a line. */
   readonly about: string;
-  /** More of it, for its help. */
+  /** Further sentences for its help. */
   readonly details?: string;
   /** Its operands. */
   readonly operands?: readonly Operand[];
-  /** What comes after `--`, where something may. */
+  /** The name of the arguments after `--`. Without it there may be none. */
   readonly rest?: string;
-  /** Its options by name, without those that all have. */
+  /** Its own options, by name. */
   readonly options?: Readonly<Record<string, Option>>;
-  /** Calls of it, with what each does. */
+  /** Example calls, and what each does. */
   readonly examples: Readonly<Record<string, string>>;
 }
 
@@ -123,8 +126,8 @@ export class UsageError extends Error {
 }
 
 /**
- * What `read` gives; what it finds malformed (a `TypeError` or `RangeError`) is
- * the fault of who called the command.
+ * Returns the result of `read`. Turns a `TypeError` or `RangeError` of it into
+ * a {@linkcode UsageError}, as the user has typed what is malformed.
  */
 export function fromUser<T>(read: () => T): T {
   try {

@@ -1,5 +1,5 @@
 /**
- * The commands: how each is called. `load.ts` has what runs them.
+ * How each command is called. `load.ts` has their implementations.
  *
  * @module
  */
@@ -22,7 +22,7 @@ const TIMEOUT: Option = {
   about: "how long each step may take; 10 unless given",
 };
 const WHOLE_GROUP: Option = {
-  about: "with the other endpoints of its IOMMU group",
+  about: "take the other endpoints of its IOMMU group too",
 };
 const FILE: Operand = { name: "FILE", kind: "file" };
 
@@ -32,7 +32,7 @@ export const COMMON: Readonly<Record<string, Option>> = {
   simulate: {
     value: "FILE",
     kind: "file",
-    about: "act on the host that a snapshot holds, in memory",
+    about: "act on a simulated host, made from this snapshot",
   },
   help: { about: "show this" },
 };
@@ -83,8 +83,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   doctor: {
     about: "find what stops passthrough here, and what to change",
-    details: "It ends with 4 when the host, or a function that is named, is " +
-      "not fit.",
+    details: "The exit code is 4 when the host, or a named function, is not " +
+      "fit.",
     operands: [{ ...ADDRESS, optional: true, many: true }],
     options: {
       memory: {
@@ -95,14 +95,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
     examples: {
       "passthru doctor": "the host",
-      "passthru doctor 01:00.0 --memory 16G": "what is to be handed out",
+      "passthru doctor 01:00.0 --memory 16G":
+        "a function, for a machine of 16 GiB",
       "passthru doctor --json": "for a program",
     },
   },
   bind: {
-    about: "bind a function to a VFIO driver, or to any",
-    details: "What was is in a journal: passthru unbind brings it back. To " +
-      "the driver none it is bound to no driver.",
+    about: "bind a function to a VFIO driver, or to another driver",
+    details: "A journal keeps the previous driver, and passthru unbind " +
+      'restores it. The driver "none" leaves the function without a driver.',
     operands: [ADDRESS, { name: "DRIVER", kind: "driver", optional: true }],
     options: {
       "whole-group": WHOLE_GROUP,
@@ -112,7 +113,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
     examples: {
       "passthru bind 01:00.0": "to vfio-pci",
-      "passthru bind 01:00.0 --whole-group": "and all that share its group",
+      "passthru bind 01:00.0 --whole-group":
+        "and the other endpoints of its group",
       "passthru bind 01:00.0 mlx5_vfio_pci": "to a variant driver",
       "passthru bind 01:00.0 --insist 01:00.0":
         "although the host uses it: a mounted disk, the display",
@@ -131,7 +133,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       driver: {
         value: "NAME",
         kind: "driver",
-        about: "their driver; none for no driver",
+        about: 'their driver; "none" for no driver',
       },
       "dry-run": DRY_RUN,
       insist: INSIST,
@@ -139,9 +141,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
     examples: {
       "passthru vfs 01:00.0 4": "for the drivers of this host",
-      "passthru vfs 01:00.0 4 --driver vfio-pci": "to hand out",
-      "passthru vfs 01:00.0 0": "none any more",
-      "passthru restore 01:00.0": "as many as there were",
+      "passthru vfs 01:00.0 4 --driver vfio-pci": "for virtual machines",
+      "passthru vfs 01:00.0 0": "removes all",
+      "passthru restore 01:00.0": "back to the number before",
     },
   },
   mdev: {
@@ -154,14 +156,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     ],
     options: { "dry-run": DRY_RUN, timeout: TIMEOUT },
     examples: {
-      "passthru mdev": "the types that there can be, and the devices",
-      "passthru mdev create 00:02.0 i915-GVTg_V5_4": "one of a new UUID",
+      "passthru mdev": "the available types, and the devices",
+      "passthru mdev create 00:02.0 i915-GVTg_V5_4": "with a new UUID",
       "passthru mdev remove 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001":
-        "one that was created so",
+        "removes what mdev create has created",
     },
   },
   plan: {
-    about: "say what would make the host what a file says, and why",
+    about: "say which steps a state file needs, and why",
     details: "The file is JSON or YAML; - is standard input.",
     operands: [FILE],
     examples: {
@@ -170,9 +172,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   apply: {
-    about: "make the host what a file says, or leave it as it is",
-    details: "Each step is in a journal before it is made; when one fails, " +
-      "all are undone. What is as it should be is left alone.",
+    about: "apply a state file, all of it or nothing",
+    details: "Each step is written to a journal before it is made; when one " +
+      "fails, all are undone. What the state already holds is not touched.",
     operands: [FILE],
     options: {
       "dry-run": DRY_RUN,
@@ -180,12 +182,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       name: {
         value: "NAME",
         kind: "text",
-        about: "what passthru status calls it",
+        about: "the name that passthru status shows",
       },
       "at-boot": {
         value: "NAME",
         kind: "text",
-        about: "also at every boot: writes a systemd unit",
+        about: "apply it at every boot too, by a systemd unit",
       },
       timeout: TIMEOUT,
     },
@@ -193,13 +195,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru apply state.yaml": "apply it",
       "passthru apply state.yaml --dry-run": "the same as passthru plan",
       "passthru apply state.yaml --at-boot desk": "now and at every boot",
-      "generate-state | passthru apply -": "what another program says",
+      "generate-state | passthru apply -":
+        "a state that another program writes",
     },
   },
   restore: {
-    about: "bring the host back to what it was before it was changed",
-    details: "Also after a process was killed. It ends with 1 when not all " +
-      "could be undone.",
+    about: "undo what was applied to this host",
+    details: "It works also after a process was killed. The exit code is 1 " +
+      "when something could not be undone.",
     operands: [{
       name: "DEVICE",
       kind: "address",
@@ -210,12 +213,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       name: {
         value: "NAME",
         kind: "text",
-        about: "only what passthru status calls so",
+        about: "only what was applied under this name",
       },
       "at-boot": {
         value: "NAME",
         kind: "text",
-        about: "the same, and have it applied at boot no longer",
+        about: "the same, and no longer apply it at boot",
       },
       timeout: TIMEOUT,
     },
@@ -230,10 +233,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     examples: { "passthru status": "each apply that was not undone" },
   },
   snapshot: {
-    about: "record this host as JSON, to try things on elsewhere",
-    details:
-      "No serial number, MAC address or host name is in it. As root it " +
-      "tells also how many interrupts each function has.",
+    about: "record this host as JSON, to simulate it elsewhere",
+    details: "It has no serial number, MAC address or host name. Recorded as " +
+      "root, it also has the number of interrupts of each function.",
     examples: {
       "passthru snapshot > host.json": "record it",
       "passthru --simulate host.json list": "look at it anywhere",
@@ -243,14 +245,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   attach: {
     about: "hold functions attached and print their layout, until Ctrl-C",
-    details: "Each is bound to a VFIO driver first where it is not, and goes " +
-      "back afterwards.",
+    details:
+      "A function without a VFIO driver is bound to vfio-pci first, and " +
+      "gets its driver back afterwards.",
     operands: [{ ...ADDRESS, many: true }],
     options: {
       backend: {
         value: "NAME",
         kind: ["auto", "iommufd", "legacy"],
-        about: "how the kernel is asked; auto unless given",
+        about: "the kernel interface to use; auto unless given",
       },
       "no-hold": { about: "detach at once" },
       "whole-group": WHOLE_GROUP,
@@ -259,27 +262,26 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     examples: {
       "passthru attach 01:00.0": "regions, BARs, interrupts, DMA ranges",
       "passthru attach 01:00.0 01:00.1 --backend legacy":
-        "two in one address space, by a container",
+        "two in one address space, by a legacy container",
       "passthru attach 01:00.0 --no-hold --json": "only the layout",
     },
   },
   reset: {
     about: "reset a function",
-    details: "By the first method that the kernel has for it, unless one is " +
-      "named.",
+    details: "It uses the kernel's first method, unless one is named.",
     operands: [ADDRESS],
     options: {
       method: {
         value: "NAME",
         kind: ["device_specific", "acpi", "flr", "af_flr", "pm", "bus"],
-        about: "by this method",
+        about: "the method",
       },
       insist: INSIST,
     },
     examples: {
       "passthru reset 01:00.0": "as the kernel prefers",
       "passthru reset 01:00.0 --method bus":
-        "its bus, where it is alone on that",
+        "resets its bus, where it is alone on it",
     },
   },
   dump: {
@@ -295,15 +297,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   qemu: {
     about: "run QEMU with functions, and give them back when it ends",
-    details: "Deno has to allow it to run programs: --allow-run. It ends " +
-      "with QEMU's exit code.",
+    details: "It needs Deno's permission to run programs, --allow-run. Its " +
+      "exit code is QEMU's.",
     operands: [{ ...ADDRESS, many: true }],
     rest: "QEMU-ARGUMENT",
     options: {
       by: {
         value: "WAY",
         kind: ["legacy", "iommufd", "fds"],
-        about: "how QEMU comes to them",
+        about: "how QEMU gets the devices",
       },
       user: {
         value: "USER",
@@ -318,20 +320,20 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "memory-lock": {
         value: "MIB",
         kind: "text",
-        about: "what that user may lock, if not -m and a GiB",
+        about: "how much memory that user may lock; by default -m and a GiB",
       },
       "whole-group": WHOLE_GROUP,
       insist: INSIST,
     },
     examples: {
       "passthru qemu 01:00.0 -- -machine q35 -m 4G -nographic":
-        "as the host can",
+        "by iommufd, or else by a container",
       "passthru qemu 01:00.0 --user nobody -- -machine q35 -m 4G":
         "by passed descriptors, as an ordinary user",
     },
   },
   completions: {
-    about: "write what makes a shell complete commands and addresses",
+    about: "write a script that completes commands and addresses in a shell",
     operands: [{ name: "SHELL", kind: ["bash", "zsh", "fish"] }],
     examples: {
       'eval "$(passthru completions bash)"': "in ~/.bashrc",

@@ -1,5 +1,5 @@
 /**
- * What is told of an error, and the exit code that it gives.
+ * What the command reports of an error, and its exit code.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { VfioError, type VfioErrorCode } from "../../lib/errors.ts";
 import { KernelError } from "../../lib/kernel/errno.ts";
 import { EXIT, UsageError } from "./command.ts";
 
-/** What is told of an error. */
+/** What the command reports of an error. */
 export interface Failure {
   /** A `VfioErrorCode`, or `USAGE`, `INTERRUPTED`, `KERNEL`, `INTERNAL`. */
   readonly code: string;
@@ -20,32 +20,32 @@ export interface Failure {
   readonly hint?: string | undefined;
   /** The exit code. */
   readonly exit: number;
-  /** Where it happened, for what should not have happened. */
+  /** Where it was thrown, for an unexpected error. */
   readonly stack?: string | undefined;
 }
 
-/** The exit codes of those that are no plain failure. */
+/** The exit codes of errors that are not plain failures. */
 const EXITS: Partial<Record<VfioErrorCode | string, number>> = {
   BACKEND_UNAVAILABLE: EXIT.UNFIT,
   HOST_IN_USE: EXIT.REFUSED,
   NO_IOMMU_GROUP: EXIT.UNFIT,
 };
 
-/** What to type, where a hint says what to call. */
+/** Replaces the function calls of a hint by commands. */
 function asCommand(hint: string | undefined): string | undefined {
   return hint?.replace(/host\.take\("([^"]+)"\)/g, "passthru bind $1");
 }
 
-/** Whether it is what an aborted signal throws: this one, or QEMU's own. */
+/** Whether an error is the default reason of an aborted signal. */
 function isAbort(error: unknown): boolean {
   return error instanceof DOMException && error.name === "AbortError";
 }
 
 /**
- * What is told of an error.
+ * Explains an error to the user.
  *
  * @param error What was thrown.
- * @param signal Aborted where Ctrl-C ended the command.
+ * @param signal Aborted when Ctrl-C has ended the command.
  */
 export function explain(error: unknown, signal: AbortSignal): Failure {
   if (signal.aborted && isAbort(error)) {
@@ -74,7 +74,7 @@ export function explain(error: unknown, signal: AbortSignal): Failure {
     return {
       code: "PERMISSION_DENIED",
       message,
-      hint: "the command needs --allow-ffi, and passthru qemu --allow-run: " +
+      hint: "the command needs --allow-ffi, passthru qemu also --allow-run: " +
         "install it with both",
       exit: EXIT.FAILED,
     };

@@ -9,7 +9,7 @@ import { COMMANDS, COMMON } from "./commands.ts";
 import { styled, type Terminal } from "./terminal/terminal.ts";
 
 const EXIT_CODES = `0  done, or nothing to do
-1  failed, and undone
+1  failed, and what was done is undone
 2  called wrongly
 3  refused, because the host uses the device
 4  the host is not fit for it`;
@@ -30,12 +30,12 @@ function usage(name: string, command: Command): string {
   return words.join(" ");
 }
 
-/** A text in lines of 80 columns. */
+/** Breaks a text into lines of less than 80 columns. */
 function wrapText(text: string): string {
   return text.replace(/(.{1,79})(?: +|$)/g, "$1\n").trimEnd();
 }
 
-/** Two columns. */
+/** Aligns rows in two columns. */
 function twoColumns(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
   return rows.map(([left, right]) => `  ${left.padEnd(width)}${right}\n`)
@@ -52,10 +52,10 @@ function optionRows(
 }
 
 /**
- * The help of a command, or of all.
+ * Returns the help of a command, or the list of all commands.
  *
- * @param terminal Where it is shown.
- * @param name The command.
+ * @param terminal The terminal that shows it.
+ * @param name The command. Default: all.
  */
 export function helpText(terminal: Terminal, name?: string): string {
   const title = (text: string) => styled(terminal, "bold", text);
@@ -70,7 +70,7 @@ back.
 
 ${title("Commands")}
 ${twoColumns(commands)}
-${title("Options of all")}
+${title("Options of every command")}
 ${twoColumns(optionRows(COMMON))}
 ${title("Exit codes")}
 ${EXIT_CODES.replace(/^/gm, "  ")}

@@ -1,12 +1,12 @@
 /**
- * The commands: what runs each, loaded when it does.
+ * The implementations of the commands, each loaded when it runs.
  *
  * @module
  */
 
 import type { Run } from "./command.ts";
 
-/** Loads what runs each command. */
+/** Loads the implementation of each command. */
 export const LOADERS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   list: () => import("./commands/list.ts"),
   show: () => import("./commands/show.ts"),

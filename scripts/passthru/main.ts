@@ -1,5 +1,5 @@
 /**
- * From the command line to a command and its exit code.
+ * Runs the command that a command line names.
  *
  * @module
  */
@@ -11,15 +11,15 @@ import { COMMANDS, COMMON } from "./commands.ts";
 import { LOADERS } from "./load.ts";
 import { styled, type Terminal, writeJson } from "./terminal/terminal.ts";
 
-/** The host that commands act on, made when one needs it. */
+/** Makes the host that a command acts on. */
 export interface Hosts {
   /** This machine. */
   host(): Promise<Host>;
-  /** One in memory. */
+  /** A simulated host, from a snapshot. */
   simulated(snapshot: unknown): Promise<Host>;
 }
 
-/** What the command line says. */
+/** A parsed command line. */
 interface Call {
   readonly name: string;
   readonly args: Arguments;
@@ -29,8 +29,8 @@ interface Call {
  * Runs the command that a command line names.
  *
  * @param argv The command line, without the program's name.
- * @param terminal What it talks to.
- * @param hosts The host that it acts on.
+ * @param terminal Where it reads and writes.
+ * @param hosts Makes the host that it acts on.
  * @returns The exit code.
  */
 export async function main(
@@ -77,13 +77,16 @@ async function simulated(
   } catch (error) {
     const { message } = error as Error;
     throw new UsageError(
-      `${path} is no snapshot: ${message}`,
+      `${path} is not a snapshot: ${message}`,
       "passthru snapshot makes one",
     );
   }
 }
 
-/** The command that is called; `undefined` when only help was asked for. */
+/**
+ * Parses a command line. Writes help and returns `undefined` when that is asked
+ * for.
+ */
 async function parse(
   argv: readonly string[],
   terminal: Terminal,
@@ -123,7 +126,7 @@ async function parse(
   return { name, args };
 }
 
-/** The command's name, and the command line without it. */
+/** Separates the command's name from the rest of a command line. */
 function nameIn(
   argv: readonly string[],
 ): { name: string; rest: string[] } | undefined {
@@ -139,7 +142,9 @@ function nameIn(
   return undefined;
 }
 
-/** Whether it is such as `--simulate=FILE`. */
+/**
+ * Whether a word is a common option with its value, such as `--simulate=FILE`.
+ */
 function isCommonValue(word: string): boolean {
   return COMMON[word.slice(2).split("=")[0]!]?.value !== undefined;
 }
@@ -147,16 +152,18 @@ function isCommonValue(word: string): boolean {
 async function commandNamed(name: string): Promise<Command> {
   if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name]!;
   const { nearest } = await import("../../lib/provision/state/suggest.ts");
-  const meant = nearest(name, [...Object.keys(COMMANDS), "help"]);
+  const suggestion = nearest(name, [...Object.keys(COMMANDS), "help"]);
   throw new UsageError(
     `unknown command ${name}`,
-    meant === undefined
+    suggestion === undefined
       ? "passthru --help lists the commands"
-      : `did you mean ${meant}?`,
+      : `did you mean ${suggestion}?`,
   );
 }
 
-/** What a command is called with; `undefined` when its help is asked for. */
+/**
+ * Parses the arguments of a command; `undefined` when its help is asked for.
+ */
 async function argumentsOf(
   name: string,
   command: Command,
@@ -164,13 +171,13 @@ async function argumentsOf(
 ): Promise<Arguments | undefined> {
   const options = { ...command.options, ...COMMON };
   const names = Object.keys(options);
-  const valued = names.filter((name) => options[name]!.value !== undefined);
+  const withValue = names.filter((name) => options[name]!.value !== undefined);
   const unknown: string[] = [];
   const { _, "--": rest, ...found } = parseArgs([...argv], {
     "--": true,
-    boolean: names.filter((name) => !valued.includes(name)),
-    string: ["_", ...valued],
-    collect: valued,
+    boolean: names.filter((name) => !withValue.includes(name)),
+    string: ["_", ...withValue],
+    collect: withValue,
     alias: { help: "h" },
     unknown: (word, key) => {
       if (key === undefined) return true;
@@ -181,15 +188,15 @@ async function argumentsOf(
   const parsed: Record<string, unknown> = found;
   if (parsed.help === true) return undefined;
   if (unknown.length > 0) throw await unknownOption(name, unknown[0]!, names);
-  for (const option of valued) {
+  for (const option of withValue) {
     const { value, many } = options[option]!;
-    const given = parsed[option] as string[];
-    if (given.includes("")) {
+    const texts = parsed[option] as string[];
+    if (texts.includes("")) {
       throw new UsageError(`--${option} needs a value: --${option} ${value}`);
     }
     if (many) continue;
-    if (given.length > 1) throw new UsageError(`--${option} is given twice`);
-    parsed[option] = given[0];
+    if (texts.length > 1) throw new UsageError(`--${option} is given twice`);
+    parsed[option] = texts[0];
   }
   const operands = _.map(String);
   assertOperands(name, command, operands, rest);
@@ -204,12 +211,12 @@ async function unknownOption(
 ): Promise<UsageError> {
   const { nearest } = await import("../../lib/provision/state/suggest.ts");
   const written = word.split("=")[0]!;
-  const meant = nearest(written.replace(/^-+/, ""), names);
+  const suggestion = nearest(written.replace(/^-+/, ""), names);
   return new UsageError(
     `unknown option ${written}`,
-    meant === undefined
+    suggestion === undefined
       ? `passthru ${command} --help lists its options`
-      : `did you mean --${meant}?`,
+      : `did you mean --${suggestion}?`,
   );
 }
 
@@ -225,22 +232,22 @@ function assertOperands(
   if (missing !== undefined) {
     throw new UsageError(`${missing.name} is missing`, hint);
   }
-  const most = expected.some(({ many }) => many) ? Infinity : expected.length;
-  if (operands.length > most) {
-    throw new UsageError(`${operands[most]} is one operand too many`, hint);
+  const limit = expected.some(({ many }) => many) ? Infinity : expected.length;
+  if (operands.length > limit) {
+    throw new UsageError(`${operands[limit]} is one operand too many`, hint);
   }
   if (rest.length > 0 && command.rest === undefined) {
     throw new UsageError(`nothing is expected after --`, hint);
   }
 }
 
-/** What has to be one of a few is. */
+/** Throws where a value is not in its list of allowed values. */
 async function assertChoices(
   command: Command,
   operands: readonly string[],
   parsed: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  const given = [
+  const values = [
     ...(command.operands ?? []).map(({ name, kind }, i) =>
       [name, kind, operands[i]] as const
     ),
@@ -248,19 +255,19 @@ async function assertChoices(
       [`--${name}`, kind, parsed[name]] as const
     ),
   ];
-  for (const [name, kind, value] of given) {
+  for (const [name, kind, value] of values) {
     if (!Array.isArray(kind) || typeof value !== "string") continue;
     if (kind.includes(value)) continue;
     const { nearest } = await import("../../lib/provision/state/suggest.ts");
-    const meant = nearest(value, kind);
+    const suggestion = nearest(value, kind);
     throw new UsageError(
       `${name} is ${value}: expected one of ${kind.join(", ")}`,
-      meant === undefined ? undefined : `did you mean ${meant}?`,
+      suggestion === undefined ? undefined : `did you mean ${suggestion}?`,
     );
   }
 }
 
-/** Says what went wrong, and gives the exit code. */
+/** Reports an error, and returns the exit code. */
 async function report(
   error: unknown,
   terminal: Terminal,

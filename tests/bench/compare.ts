@@ -1,59 +1,67 @@
 /**
- * The same thing done by C and by TypeScript in turn, so that whatever else the
- * machine does falls on both.
+ * Measures the same work in C and in TypeScript in turn, so that other work of
+ * the machine affects both.
  *
  * @module
  */
 
-/** What is to be compared. */
+/** A comparison to make. */
 export interface Contest {
-  /** What is measured, for people. */
+  /** A description of the work. */
   readonly what: string;
-  /** What TypeScript may take at most, in times of C; none for information. */
+  /**
+   * The target: the most time that TypeScript may take, in times of C. Without
+   * one the result is for information.
+   */
   readonly target?: number;
-  /** What holds the target where it is missed. */
+  /** Why the target is missed, where it is. */
   readonly holds?: string;
-  /** How often TypeScript does it beforehand, until its code is optimised. */
+  /**
+   * How often TypeScript does the work beforehand, so that its code is
+   * optimised.
+   */
   readonly warmUp: number;
-  /** How often it is done in a round. */
+  /** How often the work is done in a round. */
   readonly times: number;
   /** How many rounds there are. */
   readonly rounds: number;
 }
 
-/** What came of it: nanoseconds for doing it once, one number a round. */
+/** The result: the nanoseconds for doing the work once, for each round. */
 export interface Comparison
   extends Pick<Contest, "what" | "target" | "holds" | "times"> {
-  /** C's rounds; none where C has no such thing. */
+  /** C's rounds; empty where C has no such work. */
   readonly c: readonly number[];
   /** TypeScript's rounds. */
   readonly ts: readonly number[];
 }
 
-/** Does it so many times, and gives the nanoseconds that all of it took. */
+/**
+ * Does the work some times, and returns the nanoseconds that all of it took.
+ */
 export type Contestant = (times: number) => number | Promise<number>;
 
-/** Who does it. */
+/** Who does the work. */
 export interface Contestants {
   /** The library. */
   readonly ts: Contestant;
-  /** The C program; without it the library is measured alone. */
+  /** The C program. Without it only the library is measured. */
   readonly c?: Contestant;
 }
 
 /**
- * Has both do it in turn: C, TypeScript, C, TypeScript and so on.
+ * Has both do the work in turn: C, TypeScript, C, TypeScript and so on.
  *
- * @param contest What is to be compared.
- * @param contestants Who does it.
- * @returns What came of it.
+ * @param contest A comparison to make.
+ * @param contestants Who does the work.
+ * @returns The result.
  */
 export async function compare(
   { warmUp, rounds, times, ...rest }: Contest,
   { ts, c }: Contestants,
 ): Promise<Comparison> {
   await c?.(times);
-  // In pieces: the code that is compiled is that of a round.
+  // In pieces of a round, as the code of a round is to be compiled.
   for (let done = 0; done < warmUp; done += times) await ts(times);
   const result = { c: [] as number[], ts: [] as number[] };
   for (let round = 0; round < rounds; round++) {
@@ -64,11 +72,11 @@ export async function compare(
 }
 
 /**
- * Times a loop. It is the caller's own, not one here that calls the caller's
- * function: the compiler could not put that inside the loop, as it can for
- * those who use the library.
+ * Times a loop of the caller. A loop here that called the caller's function
+ * would prevent the compiler from inlining that, as it does for users of the
+ * library.
  *
- * @param loop Does something as often as it is told.
+ * @param loop Does the work a number of times.
  * @returns A contestant.
  */
 export function timed(

@@ -1,6 +1,6 @@
 /**
- * What is measured in the guest: `guest.ts PROGRAM ROUNDS` prints a comparison
- * a line, as JSON.
+ * The measurements in the guest: `guest.ts PROGRAM ROUNDS` prints a comparison
+ * in each line, as JSON.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import { currentMachine } from "../vm/machine_env.ts";
 import { compare, type Comparison, type Contestant, timed } from "./compare.ts";
 import { Peer } from "./peer.ts";
 
-/** What is mapped: its name and bytes, how often in a round and before. */
+/** The mappings: name, bytes, times in a round, and times before. */
 const SIZES = [
   ["4 KiB", 2 ** 12, 100, 50_000],
   ["2 MiB", 2 ** 21, 5, 1000],
@@ -59,11 +59,14 @@ const host = new Host();
 /** The functions that are measured. */
 interface Addresses {
   /**
-   * Sixteen that nothing resets, QEMU's `pci-testdev`: an attach is then quick,
-   * and all that the library adds to it shows.
+   * Sixteen functions that nothing resets, QEMU's `pci-testdev`. Their attach
+   * is quick, and shows all that the library adds.
    */
   readonly plain: readonly string[];
-  /** One that is reset as it is opened and closed, as most are: an NVMe. */
+  /**
+   * A function that is reset when it is opened and closed, as most are: an
+   * NVMe.
+   */
   readonly resettable: string;
 }
 
@@ -115,7 +118,7 @@ function attaching(
   });
 }
 
-// C has a device of its own meanwhile, since a group has one owner.
+// C uses another device, as a group has one owner.
 async function* measureAttached(
   backend: BackendName,
   peer: Peer,
@@ -137,7 +140,7 @@ async function* measureMap(
   rounds: number,
 ): AsyncGenerator<Comparison> {
   for (const [size, bytes, times, warmUp] of SIZES) {
-    // Both map the same pages: how pages lie in memory decides what they cost.
+    // Both map the same pages, as the cost depends on their place in memory.
     const file = `/dev/shm/bench-${bytes}`;
     await Deno.writeFile(file, new Uint8Array(bytes));
     const memory = mapFile(file, bytes);

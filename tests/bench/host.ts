@@ -1,5 +1,5 @@
 /**
- * What is measured on this machine itself, where nothing is emulated.
+ * The measurements on this machine itself, without emulation.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { run } from "../vm/command.ts";
 import { compare, type Comparison, timed } from "./compare.ts";
 import { Peer } from "./peer.ts";
 
-/** `asm-generic/ioctls.h`: how much there is to read. */
+/** `asm-generic/ioctls.h`: how many bytes can be read. */
 const FIONREAD: Ioctl = {
   name: "FIONREAD",
   request: 0x541b,
@@ -82,7 +82,9 @@ async function* measureIoctl(
   kernel.close(fd);
 }
 
-/** The library's part of a register read, as memory answers at once. */
+/**
+ * Measures the library's part of a register read, as memory answers at once.
+ */
 async function measureMemory(
   kernel: Kernel,
   peer: Peer,
@@ -111,7 +113,10 @@ async function measureMemory(
   );
 }
 
-/** The library's part of a map and unmap: no device, so no kernel is asked. */
+/**
+ * Measures the library's part of a map and unmap: without a device there is no
+ * kernel call.
+ */
 async function measureMap(
   kernel: Kernel,
   rounds: number,
@@ -130,7 +135,7 @@ async function measureMap(
   );
 }
 
-/** Finding room for a page, and giving it back, beside other mappings. */
+/** Measures allocating and freeing an IOVA for a page, among other mappings. */
 async function measureAllocator(
   mappings: number,
   rounds: number,
@@ -149,7 +154,7 @@ async function measureAllocator(
       times: 5000,
       rounds,
     },
-    // Everywhere in turn, and not where the last one was.
+    // In all places in turn, not only beside the last one.
     {
       ts: timed((times) => {
         for (let i = 0; i < times; i++) {

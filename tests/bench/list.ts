@@ -1,11 +1,11 @@
 /**
- * `passthru list` of 1,024 functions against what others take for the same:
- * `lspci -nnk` and `driverctl list-devices`. As root:
+ * Compares `passthru list` of 1,024 functions with `lspci -nnk` and `driverctl
+ * list-devices`. Run it as root:
  *
  *     deno run -A scripts/dev/run.ts tests/bench/list.ts
  *
- * The functions are made up: a tree in place of `/sys/bus/pci`, in a mount
- * namespace of its own. All three read the same, in turn.
+ * The functions are artificial: a tree in place of `/sys/bus/pci`, in a
+ * separate mount namespace. All three programs read it in turn.
  *
  * @module
  */
@@ -16,14 +16,17 @@ import { median } from "./compare.ts";
 
 /** How many functions. */
 const FUNCTIONS = 1024;
-/** How often each is run. driverctl takes seconds. */
+/** How often each program is run. driverctl takes seconds. */
 const ROUNDS = 15;
 const SLOW_ROUNDS = 3;
-/** What `list` may take, in times of lspci; what driverctl has to, of ours. */
+/**
+ * The most time that `list` may take, in times of lspci, and the least time of
+ * driverctl, in times of `list`.
+ */
 const MOST_OF_LSPCI = 1;
 const LEAST_OF_DRIVERCTL = 10;
 
-/** What functions there are: ids that pci.ids names, a class and a driver. */
+/** The kinds of functions: ids that pci.ids names, a class and a driver. */
 const KINDS = [
   ["8086", "10d3", "020000", "e1000e"],
   ["8086", "1572", "020000", "i40e"],
@@ -82,7 +85,7 @@ async function makeFunction(root: string, index: number): Promise<void> {
   ]);
 }
 
-/** Makes what stands for `/sys/bus/pci`. */
+/** Makes the tree for `/sys/bus/pci`. */
 async function makeTree(root: string): Promise<void> {
   for (const name of ["devices", "real", "drivers", "groups"]) {
     await Deno.mkdir(join(root, name));
@@ -95,7 +98,10 @@ async function makeTree(root: string): Promise<void> {
   }
 }
 
-/** What a command takes, in milliseconds, and how many functions it lists. */
+/**
+ * Runs a command, checks how many functions it lists, and returns its time in
+ * milliseconds.
+ */
 async function timed(
   command: readonly string[],
 ): Promise<{ time: number; lines: number }> {
@@ -113,7 +119,7 @@ async function timed(
   throw new Error(`${program} listed ${lines} functions of ${FUNCTIONS}`);
 }
 
-/** Runs the commands in turn. It happens inside the mount namespace. */
+/** Runs the commands in turn, inside the mount namespace. */
 async function measure(): Promise<boolean> {
   const commands = {
     "lspci -nnk": ["lspci", "-nnk"],
@@ -128,7 +134,7 @@ async function measure(): Promise<boolean> {
     for (const [name, command] of Object.entries(commands)) {
       if (name.startsWith("driverctl") && round > SLOW_ROUNDS) continue;
       const { time } = await timed(command);
-      // The first fills the caches.
+      // The first round fills the caches.
       if (round > 0) times.set(name, [...times.get(name) ?? [], time]);
     }
   }
@@ -152,7 +158,7 @@ async function measure(): Promise<boolean> {
   return good;
 }
 
-/** Makes the tree, and measures where it stands for the host's. */
+/** Makes the tree, and measures in a namespace where it replaces the host's. */
 async function main(): Promise<number> {
   await installPackages(["driverctl", "pciutils", "pci.ids"]);
   const root = await Deno.makeTempDir();

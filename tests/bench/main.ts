@@ -1,5 +1,5 @@
 /**
- * `deno task bench`: what the library takes, in times of a C program that makes
+ * `deno task bench`: measures the library, in times of a C program that makes
  * the same calls.
  *
  * @module
@@ -29,17 +29,17 @@ rounds.
   --quick   few rounds: about a minute, and less exact
   --json    prints everything as JSON, each round's nanoseconds too`;
 
-/** What runs in the guest. */
+/** The script in the guest. */
 const GUEST = "tests/bench/guest.ts";
 
 /**
- * V8 compiles and collects garbage when it is due, rather than on threads that
- * two emulated processors are slow to run. The code that comes of it is the
- * same, and all of the work counts.
+ * V8 compiles and collects garbage on the main thread, rather than on others,
+ * which are slow on emulated processors. The resulting code is the same, and
+ * all of the work counts.
  */
 const FLAGS = "--v8-flags=--single-threaded";
 
-/** Where a comparison was made, and what came of it. */
+/** A place of comparisons, and their results. */
 interface Place {
   readonly title: string;
   readonly comparisons: Comparison[];

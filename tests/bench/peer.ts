@@ -13,7 +13,7 @@ const SOURCES = fromFileUrl(new URL("peer", import.meta.url));
 /**
  * Compiles the program.
  *
- * @param dir Where it is put.
+ * @param dir The directory to put it in.
  * @returns Its path.
  */
 export async function compilePeer(dir: string): Promise<string> {
@@ -28,7 +28,7 @@ export async function compilePeer(dir: string): Promise<string> {
   return program;
 }
 
-/** The program while it runs: it does what it is told, then waits. */
+/** The running program. It carries out a command, then waits. */
 export class Peer implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #commands: WritableStreamDefaultWriter<Uint8Array>;
@@ -37,7 +37,7 @@ export class Peer implements AsyncDisposable {
   /**
    * Starts it.
    *
-   * @param program What {@linkcode compilePeer} made.
+   * @param program The path from {@linkcode compilePeer}.
    */
   constructor(program: string) {
     this.#process = new Deno.Command(program, {
@@ -50,7 +50,7 @@ export class Peer implements AsyncDisposable {
   }
 
   /**
-   * Has it do something: `peer/peer.c` lists what it knows.
+   * Sends a command: `peer/peer.c` lists all.
    *
    * @param command The command's words.
    * @returns How many nanoseconds that took.
@@ -64,10 +64,10 @@ export class Peer implements AsyncDisposable {
   }
 
   /**
-   * A command as a contestant.
+   * Makes a contestant of a command.
    *
    * @param name The command's name.
-   * @param words What follows how often it is done.
+   * @param words The words after the number of times.
    */
   contestant(name: string, ...words: readonly (string | number)[]): Contestant {
     return (times) => this.ask(name, times, ...words);

@@ -1,5 +1,5 @@
 /**
- * What came of the comparisons, for people.
+ * Formats the results of comparisons.
  *
  * @module
  */
@@ -7,21 +7,21 @@ import { type Comparison, median } from "./compare.ts";
 
 const COLUMNS = ["C", "TypeScript", "ratio", "at best", "target", ""];
 
-/** What a comparison says. Without C there is nothing but its time. */
+/** The outcome of a comparison. Without C it has only a time. */
 export interface Outcome {
   /** TypeScript's median, in nanoseconds. */
   readonly ts: number;
   /** C's median, in nanoseconds. */
   readonly c?: number;
-  /** What TypeScript takes, in times of C. */
+  /** TypeScript's time, in times of C's. */
   readonly ratio?: number;
-  /** The same of the fastest rounds, which the least else disturbed. */
+  /** The same for the fastest rounds, which were disturbed least. */
   readonly atBest?: number;
   /** Whether the target is met. */
   readonly ok?: boolean;
 }
 
-/** Sums a comparison up. */
+/** Computes the outcome of a comparison. */
 export function outcome({ c, ts, target }: Comparison): Outcome {
   const tsMedian = median(ts);
   if (c.length === 0) return { ts: tsMedian };
@@ -37,10 +37,10 @@ export function outcome({ c, ts, target }: Comparison): Outcome {
 }
 
 /**
- * A table of comparisons, with a note for each that misses its target.
+ * Formats a table of comparisons, with a note for each that misses its target.
  *
- * @param title What stands above the first column.
- * @param comparisons What came out.
+ * @param title The heading of the first column.
+ * @param comparisons The comparisons.
  * @returns Its lines.
  */
 export function table(
@@ -78,7 +78,7 @@ function cells(comparison: Comparison): string[] {
   ];
 }
 
-/** What holds the targets that are missed, each said once. */
+/** The reasons for missed targets, each once. */
 function notes(comparisons: readonly Comparison[]): string[] {
   const missed = comparisons.filter((one) => outcome(one).ok === false);
   const byNote = Map.groupBy(missed, ({ holds }) => holds);
@@ -89,7 +89,7 @@ function notes(comparisons: readonly Comparison[]): string[] {
   );
 }
 
-/** A time in the unit that fits it. */
+/** Formats a time in a fitting unit. */
 function time(nanoseconds: number): string {
   const [value, unit] = nanoseconds >= 1e9
     ? [nanoseconds / 1e9, "s"]

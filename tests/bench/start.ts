@@ -1,5 +1,5 @@
 /**
- * What it takes to start: a process that imports an entry point, or runs the
+ * Measures the start of a process that imports an entry point, or runs the
  * command, in times of one that runs an empty script.
  *
  * @module
@@ -8,7 +8,9 @@ import { join } from "@std/path";
 import { chooseConfig } from "../../scripts/dev/std.ts";
 import { compare, type Comparison, type Contestant, timed } from "./compare.ts";
 
-/** What is started, and what that may take in times of an empty script. */
+/**
+ * The processes, and the most time each may take, in times of an empty script.
+ */
 const STARTS = [
   { what: "start of mod.ts", args: ["mod.ts"], target: 2.2 },
   {
@@ -21,7 +23,7 @@ const STARTS = [
   },
 ] as const;
 
-/** Runs a script so many times, one after the other. */
+/** Runs a script a number of times, one after the other. */
 function starts(config: string, args: readonly string[]): Contestant {
   return timed(async (times) => {
     for (let i = 0; i < times; i++) {
@@ -37,7 +39,7 @@ function starts(config: string, args: readonly string[]): Contestant {
 }
 
 /**
- * Measures the starts on this machine. What stands for C is an empty script.
+ * Measures the starts on this machine. An empty script takes the place of C.
  *
  * @param dir A directory for that script.
  * @param rounds How many rounds there are.
@@ -50,8 +52,8 @@ export async function* measureStarts(
   const empty = join(dir, "empty.ts");
   await Deno.writeTextFile(empty, "");
   const c = starts(config, [empty]);
-  for (const { args, ...told } of STARTS) {
+  for (const { args, ...contest } of STARTS) {
     const ts = starts(config, args);
-    yield await compare({ ...told, warmUp: 2, times: 1, rounds }, { ts, c });
+    yield await compare({ ...contest, warmUp: 2, times: 1, rounds }, { ts, c });
   }
 }

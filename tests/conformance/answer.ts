@@ -1,9 +1,9 @@
 import { KernelError } from "../../mod.ts";
 
 /**
- * What a call answers: its result, or the name of its errno.
+ * Returns the answer of a call: its result, or the name of its errno.
  *
- * @param call Makes it.
+ * @param call Makes the call.
  */
 export function answer<T>(call: () => T): T | string {
   try {

@@ -1,6 +1,6 @@
 /**
- * What a conformance test needs of the system it runs on, be that a real kernel
- * in a virtual machine or a simulated one.
+ * The system that a conformance test runs on: a real kernel in a virtual
+ * machine, or a simulated one.
  *
  * @module
  */
@@ -10,9 +10,9 @@ import type { MachineInfo } from "../vm/machine_env.ts";
 /** An address below `vm.mmap_min_addr`, where no process has memory. */
 export const NOBODYS_MEMORY = 0x1000n;
 
-/** What a process holds of what an attached device brings with it. */
+/** The resources of an attached device that a process holds. */
 export interface Holdings {
-  /** What each of its file descriptors is. */
+  /** The target of each file descriptor. */
   readonly descriptors: readonly string[];
   /** Its mappings of registers and of DMA memory. */
   readonly mappings: readonly string[];
@@ -20,18 +20,18 @@ export interface Holdings {
   readonly locked: number;
 }
 
-/** Another process of the same system, which attaches what it is told to. */
+/** Another process of the same system, which attaches devices on request. */
 export interface OtherProcess {
-  /** Its name and number, as the library tells of a process. */
+  /** Its name and number, as the library's messages have them. */
   readonly name: string;
   /**
-   * Has it attach a device.
+   * Attaches a device in it.
    *
    * @param address The PCI address, bound to vfio-pci.
    * @param backend The backend that it takes.
    */
   attach(address: string, backend: BackendName): Promise<AsyncDisposable>;
-  /** Has it detach the device that it has. */
+  /** Detaches its device. */
   detach(): Promise<void>;
 }
 
@@ -41,37 +41,37 @@ export interface Bench extends AsyncDisposable {
   readonly machine: MachineInfo;
   /** Its kernel's release, as `uname -r` says it. */
   readonly release: string;
-  /** Whether nothing was done on it before. */
+  /** Whether no test has used it before. */
   readonly isNew: boolean;
   /** The system as the library sees it. */
   readonly host: Host;
-  /** What this process holds now, seen without the library. */
+  /** Reads what this process holds now, without the library. */
   holdings(): Holdings;
   /** Waits until interrupts that were raised have arrived. */
   settle(): Promise<void>;
   /** Loads the module that makes mediated devices, where the kernel has it. */
   loadMtty(): Promise<void>;
-  /** How the library names this process. */
+  /** This process's name in the library's messages. */
   readonly processName: string;
   /** Another process, where {@linkcode System.startOther} has started it. */
   readonly other: OtherProcess;
   /**
-   * Asserts that the IOMMU stops what a device does, and tells it.
+   * Asserts that the IOMMU stops an access of a device, and reports it.
    *
-   * @param forbidden Has a device do it.
+   * @param forbidden Makes the device access memory.
    */
   assertFault(forbidden: () => Promise<void>): Promise<void>;
 }
 
 /** A system that tests are run on. */
 export interface System {
-  /** What tests show: `"7.3"`, or `"simulated 7.3"`. */
+  /** Its name in the names of tests: `"7.3"`, or `"simulated 7.3"`. */
   readonly name: string;
   /** Its devices, and the backends that work on it. */
   readonly machine: MachineInfo;
   /** Whether it is a real kernel. */
   readonly isReal: boolean;
-  /** Gives it to one test. */
+  /** Returns it for one test. */
   bench(): Bench;
   /** Starts another process for several tests, until it is disposed of. */
   startOther(): AsyncDisposable;

@@ -1,6 +1,6 @@
 /**
- * The suite, in one module: to start a module costs more than most of its tests
- * take, in a guest above all.
+ * The suite in one module, as loading a module takes longer than most of its
+ * tests, above all in a guest.
  */
 import "./cases/attach.ts";
 import "./cases/busy.ts";

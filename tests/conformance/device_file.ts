@@ -1,5 +1,6 @@
 /**
- * A device's descriptor, from its group or its own node, one method an ioctl.
+ * A device's descriptor, from its group or its own node, with a method for each
+ * ioctl.
  *
  * @module
  */
@@ -88,7 +89,7 @@ export class DeviceFile extends KernelFile {
     return bytes.subarray(0, done);
   }
 
-  /** Writes to a region; gives the bytes written. */
+  /** Writes to a region, and returns how many bytes were written. */
   write(region: number, offset: number, bytes: Uint8Array): number {
     return this.kernel.pwrite(this.fd, bytes, at(region, offset));
   }
@@ -116,7 +117,7 @@ export class Cdev extends DeviceFile {
     super(kernel, kernel.open(node, O_RDWR));
   }
 
-  /** VFIO_DEVICE_BIND_IOMMUFD; gives its id in the iommufd. */
+  /** VFIO_DEVICE_BIND_IOMMUFD. Returns its id in the iommufd. */
   bind(
     { fd }: { readonly fd: number },
     values: Values<typeof vfio_device_bind_iommufd> = {},
@@ -126,7 +127,7 @@ export class Cdev extends DeviceFile {
     return vfio_device_bind_iommufd.decode(argument).out_devid;
   }
 
-  /** VFIO_DEVICE_ATTACH_IOMMUFD_PT; gives the page table's id. */
+  /** VFIO_DEVICE_ATTACH_IOMMUFD_PT. Returns the page table's id. */
   attach(
     id: number,
     values: Values<typeof vfio_device_attach_iommufd_pt> = {},
@@ -146,10 +147,10 @@ export class Cdev extends DeviceFile {
   }
 }
 
-/** For a region's capabilities. */
+/** The room for a region's capabilities, in bytes. */
 const ROOM = 256;
 
-/** How vfio-pci divides the offsets of a device's file. */
+/** The offset of a region's byte in a device's file, by vfio-pci's division. */
 function at(region: number, offset: number): bigint {
   return (BigInt(region) << 40n) + BigInt(offset);
 }

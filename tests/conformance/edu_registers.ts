@@ -13,7 +13,7 @@ const COMMAND = 0x98;
 const RUN = 1;
 const FROM_DEVICE = 2;
 
-/** Where its buffer begins, as its DMA engine counts. */
+/** The address of its buffer for its DMA engine. */
 const BUFFER = 0x4_0000;
 
 /** The registers of an `edu`, through its descriptor. */
@@ -30,15 +30,15 @@ export class EduRegisters {
     this.#write(RAISE, reasons);
   }
 
-  /** Takes reasons for its interrupt away. */
+  /** Clears reasons for its interrupt. */
   acknowledge(reasons: number): void {
     this.#write(ACKNOWLEDGE, reasons);
   }
 
-  /** Brings the registers to where they are at power-on. */
+  /** Sets the registers to their values at power-on. */
   clear(): void {
     this.acknowledge(0xffff_ffff);
-    // It reads as 0 then.
+    // After this it reads as 0.
     this.#write(LIVENESS, 0xffff_ffff);
     for (const register of [STATUS, SOURCE, TARGET, COUNT]) {
       this.#write(register, 0);

@@ -11,7 +11,7 @@ export class EventFd extends KernelFile {
     super(kernel, kernel.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   }
 
-  /** How often it was signalled since it was last asked. */
+  /** Returns how often it was signalled since the last call. */
   count(): number {
     const bytes = new Uint8Array(8);
     const done = answer(() => this.kernel.read(this.fd, bytes));
@@ -20,9 +20,9 @@ export class EventFd extends KernelFile {
   }
 
   /**
-   * Waits until it is signalled, for a second at the most.
+   * Waits until it is signalled, for a second at most.
    *
-   * @returns How often it was signalled since it was last asked.
+   * @returns How often it was signalled since the last call.
    */
   async wait(): Promise<number> {
     await this.kernel.pollAsync([{ fd: this.fd, events: POLLIN }], 1000);

@@ -1,13 +1,13 @@
 /**
- * Where the kernels' answers differ from version to version, and what they are.
+ * The answers in which kernel versions differ.
  *
  * @module
  */
 import { since } from "./bench.ts";
 
-/** What a kernel answers where others answer something else. */
+/** The answers of a kernel where others answer differently. */
 export interface Expected {
-  /** VFIO_GROUP_SET_CONTAINER with a file that is no container. */
+  /** VFIO_GROUP_SET_CONTAINER with a file that is not a container. */
   readonly noContainer: string;
   /** VFIO_DEVICE_GET_IRQ_INFO: flags of MSI-X where there is none. */
   readonly noMsix: number;
@@ -20,15 +20,15 @@ export interface Expected {
   readonly errorsOfConventional: string | readonly number[];
   /** VFIO_DEVICE_SET_IRQS: the error interrupt of a conventional function. */
   readonly errorOfConventional: string | undefined;
-  /** VFIO_DEVICE_SET_IRQS: MSI-X vectors behind those that are enabled. */
+  /** VFIO_DEVICE_SET_IRQS: MSI-X vectors beyond those that are enabled. */
   readonly moreVectors: string | undefined;
-  /** The widest access to a register that a read or a write is, in bytes. */
+  /** The widest access that a read or a write makes to a register, in bytes. */
   readonly widestAccess: 4 | 8;
-  /** A DMA mapping whose last byte is behind 2^64 - 1. */
+  /** A DMA mapping whose last byte is beyond 2^64 - 1. */
   readonly wraps: string;
 }
 
-/** What the kernel of a release answers. */
+/** Returns the answers of a kernel release. */
 export function expectedOf(release: string): Expected {
   const linux = (major: number, minor: number) => since(release, major, minor);
   return {

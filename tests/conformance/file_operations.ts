@@ -1,6 +1,6 @@
 /**
- * What any file system does that a host keeps its files on, to be asked of a
- * real kernel and of the simulated one.
+ * Operations on files of an ordinary file system, for a real kernel and for the
+ * simulated one.
  *
  * @module
  */
@@ -24,12 +24,15 @@ import {
 } from "../../lib/uapi/linux/fcntl.ts";
 import { answer } from "./answer.ts";
 
-/** What is asked of a kernel, in an empty directory of its own. */
+/** An operation on a kernel, in an empty directory. */
 export type FileOperation = (kernel: Kernel, dir: string) => void;
 
-/** By what they show. */
+/** The operations, by the names of their tests. */
 export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
-  "open() makes a file when it is to, with its mode": (kernel, dir) => {
+  "open() creates a file, with its mode, when O_CREAT is given": (
+    kernel,
+    dir,
+  ) => {
     const path = `${dir}/file`;
     assertEquals(answer(() => kernel.open(path, O_RDWR)), "ENOENT");
     const fd = kernel.open(path, O_RDWR | O_CREAT, 0o600);
@@ -49,7 +52,7 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals([uid, gid], [0, 0]);
   },
 
-  "open() refuses what cannot be made": (kernel, dir) => {
+  "open() fails when a file cannot be created": (kernel, dir) => {
     put(kernel, `${dir}/file`, "");
     kernel.symlink("nowhere", `${dir}/link`);
     kernel.symlink("missing/nowhere", `${dir}/dangling`);
@@ -68,12 +71,12 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
       answer(() => kernel.open(dir, O_RDONLY | O_CREAT)),
       "EISDIR",
     );
-    // Where a link leads to nothing, that is what is made.
+    // Opening a dangling link creates its target.
     put(kernel, `${dir}/link`, "through");
     assertEquals(kernel.readFile(`${dir}/nowhere`), "through");
   },
 
-  "write() goes on, begins anew, or appends": (kernel, dir) => {
+  "write() continues, overwrites, or appends": (kernel, dir) => {
     const path = `${dir}/file`;
     put(kernel, path, "0123456789");
     kernel.writeFile(path, "ab");
@@ -104,7 +107,7 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals(kernel.readFile(path), "");
   },
 
-  "read() and write() refuse a file that was not opened for it": (
+  "read() and write() fail when the file was not opened for it": (
     kernel,
     dir,
   ) => {
@@ -151,7 +154,10 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals(kernel.readdir(dir), ["file", "link"]);
   },
 
-  "unlink() removes a name, and what is open lives on": (kernel, dir) => {
+  "unlink() removes a name, and keeps the file when it is open": (
+    kernel,
+    dir,
+  ) => {
     put(kernel, `${dir}/file`, "text");
     kernel.symlink("file", `${dir}/link`);
     kernel.mkdir(`${dir}/sub`, 0o755);
@@ -172,7 +178,7 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals(kernel.readFile(`${dir}/file`), "another");
   },
 
-  "rename() puts a file in the place of another": (kernel, dir) => {
+  "rename() replaces a file by another": (kernel, dir) => {
     put(kernel, `${dir}/new`, "new");
     put(kernel, `${dir}/old`, "old");
     const fd = kernel.open(`${dir}/old`, O_RDONLY);
@@ -195,7 +201,7 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals(kernel.readdir(`${dir}/empty`), ["moved"]);
   },
 
-  "rename() refuses what cannot be": (kernel, dir) => {
+  "rename() fails when a name cannot be replaced": (kernel, dir) => {
     put(kernel, `${dir}/file`, "");
     kernel.mkdir(`${dir}/full`, 0o755);
     put(kernel, `${dir}/full/file`, "");
@@ -215,7 +221,7 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals(kernel.readdir(dir), ["file", "full", "sub"]);
   },
 
-  "symlink() makes a link that is followed": (kernel, dir) => {
+  "symlink() creates a link, which is followed": (kernel, dir) => {
     const symlink = (target: string, name: string) =>
       answer(() => kernel.symlink(target, `${dir}/${name}`));
     assertEquals(symlink("sub/file", "link"), undefined);
@@ -232,7 +238,10 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals(answer(() => kernel.readFile(`${dir}/loop`)), "ELOOP");
   },
 
-  "chmod() and chown() change what a link leads to": (kernel, dir) => {
+  "chmod() and chown() change the target when the name is a link": (
+    kernel,
+    dir,
+  ) => {
     put(kernel, `${dir}/file`, "");
     kernel.symlink("file", `${dir}/link`);
     kernel.chmod(`${dir}/link`, 0o640);
@@ -249,7 +258,7 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals(answer(() => kernel.chown(`${dir}/none`, 0, 0)), "ENOENT");
   },
 
-  "fsync() takes files and directories": (kernel, dir) => {
+  "fsync() accepts files and directories": (kernel, dir) => {
     const fd = kernel.open(`${dir}/file`, O_WRONLY | O_CREAT);
     kernel.fsync(fd);
     kernel.close(fd);
@@ -262,7 +271,7 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     kernel.close(event);
   },
 
-  "flock() locks a file for one opening of it": (kernel, dir) => {
+  "flock() locks a file for one open descriptor": (kernel, dir) => {
     const path = `${dir}/lock`;
     const open = () => kernel.open(path, O_RDWR | O_CREAT);
     const lock = (fd: number, operation: number) =>
@@ -276,7 +285,7 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals(lock(a, LOCK_UN), undefined);
     assertEquals(lock(b, LOCK_SH), undefined);
     assertEquals(lock(c, LOCK_SH), undefined);
-    // It gives its own up for the one that it cannot have.
+    // It loses its lock when the new one cannot be had.
     assertEquals(lock(b, LOCK_EX), "EAGAIN");
     assertEquals(lock(c, LOCK_EX), undefined);
     assertEquals(lock(a, LOCK_EX), "EAGAIN");
@@ -297,10 +306,10 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
 };
 
 /**
- * Asks something of a kernel, in a directory that is gone when it is over.
+ * Runs an operation in a directory, which is removed afterwards.
  *
  * @param kernel The kernel.
- * @param operation What is asked.
+ * @param operation The operation.
  */
 export function inDirectory(kernel: Kernel, operation: FileOperation): void {
   const dir = `/tmp/file-operations-${crypto.randomUUID()}`;

@@ -23,7 +23,7 @@ export class KernelFile implements Disposable {
     return this.kernel.ioctl(this.fd, operation, argument);
   }
 
-  /** Closes it, unless that is done. */
+  /** Closes it, unless it is closed. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;

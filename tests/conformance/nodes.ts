@@ -1,6 +1,6 @@
 /**
- * The device nodes of VFIO and iommufd, one method an ioctl: what conformance
- * tests ask the kernel, with every argument theirs to get wrong.
+ * The device nodes of VFIO and iommufd, with a method for each ioctl. Tests
+ * choose every argument, also wrong ones.
  *
  * @module
  */
@@ -74,14 +74,14 @@ export class Container extends KernelFile {
     this.ioctl(VFIO_IOMMU_GET_INFO, argument);
   }
 
-  /** VFIO_IOMMU_MAP_DMA; for reading and writing, unless it says otherwise. */
+  /** VFIO_IOMMU_MAP_DMA, by default for reading and writing. */
   map(values: Values<typeof vfio_iommu_type1_dma_map>): void {
     const flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
     const argument = vfio_iommu_type1_dma_map.alloc({ flags, ...values });
     this.ioctl(VFIO_IOMMU_MAP_DMA, argument);
   }
 
-  /** VFIO_IOMMU_UNMAP_DMA; gives the bytes that were unmapped. */
+  /** VFIO_IOMMU_UNMAP_DMA. Returns how many bytes were unmapped. */
   unmap(values: Values<typeof vfio_iommu_type1_dma_unmap>): bigint {
     const argument = vfio_iommu_type1_dma_unmap.alloc(values);
     this.ioctl(VFIO_IOMMU_UNMAP_DMA, argument);
@@ -99,7 +99,7 @@ export class Group extends KernelFile {
     super(kernel, kernel.open(node, O_RDWR));
   }
 
-  /** VFIO_GROUP_GET_STATUS; gives `VFIO_GROUP_FLAGS_*`. */
+  /** VFIO_GROUP_GET_STATUS. Returns `VFIO_GROUP_FLAGS_*`. */
   status(values: Values<typeof vfio_group_status> = {}): number {
     const argument = vfio_group_status.alloc(values);
     this.ioctl(VFIO_GROUP_GET_STATUS, argument);
@@ -134,7 +134,7 @@ export class Iommufd extends KernelFile {
     super(kernel, kernel.open("/dev/iommu", O_RDWR));
   }
 
-  /** IOMMU_IOAS_ALLOC; gives its id. */
+  /** IOMMU_IOAS_ALLOC. Returns the id. */
   allocate(values: Values<typeof iommu_ioas_alloc> = {}): number {
     const argument = iommu_ioas_alloc.alloc(values);
     this.ioctl(IOMMU_IOAS_ALLOC, argument);
@@ -147,8 +147,8 @@ export class Iommufd extends KernelFile {
   }
 
   /**
-   * IOMMU_IOAS_MAP, at an IOVA for reading and writing, unless it says
-   * otherwise; gives the IOVA.
+   * IOMMU_IOAS_MAP, by default at a fixed IOVA for reading and writing. Returns
+   * the IOVA.
    */
   map(values: Values<typeof iommu_ioas_map>): bigint {
     const flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
@@ -158,7 +158,7 @@ export class Iommufd extends KernelFile {
     return iommu_ioas_map.decode(argument).iova;
   }
 
-  /** IOMMU_IOAS_UNMAP; gives the bytes that were unmapped. */
+  /** IOMMU_IOAS_UNMAP. Returns how many bytes were unmapped. */
   unmap(values: Values<typeof iommu_ioas_unmap>): bigint {
     const argument = iommu_ioas_unmap.alloc(values);
     this.ioctl(IOMMU_IOAS_UNMAP, argument);
@@ -169,10 +169,10 @@ export class Iommufd extends KernelFile {
    * IOMMU_IOAS_IOVA_RANGES.
    *
    * @param ioas Its id.
-   * @param room For how many ranges there is room.
-   * @param values What else is in the struct.
-   * @returns The errno if there was one, how many ranges there are, those for
-   * which there was room, and the alignment.
+   * @param room The number of ranges that the buffer has room for.
+   * @param values Further members of the struct.
+   * @returns The errno if there was one, the number of ranges, the ranges that
+   * fit in the buffer, and the alignment.
    */
   ranges(
     ioas: number,

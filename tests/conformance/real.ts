@@ -14,12 +14,12 @@ import type { Bench, System } from "./bench.ts";
 /**
  * The system around this process.
  *
- * @param machine What is known of it.
+ * @param machine Describes it.
  */
 export async function realSystem(machine: MachineInfo): Promise<System> {
   const host = new Host();
   const { kernel } = host;
-  // libc is loaded in parts, each at its first use: in a test that would look
+  // libc is loaded in parts, each at its first use, which in a test would look
   // like a leak.
   await loadAll(kernel);
   const release = kernel.readFile("/proc/sys/kernel/osrelease").trimEnd();

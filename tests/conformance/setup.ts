@@ -1,7 +1,7 @@
 /**
- * What conformance tests begin with. In a virtual machine they run on its real
- * kernel, elsewhere on a simulation of each kernel that the machines have, and
- * what they expect is the same.
+ * The fixtures of conformance tests. In a virtual machine the tests run on its
+ * real kernel, elsewhere on a simulation of each machine's kernel. They expect
+ * the same answers.
  *
  * @module
  */
@@ -32,7 +32,7 @@ const NO_IOMMU_MODE = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
 
 const here = currentMachine();
 
-// On a simulation nothing waits for anything but what is simulated.
+// On a simulation, nothing has to wait for real time.
 if (here === undefined) await import("../virtual_time.ts");
 
 /** The systems that tests are run on. */
@@ -40,7 +40,7 @@ export const SYSTEMS: readonly System[] = here === undefined
   ? simulatedSystems()
   : [await realSystem(here)];
 
-/** What a test works with. Everything goes when it ends. */
+/** The fixtures of a test. Everything is released when it ends. */
 export class Setup extends Attachments {
   #open = new DisposableStack();
   /** The system. */
@@ -60,7 +60,7 @@ export class Setup extends Attachments {
     return this.bench.host.kernel;
   }
 
-  /** What this process has open. */
+  /** The files that this process has open. */
   get descriptors(): readonly string[] {
     return this.bench.holdings().descriptors;
   }
@@ -70,15 +70,15 @@ export class Setup extends Attachments {
     return this.bench.holdings().locked;
   }
 
-  /** What this kernel answers where others answer something else. */
+  /** The answers of this kernel where others answer differently. */
   get expected(): Expected {
     return expectedOf(this.bench.release);
   }
 
   /**
-   * Limits how many mappings a container takes that is opened from now on.
+   * Limits how many mappings a new container takes.
    *
-   * @param count How many.
+   * @param count The limit.
    */
   limitMappings(count: number): Disposable {
     const { kernel } = this;
@@ -89,14 +89,14 @@ export class Setup extends Attachments {
     };
   }
 
-  /** Has VFIO take devices without an IOMMU, until it is disposed of. */
+  /** Switches no-IOMMU mode on, until it is disposed of. */
   noIommuMode(): Disposable {
     const { kernel } = this;
     kernel.writeFile(NO_IOMMU_MODE, "1");
     return { [Symbol.dispose]: () => kernel.writeFile(NO_IOMMU_MODE, "0") };
   }
 
-  /** Has a file closed when the test ends, if it is open still. */
+  /** Closes a file when the test ends, if it is still open. */
   use<F extends KernelFile>(file: F): F {
     return this.#open.use(file);
   }
@@ -186,7 +186,7 @@ export class Setup extends Attachments {
   }
 }
 
-/** Of which systems a test is. */
+/** The systems that a test runs on. */
 export interface Scope {
   /** The backend under test. Default: each in turn. */
   readonly backend?: BackendName;
@@ -195,11 +195,12 @@ export interface Scope {
 }
 
 /**
- * Makes a test for each backend of each system. Whatever a test does, this
- * process holds nothing more after it than before.
+ * Makes a test for each backend of each system. Asserts that this process holds
+ * nothing more after the test than before.
  *
- * @param name What the test shows; the system and the backend are put before.
- * @param test Shows it.
+ * @param name The name of the test. The system and the backend are put before
+ * it.
+ * @param test The test.
  * @param scope On which systems, and for which of their backends.
  */
 export function forEachBackend(
@@ -234,7 +235,7 @@ function testOn(
   });
 }
 
-/** As {@linkcode forEachBackend}, for what only the container has. */
+/** Like {@linkcode forEachBackend}, for the legacy container only. */
 export function withContainer(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
@@ -242,7 +243,7 @@ export function withContainer(
   forEachBackend(name, test, { backend: "legacy" });
 }
 
-/** As {@linkcode forEachBackend}, for what only iommufd has. */
+/** Like {@linkcode forEachBackend}, for iommufd only. */
 export function withIommufd(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
@@ -250,7 +251,7 @@ export function withIommufd(
   forEachBackend(name, test, { backend: "iommufd" });
 }
 
-/** As {@linkcode forEachBackend}, for machines without an IOMMU. */
+/** Like {@linkcode forEachBackend}, for machines without an IOMMU. */
 export function withoutIommu(
   name: string,
   test: (setup: Setup) => void | Promise<void>,

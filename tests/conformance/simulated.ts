@@ -18,7 +18,7 @@ import type { MachineInfo } from "../vm/machine_env.ts";
 import { type Device, DEVICES, machineInfo, MACHINES } from "../vm/machines.ts";
 import type { Bench, Holdings, OtherProcess, System } from "./bench.ts";
 
-/** What `uname -r` says in the machines. */
+/** The kernel releases of the machines. */
 const RELEASES: Readonly<Record<KernelName, string>> = {
   "testbed": "7.3.4-passthru",
   "debian-6.1": "6.1.0-50-amd64",
@@ -61,7 +61,7 @@ const MODELS: Readonly<Record<string, FunctionTopology>> = {
   },
 };
 
-/** What the kernel's sample of mediated devices makes. */
+/** The mediated types of the kernel's sample. */
 const MTTY: NonNullable<Topology["mediatedTypes"]> = {
   "/sys/devices/virtual/mtty/mtty": {
     "mtty-1": { instances: 24 },
@@ -78,7 +78,7 @@ export function simulatedSystems(): readonly System[] {
  * The simulation of a machine.
  *
  * @param machine The machine.
- * @param names Which of its functions are there; all unless it is told.
+ * @param names The functions that it has. Default: all.
  */
 export function simulationOf(
   machine: MachineInfo,
@@ -100,12 +100,12 @@ export function simulationOf(
     machine,
     isReal: false,
     bench: () => new SimulatedBench(machine, topology),
-    // Each machine has one of its own.
+    // Each bench has its own other process.
     startOther: () => new AsyncDisposableStack(),
   };
 }
 
-/** The machines' devices, as a topology has them. */
+/** The topology of the machines' devices. */
 function functions(
   names: readonly string[],
 ): Record<string, FunctionTopology> {
@@ -118,14 +118,14 @@ function functions(
 function functionOf({ address, model, rom }: Device): FunctionTopology {
   const kind = model.split(",")[0]!;
   const topology = MODELS[kind];
-  if (topology === undefined) throw new Error(`What is a "${kind}"?`);
+  if (topology === undefined) throw new Error(`There is no model of "${kind}"`);
   const behind = address.startsWith("0000:00:") ? {} : { behind: PORT };
   const total = Number(/sriov_max_vfs=(\d+)/.exec(model)?.[1] ?? 0);
   const { id, driver } = topology;
   const sriov = total === 0
     ? {}
     : { sriov: { total, id: id!, driver: driver!, offset: 1, stride: 1 } };
-  // As QEMU makes room for it.
+  // QEMU makes a region of this size for it.
   const contents = rom && {
     rom: `${2 ** Math.ceil(Math.log2(rom.length))}`,
     romContents: rom,
@@ -133,7 +133,7 @@ function functionOf({ address, model, rom }: Device): FunctionTopology {
   return { ...topology, ...behind, ...sriov, ...contents };
 }
 
-/** A simulated machine of one test's own. */
+/** A simulated machine for one test. */
 class SimulatedBench implements Bench {
   readonly isNew = true;
   readonly machine: MachineInfo;
@@ -160,10 +160,10 @@ class SimulatedBench implements Bench {
     };
   }
 
-  // They arrive as they are raised.
+  // Interrupts arrive as they are raised.
   async settle(): Promise<void> {}
 
-  // It is there from the beginning.
+  // The module is there from the beginning.
   async loadMtty(): Promise<void> {}
 
   get processName(): string {

@@ -1,16 +1,16 @@
 /**
- * Loaded before the documentation's examples run in a virtual machine: what
- * they take for granted of a host.
+ * Prepares the host as the documentation's examples expect it. It is loaded
+ * before they run in a virtual machine.
  *
  * @module
  */
 import { AddressSpace, Host, VfioDevice } from "../../mod.ts";
 
-/** The function that examples speak of. It stays with vfio-pci. */
+/** The function that the examples use. It stays bound to vfio-pci. */
 const taken = await new Host().take("0000:01:00.0");
 
-// Libc is loaded a part at a time, each at its first use, and an example that
-// is the first would seem to leak it.
+// libc is loaded in parts, each at its first use, which in an example would
+// look like a leak.
 await using space = new AddressSpace();
 await using _device = await VfioDevice.attach(taken.function, space);
 space.allocate(4096).free();

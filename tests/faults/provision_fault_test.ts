@@ -1,6 +1,6 @@
 /**
- * An apply whose every call of the kernel's fails in turn, in every way that it
- * can: everything is undone, or the journal tells how to go on.
+ * An apply in which each kernel call fails in turn, with various errnos:
+ * everything is undone, or the journal has what is left.
  */
 import "../virtual_time.ts";
 import { assert, assertEquals, assertGreater } from "@std/assert";
@@ -23,7 +23,7 @@ import {
   stateOf,
 } from "../unit/provision_bench.ts";
 
-/** What an operation does when a call of the kernel's fails. */
+/** Runs an operation in which a kernel call fails, and returns the outcome. */
 async function outcome(
   machine: SimulatedMachine,
   fault: Fault,
@@ -41,7 +41,7 @@ async function outcome(
   }
 }
 
-/** All the failures that there are while something is done. */
+/** Lists all faults that can occur in an operation. */
 async function faultsIn(
   act: (process: Mortal) => Promise<unknown>,
   machine = bench(),
@@ -65,9 +65,10 @@ async function faultsIn(
 const READS = /^(?:read|stat)/;
 
 /**
- * What a call fails with: one of these or two, as there are many calls of each
- * kind, and they take turns. To read fails in two ways that are told apart.
- * That something is not there is a third, which no kernel answers where it is.
+ * The errnos with which a call fails. Each call is tried with one or two of
+ * them, as there are many calls of each kind, which take turns. A read fails in
+ * two ways that the library tells apart. ENOENT is left out, as no kernel
+ * answers it for an existing file.
  */
 function codesOf(call: KernelCall): readonly string[] {
   return READS.test(call.method) ? ["EACCES", "ENOMEM"] : errnosOf(call);

@@ -1,7 +1,7 @@
 /**
- * An apply that is killed at any call it makes of the kernel, and a restore
- * that is killed as well: the next restore brings back exactly what was. The
- * same of what is applied at boot.
+ * An apply that is killed at any of its kernel calls, and a restore that is
+ * killed as well: the next restore brings back exactly the previous state. The
+ * same for a state that is applied at boot.
  */
 import "../virtual_time.ts";
 import { assert, assertEquals } from "@std/assert";
@@ -21,7 +21,7 @@ import {
   stateOf,
 } from "../unit/provision_bench.ts";
 
-/** What a process does that ends in the middle of it. */
+/** Waits for the work of a process that ends in the middle of it. */
 async function end(process: Mortal, work: Promise<unknown>): Promise<void> {
   await work.catch(() => {});
   assert(process.dead);
@@ -29,7 +29,7 @@ async function end(process: Mortal, work: Promise<unknown>): Promise<void> {
 
 const apply = (process: Mortal) => applySteps(process.host, everyStep());
 
-Deno.test("restore() brings back exactly what was when apply was killed at any call", async () => {
+Deno.test("restore() brings back exactly the previous state when apply was killed at any call", async () => {
   const before = stateOf(bench());
   await forEach(await deathsIn(apply), async (death) => {
     const machine = bench();
@@ -41,7 +41,7 @@ Deno.test("restore() brings back exactly what was when apply was killed at any c
   });
 });
 
-Deno.test("restore() goes on where a restore was killed at any call", async () => {
+Deno.test("restore() completes when another restore was killed at any call", async () => {
   const before = stateOf(bench());
   const machine = bench();
   await apply(new Mortal(machine));
@@ -57,7 +57,7 @@ Deno.test("restore() goes on where a restore was killed at any call", async () =
   });
 });
 
-Deno.test("restore() goes on where the undoing of a failed apply was killed at any call", async () => {
+Deno.test("restore() completes when the undoing of a failed apply was killed at any call", async () => {
   const steps = [
     ...everyStep(),
     { kind: "driver", device: NIC, driver: "no_such_driver", why: "" } as const,
@@ -84,7 +84,7 @@ Deno.test("restore() goes on where the undoing of a failed apply was killed at a
   );
 });
 
-Deno.test("unpersist() removes what a persist killed at any call has left", async () => {
+Deno.test("unpersist() removes everything when persist was killed at any call", async () => {
   const before = stateOf(bench());
   const command = ["/usr/local/bin/passthru"];
   const persistence = ({ host }: Mortal) =>

@@ -1,6 +1,5 @@
 /**
- * Scripts in a process of their own, with the permissions that they are given
- * and no other.
+ * Runs scripts in processes of their own, with chosen permissions only.
  *
  * @module
  */
@@ -20,8 +19,8 @@ export interface Outcome {
 /**
  * Runs a script.
  *
- * @param script TypeScript; what it imports from `/…` is from the checkout.
- * @param flags Deno's, such as `--allow-ffi`.
+ * @param script TypeScript. An import from `/…` is from the checkout.
+ * @param flags Flags of Deno, such as `--allow-ffi`.
  * @param env Added to the environment.
  */
 export async function runScript(

@@ -1,5 +1,5 @@
 /**
- * The completions, in the shells that are here.
+ * The completions, in the installed shells.
  */
 import { assert, assertEquals } from "@std/assert";
 import { call } from "../unit/passthru_bench.ts";
@@ -19,7 +19,7 @@ async function output(command: string, args: string[]): Promise<string> {
   return text(stdout);
 }
 
-/** What bash completes a line with. */
+/** Returns bash's completions of a line. */
 async function inBash(line: string): Promise<string[]> {
   const source = `${await script("bash")}
 COMP_LINE=${JSON.stringify(line)}
@@ -45,12 +45,13 @@ Deno.test({
 });
 
 Deno.test({
-  name: "passthru completions bash completes addresses, also without a domain",
+  name:
+    "passthru completions bash completes addresses with and without a domain",
   ignore: !onPath("bash") || ADDRESSES.length === 0,
   async fn() {
     assertEquals(await inBash("passthru show "), ADDRESSES);
     const [first] = ADDRESSES;
-    // To bash, a word begins after each colon.
+    // In bash, a word begins after each colon.
     assertEquals(
       await inBash(`passthru show ${first!.slice(0, -1)}`),
       ADDRESSES.filter((address) => address.startsWith(first!.slice(0, -1)))
@@ -64,7 +65,7 @@ Deno.test({
 
 for (const shell of ["bash", "zsh", "fish"]) {
   Deno.test({
-    name: `passthru completions ${shell} is what ${shell} can read`,
+    name: `passthru completions ${shell} writes a valid script of ${shell}`,
     ignore: !onPath(shell),
     async fn() {
       const path = await Deno.makeTempFile();

@@ -1,6 +1,6 @@
 /**
- * Config space as `decodeConfigSpace` and `lspci -vvv` read it: of functions
- * that QEMU has, without a machine that runs, and of this host.
+ * Compares `decodeConfigSpace` with `lspci -vvv`, on functions of a QEMU that
+ * does not run its machine, and on those of this host.
  */
 import { assert, assertEquals } from "@std/assert";
 import {
@@ -10,12 +10,12 @@ import {
 import type { ConfigFields, ConfigValue } from "../../lib/pci/config/words.ts";
 import { onPath } from "./programs.ts";
 
-/** Where QEMU's q35 is told to put its config space. */
+/** The address for the config space of QEMU's q35. */
 const ECAM = 0xb000_0000;
 
 const NVME = "nvme,bus=b,serial=x,subsys=s,sriov_max_vfs=4,sriov_vq_flexible=8";
 
-/** What QEMU gets, and at which bus and device it is then. */
+/** QEMU's arguments. Below are the buses and devices that result. */
 const MACHINE = [
   ...["-machine", "q35,accel=tcg", "-S", "-nodefaults", "-display", "none"],
   ...["-device", "pcie-root-port,id=a,chassis=1,slot=1,addr=2"],
@@ -34,7 +34,7 @@ const FUNCTIONS = [
   ...[1, 2, 3].map((bus) => [bus, 0] as const),
 ];
 
-/** Talks to a QEMU that has a machine and runs nothing. */
+/** Reads the config space of all functions from a QEMU that runs nothing. */
 async function functionsOfQemu(): Promise<Map<string, Uint8Array>> {
   const qemu = new Deno.Command("qemu-system-x86_64", {
     args: [...MACHINE, "-qtest", "stdio"],
@@ -47,7 +47,7 @@ async function functionsOfQemu(): Promise<Map<string, Uint8Array>> {
     // PCIEXBAR of the host bridge.
     "outl 0xcf8 0x80000060",
     `outl 0xcfc ${ECAM + 1}`,
-    // Which bus is behind each port.
+    // The bus behind each port.
     ...PORTS.map((slot, i) =>
       `writel ${at(0, slot) + 0x18} ${(i + 1) << 16 | (i + 1) << 8}`
     ),
@@ -63,7 +63,7 @@ async function functionsOfQemu(): Promise<Map<string, Uint8Array>> {
     const lines = (rest + text).split("\n");
     rest = lines.pop()!;
     answers.push(...lines.filter((line) => line.startsWith("OK 0x")));
-    // It has no end of its own.
+    // QEMU does not end by itself.
     if (answers.length === FUNCTIONS.length) break;
   }
   await writer.close();
@@ -76,7 +76,7 @@ async function functionsOfQemu(): Promise<Map<string, Uint8Array>> {
   ]));
 }
 
-/** What lspci makes of the bytes. */
+/** Has lspci decode the bytes. */
 async function lspci(address: string, bytes: Uint8Array): Promise<string> {
   const lines = [`${address} `];
   for (let at = 0; at < bytes.length; at += 16) {
@@ -176,7 +176,9 @@ const SLOT = {
   Surprise: "surprise",
 };
 
-/** Lines of flags: how each begins, where we have it, and the names. */
+/**
+ * Lines of flags: the beginning of each, its place in the dump, and the names.
+ */
 const FLAGS: readonly (readonly [
   start: string,
   capability: string | undefined,
@@ -197,7 +199,7 @@ const FLAGS: readonly (readonly [
   ["SltCap:", "Express", "slotCapabilities", SLOT],
 ];
 
-/** Facts: how lspci says each, and where we have it. */
+/** Facts: lspci's text of each, and its place in the dump. */
 const FACTS: readonly (readonly [
   pattern: RegExp,
   capability: string,
@@ -294,13 +296,15 @@ function at(fields: ConfigFields, path: string): ConfigValue | undefined {
   );
 }
 
-/** As lspci would write our value. */
+/** Writes a value of the dump as lspci does. */
 function written(value: ConfigValue | undefined): string {
   if (typeof value === "boolean") return value ? "+" : "-";
   return String(value).replace(/^0x/, "");
 }
 
-/** Compares, and gives how many facts there were. */
+/**
+ * Compares a dump with lspci's text, and returns how many facts were compared.
+ */
 function compare(dump: ConfigSpaceDump, text: string): number {
   let facts = 0;
   const chain = [...text.matchAll(/Capabilities: \[(\w+)(?: v(\d+))?\]/g)]

@@ -5,7 +5,7 @@ async function readJson(path: string): Promise<Record<string, unknown>> {
   return JSON.parse(await Deno.readTextFile(new URL(path, ROOT)));
 }
 
-Deno.test("deno.offline.json is deno.json with a link for each package of JSR", async () => {
+Deno.test("deno.offline.json is deno.json with a stand-in for each package of JSR", async () => {
   const online = await readJson("deno.json");
   const { links, ...rest } = await readJson("deno.offline.json");
   assertEquals(rest, online);

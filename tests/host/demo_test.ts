@@ -1,12 +1,12 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { deno } from "../../scripts/dev/deno.ts";
 
-/** Runs the demo's command, and gives its exit code and what it prints. */
+/** Runs the demo's command, and returns its exit code and output. */
 async function demo(...args: string[]) {
   return await demoWith(["-A"], {}, ...args);
 }
 
-/** The same with some permissions and a changed environment. */
+/** The same, with chosen permissions and a changed environment. */
 async function demoWith(
   flags: string[],
   env: Record<string, string>,
@@ -67,8 +67,8 @@ Deno.test("demo.ts --quick needs no permission and ends after the simulation", a
   assertEquals(out.match(/Real|Booting/), null, out);
 });
 
-Deno.test("demo.ts shows the simulation before it says what is missing", async () => {
-  // A machine on which nothing is installed, nor can be.
+Deno.test("demo.ts shows the simulation before it names missing packages", async () => {
+  // On this machine no package is installed, or can be.
   const dir = await Deno.makeTempDir();
   for (const name of ["dpkg-query", "apt-get"]) {
     const script = "#!/bin/sh\necho no archive >&2\nexit 100\n";
@@ -83,7 +83,7 @@ Deno.test("demo.ts shows the simulation before it says what is missing", async (
     assertMatch(out, /^sim .*given back[^]*\n$/m);
     assertEquals(out.match(/Real|Booting/), null, out);
     assertMatch(err, / busybox-static cpio kmod |an x86-64 Linux/);
-    // One line when a step begins and one when it ends.
+    // A line when a step begins, and one when it ends.
     assertEquals(err.includes("\r"), false, err);
   } finally {
     await Deno.remove(dir, { recursive: true });

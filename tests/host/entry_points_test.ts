@@ -3,7 +3,7 @@ import { ROOT } from "../../scripts/dev/deno.ts";
 import { entryPoints } from "../../scripts/dev/entry_points.ts";
 import { runScript } from "./child.ts";
 
-/** One thing that scripts import each entry point for. */
+/** One export of each entry point. */
 const EXPECTED: Record<string, string> = {
   "mod.ts": "VfioDevice",
   "lib/doctor/mod.ts": "diagnose",
@@ -15,7 +15,7 @@ const EXPECTED: Record<string, string> = {
   "lib/uapi/mod.ts": "io",
 };
 
-/** Serves the checkout, and keeps what was asked for. */
+/** Serves the checkout, and records the requested paths. */
 function serveCheckout() {
   const paths: string[] = [];
   const server = Deno.serve(
@@ -44,7 +44,7 @@ Deno.test("every entry point is imported by URL without a permission", async () 
   const modules = await entryPoints();
   const cache = await Deno.makeTempDir();
   try {
-    // Specifiers that can be analyzed: loading others takes a permission.
+    // Static specifiers, as loading others needs a permission.
     const imports = modules.map((path, i) =>
       `import * as m${i} from "http://${origin}/${path}";`
     );

@@ -1,5 +1,5 @@
 /**
- * Reading this machine's own sysfs. Nothing here changes anything.
+ * Reads this machine's own sysfs, and changes nothing.
  */
 import {
   assert,
@@ -17,7 +17,7 @@ import { openers } from "../../lib/host/openers.ts";
 import { localKernel } from "../../lib/kernel/local.ts";
 import { PciFunction } from "../../lib/host/pci/function.ts";
 
-// What the kernel loads of libc stays loaded, and is no test's leak.
+// libc is loaded here, and stays loaded, so that no test seems to leak it.
 localKernel().stat("/");
 
 const PCI = "/sys/bus/pci/devices";
@@ -26,7 +26,7 @@ function text(address: string, attribute: string): string {
   return Deno.readTextFileSync(`${PCI}/${address}/${attribute}`).trim();
 }
 
-/** The name a link in a device's directory leads to. */
+/** The name of the target of a link in a device's directory. */
 function linked(address: string, link: string): string | undefined {
   try {
     return Deno.readLinkSync(`${PCI}/${address}/${link}`).split("/").at(-1);
@@ -36,13 +36,13 @@ function linked(address: string, link: string): string | undefined {
   }
 }
 
-Deno.test("Host.functions() gives every function of the machine in order", () => {
+Deno.test("Host.functions() returns every function of the machine in order", () => {
   const addresses = new Host().functions().map(({ address }) => address);
   const expected = [...Deno.readDirSync(PCI)].map(({ name }) => name).sort();
   assertEquals(addresses, expected);
 });
 
-Deno.test("PciFunction gives what the attributes say on this machine", () => {
+Deno.test("PciFunction agrees with the attributes in this machine's sysfs", () => {
   for (const fn of new Host().functions()) {
     const { address } = fn;
     assertEquals(fn.path, Deno.realPathSync(`${PCI}/${address}`));
@@ -67,8 +67,8 @@ Deno.test("PciFunction gives what the attributes say on this machine", () => {
 });
 
 Deno.test({
-  name: "PciFunction.bars gives the ranges that the kernel has reserved",
-  // Others are shown zeros in place of addresses.
+  name: "PciFunction.bars has the ranges that the kernel has reserved",
+  // Other users see zeros in place of addresses.
   ignore: Deno.uid() !== 0,
   fn() {
     const iomem = Deno.readTextFileSync("/proc/iomem").split("\n")
@@ -81,13 +81,13 @@ Deno.test({
         `${hex(start)}-${hex(start + BigInt(size) - 1n)} : ${address}`
       );
       assertArrayIncludes(ranges, expected);
-      // A function has one more, its ROM.
+      // A function may have one more range, its ROM.
       assertLessOrEqual(ranges.length - expected.length, 1);
     }
   },
 });
 
-Deno.test("Host.find() gives the same device for an address and a path", () => {
+Deno.test("Host.find() returns the same device for an address and a path", () => {
   const host = new Host();
   const [first] = host.functions();
   assert(first !== undefined, "this machine has PCI functions");
@@ -99,7 +99,7 @@ Deno.test("Host.find() gives the same device for an address and a path", () => {
   assertStrictEquals(host.find(first), first);
 });
 
-Deno.test("Host.find() gives a device of another bus", () => {
+Deno.test("Host.find() returns a device of another bus", () => {
   const [entry] = Deno.readDirSync("/sys/bus/platform/devices");
   assert(entry !== undefined, "this machine has platform devices");
   const path = `/sys/bus/platform/devices/${entry.name}`;
@@ -108,12 +108,12 @@ Deno.test("Host.find() gives a device of another bus", () => {
   assertEquals(device.path, Deno.realPathSync(path));
 });
 
-Deno.test("Host.find() refuses a path outside sysfs", () => {
+Deno.test("Host.find() throws when the path is outside sysfs", () => {
   assertThrows(() => new Host().find("/etc/passwd"), TypeError, "below /sys");
   assertThrows(() => new Host().find("/no/such"), TypeError, "below /sys");
 });
 
-Deno.test("Host.function() says so when there is no such function", () => {
+Deno.test("Host.function() throws when there is no such function", () => {
   const error = assertThrows(
     () => new Host().function("ffff:ff:1f.7"),
     VfioError,
@@ -122,7 +122,7 @@ Deno.test("Host.function() says so when there is no such function", () => {
   assertEquals(error.device, "ffff:ff:1f.7");
 });
 
-Deno.test("Host.groups() gives the groups that the kernel has", () => {
+Deno.test("Host.groups() returns the kernel's groups", () => {
   const expected = [...Deno.readDirSync("/sys/kernel/iommu_groups")]
     .map(({ name }) => Number(name)).sort((a, b) => a - b);
   const groups = new Host().groups();
@@ -130,7 +130,7 @@ Deno.test("Host.groups() gives the groups that the kernel has", () => {
   for (const { devices } of groups) assertGreater(devices.length, 0);
 });
 
-Deno.test("explainNoGroup() has a hint for a device without a group", () => {
+Deno.test("explainNoGroup() gives a hint when a device has no group", () => {
   for (const fn of new Host().functions()) {
     if (fn.iommuGroup !== undefined) continue;
     const { problem, hint } = explainNoGroup(fn);

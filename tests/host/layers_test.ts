@@ -7,13 +7,13 @@ function module(path: string, ...imports: string[]) {
   return { path, imports, source: "" };
 }
 
-Deno.test("the picture of the layers is what the imports say", async () => {
+Deno.test("the picture of the layers agrees with the imports", async () => {
   const drawn = drawLayers(await readModules(ROOT));
   const kept = await Deno.readTextFile(new URL(PICTURE, ROOT));
-  assertEquals(kept, drawn, "deno task layers draws it anew");
+  assertEquals(kept, drawn, "deno task layers updates it");
 });
 
-Deno.test("arrowsOf() tells which folder imports which, once", () => {
+Deno.test("arrowsOf() returns each import between folders once", () => {
   assertEquals(
     arrowsOf([
       module("lib/host/host.ts", "lib/pci/ids.ts", "lib/host/sysfs.ts"),
@@ -28,7 +28,7 @@ Deno.test("arrowsOf() tells which folder imports which, once", () => {
   );
 });
 
-Deno.test("arrowsOf() refuses a folder that the picture does not have", () => {
+Deno.test("arrowsOf() throws when the picture lacks a folder", () => {
   assertThrows(
     () => arrowsOf([module("lib/novel/idea.ts")]),
     Error,
@@ -36,7 +36,7 @@ Deno.test("arrowsOf() refuses a folder that the picture does not have", () => {
   );
 });
 
-Deno.test("arrowsOf() refuses an import that leads upwards", () => {
+Deno.test("arrowsOf() throws when an import leads upwards", () => {
   assertThrows(
     () => arrowsOf([module("lib/host/host.ts", "backends/select.ts")]),
     Error,
@@ -44,7 +44,7 @@ Deno.test("arrowsOf() refuses an import that leads upwards", () => {
   );
 });
 
-Deno.test("drawLayers() leaves an arrow out where others lead there", () => {
+Deno.test("drawLayers() leaves out an arrow when others lead to its end", () => {
   const drawn = drawLayers([
     module("mod.ts", "lib/device/a.ts", "lib/host/a.ts"),
     module("lib/device/a.ts", "lib/host/a.ts"),

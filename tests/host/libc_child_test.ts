@@ -1,5 +1,5 @@
 /**
- * The processes in which what can hang is read and written.
+ * The processes that make reads and writes that can hang.
  */
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { join } from "@std/path";
@@ -13,7 +13,7 @@ import { loadAll } from "./load_all.ts";
 const kernel = new LibcKernel();
 await loadAll(kernel);
 
-/** A named pipe that is full, so that what is written to it waits. */
+/** A named pipe that is full, so that a write to it hangs. */
 async function fullPipe() {
   const dir = await Deno.makeTempDir();
   const path = join(dir, "pipe");
@@ -32,7 +32,7 @@ async function fullPipe() {
   }
   return {
     path,
-    /** Takes all that is in it. */
+    /** Reads all that is in it. */
     drain: () => {
       let text = "";
       const bytes = new Uint8Array(4096);
@@ -53,7 +53,7 @@ async function fullPipe() {
   };
 }
 
-/** The processes that a process has started, zombies too. */
+/** The children of a process, including zombies. */
 function childrenOf(pid: number): number[] {
   const children: number[] = [];
   for (const { name } of Deno.readDirSync("/proc")) {
@@ -74,7 +74,10 @@ function statOf(pid: number) {
   }
 }
 
-/** Waits until `find` gives something. It does, however busy the machine is. */
+/**
+ * Waits until `find` returns something. There is no time limit, as the machine
+ * may be busy.
+ */
 async function eventually<T>(find: () => T | undefined): Promise<T> {
   for (;;) {
     const found = find();
@@ -83,7 +86,7 @@ async function eventually<T>(find: () => T | undefined): Promise<T> {
   }
 }
 
-Deno.test("LibcKernel.writeFileAsync() leaves no process and no descriptor, however it ends", async () => {
+Deno.test("LibcKernel.writeFileAsync() leaves no process and no descriptor when it ends or fails", async () => {
   const fds = () => [...Deno.readDirSync("/proc/self/fd")].length;
   const [open, children] = [fds(), childrenOf(Deno.pid)];
   await Promise.all(Array.from({ length: 30 }, async (_, i) => {
@@ -95,7 +98,7 @@ Deno.test("LibcKernel.writeFileAsync() leaves no process and no descriptor, howe
   assertEquals(childrenOf(Deno.pid), children);
 });
 
-Deno.test("LibcKernel.writeFileAsync() and Deno wait each for their own children", async () => {
+Deno.test("LibcKernel.writeFileAsync() and Deno each wait for their own children", async () => {
   const run = (code: number) =>
     new Deno.Command("sh", { args: ["-c", `sleep 0.0${code}; exit ${code}`] })
       .output();
@@ -111,7 +114,7 @@ Deno.test("LibcKernel.writeFileAsync() and Deno wait each for their own children
   await writing;
 });
 
-Deno.test("LibcKernel.writeFileAsync() costs milliseconds of a processor", async () => {
+Deno.test("LibcKernel.writeFileAsync() takes milliseconds of processor time", async () => {
   const start = cpuUsage();
   for (let i = 0; i < 50; i++) await kernel.writeFileAsync("/dev/null", "x");
   const { user, system } = cpuUsage(start);
@@ -120,7 +123,7 @@ Deno.test("LibcKernel.writeFileAsync() costs milliseconds of a processor", async
   assertLess(each, 50);
 });
 
-Deno.test("LibcKernel.readFileAsync() gives the text of any length", async () => {
+Deno.test("LibcKernel.readFileAsync() returns a text of any length", async () => {
   const path = await Deno.makeTempFile();
   for (const text of ["", "0x8086\n", "€".repeat(50_000), "x".repeat(65536)]) {
     await Deno.writeTextFile(path, text);
@@ -133,7 +136,7 @@ Deno.test("LibcKernel.readFileAsync() gives the text of any length", async () =>
   );
 });
 
-Deno.test("LibcKernel.readFileAsync() gives the errno of what failed", async () => {
+Deno.test("LibcKernel.readFileAsync() throws the errno when it fails", async () => {
   for (
     const [path, code, syscall] of [
       ["/nonexistent/file", "ENOENT", "open"],
@@ -153,7 +156,7 @@ Deno.test("LibcKernel.readFileAsync() gives the errno of what failed", async () 
   }
 });
 
-Deno.test("LibcKernel.writeFileAsync() holds nothing up while it hangs", async () => {
+Deno.test("LibcKernel.writeFileAsync() blocks nothing when it hangs", async () => {
   await using pipe = await fullPipe();
   let done = false;
   const writing = kernel.writeFileAsync(pipe.path, "text")
@@ -162,17 +165,18 @@ Deno.test("LibcKernel.writeFileAsync() holds nothing up while it hangs", async (
     const children = childrenOf(Deno.pid);
     return children.length > 0 ? children : undefined;
   });
-  // The terminal's signals are for sessions.
+  // The writer has its own session, so that the terminal's signals do not reach
+  // it.
   await eventually(() => statOf(writer!)?.session === writer || undefined);
   assertEquals(done, false);
-  // It comes as soon as there is room.
+  // The write completes as soon as there is room.
   const early = pipe.drain();
   await writing;
   assertEquals(early + pipe.drain(), "text");
   assertEquals(childrenOf(Deno.pid), []);
 });
 
-Deno.test("LibcKernel.writeFileAsync() lets its process end while it hangs, and goes on", async () => {
+Deno.test("LibcKernel.writeFileAsync() lets its process end when it hangs, and goes on", async () => {
   await using pipe = await fullPipe();
   const { code, stdout, stderr } = await runScript(
     `
@@ -180,14 +184,14 @@ Deno.test("LibcKernel.writeFileAsync() lets its process end while it hangs, and 
     const { symbols } = Deno.dlopen("libc.so.6", {
       dup: { parameters: ["i32"], result: "i32" },
     });
-    // Without close-on-exec: what starts a process hands it on.
+    // Without close-on-exec: a child process would inherit it.
     symbols.dup(1);
     const kernel = new LibcKernel();
     kernel.writeFileAsync(${JSON.stringify(pipe.path)}, "text");
     const pid = kernel.readlink("/proc/self");
     const stat = (name) => kernel.readFile("/proc/" + name + "/stat")
       .split(" ");
-    // It is the writer once it runs its own program.
+    // The child is the writer once it runs its own program.
     const isWriter = (name) => {
       try {
         return /^\\d+$/.test(name) && stat(name)[3] === pid &&
@@ -204,7 +208,7 @@ Deno.test("LibcKernel.writeFileAsync() lets its process end while it hangs, and 
     }, 10);`,
     ["--allow-ffi"],
   );
-  // Had it our standard output, it would not have ended for us.
+  // If the writer had this standard output, that would not have ended.
   assertEquals({ code, stdout, stderr }, {
     code: 7,
     stdout: "0 1 2\n",
@@ -213,7 +217,7 @@ Deno.test("LibcKernel.writeFileAsync() lets its process end while it hangs, and 
   assertEquals(await eventually(() => pipe.drain() || undefined), "text");
 });
 
-Deno.test("LibcKernel.writeFileAsync() does it itself where no program can", async () => {
+Deno.test("LibcKernel.writeFileAsync() writes in a thread when there is no program for it", async () => {
   const path = await Deno.makeTempFile();
   const { code, stdout, stderr } = await runScript(
     `

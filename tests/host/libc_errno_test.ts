@@ -1,5 +1,5 @@
 /**
- * What the system refuses, and that the errno is that of the call that failed.
+ * The errnos of failed calls: each must be that of its own call.
  */
 import { assertEquals, assertThrows } from "@std/assert";
 import { join } from "@std/path";
@@ -27,7 +27,7 @@ await loadAll(kernel);
 const FIONREAD = io("FIONREAD", 0x54, 0x1b, "u32");
 const FREEZE = io("NOT_OF_THIS_DEVICE", 0x3b, 0x64, "none");
 
-/** Files to fail on. */
+/** Files on which calls fail. */
 function setUp() {
   const dir = Deno.makeTempDirSync();
   const file = join(dir, "file");
@@ -87,7 +87,7 @@ function failures(dir: string, file: string, fd: number): Failure[] {
   ];
 }
 
-/** Fails unless `fail` throws what the rest says. */
+/** Asserts that `fail` throws the expected error. */
 function check([code, syscall, path, fail]: Failure): void {
   const error = assertThrows(fail, KernelError);
   if (
@@ -96,14 +96,14 @@ function check([code, syscall, path, fail]: Failure): void {
   ) throw new Error(`${error.message}: expected ${code} of ${syscall}`);
 }
 
-Deno.test("LibcKernel says which errno each failed call has, of which call and file", () => {
+Deno.test("LibcKernel throws the errno, the call and the file when a call fails", () => {
   using files = setUp();
   const fd = kernel.open(files.dir, O_RDONLY);
   for (const failure of failures(files.dir, files.file, fd)) check(failure);
   kernel.close(fd);
 });
 
-Deno.test("LibcKernel has each errno right while others fail in the background", async () => {
+Deno.test("LibcKernel throws the right errno when other calls fail in the background", async () => {
   using files = setUp();
   const directory = kernel.open(files.dir, O_RDONLY);
   const pipe = kernel.open("/dev/null", O_RDWR);
@@ -141,7 +141,7 @@ Deno.test("LibcKernel has each errno right while others fail in the background",
 });
 
 Deno.test({
-  name: "LibcKernel says EACCES when another user may not",
+  name: "LibcKernel throws EACCES when this user has no access",
   ignore: Deno.uid() !== 0,
   async fn() {
     using files = setUp();
@@ -195,7 +195,7 @@ Deno.test({
   },
 });
 
-Deno.test("errnoName() and errnoMessage() say what glibc says", async () => {
+Deno.test("errnoName() and errnoMessage() agree with glibc", async () => {
   using files = setUp();
   const program = join(files.dir, "names");
   await Deno.writeTextFile(

@@ -1,6 +1,6 @@
 /**
- * Files as this machine's kernel has them. The simulated kernel is asked the
- * same in `tests/conformance/cases/files.ts`.
+ * File operations on this machine's kernel. `tests/conformance/cases/files.ts`
+ * has the same for the simulated kernel.
  */
 import { assertThrows } from "@std/assert";
 import { LibcKernel } from "../../lib/kernel/libc.ts";
@@ -16,13 +16,13 @@ await loadAll(kernel);
 for (const [name, operation] of Object.entries(FILE_OPERATIONS)) {
   Deno.test({
     name: `LibcKernel.${name}`,
-    // Files are root's, and are given away.
+    // The operations change the owner of root's files.
     ignore: Deno.uid() !== 0,
     fn: () => inDirectory(kernel, operation),
   });
 }
 
-Deno.test("LibcKernel is a TypeError when a path to change has a NUL in it", () => {
+Deno.test("LibcKernel throws a TypeError when a path to change has a NUL in it", () => {
   const path = "/tmp/a\0b";
   for (
     const step of [

@@ -1,5 +1,5 @@
 /**
- * Memory as libc maps it, and that a view of it which is kept too long ends no
+ * Memory mapped by libc. An old view of unmapped memory must not end the
  * process.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -58,7 +58,7 @@ function file() {
   };
 }
 
-Deno.test("LibcKernel.mmap() gives zeroed memory where it says, and munmap() takes it back", () => {
+Deno.test("LibcKernel.mmap() maps zeroed memory at its address, and munmap() unmaps it", () => {
   const mapping = anonymous(3 * pageSize);
   const { address, length, buffer } = mapping;
   assertEquals([length, buffer.byteLength], [3 * pageSize, 3 * pageSize]);
@@ -102,7 +102,7 @@ Deno.test("LibcKernel.mmap() maps more than 4 GiB", () => {
   assert(!isMapped(mapping.address + BigInt(length - 1)));
 });
 
-Deno.test("LibcKernel.mmap() says why it failed", () => {
+Deno.test("LibcKernel.mmap() throws the errno when it fails", () => {
   using data = file();
   const map = (flags: number, fd: number, offset = 0n, length = pageSize) =>
     kernel.mmap(length, BOTH, flags, fd, offset);
@@ -120,7 +120,7 @@ Deno.test("LibcKernel.mmap() says why it failed", () => {
   kernel.close(writable);
 });
 
-Deno.test("LibcKernel.munmap() leaves nothing to be seen through any view", () => {
+Deno.test("LibcKernel.munmap() makes every view empty", () => {
   const mapping = anonymous(pageSize);
   const { buffer } = mapping;
   const bytes = new Uint8Array(buffer);
@@ -136,7 +136,7 @@ Deno.test("LibcKernel.munmap() leaves nothing to be seen through any view", () =
   assertThrows(() => new Uint8Array(buffer), TypeError);
 });
 
-Deno.test("LibcKernel.munmap() that failed has detached the buffer, and can be tried again", () => {
+Deno.test("LibcKernel.munmap() detaches the buffer, and can be repeated, when it fails", () => {
   const mapping = anonymous(pageSize);
   const wrong = { ...mapping, address: mapping.address + 1n };
   errno("EINVAL", () => kernel.munmap(wrong));
@@ -147,7 +147,9 @@ Deno.test("LibcKernel.munmap() that failed has detached the buffer, and can be t
   assert(!isMapped(mapping.address));
 });
 
-/** A script that maps a page, unmaps it as told, and uses a view of it. */
+/**
+ * A script that maps a page, unmaps it in a given way, and uses a view of it.
+ */
 function staleView(unmap: string): string {
   return `
     import { LibcKernel } from "/lib/kernel/libc.ts";
@@ -176,8 +178,8 @@ Deno.test("LibcKernel.munmap() lets the process live when a stale view is used",
   );
 });
 
-Deno.test("munmap() of libc's own ends the process when a stale view is used", async () => {
-  // So that the test above can fail.
+Deno.test("munmap() of libc ends the process when a stale view is used", async () => {
+  // Shows that the test above can fail.
   const { signal, stdout } = await runScript(
     staleView(`
       Deno.dlopen("libc.so.6", {

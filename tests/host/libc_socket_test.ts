@@ -1,5 +1,5 @@
 /**
- * Sockets as libc gives them: what rtnetlink answers about the loopback.
+ * Sockets of libc: rtnetlink's answers about the loopback.
  */
 import { assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { KernelError } from "../../lib/kernel/errno.ts";
@@ -26,7 +26,7 @@ import { loadAll } from "./load_all.ts";
 const kernel = new LibcKernel();
 await loadAll(kernel);
 
-/** What is answered to a question about an interface. */
+/** Asks about an interface, and returns the answer. */
 function ask(name: string): { type: number; body: Uint8Array } {
   const fd = kernel.socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
   try {
@@ -46,7 +46,7 @@ function ask(name: string): { type: number; body: Uint8Array } {
   }
 }
 
-Deno.test("socket() gives a netlink socket whose answer is there when it was written to", () => {
+Deno.test("socket() opens a netlink socket, which has an answer as soon as a request was written", () => {
   const { type, body } = ask("lo");
   assertEquals(type, RTM_NEWLINK);
   const name = attributeIn(body.subarray(ifinfomsg.size), IFLA_IFNAME);

@@ -1,5 +1,5 @@
 /**
- * The system as libc gives it, against what Deno says of the same files.
+ * System calls by libc, compared with Deno's results for the same files.
  */
 import {
   assert,
@@ -28,7 +28,7 @@ import { loadAll } from "./load_all.ts";
 const kernel = new LibcKernel();
 await loadAll(kernel);
 
-/** How often a call is made so that the optimised one is among them. */
+/** How often a call is made, so that it is also optimised. */
 const OFTEN = 20_000;
 
 // asm-generic/ioctls.h
@@ -41,7 +41,7 @@ const TIOCGPTN = {
   argument: "u32",
 } as const;
 
-/** A directory for one test. */
+/** Makes a directory for one test. */
 function temporary() {
   const path = Deno.makeTempDirSync();
   return {
@@ -50,7 +50,7 @@ function temporary() {
   };
 }
 
-/** A descriptor for one test. */
+/** Opens a descriptor for one test. */
 function opened(path: string, flags: number) {
   const fd = kernel.open(path, flags);
   return { fd, [Symbol.dispose]: () => kernel.close(fd) };
@@ -77,13 +77,13 @@ Deno.test("LibcKernel.pageSize is the system's", async () => {
   assertEquals(kernel.pageSize, Number(new TextDecoder().decode(stdout)));
 });
 
-Deno.test("LibcKernel.read() and write() go on where the last one ended", () => {
+Deno.test("LibcKernel.read() and write() continue where the last call ended", () => {
   using dir = temporary();
   const path = join(dir.path, "file");
   Deno.writeTextFileSync(path, "0123456789");
   using file = opened(path, O_RDWR);
   const bytes = new Uint8Array(8).fill(0xff);
-  // Only the part that is handed over is written to.
+  // Only the given part of the buffer is written to.
   assertEquals(kernel.read(file.fd, bytes.subarray(2, 6)), 4);
   assertEquals(bytes, Uint8Array.of(255, 255, 48, 49, 50, 51, 255, 255));
   const text = new TextEncoder().encode("<abc>");
@@ -114,7 +114,7 @@ Deno.test("LibcKernel.pread() and pwrite() reach offsets beyond 4 GiB", () => {
   reader.seekSync(2 ** 32 + 600, Deno.SeekMode.Start);
   reader.readSync(bytes);
   assertEquals(bytes, Uint8Array.of(300 & 0xff, 300 >> 8));
-  // The position is not moved, and what was not written is zeros.
+  // The position does not move, and unwritten bytes are zeros.
   assertEquals(kernel.read(file.fd, bytes), 2);
   assertEquals(bytes, new Uint8Array(2));
   assertEquals(kernel.pread(file.fd, bytes, 2n ** 33n - 1n), 1);
@@ -162,11 +162,11 @@ Deno.test("LibcKernel.close() and closeAsync() close the descriptor", async () =
   await kernel.closeAsync(second);
   assertEquals(fds(), before);
   errno("EBADF", () => kernel.close(999_999));
-  // There is nothing to be done about it.
+  // It ignores the error.
   await kernel.closeAsync(999_999);
 });
 
-Deno.test("LibcKernel.ioctl() hands over an argument by reference", async () => {
+Deno.test("LibcKernel.ioctl() passes an argument by reference", async () => {
   using dir = temporary();
   using file = await pipe(dir.path);
   const count = new Uint8Array(12).fill(0xff);
@@ -182,7 +182,7 @@ Deno.test("LibcKernel.ioctl() hands over an argument by reference", async () => 
   );
 });
 
-Deno.test("LibcKernel.ioctl() hands over an argument by value, and 0 without one", () => {
+Deno.test("LibcKernel.ioctl() passes an argument by value, and 0 without one", () => {
   // TCFLSH takes 0, 1 and 2.
   using terminal = opened("/dev/ptmx", O_RDWR);
   for (let i = 0; i < OFTEN; i++) {
@@ -191,7 +191,7 @@ Deno.test("LibcKernel.ioctl() hands over an argument by value, and 0 without one
     }
   }
   for (let i = 0; i < 500; i++) {
-    // What a call leaves in a register is not the next one's argument.
+    // A value left in a register must not become the next argument.
     errno("EINVAL", () => kernel.ioctl(terminal.fd, TCFLSH, 3n));
     assertEquals(kernel.ioctl(terminal.fd, TCFLSH), 0);
     errno("EINVAL", () => kernel.ioctl(terminal.fd, TCFLSH, 1n << 32n));
@@ -207,7 +207,7 @@ Deno.test("LibcKernel.ioctl() takes a number with the top bit set", () => {
   Deno.statSync(`/dev/pts/${index}`);
 });
 
-Deno.test("LibcKernel.ioctlAsync() gives the result, and what came back", async () => {
+Deno.test("LibcKernel.ioctlAsync() returns the result, and fills the argument", async () => {
   using dir = temporary();
   using file = await pipe(dir.path);
   kernel.write(file.fd, new Uint8Array(77));
@@ -219,7 +219,7 @@ Deno.test("LibcKernel.ioctlAsync() gives the result, and what came back", async 
   assertEquals(await kernel.ioctlAsync(terminal.fd, TCFLSH), 0);
 });
 
-Deno.test("LibcKernel.ioctlAsync() gives the errno of what failed", async () => {
+Deno.test("LibcKernel.ioctlAsync() throws the errno when it fails", async () => {
   using file = opened("/dev/null", O_RDWR);
   using terminal = opened("/dev/ptmx", O_RDWR);
   const bytes = new Uint8Array(4);
@@ -255,7 +255,7 @@ Deno.test("LibcKernel.eventfd() starts at the value and takes the flags", () => 
   kernel.close(semaphore);
 });
 
-Deno.test("LibcKernel.pollAsync() gives the bits of each descriptor in order", async () => {
+Deno.test("LibcKernel.pollAsync() returns the bits of each descriptor in order", async () => {
   const [empty, full] = [kernel.eventfd(0, 0), kernel.eventfd(1, 0)];
   const both = POLLIN | POLLOUT;
   assertEquals(
@@ -273,7 +273,7 @@ Deno.test("LibcKernel.pollAsync() gives the bits of each descriptor in order", a
   kernel.close(full);
 });
 
-Deno.test("LibcKernel.pollAsync() gives nothing when the time is over, and not before", async () => {
+Deno.test("LibcKernel.pollAsync() returns no bits when the time is over, and not before", async () => {
   const fd = kernel.eventfd(0, 0);
   const start = performance.now();
   const requests = [{ fd, events: POLLIN }];
@@ -284,7 +284,7 @@ Deno.test("LibcKernel.pollAsync() gives nothing when the time is over, and not b
   kernel.close(fd);
 });
 
-Deno.test("LibcKernel.pollAsync() wakes when a descriptor gets ready, and holds nothing up", async () => {
+Deno.test("LibcKernel.pollAsync() returns when a descriptor gets ready, and blocks nothing", async () => {
   const fd = kernel.eventfd(0, 0);
   let ready = false;
   const polled = kernel.pollAsync([{ fd, events: POLLIN }], -1)
@@ -296,13 +296,13 @@ Deno.test("LibcKernel.pollAsync() wakes when a descriptor gets ready, and holds 
   kernel.close(fd);
 });
 
-Deno.test("LibcKernel.pollAsync() gives the errno when it fails", async () => {
+Deno.test("LibcKernel.pollAsync() throws the errno when it fails", async () => {
   const { soft } = limitOnFiles();
   const requests = Array.from({ length: soft + 1 }, () => ({
     fd: -1,
     events: POLLIN,
   }));
-  // By a kernel that has made no other call before.
+  // On a kernel that has made no other call before.
   const error = await assertRejects(
     () => unused.pollAsync(requests, 0),
     KernelError,
@@ -310,7 +310,7 @@ Deno.test("LibcKernel.pollAsync() gives the errno when it fails", async () => {
   assertEquals([error.code, error.syscall], ["EINVAL", "poll"]);
 });
 
-// What it loads is loaded here, and is no test's leak.
+// It loads libc here, so that no test seems to leak that.
 const unused = new LibcKernel();
 await unused.pollAsync([], 0);
 
@@ -319,7 +319,7 @@ function limitOnFiles(): { soft: number } {
   return { soft: Number(/^Max open files\s+(\d+)/m.exec(limits)![1]) };
 }
 
-Deno.test("LibcKernel.readlink() gives what is written in the link", () => {
+Deno.test("LibcKernel.readlink() returns the text of the link", () => {
   using dir = temporary();
   for (const target of ["../somewhere/else", "/", "ä".repeat(2000)]) {
     const path = join(dir.path, "link");
@@ -330,7 +330,7 @@ Deno.test("LibcKernel.readlink() gives what is written in the link", () => {
   }
 });
 
-Deno.test("LibcKernel.readdir() gives every name in order, whatever it is", () => {
+Deno.test("LibcKernel.readdir() returns every name in order", () => {
   using dir = temporary();
   assertEquals(kernel.readdir(dir.path), []);
   const names = [".hidden", "..more", "name with spaces", "ünïcödé", "a\nb"];
@@ -365,11 +365,11 @@ Deno.test("LibcKernel.stat() agrees with Deno", () => {
   assertEquals(kernel.stat(path).device, "0:0");
 });
 
-Deno.test("LibcKernel.readFile() gives the text of any length", () => {
+Deno.test("LibcKernel.readFile() returns a text of any length", () => {
   using dir = temporary();
   const path = join(dir.path, "file");
   const texts = ["", "0x8086\n", "\0a\0", "€".repeat(50_000)];
-  // Two and four bytes a character, over the ends of the reads.
+  // Characters of two and four bytes, across the ends of reads.
   for (const first of ["", "x", "xy"]) {
     texts.push(first + "é".repeat(100_000), first + "😀".repeat(40_000));
   }
@@ -382,7 +382,7 @@ Deno.test("LibcKernel.readFile() gives the text of any length", () => {
   }
 });
 
-Deno.test("LibcKernel.readFile() reads what sysfs and procfs say", () => {
+Deno.test("LibcKernel.readFile() reads files of sysfs and procfs", () => {
   for (
     const path of [
       "/proc/self/limits",
@@ -395,7 +395,7 @@ Deno.test("LibcKernel.readFile() reads what sysfs and procfs say", () => {
   }
 });
 
-Deno.test("LibcKernel.writeFile() and writeFileAsync() write over a file that exists", async () => {
+Deno.test("LibcKernel.writeFile() and writeFileAsync() overwrite a file when it exists", async () => {
   using dir = temporary();
   const path = join(dir.path, "file");
   errno("ENOENT", () => kernel.writeFile(path, "x"));
@@ -408,7 +408,7 @@ Deno.test("LibcKernel.writeFile() and writeFileAsync() write over a file that ex
   assertEquals(Deno.readTextFileSync(path), "ABC3456789");
 });
 
-Deno.test("LibcKernel.writeFile() and writeFileAsync() make one write of it", async () => {
+Deno.test("LibcKernel.writeFile() and writeFileAsync() make one write", async () => {
   using dir = temporary();
   using reader = await pipe(dir.path);
   const bytes = new Uint8Array(100);
@@ -424,7 +424,7 @@ Deno.test("LibcKernel.writeFile() and writeFileAsync() make one write of it", as
   }
 });
 
-Deno.test("LibcKernel.writeFileAsync() gives the errno of what failed", async () => {
+Deno.test("LibcKernel.writeFileAsync() throws the errno when it fails", async () => {
   for (
     const [path, code] of [
       ["/dev/full", "ENOSPC"],
@@ -440,7 +440,7 @@ Deno.test("LibcKernel.writeFileAsync() gives the errno of what failed", async ()
   }
 });
 
-Deno.test("LibcKernel is a TypeError when a path has a NUL in it", async () => {
+Deno.test("LibcKernel throws a TypeError when a path has a NUL in it", async () => {
   const path = "/dev/null\0/dev/zero";
   for (
     const step of [
@@ -473,7 +473,7 @@ Deno.test("LibcKernel keeps no descriptor when a file cannot be read or written"
   assertLess(fds(), before + 10);
 });
 
-Deno.test("LibcKernel.addressOf() is where the bytes are", () => {
+Deno.test("LibcKernel.addressOf() returns the address of the bytes", () => {
   const bytes = new Uint8Array(64);
   const address = kernel.addressOf(bytes);
   assertEquals(kernel.addressOf(bytes.subarray(5)), address + 5n);

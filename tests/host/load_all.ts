@@ -2,8 +2,8 @@ import { assertThrows } from "@std/assert";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 
 /**
- * Makes a kernel load all it can of libc. What it loads stays loaded: a test in
- * which that happened would seem to leak it.
+ * Makes a kernel load all that it uses of libc. That stays loaded, which would
+ * look like a leak in a test.
  */
 export async function loadAll(kernel: Kernel): Promise<void> {
   kernel.stat("/");

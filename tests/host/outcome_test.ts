@@ -22,7 +22,7 @@ Deno.test("readJunit() adds up the suites, steps included", () => {
   assertEquals(counts, { passed: 4, failed: 1, ignored: 2 });
 });
 
-Deno.test("readJunit() gives the times of tests, not those of their steps", () => {
+Deno.test("readJunit() returns the times of tests, not those of their steps", () => {
   assertEquals(readJunit(REPORT).times, [
     { name: '<testsuite tests="9">', seconds: 0.25 },
     { name: "a", seconds: 1.132 },
@@ -37,7 +37,7 @@ Deno.test("readJunit() throws when the report is cut short", () => {
   );
 });
 
-Deno.test("summary() names what was skipped when there is something", () => {
+Deno.test("summary() counts skipped tests when there are some", () => {
   const some = { passed: 2, failed: 1, ignored: 0, times: [] };
   assertEquals(summary(some), "2 passed, 1 failed");
   assertEquals(

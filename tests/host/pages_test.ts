@@ -1,6 +1,6 @@
 /**
- * A script of the guides as a process of its own, with the signals and the
- * permissions that it has there.
+ * Runs a script of the guides in a process, with the signals and the
+ * permissions that the guide names.
  */
 import { assert, assertEquals } from "@std/assert";
 import { toFileUrl } from "@std/path";
@@ -9,16 +9,19 @@ import { chooseConfig } from "../../scripts/dev/std.ts";
 
 const CONFIG = new URL(await chooseConfig(), ROOT).pathname;
 
-/** The script of a page, on the page's host. */
+/** Reads a script of a page, and changes it to run on the page's host. */
 async function scriptOf(page: string, name: string, host: string) {
   const text = await Deno.readTextFile(new URL(page, ROOT));
   const [, script] = new RegExp(`\`\`\`ts\\n(// ${name}\\n.*?)\`\`\``, "s")
     .exec(text)!;
   const recording = await Deno.readTextFile(new URL(host, ROOT));
-  const on = script!.replace("new Host()", `simulate(${recording})`)
+  const simulatedScript = script!.replace(
+    "new Host()",
+    `simulate(${recording})`,
+  )
     .replace("import { Host }", "import type { Host }");
-  assert(on !== script);
-  return `import { simulate } from "https://HOST/PATH/lib/sim/mod.ts";\n${on}`
+  assert(simulatedScript !== script);
+  return `import { simulate } from "https://HOST/PATH/lib/sim/mod.ts";\n${simulatedScript}`
     .replaceAll("https://HOST/PATH/", ROOT.href);
 }
 
@@ -52,16 +55,16 @@ for (const signal of [undefined, "SIGINT", "SIGTERM"] as const) {
         stderr: "piped",
       }).spawn();
       const printed = new Response(child.stdout).text();
-      let said = "";
+      let output = "";
       for await (
         const text of child.stderr.pipeThrough(new TextDecoderStream())
       ) {
-        said += text;
-        if (signal !== undefined && said.includes("running")) {
+        output += text;
+        if (signal !== undefined && output.includes("running")) {
           child.kill(signal);
         }
       }
-      assertEquals((await child.status).code, 0, said);
+      assertEquals((await child.status).code, 0, output);
       const lines = (await printed).trimEnd().split("\n");
       assertEquals(
         [lines[0], lines[1], lines.at(-1)],

@@ -3,7 +3,7 @@ import { ROOT } from "../../scripts/dev/deno.ts";
 import { typescriptFiles } from "../../scripts/dev/files.ts";
 import { partsOf } from "../../scripts/dev/parts.ts";
 
-Deno.test("partsOf() gives each test of this checkout a part", async () => {
+Deno.test("partsOf() finds a part for each test of this checkout", async () => {
   const tests = (await Array.fromAsync(typescriptFiles(ROOT, "")))
     .filter((path) => path.endsWith("_test.ts"));
   assert(tests.includes("tests/host/parts_test.ts"));

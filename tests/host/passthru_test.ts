@@ -1,5 +1,5 @@
 /**
- * The command as a process of its own, with `--allow-ffi` alone.
+ * Runs the command in a process, with `--allow-ffi` only.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
@@ -33,7 +33,7 @@ async function passthru(
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-Deno.test("passthru lists this host when it may do nothing but FFI", async () => {
+Deno.test("passthru lists this host when FFI is its only permission", async () => {
   const { code, stdout, stderr } = await passthru(["list", "--json"]);
   assertEquals([code, stderr], [0, ""]);
   assertEquals(
@@ -68,7 +68,7 @@ Deno.test("passthru lists this host when it is run by URL", async () => {
   }
 });
 
-Deno.test("passthru says which permission it needs when it has none", async () => {
+Deno.test("passthru names the missing permission when it has none", async () => {
   const { code, stderr } = await passthru(["list"], {
     flags: ["--deny-ffi"],
   });
@@ -76,12 +76,12 @@ Deno.test("passthru says which permission it needs when it has none", async () =
   assertStringIncludes(stderr, "hint: the command needs --allow-ffi");
 });
 
-Deno.test("passthru tells by its exit code how it went", async () => {
+Deno.test("passthru exits with the code of its result", async () => {
   assertEquals((await passthru(["lst"])).code, 2);
   assertEquals((await passthru(["show", "ffff:ff:1f.7"])).code, 1);
 });
 
-Deno.test("passthru is quiet when nobody reads what it writes", async () => {
+Deno.test("passthru prints no error when nobody reads its output", async () => {
   const child = new Deno.Command(Deno.execPath(), {
     args: [...ARGS, "--allow-ffi", SCRIPT, "snapshot"],
     stdin: "null",

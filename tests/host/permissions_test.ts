@@ -1,5 +1,6 @@
 /**
- * What the library needs of Deno, each time in a process that has no more.
+ * The permissions that the library needs, each in a process that has only
+ * these.
  */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { runScript } from "./child.ts";
@@ -71,14 +72,14 @@ Deno.test("localKernel() needs --allow-ffi and nothing else", async () => {
 });
 
 Deno.test({
-  name: "localKernel() works where a process may not read its environment",
+  name: "localKernel() works when the process may not read its environment",
   ignore: Deno.uid() !== 0,
   async fn() {
     const { code, stdout, stderr } = await runScript(
       `
       import { localKernel } from "/lib/kernel/local.ts";
-      // After this /proc/self belongs to root, as it does for a program that
-      // was given capabilities.
+      // After this /proc/self belongs to root, as for a program with
+      // capabilities.
       Deno.dlopen("libc.so.6", {
         setuid: { parameters: ["u32"], result: "i32" },
       }).symbols.setuid(65534);

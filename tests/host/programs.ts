@@ -1,5 +1,5 @@
 /**
- * Whether a program is there to be run.
+ * Whether a program is on the PATH.
  *
  * @param name Its name.
  */

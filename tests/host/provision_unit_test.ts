@@ -1,5 +1,5 @@
 /**
- * What systemd says of the unit that applies a state at boot.
+ * Checks by systemd of the unit that applies a state at boot.
  */
 import { assertEquals } from "@std/assert";
 import {
@@ -45,7 +45,7 @@ Deno.test({
         reserved: [],
       });
       assertEquals(await verify(text), { code: 0, text: "" });
-      // and it would tell
+      // it reports an error, too
       const wrong = await verify(text.replace("Type=", "Typ="));
       assertEquals(wrong.text.includes("Typ"), true);
     } finally {
@@ -56,7 +56,7 @@ Deno.test({
 
 Deno.test({
   name: "udevRules() passes udevadm verify",
-  // From systemd 254 on.
+  // It exists since systemd 254.
   ignore: !await isThere("udevadm", "verify", "--help"),
   async fn() {
     const path = await Deno.makeTempFile({ suffix: ".rules" });

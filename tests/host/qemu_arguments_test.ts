@@ -1,6 +1,6 @@
 /**
- * What QEMU itself makes of the arguments. It has no device here, so it is to
- * complain about that, and of nothing that is written.
+ * Has QEMU parse the arguments. There is no device here, so QEMU must report
+ * only that, and no syntax error.
  */
 import { simulate } from "../../lib/sim/mod.ts";
 import { assertEquals, assertMatch } from "@std/assert";
@@ -18,12 +18,12 @@ const host = simulate({
 });
 const fn = {
   device: host.find(A),
-  // Of each kind, and with a comma.
+  // Properties of each type, and one with a comma.
   properties: { failover_pair_id: "a,b", "x-no-mmap": true, bootindex: 1 },
 };
 const mediated = { device: host.find(`/sys/bus/mdev/devices/${UUID}`) };
 
-/** Has QEMU start with arguments, and gives what it complains about. */
+/** Starts QEMU with arguments, and returns its error message. */
 async function complaint(args: readonly string[]): Promise<string> {
   const qemu = await newerQemu();
   const { stderr, signal } = await new Deno.Command(qemu.program, {
@@ -32,7 +32,7 @@ async function complaint(args: readonly string[]): Promise<string> {
       ...["-machine", "q35,accel=tcg", "-nodefaults", "-display", "none", "-S"],
       ...args,
     ],
-    // It would run on if it had nothing to complain about.
+    // Without an error QEMU would go on.
     signal: AbortSignal.timeout(60_000),
   }).output();
   assertEquals(signal, null);
@@ -40,7 +40,7 @@ async function complaint(args: readonly string[]): Promise<string> {
 }
 
 for (const syntax of ["keyval", "json"] satisfies QemuSyntax["syntax"][]) {
-  Deno.test(`qemuArguments() is what QEMU understands when it is written in ${syntax}`, async () => {
+  Deno.test(`qemuArguments() returns arguments that QEMU accepts when the syntax is ${syntax}`, async () => {
     const options = { syntax };
     for (const by of ["legacy", "iommufd"] as const) {
       assertMatch(

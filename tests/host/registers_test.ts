@@ -1,7 +1,7 @@
 /**
- * That optimised code accesses a register exactly as often as it is written:
- * the compiler removes loads of ordinary memory that nobody needs, and merges
- * repeated ones. A watchpoint of the processor's counts them.
+ * Optimised code must access a register exactly as often as the source does,
+ * although the compiler removes unused loads of ordinary memory, and merges
+ * repeated ones. A watchpoint of the processor counts them.
  */
 import { assertEquals, assertLess, assertThrows } from "@std/assert";
 import { setFlagsFromString } from "node:v8";
@@ -40,16 +40,16 @@ function setUp() {
   return { registers, mapping, [Symbol.dispose]: () => registers.unmap() };
 }
 
-// The optimising compiler is another thread otherwise, which may come late.
+// Otherwise the optimising compiler runs in another thread, and may be late.
 setFlagsFromString("--no-concurrent-recompilation");
 
 /**
  * Runs a loop until it is optimised, then counts the accesses of one run.
  *
- * @param loop Runs its body as often as it is told.
+ * @param loop Runs its body a number of times.
  * @param address The register that it accesses.
- * @param width Bytes of that.
- * @returns Loads and stores, a time that the body was run.
+ * @param width Its width, in bytes.
+ * @returns Loads and stores for each run of the body.
  */
 function accesses(
   loop: (times: number) => unknown,
@@ -66,14 +66,14 @@ function accesses(
   return { loads: all - stores, stores };
 }
 
-/** Whether this process may have a watchpoint here. */
+/** Whether this process can set a watchpoint here. */
 function canWatch(): boolean {
   using memory = setUp();
   using counter = watch(kernel, memory.mapping.address, 4, LOADS_AND_STORES);
   return counter !== undefined;
 }
 
-/** What a test's loop does, and the accesses that it is to be. */
+/** A test's loop, and the accesses that it must make. */
 interface Case {
   readonly name: string;
   readonly width: 1 | 2 | 4 | 8;
@@ -117,7 +117,7 @@ const CASES: readonly Case[] = [
     },
   },
   {
-    name: "read32() loads once when a store to the register goes before",
+    name: "read32() loads once when a store to the register precedes it",
     width: 4,
     loads: 1,
     stores: 1,
@@ -141,7 +141,7 @@ const CASES: readonly Case[] = [
     },
   },
   {
-    name: "write32() of what read32() gave loads once and stores once",
+    name: "write32() of a value of read32() loads once and stores once",
     width: 4,
     loads: 1,
     stores: 1,
@@ -208,10 +208,10 @@ for (const { name, width, loads, stores, loop } of CASES) {
 }
 
 Deno.test({
-  name: "A plain array's read is left out when its value is not used",
+  name: "A plain array's read is removed when its value is not used",
   ignore,
   fn() {
-    // So that the tests above can fail.
+    // Shows that the tests above can fail.
     using memory = setUp();
     const words = new Uint32Array(memory.mapping.buffer);
     const loop = (times: number) => {
@@ -222,7 +222,7 @@ Deno.test({
   },
 });
 
-Deno.test("MappedRegisters is DETACHED when it is used after it was unmapped, in optimised code too", () => {
+Deno.test("MappedRegisters throws DETACHED when it is used after unmapping, also in optimised code", () => {
   const memory = setUp();
   const { registers } = memory;
   const step = (i: number) => {

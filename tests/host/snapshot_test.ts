@@ -1,15 +1,15 @@
 /**
- * Recording this machine. Nothing here changes anything.
+ * Records this machine, and changes nothing.
  */
 import { simulate } from "../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
 import { Host } from "../../lib/host/host.ts";
 import { factsOf } from "../function_facts.ts";
 
-// What the kernel loads of libc stays loaded, and is no test's leak.
+// libc is loaded here, and stays loaded, so that no test seems to leak it.
 await new Host().snapshot();
 
-Deno.test("Host.snapshot() of this machine is simulated as this machine", async () => {
+Deno.test("simulate() makes the same host as this machine from its Host.snapshot()", async () => {
   const host = new Host();
   const recording = JSON.parse(JSON.stringify(await host.snapshot()));
   const simulated = simulate(recording);

@@ -1,29 +1,28 @@
 /**
- * What each entry point loads before it does anything, so that a script goes on
- * paying for what it uses and no more. What that takes is measured by
- * `deno task bench`.
+ * The modules that each entry point loads at its start, so that a script loads
+ * only what it uses. `deno task bench` measures the time.
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { deno, ROOT } from "../../scripts/dev/deno.ts";
 
-/** What entry points may load. */
+/** The modules that entry points may load. */
 interface Start {
   /** Modules, imported one after the other, as a command imports its own. */
   readonly entries: readonly string[];
   /** How many modules they may load, themselves included. */
   readonly most: number;
-  /** Folders, and single modules, that these lie in. */
+  /** The folders and single modules that these are in. */
   readonly within: readonly string[];
 }
 
-/** Where what PCI is lies. */
+/** The modules about PCI. */
 const PCI = ["lib/errors.ts", "lib/hex.ts", "lib/pci", "lib/uapi"];
 
-/** Where what knows a host lies. */
+/** The modules about a host. */
 const HOST = [...PCI, "lib/host", "lib/kernel"];
 
-/** Where the command lies. */
+/** The modules of the command. */
 const COMMAND = ["scripts/passthru.ts", "scripts/passthru"];
 
 const STARTS: Readonly<Record<string, Start>> = {
@@ -84,7 +83,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
 };
 
-/** A module, and what it imports that runs. */
+/** A module, and its imports that are loaded at run time. */
 interface Module {
   readonly specifier: string;
   readonly dependencies?: ReadonlyArray<{
@@ -93,7 +92,7 @@ interface Module {
   }>;
 }
 
-/** The modules that one reaches, by specifier. */
+/** The modules that a module reaches, by specifier. */
 async function graph(entry: string): Promise<Map<string, Module>> {
   const command = await deno("info", ["--json", entry], { stdout: "piped" });
   const { success, stdout } = await command.output();
@@ -104,7 +103,10 @@ async function graph(entry: string): Promise<Map<string, Module>> {
   return new Map(modules.map((module) => [module.specifier, module]));
 }
 
-/** What is loaded when a module is imported: paths, or what is not ours. */
+/**
+ * What is loaded when a module is imported: paths in the checkout, or other
+ * specifiers.
+ */
 async function loaded(entry: string): Promise<string[]> {
   const modules = await graph(entry);
   const found = new Set([new URL(entry, ROOT).href]);
@@ -118,7 +120,7 @@ async function loaded(entry: string): Promise<string[]> {
 }
 
 for (const [name, { entries, most, within }] of Object.entries(STARTS)) {
-  Deno.test(`${name} loads no more than it needs, and no module of Node's`, async () => {
+  Deno.test(`${name} loads only the modules that it needs, and none of Node's`, async () => {
     const lists = await Promise.all(entries.map(loaded));
     const modules = [...new Set(lists.flat())].sort();
     const foreign = modules.filter((path) =>
@@ -133,9 +135,9 @@ for (const [name, { entries, most, within }] of Object.entries(STARTS)) {
   });
 }
 
-Deno.test("mod.ts loads what takes and what records only when it is asked to", async () => {
+Deno.test("mod.ts loads the code for taking and recording only when it is used", async () => {
   const later = /^lib\/host\/(guards|snapshot|driver\/(take|driver)\.ts)/;
-  // Types, of which nothing is left when it runs.
+  // A module of types, which does not exist at run time.
   const types = "lib/host/snapshot/recording.ts";
   assertEquals(
     (await loaded("mod.ts")).filter((path) =>
@@ -145,7 +147,7 @@ Deno.test("mod.ts loads what takes and what records only when it is asked to", a
   );
 });
 
-Deno.test("passthru names no package that Deno looks up before it starts", async () => {
+Deno.test("passthru has no specifier of a package that Deno looks up before the start", async () => {
   const modules = await graph("scripts/passthru.ts");
   const named = [...modules.values()].flatMap(({ dependencies = [] }) =>
     dependencies.map(({ code }) => code?.specifier ?? "")
@@ -153,7 +155,7 @@ Deno.test("passthru names no package that Deno looks up before it starts", async
   assertEquals(named.filter((name) => /^(npm|jsr|https?):/.test(name)), []);
 });
 
-/** Runs the command as somebody who reaches no registry and has no cache. */
+/** Runs the command without a reachable registry and without a cache. */
 async function withoutRegistry(script: string, flags: readonly string[]) {
   const cache = await Deno.makeTempDir();
   try {
@@ -165,7 +167,7 @@ async function withoutRegistry(script: string, flags: readonly string[]) {
       stdin: "null",
       env: {
         DENO_DIR: cache,
-        // Nobody answers there.
+        // Nothing answers there.
         JSR_URL: "http://127.0.0.1:9/",
         NPM_CONFIG_REGISTRY: "http://127.0.0.1:9/",
       },
@@ -179,7 +181,7 @@ async function withoutRegistry(script: string, flags: readonly string[]) {
   }
 }
 
-Deno.test("passthru starts when no registry is reached and nothing is cached", async () => {
+Deno.test("passthru starts when no registry is in reach and nothing is cached", async () => {
   const script = fromFileUrl(new URL("scripts/passthru.ts", ROOT));
   const { code, stdout, stderr } = await withoutRegistry(script, [
     "--cached-only",
@@ -188,7 +190,7 @@ Deno.test("passthru starts when no registry is reached and nothing is cached", a
   assertStringIncludes(stdout, "passthru COMMAND");
 });
 
-Deno.test("passthru starts by URL when nothing but its host may be imported from", async () => {
+Deno.test("passthru starts by URL when imports are allowed only from its host", async () => {
   await using server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     async ({ url }) => {

@@ -19,7 +19,7 @@ async function run(
   return { code: output.code, stdout: stdout!, stderr: stderr! };
 }
 
-/** Runs a script that tells which configuration was chosen for it. */
+/** Runs a script that prints the chosen configuration. */
 async function chosenConfig(jsr: string) {
   const script = await Deno.makeTempFile({ suffix: ".ts" });
   try {
@@ -37,7 +37,7 @@ async function chosenConfig(jsr: string) {
   }
 }
 
-/** A registry that answers everything with that status. */
+/** A registry that answers every request with a status. */
 function registry(status: number) {
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
@@ -73,7 +73,7 @@ Deno.test("run.ts takes deno.offline.json and says so when JSR does not answer",
   assertEquals(await chosenConfig(closed), expected);
 });
 
-Deno.test("deno task test ends with how long it took and the count of what ran", async () => {
+Deno.test("deno task test prints the times and the count of tests at its end", async () => {
   const { code, stdout } = await run(
     ["task", "test", "tests/host/outcome_test.ts", "--filter", "sum"],
   );

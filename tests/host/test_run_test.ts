@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import type { Counts } from "../../scripts/dev/outcome.ts";
 import { denoTest } from "../../scripts/dev/test_run.ts";
 
-/** The outcome of a test file of that text. */
+/** Runs a test file with this text, and returns the outcome. */
 async function outcome(source: string): Promise<Counts> {
   const file = await Deno.makeTempFile({ suffix: "_test.ts" });
   try {

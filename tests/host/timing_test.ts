@@ -11,7 +11,7 @@ function ran(name: string, seconds: number, tests: Record<string, number>) {
   };
 }
 
-Deno.test("timing() tells each part once, and the slowest tests in order", () => {
+Deno.test("timing() lists each part once, and the slowest tests in order", () => {
   const text = timing([
     ran("unit", 4.2, { quick: 0.1 }),
     ran("testbed", 60, { slow: 30, slower: 31 }),
@@ -31,7 +31,7 @@ Deno.test("timing() tells each part once, and the slowest tests in order", () =>
   );
 });
 
-Deno.test("timing() tells ten tests when there are more", () => {
+Deno.test("timing() lists ten tests when there are more", () => {
   const many = Object.fromEntries(
     Array.from({ length: 12 }, (_, i) => [`test ${i}`, i]),
   );

@@ -1,5 +1,5 @@
 /**
- * `PASSTHRU_TRACE=1`, in a process of its own.
+ * `PASSTHRU_TRACE=1`, in a separate process.
  */
 import { assertEquals, assertMatch } from "@std/assert";
 import { runScript } from "./child.ts";

@@ -1,8 +1,8 @@
 /**
- * Holds every number of `lib/uapi/` against the headers of the newest kernel
- * here: a C program that includes them prints what the C compiler makes of the
- * same names. `dirent.ts` and `pci_rom.ts` are left out: no header for user space
- * has what they have.
+ * Compares every number of `lib/uapi/` with the headers of the newest kernel
+ * here: a C program that includes them prints the values of the same names.
+ * `dirent.ts` and `pci_rom.ts` are left out, as no header for user space has
+ * their names.
  */
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
@@ -23,10 +23,10 @@ import * as statx from "../../lib/uapi/linux/statx.ts";
 import * as vfio from "../../lib/uapi/vfio/all.ts";
 import { kernelHeaders } from "../vm/kernel.ts";
 
-/** Values by the C expressions that have to have them. */
+/** The expected values of C expressions. */
 type Facts = Record<string, number | string>;
 
-/** What C calls the names that are ours. */
+/** The C expressions for our own names. */
 const OURS: Record<string, string> = {
   VFIO_DEVICE_BIND_IOMMUFD_SIZE_WITHOUT_TOKEN:
     "offsetof(struct vfio_device_bind_iommufd, token_uuid_ptr)",
@@ -36,25 +36,25 @@ const OURS: Record<string, string> = {
     "offsetof(struct vfio_device_detach_iommufd_pt, pasid)",
 };
 
-/** Members that are described otherwise on purpose. */
+/** Members that differ on purpose. */
 const APART = new Set([
   // `short`, but never used as a number
   "pollfd.events",
   "pollfd.revents",
   // an array of one
   "statx.__spare0",
-  // stands for all the members that came later
+  // stands for all members that were added later
   "statx.__spare2",
 ]);
 
-/** What the functions that stand for macros are called with. */
+/** The arguments for the functions that stand for macros. */
 const SAMPLES = [0, 0x5a, 0xff, 0x1401_0003, 0xfff2_001e];
 
 function factsOf(module: object): Facts {
   const facts: Facts = {};
   for (const [name, value] of Object.entries(module)) {
     if (typeof value === "number") {
-      // A negative int of C's lands in members that are u32.
+      // A negative int of C is passed in a member that is u32.
       const cast = value > 0x7fff_ffff ? "(unsigned)" : "";
       facts[`${cast}(${OURS[name] ?? name})`] = value;
     } else if (typeof value === "string") {
@@ -113,7 +113,7 @@ function isFlexible(field: Field<unknown>): field is Flexible<Field<unknown>> {
   return "flexible" in field;
 }
 
-/** What the C compiler makes of the same expressions. */
+/** Compiles the same expressions, and returns their values in C. */
 async function compile(headers: string[], facts: Facts): Promise<Facts> {
   const expressions = Object.keys(facts);
   const source = [
@@ -162,7 +162,7 @@ async function headerText(header: string): Promise<string> {
   return text.replaceAll(/\/\*.*?\*\//gs, "");
 }
 
-/** PowerPC has other ioctl numbers, and nothing here runs on it. */
+/** PowerPC has other ioctl numbers, and is not supported. */
 const LEFT_OUT = /_iommu_spapr_|_eeh_pe_/i;
 
 /** The constants, the members of enums and the structs of a header. */
@@ -176,7 +176,7 @@ async function namesIn(header: string): Promise<string[]> {
   ].map(([, name]) => name!).filter((name) => !LEFT_OUT.test(name));
 }
 
-/** The members of each struct of a header, those of its unions too. */
+/** The members of each struct of a header, including those of its unions. */
 async function membersIn(header: string): Promise<Record<string, string[]>> {
   const text = (await headerText(header)).replaceAll(/^\s*#.*$/gm, "");
   const structs = text.matchAll(/^struct\s+(\w+)\s*\{(.*?)^\}/gms);
@@ -217,7 +217,7 @@ const MODULES: Record<string, { module: object; headers: string[] }> = {
 };
 
 for (const [name, { module, headers }] of Object.entries(MODULES)) {
-  Deno.test(`${name} says what ${headers.join(" and ")} says`, async () => {
+  Deno.test(`${name} agrees with ${headers.join(" and ")}`, async () => {
     const facts = factsOf(module);
     assertEquals(facts, await compile(headers, facts));
   });

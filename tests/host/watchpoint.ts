@@ -1,6 +1,6 @@
 /**
- * Counts what this thread does to an address, in the processor: a hardware
- * watchpoint by way of `perf_event_open(2)`.
+ * Counts this thread's accesses to an address by a hardware watchpoint of
+ * `perf_event_open(2)`.
  *
  * @module
  */
@@ -25,13 +25,14 @@ const libc = Deno.dlopen("libc.so.6", {
 });
 
 /**
- * Begins to count accesses.
+ * Starts to count accesses.
  *
  * @param kernel Reads and closes.
  * @param address The first byte watched.
- * @param length How many: 1, 2, 4 or 8, and the address a multiple of it.
+ * @param length How many bytes: 1, 2, 4 or 8. The address must be a multiple of
+ * it.
  * @param accesses {@linkcode STORES} or {@linkcode LOADS_AND_STORES}.
- * @returns The counter, or `undefined` where this process may not have one, or
+ * @returns The counter, or `undefined` when this process may not have one, or
  * the machine has none.
  */
 export function watch(

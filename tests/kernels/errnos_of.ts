@@ -1,5 +1,5 @@
 /**
- * What each call of the kernel's can fail with, for tests that let it.
+ * The errnos with which each kernel call can fail, for tests that make it fail.
  *
  * @module
  */
@@ -9,16 +9,16 @@ import type { Ioctl } from "../../lib/uapi/ioctl.ts";
 import type { KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 
-/** What opening any file can fail with. */
+/** The errnos of opening any file. */
 const OPEN = ["EACCES", "EMFILE", "ENFILE", "ENOENT", "ENOMEM"];
 
-/** What reading an attribute can fail with, besides. */
+/** The errnos of reading an attribute. */
 const READ = [...OPEN, "EIO", "ENODEV"];
 
-/** What writing an attribute can fail with, besides. */
+/** The errnos of writing an attribute. */
 const WRITE = [...READ, "EBUSY", "EINVAL", "EPERM", "EROFS"];
 
-/** What changing the names in a directory can fail with. */
+/** The errnos of changing the names in a directory. */
 const NAMES = [
   "EACCES",
   "EDQUOT",
@@ -31,10 +31,10 @@ const NAMES = [
   "EROFS",
 ];
 
-/** What opening a file that may have to be made can fail with, besides. */
+/** The errnos of opening a file that may be created. */
 const CREATE = [...NAMES, "EEXIST", "EISDIR"];
 
-/** By method, for what no other table has. */
+/** The errnos by method, for calls that no other table has. */
 const METHODS: Readonly<
   Partial<Record<keyof Kernel, readonly string[]>>
 > = {
@@ -73,17 +73,22 @@ const METHODS: Readonly<
   flock: ["EAGAIN", "EINTR", "ENOLCK"],
 };
 
-/** By the name of the attribute, which its driver or its bus answers for. */
+/**
+ * The errnos by the name of the attribute, which its driver or its bus handles.
+ */
 const ATTRIBUTES: Readonly<Record<string, readonly string[]>> = {
-  // Whatever the driver's probe gives. EPROBE_DEFER becomes EAGAIN.
+  // The errors of the driver's probe. EPROBE_DEFER becomes EAGAIN.
   bind: [...WRITE, "EAGAIN", "ENOSPC", "ENXIO", "EOPNOTSUPP", "ETIMEDOUT"],
   sriov_numvfs: [...WRITE, "EAGAIN", "ERANGE"],
 };
 
-/** What any ioctl can fail with: a security module, `security_file_ioctl()`. */
+/** The errno of any ioctl, from a security module: `security_file_ioctl()`. */
 const IOCTL = ["EACCES"];
 
-/** By the name of the ioctl: `drivers/vfio/`, `drivers/iommu/iommufd/`. */
+/**
+ * The errnos by the name of the ioctl: `drivers/vfio/`,
+ * `drivers/iommu/iommufd/`.
+ */
 const IOCTLS: Readonly<Record<string, readonly string[]>> = {
   VFIO_GET_API_VERSION: [],
   VFIO_CHECK_EXTENSION: [],
@@ -182,7 +187,7 @@ const IOCTLS: Readonly<Record<string, readonly string[]>> = {
  * The errnos that a call can plausibly fail with, by name and in order.
  *
  * @param call The call.
- * @throws {TypeError} When nothing is known of such a call.
+ * @throws {TypeError} When the call is unknown.
  */
 export function errnosOf(call: KernelCall): readonly string[] {
   const { method, args } = call;

@@ -1,5 +1,5 @@
 /**
- * Kernels one of whose calls goes wrong, for tests.
+ * Kernels in which one call fails, for tests.
  *
  * @module
  */
@@ -8,46 +8,44 @@ import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 
-/** How a call goes wrong. */
+/** How a call fails. */
 export type Failing =
   /**
-   * It reports an errno, by its name: `"EIO"`. It is not made, except for
-   * `close`, which Linux carries out whatever it answers, and where it is
-   * `done` all the same.
+   * It throws an errno, by its name: `"EIO"`. The call is made only if it is
+   * `close`, which Linux carries out in any case, or if `done` is set.
    */
   | { readonly code: string; readonly done?: boolean }
   /**
-   * It hangs, and is made when it is let go. A call that is not asynchronous
-   * would hold the event loop, and nobody could let it go: that is a
-   * `TypeError`.
+   * It hangs, and is made when it is released. A synchronous call would block
+   * the event loop, so that nothing could release it: that is a `TypeError`.
    */
   | { readonly hang: Hang }
   /**
-   * It reads or writes these first bytes alone, or as many of the characters of
-   * a file's text. For a call that does not do a part it is a `TypeError`.
+   * It reads or writes only so many bytes, or characters of a file's text. For
+   * a call that cannot do a part it is a `TypeError`.
    */
   | { readonly bytes: number };
 
-/** Which call goes wrong, and how. */
+/** Which call fails, and how. */
 export type Fault = Failing & {
   /** The call, counted from 1. */
   readonly nth: number;
 };
 
-/** A kernel one of whose calls goes wrong, and what was asked of it. */
+/** A kernel in which one call fails, and its calls. */
 export interface FaultyKernel {
   /** The kernel. */
   readonly kernel: Kernel;
-  /** The calls made so far, the one that went wrong included. */
+  /** The calls so far, including the failed one. */
   readonly calls: readonly KernelCall[];
 }
 
-/** Lets a call that hangs go on. */
+/** Makes a call hang, and releases it. */
 export class Hang {
   readonly #reached = Promise.withResolvers<void>();
   readonly #released = Promise.withResolvers<void>();
 
-  /** Is over when the call hangs. */
+  /** Resolves when the call hangs. */
   get reached(): Promise<void> {
     return this.#reached.promise;
   }
@@ -65,10 +63,10 @@ export class Hang {
 }
 
 /**
- * A kernel whose nth call goes wrong.
+ * Makes a kernel whose nth call fails.
  *
- * @param kernel The kernel that is asked.
- * @param fault The call and what happens to it; without one every call is only
+ * @param kernel The kernel that makes the calls.
+ * @param fault The call and how it fails. Without a fault calls are only
  * recorded.
  */
 export function faulty(kernel: Kernel, fault?: Fault): FaultyKernel {

@@ -1,7 +1,7 @@
 /**
- * The unit tests, area by area, in one module: to start a module costs more than
- * most of its tests take. Those of faults are a module of their own, which a
- * second core makes meanwhile.
+ * The unit tests of all areas in one module, as loading a module takes longer
+ * than most of its tests. The tests of faults are a separate module, which runs
+ * on a second core meanwhile.
  */
 import "../virtual_time.ts";
 import "./backends/explain.ts";

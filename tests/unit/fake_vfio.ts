@@ -1,7 +1,7 @@
 /**
- * As much of VFIO's container as the tests of `lib/dma/` and `lib/device/`
- * need, on a simulated host: one function that is attached, an IOMMU that
- * remembers what is mapped, and a record of what it was asked.
+ * The part of VFIO's container that the tests of `lib/dma/` and `lib/device/`
+ * need, on a simulated host: one function, an IOMMU that remembers mappings,
+ * and a record of calls.
  */
 import type { IovaRange } from "../../backends/backend.ts";
 import { VfioDevice } from "../../lib/device/vfio_device.ts";
@@ -34,11 +34,11 @@ import {
 /** The function. */
 export const ADDRESS = "0000:00:03.0";
 
-/** Memory that is the caller's own. */
+/** Memory of the caller. */
 export const MEMORY = { address: 0x7000_0000_0000n, size: 8192 };
 
 export class FakeVfio {
-  /** What the IOMMU translates, and the pages it has. */
+  /** The ranges that the IOMMU translates, and its page sizes. */
   ranges: readonly IovaRange[] = [
     { start: 0n, last: 0xfedf_ffffn },
     { start: 0xfef0_0000n, last: (1n << 48n) - 1n },
@@ -46,17 +46,17 @@ export class FakeVfio {
   pageSizes = 0x4020_1000n;
   /** `vfio_device_info.flags`: a PCI function that can be reset. */
   deviceFlags = VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_PCI;
-  /** The function's registers: every region shows the same. */
+  /** The function's registers, the same in every region. */
   readonly registers = new Uint8Array(4096);
-  /** The errno that the next call of a method, or ioctl of a name, answers. */
+  /** The errno of the next call of a method, or of an ioctl by its name. */
   readonly errors = new Map<string, string>();
-  /** What was asked: ioctls by their name, all else by the method's. */
+  /** The calls: ioctls by their names, others by their methods. */
   readonly calls: string[] = [];
-  /** What the IOMMU has mapped: sizes by IOVA. */
+  /** The IOMMU's mappings: sizes by IOVA. */
   readonly iommu = new Map<bigint, bigint>();
-  /** What of this process's memory is mapped: sizes by address. */
+  /** This process's mapped memory: sizes by address. */
   readonly memory = new Map<bigint, number>();
-  /** The process, whose other calls are answered as they are. */
+  /** The simulated process, which answers all other calls. */
   readonly process: SimKernel;
   readonly kernel: Kernel;
   readonly host: Host;
@@ -81,7 +81,7 @@ export class FakeVfio {
     this.host = new Host(this);
   }
 
-  /** An address space with the function attached to it, and nothing on record. */
+  /** Attaches the function to a new address space, and clears the record. */
   async attach(): Promise<{ space: AddressSpace; device: VfioDevice }> {
     const space = new AddressSpace({ host: this.host });
     const device = await VfioDevice.attach(ADDRESS, space);

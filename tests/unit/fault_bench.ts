@@ -1,5 +1,5 @@
 /**
- * Doing an operation while one of its calls to the kernel goes wrong.
+ * Runs an operation in which one kernel call fails.
  *
  * @module
  */
@@ -23,21 +23,23 @@ import type { Machine } from "../../lib/sim/machine/machine.ts";
 import { PciFunction } from "../../lib/sim/pci/function.ts";
 import type { Topology } from "../../lib/sim/machine/topology.ts";
 
-/** With vfio-pci, alone in its group. */
+/** A function with vfio-pci, alone in its group. */
 export const A = "0000:01:00.0";
-/** With vfio-pci, and in one group. */
+/** A function with vfio-pci, in one group with {@linkcode C}. */
 export const B = "0000:02:00.0";
 /** See {@linkcode B}. */
 export const C = "0000:02:00.1";
-/** Has virtual functions. */
+/** A function with virtual functions. */
 export const PHYSICAL = "0000:03:00.0";
-/** Where {@linkcode PHYSICAL} is told how many. */
+/**
+ * The attribute with the number of virtual functions of {@linkcode PHYSICAL}.
+ */
 export const NUMVFS = `/sys/bus/pci/devices/${PHYSICAL}/sriov_numvfs`;
-/** With a driver of the host's. */
+/** A function with a host driver. */
 export const SPARE = "0000:04:00.0";
-/** With no driver. */
+/** A function without a driver. */
 export const UNBOUND = "0000:05:00.0";
-/** With a driver of the host's, that it was bound to by its override. */
+/** A function with a host driver by its override. */
 export const OVERRIDDEN = "0000:06:00.0";
 
 const ON_VFIO = { model: "edu", driver: "vfio-pci", override: "vfio-pci" };
@@ -58,15 +60,15 @@ const TOPOLOGY: Topology = {
   },
 };
 
-/** How a test asks for a backend. */
+/** The backend that a test asks for. */
 export type Wanted = BackendName | "auto";
 
-/** A machine, and the process on it that the test is in. */
+/** A machine, and the test's process on it. */
 export class Bench {
   readonly machine: Machine = buildMachine(TOPOLOGY);
   readonly process: SimKernel = this.machine.spawn();
 
-  /** All that an operation could leave behind. */
+  /** Reads everything that an operation could leave behind. */
   state() {
     const { machine, process } = this;
     return {
@@ -87,14 +89,14 @@ export class Bench {
   }
 }
 
-/** What {@linkcode Bench.state} tells. */
+/** The result of {@linkcode Bench.state}. */
 export type State = ReturnType<Bench["state"]>;
 
-/** What an operation is done with. */
+/** The host and the address space of an operation. */
 export class World {
   readonly host: Host;
   readonly space: AddressSpace;
-  /** What was taken, and is given back at the end. */
+  /** The taken function, which is given back at the end. */
   taken: TakenFunction | undefined;
 
   constructor(kernel: Kernel, backend: Wanted) {
@@ -107,7 +109,7 @@ export class World {
     return VfioDevice.attach(address, this.space);
   }
 
-  /** Puts everything back, the virtual functions too. */
+  /** Undoes everything, including virtual functions. */
   async end(): Promise<void> {
     await this.space.close();
     await this.taken?.giveBack();
@@ -115,48 +117,53 @@ export class World {
   }
 }
 
-/** What is done while a call goes wrong. */
+/** An operation in which a call fails. */
 export interface Operation<T> {
-  /** Default: one by one. */
+  /** Default: each of the two. */
   readonly backends?: readonly Wanted[];
-  /** What the system is like. Default: as it is simulated. */
+  /** Changes the system. Default: no change. */
   readonly system?: (kernel: Kernel) => Kernel;
-  /** Comes before, while all is well. */
+  /** Prepares the operation, without a failure. */
   prepare(world: World): T | Promise<T>;
-  /** Is done while a call goes wrong, and once more where it failed. */
+  /** Does the operation with a failing call, and once more if it failed. */
   act(world: World, prepared: T): unknown;
   /**
-   * What a failure leaves: what there was before, unless all of it was done.
-   * Or it is done whatever happens; or it got somewhere, and goes on from
-   * there the next time.
+   * The state after a failure: `"before"`, the state before, unless the
+   * operation was completed; `"done"`, the completed state; or `"part"`, any
+   * state from which the next attempt completes.
    *
    * @default {"before"}
    */
   readonly leaves?: "before" | "done" | "part";
-  /** Whether it asks the kernel itself, and so throws the kernel's errors. */
+  /**
+   * Whether it calls the kernel directly, and so throws the kernel's errors.
+   */
   readonly raw?: boolean;
   /**
-   * Whether it believes an answer, that something is not there, that no kernel
-   * gives where it is.
+   * Whether it believes an errno for a missing file, which no kernel returns
+   * for an existing one.
    */
   isTaken?(call: KernelCall, fault: Failing): boolean;
-  /** Whether it finds another way when a call fails, with another result. */
+  /**
+   * Whether it completes in another way, with another result, when a call
+   * fails.
+   */
   otherwise?(call: KernelCall, fault: Failing, backend: Wanted): boolean;
 }
 
 const unchanged = (kernel: Kernel) => kernel;
 
-/** What an operation does when all is well. */
+/** A run of an operation without a failure. */
 export interface Rehearsal {
-  /** How many calls come before it. */
+  /** How many calls precede it. */
   readonly skipped: number;
   /** The calls that it makes. */
   readonly calls: readonly KernelCall[];
-  /** What there is when it is done. */
+  /** The state after it. */
   readonly after: State;
 }
 
-/** Does an operation while all is well. */
+/** Runs an operation without a failure. */
 export async function rehearse<T>(
   { prepare, act, system = unchanged }: Operation<T>,
   backend: Wanted,
@@ -175,7 +182,7 @@ export async function rehearse<T>(
   return { skipped, calls: made, after };
 }
 
-/** The ways in which a call can go wrong, but for hanging. */
+/** The ways in which a call can fail, except hanging. */
 function failuresOf(call: KernelCall): Failing[] {
   const failures: Failing[] = errnosOf(call).map((code) => ({ code }));
   switch (call.method) {
@@ -200,8 +207,8 @@ export function textOf({ method, args }: KernelCall): string {
 }
 
 /**
- * Makes a test for each backend: whatever goes wrong with whichever call, the
- * operation leaves what it may leave, and can be done again.
+ * Makes a test for each backend, in which each call of the operation fails in
+ * each way. The operation must leave an allowed state, and must be repeatable.
  */
 export function failEachCall<T>(name: string, operation: Operation<T>): void {
   for (const backend of operation.backends ?? ["legacy", "iommufd"]) {
@@ -260,7 +267,10 @@ function isSame(a: State, b: State): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** `assertEquals()`, which takes longer than an attach, where they differ. */
+/**
+ * Calls `assertEquals()` only when states differ, as it takes longer than an
+ * attach.
+ */
 function assertSame(actual: State, expected: State, message?: string): void {
   if (!isSame(actual, expected)) assertEquals(actual, expected, message);
 }

@@ -1,8 +1,8 @@
 /**
- * Every call that an operation makes of the kernel goes wrong in turn, in every
- * way that it can: nothing is left open, mapped, locked or claimed, a function
- * is with the driver that had it or with the one that was asked for, the error
- * is one of the library's, and the same can be done again.
+ * Every kernel call of an operation fails in turn, in every possible way.
+ * Nothing stays open, mapped, locked or claimed. A function has its previous
+ * driver or the requested one. The error is one of the library's, and the
+ * operation can be repeated.
  */
 import "../virtual_time.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
@@ -45,26 +45,28 @@ const attach: Operation<void> = {
   backends: ["legacy", "iommufd", "auto"],
   prepare: withMappings,
   act: (world) => world.attach(A),
-  // Without iommufd's nodes the legacy ones are taken.
+  // Without iommufd's nodes it chooses the legacy backend.
   otherwise: ({ method }, _, backend) =>
     backend === "auto" && /^(open|readdir|stat|close)$/.test(method),
 };
 
 failEachCall("VfioDevice.attach() leaves nothing behind", attach);
 
-failEachCall("VfioDevice.attach() leaves nothing of a second device behind", {
+failEachCall("VfioDevice.attach() leaves nothing behind of a second device", {
   async prepare(world) {
     withMappings(world);
     await world.attach(B);
   },
   act: (world) => world.attach(A),
-  // A group that no container takes gets one of its own.
+  // A group that the container refuses gets another container.
   otherwise: (call, fault) =>
     textOf(call) === "ioctl VFIO_GROUP_SET_CONTAINER" &&
     "code" in fault && fault.code === "EINVAL",
 });
 
-/** A system that takes one group into each container, as some IOMMUs do. */
+/**
+ * A system in which each container takes one group only, as with some IOMMUs.
+ */
 function oneGroupEach(kernel: Kernel): Kernel {
   const full = new Set<unknown>();
   return intercept(kernel, ({ method, args }, proceed) => {
@@ -80,15 +82,18 @@ function oneGroupEach(kernel: Kernel): Kernel {
   });
 }
 
-failEachCall("VfioDevice.attach() leaves nothing of a second container", {
-  backends: ["legacy"],
-  system: oneGroupEach,
-  async prepare(world) {
-    withMappings(world);
-    await world.attach(B);
+failEachCall(
+  "VfioDevice.attach() leaves nothing behind of a second container",
+  {
+    backends: ["legacy"],
+    system: oneGroupEach,
+    async prepare(world) {
+      withMappings(world);
+      await world.attach(B);
+    },
+    act: (world) => world.attach(A),
   },
-  act: (world) => world.attach(A),
-});
+);
 
 failEachCall("AddressSpace.map() maps in two containers or in none", {
   backends: ["legacy"],
@@ -101,7 +106,7 @@ failEachCall("AddressSpace.map() maps in two containers or in none", {
   act: ({ space }, memory) => void space.map(memory, { iova: 0x50_0000n }),
 });
 
-failEachCall("AddressSpace.unmap() of two containers can be repeated", {
+failEachCall("AddressSpace.unmap() can be repeated with two containers", {
   backends: ["legacy"],
   system: oneGroupEach,
   async prepare(world) {
@@ -113,7 +118,7 @@ failEachCall("AddressSpace.unmap() of two containers can be repeated", {
   leaves: "part",
 });
 
-failEachCall("VfioDevice.attach() leaves the rest of its group alone", {
+failEachCall("VfioDevice.attach() does not affect the rest of its group", {
   async prepare(world) {
     withMappings(world);
     await world.attach(C);
@@ -130,7 +135,7 @@ failEachCall("VfioDevice.detach() completes", {
   leaves: "done",
 });
 
-failEachCall("VfioDevice.detach() completes beside another device", {
+failEachCall("VfioDevice.detach() completes when another device is attached", {
   async prepare(world) {
     withMappings(world);
     await world.attach(B);
@@ -177,7 +182,7 @@ failEachCall("AddressSpace.limits() changes nothing", {
   act: ({ space }) => void space.limits(),
 });
 
-failEachCall("DmaMemory.free() goes on where it failed", {
+failEachCall("DmaMemory.free() can be repeated", {
   async prepare(world) {
     await world.attach(A);
     return world.space.allocate(4096);
@@ -208,7 +213,9 @@ failEachCall("Writing sriov_numvfs is all or nothing", {
   raw: true,
 });
 
-/** Whether a function is said to have no driver, or no `power/control`. */
+/**
+ * Whether a failure looks like a missing driver, or a missing `power/control`.
+ */
 function isMissing({ method, args }: KernelCall, fault: Failing): boolean {
   if (!("code" in fault)) return false;
   const path = String(args[0]);
@@ -218,7 +225,7 @@ function isMissing({ method, args }: KernelCall, fault: Failing): boolean {
       ["ENOENT", "ENODEV"].includes(fault.code);
 }
 
-/** Taking a function. */
+/** The operation that takes a function. */
 function takes(address: string): Operation<void> {
   return {
     backends: ["auto"],
@@ -230,7 +237,7 @@ function takes(address: string): Operation<void> {
   };
 }
 
-/** Giving a function back. */
+/** The operation that gives a function back. */
 function returns(address: string): Operation<void> {
   return {
     backends: ["auto"],
@@ -267,7 +274,7 @@ failEachCall("Host.take() of a virtual function is undone", {
   isTaken: isMissing,
 });
 
-/** How long an operation has whose call hangs, in milliseconds. */
+/** The time limit of an operation whose call hangs, in milliseconds. */
 const LIMIT = 30;
 
 /** A world in which a call hangs. */
@@ -277,7 +284,7 @@ interface Hanging {
   readonly hang: Hang;
 }
 
-/** Makes a test of what happens when each of the calls that can hang does. */
+/** Makes a test in which each call that can hang does so. */
 function hangEachCall<T>(
   name: string,
   operation: Operation<T>,
@@ -289,7 +296,7 @@ function hangEachCall<T>(
       const able = [...calls.entries()]
         .filter(([_, { method }]) => method.endsWith("Async"));
       assert(able.length > 0, "none of its calls can hang");
-      // All at once, as they mostly wait.
+      // All cases at once, as they mostly wait.
       await Promise.all(
         able.map(([i, call]) =>
           withHang(operation, backend, skipped + i + 1, check)
@@ -318,7 +325,7 @@ async function withHang<T>(
   assertEquals(bench.state(), initial);
 }
 
-/** Asserts that an operation gives up when its time is over. */
+/** Asserts that an operation ends at its time limit. */
 async function assertTimedOut(operation: Promise<unknown>): Promise<void> {
   const start = performance.now();
   const error = await assertRejects(() => operation, VfioError);
@@ -326,7 +333,7 @@ async function assertTimedOut(operation: Promise<unknown>): Promise<void> {
   assertEquals(performance.now() - start, LIMIT);
 }
 
-/** Waits until nothing is to be repaired any more. */
+/** Waits until the library has restored a state. */
 async function waitForState(bench: Bench, state: unknown): Promise<void> {
   const end = performance.now() + 2000;
   const wanted = JSON.stringify(state);
@@ -338,12 +345,12 @@ async function waitForState(bench: Bench, state: unknown): Promise<void> {
 
 for (const address of [SPARE, UNBOUND, OVERRIDDEN]) {
   hangEachCall(
-    `Host.take() of ${address} is TIMED_OUT when a call hangs, and undone after it`,
+    `Host.take() of ${address} throws TIMED_OUT when a call hangs, and is undone afterwards`,
     takes(address),
     async ({ bench, world, hang }) => {
       const before = bench.state();
       await assertTimedOut(world.host.take(address, { timeout: LIMIT }));
-      // The kernel has the device's lock, so nobody comes by.
+      // The kernel holds the device's lock, so others must wait.
       await assertTimedOut(world.host.take(address, { timeout: LIMIT }));
       hang.release();
       await waitForState(bench, before);
@@ -352,7 +359,7 @@ for (const address of [SPARE, UNBOUND, OVERRIDDEN]) {
   );
 
   hangEachCall(
-    `giveBack() of ${address} is TIMED_OUT when a call hangs, and done after it`,
+    `giveBack() of ${address} throws TIMED_OUT when a call hangs, and completes afterwards`,
     returns(address),
     async ({ bench, world, hang }) => {
       await assertTimedOut(world.taken!.giveBack({ timeout: LIMIT }));
@@ -363,7 +370,7 @@ for (const address of [SPARE, UNBOUND, OVERRIDDEN]) {
 }
 
 hangEachCall(
-  "VfioDevice.attach() goes on when a call that hangs does, and lets others work",
+  "VfioDevice.attach() completes when a hanging call does, and lets others work meanwhile",
   attach,
   async ({ bench, world, hang }) => {
     const attaching = world.attach(A);
@@ -379,7 +386,7 @@ hangEachCall(
 );
 
 hangEachCall(
-  "VfioDevice.attach() leaves nothing when the space was closed meanwhile",
+  "VfioDevice.attach() leaves nothing behind when the space was closed meanwhile",
   attach,
   async ({ world, hang }) => {
     const attaching = world.attach(A);
@@ -393,7 +400,7 @@ hangEachCall(
 );
 
 hangEachCall(
-  "VfioDevice.detach() goes on when a call that hangs does",
+  "VfioDevice.detach() completes when a hanging call does",
   {
     async prepare(world) {
       withMappings(world);

@@ -1,5 +1,5 @@
 /**
- * The files by which Linux tells of disks, volumes and network interfaces, for
+ * The files in which Linux shows disks, volumes and network interfaces, for
  * simulated hosts.
  */
 import type { LinkRecording } from "../../lib/host/snapshot/recording.ts";
@@ -8,20 +8,22 @@ import type { LinkRecording } from "../../lib/host/snapshot/recording.ts";
 interface Block {
   /** Its directory. */
   readonly path: string;
-  /** `major:minor`; without it, it is hidden. */
+  /** `major:minor`. Without it the device is hidden. */
   readonly number?: string;
   /** Default: a disk. */
   readonly type?: "disk" | "partition";
 }
 
-/** Gathers what is written to a simulated host before it begins. */
+/** Collects the files of a simulated host. */
 export class HostFiles {
-  /** What `Topology.files` takes. */
+  /** The value for `Topology.files`. */
   readonly all: Record<string, string | LinkRecording> = {};
   readonly #mounts: string[] = [];
   readonly #paths = new Map<string, string>();
 
-  /** A disk, with as many partitions; minors count from the disk's. */
+  /**
+   * Adds a disk with partitions. Their minor numbers follow that of the disk.
+   */
   disk(path: string, number: string, partitions = 0): this {
     this.#block({ path, number });
     const [major, minor] = number.split(":");
@@ -38,13 +40,13 @@ export class HostFiles {
     return this;
   }
 
-  /** One path of several to a namespace. */
+  /** Adds a hidden disk: one of several paths to a namespace. */
   hidden(path: string): this {
     this.#block({ path });
     return this;
   }
 
-  /** A volume that is made of block devices, and has a name where it is DM's. */
+  /** Adds a volume on block devices. One of the device mapper has a name. */
   volume(name: string, number: string, on: string[], mapped?: string): this {
     const path = `/sys/devices/virtual/block/${name}`;
     this.disk(path, number);
@@ -58,7 +60,7 @@ export class HostFiles {
     return this;
   }
 
-  /** A loop device. */
+  /** Adds a loop device. */
   loop(name: string, number: string, file: string): this {
     const path = `/sys/devices/virtual/block/${name}`;
     this.disk(path, number);
@@ -66,7 +68,7 @@ export class HostFiles {
     return this;
   }
 
-  /** A mounted file system, as the first process sees it. */
+  /** Adds a mounted file system in the first process's namespace. */
   mount(number: string, point: string, source = "none", type = "ext4"): this {
     this.#mounts.push(
       `${40 + this.#mounts.length} 1 ${number} / ${point} rw shared:1 ` +
@@ -76,7 +78,7 @@ export class HostFiles {
     return this;
   }
 
-  /** Lines of `/proc/swaps`. */
+  /** Adds lines of `/proc/swaps`. */
   swaps(...lines: string[]): this {
     this.all["/proc/swaps"] =
       "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" +
@@ -84,7 +86,7 @@ export class HostFiles {
     return this;
   }
 
-  /** A character device that a driver made. */
+  /** Adds a character device of a driver. */
   char(path: string, number: string, node: string): this {
     this.all[`${path}/uevent`] = `DEVNAME=${node}\n`;
     this.all[`/sys/dev/char/${number}`] = { link: path };
@@ -92,7 +94,7 @@ export class HostFiles {
     return this;
   }
 
-  /** A network interface, and what is made of it. */
+  /** Adds a network interface, and the interfaces above it. */
   network(path: string, ...uppers: string[]): this {
     const name = path.split("/").at(-1)!;
     this.all[`${path}/uevent`] = `INTERFACE=${name}\nIFINDEX=2\n`;
@@ -105,7 +107,10 @@ export class HostFiles {
     return this;
   }
 
-  /** IPv4 routes: interface, destination and mask as procfs has them, flags. */
+  /**
+   * Adds IPv4 routes: the interface, the destination and mask as in procfs, and
+   * the flags.
+   */
   routes(...routes: [string, string, string, string?][]): this {
     this.all["/proc/1000/net/route"] =
       "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU" +
@@ -117,7 +122,7 @@ export class HostFiles {
     return this;
   }
 
-  /** A file, by its path. */
+  /** Adds a file. */
   file(path: string, text: string | LinkRecording): this {
     this.all[path] = text;
     return this;

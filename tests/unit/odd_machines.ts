@@ -1,6 +1,6 @@
 /**
- * Odd machines, transcribed from listings that people published
- * (`tests/recordings/README.md`), and what is asked of them.
+ * Unusual machines, transcribed from published listings
+ * (`tests/recordings/README.md`), with queries for tests.
  */
 import type { Host } from "../../mod.ts";
 import { type CheckName, diagnose } from "../../lib/doctor/mod.ts";
@@ -35,14 +35,14 @@ export function membersOf(host: Host, group: number): string[] {
   return host.group(group).devices.map(({ name }) => name);
 }
 
-/** What fails to keep the functions of a group apart. */
+/** Why the functions of a group are not isolated from each other. */
 export function causesOf(host: Host, group: number): string[] {
   const shared = pciTree(host).sharedGroups
     .find((each) => each.group === String(group));
   return shared!.causes.map(({ device, reason }) => `${device} ${reason}`);
 }
 
-/** What the doctor says of a function, of one check, as "verdict text". */
+/** The findings of one check on a function, as "verdict text". */
 export function findingTexts(
   host: Host,
   address: string,
@@ -53,7 +53,7 @@ export function findingTexts(
     .map(({ verdict, text }) => `${verdict} ${text}`);
 }
 
-/** That a function goes to user space. */
+/** A state in which a function goes to user space. */
 export function handOut(select: string, group?: "all endpoints"): DesiredState {
   return {
     functions: [{ select, driver: "vfio-pci", ...(group && { group }) }],

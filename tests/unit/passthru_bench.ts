@@ -4,14 +4,14 @@ import type { Topology } from "../../lib/sim/machine/topology.ts";
 import { main } from "../../scripts/passthru/main.ts";
 import type { Terminal } from "../../scripts/passthru/terminal/terminal.ts";
 
-/** What a command did. */
+/** The result of a command. */
 export interface Outcome {
   readonly code: number;
   readonly out: string;
   readonly err: string;
 }
 
-/** What a command is called with besides its arguments. */
+/** The environment of a command. */
 export interface Surroundings {
   /** Files that it can read, by path. */
   readonly files?: Readonly<Record<string, string>>;
@@ -19,9 +19,9 @@ export interface Surroundings {
   readonly width?: number;
   /** Whether the terminal shows colours. */
   readonly colour?: boolean;
-  /** What Ctrl-C aborts. */
+  /** The signal that Ctrl-C aborts. */
   readonly signal?: AbortSignal;
-  /** Called with all that was written so far, each time that more is. */
+  /** Called with the whole output so far after each write. */
   readonly written?: (out: string) => void;
 }
 
@@ -32,7 +32,7 @@ export async function call(
   surroundings: Surroundings = {},
 ): Promise<Outcome> {
   const { files = {}, width, signal, colour = false } = surroundings;
-  const on = host instanceof Host ? host : simulate(host);
+  const target = host instanceof Host ? host : simulate(host);
   let out = "";
   let err = "";
   const terminal: Terminal = {
@@ -50,13 +50,13 @@ export async function call(
     read: (path) => Promise.resolve(files[path]!),
   };
   const code = await main(argv, terminal, {
-    host: () => Promise.resolve(on),
+    host: () => Promise.resolve(target),
     simulated: (snapshot) => Promise.resolve(simulate(snapshot as Topology)),
   });
   return { code, out, err };
 }
 
-/** What a command writes as JSON. */
+/** Runs a command with `--json`, and parses its output. */
 export async function json(
   host: Host | Topology,
   argv: readonly string[],

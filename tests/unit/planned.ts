@@ -1,5 +1,5 @@
 /**
- * Plans in tests.
+ * Makes plans in tests.
  */
 import { simulate } from "../../lib/sim/mod.ts";
 import { assertEquals, assertThrows } from "@std/assert";
@@ -11,7 +11,7 @@ import { stepSubject, stepText } from "../../lib/provision/plan/text.ts";
 import type { DesiredState } from "../../lib/provision/state/state.ts";
 import type { Topology } from "../../lib/sim/machine/topology.ts";
 
-/** The steps of a plan, each as "what it is about: what it does". */
+/** The steps of a plan, each as "subject: text". */
 export function planned(
   host: Host | Topology,
   state: DesiredState,
@@ -20,7 +20,7 @@ export function planned(
   return steps.map((step) => `${stepSubject(step)}: ${stepText(step)}`);
 }
 
-/** What a plan is refused with. */
+/** Asserts that a plan is refused, and returns the error. */
 export function refused(
   code: VfioErrorCode,
   host: Host | Topology,
@@ -31,7 +31,7 @@ export function refused(
   return error;
 }
 
-/** What a state that contradicts itself is refused with. */
+/** Asserts that a state contradicts itself, and returns the message. */
 export function contradicted(
   host: Host | Topology,
   state: DesiredState,
@@ -39,15 +39,17 @@ export function contradicted(
   return assertThrows(() => plan(hostOf(host), state), TypeError).message;
 }
 
-/** Applies a state, after which nothing is to do, and gives the host. */
+/**
+ * Applies a state, asserts that nothing is left to do, and returns the host.
+ */
 export async function settled(
   host: Host | Topology,
   state: DesiredState,
 ): Promise<Host> {
-  const there = hostOf(host);
-  await apply(there, state);
-  assertEquals(planned(there, state), []);
-  return there;
+  const target = hostOf(host);
+  await apply(target, state);
+  assertEquals(planned(target, state), []);
+  return target;
 }
 
 function hostOf(host: Host | Topology): Host {

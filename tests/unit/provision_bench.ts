@@ -1,6 +1,6 @@
 /**
- * A simulated host that steps of every kind change, and processes on it that
- * end when a test wants it.
+ * A simulated host for steps of every kind, with processes that a test can
+ * kill.
  */
 import { assertEquals, assertGreater } from "@std/assert";
 import { simulate, SimulatedHost } from "../../lib/sim/host.ts";
@@ -24,11 +24,11 @@ export const VIRTUAL: readonly string[] = [0, 2, 4, 6].map((i) =>
 export const GPU = "0000:00:02.0";
 export const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 export const LIMITS = "/etc/security/limits.d/90-passthru.conf";
-/** In a directory that is made for it. */
+/** A copy in a directory that does not exist yet. */
 export const ROM = "/etc/roms/nic.rom";
 const DEVICES = "/sys/devices/pci0000:00";
 
-/** What the host is made of. */
+/** The topology of the host. */
 export const TOPOLOGY: Topology = {
   functions: {
     [GPU]: { id: "8086:5912", class: 0x030000, driver: "i915" },
@@ -56,7 +56,7 @@ export const TOPOLOGY: Topology = {
   files: { "/etc/hostname": "host\n" },
 };
 
-/** Some of every kind. */
+/** Returns steps of every kind. */
 export function everyStep(): Step[] {
   const physical = `/sys/devices/pci0000:01/${PHYSICAL}`;
   const why = "a test wants it";
@@ -103,20 +103,20 @@ export function everyStep(): Step[] {
   ];
 }
 
-/** What a process that was killed gets in place of an answer. */
+/** Thrown by each call of a killed process. */
 export class Killed extends Error {}
 
-/** How a process ends: at its nth call, before or after that is made. */
+/** When a process is killed: at its nth call, before or after that is made. */
 export interface Death {
   readonly nth: number;
   readonly after: boolean;
 }
 
-/** A process on a machine, which may end at one of its calls. */
+/** A process on a machine, which may be killed at one of its calls. */
 export class Mortal {
   readonly calls: KernelCall[] = [];
   readonly host: Host;
-  /** Whether it has ended. */
+  /** Whether it was killed. */
   dead = false;
 
   constructor(machine: SimulatedMachine, death?: Death) {
@@ -139,7 +139,7 @@ export class Mortal {
         const made = proceed();
         if (made instanceof Promise) return made.finally(() => die(call));
       } catch {
-        // It fails, and the process ends all the same.
+        // The call fails, and the process is killed all the same.
       }
       return die(call);
     });
@@ -148,16 +148,16 @@ export class Mortal {
 }
 
 /**
- * Calls that change nothing but what the process itself holds, which goes with
- * it: who dies before or after them leaves the same host.
+ * Calls that change only the process itself: being killed before or after them
+ * leaves the same host.
  */
 const HARMLESS = /^(?:addressOf|close|fsync|pread|read|stat)/;
 
 /**
- * All the deaths that differ while something is done.
+ * Lists all deaths during an operation that can leave different hosts.
  *
- * @param act Does it.
- * @param machine Where.
+ * @param act The operation.
+ * @param machine The machine.
  */
 export async function deathsIn(
   act: (process: Mortal) => Promise<unknown>,
@@ -170,7 +170,7 @@ export async function deathsIn(
     const reads = method === "open" && args[1] === O_RDONLY;
     return HARMLESS.test(method) || reads ? [] : [i + 1];
   });
-  // After one is before the next.
+  // After one change is the same as before the next.
   return [
     { nth: changes[0]!, after: false },
     ...changes.map((nth) => ({ nth, after: true })),
@@ -178,8 +178,8 @@ export async function deathsIn(
 }
 
 /**
- * What paths of sysfs lead to. That never changes, no step changes who owns
- * them, and what root cannot read it never can, so that it is asked once.
+ * The entries at paths of sysfs. They are read once, as their kinds and owners
+ * never change.
  */
 const known = new Map<string, Entry>();
 
@@ -190,7 +190,7 @@ type Entry =
     readonly owner: string;
   };
 
-/** Everything that can be read in a tree: links, attributes, and owners. */
+/** Reads everything in a tree: links, attributes, and owners. */
 export function contents(kernel: Kernel, path: string): Map<string, string> {
   const found = new Map<string, string>();
   const visit = (path: string) => {
@@ -238,7 +238,7 @@ function isReadable(kernel: Kernel, path: string): boolean {
   }
 }
 
-/** All that an apply could leave behind on a machine. */
+/** Reads everything that an apply could leave behind on a machine. */
 export function stateOf(machine: SimulatedMachine): Map<string, string> {
   const process = machine.spawn();
   try {
@@ -250,7 +250,7 @@ export function stateOf(machine: SimulatedMachine): Map<string, string> {
   }
 }
 
-/** What there is of journals on a machine. */
+/** Lists the journals on a machine. */
 export function journalsOf(machine: SimulatedMachine): string[] {
   const process = machine.spawn();
   try {
@@ -267,7 +267,7 @@ export function journalsOf(machine: SimulatedMachine): string[] {
   }
 }
 
-/** Asserts that a machine is as it was, and no journal says otherwise. */
+/** Asserts that a machine has its previous state, and no journals. */
 export function assertAsBefore(
   machine: SimulatedMachine,
   before: Map<string, string>,
@@ -276,7 +276,7 @@ export function assertAsBefore(
   assertEquals(journalsOf(machine), []);
 }
 
-/** What differs, a line for each path. */
+/** The differences, a line for each path. */
 export function differences(
   before: Map<string, string>,
   after: Map<string, string>,
@@ -286,22 +286,22 @@ export function differences(
     .map((path) => `${path}: ${before.get(path)} | ${after.get(path)}`);
 }
 
-/** A machine that steps of every kind can be made on. */
+/** A machine for steps of every kind. */
 export function bench(topology: Topology = TOPOLOGY): SimulatedMachine {
   return simulate(topology).machine;
 }
 
-/** A process on a machine, with nothing against it. */
+/** A new process on a machine, without failures. */
 export function newcomer(machine: SimulatedMachine): Host {
   return new SimulatedHost(machine, { name: "passthru" });
 }
 
 /**
- * Tries what can go wrong, in each of its ways. Many go at once, each on a
- * machine of its own, since most of the time they wait.
+ * Runs a test for each value. Many tests run at once, each on its own machine,
+ * as they mostly wait.
  *
- * @param ways The ways.
- * @param test What is tried.
+ * @param ways The values.
+ * @param test The test.
  */
 export async function forEach<T>(
   ways: readonly T[],

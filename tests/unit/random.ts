@@ -1,8 +1,8 @@
 /**
- * Whole numbers that look random and are the same at every run: xorshift32.
+ * Pseudorandom whole numbers, the same in every run: xorshift32.
  *
  * @param seed any but 0
- * @returns gives a number below its argument
+ * @returns a function that returns a number below its argument
  */
 export function randomNumbers(seed: number): (below: number) => number {
   let state = seed * 0x9e3779b1;

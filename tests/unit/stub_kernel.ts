@@ -1,8 +1,8 @@
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 
 /**
- * A kernel of which only the methods given exist. Any other call is an error,
- * and so fails the test that did not expect it.
+ * A kernel with only the given methods. Any other call throws, and so fails the
+ * test.
  */
 export function stubKernel(methods: Partial<Kernel> = {}): Kernel {
   return new Proxy({ pageSize: 4096, ...methods } as Kernel, {

@@ -1,6 +1,5 @@
 /**
- * A simulated host that is watched: what is written to it is recorded, and what
- * it answers can be arranged.
+ * A simulated host that records writes, and whose answers a test can choose.
  */
 import { Host } from "../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
@@ -10,25 +9,25 @@ import { buildMachine } from "../../lib/sim/machine/build.ts";
 import type { Machine } from "../../lib/sim/machine/machine.ts";
 import type { Topology } from "../../lib/sim/machine/topology.ts";
 
-/** A host whose calls pass through the hands of a test. */
+/** A host whose calls a test can change. */
 export class WatchedHost {
   /** The machine. */
   readonly machine: Machine;
-  /** The system as it is. */
+  /** The unchanged system. */
   readonly raw: Kernel;
-  /** The system as the test arranges it. */
+  /** The system with the test's changes. */
   readonly kernel: Kernel;
   /** The host as the library sees it. */
   readonly host: Host;
   /** Every write, as `path: text`, in order. */
   readonly writes: string[] = [];
-  /** What a write waits for, by path, before it is carried out. */
+  /** Promises that writes wait for before they are carried out, by path. */
   readonly hangs = new Map<string, Promise<void>>();
-  /** What happens in place of a write, by path. */
+  /** Functions that replace writes, by path. */
   readonly instead = new Map<string, () => void | Promise<void>>();
-  /** What the next writes to a path answer: an errno's name. */
+  /** The errnos of the next writes, by path. */
   readonly answers = new Map<string, string[]>();
-  /** Paths that look as if they were not there. */
+  /** Paths that seem not to exist. */
   readonly hidden = new Set<string>();
 
   constructor(topology: Topology) {
@@ -47,7 +46,7 @@ export class WatchedHost {
     this.host = new Host(this);
   }
 
-  /** What `ls` and `cat` tell of a function. */
+  /** Reads the driver and the attributes of a function. */
   state(address: string): Record<string, string> {
     const path = `/sys/bus/pci/devices/${address}`;
     const entries = this.raw.readdir(path);
@@ -61,7 +60,7 @@ export class WatchedHost {
     };
   }
 
-  /** Starts another process that has files open; ends it with `exit()`. */
+  /** Starts another process that has files open. `exit()` ends it. */
   process(name: string, files: readonly string[]): { exit(): void } {
     const process = this.machine.spawn({ name });
     for (const file of files) process.open(file, 2);

@@ -1,7 +1,7 @@
 /**
- * How machines are run: under KVM where that works, else by emulation. It is
- * found out once, kept in the cache, and said when the first machine is about
- * to be booted.
+ * Decides how machines are run: under KVM where that works, else by emulation.
+ * The decision is made once, kept in the cache, and printed before the first
+ * machine boots.
  *
  * @module
  */
@@ -19,14 +19,14 @@ const RECIPE = 1;
 
 const DEVICE = "/dev/kvm";
 
-/** What a command's `--accel` says. */
+/** The value of a command's `--accel`. */
 let wanted: Accelerator | undefined;
 
-/** What this process has decided, and said. */
+/** The decision that this process has made and printed. */
 let decided: Promise<Accelerator> | undefined;
 
 /**
- * Has machines run as a command's option says, in place of what is found out.
+ * Has machines run as a command's option says, without a race.
  *
  * @param name `kvm` or `tcg`; `undefined` when the option was not given.
  * @throws {MachineError} When it is another name.
@@ -40,8 +40,9 @@ export function setAccelerator(name: string | undefined): void {
 }
 
 /**
- * How machines are to be run. The first call in a process says it on standard
- * error, and why; it takes some seconds where the cache does not have it.
+ * Returns how to run machines. The first call in a process prints it to
+ * standard error, with the reason. It takes some seconds where the cache does
+ * not have the decision.
  *
  * @returns `"kvm"`, or `"tcg"` for emulation.
  * @throws {MachineError} When `--accel kvm` was given and there is no KVM.
@@ -59,7 +60,7 @@ async function decide(): Promise<Accelerator> {
   return accelerator;
 }
 
-/** Not found out by a race: who gives the option may know better. */
+/** Checks a decision by option. There is no race: the user may know better. */
 async function asWanted(
   accelerator: Accelerator,
 ): Promise<Pick<Verdict, "accelerator" | "why">> {
@@ -69,11 +70,11 @@ async function asWanted(
 }
 
 /**
- * Finds out whether machines are to be run under KVM, unless the cache has it.
+ * Finds out whether to run machines under KVM, unless the cache has the answer.
  *
- * @param qemu The QEMU that is asked.
+ * @param qemu The QEMU to run.
  * @param device KVM's node.
- * @returns How machines are to be run, and why.
+ * @returns How to run machines, and why.
  */
 export async function findAccelerator(
   qemu: Qemu,
@@ -97,7 +98,9 @@ async function read(path: string): Promise<Verdict | undefined> {
   return JSON.parse(await Deno.readTextFile(path));
 }
 
-/** Why this user cannot have KVM; asked each time, as it may change. */
+/**
+ * Returns why this user cannot have KVM. It is not cached, as it may change.
+ */
 async function refusal(device: string): Promise<string | undefined> {
   try {
     (await Deno.open(device, { read: true, write: true })).close();
@@ -111,7 +114,10 @@ async function refusal(device: string): Promise<string | undefined> {
   }
 }
 
-/** What a verdict is for: another may be due when one of these changes. */
+/**
+ * The circumstances of a verdict. When one of them changes, there is another
+ * race.
+ */
 async function circumstances({ program, args }: Qemu): Promise<string> {
   const version = await run([program, ...args, "--version"]);
   const cpu = await Deno.readTextFile("/proc/cpuinfo");

@@ -1,12 +1,12 @@
 /**
- * A race that tells whether KVM is of use: one small guest runs twice at the
- * same time, under KVM and by emulation, and the first to end wins.
+ * A race that shows whether KVM is of use: a small guest runs twice at the same
+ * time, under KVM and by emulation, and the first to end wins.
  *
- * Whether a guest runs under KVM is no question to ask: where KVM itself
- * emulates each instruction, as in some virtual machines, a guest does run, a
- * thousand times slower than QEMU's emulation, and a kernel never comes to its
- * first line. A race needs no limit that a busy machine could exceed, since
- * that slows both.
+ * It is not enough that a guest runs under KVM: where KVM itself emulates each
+ * instruction, as in some virtual machines, a guest runs a thousand times
+ * slower than by QEMU's emulation, and a kernel never prints its first line. A
+ * race needs no time limit that a busy machine could exceed, as that slows
+ * both.
  *
  * @module
  */
@@ -19,34 +19,34 @@ export type Accelerator = "kvm" | "tcg";
 
 /**
  * The processor that QEMU gives a guest. The emulated one has SVM, so that the
- * guest has a `/dev/kvm` itself. With the host's it has one only if that is of
- * AMD and the host's KVM nests: a test that needs one is left out elsewhere.
+ * guest has a `/dev/kvm` itself. With the host's processor the guest has one
+ * only on AMD with nested KVM. A test that needs one is left out elsewhere.
  */
 export const PROCESSORS: Readonly<Record<Accelerator, string>> = {
   kvm: "host",
   tcg: "max",
 };
 
-/** What came of a race. */
+/** The result of a race. */
 export interface Verdict {
-  /** How machines are to be run. */
+  /** How to run machines. */
   readonly accelerator: Accelerator;
   /** Why, in a few words. */
   readonly why: string;
-  /** Whether the next race would end like this. */
+  /** Whether the next race would have the same result. */
   readonly lasting: boolean;
 }
 
-/** When a race ends that nobody wins, in milliseconds. */
+/** The time after which nobody wins, in milliseconds. */
 const LIMIT = 30_000;
 
-/** QEMU's exit code when the guest writes 16 to the port of its end. */
+/** QEMU's exit code when the guest writes 16 to the exit port. */
 const GUEST_ENDED = 16 << 1 | 1;
 
 /**
- * The guest: it goes to 64-bit mode with paging, as a kernel does, and fills
- * 64 KiB for 12,288 times. That takes a processor a twentieth of a second and
- * emulation three seconds.
+ * The guest enters 64-bit mode with paging, as a kernel does, and fills 64 KiB
+ * 12,288 times. That takes a processor a twentieth of a second, and emulation
+ * three seconds.
  */
 // deno-fmt-ignore
 const CODE = [
@@ -94,9 +94,9 @@ const RESET_CODE = [0xea, 0x00, 0x00, 0x00, 0xf0];
 
 /** How one of the two guests ended. */
 interface End {
-  /** Whether it came to its own end. */
+  /** Whether it ended by itself. */
   readonly ran: boolean;
-  /** How QEMU ended, or what it said last. */
+  /** How QEMU ended, or its last message. */
   readonly how: string;
 }
 
@@ -104,7 +104,7 @@ interface End {
  * Runs the race.
  *
  * @param qemu The QEMU to run it with.
- * @returns How machines are to be run, and why.
+ * @returns How to run machines, and why.
  */
 export async function race(qemu: Qemu): Promise<Verdict> {
   const dir = await Deno.makeTempDir({ prefix: "passthru-race-" });
@@ -115,7 +115,7 @@ export async function race(qemu: Qemu): Promise<Verdict> {
   const kvm = runGuest(qemu, "kvm", firmware, over.signal);
   const tcg = runGuest(qemu, "tcg", firmware, over.signal);
   try {
-    // Of an emulation that fails nothing follows: KVM may work all the same.
+    // A failed emulation decides nothing: KVM may work.
     return await Promise.any([
       kvm.then((end) => ofKvm(end, over.signal.aborted)),
       tcg.then(ofEmulation),
@@ -174,11 +174,11 @@ async function runGuest(
   const end = () => child.kill("SIGKILL");
   if (over.aborted) end();
   over.addEventListener("abort", end);
-  const said = await Array.fromAsync(lines(child.stderr));
+  const messages = await Array.fromAsync(lines(child.stderr));
   const { code, signal } = await child.status;
   over.removeEventListener("abort", end);
   return {
     ran: code === GUEST_ENDED,
-    how: said.at(-1) ?? `QEMU ended with ${signal ?? `exit code ${code}`}`,
+    how: messages.at(-1) ?? `QEMU ended with ${signal ?? `exit code ${code}`}`,
   };
 }

@@ -3,12 +3,12 @@ import { accelerator, findAccelerator, setAccelerator } from "./accelerator.ts";
 import { MachineError } from "./errors.ts";
 import { INSTALLED_QEMU, type Qemu } from "./newer_qemu.ts";
 
-/** What takes the place of KVM's node: anybody may open it. */
+/** Stands in for KVM's node: everybody may open it. */
 const NODE = "/dev/null";
 
-/** What a guest ends with that comes to its own end. */
+/** How a guest ends by itself. */
 const ENDED = "exit 33";
-/** A guest that never comes to its end. */
+/** A guest that never ends. */
 const HANGS = "exec sleep 600";
 
 /** A program in place of QEMU, and a cache that is empty. */
@@ -17,7 +17,7 @@ class Fake implements Disposable {
   readonly #cache = Deno.env.get("XDG_CACHE_HOME");
   readonly qemu: Qemu = { program: `${this.#dir}/qemu`, args: [] };
 
-  /** What a guest does under KVM and by emulation, in words of a shell. */
+  /** What a guest does under KVM and by emulation, as shell commands. */
   constructor({ kvm, tcg }: { kvm: string; tcg: string }) {
     Deno.writeTextFileSync(
       this.qemu.program,
@@ -25,7 +25,7 @@ class Fake implements Disposable {
        case "$*" in
          --version) echo version 0; exit ;;
        esac
-       echo "$$" >> ${this.#dir}/asked
+       echo "$$" >> ${this.#dir}/startedPids
        case "$*" in
          *"-accel kvm"*) ${kvm} ;;
          *) ${tcg} ;;
@@ -35,9 +35,9 @@ class Fake implements Disposable {
     Deno.env.set("XDG_CACHE_HOME", this.#dir);
   }
 
-  /** The processes that were started to run a guest. */
-  asked(): string[] {
-    const text = Deno.readTextFileSync(`${this.#dir}/asked`);
+  /** Returns the processes that were started to run a guest. */
+  startedPids(): string[] {
+    const text = Deno.readTextFileSync(`${this.#dir}/startedPids`);
     return text.trimEnd().split("\n");
   }
 
@@ -60,11 +60,11 @@ function assertGone(pids: readonly string[]): void {
   }
 }
 
-Deno.test("findAccelerator() finds KVM when a guest ends first under it", async () => {
+Deno.test("findAccelerator() finds KVM when the guest under KVM ends first", async () => {
   using fake = new Fake({ kvm: ENDED, tcg: HANGS });
   const found = await findAccelerator(fake.qemu, NODE);
   assertEquals(found.accelerator, "kvm");
-  assertGone(fake.asked());
+  assertGone(fake.startedPids());
 });
 
 Deno.test("findAccelerator() finds emulation when a guest under KVM never ends", async () => {
@@ -72,27 +72,27 @@ Deno.test("findAccelerator() finds emulation when a guest under KVM never ends",
   const found = await findAccelerator(fake.qemu, NODE);
   assertEquals(found.accelerator, "tcg");
   assertStringIncludes(found.why, "slower under KVM");
-  assertGone(fake.asked());
+  assertGone(fake.startedPids());
 });
 
-Deno.test("findAccelerator() asks once when the race has a winner", async () => {
+Deno.test("findAccelerator() runs one race when that has a winner", async () => {
   for (const [kvm, tcg] of [[ENDED, HANGS], [HANGS, ENDED]] as const) {
     using fake = new Fake({ kvm, tcg });
     const first = await findAccelerator(fake.qemu, NODE);
-    const asked = fake.asked();
+    const startedPids = fake.startedPids();
     assertEquals(await findAccelerator(fake.qemu, NODE), first);
-    assertEquals(fake.asked(), asked);
+    assertEquals(fake.startedPids(), startedPids);
   }
 });
 
-Deno.test("findAccelerator() tells what QEMU says, and asks again, when KVM is refused", async () => {
+Deno.test("findAccelerator() gives QEMU's message, and races again, when KVM is refused", async () => {
   using fake = new Fake({ kvm: "echo no KVM today >&2; exit 1", tcg: HANGS });
   const { accelerator, why } = await findAccelerator(fake.qemu, NODE);
   assertEquals(accelerator, "tcg");
   assertStringIncludes(why, "no KVM today");
-  const asked = fake.asked().length;
+  const startedPids = fake.startedPids().length;
   await findAccelerator(fake.qemu, NODE);
-  assert(fake.asked().length > asked);
+  assert(fake.startedPids().length > startedPids);
 });
 
 Deno.test("findAccelerator() finds KVM when this QEMU cannot emulate", async () => {
@@ -108,15 +108,15 @@ Deno.test("findAccelerator() starts no QEMU when there is no KVM", async () => {
   assertStringIncludes(found.why, "there is no /nonexistent/kvm");
 });
 
-Deno.test("findAccelerator() comes to a verdict when QEMU is this machine's own", async () => {
+Deno.test("findAccelerator() finds an accelerator when QEMU is this machine's own", async () => {
   using _ = new Fake({ kvm: HANGS, tcg: HANGS });
   const first = await findAccelerator(INSTALLED_QEMU);
-  // A machine that is very busy may come to none that lasts.
+  // A very busy machine may find none that lasts.
   const second = first.lasting && await findAccelerator(INSTALLED_QEMU);
   if (second) assertEquals(second, first);
 });
 
-Deno.test("setAccelerator() decides, whatever would be found out", async () => {
+Deno.test("setAccelerator() decides when a race would decide otherwise", async () => {
   setAccelerator("tcg");
   try {
     assertEquals(await accelerator(), "tcg");
@@ -125,7 +125,7 @@ Deno.test("setAccelerator() decides, whatever would be found out", async () => {
   }
 });
 
-Deno.test("setAccelerator() names the accelerators when there is no such one", () => {
+Deno.test("setAccelerator() names the accelerators when the name is another", () => {
   let message = "";
   try {
     setAccelerator("xen");

@@ -1,7 +1,7 @@
 /**
- * Where the machines keep what is dear to make: kernels, initramfs, package
- * lists. It lies outside the checkout, so that a fresh clone finds it, and it
- * may be deleted at any time.
+ * The cache of what takes long to make: kernels, initramfs, package lists. It
+ * is outside the checkout, so that a fresh clone finds it, and may be deleted
+ * at any time.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { homedir } from "node:os";
 import { dirname, join } from "@std/path";
 import { note } from "./progress.ts";
 
-/** What this process does or will do, by the lock's name: the last of each. */
+/** The last work that this process has queued for each lock. */
 const queues = new Map<string, Promise<unknown>>();
 
 /**
@@ -37,14 +37,14 @@ export async function locked<T>(
 ): Promise<T> {
   const before = queues.get(name);
   const turn = (async () => {
-    await before?.catch(() => {}); // who began it is told
+    await before?.catch(() => {}); // reported where it began
     return await lockedHere(name, work);
   })();
   queues.set(name, turn);
   return await turn;
 }
 
-/** The same for one call at a time. */
+/** Does the same, for one call at a time in this process. */
 async function lockedHere<T>(
   name: string,
   work: () => Promise<T>,
@@ -65,14 +65,16 @@ async function lockedHere<T>(
 }
 
 /**
- * Gives the path of a cache entry, making it first where it is missing.
+ * Returns the path of a cache entry, and makes the entry first if it is
+ * missing.
  *
  * An entry appears under its name only when `make` has returned: a run that is
  * killed leaves nothing that looks finished, and of two runs that want the same
  * entry the second waits for the first.
  *
  * @param name The entry's path below the cache directory.
- * @param make Fills the directory, or writes the file, whose path it is given.
+ * @param make Fills the directory, or writes the file, at the path that it
+ * gets.
  * @returns The absolute path of the finished entry.
  */
 export async function cached(
@@ -97,7 +99,7 @@ export async function cached(
 }
 
 /**
- * A short name for a text, for the names of what is made from it.
+ * Hashes a text, for the names of entries that are made from it.
  *
  * @param text The text.
  * @returns Twelve hexadecimal digits.

@@ -27,7 +27,7 @@ Deno.test("cached() makes an entry once when a process wants it twice", async ()
   });
 });
 
-Deno.test("cached() tries again when the one that was waited for failed", async () => {
+Deno.test("cached() makes an entry when the attempt that it waited for failed", async () => {
   await withCache(async () => {
     const failing = cached("a", () => Promise.reject(new Error("no space")));
     const second = cached("a", (path) => Deno.writeTextFile(path, "made"));

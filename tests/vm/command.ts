@@ -1,15 +1,15 @@
 /**
- * Running the system's own tools.
+ * Runs the system's own tools.
  *
  * @module
  */
 import { CommandError } from "./errors.ts";
 
-/** Says that this process is to end. */
+/** Aborted when this process is about to end. */
 const ending = new AbortController();
 
 /**
- * Ends the commands that run, and lets no other begin: {@linkcode run} throws.
+ * Ends all running commands, and prevents new ones: {@linkcode run} throws.
  * What waits for them can then clean up before this process ends.
  *
  * @param reason Why, for {@linkcode run} to throw.
@@ -26,8 +26,8 @@ export interface RunOptions {
   env?: Record<string, string>;
   /** Called with each line of output, standard output and error alike. */
   onLine?: (line: string) => void;
-  /** Whether {@linkcode endCommands} lets it come to its end. */
-  whole?: boolean;
+  /** Whether {@linkcode endCommands} waits for its end. */
+  uninterrupted?: boolean;
 }
 
 /**
@@ -43,7 +43,7 @@ export async function run(
   command: readonly string[],
   options: RunOptions = {},
 ): Promise<string> {
-  const { onLine, whole = false, ...where } = options;
+  const { onLine, uninterrupted = false, ...where } = options;
   const [program, ...args] = command;
   ending.signal.throwIfAborted();
   const child = new Deno.Command(program!, {
@@ -52,7 +52,7 @@ export async function run(
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
-    ...(whole ? {} : { signal: ending.signal }),
+    ...(uninterrupted ? {} : { signal: ending.signal }),
   }).spawn();
   const tail: string[] = [];
   const collect = async (stream: ReadableStream<Uint8Array>) => {
@@ -70,19 +70,20 @@ export async function run(
     collect(child.stderr),
     child.status,
   ]);
-  if (!status.success && !whole) ending.signal.throwIfAborted();
+  if (!status.success && !uninterrupted) ending.signal.throwIfAborted();
   if (!status.success) throw new CommandError(command, status, tail);
   return stdout;
 }
 
 /**
- * What a command begins with that runs beside a guest: it leaves the processors
- * to that, and ends with this process, together with all that it has started.
+ * The first words of a command that runs beside a guest. It runs at a low
+ * priority, and ends with this process, together with everything that it has
+ * started.
  */
 export const IN_BACKGROUND: readonly string[] = [
   ...["setpriv", "--pdeathsig", "TERM"],
-  // Passes a signal on to its process group. It stays in this session, since a
-  // priority counts within one session only.
+  // `timeout` passes a signal on to its process group. It stays in this
+  // session, as priorities count within one session only.
   ...["timeout", "0"],
   ...["nice", "-n", "10"],
 ];

@@ -9,17 +9,17 @@ import { endCommands, IN_BACKGROUND, run } from "${
 }";
 
 const onLine = () => endCommands(new Error("it is to end"));
-const told = (error) => console.log(error.message);
+const print = (error) => console.log(error.message);
 await cached("kernels/entry", async (dir) => {
   await Deno.mkdir(dir);
-  // As make does: what it starts outlives it, and holds its output open.
+  // Like make: its child outlives it, and keeps its output open.
   const script = "sh -c 'echo begun; sleep 1000' & wait";
   await run([...IN_BACKGROUND, "sh", "-c", script], { onLine });
-}).catch(told);
-await run(["true"]).catch(told);
+}).catch(print);
+await run(["true"]).catch(print);
 `;
 
-Deno.test("endCommands() ends what makes an entry, which leaves nothing", async () => {
+Deno.test("endCommands() leaves nothing of a cache entry when it ends the command that makes it", async () => {
   const dir = await Deno.makeTempDir();
   try {
     const command = await deno("eval", [ENDING], {

@@ -1,7 +1,7 @@
 /**
- * Debian packages: those the machine needs are installed; those of suites the
- * machine does not follow are fetched through an apt state of our own, so that
- * its apt configuration stays as it is.
+ * Debian packages: those that the machine needs are installed. Those of other
+ * suites are fetched with a separate apt state, so that the machine's apt
+ * configuration does not change.
  *
  * @module
  */
@@ -17,25 +17,26 @@ const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 let listsRead = false;
 
 /**
- * Installs the packages that are missing, or says which they are.
+ * Installs missing packages, or names them in an error.
  *
  * @param packages Names of Debian packages.
- * @throws {MachineError} When one is missing and cannot be installed: not a Debian
- * machine, not root, or apt-get refuses. The message names the packages.
+ * @throws {MachineError} When one is missing and cannot be installed: this is
+ * not a Debian machine, not root, or apt-get refuses. The message names the
+ * packages.
  */
 export async function installPackages(
   packages: readonly string[],
 ): Promise<void> {
   if ((await requirePackages(packages)).length === 0) return;
   await locked("apt-install", async () => {
-    // What was waited for may have installed them.
+    // Another run may have installed them meanwhile.
     const missing = await missingPackages(packages);
     if (missing.length > 0) await install(missing);
   });
 }
 
 /**
- * Sees to it that packages are there or can be installed.
+ * Checks that packages are installed, or can be.
  *
  * @param packages Names of Debian packages.
  * @returns Those that are missing.
@@ -69,8 +70,8 @@ async function install(packages: readonly string[]): Promise<void> {
         listsRead = true;
         await run(
           [...apt, "install", "-y", "--no-install-recommends", ...packages],
-          // One that is interrupted leaves packages half installed.
-          { env, onLine, whole: true },
+          // An interruption would leave packages half installed.
+          { env, onLine, uninterrupted: true },
         );
       } catch (cause) {
         throw new MachineError(
@@ -147,7 +148,7 @@ export class DebianArchive {
       "Dir::State::lists": join(root, "lists"),
       "Dir::State::status": "/var/lib/dpkg/status",
       "Dir::Cache": join(root, "cache"),
-      // Read once: containers have apt read them each time, for seconds.
+      // In containers apt would read them each time, for seconds.
       "Dir::Cache::pkgcache": "pkgcache.bin",
       "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
       "Acquire::Languages": "none",
@@ -183,7 +184,7 @@ export class DebianArchive {
             return "";
           } catch (error) {
             if (!(error instanceof CommandError)) throw error;
-            // A suite that a mirror lacks is no harm unless it is needed.
+            // A suite that a mirror lacks matters only when it is needed.
             return String(error);
           }
         },
@@ -244,13 +245,12 @@ export class DebianArchive {
   }
 
   /**
-   * Downloads a package of one suite, with those that it depends on and that
-   * the machine has not installed, or not as new. It is taken that the machine
-   * has some version of it.
+   * Downloads a package of one suite, and those dependencies that are not
+   * installed, or are too old. Some version of the package must be installed.
    *
    * @param name The package.
-   * @param suite The suite, which has to be one for the machine's own Debian:
-   * what is installed is to fit.
+   * @param suite The suite, which must be for the machine's own Debian, so that
+   * the installed packages fit.
    * @param dir An empty directory, which the `.deb` files are put in.
    * @returns The paths of the `.deb` files.
    * @throws {MachineError} When the suite has no such package.
@@ -285,10 +285,10 @@ export class DebianArchive {
   }
 
   /**
-   * The error for a package that is not to be had.
+   * The error for a package that is not available.
    *
-   * @param what The package's name, or what it looks like.
-   * @returns An error that names it and what apt-get complained about.
+   * @param what The package's name, or its pattern.
+   * @returns An error that names it, with apt-get's messages.
    */
   missing(what: string): MachineError {
     return new MachineError(
@@ -299,9 +299,9 @@ export class DebianArchive {
 }
 
 /**
- * The mirrors this machine's own apt sources name. Repositories of others may
- * use Debian's suite names too; they carry no signature of Debian's, so apt
- * itself leaves them out.
+ * The mirrors that this machine's own apt sources name. Third-party
+ * repositories may use Debian's suite names too; apt leaves them out, as they
+ * lack Debian's signature.
  */
 async function mirrors(
   lists: string,

@@ -1,5 +1,5 @@
 /**
- * What can go wrong that a person can do something about.
+ * The errors that a person can do something about.
  *
  * @module
  */

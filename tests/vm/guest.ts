@@ -1,5 +1,5 @@
 /**
- * Running one command in a guest: it boots, runs it, and powers off.
+ * Runs one command in a guest, which boots for that and powers off.
  *
  * @module
  */
@@ -21,19 +21,19 @@ import { qemuArguments, TERMINAL_ARGUMENTS } from "./qemu.ts";
 export const CHECKOUT: string = fromFileUrl(new URL("../..", import.meta.url))
   .replace(/\/$/, "");
 
-/** Starts the job when the guest stands on its root file system. */
+/** Starts the job once the guest has its root file system. */
 const START = new URL("init/start.sh", import.meta.url);
 
 /**
- * How long a guest may take to start its command, in milliseconds. It takes a
- * fortieth of that.
+ * How long a guest may take to start its command, in milliseconds. Usually it
+ * takes a fortieth of that.
  */
 const BOOT_LIMITS: Readonly<Record<Accelerator, number>> = {
   kvm: 60_000,
   tcg: 300_000,
 };
 
-/** What ends this process ends the guest first. */
+/** The signals that end the guest before this process. */
 export const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** What to run in a guest, and where its output goes. */
@@ -88,7 +88,8 @@ export async function runInGuest(
 }
 
 /**
- * Deno's cache as the guests see it: filled on the host, where it is quick.
+ * Returns Deno's cache of the guests. It is filled on the host, which is
+ * quicker.
  *
  * @returns The directory, for `DENO_DIR`.
  */
@@ -96,7 +97,10 @@ export function denoDir(): string {
   return join(cacheDir(), "deno");
 }
 
-/** Writes what the guest reads: settings of its start-up, and the job. */
+/**
+ * Writes the files that the guest reads: the settings for its start, and the
+ * job.
+ */
 async function writeJob(
   dir: string,
   machine: Machine,
@@ -143,7 +147,9 @@ function assignments(values: Record<string, string>): string[] {
   );
 }
 
-/** A directory and those above it, relative to the root, which is left out. */
+/**
+ * Lists a directory and those above it, relative to the root and without it.
+ */
 function upwards(path: string): string[] {
   return path === "/" ? [] : [path.slice(1), ...upwards(dirname(path))];
 }
@@ -154,7 +160,7 @@ function terminalSize(): string {
   return `columns ${columns} rows ${rows}`;
 }
 
-/** Runs QEMU to its end, and says what became of the command. */
+/** Runs QEMU to its end, and returns the command's exit code. */
 async function boot(
   dir: string,
   machine: Machine,
@@ -183,7 +189,7 @@ async function boot(
   const io = interactive ? "inherit" : "null";
   const qemu = new Deno.Command("setpriv", {
     args: [
-      // however this process ends, QEMU does not stay behind
+      // QEMU ends with this process, however that ends
       ...["--pdeathsig", "KILL"],
       ...qemuRun.command,
       ...ports.args,

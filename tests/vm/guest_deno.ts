@@ -7,7 +7,7 @@
 import { run } from "./command.ts";
 import { CHECKOUT, denoDir } from "./guest.ts";
 
-/** A guest has no network: nothing is to be asked of JSR. */
+/** A guest has no network, so it must not ask JSR. */
 const FLAGS = ["--no-lock", "--config", "deno.offline.json"];
 
 /**

@@ -16,7 +16,7 @@ const BUSYBOX = "/bin/busybox";
 const INIT = new URL("init/boot.sh", import.meta.url);
 
 /**
- * Gives the initramfs for a kernel, making it where the cache has none.
+ * Returns the initramfs for a kernel, and makes it where the cache has none.
  *
  * @param kernel The kernel it is for.
  * @returns The path of the archive.
@@ -28,7 +28,7 @@ export async function initramfs(kernel: Kernel): Promise<string> {
     const root = await Deno.makeTempDir();
     try {
       await fill(root, kernel, init);
-      // Not compressed: the guest would spend longer on that than on reading.
+      // Not compressed: decompressing would take the guest longer than reading.
       await run([
         "sh",
         "-c",

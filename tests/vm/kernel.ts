@@ -12,7 +12,7 @@ import { fetchDebianKernel } from "./kernel_debian.ts";
 import { buildTestbedKernel, TESTBED_CONFIG } from "./kernel_testbed.ts";
 import { MODULES } from "./modules.ts";
 
-/** The kernels there are. */
+/** The names of the kernels. */
 export type KernelName = "testbed" | "debian-6.1" | "debian-6.12";
 
 /** A kernel ready to boot. */
@@ -30,11 +30,11 @@ export interface Kernel {
 /** Counts up when the way a kernel is built or stored changes. */
 const RECIPE = 1;
 
-/** The same for those of Debian. */
+/** The same for Debian's kernels. */
 const DEBIAN_RECIPE = 3;
 
 /**
- * Gives a kernel, fetching or building it where the cache has none.
+ * Returns a kernel, and fetches or builds it where the cache has none.
  *
  * @param name Which kernel.
  * @returns The kernel.
@@ -58,7 +58,7 @@ export async function hasKernel(name: KernelName): Promise<boolean> {
   return await newestCached(await prefixOf(name)) !== undefined;
 }
 
-/** What the names of its entries in the cache begin with. */
+/** The prefix of the names of a kernel's entries in the cache. */
 async function prefixOf(name: KernelName): Promise<string> {
   const made = name === "testbed"
     ? [RECIPE, await Deno.readTextFile(TESTBED_CONFIG)]

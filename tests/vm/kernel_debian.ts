@@ -11,12 +11,15 @@ import { decompressImage } from "./kernel_image.ts";
 import { gatherModules } from "./modules.ts";
 import { step } from "./progress.ts";
 
-/** What unpacks the image and lists modules; not needed while it downloads. */
+/**
+ * The packages to unpack the image and list modules. The download does not need
+ * them.
+ */
 const TOOLS = ["kmod", "xz-utils"];
 
 /**
- * Takes the image, and the modules that are of use, from Debian's package of a
- * kernel.
+ * Extracts the image, and the modules that guests use, from Debian's package of
+ * a kernel.
  *
  * @param series The kernel's series, for example `6.12`; its newest is taken.
  * @param prefix What the entry's name in the cache begins with.

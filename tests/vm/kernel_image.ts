@@ -1,6 +1,6 @@
 /**
- * Kernel images, as the boot loader finds them (`Documentation/arch/x86/boot.rst`
- * in the kernel's source).
+ * Kernel images, in the format for boot loaders
+ * (`Documentation/arch/x86/boot.rst` in the kernel's source).
  *
  * @module
  */
@@ -12,9 +12,9 @@ const PAYLOAD_LENGTH = 0x24c;
 const XZ = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00];
 
 /**
- * Decompresses an image in place, where it is compressed by xz: the guest would
- * take seven seconds for it under emulation. QEMU starts an uncompressed kernel
- * by PVH, which Debian's have.
+ * Decompresses an image in place if xz has compressed it: that would take the
+ * guest seven seconds under emulation. QEMU starts an uncompressed kernel by
+ * PVH, which Debian's kernels have.
  *
  * @param path The path of the image.
  */
@@ -23,7 +23,7 @@ export async function decompressImage(path: string): Promise<void> {
   const view = new DataView(image.buffer);
   const start = (view.getUint8(SETUP_SECTORS) + 1) * 512 +
     view.getUint32(PAYLOAD_OFFSET, true);
-  // Its size when decompressed stands behind it.
+  // The size after decompression follows the payload.
   const end = start + view.getUint32(PAYLOAD_LENGTH, true) - 4;
   const payload = image.subarray(start, end);
   if (!XZ.every((byte, i) => payload[i] === byte)) return;

@@ -32,14 +32,14 @@ async function xz(text: string): Promise<Uint8Array> {
   return (await output).stdout;
 }
 
-Deno.test("decompressImage() leaves the kernel where the image was", async () => {
+Deno.test("decompressImage() replaces the image by the kernel", async () => {
   await withImage(await xz("a kernel"), async (path) => {
     await decompressImage(path);
     assertEquals(await Deno.readTextFile(path), "a kernel");
   });
 });
 
-Deno.test("decompressImage() leaves an image alone that is compressed otherwise", async () => {
+Deno.test("decompressImage() changes nothing when the image is compressed otherwise", async () => {
   await withImage(new Uint8Array([0x1f, 0x8b, 0x08]), async (path) => {
     const before = await Deno.readFile(path);
     await decompressImage(path);

@@ -30,13 +30,13 @@ const BUILD_PACKAGES = [
 /** How many lines a build prints, for the progress shown. */
 const BUILD_LINES = 2100;
 
-/** The path of what is switched on in the testbed kernel. */
+/** The options that are switched on in the testbed kernel. */
 export const TESTBED_CONFIG: string = fromFileUrl(
   new URL("testbed.config", import.meta.url),
 );
 
 /**
- * Builds the testbed kernel from the newest source package there is.
+ * Builds the testbed kernel from the newest source package.
  *
  * @param prefix What the entry's name in the cache begins with.
  * @returns The entry's path.
@@ -113,7 +113,7 @@ async function buildFrom(
   await Deno.remove(tree, { recursive: true });
 }
 
-/** An older source lacks some options: say which, tests will depend on them. */
+/** Prints the options that an older source lacks, as tests depend on them. */
 async function reportDropped(config: string): Promise<void> {
   const got = new Set((await Deno.readTextFile(config)).split("\n"));
   const dropped = (await Deno.readTextFile(TESTBED_CONFIG)).split("\n")

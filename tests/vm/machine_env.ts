@@ -1,6 +1,6 @@
 /**
- * What a test that runs in a guest can know about the machine around it. Imports
- * nothing from the host's side, so that a guest loads little.
+ * What a test in a guest can know about its machine. Imports nothing from the
+ * host's side, so that a guest loads little.
  *
  * @module
  */
@@ -32,7 +32,7 @@ export interface MachineInfo {
  * ```
  */
 export function currentMachine(): MachineInfo | undefined {
-  return given<MachineInfo>("PASSTHRU_MACHINE");
+  return environmentValue<MachineInfo>("PASSTHRU_MACHINE");
 }
 
 /**
@@ -47,12 +47,12 @@ export function addressIn({ devices }: MachineInfo, name: string): string {
   return address;
 }
 
-/** The variable that says so when all is tried on every kernel. */
+/** The environment variable that is set when every kernel runs all tests. */
 export const EVERYTHING = "PASSTHRU_EVERYTHING";
 
 /**
- * Whether a test tries all that it has. On an older kernel it tries a sample
- * where the newest kernel does not do it otherwise.
+ * Whether a test tries all cases. On an older kernel it tries a sample where
+ * that does the same as the newest.
  *
  * @param machine The machine that the test runs in.
  */
@@ -68,11 +68,11 @@ export function triesAll({ kernel }: MachineInfo): boolean {
 export function guestQemu():
   | { readonly program: string; readonly args: readonly string[] }
   | undefined {
-  return given("PASSTHRU_QEMU");
+  return environmentValue("PASSTHRU_QEMU");
 }
 
-function given<T>(variable: string): T | undefined {
-  // Tests that need no machine run without any permission.
+function environmentValue<T>(variable: string): T | undefined {
+  // Tests outside of a machine run without any permission.
   const { state } = Deno.permissions.querySync({ name: "env", variable });
   const text = state === "granted" ? Deno.env.get(variable) : undefined;
   return text === undefined ? undefined : JSON.parse(text) as T;

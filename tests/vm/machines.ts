@@ -24,7 +24,7 @@ export interface Device {
 
 /** A machine that can be booted. */
 export interface Machine {
-  /** What it is called on the command line. */
+  /** Its name on the command line. */
   name: string;
   /** The kernel it boots. */
   kernel: KernelName;
@@ -51,7 +51,7 @@ export const DEVICES: readonly Device[] = [
   // two functions, one group
   { name: "pair0", address: "0000:00:05.0", model: "edu,multifunction=on" },
   { name: "pair1", address: "0000:00:05.1", model: "edu" },
-  // two functions, one group, the first carried by a driver
+  // two functions, one group, the first with a driver
   {
     name: "mixed0",
     address: "0000:00:06.0",
@@ -70,12 +70,12 @@ export const DEVICES: readonly Device[] = [
     address: "0000:00:08.0",
     model: "e1000e",
     behind: "network",
-    // two images, and room behind them
+    // two images, and unused space behind them
     rom: makeRom({ vendor: 0x8086, device: 0x10d3, class: 0x020000 }, [9, 2]),
   },
-  // its palette register moves on at every read: it counts them
+  // its palette register advances at every read, which counts them
   { name: "vga0", address: "0000:00:09.0", model: "secondary-vga" },
-  // many cheap ones, for what is measured with sixteen devices
+  // sixteen cheap devices, for the benchmarks
   ...Array.from({ length: 16 }, (_, i) => ({
     name: `bench${i}`,
     address: `0000:00:${(0x0a + i).toString(16).padStart(2, "0")}.0`,
@@ -91,7 +91,7 @@ export const DEVICES: readonly Device[] = [
   },
 ];
 
-/** As many virtual functions as QEMU gives them. */
+/** Devices with as many virtual functions as QEMU can give them. */
 const SRIOV_DEVICES: readonly Device[] = [
   {
     name: "nvme0",
@@ -108,7 +108,7 @@ const SRIOV_DEVICES: readonly Device[] = [
   },
 ];
 
-/** The machines that all tests run in, the one to take by default first. */
+/** The machines that run all tests. The first one is the default. */
 export const MACHINES: readonly Machine[] = [
   {
     name: "testbed",
@@ -177,7 +177,7 @@ export const ALL_MACHINES: readonly Machine[] = [
  *
  * @param name The name.
  * @returns The machine.
- * @throws {MachineError} When there is none of that name.
+ * @throws {MachineError} When there is no such machine.
  */
 export function machineNamed(name: string): Machine {
   const machine = ALL_MACHINES.find((each) => each.name === name);
@@ -192,10 +192,10 @@ export function machineNamed(name: string): Machine {
 }
 
 /**
- * What a guest is told about the machine it runs in.
+ * Describes a machine for its guest.
  *
  * @param machine The machine.
- * @returns What `currentMachine()` answers in the guest.
+ * @returns The result of `currentMachine()` in the guest.
  */
 export function machineInfo(machine: Machine): MachineInfo {
   const { name, kernel, iommu, backends } = machine;

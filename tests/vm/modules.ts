@@ -16,7 +16,7 @@ const BOOT_MODULES = [
   "overlay",
 ];
 
-/** Loaded at the guest's start, as an ordinary system would by itself. */
+/** Loaded at the guest's start, as udev would do in an ordinary system. */
 const DRIVER_MODULES = [
   "nvme",
   "e1000e",
@@ -41,7 +41,7 @@ const FURTHER_MODULES = [
   "8021q",
 ];
 
-/** All that a kernel's copy in the cache has of its modules. */
+/** All modules that the cache keeps of a kernel. */
 export const MODULES: readonly string[] = [
   ...BOOT_MODULES,
   ...DRIVER_MODULES,
@@ -52,7 +52,7 @@ export const MODULES: readonly string[] = [
 class Dependencies {
   /** Module name to its path, relative to the kernel's module directory. */
   #paths = new Map<string, string>();
-  /** Path to the paths it needs, the last of them first to load. */
+  /** Path to the paths it needs. The last of them is loaded first. */
   #needs = new Map<string, string[]>();
 
   static async of(modules: string): Promise<Dependencies> {
@@ -74,7 +74,9 @@ class Dependencies {
     return this.#paths.has(name);
   }
 
-  /** The paths to load for these modules, in order; absent ones left out. */
+  /**
+   * The paths to load for these modules, in order. Absent ones are left out.
+   */
   closure(names: readonly string[]): string[] {
     const ordered = new Set<string>();
     for (const name of names) {
@@ -116,14 +118,15 @@ export async function gatherModules(
     if (!await exists(join(from, file))) continue;
     await Deno.mkdir(dirname(join(to, file)), { recursive: true });
     await Deno.copyFile(join(from, file), join(to, file));
-    // Unpacking is quicker here, once, than in the guest at each boot.
+    // Unpacking once here is quicker than at each boot of a guest.
     if (file.endsWith(".xz")) await run(["xz", "--decompress", join(to, file)]);
   }
   await run(["depmod", "-b", target, release]);
 }
 
 /**
- * The modules that must be in the initramfs, in the order they load.
+ * The modules that must be in the initramfs, in the order in which they are
+ * loaded.
  *
  * @param modules The kernel's module directory.
  * @returns Absolute paths.

@@ -11,7 +11,7 @@ import { run } from "./command.ts";
 import { DebianArchive } from "./debian.ts";
 import { step } from "./progress.ts";
 
-/** A QEMU, and what it is to be started with. */
+/** A QEMU, and its first arguments. */
 export interface Qemu {
   /** The program. */
   readonly program: string;
@@ -19,7 +19,7 @@ export interface Qemu {
   readonly args: readonly string[];
 }
 
-/** The machine's own, of whatever version. */
+/** The machine's own QEMU, of any version. */
 export const INSTALLED_QEMU: Qemu = { program: "qemu-system-x86_64", args: [] };
 
 /** The version that Debian 13 has. */
@@ -29,7 +29,7 @@ const NEW_ENOUGH = 10;
 const RECIPE = 1;
 
 /**
- * Gives a QEMU of version 10 or later, fetching it where neither the machine
+ * Returns a QEMU of version 10 or later. Fetches it where neither the machine
  * nor the cache has one.
  *
  * @returns The QEMU.
@@ -48,8 +48,7 @@ export async function newerQemu(): Promise<Qemu> {
   );
   return {
     program: join(root, "usr/bin/qemu-system-x86_64"),
-    // Debian's QEMU looks for firmware where its packages put it, and nowhere
-    // near itself.
+    // Debian's QEMU looks for firmware only where its packages install it.
     args: ["qemu", "seabios"]
       .flatMap((name) => ["-L", join(root, "usr/share", name)]),
   };
@@ -73,7 +72,7 @@ async function fetchFrom(suite: string, dir: string): Promise<void> {
         await run(["dpkg-deb", "-x", deb, dir]);
         await Deno.remove(deb);
       }
-      // 10 MB that nobody reads there
+      // 10 MB that are not needed
       await Deno.remove(join(dir, "usr/share/doc"), { recursive: true });
     },
   );

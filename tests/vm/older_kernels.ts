@@ -1,10 +1,10 @@
 /**
- * What runs on the older kernels. A fact is proven once, on the newest kernel,
- * and on an older one only where that does it differently: here is which, and
- * why. `--everything` runs all on all.
+ * Which tests run on the older kernels, and why. The newest kernel runs all
+ * tests, and an older one only those of what it does differently.
+ * `--everything` runs all tests on all kernels.
  *
- * Beyond whole files, a test takes a sample where `triesAll()` of
- * `machine_env.ts` says so.
+ * A test in these files may also try a sample only: see `triesAll()` in
+ * `machine_env.ts`.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { basename } from "@std/path";
 import type { KernelName } from "./kernel.ts";
 import type { Machine } from "./machines.ts";
 
-/** A file of tests that older kernels run, too. */
+/** Why older kernels run a file of tests, too. */
 interface Difference {
   /** The kernels. */
   readonly on: readonly KernelName[];
@@ -22,7 +22,7 @@ interface Difference {
 
 const BOTH = ["debian-6.1", "debian-6.12"] as const;
 
-/** By the name of the file. What is not named runs on the newest kernel only. */
+/** By the name of the file. All other files run on the newest kernel only. */
 export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   "conformance_test.ts": {
     on: BOTH,
@@ -30,7 +30,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   },
   "doctor_test.ts": {
     on: BOTH,
-    why: "what is built in, a module or missing differs, and so does advice",
+    why: "other things are built in, modules or missing, so the advice differs",
   },
   "guards_test.ts": {
     on: ["debian-6.12"],
@@ -38,7 +38,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   },
   "give_back_test.ts": {
     on: ["debian-6.1"],
-    why: "drivers are modules, and sysfs tells of them in an older way",
+    why: "drivers are modules, and sysfs shows them in an older way",
   },
   "provision_test.ts": {
     on: BOTH,
@@ -46,7 +46,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   },
   "qemu_test.ts": {
     on: ["debian-6.12"],
-    why: "QEMU meets the kernel that most people run it on",
+    why: "most people run QEMU on these kernels",
   },
   "rom_test.ts": {
     on: ["debian-6.1"],
@@ -54,7 +54,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   },
   "select_test.ts": {
     on: BOTH,
-    why: "without iommufd another backend is chosen, and said why",
+    why: "without iommufd another backend is chosen, with a reason",
   },
   "take_test.ts": {
     on: BOTH,

@@ -1,12 +1,12 @@
 /**
- * Streams from a guest to the host, over virtio serial ports: quick, apart from
- * each other and from the kernel's console.
+ * Streams from a guest to the host, over virtio serial ports. They are quick,
+ * and separate from each other and from the kernel's console.
  *
  * @module
  */
 import { join } from "@std/path";
 
-/** Reads what comes through a port, to the end. */
+/** Reads a port to its end. */
 export type StreamReader = (
   stream: ReadableStream<Uint8Array>,
 ) => Promise<void>;
@@ -51,7 +51,7 @@ export class Ports {
       listener.accept().then(
         (connection) => read(connection.readable),
         (error) => {
-          // close() before QEMU connected: it ended at once
+          // closed before QEMU connected: QEMU ended at once
           if (!(error instanceof Deno.errors.BadResource)) throw error;
         },
       ).catch((error) => {
@@ -61,7 +61,7 @@ export class Ports {
     );
   }
 
-  /** When QEMU has ended: waits until all it sent is read. */
+  /** Waits until everything is read. QEMU must have ended. */
   async close(): Promise<void> {
     for (const listener of this.#listeners) listener.close();
     await Promise.all(this.#readers);

@@ -12,7 +12,7 @@ import { newerQemu } from "./newer_qemu.ts";
 
 export { kernelHeaders } from "./kernel.ts";
 
-/** To boot guests. */
+/** The packages to boot guests. */
 export const BOOT_PACKAGES: readonly string[] = [
   "busybox-static",
   "cpio",
@@ -21,17 +21,18 @@ export const BOOT_PACKAGES: readonly string[] = [
   "xz-utils",
 ];
 
-/** For tests that compile C, ask `ip` or start systemd. */
+/** The packages of tests that compile C, run `ip` or start systemd. */
 const TEST_PACKAGES = ["gcc", "iproute2", "libc6-dev", "systemd", "udev"];
 
 /**
- * Installs and builds what is missing to boot machines; says what it does, and
- * is silent and quick when there is nothing to do.
+ * Installs and builds what is missing to boot machines, and prints what it
+ * does. It is quick and prints nothing when nothing is missing.
  *
- * @param machines The machines that will be booted, all unless given.
- * @param packages What to install beyond what boots them, the tests' unless
- * given.
- * @throws {MachineError} When something cannot be had; the message names the package.
+ * @param machines The machines that will be booted. Default: all.
+ * @param packages The packages to install besides those that boot them.
+ * Default: those of the tests.
+ * @throws {MachineError} When something is not available. The message names the
+ * package.
  */
 export async function prepare(
   machines: readonly Machine[] = ALL_MACHINES,
@@ -47,7 +48,7 @@ export async function prepare(
 }
 
 /**
- * Sees to it that this machine's files can be those of a guest.
+ * Checks that a guest can use this machine's files.
  *
  * @throws {MachineError} When this is not Linux on x86-64.
  */

@@ -1,7 +1,7 @@
 /**
- * Saying what takes time: what is being done, how long it usually takes, how
- * long it has been going, and where it is. Written to standard error, since
- * standard output belongs to what runs in the guest.
+ * Shows slow work: what is done, how long it usually takes, how long it has
+ * taken, and how far it is. It goes to standard error, as standard output
+ * belongs to the command in the guest.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export interface Screen {
   print(line: string): void;
 }
 
-/** Something that has begun and is not done. */
+/** Work that has begun and not ended. */
 interface Running {
   readonly what: string;
   readonly start: number;
@@ -31,17 +31,17 @@ const CLEAR = "\r\x1b[K";
 const INTERVAL = 500;
 
 /**
- * What goes on, also where several things do at the same time.
+ * Shows the work that is going on, also several pieces at the same time.
  *
- * Each says when it begins and when it is done. On a terminal one line below
- * all others is rewritten in between: that of what began last.
+ * A line is printed when work begins and when it ends. On a terminal the last
+ * line is rewritten in between, and shows the work that began last.
  */
 export class Progress {
   readonly #screen: Screen;
   readonly #running: Running[] = [];
-  /** Whose beginning is the last line that was printed. */
+  /** The work whose beginning is the last printed line. */
   #above: Running | undefined;
-  /** Whether the line of progress is there. */
+  /** Whether the line of progress is on the screen. */
   #drawn = false;
   #timer: ReturnType<typeof setInterval> | undefined;
 
@@ -51,7 +51,7 @@ export class Progress {
   }
 
   /**
-   * Does a piece of work while showing that it goes on.
+   * Does work, and shows that it goes on.
    *
    * @param what What is being done, as a sentence without its full stop.
    * @param usually How long it takes, for example `"about 8 minutes"`.
@@ -107,13 +107,13 @@ export class Progress {
     this.#draw();
   }
 
-  #end(own: Running, how: string): void {
-    this.#running.splice(this.#running.indexOf(own), 1);
+  #end(work: Running, how: string): void {
+    this.#running.splice(this.#running.indexOf(work), 1);
     if (this.#running.length === 0) {
       clearInterval(this.#timer);
       this.#timer = undefined;
     }
-    this.note(`  ${this.#name(own)}${how} ${elapsed(own)}`);
+    this.note(`  ${this.#name(work)}${how} ${elapsed(work)}`);
   }
 
   #draw(): void {
@@ -127,9 +127,9 @@ export class Progress {
     this.#drawn = true;
   }
 
-  /** What a line is about, where that is not said by the line above. */
-  #name(own: Running): string {
-    return this.#above === own ? "" : `${own.what}: `;
+  /** The name to begin a line with, unless the line above has it. */
+  #name(work: Running): string {
+    return this.#above === work ? "" : `${work.what}: `;
   }
 }
 
@@ -147,7 +147,7 @@ const PROCESS = new Progress({
 });
 
 /**
- * Does a piece of work while showing on standard error that it goes on; see
+ * Does work, and shows on standard error that it goes on; see
  * {@linkcode Progress.step}.
  *
  * @param what What is being done, as a sentence without its full stop.
@@ -185,13 +185,13 @@ function elapsed({ start }: Running): string {
   return duration(performance.now() - start);
 }
 
-/** A text of at most so many characters. */
+/** Shortens a text to at most `length` characters. */
 function cut(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, length - 3)}…: `;
 }
 
 /**
- * A length of time for people to read.
+ * Formats a length of time for people.
  *
  * @param milliseconds The length.
  * @returns For example `"4.2 s"` or `"7 min 51 s"`.

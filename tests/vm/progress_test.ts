@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Progress } from "./progress.ts";
 
-/** Progress on a screen of so many columns, and all that is written to it. */
+/** Progress on a screen of some columns, and all that is written to it. */
 function shown(terminal: boolean, columns = 60) {
   const written: string[] = [];
   const progress = new Progress({
@@ -15,7 +15,7 @@ function shown(terminal: boolean, columns = 60) {
 
 const never = () => new Promise<never>(() => {});
 
-Deno.test("Progress.step() prints two lines where there is no terminal", async () => {
+Deno.test("Progress.step() prints two lines when there is no terminal", async () => {
   const { progress, written } = shown(false);
   const result = await progress.step("Building", "long", async (detail) => {
     for (let percent = 0; percent < 100; percent++) {
@@ -28,13 +28,13 @@ Deno.test("Progress.step() prints two lines where there is no terminal", async (
   assertEquals(written, ["Building (long)\n", "  done in 0 s\n"]);
 });
 
-Deno.test("Progress.step() sets no timer where there is no terminal", () => {
+Deno.test("Progress.step() sets no timer when there is no terminal", () => {
   const { progress } = shown(false);
   // A timer that is left behind fails this test.
   void progress.step("Building", "long", never);
 });
 
-Deno.test("Progress.step() says of what it tells when lines came between", async () => {
+Deno.test("Progress.step() names the work when other lines came between", async () => {
   const { progress, written } = shown(false);
   const fetched = Promise.withResolvers<void>();
   const building = progress.step("Building", "long", () => fetched.promise);
@@ -51,7 +51,7 @@ Deno.test("Progress.step() says of what it tells when lines came between", async
   ]);
 });
 
-Deno.test("Progress.step() says when it failed, and throws", async () => {
+Deno.test("Progress.step() prints the failure and throws when the work fails", async () => {
   const { progress, written } = shown(false);
   const error = new Error("no space");
   const failing = progress.step(

@@ -1,8 +1,8 @@
 /**
  * QEMU's command line for a machine.
  *
- * The devices and the IOMMU are emulated. So is the processor where KVM is not
- * to be had, in containers and in other virtual machines above all.
+ * The devices and the IOMMU are emulated. The processor is too where there is
+ * no KVM, above all in containers and in other virtual machines.
  *
  * @module
  */
@@ -17,11 +17,11 @@ export const TERMINAL_ARGUMENTS: readonly string[] = [
   ...["-device", "virtconsole,chardev=terminal,nr=0"],
 ];
 
-/** The size of a device's disk, which goes with the run. */
+/** The size of a device's disk, which is deleted after the run. */
 const DISK_BYTES = 64 << 20;
 
 /**
- * Makes what QEMU needs and says how it is started.
+ * Makes the files that QEMU needs, and returns its arguments.
  *
  * @param machine The machine.
  * @param kernel Its kernel.
@@ -40,15 +40,16 @@ export async function qemuArguments(
   const parameters = [
     "console=ttyS0",
     "loglevel=5",
-    // an end that the host notices, rather than a guest that limps on
+    // the guest ends, which the host notices, rather than go on with errors
     "panic=-1",
     "oops=panic",
-    // the clocks are steady, whatever the kernel measures on a busy host
+    // the clocks are steady, even if the kernel measures otherwise on a busy
+    // host
     "no_timer_check",
     "tsc=reliable",
-    // they cost an emulated processor more than a real one
+    // mitigations cost an emulated processor more than a real one
     "mitigations=off",
-    // page tables as the emulated IOMMU can share them with a processor
+    // the emulated IOMMU cannot share page tables of five levels
     "no5lvl",
     ...(machine.iommu === "intel" ? ["intel_iommu=on"] : []),
     `PASSTHRU_RUN=${dir}`,
@@ -58,12 +59,12 @@ export async function qemuArguments(
     // remapped interrupts need an I/O APIC that is QEMU's, not KVM's
     ...["-machine", "q35,kernel-irqchip=split", "-accel", accelerator],
     ...["-cpu", PROCESSORS[accelerator], "-smp", "1", "-m", "2G"],
-    // Its clock counts instructions, two nanoseconds each: what gives up after
-    // ten seconds does so after as much work, however busy the host is.
+    // The clock counts instructions, two nanoseconds each: a time limit of ten
+    // seconds allows the same work however busy the host is.
     ...(accelerator === "tcg" ? ["-icount", "shift=1"] : []),
     ...["-kernel", kernel.image, "-initrd", initramfs],
     ...["-append", parameters.join(" ")],
-    // before the devices it translates for
+    // the IOMMU comes before the devices it translates for
     ...(machine.iommu === "intel"
       ? ["-device", "intel-iommu,intremap=on,aw-bits=48"]
       : []),
@@ -78,7 +79,10 @@ export async function qemuArguments(
   ];
 }
 
-/** A port for each bus beside the first; buses are numbered as slots are. */
+/**
+ * Makes a port for each bus except the first. A bus has the number of its
+ * port's slot.
+ */
 function ports(devices: readonly Device[]): string[] {
   const buses = new Set(devices.map(({ address }) => address.split(":")[1]!));
   const behind = [...buses].filter((bus) => bus !== "00").sort();

@@ -1,6 +1,5 @@
 /**
- * Running test files in a guest and telling their results on the host, as they
- * come.
+ * Runs test files in a guest, and prints each result on the host as it comes.
  *
  * @module
  */
@@ -19,13 +18,13 @@ export interface RunOptions {
   readonly flags?: readonly string[];
   /** Whether older kernels try all that the newest does. */
   readonly everything?: boolean;
-  /** Called with each result, and what belongs to it. */
+  /** Called with each result and its details. */
   readonly report?: (lines: string) => void;
 }
 
 /**
- * How long a guest may say nothing, in milliseconds. Deno says each minute for
- * which test it waits: this ends a guest that hangs, not one that is slow.
+ * How long a guest may print nothing, in milliseconds. Deno prints each minute
+ * which test it waits for, so this ends a guest that hangs, but not a slow one.
  */
 const SILENCE_LIMIT = 900_000;
 
@@ -33,12 +32,13 @@ const SILENCE_LIMIT = 900_000;
  * Runs test files in a machine.
  *
  * A run that ends without a result, because a module does not load or the guest
- * dies, counts as one failed test more, and the report says during which test.
+ * dies, counts as a further failed test. The report names the test that was
+ * running.
  *
  * @param machine The machine to boot.
  * @param files The test modules, paths from the checkout or absolute.
  * @param options How they are run.
- * @returns What came of the tests and their steps.
+ * @returns The outcome of the tests and their steps.
  *
  * @example
  * ```ts
@@ -99,7 +99,7 @@ export async function runTests(
   }
 }
 
-/** The kernel's log, as it comes to be in a file. */
+/** The kernel's log, which is written to a file meanwhile. */
 class ConsoleLog implements KernelLog {
   readonly #path: string;
   #taken = 0;

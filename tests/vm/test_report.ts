@@ -1,8 +1,8 @@
 /**
- * Reading what `deno test` prints, while it prints it.
+ * Reads the output of `deno test` while it is printed.
  *
- * Its default report is the only one that names a test when it begins, shows
- * what the test prints, and tells of a module that does not load.
+ * Only the default report names a test when it begins, shows what the test
+ * prints, and reports a module that does not load.
  *
  * @module
  */
@@ -11,20 +11,20 @@ import type { GuestDied } from "./errors.ts";
 
 const OUTPUT_BEGINS = /^-+ output -+$/;
 const OUTPUT_ENDS = /^-+ output end -+$/;
-/** Lines that say nothing here. */
+/** Lines without information. */
 const EMPTY = /^$|^running \d+ tests? from |^-+ post-test output( end)? -+$/;
-/** What Deno adds to the line of a test that it waits for. The line goes on. */
+/** The text that Deno inserts into the line of a test that it waits for. */
 const PATIENCE = /(?<= \.\.\.)'.*' has been running for over \(.*\)\n/g;
 
 /** What the kernel says while tests run. */
 export interface KernelLog {
-  /** What it has said since this was called last, by line. */
+  /** Returns the lines since the last call. */
   take(): readonly string[];
 }
 
 /**
  * Turns the report of `deno test` into lines that name the machine. A result
- * and what belongs to it is told at once, so that the reports of machines that
+ * and its details are reported together, so that the reports of machines that
  * run side by side can be read.
  */
 export class TestReport {
@@ -32,7 +32,7 @@ export class TestReport {
   readonly #report: (lines: string) => void;
   readonly #kernelLog: KernelLog;
   readonly #decoder = new TextDecoder();
-  /** What has come of a line that has not ended. */
+  /** The beginning of a line that has not ended. */
   #partial = "";
   /** The names of the running test and its steps, outermost first. */
   #running: string[] = [];
@@ -45,9 +45,8 @@ export class TestReport {
 
   /**
    * @param machine The name of the machine.
-   * @param report Called with each result, and with what belongs to it in
-   * further lines.
-   * @param kernelLog Asked at each result.
+   * @param report Called with each result, and its details in further lines.
+   * @param kernelLog Read at each result.
    */
   constructor(
     machine: string,
@@ -60,7 +59,7 @@ export class TestReport {
   }
 
   /**
-   * Takes more of what `deno test` has printed.
+   * Reads further output of `deno test`.
    *
    * @param chunk The bytes.
    */
@@ -72,7 +71,7 @@ export class TestReport {
   }
 
   /**
-   * Adds a line that is no result.
+   * Adds a line to the details of the next result.
    *
    * @param text The line.
    */
@@ -81,16 +80,16 @@ export class TestReport {
   }
 
   /**
-   * Ends the report of a run that came to its end.
+   * Ends the report of a run that ended by itself.
    *
    * @param exitCode The exit code of `deno test`.
-   * @returns What came of the tests.
+   * @returns The outcome of the tests.
    */
   end(exitCode: number): Outcome {
     if (this.#partial) this.#line(this.#partial);
     const counts = this.#summary ?? this.#seen;
-    const whole = this.#summary !== undefined;
-    if (whole && (exitCode === 0 || counts.failed > 0)) {
+    const isComplete = this.#summary !== undefined;
+    if (isComplete && (exitCode === 0 || counts.failed > 0)) {
       if (this.#notes.length > 0) {
         this.#print(`${this.#machine}, after its tests:`);
       }
@@ -104,7 +103,7 @@ export class TestReport {
    * Ends the report of a run whose guest died.
    *
    * @param error Why it died.
-   * @returns What came of the tests; the one that was running has failed.
+   * @returns The outcome of the tests; the one that was running has failed.
    */
   died(error: GuestDied): Outcome {
     const [, unfinished] = this.#partial.match(/^ *(.*) \.\.\. ?$/) ?? [];
@@ -132,7 +131,7 @@ export class TestReport {
     }
   }
 
-  /** `name ...` when a test begins that has steps or prints, then its result. */
+  /** Reads `name ...` where a test with steps or output begins, or a result. */
   #result(line: string): boolean {
     const [, indent, name, outcome, rest = ""] =
       line.match(/^( *)(.*) \.\.\.(?: +(ok|FAILED|ignored)( .*)?)?$/) ?? [];

@@ -5,15 +5,15 @@ import { TestReport } from "./test_report.ts";
 
 /** Feeds a report in small pieces, as a slow guest does. */
 function feed(text: string, log: string[] = []) {
-  const told: string[] = [];
-  const report = new TestReport("m", (lines) => told.push(lines), {
+  const printed: string[] = [];
+  const report = new TestReport("m", (lines) => printed.push(lines), {
     take: () => log.splice(0),
   });
   const bytes = new TextEncoder().encode(text);
   for (let i = 0; i < bytes.length; i += 5) {
     report.push(bytes.subarray(i, i + 5));
   }
-  return { report, told };
+  return { report, printed };
 }
 
 const WHOLE = `running 3 tests from ./a_test.ts
@@ -36,9 +36,9 @@ error: Error: boom
 FAILED | 2 passed (1 step) | 1 failed | 1 ignored (7ms)
 `;
 
-Deno.test("TestReport tells each result with the machine and what was printed before it", () => {
-  const { told } = feed(WHOLE);
-  assertEquals(told, [
+Deno.test("TestReport prints each result with the machine and the output before it", () => {
+  const { printed } = feed(WHOLE);
+  assertEquals(printed, [
     "ok m: first (1ms)",
     "FAILED m: second (2ms)\n    third ... ok (9ms)",
     "ignored m: third (0ms)",
@@ -47,38 +47,38 @@ Deno.test("TestReport tells each result with the machine and what was printed be
   ]);
 });
 
-Deno.test("TestReport.end() tells why a test failed", () => {
-  const { report, told } = feed(WHOLE);
+Deno.test("TestReport.end() prints the error when a test failed", () => {
+  const { report, printed } = feed(WHOLE);
   report.end(1);
-  assertEquals(told.slice(5), [
+  assertEquals(printed.slice(5), [
     "m, after its tests:\n     ERRORS \n" +
     "    second => ./a_test.ts:2:6\n    error: Error: boom",
   ]);
 });
 
-Deno.test("TestReport tells what the kernel said when a test failed", () => {
+Deno.test("TestReport prints the kernel's messages when a test failed", () => {
   const log = ["[ 1.0] a fault"];
-  const { report, told } = feed("a ... FAILED (2ms)\n", log);
-  assertEquals(told, ["FAILED m: a (2ms)\n    kernel: [ 1.0] a fault"]);
+  const { report, printed } = feed("a ... FAILED (2ms)\n", log);
+  assertEquals(printed, ["FAILED m: a (2ms)\n    kernel: [ 1.0] a fault"]);
   log.push("[ 2.0] nothing unusual");
   report.push(new TextEncoder().encode("b ... ok (1ms)\n"));
   log.push("[ 3.0] another");
   report.push(new TextEncoder().encode("c ... FAILED (2ms)\n"));
-  assertEquals(told.slice(1), [
+  assertEquals(printed.slice(1), [
     "ok m: b (1ms)",
     "FAILED m: c (2ms)\n    kernel: [ 3.0] another",
   ]);
 });
 
-Deno.test("TestReport reads a result when Deno said that it waits for it", () => {
-  const { report, told } = feed(`a ...'a' has been running for over (1m0s)
+Deno.test("TestReport reads a result when Deno printed that it waits for the test", () => {
+  const { report, printed } = feed(`a ...'a' has been running for over (1m0s)
                           ok (1m12s)
 b ...
   inner ...'b' has been running for over (1m0s)
          FAILED (2s)
 b ... FAILED (due to 1 failed step) (3s)
 `);
-  assertEquals(told, [
+  assertEquals(printed, [
     "ok m: a (1m12s)",
     "FAILED m: b > inner (2s)",
     "FAILED m: b (due to 1 failed step) (3s)",
@@ -91,7 +91,7 @@ b ... FAILED (due to 1 failed step) (3s)
   });
 });
 
-Deno.test("TestReport.end() counts tests and steps, and gives the tests' times", () => {
+Deno.test("TestReport.end() counts tests and steps, and returns the tests' times", () => {
   const { report } = feed(WHOLE);
   assertEquals(report.end(1), {
     passed: 3,
@@ -106,9 +106,9 @@ Deno.test("TestReport.end() counts tests and steps, and gives the tests' times",
 });
 
 Deno.test("TestReport.end() counts a failure when no module loaded", () => {
-  const { report, told } = feed("error: Module not found\n");
+  const { report, printed } = feed("error: Module not found\n");
   assertEquals(report.end(1), FAILED);
-  assertEquals(told, [
+  assertEquals(printed, [
     "FAILED m: deno test ended with exit code 1\n" +
     "    error: Module not found",
   ]);
@@ -121,8 +121,8 @@ Deno.test("TestReport.end() counts a failure when the run stopped early", () => 
 });
 
 Deno.test("TestReport.died() names the test that was running", () => {
-  const { report, told } = feed("a ... ok (1ms)\nb ...\n  inner ...");
+  const { report, printed } = feed("a ... ok (1ms)\nb ...\n  inner ...");
   const { passed, failed } = report.died(new GuestDied("panic", "last words"));
   assertEquals([passed, failed], [1, 1]);
-  assertMatch(told[1]!, /^FAILED m: b > inner\n[^]*panic[^]*last words/);
+  assertMatch(printed[1]!, /^FAILED m: b > inner\n[^]*panic[^]*last words/);
 });

@@ -11,7 +11,7 @@ import { type Arguments, fromUser } from "../command.ts";
 import { readState } from "../run/state_file.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
-/** Makes the host what a file says. */
+/** Applies a state file. */
 export async function run(
   args: Arguments,
   host: Host,
@@ -20,18 +20,18 @@ export async function run(
   const [path] = args.operands;
   const state = await readState(terminal, path!);
   if (args.has("dry-run")) return showPlan(args, host, terminal, state);
-  const lasting = args.value("at-boot");
-  const name = lasting ?? args.value("name") ?? `passthru apply ${path}`;
-  if (lasting === undefined) {
+  const bootName = args.value("at-boot");
+  const name = bootName ?? args.value("name") ?? `passthru apply ${path}`;
+  if (bootName === undefined) {
     return await applyState(args, host, terminal, state, name);
   }
   const command = await terminal.command();
   const { unit } = await fromUser(() =>
-    persist(host, state, lasting, { command, signal: terminal.signal })
+    persist(host, state, bootName, { command, signal: terminal.signal })
   );
   const code = await applyState(args, host, terminal, state, name);
   terminal.warn(
-    `${unit} applies it at boot; now: systemctl daemon-reload\n`,
+    `${unit} applies it at boot; now run: systemctl daemon-reload\n`,
   );
   return code;
 }

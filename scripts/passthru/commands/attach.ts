@@ -21,11 +21,11 @@ import {
 import { takeForVfio } from "../run/taking.ts";
 import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
 
-/** What JSON says of what is attached. */
+/** The attached devices, in JSON. */
 export interface AttachJson {
   /** The backend. */
   readonly backend: BackendName;
-  /** Why that one. */
+  /** Why it was chosen. */
   readonly reason: string;
   /** The devices. */
   readonly devices: readonly {
@@ -40,9 +40,9 @@ export interface AttachJson {
     readonly start: string;
     readonly last: string;
   }[];
-  /** What IOVAs and sizes must be multiples of. */
+  /** IOVAs and sizes must be multiples of this. */
   readonly dmaAlignment: number;
-  /** How many mappings the kernel takes more; `null` without a limit. */
+  /** How many more mappings the kernel accepts; `null` without a limit. */
   readonly mappingsAvailable: number | null;
   /** Bytes that may be locked; `null` without a limit. */
   readonly memoryLimit: number | null;
@@ -77,18 +77,18 @@ export async function run(
   terminal.progress(undefined);
   const shown = describe(space, devices);
   if (args.has("json")) writeJson(terminal, shown);
-  else terminal.write(text(terminal, shown));
-  if (!args.has("no-hold")) await held(terminal);
+  else terminal.write(layoutText(terminal, shown));
+  if (!args.has("no-hold")) await waitForInterrupt(terminal);
   terminal.progress("detaching");
   return EXIT.DONE;
 }
 
-/** Until Ctrl-C, which here is how it ends well. */
-async function held(terminal: Terminal): Promise<void> {
+/** Waits for Ctrl-C, which is how the command ends successfully. */
+async function waitForInterrupt(terminal: Terminal): Promise<void> {
   const { signal } = terminal;
   if (terminal.isTerminal) terminal.warn("attached until Ctrl-C\n");
   await new Promise<void>((resolve) => {
-    // A listener keeps no process alive, and a timer does.
+    // A timer keeps the process alive, which a listener does not.
     const timer = setInterval(() => {}, 2 ** 30);
     const end = () => {
       clearInterval(timer);
@@ -157,7 +157,7 @@ function irqText(irq: IrqJson): string {
     traits.join(", ");
 }
 
-function text(terminal: Terminal, shown: AttachJson): string {
+function layoutText(terminal: Terminal, shown: AttachJson): string {
   const title = (line: string) => styled(terminal, "bold", line);
   return [
     ...shown.devices.flatMap((

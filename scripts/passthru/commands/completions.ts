@@ -9,10 +9,10 @@ import { type Arguments, type Command, EXIT, type Kind } from "../command.ts";
 import { COMMANDS, COMMON } from "../commands.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
-/** The shells, and what each is told. */
+/** Makes the script of each shell. */
 const SHELLS: Readonly<Record<string, () => string>> = { bash, zsh, fish };
 
-/** Writes what makes a shell complete commands. */
+/** Writes the script that makes a shell complete commands. */
 export function run(
   args: Arguments,
   _host: Host,
@@ -35,12 +35,12 @@ function optionWords(command: Command): string {
   return optionsOf(command).map(([name]) => `--${name}`).join(" ");
 }
 
-// The shell lists addresses and drivers by itself, in no time: to start the
-// command for each press of a key would take longer than to type.
+// The shell itself lists addresses and drivers: starting the command at each
+// key press would be too slow.
 const ADDRESSES = "ls /sys/bus/pci/devices 2>/dev/null";
 const DRIVERS = "ls /sys/bus/pci/drivers 2>/dev/null";
 
-/** What a POSIX shell completes a kind with. */
+/** The bash command that completes a kind. */
 function bashWords(kind: Kind | undefined): string {
   if (kind === "address") return "_passthru_addresses";
   if (kind === "driver") {
@@ -80,7 +80,7 @@ _passthru_addresses() {
   [[ $cur =~ ^[0-9a-fA-F]{1,2}(:|$) ]] && all="$all
 $(sed -n 's/^0000://p' <<< "$all")"
   COMPREPLY=($(compgen -W "$all" -- "$cur"))
-  # To bash a colon ends a word: what is before it stays as it is.
+  # A colon ends a word in bash: only the part after it is replaced.
   if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then
     COMPREPLY=("\${COMPREPLY[@]#"\${cur%"\${cur##*:}"}"}")
   fi
@@ -107,7 +107,7 @@ _passthru() {
       ),
     ].join(" | ")
   })
-        # Its value is no operand.
+        # The next word is its value.
         ((i + 1 < \${#words[@]} - 1)) && { ((i++)); prev=\${words[i]}; }
         ;;
       -*) ;;
@@ -132,12 +132,12 @@ complete -o default -F _passthru passthru
 `;
 }
 
-/** A text in single quotes of a shell. */
+/** Puts a text in single quotes for a shell. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** A text that `_arguments` takes as a description. */
+/** Escapes a text for a description of `_arguments`. */
 function described(text: string): string {
   return text.replace(/[[\]:\\]/g, "\\$&");
 }

@@ -44,7 +44,7 @@ export function run(
   return EXIT.DONE;
 }
 
-/** As much of config space as this user may read. */
+/** Reads as much of config space as this user may. */
 function readConfigSpace(fn: PciFunction): Uint8Array {
   const { kernel } = fn.host;
   const bytes = new Uint8Array(PCI_CFG_SPACE_EXP_SIZE);
@@ -74,7 +74,7 @@ function hexText(title: string, bytes: Uint8Array): string {
     );
     lines.push(`${hexDigits(at, 2)}: ${row.join(" ")}`);
   }
-  // lspci ends a function by an empty line.
+  // lspci ends each function with an empty line.
   return `${lines.join("\n")}\n\n`;
 }
 
@@ -114,10 +114,10 @@ function capabilityTitle(
   const title = styled(terminal, "cyan", name);
   return `  [${hexDigits(at, extended ? 3 : 2)}] ${title}` +
     (version === undefined ? "" : ` v${version}`) +
-    (truncated ? ", of which not all can be read" : "");
+    (truncated ? ", which cannot be read to its end" : "");
 }
 
-/** What is simple in one line, and a line for each register. */
+/** Writes all simple fields in one line, and a line for each register. */
 function fieldLines(fields: ConfigFields, indent: string): string[] {
   const simple: string[] = [];
   const registers: string[] = [];
@@ -140,7 +140,7 @@ function isRecord(value: ConfigValue): value is ConfigFields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** `busMaster` is written `bus master`. */
+/** Splits a name into words: `busMaster` into `bus master`. */
 function words(name: string): string {
   return name.replace(
     /(?<=[a-z])[A-Z](?![A-Z0-9])/g,
@@ -148,7 +148,7 @@ function words(name: string): string {
   );
 }
 
-/** As lspci writes it: what is on has a plus, what is off a minus. */
+/** Writes a field as lspci does: a flag has a plus or a minus. */
 function fieldText(name: string, value: ConfigValue): string {
   if (typeof value === "boolean") return `${words(name)}${value ? "+" : "-"}`;
   return `${words(name)} ${valueText(value)}`;

@@ -71,7 +71,7 @@ export function run(
   return EXIT.DONE;
 }
 
-/** The topology: as a tree, as an image, or as what both are made of. */
+/** Writes the topology: as a tree, as an image, or as JSON. */
 function draw(args: Arguments, host: Host, terminal: Terminal): number {
   if (args.operands.length > 0) {
     throw new UsageError("--tree and --svg show all groups");

@@ -16,7 +16,7 @@ import {
 import { type Column, writeTable } from "../output/table.ts";
 import { type Style, type Terminal, writeJson } from "../terminal/terminal.ts";
 
-/** How a driver looks: VFIO's stand out, and none is faint. */
+/** Returns the style of a driver: green for VFIO drivers, dim for none. */
 export function driverStyle(driver: string | null): Style | undefined {
   if (driver === null) return "dim";
   return isVfioDriver(driver) ? "green" : undefined;
@@ -34,8 +34,8 @@ const COLUMNS: readonly Column<FunctionJson>[] = [
   { title: "DEVICE", text: description, shortens: true },
 ];
 
-/** The part of `list` and `groups` that writes functions in a table. */
-export function writeFunctions(
+/** Writes functions in a table. */
+function writeFunctions(
   terminal: Terminal,
   functions: readonly FunctionJson[],
 ): void {
@@ -49,13 +49,13 @@ export function run(
   terminal: Terminal,
 ): number {
   const driver = args.value("driver");
-  const wanted = args.value("class")?.toLowerCase();
+  const classText = args.value("class")?.toLowerCase();
   const names = new Names();
   const functions = host.functions().map((fn) => functionJson(fn, names))
     .filter((fn) => driver === undefined || (fn.driver ?? "none") === driver)
     .filter((fn) =>
-      wanted === undefined || fn.class.startsWith(wanted) ||
-      fn.className?.toLowerCase().includes(wanted)
+      classText === undefined || fn.class.startsWith(classText) ||
+      fn.className?.toLowerCase().includes(classText)
     );
   if (args.has("json")) writeJson(terminal, functions);
   else if (functions.length > 0) writeFunctions(terminal, functions);

@@ -60,14 +60,16 @@ async function create(
   );
 }
 
-/** A PCI function by its address, another device by its path. */
+/**
+ * Selects a parent: a PCI function by its address, another device by its path.
+ */
 function selector(host: Host, parent: string): string {
   return parent.startsWith("/")
     ? parent
     : fromUser(() => host.function(parent)).address;
 }
 
-/** What {@linkcode selector} takes for the device at a path. */
+/** The name by which {@linkcode selector} selects the device at a path. */
 function parentName(path: string): string {
   return path.startsWith("/sys/devices/virtual/") ? path : basename(path);
 }
@@ -128,11 +130,11 @@ function list(args: Arguments, host: Host, terminal: Terminal): number {
   const devices = devicesOf(host);
   if (args.has("json")) writeJson(terminal, { types, devices });
   else if (types.length + devices.length === 0) {
-    terminal.warn("No device of this host makes mediated devices\n");
+    terminal.warn("No device of this host can have mediated devices\n");
   } else {
     terminal.write(
       types.map(({ parent, type, name, available }) =>
-        `${parent}  ${type}  ${available} more` +
+        `${parent}  ${type}  ${available} available` +
         `${name === null ? "" : `  ${name}`}\n`
       ).join("") +
         devices.map(({ uuid, parent, type, driver }) =>

@@ -10,7 +10,7 @@ import type { Arguments } from "../command.ts";
 import { readState } from "../run/state_file.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
-/** Says what would be done. */
+/** Prints the plan for a state file. */
 export async function run(
   args: Arguments,
   host: Host,

@@ -34,5 +34,5 @@ export async function run(
 function mebibytes(text: string | undefined): bigint | undefined {
   if (text === undefined) return undefined;
   if (/^\d+$/.test(text)) return BigInt(text) << 20n;
-  throw new TypeError(`--memory-lock is a number of MiB, and not "${text}"`);
+  throw new TypeError(`--memory-lock is ${text}: expected a number of MiB`);
 }

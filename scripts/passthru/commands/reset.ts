@@ -13,7 +13,10 @@ import { exists, sysfsError } from "../../../lib/host/sysfs.ts";
 import { type Arguments, EXIT, fromUser } from "../command.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
-/** How long a reset may take: a bus reset waits for what is behind it. */
+/**
+ * How long a reset may take, in milliseconds. A bus reset waits for all devices
+ * of the bus.
+ */
 const TIMEOUT = 60_000;
 
 /** Resets a function. */
@@ -32,7 +35,7 @@ export async function run(
       problem: `the kernel cannot reset it by ${method}`,
       hint: before.length === 0
         ? "before Linux 5.15 the method cannot be chosen"
-        : `it can by ${before.join(", ")}`,
+        : `the kernel can reset it by ${before.join(", ")}`,
     });
   }
   const { signal } = terminal;
@@ -55,8 +58,8 @@ function cannotReset(fn: PciFunction): VfioError {
     device: fn.address,
     problem: "the kernel has no method to reset it",
     hint: fn.physicalFunction === undefined
-      ? "a cold boot resets it; passthru doctor says which functions can be"
-      : "its physical function can be reset, with all its virtual ones",
+      ? "a cold boot resets it; passthru doctor checks all functions for this"
+      : "its physical function can be reset, with all its virtual functions",
   });
 }
 
@@ -76,7 +79,7 @@ async function reset(
         () =>
           new VfioError("TIMED_OUT", {
             device: fn.address,
-            problem: `its reset is not over after ${deadline.timeout} ms`,
+            problem: `its reset has not ended after ${deadline.timeout} ms`,
           }),
       );
     } finally {

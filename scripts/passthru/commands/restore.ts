@@ -16,15 +16,15 @@ export async function run(
   host: Host,
   terminal: Terminal,
 ): Promise<number> {
-  const lasting = args.value("at-boot");
-  if (lasting !== undefined) {
+  const bootName = args.value("at-boot");
+  if (bootName !== undefined) {
     const { signal } = terminal;
-    const found = await fromUser(() => unpersist(host, lasting, { signal }));
+    const removed = await fromUser(() => unpersist(host, bootName, { signal }));
     terminal.warn(
-      found
-        ? `Nothing applies ${lasting} at boot any more; now: ` +
+      removed
+        ? `${bootName} is no longer applied at boot; now run: ` +
           "systemctl daemon-reload\n"
-        : `Nothing applied ${lasting} at boot\n`,
+        : `${bootName} was not applied at boot\n`,
     );
   }
   return await restoreDevices(args, host, terminal, args.operands);

@@ -40,7 +40,7 @@ export interface BarJson {
   readonly size: number;
 }
 
-/** What stands in a group's way, in JSON. */
+/** A device that keeps its group from being used, in JSON. */
 export interface ObstacleJson {
   /** The device. */
   readonly device: string;
@@ -50,7 +50,7 @@ export interface ObstacleJson {
   readonly remedy: string;
 }
 
-/** What JSON says of one function. */
+/** A function in JSON, with all that is known of it. */
 export interface ShowJson extends FunctionJson {
   /** Four hexadecimal digits. */
   readonly subsystemVendor: string;
@@ -60,29 +60,29 @@ export interface ShowJson extends FunctionJson {
   readonly revision: string;
   /** Its path in sysfs. */
   readonly path: string;
-  /** The only driver that may bind it. */
+  /** The only driver that may bind to it. */
   readonly driverOverride: string | null;
   /** The NUMA node it is next to. */
   readonly numaNode: number | null;
-  /** Every member of its group, itself too. */
+  /** Every member of its group, including itself. */
   readonly groupMembers: readonly string[];
   /** Whether the group could be used now; `null` without one. */
   readonly viable: boolean | null;
-  /** What is in the way. */
+  /** What keeps the group from being used. */
   readonly obstacles: readonly ObstacleJson[];
   /** Why it has no group. */
   readonly noGroup: { readonly problem: string; readonly hint: string } | null;
   /** Its BARs. */
   readonly bars: readonly BarJson[];
-  /** How it can be reset, the preferred way first. */
+  /** The methods to reset it, the preferred one first. */
   readonly resetMethods: readonly string[];
-  /** The function that it is a virtual one of. */
+  /** The physical function of a virtual function. */
   readonly physicalFunction: string | null;
   /** Its virtual functions. */
   readonly virtualFunctions: readonly string[];
-  /** The nodes by which VFIO hands it out. */
+  /** The VFIO nodes to open it by. */
   readonly nodes: readonly string[];
-  /** Who has one of them open. */
+  /** The processes that have one of them open. */
   readonly openers: readonly Opener[];
 }
 
@@ -93,7 +93,7 @@ export function obstacleJson(
   return { device: device.name, driver, remedy: commandRemedy(device, remedy) };
 }
 
-/** What to type, in place of what to call. */
+/** Replaces the function call of a remedy by a command. */
 function commandRemedy(device: Obstacle["device"], remedy: string): string {
   return remedy.includes("host.take(")
     ? `take ${device.name}: passthru bind ${device.name}`
@@ -119,7 +119,7 @@ function barText({ index, kind, is64bit, prefetchable, start, size }: BarJson) {
     `${prefetchable ? ", prefetchable" : ""} at ${start}`;
 }
 
-/** All that is known of a function. */
+/** Reads all that is known of a function. */
 export function showJson(host: Host, fn: PciFunction): ShowJson {
   const group = fn.iommuGroup;
   const viability = group?.viability();
@@ -178,7 +178,7 @@ function showText(terminal: Terminal, shown: ShowJson): string {
     ["group", groupText(terminal, shown)],
     ["NUMA node", shown.numaNode?.toString()],
     ["BARs", orNone(shown.bars.map(barText), "\n")],
-    ["resets", orNone(shown.resetMethods) ?? "none that the kernel tells"],
+    ["resets", orNone(shown.resetMethods) ?? "none listed by the kernel"],
     ["part of", shown.physicalFunction ?? undefined],
     ["virtual", orNone(shown.virtualFunctions, " ")],
     ["nodes", orNone(shown.nodes)],

@@ -19,7 +19,7 @@ export async function run(
   const [address, text] = args.operands;
   const fn = fromUser(() => host.function(address!));
   if (!/^\d{1,5}$/.test(text!)) {
-    throw new UsageError(`COUNT is ${text}: expected a number, from 0 on`);
+    throw new UsageError(`COUNT is ${text}: expected a number, 0 or more`);
   }
   const driver = args.value("driver");
   const state: DesiredState = {

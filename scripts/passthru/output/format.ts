@@ -1,5 +1,5 @@
 /**
- * Numbers in words.
+ * Numbers and fields as text.
  *
  * @module
  */
@@ -11,7 +11,7 @@ export function counted(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
-/** Lines of names and values below each other. */
+/** Writes names and values in two columns. */
 export function fields(
   rows: readonly (readonly [name: string, value: string | undefined])[],
 ): string {

@@ -1,5 +1,5 @@
 /**
- * A PCI function, as it is listed.
+ * A PCI function in a list.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { hexDigits } from "../../../lib/hex.ts";
 import type { PciFunction } from "../../../lib/host/pci/function.ts";
 
-/** What JSON says of a function in a list. */
+/** A function of a list, in JSON. */
 export interface FunctionJson {
   /** `"0000:01:00.0"` */
   readonly address: string;
@@ -33,7 +33,7 @@ export interface FunctionJson {
 export class Names {
   readonly #known = new Map<string, string | undefined>();
 
-  /** What `find` gives for a key, the first time. */
+  /** Returns what `find` has returned for a key, and calls it only once. */
   of(key: string, find: () => string | undefined): string | undefined {
     if (!this.#known.has(key)) this.#known.set(key, find());
     return this.#known.get(key);
@@ -41,10 +41,10 @@ export class Names {
 }
 
 /**
- * What JSON says of a function.
+ * Describes a function in JSON.
  *
  * @param fn The function.
- * @param names Keeps the names of a thousand that are alike.
+ * @param names Keeps the names, where many functions have the same ids.
  */
 export function functionJson(
   fn: PciFunction,
@@ -67,7 +67,10 @@ export function functionJson(
   };
 }
 
-/** What it is, in words: `"Ethernet controller: Intel Corporation 82574L"`. */
+/**
+ * Describes a function in words: `"Ethernet controller: Intel Corporation
+ * 82574L"`.
+ */
 export function description(
   { vendor, device, className, vendorName, deviceName, class: code }:
     FunctionJson,

@@ -1,5 +1,5 @@
 /**
- * What there is of an attached device: its regions and interrupts.
+ * The regions and interrupts of an attached device.
  *
  * @module
  */
@@ -48,7 +48,7 @@ export interface IrqJson {
   readonly name: string;
   /** How many there are. */
   readonly count: number;
-  /** Whether each is told by an eventfd. */
+  /** Whether an eventfd can signal it. */
   readonly eventfd: boolean;
   /** Whether it can be masked. */
   readonly maskable: boolean;
@@ -98,7 +98,7 @@ export function irqsOf(device: VfioDevice): IrqJson[] {
     try {
       kernel.ioctl(device.fd, VFIO_DEVICE_GET_IRQ_INFO, bytes);
     } catch (error) {
-      // vfio_pci_core.c: no error interrupt where it is no PCIe function.
+      // vfio_pci_core.c: only PCIe functions have the error interrupt.
       if (hasErrno(error, "EINVAL")) return [];
       throw error;
     }

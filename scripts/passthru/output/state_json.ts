@@ -8,7 +8,7 @@ import type { Step } from "../../../lib/provision/steps/step.ts";
 import type { LeftStep } from "../../../lib/provision/journal/undo.ts";
 import { explain } from "../failure.ts";
 
-/** A step in JSON: as it is, and the device also where it is about none. */
+/** A step in JSON. Its device is `null` where it is about none. */
 export function stepJson(step: Step): Record<string, unknown> {
   return { ...step, device: step.device ?? null };
 }

@@ -23,13 +23,13 @@ import {
 } from "./svg_layout.ts";
 import { nodeText } from "./tree.ts";
 
-/** How wide characters are, about, by font and size. */
+/** The approximate widths of characters, by font and size. */
 const MONO_12 = 7.3;
 const SANS_12 = 7;
 
 const NO_DRIVER = "#98a2b3";
 const BRIDGE_DRIVER = "#64748b";
-/** VFIO's own drivers are greens, whatever else there is. */
+/** The colours of VFIO drivers, all of them greens. */
 const VFIO = ["#1f9d55", "#0f766e", "#65a30d"];
 const OTHERS = [
   "#4269d0",
@@ -45,7 +45,7 @@ const OTHERS = [
   "#475569",
   "#0369a1",
 ];
-/** What is left to hues when all colours are taken, in degrees apart. */
+/** The distance between further hues when all colours are taken, in degrees. */
 const GOLDEN_ANGLE = 137.5;
 
 const STYLE = `
@@ -76,8 +76,8 @@ svg { font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
 /**
  * Draws the topology: bridges as a tree, groups as boxes round their functions,
  * drivers by colour, virtual functions under their physical one. The image
- * stands by itself, suits light and dark pages, and says in a title what each
- * of its parts is.
+ * needs no other file, and suits light and dark pages. Each of its parts has a
+ * title.
  *
  * @param tree The topology.
  * @returns The text of an SVG file.
@@ -92,7 +92,7 @@ export function renderSvg(tree: PciTree): string {
     ]),
   );
   const groups = new Set(nodes.flatMap(({ group }) => group ?? []));
-  // The legend goes to the width, and the width is known only then.
+  // The legend is as wide as the layout, whose width is known only then.
   const { width } = layOut(tree, 0);
   const legend = legendOf(colours, nodes, width - 2 * SIZE.margin);
   const layout = layOut(tree, SIZE.margin + 34 + legend.height + 12);
@@ -138,7 +138,7 @@ function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
-/** A colour for each driver, the most frequent first. */
+/** Chooses a colour for each driver, the most frequent one first. */
 function coloursOf(nodes: readonly PciNode[]): Map<string, string> {
   const frequent = [...Map.groupBy(nodes, ({ driver }) => driver)]
     .sort(([a = "", aNodes], [b = "", bNodes]) =>
@@ -160,7 +160,7 @@ function coloursOf(nodes: readonly PciNode[]): Map<string, string> {
   return colours;
 }
 
-/** Which colour is which driver. */
+/** Draws the legend: the colour of each driver. */
 function legendOf(
   colours: ReadonlyMap<string, string>,
   nodes: readonly PciNode[],
@@ -266,7 +266,7 @@ function cell(
   { node, x, y, width, height }: PlacedNode,
   colours: ReadonlyMap<string, string>,
 ): string {
-  // Its bus and its slot: what all have in common is said above.
+  // Without the domain, which all cells share.
   const short = node.address.slice(node.address.indexOf(":") + 1);
   const base = y + height / 2 + 4;
   return `<g class="cellnode">${title(fullText(node))}` +
@@ -283,14 +283,14 @@ function colourOf(
   return driver === undefined ? undefined : colours.get(driver);
 }
 
-/** The same in fewer words: `"Ethernet: Intel 82574L"`. */
+/** Describes a function in fewer words: `"Ethernet: Intel 82574L"`. */
 function shortText(node: PciNode): string {
   return nodeText(node)
     .replace(/(?: compatible)? controller:/, ":")
     .replace(/,? (?:Corporation|Inc\.|Co\.|Ltd\.?|Technologies)(?=,? )/g, "");
 }
 
-/** All that is known of a function, for who points at it or hears it. */
+/** Describes a function in full, for tooltips and screen readers. */
 function fullText(node: PciNode): string {
   const { address, id, driver, group } = node;
   return [
@@ -300,7 +300,7 @@ function fullText(node: PciNode): string {
   ].join("; ");
 }
 
-/** A patch of colour; hollow where there is no driver. */
+/** Draws a patch of colour; hollow where there is no driver. */
 function swatch(
   x: number,
   y: number,
@@ -349,9 +349,9 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** Text as XML has it: names come from a database that anybody edits. */
+/** Escapes a text for XML. Names come from a database that anybody can edit. */
 function escaped(words: string): string {
   return words.replace(/[&<>"']/g, (character) => ENTITIES[character]!)
-    // XML has no control characters, however they are written.
+    // XML allows no control characters, not even escaped ones.
     .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "�");
 }

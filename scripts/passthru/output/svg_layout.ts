@@ -1,5 +1,5 @@
 /**
- * Where everything lies in the drawing of a PCI topology. Lengths are in pixels.
+ * The layout of the drawing of a PCI topology. Lengths are in pixels.
  *
  * @module
  */
@@ -12,9 +12,9 @@ export const SIZE = {
   /** Between rows of different groups. */
   gap: 6,
   indent: 22,
-  /** What a function takes beside its indentation. */
+  /** The width of a function, without its indentation. */
   node: 430,
-  /** Where the group's number is, right of the functions. */
+  /** The column of the groups' numbers, right of the functions. */
   gutter: 74,
   /** Around everything, and between columns. */
   margin: 24,
@@ -40,7 +40,7 @@ export interface PlacedNode extends Box {
 
 /** Functions of a group that lie next to each other. */
 export interface PlacedGroup extends Box {
-  /** The group's number; without one they have none. */
+  /** The group's number; `undefined` for functions without a group. */
   readonly group: string | undefined;
   /** How many functions the whole group has. */
   readonly members: number;
@@ -55,11 +55,11 @@ export interface PlacedCells extends Box {
 /** A root bus, or the part of it that lies in a column. */
 export interface Panel extends Box {
   readonly bus: RootBus;
-  /** Whether it began in the column before. */
+  /** Whether the panel before it is of the same bus. */
   readonly continued: boolean;
 }
 
-/** From a bridge down, and to the right. */
+/** A line from a bridge down, and to the right. */
 export interface Wire {
   readonly x: number;
   readonly top: number;
@@ -67,7 +67,7 @@ export interface Wire {
   readonly right: number;
 }
 
-/** Where everything lies. */
+/** The places of all parts. */
 export interface Layout {
   readonly width: number;
   readonly height: number;
@@ -78,24 +78,24 @@ export interface Layout {
   readonly wires: readonly Wire[];
 }
 
-/** What is not torn apart: functions on a root bus, with what is behind. */
+/** Functions on a root bus, with what is behind them, that stay together. */
 interface Unit {
   readonly bus: RootBus;
   readonly nodes: readonly PciNode[];
   readonly height: number;
 }
 
-/** Its width to its height, about. */
+/** The ratio of width to height to come close to. */
 const ASPECT = 1.5;
 const LEAST_HEIGHT = 480;
-/** How tall columns may be, of the height that would do without gaps. */
+/** The column heights to try, as factors of the height for that ratio. */
 const HEIGHTS = [0.8, 1, 1.2, 1.5, 1.9];
 
 /**
  * Lays a topology out in columns.
  *
  * @param tree The topology.
- * @param top What is left free at the top.
+ * @param top The space to leave free at the top.
  */
 export function layOut(tree: PciTree, top: number): Layout {
   const { margin, padding, panelHead, indent, node, gutter } = SIZE;
@@ -113,18 +113,21 @@ export function layOut(tree: PciTree, top: number): Layout {
   const best = layouts.reduce((best, layout) =>
     distance(layout) < distance(best) ? layout : best
   );
-  // As many columns can be more even.
+  // Of the layouts with as many columns, the lowest has the most even ones.
   return layouts.filter(({ width }) => width === best.width)
     .reduce((flat, layout) => layout.height < flat.height ? layout : flat);
 }
 
-/** Lays units out in columns that are no taller than `most`, where that goes. */
+/**
+ * Lays units out in columns that are no taller than `maxHeight`, where
+ * possible.
+ */
 function inColumns(
   tree: PciTree,
   units: readonly Unit[],
   width: number,
   top: number,
-  most: number,
+  maxHeight: number,
 ): Layout {
   const { margin, padding, panelHead } = SIZE;
   const drawing = new Drawing(tree, width);
@@ -132,10 +135,10 @@ function inColumns(
   let y = top;
   let bottom = top;
   let previous: RootBus | undefined;
-  for (const columns of panelsOf(units, most)) {
+  for (const columns of panelsOf(units, maxHeight)) {
     const height = columns.reduce((sum, unit) => sum + unit.height, 0) +
       panelHead + padding;
-    if (y > top && y + height > top + most) {
+    if (y > top && y + height > top + maxHeight) {
       x += width + margin;
       y = top;
     }
@@ -152,13 +155,13 @@ function inColumns(
   return drawing.finished(x + width + margin, bottom);
 }
 
-/** What of a bus lies in a column together, as far as there is room. */
-function panelsOf(units: readonly Unit[], most: number): Unit[][] {
+/** Groups the units of each bus into panels that fit in a column. */
+function panelsOf(units: readonly Unit[], maxHeight: number): Unit[][] {
   const panels: Unit[][] = [];
   let height = 0;
   for (const unit of units) {
     const current = panels.at(-1);
-    const fits = height + unit.height <= most;
+    const fits = height + unit.height <= maxHeight;
     if (current !== undefined && current[0]!.bus === unit.bus && fits) {
       current.push(unit);
       height += unit.height;
@@ -170,7 +173,10 @@ function panelsOf(units: readonly Unit[], most: number): Unit[][] {
   return panels;
 }
 
-/** Neighbours in one group stay together. */
+/**
+ * Groups the functions of a bus into units. Neighbours in one IOMMU group stay
+ * together.
+ */
 function unitsOf(bus: RootBus): Unit[] {
   const runs: PciNode[][] = [];
   for (const node of bus.functions) {
@@ -203,7 +209,7 @@ function depthOf(nodes: readonly PciNode[]): number {
   );
 }
 
-/** What has been placed. */
+/** Places the parts, and collects them. */
 class Drawing {
   readonly #width: number;
   readonly #members: ReadonlyMap<string, number>;
@@ -229,7 +235,7 @@ class Drawing {
   /**
    * Places functions below each other, with all that is behind them.
    *
-   * @returns Where what comes next begins.
+   * @returns The position below them.
    */
   list(nodes: readonly PciNode[], x: number, y: number, right: number): number {
     const end = this.#list(nodes, x, y, right);

@@ -8,21 +8,21 @@ import { type Style, styled, type Terminal } from "../terminal/terminal.ts";
 
 /** A column of a table. */
 export interface Column<T> {
-  /** What is above it. */
+  /** Its heading. */
   readonly title: string;
-  /** What is in it. */
+  /** Returns the text of a cell. */
   text(row: T): string;
-  /** How that looks. */
+  /** Returns the style of a cell. */
   style?(row: T): Style | undefined;
   /** Whether it may be shortened where the terminal is narrow. */
   readonly shortens?: boolean;
 }
 
-/** Below this a column is not shortened. */
+/** The width below which a column is not shortened. */
 const LEAST = 8;
 const GAP = 2;
 
-/** A text in no more than `width` columns. */
+/** Shortens a text to `width` columns. */
 export function shortened(text: string, width: number): string {
   if (text.length <= width) return text;
   return `${text.slice(0, Math.max(width - 1, 0)).trimEnd()}…`;
@@ -31,9 +31,10 @@ export function shortened(text: string, width: number): string {
 /**
  * Writes rows below their titles.
  *
- * @param terminal Where to.
+ * @param terminal Where they are written.
  * @param rows The rows.
- * @param columns The columns; one that may be shortened is, to fit the width.
+ * @param columns The columns. Those that may be shortened are, to fit the
+ * width.
  */
 export function writeTable<T>(
   terminal: Terminal,

@@ -16,9 +16,9 @@ import { type Style, styled, type Terminal } from "../terminal/terminal.ts";
 
 /** A line of the tree. */
 interface Row {
-  /** The branches, and what hangs on them. */
+  /** The branches, and the function's address or the bus's name. */
   readonly tree: string;
-  /** The function; a root bus is none. */
+  /** The function; a root bus has none. */
   readonly node?: PciNode;
 }
 
@@ -41,7 +41,7 @@ const COLUMNS: readonly Column<Row>[] = [
 ];
 
 /**
- * What a function is, in words: `"Ethernet controller: Intel 82574L"`.
+ * Describes a function in words: `"Ethernet controller: Intel 82574L"`.
  *
  * @param node The function.
  */
@@ -54,11 +54,11 @@ export function nodeText(
 }
 
 /**
- * Writes how the functions are wired: bridges with what is behind them, virtual
- * functions under their physical one, each with its group and its driver; and
- * below that why groups are shared.
+ * Writes the topology: bridges with what is behind them, and virtual functions
+ * under their physical one, each with its group and its driver. Below it writes
+ * why groups are shared.
  *
- * @param terminal Where to.
+ * @param terminal Where it is written.
  * @param tree The topology.
  */
 export function writeTree(terminal: Terminal, tree: PciTree): void {

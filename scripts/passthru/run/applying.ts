@@ -1,5 +1,5 @@
 /**
- * What `apply` and the commands that apply a state of one device do.
+ * Planning, applying and restoring, which several commands share.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export function timeoutOf(args: Arguments): { timeout?: number } {
   return { timeout: seconds * 1000 };
 }
 
-/** Says what would be done, and does nothing. */
+/** Prints the plan for a state. */
 export function showPlan(
   args: Arguments,
   host: Host,
@@ -41,7 +41,7 @@ export function showPlan(
   return EXIT.DONE;
 }
 
-/** Applies a state, and says what was done. */
+/** Applies a state, and prints the steps. */
 export async function applyState(
   args: Arguments,
   host: Host,
@@ -63,7 +63,7 @@ export async function applyState(
   return EXIT.DONE;
 }
 
-/** What happens to a step, in a line. */
+/** Describes what happens to a step, in a line. */
 export function stepLine({ step, phase }: StepEvent): string {
   return (phase === "undone" ? "undone: " : "") + lineOf(step);
 }
@@ -82,7 +82,7 @@ function writeSteps(
   } else terminal.write(`${new Plan(steps)}\n`);
 }
 
-/** Undoes what was applied to devices, or all, and says what was undone. */
+/** Undoes what was applied to some devices, or to all, and prints the steps. */
 export async function restoreDevices(
   args: Arguments,
   host: Host,

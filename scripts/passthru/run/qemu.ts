@@ -1,6 +1,6 @@
 /**
- * Running QEMU with devices of this host: they are bound to vfio-pci, QEMU
- * runs, and the host is brought back to what it was.
+ * Runs QEMU with devices of this host: binds them to vfio-pci, runs QEMU, and
+ * restores the host.
  *
  * @module
  */
@@ -24,22 +24,24 @@ import { Signals } from "./signals.ts";
 import { takeForVfio } from "./taking.ts";
 import { userCommand } from "./user.ts";
 
-/** How QEMU comes to its devices, as `QemuAccess` has it. */
+/** How QEMU gets its devices: see `QemuAccess`. */
 export type QemuWay = QemuAccess["by"];
 
-/** What is to run. */
+/** A run of QEMU. */
 export interface QemuRun {
   /** The host that has the devices. */
   readonly host: Host;
   /** The devices, each as `Host.find` takes it, in the order QEMU gets them. */
   readonly devices: readonly string[];
-  /** What becomes of the other endpoints of their groups, as a state says it. */
+  /**
+   * What happens to the other endpoints of their groups: see `FunctionState`.
+   */
   readonly group?: FunctionState["group"] | undefined;
   /** The addresses of functions that are taken although the host uses them. */
   readonly insist?: readonly string[] | undefined;
   /**
-   * How QEMU comes to them. Default: `fds` where a user is named, else
-   * `iommufd` where the host and QEMU have it, else `legacy`.
+   * How QEMU gets them. Default: `fds` where a user is named, else `iommufd`
+   * where the host and QEMU have it, else `legacy`.
    */
   readonly by?: QemuWay | undefined;
   /**
@@ -56,9 +58,9 @@ export interface QemuRun {
    * Default: `qemuLockedMemory` of its arguments.
    */
   readonly memoryLock?: bigint | undefined;
-  /** Where QEMU's standard error goes, a descriptor. Default: this process's. */
+  /** The descriptor of QEMU's standard error. Default: this process's. */
   readonly stderr?: number | undefined;
-  /** Told what is done, in lines. */
+  /** Called with a line for each thing that is done. */
   readonly note?: ((line: string) => void) | undefined;
 }
 
@@ -68,19 +70,20 @@ const FIRST_FD = 3;
 /**
  * Takes devices, runs QEMU with them to its end, and gives them back.
  *
- * They are taken by {@linkcode apply}, with all that it refuses, and when this
- * process is killed `restore` gives them back. Those that are bound to a VFIO
- * driver already, and mediated devices, stay as they are; where all are, it
- * needs no rights but QEMU's own.
+ * It takes them by {@linkcode apply}, which refuses devices that the host uses.
+ * When this process is killed, `restore` gives them back. Mediated devices, and
+ * functions that have a VFIO driver already, stay as they are. When all are
+ * such, only QEMU's rights are needed.
  *
- * SIGINT, SIGTERM and SIGHUP go to QEMU. Before it runs they end the taking,
- * and what was taken goes back.
+ * SIGINT, SIGTERM and SIGHUP go to QEMU. Before it runs, they abort, and the
+ * devices are given back.
  *
  * @param run What to run.
- * @returns QEMU's exit code; 128 and the signal's number where one ended it.
- * @throws {VfioError} What `apply` and `VfioDescriptors.open` throw. Nothing
- * stays taken.
- * @throws {TypeError} When QEMU cannot be run, or has no iommufd and one is
+ * @returns QEMU's exit code; 128 plus the signal's number when a signal ended
+ * it.
+ * @throws {VfioError} What `apply` and `VfioDescriptors.open` throw. The
+ * devices are given back.
+ * @throws {TypeError} When QEMU cannot be run, when it lacks an iommufd that is
  * asked for, when there is no such user, and what `qemuArguments` throws.
  *
  * @example
@@ -105,8 +108,7 @@ export async function runQemu(run: QemuRun): Promise<number> {
   const iommufd = wanted !== "legacy" && await hasIommufd(program);
   if (!iommufd && (wanted === "iommufd" || wanted === "fds")) {
     throw new TypeError(
-      `${program} has no iommufd, which QEMU has from 9.0 on: ` +
-        "take a newer one, or the legacy way",
+      `${program} has no iommufd: use QEMU 9.0 or newer, or the legacy way`,
     );
   }
   const memory = run.memoryLock ?? qemuLockedMemory(args, devices.length);
@@ -131,12 +133,12 @@ export async function runQemu(run: QemuRun): Promise<number> {
   await using open = by === "fds"
     ? await VfioDescriptors.open(devices)
     : undefined;
-  const passed = open === undefined ? [] : passedOn(open);
-  const inside = (fd: number) => FIRST_FD + passed.indexOf(fd);
+  const passed = open === undefined ? [] : passedDescriptors(open);
+  const numberInQemu = (fd: number) => FIRST_FD + passed.indexOf(fd);
   const access: QemuAccess = by !== "fds" ? { by } : {
     by,
-    iommufd: inside(open!.iommufd),
-    devices: open!.devices.map(inside),
+    iommufd: numberInQemu(open!.iommufd),
+    devices: open!.devices.map(numberInQemu),
   };
   const command = [
     ...userWords,
@@ -144,7 +146,7 @@ export async function runQemu(run: QemuRun): Promise<number> {
     ...args,
     ...qemuArguments(devices.map((device) => ({ device })), access),
   ];
-  tellOfMemory(run, memory);
+  noteMemoryLimit(run, memory);
   note(command.join(" "));
   signals.aborted.throwIfAborted();
   const child = spawn(command[0]!, command.slice(1), {
@@ -158,7 +160,8 @@ export async function runQemu(run: QemuRun): Promise<number> {
       (code, signal) => resolve(code ?? 128 + constants.signals[signal!]),
     );
   });
-  // QEMU has its own by now, and a device is free when nobody has it open.
+  // QEMU has its own descriptors now. A device is free only when no process has
+  // it open.
   await open?.close();
   const code = await ended;
   note(`QEMU ended with ${code}`);
@@ -179,16 +182,19 @@ async function hasIommufd(program: string): Promise<boolean> {
 }
 
 /**
- * What is passed on, in the order in which the runtime moves it to 3, 4 and so
- * on: one after the other, over what lies there. As the lowest goes first, none
- * is lost that is still to be moved.
+ * The descriptors to pass on, lowest first. The runtime moves them to 3, 4 and
+ * so on, one after the other, and overwrites what is there. In this order it
+ * overwrites none that is still to be moved.
  */
-function passedOn({ iommufd, devices }: VfioDescriptors): number[] {
+function passedDescriptors({ iommufd, devices }: VfioDescriptors): number[] {
   return [iommufd, ...devices].sort((a, b) => a - b);
 }
 
-/** Without root's rights the limit is what it is, and QEMU may fail at it. */
-function tellOfMemory(
+/**
+ * Says how much memory QEMU may lock as another user, or that this user's limit
+ * may be too low for it.
+ */
+function noteMemoryLimit(
   { host, user, note = () => {} }: QemuRun,
   need: bigint,
 ): void {
@@ -201,6 +207,6 @@ function tellOfMemory(
   if (limit === undefined || limit >= need) return;
   note(
     `QEMU may have to lock ${mebibytes(need)} of memory, and this user's ` +
-      `limit is ${mebibytes(limit)}: ulimit -l`,
+      `limit is ${mebibytes(limit)}: see ulimit -l`,
   );
 }

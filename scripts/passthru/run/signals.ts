@@ -1,24 +1,24 @@
 /**
- * What happens to a program that is told to end while it has another run.
+ * Handles the signals that ask a program to end while it runs another one.
  *
  * @module
  */
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** The signals that end a program in an orderly way. */
+/** The signals that ask a program to end. */
 export type EndSignal = typeof SIGNALS[number];
 
 /**
- * Keeps this process from ending at a signal, until it is disposed of: what it
- * has changed is to be put back.
+ * Keeps signals from ending this process until it is disposed of, so that the
+ * process can restore what it has changed.
  */
 export class Signals implements Disposable {
   readonly #abort = new AbortController();
   readonly #stack = new DisposableStack();
   #receiver: ((signal: EndSignal) => void) | undefined;
 
-  /** Begins to keep signals. */
+  /** Starts to receive the signals. */
   constructor() {
     for (const signal of SIGNALS) {
       const receive = () => {
@@ -30,12 +30,12 @@ export class Signals implements Disposable {
     }
   }
 
-  /** Aborted by a signal that comes before there is somebody to pass it to. */
+  /** Aborted by a signal that comes before {@linkcode passOn}. */
   get aborted(): AbortSignal {
     return this.#abort.signal;
   }
 
-  /** Has every signal passed on from now on. */
+  /** Passes every further signal to `receiver`. */
   passOn(receiver: (signal: EndSignal) => void): void {
     this.#receiver = receiver;
   }

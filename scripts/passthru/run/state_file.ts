@@ -1,5 +1,5 @@
 /**
- * Desired states in files.
+ * Reads desired states from files.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { Terminal } from "../terminal/terminal.ts";
 /**
  * Reads a desired state.
  *
- * @param terminal What reads files.
+ * @param terminal Reads the file.
  * @param path A JSON or YAML file; `-` is standard input.
  */
 export async function readState(
@@ -37,7 +37,9 @@ export async function readState(
   }
 }
 
-/** A file says by its name what it is, standard input by how it begins. */
+/**
+ * Whether a text is YAML, by the file's name, or else by the first character.
+ */
 function isYaml(path: string, text: string): boolean {
   if (/\.ya?ml$/i.test(path)) return true;
   return !/\.json$/i.test(path) && !/^\s*[{[]/.test(text);
@@ -48,8 +50,8 @@ async function yamlParser(name: string): Promise<(text: string) => unknown> {
     return await loadYaml();
   } catch {
     throw new UsageError(
-      `${name} is YAML, and what reads that cannot be loaded from npm`,
-      "write JSON, or let Deno keep it where npm is reached: " +
+      `${name} is YAML, and the YAML parser cannot be loaded from npm`,
+      "write JSON, or cache the parser while npm is in reach: " +
         "deno cache npm:js-yaml@^4.1.0",
     );
   }

@@ -1,5 +1,5 @@
 /**
- * Taking devices for as long as a command runs.
+ * Takes devices for as long as a command runs.
  *
  * @module
  */
@@ -17,19 +17,21 @@ import type {
 
 /** How devices are taken. */
 export interface TakingOptions extends ApplyOptions {
-  /** What becomes of the other endpoints of their groups. */
+  /** What happens to the other endpoints of their groups. */
   readonly group?: FunctionState["group"] | undefined;
 }
 
 /**
- * Makes devices ready for VFIO by {@linkcode apply}, so that `restore` brings
- * them back when the command is killed. Those that have a VFIO driver already
- * and mediated devices stay as they are; where all do, it needs no rights.
+ * Binds devices to VFIO drivers by {@linkcode apply}, so that `restore` gives
+ * them back when the command is killed. Mediated devices, and functions that
+ * have a VFIO driver already, stay as they are. When all are such, no rights
+ * are needed.
  *
  * @param host The host.
  * @param devices The devices.
- * @param options What `apply` takes, and what becomes of the groups.
- * @returns What gives them back; `undefined` where nothing was to do.
+ * @param options The options of `apply`, and what happens to the groups.
+ * @returns Gives them back when it is disposed of; `undefined` when there was
+ * nothing to do.
  * @throws {VfioError} The same as `apply`.
  */
 export async function takeForVfio(

@@ -1,18 +1,18 @@
 /**
- * Running a program as another user.
+ * Runs a program as another user.
  *
  * @module
  */
 
 /**
- * What is put before a command line that root runs as somebody else: without
- * any capability, and with a limit on locked memory that the user could not
- * raise.
+ * Returns the words to put before a command line, so that root runs it as
+ * another user: without any capability, and with a limit on locked memory that
+ * the user cannot raise.
  *
- * @param user A name, which brings its groups; or `UID[:GID]`, which has no
- * other groups, and of which the group is numbered as the user by default.
+ * @param user A name, for which the user's groups are set; or `UID[:GID]`,
+ * without any other group. Without GID the group has the number of the user.
  * @param memoryLock RLIMIT_MEMLOCK, in bytes.
- * @returns Words of `prlimit` and `setpriv`, which util-linux has.
+ * @returns Words of `prlimit` and `setpriv`, which are in util-linux.
  * @throws {TypeError} When there is no user of that name.
  */
 export async function userCommand(
@@ -21,11 +21,11 @@ export async function userCommand(
 ): Promise<string[]> {
   return [
     ...["prlimit", `--memlock=${memoryLock}`],
-    ...["setpriv", "--inh-caps=-all", ...await identity(user)],
+    ...["setpriv", "--inh-caps=-all", ...await identityOptions(user)],
   ];
 }
 
-async function identity(user: string): Promise<string[]> {
+async function identityOptions(user: string): Promise<string[]> {
   const [, uid, gid = uid] = /^(\d+)(?::(\d+))?$/.exec(user) ?? [];
   if (uid !== undefined) {
     return [`--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"];

@@ -6,7 +6,7 @@
 
 import type { Terminal } from "./terminal.ts";
 
-/** How long something takes before it is said that it does, in milliseconds. */
+/** How long a step takes before it is shown, in milliseconds. */
 const PATIENCE = 1000;
 
 const encoder = new TextEncoder();
@@ -26,7 +26,7 @@ function writeAll(
   }
 }
 
-/** The columns of the terminal that standard output is. */
+/** The width of the terminal, in columns. */
 function columns(): number {
   try {
     return Deno.consoleSize().columns || 80;
@@ -68,8 +68,8 @@ export function processTerminal(signal: AbortSignal): Terminal {
     },
     progress(text) {
       if (!showsProgress) return;
-      // Not without a timer: the first call loads Deno's timers, which takes a
-      // third of what Deno takes to start.
+      // Not called without a timer: the first call loads Deno's timers, which
+      // takes a third of the time that Deno takes to start.
       if (timer !== undefined) clearTimeout(timer);
       timer = undefined;
       if (text === undefined) return erase();
@@ -77,20 +77,21 @@ export function processTerminal(signal: AbortSignal): Terminal {
         erase();
         shown = writeAll(Deno.stderr, `${text} …`);
       };
-      // What follows something that takes long is said at once.
+      // The step after a slow one is shown at once.
       if (shown) show();
       else timer = setTimeout(show, PATIENCE);
     },
     async command() {
       const { localKernel } = await import("../../../lib/kernel/local.ts");
       const words = localKernel().readFile("/proc/self/cmdline").split("\0");
-      // All but the arguments of the command itself. The words end by a NUL.
+      // Leaves out the arguments of the command itself. Each word ends with a
+      // NUL.
       const denoWords = words.slice(1, words.length - 1 - Deno.args.length);
       return [Deno.execPath(), ...denoWords.slice(0, -1), Deno.mainModule];
     },
     async read(path) {
       if (path === "-") return await new Response(Deno.stdin.readable).text();
-      // By libc, which needs no further permission.
+      // libc reads it, without a further permission.
       const { localKernel } = await import("../../../lib/kernel/local.ts");
       return localKernel().readFile(path);
     },

@@ -1,22 +1,22 @@
 /**
- * What a command talks to: a terminal, a pipe, or a test.
+ * Where a command reads and writes: a terminal, a pipe, or a test.
  *
  * @module
  */
 
 /** What a command reads from and writes to. */
 export interface Terminal {
-  /** Writes to standard output; quiet once nobody reads it any more. */
+  /** Writes to standard output, as long as somebody reads it. */
   write(text: string): void;
   /** Writes to standard error. */
   warn(text: string): void;
-  /** Says on standard error what takes long; `undefined` when it is over. */
+  /** Shows a slow step on standard error; `undefined` ends it. */
   progress(text: string | undefined): void;
-  /** The text of a file; `-` is standard input. */
+  /** Reads a file; `-` is standard input. */
   read(path: string): Promise<string>;
-  /** How this command is run, word by word, without its arguments. */
+  /** Returns the words that run this command, without its arguments. */
   command(): Promise<readonly string[]>;
-  /** Columns of standard output; `Infinity` where it is no terminal. */
+  /** Columns of standard output; `Infinity` where it is not a terminal. */
   readonly width: number;
   /** Whether standard output may be coloured. */
   readonly colour: boolean;
@@ -40,7 +40,7 @@ const CODES = {
 /** A way to write text on a terminal that has colours. */
 export type Style = keyof typeof CODES;
 
-/** The text in a style, where the terminal shows styles. */
+/** Puts a text in a style, where the terminal shows styles. */
 export function styled(
   { colour }: Pick<Terminal, "colour">,
   style: Style | undefined,

@@ -27,7 +27,7 @@ static int open_group(const char *address)
 	return group;
 }
 
-/* Twice: the first answer says how much room the capabilities take. */
+/* Called twice: the first answer has the size of the capabilities. */
 static void container_info(int container)
 {
 	struct vfio_iommu_type1_info first = { .argsz = sizeof(first) };

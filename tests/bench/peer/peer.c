@@ -1,6 +1,6 @@
 /*
- * The C side of the measurements. It reads one command a line, does it as often
- * as it is told, and prints how many nanoseconds that took.
+ * The C side of the measurements. It reads a command from each line, does it a
+ * number of times, and prints how many nanoseconds that took.
  *
  *   attach TIMES BACKEND ADDRESS...    attaches devices one after the other,
  *                                      then detaches them
@@ -56,7 +56,7 @@ static uint64_t now(void)
 	return time.tv_sec * 1000000000ull + time.tv_nsec;
 }
 
-/* The words behind a command, one after the other. */
+/* Returns the next word of the command line. */
 static const char *word(void)
 {
 	const char *found = strtok(NULL, " \n");
@@ -83,7 +83,7 @@ static void *memory_of(size_t size, int flags, int fd, off_t offset)
 	return memory;
 }
 
-/* What `open` attached. */
+/* The device that `open` has attached. */
 static const struct backend *backend;
 static struct space space;
 static struct device device;
@@ -169,7 +169,7 @@ static uint64_t map(void)
 	int file = must(open(word(), O_RDWR | O_CLOEXEC), "open");
 	size_t size = atol(word());
 	void *memory = memory_of(size, 0, file, 0);
-	/* As the library chooses it: aligned to the size. */
+	/* Aligned to the size, like the library's choice. */
 	uint64_t iova = size > LOWEST_IOVA ? size : LOWEST_IOVA;
 	uint64_t start = now();
 

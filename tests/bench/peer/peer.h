@@ -1,11 +1,10 @@
 /*
- * What the C program asks of VFIO: the system calls that the library makes for
- * the same thing, in the same order.
+ * The C program makes the same system calls as the library, in the same order.
  *
- * Left out is what the library asks beyond that, which serves its choice of a
- * backend and its errors and not the attaching: where in sysfs the device is,
- * and which nodes there are. The time for it counts against the library. Every
- * failure ends the program.
+ * It leaves out those calls of the library that serve its choice of a backend
+ * and its errors, and not the attaching: finding the device in sysfs, and
+ * finding the nodes. Their time counts against the library. Every failure ends
+ * the program.
  */
 #ifndef PEER_H
 #define PEER_H
@@ -14,8 +13,8 @@
 #include <stdint.h>
 
 /*
- * What the event loop is to the library: held but for the calls that can block,
- * since opening and closing a device can reset it.
+ * The counterpart of the library's event loop. It is held except during calls
+ * that can block, as opening and closing a device can reset it.
  */
 extern pthread_mutex_t turn;
 
@@ -43,10 +42,10 @@ struct backend {
 
 extern const struct backend legacy, iommufd;
 
-/* Ends the program, unless `result` tells of success; gives it back. */
+/* Returns `result` if it means success, else ends the program. */
 int must(int result, const char *call);
 
-/* Asks an attached device what it is, as the last step of attaching. */
+/* Reads the info of an attached device, as the last step of attaching. */
 void device_info(int fd);
 
 #endif

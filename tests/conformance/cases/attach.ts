@@ -1,6 +1,6 @@
 /**
- * Attaching functions and detaching them: what holds while they are attached,
- * and what is left afterwards.
+ * Attaching and detaching functions: what is true meanwhile, and what is left
+ * afterwards.
  */
 import {
   assert,
@@ -24,10 +24,13 @@ import { refused } from "../../failures.ts";
 import { Edu, EDU_DMA_MASK, EDU_ID } from "../../vm/guest/edu.ts";
 import { forEachBackend, SYSTEMS } from "../setup.ts";
 
-/** Functions of five kinds, two of them with a driver before. */
+/** Functions of five kinds, two of which had a driver. */
 const KINDS = ["edu0", "nvme0", "e1000e0", "vga0", "bench0"];
 
-/** How often a function is attached: a simulation's memory can be counted. */
+/**
+ * How often a function is attached. Fewer rounds show a leak of a simulation,
+ * whose memory can be counted.
+ */
 const ROUNDS = SYSTEMS.some(({ isReal }) => isReal) ? 200 : 20;
 
 /** Asserts that an edu reads and writes memory of its space. */
@@ -43,7 +46,7 @@ async function assertDma(
 }
 
 forEachBackend(
-  "VfioDevice.attach() gives a descriptor that answers device info, and config space with the ids of sysfs",
+  "VfioDevice.attach() returns a device with its info, and with the ids of sysfs in config space",
   async (setup) => {
     for (const kind of KINDS) {
       const fn = await setup.take(kind);
@@ -78,7 +81,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.attach() refuses a function that another driver has, or none, and takes it afterwards",
+  "VfioDevice.attach() throws when another driver has the function, or none, and works afterwards",
   async (setup) => {
     const before = setup.descriptors;
     for (
@@ -103,12 +106,12 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.attach() can be tried again after the kernel refused a mapping",
+  "VfioDevice.attach() works when the kernel refused a mapping before",
   async (setup) => {
     await setup.take("edu0");
     const before = setup.bench.holdings();
     const space = setup.space();
-    // Without a device, the space does not know yet what is reserved.
+    // Without a device, the space does not know the reserved ranges.
     const inTheWay = space.allocate(4096, { iova: 0xfee0_0000n });
     await refused("IOVA_OUT_OF_RANGE", () => setup.attach("edu0", space));
     assertEquals(setup.descriptors, before.descriptors);
@@ -119,7 +122,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.attach() is NO_MEMORY when what is mapped is not there any more",
+  "VfioDevice.attach() throws NO_MEMORY when mapped memory no longer exists",
   async (setup) => {
     await setup.take("edu0");
     const before = setup.descriptors;
@@ -137,7 +140,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.attach() refuses a function that is attached, and the first goes on",
+  "VfioDevice.attach() throws when the function is attached, and the first device goes on",
   async (setup) => {
     const space = setup.space();
     const first = await setup.attach("edu0", space);
@@ -155,7 +158,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.attach() lets the first win when several begin at once",
+  "VfioDevice.attach() lets the first call win when several begin at once",
   async (setup) => {
     await setup.take("edu0");
     const space = setup.space();
@@ -211,7 +214,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.detach() lets the driver be unbound at once",
+  "VfioDevice.detach() allows unbinding the driver at once",
   async (setup) => {
     for (const name of ["edu0", "nvme0"]) {
       const taken = await setup.host.take(setup.address(name));
@@ -219,7 +222,7 @@ forEachBackend(
       const device = await VfioDevice.attach(taken.function, space);
       device.region(0).map().read32(0);
       await device.detach();
-      // Throws where this process has the device open still.
+      // This throws if this process still has the device open.
       await taken.giveBack();
       assertEquals(taken.function.driver, taken.previousDriver);
     }
@@ -227,7 +230,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.detach() takes the memory from the function",
+  "VfioDevice.detach() makes memory inaccessible to the function",
   async (setup) => {
     const space = setup.space();
     const memory = space.allocate(4096, { dmaMask: EDU_DMA_MASK });
@@ -237,7 +240,7 @@ forEachBackend(
     await device.detach();
     memory.bytes.fill(0xa5);
 
-    // Attached to another space, it finds nothing there.
+    // In another space there is nothing at that address.
     const again = new Edu(await setup.attach("edu0"));
     await setup.bench.assertFault(() => again.copyFromDevice(iova, 512));
     assertEquals(memory.bytes, new Uint8Array(4096).fill(0xa5));
@@ -245,7 +248,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.detach() is harmless when repeated, and while it is under way",
+  "VfioDevice.detach() does nothing more when it is repeated, or called meanwhile",
   async (setup) => {
     const space = setup.space();
     await setup.take("edu0");
@@ -278,7 +281,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.close() leaves nothing of an attach that is under way",
+  "AddressSpace.close() leaves nothing behind when an attach is under way",
   async (setup) => {
     const [edu0, edu1] = [await setup.take("edu0"), await setup.take("edu1")];
     const before = setup.descriptors;
@@ -293,7 +296,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.attach() and detach() leave nothing behind round after round",
+  "VfioDevice.attach() and detach() leave nothing behind when they are repeated",
   async (setup) => {
     await setup.take("edu0");
     const round = async () => {
@@ -311,7 +314,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.setBusMaster() decides whether the function does DMA",
+  "VfioDevice.setBusMaster() allows and forbids DMA of the function",
   async (setup) => {
     const space = setup.space();
     const device = await setup.attach("edu0", space);
@@ -335,7 +338,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.reset() starts the registers over",
+  "VfioDevice.reset() resets the registers",
   async (setup) => {
     const device = await setup.attach("nvme0");
     const registers = device.region(0).map();
@@ -367,7 +370,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.reset() is refused where the kernel has no method",
+  "VfioDevice.reset() throws when the kernel has no method",
   async (setup) => {
     const device = await setup.attach("edu0");
     assertEquals(device.info.resettable, false);

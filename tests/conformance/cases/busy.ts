@@ -1,6 +1,6 @@
 /**
- * Functions that another process uses, and what it can have at once when this
- * one lets go.
+ * Functions that another process uses, or can use at once when this one
+ * detaches.
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Fd } from "../../../lib/kernel/fd.ts";
@@ -9,36 +9,36 @@ import { refused } from "../../failures.ts";
 import { EDU_ID } from "../../vm/guest/edu.ts";
 import { forEachBackend, SYSTEMS } from "../setup.ts";
 
-// One for all tests: under emulation it starts slowly.
+// One process for all tests, as it starts slowly under emulation.
 const others = new AsyncDisposableStack();
 Deno.test.beforeAll(() => {
   for (const system of SYSTEMS) others.use(system.startOther());
 });
 Deno.test.afterAll(() => others.disposeAsync());
 
-for (const theirs of ["legacy", "iommufd"] as const) {
+for (const otherBackend of ["legacy", "iommufd"] as const) {
   forEachBackend(
-    `VfioDevice.detach() lets another process attach at once by ${theirs}`,
+    `VfioDevice.detach() lets another process attach at once by ${otherBackend}`,
     async (setup) => {
       const { other } = setup.bench;
       const fn = await setup.take("edu0");
       const device = await setup.attach("edu0");
       device.region(0).map();
       await device.detach();
-      await other.attach(fn.address, theirs);
+      await other.attach(fn.address, otherBackend);
       await other.detach();
       const again = await setup.attach("edu0");
       assertEquals(again.region(0).read32(0), EDU_ID);
     },
-    { on: theirs },
+    { on: otherBackend },
   );
 
   forEachBackend(
-    `VfioDevice.attach() names the process that has the function open by ${theirs}`,
+    `VfioDevice.attach() names the process that has the function open by ${otherBackend}`,
     async (setup) => {
       const { other } = setup.bench;
       const { address } = await setup.take("edu0");
-      await using _theirs = await other.attach(address, theirs);
+      await using _theirs = await other.attach(address, otherBackend);
       const before = setup.descriptors;
       const error = await refused("DEVICE_BUSY", () => setup.attach("edu0"));
       assertEquals(error.device, address);
@@ -47,23 +47,23 @@ for (const theirs of ["legacy", "iommufd"] as const) {
       await other.detach();
       await setup.attach("edu0");
     },
-    { on: theirs },
+    { on: otherBackend },
   );
 
   forEachBackend(
-    `VfioDevice.attach() names the process that has another function of the group open by ${theirs}`,
+    `VfioDevice.attach() names the process that has another function of the group open by ${otherBackend}`,
     async (setup) => {
       const { other } = setup.bench;
       const { address } = await setup.take("pair1");
       await setup.take("pair0");
-      await using _theirs = await other.attach(address, theirs);
+      await using _theirs = await other.attach(address, otherBackend);
       const error = await refused("DEVICE_BUSY", () => setup.attach("pair0"));
       assertEquals(error.device, setup.address("pair0"));
       assertStringIncludes(error.message, `open in ${other.name}\n`);
       await other.detach();
       await setup.attach("pair0");
     },
-    { on: theirs },
+    { on: otherBackend },
   );
 }
 

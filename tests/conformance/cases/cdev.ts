@@ -1,7 +1,6 @@
 /**
- * A device's own node: what it is before it is bound, binding, attaching,
- * moving and detaching (`drivers/vfio/device_cdev.c`,
- * `drivers/iommu/iommufd/device.c`).
+ * A device's own node: before it is bound, and binding, attaching, moving and
+ * detaching (`drivers/vfio/device_cdev.c`, `drivers/iommu/iommufd/device.c`).
  */
 import { assertEquals, assertNotEquals } from "@std/assert";
 import {
@@ -15,7 +14,7 @@ import type { Iommufd } from "../nodes.ts";
 import { withIommufd } from "../setup.ts";
 
 withIommufd(
-  "a device's node answers EINVAL to all but bind until it is bound",
+  "a device's node answers EINVAL to everything but bind when it is not bound",
   async (setup) => {
     const cdev = await setup.cdev("edu0");
     for (
@@ -38,7 +37,7 @@ withIommufd(
 );
 
 withIommufd(
-  "VFIO_DEVICE_BIND_IOMMUFD wants an iommufd, and nothing else",
+  "VFIO_DEVICE_BIND_IOMMUFD fails when it gets no iommufd, or anything else too",
   async (setup) => {
     const cdev = await setup.cdev("edu0");
     const iommufd = setup.iommufd();
@@ -52,7 +51,7 @@ withIommufd(
     assertEquals(bind({}, setup.container().fd), "EBADFD");
     assertEquals(bind({ flags: 2 }), "EINVAL");
     assertEquals(bind({ argsz: 15 }), "EINVAL");
-    // It is no virtual function, and no token was set.
+    // The device is not a virtual function, and no token was set.
     const flags = VFIO_DEVICE_BIND_FLAG_TOKEN;
     assertEquals(bind({ flags }), "EFAULT");
     assertEquals(bind({ argsz: 16 }), 1);
@@ -60,7 +59,7 @@ withIommufd(
 );
 
 withIommufd(
-  "VFIO_DEVICE_BIND_IOMMUFD is refused a second time",
+  "VFIO_DEVICE_BIND_IOMMUFD fails when it is made again",
   async (setup) => {
     const cdev = await setup.cdev("edu0");
     const again = await setup.cdev("edu0");
@@ -70,7 +69,7 @@ withIommufd(
       answer(() => cdev.bind(iommufd));
     assertEquals(bind(cdev, iommufd), "EINVAL");
     assertEquals(bind(cdev, setup.iommufd()), "EINVAL");
-    // Through another descriptor neither, while the first is bound.
+    // It fails through another descriptor, too, while the first is bound.
     assertEquals(bind(again, iommufd), "EINVAL");
     cdev.close();
     assertEquals(bind(again, iommufd), 1);
@@ -101,7 +100,7 @@ withIommufd(
 );
 
 withIommufd(
-  "VFIO_DEVICE_BIND_IOMMUFD is refused where somebody else owns the group",
+  "VFIO_DEVICE_BIND_IOMMUFD fails when the group has another owner",
   async (setup) => {
     const iommufd = setup.iommufd();
     const mixed = await setup.cdev("mixed1");
@@ -124,7 +123,7 @@ withIommufd(
 );
 
 withIommufd(
-  "VFIO_DEVICE_ATTACH_IOMMUFD_PT wants an IOAS of the same iommufd",
+  "VFIO_DEVICE_ATTACH_IOMMUFD_PT fails when the IOAS is not of the same iommufd",
   async (setup) => {
     const cdev = await setup.cdev("edu0");
     const iommufd = setup.iommufd();
@@ -150,12 +149,12 @@ withIommufd(
 );
 
 withIommufd(
-  "VFIO_DEVICE_ATTACH_IOMMUFD_PT moves a device that is attached",
+  "VFIO_DEVICE_ATTACH_IOMMUFD_PT moves a device when it is attached",
   async (setup) => {
     const { cdev, iommufd, ioas } = await setup.readyIoas("edu0");
     const other = iommufd.allocate();
     const destroy = (id: number) => answer(() => iommufd.destroy(id));
-    // To where it is: nothing changes, and the page table stays.
+    // Attaching it to the same IOAS changes nothing, and the page table stays.
     assertEquals(cdev.attach(ioas), 3);
     assertEquals(destroy(ioas), "EBUSY");
     const moved = cdev.attach(other);
@@ -163,7 +162,7 @@ withIommufd(
     assertEquals(destroy(3), "ENOENT");
     assertEquals(destroy(other), "EBUSY");
     assertEquals(destroy(ioas), undefined);
-    // The page table is what can be attached as well.
+    // A device can be attached to the page table, too.
     assertEquals(cdev.attach(moved), moved);
     assertEquals(answer(() => cdev.attach(99)), "ENOENT");
     assertEquals(destroy(other), "EBUSY");
@@ -172,7 +171,7 @@ withIommufd(
 );
 
 withIommufd(
-  "VFIO_DEVICE_ATTACH_IOMMUFD_PT that fails leaves the device where it was",
+  "VFIO_DEVICE_ATTACH_IOMMUFD_PT leaves the device where it was when it fails",
   async (setup) => {
     const { cdev, iommufd, ioas } = await setup.readyIoas("edu0");
     const other = iommufd.allocate();
@@ -188,7 +187,7 @@ withIommufd(
 );
 
 withIommufd(
-  "VFIO_DEVICE_DETACH_IOMMUFD_PT is harmless again, and takes no flag",
+  "VFIO_DEVICE_DETACH_IOMMUFD_PT does nothing when it is repeated, and takes no flag",
   async (setup) => {
     const { cdev, iommufd, ioas } = await setup.readyIoas("edu0");
     const detach = (values: Parameters<Cdev["detach"]>[0] = {}) =>
@@ -247,7 +246,7 @@ withIommufd(
 );
 
 withIommufd(
-  "a device that is bound keeps its iommufd open",
+  "a bound device keeps its iommufd open",
   async (setup) => {
     const { cdev, iommufd, ioas: first } = await setup.readyIoas("edu0");
     const ioas = iommufd.allocate();

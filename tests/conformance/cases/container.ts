@@ -22,7 +22,7 @@ import { withContainer } from "../setup.ts";
 const IN_CONTAINER = VFIO_GROUP_FLAGS_VIABLE | VFIO_GROUP_FLAGS_CONTAINER_SET;
 
 withContainer(
-  "VFIO_GROUP_GET_STATUS tells whether a group is viable, and in a container",
+  "VFIO_GROUP_GET_STATUS returns whether a group is viable, and in a container",
   async (setup) => {
     const container = setup.container();
     const group = await setup.group("edu0");
@@ -36,7 +36,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_GROUP_SET_CONTAINER refuses a group whose function a host driver has",
+  "VFIO_GROUP_SET_CONTAINER fails when a host driver has a function of the group",
   async (setup) => {
     const group = await setup.group("mixed1");
     const container = setup.container();
@@ -49,7 +49,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_GROUP_SET_CONTAINER takes one container, and nothing else",
+  "VFIO_GROUP_SET_CONTAINER takes only one container",
   async (setup) => {
     const group = await setup.group("edu0");
     const container = setup.container();
@@ -65,7 +65,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_GROUP_UNSET_CONTAINER refuses a group in no container, and one in use",
+  "VFIO_GROUP_UNSET_CONTAINER fails when the group is in no container, or in use",
   async (setup) => {
     const { group, container } = await setup.readyContainer("edu0");
     using device = group.device(setup.address("edu0"));
@@ -78,7 +78,7 @@ withContainer(
 );
 
 withContainer(
-  "open() of a group is refused while the group is open",
+  "open() of a group fails when the group is open",
   async (setup) => {
     const group = await setup.group("edu0");
     const { iommuGroup } = await setup.take("edu0");
@@ -98,7 +98,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_GROUP_GET_DEVICE_FD wants a device of the group, and a ready container",
+  "VFIO_GROUP_GET_DEVICE_FD needs a device of the group, and a ready container",
   async (setup) => {
     const group = await setup.group("pair0");
     const container = setup.container();
@@ -111,7 +111,7 @@ withContainer(
     assertEquals(open(""), "ENODEV");
     assertEquals(open("0000:00:1d.7"), "ENODEV");
     assertEquals(open(setup.address("edu0")), "ENODEV");
-    // It is in the group, and bound to no VFIO driver.
+    // It is in the group, but has no VFIO driver.
     assertEquals(open(setup.address("pair1")), "ENODEV");
     await setup.take("pair1");
     assertEquals(open(setup.address("pair1")), undefined);
@@ -136,7 +136,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_CHECK_EXTENSION tells what a container can do",
+  "VFIO_CHECK_EXTENSION returns what a container supports",
   async (setup) => {
     const container = setup.container();
     const extensions = () =>
@@ -165,7 +165,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_SET_IOMMU wants a group in the container, and a type that it serves",
+  "VFIO_SET_IOMMU needs a group in the container, and a type that it supports",
   async (setup) => {
     const group = await setup.group("edu0");
     const container = setup.container();
@@ -176,7 +176,7 @@ withContainer(
     assertEquals(set(VFIO_SPAPR_TCE_IOMMU), "ENODEV");
     assertEquals(set(99), "ENODEV");
     assertEquals(set(VFIO_DMA_CC_IOMMU), "ENODEV");
-    // Type 1 has it, and is no type of its own.
+    // This is an extension of type 1, not a type.
     assertEquals(set(VFIO_UNMAP_ALL), "EINVAL");
     assertEquals(set(VFIO_TYPE1_IOMMU), undefined);
     assertEquals(set(VFIO_TYPE1_IOMMU), "EINVAL");
@@ -208,7 +208,7 @@ withContainer(
 );
 
 withContainer(
-  "a container that was closed serves its groups on",
+  "a container still serves its groups when it was closed",
   async (setup) => {
     const { group, container } = await setup.readyContainer("edu0");
     container.close();
@@ -219,7 +219,7 @@ withContainer(
 );
 
 withContainer(
-  "a container and a group answer ENOTTY to what they do not know",
+  "a container and a group answer ENOTTY when they do not know the ioctl",
   async (setup) => {
     const { group, container } = await setup.readyContainer("edu0");
     const unknown = { name: "VFIO_UNKNOWN", request: 0x3bff } as never;

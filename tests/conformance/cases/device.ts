@@ -1,6 +1,6 @@
 /**
- * An open function: what it tells of itself, its regions and its config space,
- * and resets (`drivers/vfio/pci/vfio_pci_core.c`, `vfio_pci_config.c`).
+ * An open function: its info, its regions, its config space and its reset
+ * (`drivers/vfio/pci/vfio_pci_core.c`, `vfio_pci_config.c`).
  */
 import { assert, assertEquals } from "@std/assert";
 import {
@@ -59,7 +59,7 @@ function configOf(device: DeviceFile) {
 }
 
 forEachBackend(
-  "VFIO_DEVICE_GET_INFO tells what kind of device it is",
+  "VFIO_DEVICE_GET_INFO returns the kind of device",
   async (setup) => {
     const edu = await setup.device("edu0");
     const { flags, num_regions, num_irqs } = edu.info();
@@ -74,7 +74,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VFIO_DEVICE_GET_REGION_INFO tells each region's size, place and use",
+  "VFIO_DEVICE_GET_REGION_INFO returns each region's size, offset and flags",
   async (setup) => {
     const edu = await setup.device("edu0");
     const bar = edu.region({ index: BAR });
@@ -96,7 +96,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VFIO_DEVICE_GET_REGION_INFO says how much room its capabilities want",
+  "VFIO_DEVICE_GET_REGION_INFO returns how much room its capabilities need",
   async (setup) => {
     // Its MSI-X table is in BAR 0.
     const nvme = await setup.device("nvme0");
@@ -110,7 +110,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VFIO_DEVICE_GET_IRQ_INFO tells how many interrupts of each kind there are",
+  "VFIO_DEVICE_GET_IRQ_INFO returns the number of interrupts of each kind",
   async (setup) => {
     const edu = await setup.device("edu0");
     const irqs = (device: DeviceFile) =>
@@ -141,13 +141,13 @@ forEachBackend(
 );
 
 forEachBackend(
-  "read() and write() of a BAR are registers, cut off at its end",
+  "read() and write() of a BAR access registers, and are cut off at its end",
   async (setup) => {
     const edu = await setup.device("edu0");
     assertEquals(number(edu.read(BAR, 0, 4)), EDU_ID);
     assertEquals(edu.write(BAR, 4, bytes(0x1234_5678, 4)), 4);
     assertEquals(number(edu.read(BAR, 4, 4)), ~0x1234_5678 >>> 0);
-    // It answers an access of 8 bytes with ones there.
+    // The device answers an access of 8 bytes there with ones.
     const { widestAccess } = setup.expected;
     const low = number(edu.read(BAR, 0, 8).subarray(0, 4));
     assertEquals(low, widestAccess === 8 ? 0xffff_ffff : EDU_ID);
@@ -165,7 +165,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "read() and write() refuse a region that is not there",
+  "read() and write() fail when the region does not exist",
   async (setup) => {
     const edu = await setup.device("edu0");
     for (
@@ -190,7 +190,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "read() and write() of a BAR are EIO while its memory is not decoded",
+  "read() and write() of a BAR fail with EIO when its memory is not decoded",
   async (setup) => {
     const edu = await setup.device("edu0");
     const config = configOf(edu);
@@ -229,7 +229,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "a device is open as long as its registers are mapped",
+  "a device stays open when its registers are mapped",
   async (setup) => {
     const edu = await setup.device("edu0");
     const registers = edu.mmap(BAR, 0, 4096);
@@ -250,7 +250,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "config space has the ids of sysfs, and refuses what is outside",
+  "config space has the ids of sysfs, and refuses accesses outside of it",
   async (setup) => {
     for (const [name, size] of [["edu0", 256], ["nvme0", 4096]] as const) {
       const fn = await setup.take(name);
@@ -273,7 +273,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "config space ignores writes to what is read-only",
+  "config space ignores writes to read-only registers",
   async (setup) => {
     const config = configOf(await setup.device("edu0"));
     const before = config.read(PCI_VENDOR_ID, 4);
@@ -288,7 +288,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "config space shows the size of a BAR that all ones were written to",
+  "config space shows the size of a BAR when all ones were written to it",
   async (setup) => {
     const config = configOf(await setup.device("edu0"));
     const bar = (index: number) =>
@@ -304,13 +304,13 @@ forEachBackend(
     assertEquals(bar(0), address);
     put(1, 0xffff_ffff);
     assertEquals(bar(1), 0);
-    // What is not there has no address, nor does the ROM.
+    // A missing BAR has no address, and neither has the ROM.
     assertEquals(config.read(0x30, 4), 0);
   },
 );
 
 forEachBackend(
-  "config space lets the command register be written, but for what is fixed",
+  "config space lets the command register be written, except for its fixed bits",
   async (setup) => {
     const config = configOf(await setup.device("edu0"));
     const before = config.read(PCI_COMMAND, 2);
@@ -327,7 +327,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "config space is as it was when the device is opened again",
+  "config space is restored when the device is opened again",
   async (setup) => {
     const first = await setup.device("edu0");
     const before = first.read(CONFIG, 0, 64);
@@ -342,7 +342,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VFIO_DEVICE_RESET starts a device over, where there is a way to",
+  "VFIO_DEVICE_RESET resets a device when the kernel has a method",
   async (setup) => {
     const edu = await setup.device("edu0");
     assertEquals(await answerOf(() => edu.reset()), "EINVAL");
@@ -363,7 +363,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "a device answers ENOTTY to what it does not know",
+  "a device answers ENOTTY when it does not know the ioctl",
   async (setup) => {
     const edu = await setup.device("edu0");
     const unknown = { name: "VFIO_UNKNOWN", request: 0x3bff } as never;

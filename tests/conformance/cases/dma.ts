@@ -1,5 +1,5 @@
 /**
- * What devices reach of this process's memory, and what they do not.
+ * Which memory of this process devices can access, and which they cannot.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
@@ -13,10 +13,10 @@ import { refused } from "../../failures.ts";
 import { Edu, EDU_DMA_MASK } from "../../vm/guest/edu.ts";
 import { forEachBackend, type Setup } from "../setup.ts";
 
-/** Within reach of edu. */
+/** The addresses that edu can reach. */
 const dmaMask = EDU_DMA_MASK;
 
-/** The bytes that interrupts are sent to: no memory can be mapped there. */
+/** The range that interrupts are written to. No memory can be mapped there. */
 const MSI_WINDOW = 0xfee0_0000n;
 
 /** An edu attached to a space, which has two pages for it. */
@@ -33,7 +33,7 @@ function randomize(bytes: Uint8Array<ArrayBuffer>): void {
   crypto.getRandomValues(bytes.subarray(0, 65536));
 }
 
-/** Asserts that a device copies what is in memory's first half to its second. */
+/** Asserts that a device copies the first half of memory to the second. */
 async function assertCopies(edu: Edu, memory: DmaMemory): Promise<void> {
   const { bytes, iova, size } = memory;
   randomize(bytes);
@@ -53,28 +53,28 @@ forEachBackend(
 );
 
 forEachBackend(
-  "edu changes nothing when it writes where nothing is mapped",
+  "edu changes nothing when it writes to an unmapped address",
   async (setup) => {
     const { space, edu, memory } = await start(setup);
-    const gone = space.allocate(4096, { dmaMask });
-    randomize(gone.bytes);
-    const before = [memory.bytes.slice(), gone.bytes.slice()];
-    space.unmap(gone.iova);
-    for (const iova of [gone.iova, 0x800_0000n]) {
+    const freed = space.allocate(4096, { dmaMask });
+    randomize(freed.bytes);
+    const before = [memory.bytes.slice(), freed.bytes.slice()];
+    space.unmap(freed.iova);
+    for (const iova of [freed.iova, 0x800_0000n]) {
       await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
     }
-    assertEquals([memory.bytes, gone.bytes], before);
+    assertEquals([memory.bytes, freed.bytes], before);
   },
 );
 
 forEachBackend(
-  "edu learns nothing when it reads where nothing is mapped",
+  "edu reads nothing when it reads from an unmapped address",
   async (setup) => {
     const { space, edu, memory } = await start(setup);
-    const gone = space.allocate(4096, { dmaMask });
-    gone.bytes.fill(0xa5);
-    space.unmap(gone.iova);
-    const { iova } = gone;
+    const freed = space.allocate(4096, { dmaMask });
+    freed.bytes.fill(0xa5);
+    space.unmap(freed.iova);
+    const { iova } = freed;
     await setup.bench.assertFault(() => edu.copyToDevice(iova, 512));
     await edu.copyFromDevice(memory.iova, 512);
     assert(!memory.bytes.subarray(0, 512).includes(0xa5));
@@ -82,7 +82,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.allocate() gives memory that a device attached later sees",
+  "AddressSpace.allocate() returns memory that a device sees when it is attached later",
   async (setup) => {
     const space = setup.space();
     const memory = space.allocate(8192, { dmaMask });
@@ -92,7 +92,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace keeps its mappings when its last device goes and another comes",
+  "AddressSpace keeps its mappings when its last device is detached and another attached",
   async (setup) => {
     const { space, device, memory } = await start(setup);
     const { iova } = memory;
@@ -109,14 +109,14 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.allocate() gives zeroed memory whose pages need not lie side by side",
+  "AddressSpace.allocate() returns zeroed memory when its pages are not contiguous",
   async (setup) => {
     const { space, edu } = await start(setup);
     const memory = space.allocate((4 << 20) + 1, { dmaMask });
     assertEquals(memory.size, (4 << 20) + 4096);
     const words = new Uint32Array(memory.buffer);
     assert(words.every((word) => word === 0));
-    // one number a page, and a look at some from the device's side
+    // one number in each page, some of which the device reads
     for (let page = 0; page < 1025; page++) words[page * 1024] = page;
     for (const page of [1, 511, 512, 1024]) {
       await edu.copy(memory.iova + BigInt(page * 4096), memory.iova, 4);
@@ -126,7 +126,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.allocate() takes huge pages where the host has them",
+  "AddressSpace.allocate() takes huge pages when the host has them",
   async (setup) => {
     const pool = "/sys/kernel/mm/hugepages/hugepages-2048kB";
     const { kernel } = setup;
@@ -162,7 +162,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.allocate() maps where it is told to",
+  "AddressSpace.allocate() maps at the IOVA when one is given",
   async (setup) => {
     const { space, edu } = await start(setup);
     const memory = space.allocate(8192, { iova: 0xabc_d000n });
@@ -172,21 +172,21 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.allocate() refuses an IOVA that the IOMMU cannot translate",
+  "AddressSpace.allocate() throws when the IOMMU cannot translate the IOVA",
   async (setup) => {
     const { space } = await start(setup);
     const inside = { iova: MSI_WINDOW };
     const across = { iova: MSI_WINDOW - 4096n };
     const beyond = { iova: 1n << 60n };
-    for (const where of [inside, across, beyond]) {
-      await refused("IOVA_OUT_OF_RANGE", () => space.allocate(8192, where));
+    for (const iova of [inside, across, beyond]) {
+      await refused("IOVA_OUT_OF_RANGE", () => space.allocate(8192, iova));
     }
     space.allocate(4096, across).free();
   },
 );
 
 forEachBackend(
-  "AddressSpace.allocate() refuses an IOVA that is taken",
+  "AddressSpace.allocate() throws when the IOVA is taken",
   async (setup) => {
     const { space, edu, memory } = await start(setup);
     for (
@@ -217,7 +217,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.map() keeps a device from writing when it is told to",
+  "AddressSpace.map() keeps a device from writing when memory is mapped for reading",
   async (setup) => {
     const { space, edu, memory } = await start(setup);
     const { address, size } = memory;
@@ -231,7 +231,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.unmap() takes one mapping from the device",
+  "AddressSpace.unmap() makes one mapping inaccessible to the device",
   async (setup) => {
     const { space, edu, memory } = await start(setup);
     const { address, size } = memory;
@@ -250,7 +250,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.unmapAll() takes every mapping from the device",
+  "AddressSpace.unmapAll() makes every mapping inaccessible to the device",
   async (setup) => {
     const { space, edu, memory } = await start(setup);
     const more = Array.from(
@@ -271,7 +271,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "DmaMemory.free() takes the memory from the device and from its views",
+  "DmaMemory.free() makes the memory inaccessible to the device and to views",
   async (setup) => {
     const { edu, memory } = await start(setup);
     const { bytes, iova } = memory;
@@ -285,7 +285,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.limits() tells what can be mapped",
+  "AddressSpace.limits() returns what can be mapped",
   async (setup) => {
     const space = setup.space();
     assertEquals(space.limits().mappingsAvailable, undefined);
@@ -312,7 +312,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.backend tells which backend serves it while a device is attached",
+  "AddressSpace.backend is the backend when a device is attached",
   async (setup) => {
     const space = setup.space();
     assertEquals(space.backend, undefined);
@@ -328,7 +328,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.allocate() and limits() work at every moment of a detach",
+  "AddressSpace.allocate() and limits() work when a detach is under way",
   async (setup) => {
     const { address } = await setup.take("edu0");
     let probing = Promise.resolve();

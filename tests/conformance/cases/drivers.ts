@@ -1,6 +1,6 @@
 /**
- * Drivers and the devices that they get, as sysfs has it
- * (`drivers/base/bus.c`, `drivers/base/dd.c`, `drivers/pci/pci-driver.c`).
+ * Binding and unbinding drivers in sysfs (`drivers/base/bus.c`,
+ * `drivers/base/dd.c`, `drivers/pci/pci-driver.c`).
  */
 import { assert, assertEquals } from "@std/assert";
 import { exists } from "../../../lib/host/sysfs.ts";
@@ -14,7 +14,7 @@ import { forEachBackend, type Setup, withContainer } from "../setup.ts";
 
 const BUS = "/sys/bus/pci";
 
-/** What sysfs lets be done with a function. */
+/** The driver attributes of a function in sysfs. */
 function driversOf(setup: Setup, name: string) {
   const { kernel } = setup;
   const address = setup.address(name);
@@ -36,9 +36,9 @@ function driversOf(setup: Setup, name: string) {
   };
 }
 
-// Nothing of it depends on the backend.
+// These tests do not depend on the backend.
 withContainer(
-  "driver_override takes a line, and gives it back",
+  "driver_override keeps a line that is written to it",
   async (setup) => {
     const { override, setOverride } = driversOf(setup, "edu0");
     assertEquals(override(), "(null)\n");
@@ -63,7 +63,7 @@ withContainer(
 );
 
 withContainer(
-  "bind takes a device that matches and is bound to none",
+  "bind takes a device when it matches and has no driver",
   async (setup) => {
     const edu = driversOf(setup, "edu0");
     assertEquals(edu.driver(), "ENOENT");
@@ -77,7 +77,7 @@ withContainer(
     assertEquals(await edu.bind("vfio-pci", `${edu.address}\n`), undefined);
     assertEquals(edu.driver(), "vfio-pci");
     assertEquals(await edu.bind("vfio-pci"), "EBUSY");
-    // Its override names another driver, which is looked at first.
+    // The device's override names another driver, and is checked first.
     assertEquals(await edu.bind("nvme"), "ENODEV");
     await edu.setOverride("\n");
     assertEquals(edu.driver(), "vfio-pci");
@@ -87,7 +87,7 @@ withContainer(
 );
 
 withContainer(
-  "unbind takes a device from the driver that has it",
+  "unbind unbinds a device when the driver has it",
   async (setup) => {
     const nvme = driversOf(setup, "nvme0");
     assertEquals(nvme.driver(), "nvme");
@@ -104,7 +104,7 @@ withContainer(
 );
 
 withContainer(
-  "drivers_probe succeeds, whether a driver takes the device or not",
+  "drivers_probe succeeds also when no driver takes the device",
   async (setup) => {
     const edu = driversOf(setup, "edu0");
     assertEquals(await edu.probe(), undefined);
@@ -128,7 +128,7 @@ withContainer(
 );
 
 forEachBackend(
-  "bind refuses a host driver while user space has the group",
+  "bind refuses a host driver when user space has the group",
   async (setup) => {
     const nvme = driversOf(setup, "mixed0");
     await nvme.unbind("nvme");
@@ -144,7 +144,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "unbind waits until the device is closed, and asks for it",
+  "unbind waits until the device is closed, and requests that",
   async (setup) => {
     const device = await setup.device("edu0");
     const edu = driversOf(setup, "edu0");
@@ -156,7 +156,7 @@ forEachBackend(
     const unbind = edu.unbind("vfio-pci").finally(() => done = true);
     assertEquals(await eventfd.wait(), 1);
     assertEquals(done, false);
-    // The link goes first.
+    // The driver link is removed first.
     assertEquals(edu.driver(), "ENOENT");
     assertEquals(await edu.bind("vfio-pci", "nothing"), "ENODEV");
     assertEquals(device.read(0, 0, 4).length, 4);

@@ -1,6 +1,6 @@
 /**
- * The same of either backend: whatever is done with address spaces and devices,
- * both backends answer it alike.
+ * Both backends answer the same to random sequences of operations on address
+ * spaces and devices.
  */
 import { assertEquals } from "@std/assert";
 import type { BackendName } from "../../../mod.ts";
@@ -17,7 +17,7 @@ import { SYSTEMS } from "../setup.ts";
 /** How many sequences are run. */
 const RUNS = { simulated: 60, real: 20 };
 
-/** Chosen by chance, once: what fails, fails again. */
+/** A constant seed, so that a failure can be repeated. */
 const SEED = 11_222_026;
 
 async function answersOf(

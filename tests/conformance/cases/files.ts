@@ -1,6 +1,5 @@
 /**
- * Files that a host keeps (`fs/namei.c`, `fs/locks.c`), and the refusals of
- * sysfs, which keeps none.
+ * Files on a host's disk (`fs/namei.c`, `fs/locks.c`), and what sysfs refuses.
  */
 import { assertEquals } from "@std/assert";
 import { O_CREAT, O_WRONLY } from "../../../lib/uapi/linux/fcntl.ts";
@@ -16,7 +15,7 @@ for (const system of SYSTEMS) {
     });
   }
 
-  Deno.test(`sysfs lets no name be changed (${system.name})`, async () => {
+  Deno.test(`sysfs refuses to change names (${system.name})`, async () => {
     await using bench = system.bench();
     const { kernel } = bench.host;
     const file = "/sys/bus/pci/drivers_probe";

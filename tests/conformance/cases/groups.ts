@@ -1,6 +1,6 @@
 /**
  * IOMMU groups: several in one address space, several functions in one group,
- * and groups that a host driver keeps.
+ * and groups with a host driver.
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { DmaMemory, VfioDevice } from "../../../mod.ts";
@@ -35,7 +35,7 @@ for (
   const [which, gone, left] of [["first", 0, 1], ["second", 1, 0]] as const
 ) {
   forEachBackend(
-    `VfioDevice.detach() leaves the other group of its space alone when the ${which} goes`,
+    `VfioDevice.detach() keeps the other group of its space attached when the ${which} is detached`,
     async (setup) => {
       const { memory, devices } = await two(setup, "edu0", "edu1");
       const [edu0, edu1] = devices;
@@ -51,7 +51,7 @@ for (
   );
 
   forEachBackend(
-    `VfioDevice.detach() leaves the other function of its group alone when the ${which} goes`,
+    `VfioDevice.detach() keeps the other function of its group attached when the ${which} is detached`,
     async (setup) => {
       const { space, memory, devices } = await two(setup, "pair0", "pair1");
       await assertCopies(devices[0], memory, 1024);
@@ -65,7 +65,7 @@ for (
 }
 
 forEachBackend(
-  "VfioDevice.attach() refuses a group that is in another space, and the first goes on",
+  "VfioDevice.attach() throws when the group is in another space, and the first device goes on",
   async (setup) => {
     const { memory, devices } = await two(setup, "pair0", "edu0");
     await setup.take("pair1");
@@ -82,7 +82,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.attach() lets one space have a group when two want it at once",
+  "VfioDevice.attach() gives a group to one space when two attach it at once",
   async (setup) => {
     await Promise.all([setup.take("pair0"), setup.take("pair1")]);
     const space = setup.space();
@@ -113,7 +113,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.attach() names the function that keeps a group from being viable",
+  "VfioDevice.attach() names the function in the way when the group is not viable",
   async (setup) => {
     await setup.take("mixed1");
     const before = setup.descriptors;

@@ -41,7 +41,7 @@ const TRIGGER = VFIO_IRQ_SET_ACTION_TRIGGER;
 const MASK = VFIO_IRQ_SET_ACTION_MASK;
 const UNMASK = VFIO_IRQ_SET_ACTION_UNMASK;
 
-/** A function, its interrupts, and what sets them. */
+/** A function with helpers to set and raise its interrupts. */
 async function interrupts(setup: Setup, name = "edu0") {
   const device = await setup.device(name);
   const set = (
@@ -79,7 +79,7 @@ function setCommand(device: DeviceFile, value: number): void {
 }
 
 forEachBackend(
-  "VFIO_DEVICE_SET_IRQS refuses what is not there, and what is too short",
+  "VFIO_DEVICE_SET_IRQS fails when the interrupt does not exist, or the data is too short",
   async (setup) => {
     const { set } = await interrupts(setup);
     const fds = new Int32Array([setup.eventfd().fd]);
@@ -114,7 +114,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "MSI signals an eventfd each time it fires, while it is connected",
+  "MSI signals an eventfd each time it fires when that is connected",
   async (setup) => {
     const { device, connect, disable } = await interrupts(setup);
     const eventfd = setup.eventfd();
@@ -122,7 +122,7 @@ forEachBackend(
     assertEquals(connect(MSI, eventfd.fd), undefined);
     raise(device);
     assertEquals(await eventfd.wait(), 1);
-    // Nothing has to be unmasked, and nothing acknowledged.
+    // It needs no unmasking, and no acknowledgement.
     raise(device, 2);
     assertEquals(await eventfd.wait(), 1);
     acknowledge(device, 3);
@@ -141,7 +141,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "MSI is a write that only a bus master makes",
+  "MSI fires only when the function is a bus master",
   async (setup) => {
     const { device, connect } = await interrupts(setup);
     const eventfd = setup.eventfd();
@@ -155,7 +155,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "a vector's eventfd is replaced by the next",
+  "a vector's eventfd is replaced when another is connected",
   async (setup) => {
     const { device, connect, set } = await interrupts(setup);
     setCommand(device, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
@@ -164,7 +164,7 @@ forEachBackend(
     assertEquals(connect(MSI, second.fd), undefined);
     raise(device);
     assertEquals([await second.wait(), first.count()], [1, 0]);
-    // A descriptor that is none takes the eventfd away as it is refused.
+    // An invalid descriptor is refused, and disconnects the eventfd.
     assertEquals(connect(MSI, 999), "EBADF");
     acknowledge(device);
     raise(device);
@@ -176,7 +176,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VFIO_DEVICE_SET_IRQS signals what is connected, as a test of it",
+  "VFIO_DEVICE_SET_IRQS signals a connected eventfd when it is told to trigger it",
   async (setup) => {
     const { connect, set, trigger } = await interrupts(setup);
     for (const index of [INTX, MSI]) {
@@ -199,7 +199,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "one kind of interrupt at a time can be connected, until it is disabled",
+  "only one kind of interrupt can be connected until it is disabled",
   async (setup) => {
     const { connect, disable } = await interrupts(setup);
     const { fd } = setup.eventfd();
@@ -209,7 +209,7 @@ forEachBackend(
       assertEquals(connect(one, fd), undefined);
       assertEquals(connect(other, fd), "EINVAL");
       assertEquals(disable(other), "EINVAL");
-      // With no vector connected it is in use still.
+      // Without a connected vector it is still in use.
       assertEquals(connect(one, -1), undefined);
       assertEquals(connect(other, fd), "EINVAL");
       assertEquals(disable(one), undefined);
@@ -221,7 +221,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "INTx is masked as it fires, and fires again when it is unmasked unserved",
+  "INTx is masked as it fires, and fires again when it is unmasked without being served",
   async (setup) => {
     const { device, connect, unmask } = await interrupts(setup);
     const eventfd = setup.eventfd();
@@ -242,7 +242,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "INTx that is masked fires when it is unmasked",
+  "INTx fires when it is unmasked",
   async (setup) => {
     const { device, connect, mask, set, unmask } = await interrupts(setup);
     assertEquals(mask(), "EINVAL");
@@ -265,7 +265,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "INTx does not fire while the command register disables it",
+  "INTx does not fire when the command register disables it",
   async (setup) => {
     const { device, connect } = await interrupts(setup);
     const eventfd = setup.eventfd();
@@ -280,7 +280,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "INTx is unmasked by an eventfd",
+  "INTx is unmasked when an eventfd is signalled",
   async (setup) => {
     const { device, connect, set } = await interrupts(setup);
     const eventfd = setup.eventfd();
@@ -305,7 +305,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "the request interrupt is one of its own, and tells that the device is wanted",
+  "the request interrupt is separate, and fires when the driver is asked to release the device",
   async (setup) => {
     const { connect, disable, set, trigger } = await interrupts(setup);
     const [eventfd, other] = [setup.eventfd(), setup.eventfd()];
@@ -329,7 +329,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "the error interrupt can be connected where there is one",
+  "the error interrupt can be connected when there is one",
   async (setup) => {
     const edu = await interrupts(setup);
     const eventfd = setup.eventfd();
@@ -343,7 +343,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "MSI-X connects vectors one by one, at any place",
+  "MSI-X connects vectors one by one, in any order",
   async (setup) => {
     const { device, connect, disable, set } = await interrupts(setup, "nvme0");
     const { count } = device.irq({ index: MSIX });
@@ -361,7 +361,7 @@ forEachBackend(
     const all = set(MSIX, NONE | TRIGGER, undefined, { count });
     assertEquals(all, undefined);
     assertEquals(eventfds.map((each) => each.count()), [1, 0, 2]);
-    // Where one is refused, none of those asked for is connected.
+    // When one of them is refused, none is connected.
     assertEquals(at(0, fds[0]!, 999), "EBADF");
     set(MSIX, NONE | TRIGGER, undefined, { count });
     assertEquals(eventfds.map((each) => each.count()), [0, 0, 2]);

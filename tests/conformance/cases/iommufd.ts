@@ -17,7 +17,7 @@ const LAST_PAGE = 0xffff_ffff_ffff_f000n;
 const MAX = 0xffff_ffff_ffff_ffffn;
 const EVERYTHING = [{ start: 0n, last: MAX }];
 
-/** What maps and unmaps in an IOAS: 4 pages, unless it is told otherwise. */
+/** Functions that map and unmap in an IOAS, by default 4 pages. */
 function mappable(setup: Setup, iommufd: Iommufd, ioas: number) {
   const { address: user_va } = setup.memory(64 * 4096);
   const iova = 0x10_0000n;
@@ -30,21 +30,21 @@ function mappable(setup: Setup, iommufd: Iommufd, ioas: number) {
   return { user_va, iova, length, map, unmap };
 }
 
-/** An IOAS that no device is attached to. */
+/** An IOAS without a device. */
 function unattached(setup: Setup) {
   const iommufd = setup.iommufd();
   const ioas = iommufd.allocate();
   return { iommufd, ioas, ...mappable(setup, iommufd, ioas) };
 }
 
-/** An IOAS that edu0 is attached to. */
+/** An IOAS with edu0 attached. */
 async function attached(setup: Setup) {
   const ready = await setup.readyIoas("edu0");
   return { ...ready, ...mappable(setup, ready.iommufd, ready.ioas) };
 }
 
 withIommufd(
-  "IOMMU_IOAS_ALLOC numbers what it makes from 1 on, and takes no flag",
+  "IOMMU_IOAS_ALLOC numbers its objects from 1, and takes no flag",
   (setup) => {
     const iommufd = setup.iommufd();
     assertEquals([iommufd.allocate(), iommufd.allocate()], [1, 2]);
@@ -58,29 +58,35 @@ withIommufd(
   },
 );
 
-withIommufd("IOMMU_DESTROY takes what nobody uses", async (setup) => {
-  const cdev = await setup.cdev("edu0");
-  const iommufd = setup.iommufd();
-  const ioas = iommufd.allocate();
-  const destroy = (id: number) => answer(() => iommufd.destroy(id));
-  assertEquals(destroy(0), "ENOENT");
-  assertEquals(destroy(99), "ENOENT");
-  assertEquals(answer(() => iommufd.destroy(ioas, { size: 7 })), "EINVAL");
-  const device = cdev.bind(iommufd);
-  assertEquals(destroy(device), "EBUSY");
-  const pageTable = cdev.attach(ioas);
-  assertEquals([ioas, device, pageTable], [1, 2, 3]);
-  assertEquals([ioas, device, pageTable].map(destroy), Array(3).fill("EBUSY"));
-  cdev.detach();
-  // The page table was made for the device, and goes with it.
-  assertEquals(destroy(pageTable), "ENOENT");
-  assertEquals(destroy(ioas), undefined);
-  assertEquals(destroy(ioas), "ENOENT");
-  assertEquals(destroy(device), "EBUSY");
-});
+withIommufd(
+  "IOMMU_DESTROY removes an object when it is unused",
+  async (setup) => {
+    const cdev = await setup.cdev("edu0");
+    const iommufd = setup.iommufd();
+    const ioas = iommufd.allocate();
+    const destroy = (id: number) => answer(() => iommufd.destroy(id));
+    assertEquals(destroy(0), "ENOENT");
+    assertEquals(destroy(99), "ENOENT");
+    assertEquals(answer(() => iommufd.destroy(ioas, { size: 7 })), "EINVAL");
+    const device = cdev.bind(iommufd);
+    assertEquals(destroy(device), "EBUSY");
+    const pageTable = cdev.attach(ioas);
+    assertEquals([ioas, device, pageTable], [1, 2, 3]);
+    assertEquals(
+      [ioas, device, pageTable].map(destroy),
+      Array(3).fill("EBUSY"),
+    );
+    cdev.detach();
+    // The page table was made for the device, and is removed with it.
+    assertEquals(destroy(pageTable), "ENOENT");
+    assertEquals(destroy(ioas), undefined);
+    assertEquals(destroy(ioas), "ENOENT");
+    assertEquals(destroy(device), "EBUSY");
+  },
+);
 
 withIommufd(
-  "IOMMU_DESTROY unmaps what is in an IOAS",
+  "IOMMU_DESTROY unmaps everything when it removes an IOAS",
   async (setup) => {
     const { cdev, ioas, iommufd, map } = await attached(setup);
     map();
@@ -93,7 +99,7 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_MAP refuses what is empty, too far, or not asked for rightly",
+  "IOMMU_IOAS_MAP fails when the range is empty, out of range, or the arguments are wrong",
   async (setup) => {
     const { map, user_va, unmap } = await attached(setup);
     const access = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE;
@@ -106,7 +112,7 @@ withIommufd(
         [{ flags: IOMMU_IOAS_MAP_FIXED_IOVA }, "EINVAL"],
         [{ ioas_id: 0 }, "ENOENT"],
         [{ ioas_id: 99 }, "ENOENT"],
-        // The device and its page table: they are there, and are no IOAS.
+        // The device and its page table, which are not an IOAS.
         [{ ioas_id: 1 }, "ENOENT"],
         [{ ioas_id: 3 }, "ENOENT"],
         [{ length: 0n }, "EINVAL"],
@@ -121,7 +127,7 @@ withIommufd(
         [{ iova: LAST_PAGE, length: 2n * PAGE }, "EOVERFLOW"],
         [{ user_va: LAST_PAGE, length: PAGE }, "EOVERFLOW"],
         [{ user_va: LAST_PAGE, length: 2n * PAGE }, "EOVERFLOW"],
-        // Which of two mistakes is told.
+        // Which of two errors is returned.
         [{ length: MAX, flags: 0 }, "EOVERFLOW"],
         [{ length: MAX, flags: 1 << 3 }, "EOPNOTSUPP"],
         [{ ioas_id: 99, length: MAX }, "EOVERFLOW"],
@@ -136,7 +142,7 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_MAP takes any byte until a device is attached",
+  "IOMMU_IOAS_MAP takes any alignment when no device is attached",
   async (setup) => {
     const { cdev, iommufd, ioas, map, unmap, user_va } = {
       cdev: await setup.cdev("edu0"),
@@ -161,7 +167,7 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_MAP refuses what overlaps a mapping, however little",
+  "IOMMU_IOAS_MAP fails when the range overlaps a mapping",
   async (setup) => {
     const { iova, map } = await attached(setup);
     assertEquals(map(), iova);
@@ -177,7 +183,7 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_MAP refuses what a device's IOMMU does not translate",
+  "IOMMU_IOAS_MAP fails when the device's IOMMU does not translate the range",
   async (setup) => {
     const { iommufd, ioas, map } = await attached(setup);
     const { ranges } = iommufd.ranges(ioas, 16);
@@ -195,11 +201,11 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_MAP finds an IOVA, never 0, where none is fixed",
+  "IOMMU_IOAS_MAP chooses an IOVA, never 0, when none is fixed",
   async (setup) => {
     const flags = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE;
     const { map, unmap, iova } = await attached(setup);
-    // What the IOVA is asked to be does not matter.
+    // The IOVA in the argument does not matter.
     const first = map({ flags, iova: 1n }) as bigint;
     const second = map({ flags }) as bigint;
     assertNotEquals(first, 0n);
@@ -213,15 +219,15 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_MAP looks for the memory when a device needs it",
+  "IOMMU_IOAS_MAP checks the memory when a device is attached",
   async (setup) => {
-    const gone = { user_va: NOBODYS_MEMORY };
+    const missing = { user_va: NOBODYS_MEMORY };
     const { cdev, iommufd, ioas, map, unmap, iova } = {
       cdev: await setup.cdev("edu0"),
       ...unattached(setup),
     };
     cdev.bind(iommufd);
-    assertEquals(map(gone), iova);
+    assertEquals(map(missing), iova);
     assertEquals(answer(() => cdev.attach(ioas)), "EFAULT");
     assertEquals(setup.bench.holdings().locked, 0);
     assertEquals(unmap(), 4n * PAGE);
@@ -229,7 +235,7 @@ withIommufd(
     assertEquals(setup.bench.holdings().locked, 0);
     cdev.attach(ioas);
     assertEquals(setup.bench.holdings().locked, 16);
-    assertEquals(map(gone), "EFAULT");
+    assertEquals(map(missing), "EFAULT");
     assertEquals(map({ user_va: 0n }), "EFAULT");
     assertEquals(setup.bench.holdings().locked, 16);
     cdev.detach();
@@ -238,7 +244,7 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_MAP counts memory that is mapped twice twice",
+  "IOMMU_IOAS_MAP counts memory twice when it is mapped twice",
   async (setup) => {
     const { map, iova, unmap } = await attached(setup);
     map();
@@ -251,7 +257,7 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_UNMAP refuses what is empty, too far, not there, or would split",
+  "IOMMU_IOAS_UNMAP fails when the range is empty, out of range, unmapped, or would split a mapping",
   async (setup) => {
     const { iova, map, unmap } = await attached(setup);
     assertEquals(unmap(), "ENOENT");
@@ -280,7 +286,7 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_UNMAP that would split a mapping has unmapped those before it",
+  "IOMMU_IOAS_UNMAP unmaps the mappings before one when it would split that one",
   async (setup) => {
     const { iova, map, unmap } = await attached(setup);
     map({ length: PAGE });
@@ -292,7 +298,7 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_UNMAP of everything unmaps everything, or nothing",
+  "IOMMU_IOAS_UNMAP unmaps all mappings, also none, when the range is everything",
   async (setup) => {
     const { map, unmap } = await attached(setup);
     assertEquals(unmap({ iova: 0n, length: MAX }), 0n);
@@ -305,7 +311,7 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_IOVA_RANGES tells everything until a device is attached",
+  "IOMMU_IOAS_IOVA_RANGES returns the whole range when no device is attached",
   async (setup) => {
     const { cdev, iommufd, ioas } = {
       cdev: await setup.cdev("edu0"),
@@ -326,7 +332,7 @@ withIommufd(
 );
 
 withIommufd(
-  "IOMMU_IOAS_IOVA_RANGES says how much room it wants",
+  "IOMMU_IOAS_IOVA_RANGES returns how much room it needs",
   async (setup) => {
     const { iommufd, ioas } = await attached(setup);
     const all = iommufd.ranges(ioas, 16);
@@ -351,7 +357,7 @@ withIommufd(
 );
 
 withIommufd(
-  "an iommufd answers ENOTTY to what it does not know",
+  "an iommufd answers ENOTTY when it does not know the ioctl",
   (setup) => {
     const unknown = { name: "IOMMU_UNKNOWN", request: 0x3bff } as never;
     const bytes = new Uint8Array(8);

@@ -1,6 +1,6 @@
 /**
  * Mediated devices, whose parent's driver does their DMA: those of the kernel's
- * own sample `mtty`.
+ * sample `mtty`.
  */
 import { assertEquals } from "@std/assert";
 import { type HostDevice, VfioDevice } from "../../../mod.ts";
@@ -23,7 +23,7 @@ const PARENT = "/sys/devices/virtual/mtty/mtty";
 const TYPE = `${PARENT}/mdev_supported_types/mtty-1`;
 const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 
-/** Writes to a file of sysfs; gives what that answers. */
+/** Writes to a file of sysfs, and returns the answer. */
 function write(
   { kernel }: Setup,
   path: string,
@@ -41,14 +41,14 @@ async function mediated(
   return {
     device: setup.host.find(`${BUS}/devices/${UUID}`),
     [Symbol.asyncDispose]: async () => {
-      // What is open would have it wait.
+      // An open file would make it wait.
       setup.closeAll();
       await write(setup, `${BUS}/devices/${UUID}/remove`, "1");
     },
   };
 }
 
-/** Makes a test where there are mediated devices. */
+/** Limits a test to systems with mediated devices. */
 const MTTY = { on: "iommufd" } as const;
 
 forEachBackend(
@@ -62,7 +62,7 @@ forEachBackend(
         ["x", "EINVAL"],
         [UUID.slice(1), "EINVAL"],
         [`${UUID}00`, "EINVAL"],
-        // What is one byte longer is a line, whatever that byte is.
+        // One byte more is taken for the end of the line, whichever byte it is.
         [`${UUID}0`, "EEXIST"],
         [UUID, "EEXIST"],
         [UUID.toUpperCase(), "EEXIST"],
@@ -86,7 +86,7 @@ forEachBackend(
     const { group } = vfioNodes(device);
     assertEquals(group, `/dev/vfio/${device.iommuGroup!.id}`);
 
-    // Nothing takes it again, once it is unbound.
+    // No driver takes it again after it is unbound.
     const unbind = `${BUS}/drivers/mtty/unbind`;
     assertEquals(await write(setup, unbind, UUID), undefined);
     assertEquals(await write(setup, unbind, UUID), "ENODEV");
@@ -117,7 +117,7 @@ forEachBackend(
     const device = await VfioDevice.attach(made.device, space);
     const { locked } = setup;
     const memory = space.allocate(8192);
-    // It is pinned when the device's driver wants it.
+    // Memory is pinned only when the device's driver needs it.
     assertEquals(setup.locked, locked);
     assertEquals(device.config.read8(0x0e), 0);
     memory.free();
@@ -151,7 +151,7 @@ forEachBackend(
     assertEquals(device.read(VFIO_PCI_CONFIG_REGION_INDEX, 0, 4).length, 4);
     assertEquals(answer(() => group.unsetContainer()), "EBUSY");
 
-    // An IOMMU cannot translate what is mapped.
+    // An IOMMU cannot translate these mappings.
     const edu = await setup.group("edu0");
     assertEquals(answer(() => edu.setContainer(container)), "EINVAL");
     const all = container.unmap({ iova: 0n, size: 0n, flags: 2 });
@@ -170,7 +170,7 @@ forEachBackend(
 );
 
 withIommufd(
-  "a mediated device is attached to an IOAS itself, and pins nothing",
+  "a mediated device is attached to an IOAS without a page table, and pins nothing",
   async (setup) => {
     await using made = await mediated(setup);
     const cdev = setup.use(
@@ -211,7 +211,7 @@ withIommufd(
       alignment: 4096n,
     });
 
-    // It moves, and what it leaves is free.
+    // It moves, and the IOAS that it leaves is unused.
     const other = iommufd.allocate();
     assertEquals(attach(99), "ENOENT");
     assertEquals(attach(other), other);
@@ -225,7 +225,7 @@ withIommufd(
 );
 
 withIommufd(
-  "a mediated device shares an IOAS with one that the IOMMU isolates",
+  "a mediated device shares an IOAS with a device that the IOMMU isolates",
   async (setup) => {
     await using made = await mediated(setup);
     const cdev = setup.use(
@@ -244,7 +244,7 @@ withIommufd(
     assertEquals(map(0xfee0_0000n), "EINVAL");
     assertEquals(map(0x1000n), 0x1000n);
     assertEquals(setup.locked, before + 4);
-    // A page table is no IOAS.
+    // A page table is not an IOAS.
     const table = edu.cdev.attach(ioas);
     assertEquals(answer(() => cdev.attach(table)), "ENOENT");
     edu.cdev.detach();

@@ -1,6 +1,7 @@
 /**
- * A machine without an IOMMU: what is missing is told, and a device is taken
- * without one where that is asked for twice, of the kernel and of the library.
+ * A machine without an IOMMU: errors say what is missing, and a device is
+ * attached without an IOMMU only when both the kernel and the library are asked
+ * for that.
  */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { AddressSpace, type PciFunction, VfioDevice } from "../../../mod.ts";
@@ -16,7 +17,7 @@ import { answer } from "../answer.ts";
 import { since } from "../bench.ts";
 import { type Setup, withoutIommu } from "../setup.ts";
 
-/** What is said of a virtual machine, whatever its processor. */
+/** The message for a virtual machine with any processor. */
 const explanation = (setup: Setup) =>
   `vfio ${setup.address("edu0")}: it has no IOMMU group: this is a virtual ` +
   "machine, and it was given no IOMMU\n" +
@@ -33,7 +34,7 @@ async function unsafe(
 }
 
 withoutIommu(
-  "VfioDevice.attach() is NO_IOMMU_GROUP, and says what is missing, when the machine has no IOMMU",
+  "VfioDevice.attach() throws NO_IOMMU_GROUP, and says what is missing, when the machine has no IOMMU",
   async (setup) => {
     await using space = setup.space("legacy");
     const error = await refused(
@@ -45,7 +46,7 @@ withoutIommu(
 );
 
 withoutIommu(
-  "VfioDevice.attach() is NO_IOMMU_GROUP when no IOMMU isolates the group and nobody asked for that",
+  "VfioDevice.attach() throws NO_IOMMU_GROUP when no IOMMU isolates the group and that was not asked for",
   async (setup) => {
     using _mode = setup.noIommuMode();
     const fn = await setup.take("edu0");
@@ -56,7 +57,7 @@ withoutIommu(
 );
 
 withoutIommu(
-  "VfioDevice.attach() takes a device without an IOMMU through the container when that is asked for",
+  "VfioDevice.attach() attaches a device without an IOMMU by the container when that is asked for",
   async (setup) => {
     using _mode = setup.noIommuMode();
     const { space, fn } = await unsafe(setup);
@@ -106,7 +107,7 @@ withoutIommu(
 );
 
 withoutIommu(
-  "VfioDevice.attach() is BACKEND_UNAVAILABLE when iommufd is asked for and there is no IOMMU",
+  "VfioDevice.attach() throws BACKEND_UNAVAILABLE when iommufd is asked for and there is no IOMMU",
   async (setup) => {
     using _mode = setup.noIommuMode();
     const { host } = setup;
@@ -125,7 +126,7 @@ withoutIommu(
 );
 
 withoutIommu(
-  "vfio-pci takes a device without an IOMMU only in the mode for that",
+  "vfio-pci takes a device without an IOMMU only when no-IOMMU mode is on",
   (setup) => {
     const { kernel } = setup;
     const address = setup.address("edu0");
@@ -143,7 +144,7 @@ withoutIommu(
 );
 
 withoutIommu(
-  "a container of a device without an IOMMU serves no other kind, and maps nothing",
+  "a container of a device without an IOMMU takes no other group, and maps nothing",
   async (setup) => {
     using _mode = setup.noIommuMode();
     const group = await setup.group("edu0");
@@ -171,7 +172,7 @@ withoutIommu(
 );
 
 withoutIommu(
-  "a device without an IOMMU has a node of its own from Linux 7.3 on, and an IOAS without windows",
+  "a device without an IOMMU has its own node since Linux 7.3, and an IOAS without reserved windows",
   async (setup) => {
     using _mode = setup.noIommuMode();
     const { cdev: node } = vfioNodes(await setup.take("edu0"));
@@ -189,7 +190,7 @@ withoutIommu(
     assertEquals(answer(() => cdev.attach(device)), "EINVAL");
     assertEquals(answer(() => cdev.attach(99)), "ENOENT");
 
-    // What nothing translates has every IOVA, and pinned memory.
+    // Without a translation every IOVA can be mapped, and memory is pinned.
     const { address: user_va } = setup.memory(8192);
     const map = (iova: bigint, length = 4096n) =>
       iommufd.map({ ioas_id: ioas, user_va, iova, length });
@@ -210,7 +211,7 @@ withoutIommu(
     assertEquals(answer(() => iommufd.destroy(ioas)), "EBUSY");
     assertEquals(cdev.read(0, 0, 4).length, 4);
 
-    // To the same, to its page table, and to another.
+    // Attaches it to the same IOAS, to its page table, and to another.
     assertEquals(cdev.attach(ioas), table);
     assertEquals(cdev.attach(table), table);
     const other = iommufd.allocate();

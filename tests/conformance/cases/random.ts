@@ -1,7 +1,7 @@
 /**
- * Random sequences of calls. On a simulation: whatever is called in whatever
- * order, the answers are such as a kernel gives, and nothing is left when all
- * is closed. On a real kernel: the simulation of that kernel answers the same.
+ * Random sequences of calls. A simulation gives only answers that a kernel can
+ * give, and nothing is left when everything is closed. A real kernel answers
+ * the same as its simulation.
  */
 import { assertEquals, assertMatch } from "@std/assert";
 import { AddressSpace, VfioDevice } from "../../../mod.ts";
@@ -21,14 +21,14 @@ const SIMULATED_RUNS = 170;
 /** How many sequences are run on a real kernel. */
 const REAL_RUNS = 100;
 
-/** Chosen by chance, once: what fails, fails again. */
+/** A constant seed, so that a failure can be repeated. */
 const SEED = 20_261_122;
 
-/** What the kernel answers to these calls, if it refuses them. */
+/** The errnos with which the kernel can refuse these calls. */
 const PLAUSIBLE =
   /^(EADDRINUSE|EBADFD?|EBUSY|EEXIST|EFAULT|EINVAL|EIO|EMSGSIZE|ENODEV|ENOENT|ENOSPC|ENOTTY|EOPNOTSUPP|EOVERFLOW|EPERM|ERANGE)$/;
 
-/** Carries out operations; gives what each answered. */
+/** Carries out operations, and returns the answer of each. */
 async function answersOf(
   bench: Bench,
   operations: readonly Operation[],
@@ -56,7 +56,7 @@ async function assertUsable(bench: Bench): Promise<void> {
   space.allocate(4096);
 }
 
-/** Asserts that what is refused is refused as the kernel does it. */
+/** Asserts that a refusal has an errno of the kernel's. */
 function assertPlausible(answer: unknown): void {
   if (typeof answer === "string" && answer.startsWith("E")) {
     assertMatch(answer, PLAUSIBLE);
@@ -70,7 +70,7 @@ for (const [i, { name, machine, bench, isReal }] of SYSTEMS.entries()) {
 
   if (!isReal) {
     Deno.test(`${name}: random sequences leave nothing behind`, async () => {
-      // Not the same on kernels that are much the same.
+      // Different sequences, as the kernels are similar.
       const parameters = { numRuns: SIMULATED_RUNS, seed: SEED + i };
       await assertForAll(operations, parameters, async (operations) => {
         await using system = simulation.bench();
@@ -84,7 +84,7 @@ for (const [i, { name, machine, bench, isReal }] of SYSTEMS.entries()) {
     continue;
   }
 
-  Deno.test(`${name}: random sequences are answered as simulated`, async () => {
+  Deno.test(`${name}: random sequences have the same answers as in the simulation`, async () => {
     const parameters = { numRuns: REAL_RUNS, seed: SEED };
     await assertForAll(operations, parameters, async (operations) => {
       await using system = bench();

@@ -11,7 +11,7 @@ import type { Bench } from "../bench.ts";
 import { forEachBackend, SYSTEMS } from "../setup.ts";
 
 const ROM = DEVICES.find(({ name }) => name === "e1000e0")!.rom!;
-/** The room that there is for it. */
+/** The size of the ROM's region. */
 const ROOM = 8192;
 const PAGE = 4096;
 
@@ -49,7 +49,7 @@ for (const system of SYSTEMS) {
       show(bench);
     });
 
-  test("rom is there where a function has one, and only root's", (bench) => {
+  test("rom exists when a function has a ROM, and is root's", (bench) => {
     const { host, machine } = bench;
     const { path } = host.function(machine.devices["e1000e0"]!);
     const { mode, uid, gid } = host.kernel.stat(`${path}/rom`);
@@ -58,7 +58,7 @@ for (const system of SYSTEMS) {
     assertEquals(answer(() => host.kernel.stat(`${none}/rom`)), "ENOENT");
   });
 
-  test("rom is read from when that was switched on", (bench) => {
+  test("rom can be read when reading was enabled", (bench) => {
     using rom = new RomAttribute(bench, "e1000e0");
     assertEquals(rom.read(16), "EINVAL");
     assertEquals(rom.read(0), 0);
@@ -71,7 +71,7 @@ for (const system of SYSTEMS) {
       assertEquals(rom.write(text), text.length);
       assertEquals(rom.read(16), on);
     }
-    // Where it is written makes no difference, but for the end.
+    // The offset of the write does not matter, except beyond the end.
     assertEquals(rom.write("10", ROOM - 1), 1);
     assertEquals(rom.read(16), 16);
     assertEquals(rom.write("1", ROOM), "EFBIG");
@@ -85,7 +85,7 @@ for (const system of SYSTEMS) {
     assertEquals(rom.read(16), "EINVAL");
   });
 
-  test("rom has the images that are in a ROM, a page at a time", (bench) => {
+  test("rom returns the images of the ROM, a page at a time", (bench) => {
     const { kernel } = bench.host;
     using rom = new RomAttribute(bench, "e1000e0");
     rom.write("1");
@@ -106,7 +106,7 @@ for (const system of SYSTEMS) {
 }
 
 forEachBackend(
-  "rom is EIO while the function answers no access to its memory",
+  "rom fails with EIO when the function does not decode its memory",
   async (setup) => {
     const device = await setup.device("e1000e0");
     using rom = new RomAttribute(setup.bench, "e1000e0");

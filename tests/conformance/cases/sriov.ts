@@ -1,5 +1,5 @@
 /**
- * Virtual functions, as sysfs makes them (`drivers/pci/pci-sysfs.c`,
+ * Creating virtual functions through sysfs (`drivers/pci/pci-sysfs.c`,
  * `drivers/pci/iov.c`).
  */
 import { assertEquals } from "@std/assert";
@@ -14,7 +14,9 @@ const BUS = "/sys/bus/pci";
 const FIRST = "0000:01:00.1";
 const SECOND = "0000:01:00.2";
 
-/** A function that can have four virtual functions, and has none at the end. */
+/**
+ * A function with up to four virtual functions. They are removed at the end.
+ */
 class Physical implements AsyncDisposable {
   readonly #setup: Setup;
   readonly address: string;
@@ -24,12 +26,12 @@ class Physical implements AsyncDisposable {
     this.address = setup.address("sriov0");
   }
 
-  /** What a file of it says. */
+  /** Reads an attribute of it. */
   read(name: string): string {
     return this.#setup.kernel.readFile(this.#path(name));
   }
 
-  /** Writes to a file of it, or to one of the bus's. */
+  /** Writes to an attribute of it, or to one of the bus. */
   async write(name: string, text: string): Promise<unknown> {
     const path = name.startsWith("drivers")
       ? `${BUS}/${name}`
@@ -37,7 +39,7 @@ class Physical implements AsyncDisposable {
     return await answerOf(() => this.#setup.kernel.writeFileAsync(path, text));
   }
 
-  /** Writes to a file of a virtual function. */
+  /** Writes to an attribute of a virtual function. */
   async writeTo(address: string, name: string, text: string): Promise<unknown> {
     const path = `${BUS}/devices/${address}/${name}`;
     return await answerOf(() => this.#setup.kernel.writeFileAsync(path, text));
@@ -50,7 +52,7 @@ class Physical implements AsyncDisposable {
     return host.function(address).driver;
   }
 
-  /** What is behind a link of a function. */
+  /** The target of a link of a function. */
   link(address: string, name: string): string {
     const { kernel } = this.#setup;
     return answer(() => kernel.readlink(`${BUS}/devices/${address}/${name}`));
@@ -72,10 +74,10 @@ class Physical implements AsyncDisposable {
 }
 
 withContainer(
-  "sriov_numvfs makes virtual functions, and takes them away",
+  "sriov_numvfs creates virtual functions, and removes them",
   async (setup) => {
     await using physical = new Physical(setup);
-    // Their driver would have to be waited for.
+    // Otherwise the test would have to wait for their driver.
     assertEquals(
       await physical.write("sriov_drivers_autoprobe", "0"),
       undefined,
@@ -158,7 +160,7 @@ withContainer(
 );
 
 withContainer(
-  "sriov_numvfs is ENOENT when the driver makes no virtual functions",
+  "sriov_numvfs fails with ENOENT when the driver does not support virtual functions",
   async (setup) => {
     await using physical = new Physical(setup);
     const { address } = physical;
@@ -178,13 +180,13 @@ withContainer(
 );
 
 withContainer(
-  "vfio-pci takes no function that has virtual functions: EBUSY",
+  "vfio-pci refuses a function with EBUSY when it has virtual functions",
   async (setup) => {
     await using physical = new Physical(setup);
     const { address } = physical;
     await physical.write("sriov_drivers_autoprobe", "0");
     await physical.write("sriov_numvfs", "1");
-    // That of nvme leaves them behind.
+    // The driver nvme leaves them behind.
     await physical.write("drivers/nvme/unbind", address);
     assertEquals(physical.driverOf(FIRST), undefined);
     assertEquals(await physical.write("sriov_numvfs", "0"), "ENOENT");
@@ -200,7 +202,7 @@ withContainer(
 );
 
 forEachBackend(
-  "a virtual function is attached, and taken away when it is closed",
+  "a virtual function is attached, and removed when it is closed",
   async (setup) => {
     await using physical = new Physical(setup);
     await physical.write("sriov_drivers_autoprobe", "0");

@@ -1,6 +1,5 @@
 /**
- * What a container's IOMMU maps and unmaps
- * (`drivers/vfio/vfio_iommu_type1.c`).
+ * Mapping and unmapping in a container (`drivers/vfio/vfio_iommu_type1.c`).
  */
 import { assert, assertEquals } from "@std/assert";
 import { infoCapabilities } from "../../../backends/info.ts";
@@ -27,7 +26,7 @@ const PAGE = 4096n;
 const LAST_PAGE = 0xffff_ffff_ffff_f000n;
 const MAX = 0xffff_ffff_ffff_ffffn;
 
-/** A container, and a mapping of 4 pages that it takes. */
+/** A container, and functions that map and unmap, by default 4 pages. */
 async function mappable(setup: Setup, type?: number) {
   const { container, group } = await setup.readyContainer("edu0", type);
   const { address: vaddr } = setup.memory(64 * 4096);
@@ -43,7 +42,7 @@ async function mappable(setup: Setup, type?: number) {
 }
 
 withContainer(
-  "VFIO_IOMMU_MAP_DMA refuses what is not whole pages, wraps around, or is asked for nothing",
+  "VFIO_IOMMU_MAP_DMA fails when the range is not whole pages, wraps around, or has no access flag",
   async (setup) => {
     const { valid, map, unmap } = await mappable(setup);
     const { wraps } = setup.expected;
@@ -64,7 +63,7 @@ withContainer(
         [{ iova: LAST_PAGE + 1n, size: PAGE }, wraps],
         [{ vaddr: LAST_PAGE, size: 2n * PAGE }, wraps],
         [{ size: MAX }, wraps],
-        // Looked at before the sum of size and IOVA is.
+        // Checked before the sum of size and IOVA.
         [{ iova: LAST_PAGE, size: 0n }, "EINVAL"],
         [{ iova: LAST_PAGE, size: 2n * PAGE, argsz: 31 }, "EINVAL"],
       ] as const
@@ -75,7 +74,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_MAP_DMA refuses what the IOMMU does not translate",
+  "VFIO_IOMMU_MAP_DMA fails when the IOMMU does not translate the range",
   async (setup) => {
     const { map } = await mappable(setup);
     const ranges = iovaRanges(await container(setup));
@@ -103,7 +102,7 @@ async function container(setup: Setup): Promise<Container> {
 }
 
 withContainer(
-  "VFIO_IOMMU_MAP_DMA refuses what overlaps a mapping, however little",
+  "VFIO_IOMMU_MAP_DMA fails when the range overlaps a mapping",
   async (setup) => {
     const { valid: { iova }, map } = await mappable(setup);
     assertEquals(map(), undefined);
@@ -125,7 +124,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_MAP_DMA maps memory more than once, for each counted",
+  "VFIO_IOMMU_MAP_DMA counts memory each time when it is mapped more than once",
   async (setup) => {
     const { valid: { iova, vaddr }, map } = await mappable(setup);
     const before = setup.bench.holdings().locked;
@@ -141,11 +140,11 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_MAP_DMA refuses memory that is not there",
+  "VFIO_IOMMU_MAP_DMA fails when the memory does not exist",
   async (setup) => {
     const { map, unmap } = await mappable(setup);
     const before = setup.bench.holdings().locked;
-    // The first page of all is nobody's.
+    // No process has the first page.
     assertEquals(map({ vaddr: 0n }), "EFAULT");
     assertEquals(map({ vaddr: NOBODYS_MEMORY }), "EFAULT");
     assertEquals(setup.bench.holdings().locked, before);
@@ -155,7 +154,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_UNMAP_DMA refuses what is not whole pages, wraps around, or would split",
+  "VFIO_IOMMU_UNMAP_DMA fails when the range is not whole pages, wraps around, or would split a mapping",
   async (setup) => {
     const { valid: { iova }, map, unmap } = await mappable(setup);
     map();
@@ -185,7 +184,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_UNMAP_DMA unmaps what is there, which may be nothing or several",
+  "VFIO_IOMMU_UNMAP_DMA unmaps all mappings in the range, also when there are none",
   async (setup) => {
     const { valid: { iova }, map, unmap } = await mappable(setup);
     assertEquals(unmap(), 0n);
@@ -200,7 +199,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_UNMAP_DMA unmaps all when it is asked to",
+  "VFIO_IOMMU_UNMAP_DMA unmaps everything when the flag for all is set",
   async (setup) => {
     const { valid: { iova }, map, unmap } = await mappable(setup);
     const all = { flags: VFIO_DMA_UNMAP_FLAG_ALL, iova: 0n, size: 0n };
@@ -214,7 +213,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_UNMAP_DMA of version 1 takes a mapping whole whose start is in the range",
+  "VFIO_IOMMU_UNMAP_DMA of version 1 unmaps a whole mapping when its start is in the range",
   async (setup) => {
     const { valid: { iova }, map, unmap } = await mappable(
       setup,
@@ -230,7 +229,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_MAP_DMA sets a new address only where the old one was given up",
+  "VFIO_IOMMU_MAP_DMA sets a new address only when the old one was invalidated",
   async (setup) => {
     const { map } = await mappable(setup);
     const flags = VFIO_DMA_MAP_FLAG_VADDR;
@@ -242,7 +241,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_MAP_DMA takes a mapping that devices may only read, or only write",
+  "VFIO_IOMMU_MAP_DMA maps memory when devices may only read or only write it",
   async (setup) => {
     const { valid: { iova }, map } = await mappable(setup);
     assertEquals(map({ flags: VFIO_DMA_MAP_FLAG_READ }), undefined);
@@ -252,7 +251,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_MAP_DMA counts down what can be mapped",
+  "VFIO_IOMMU_MAP_DMA counts down the available mappings",
   async (setup) => {
     using _limit = setup.limitMappings(3);
     const { container, valid: { iova }, map, unmap } = await mappable(setup);
@@ -262,7 +261,7 @@ withContainer(
     assertEquals([0n, 1n, 2n].map(next), [undefined, undefined, undefined]);
     assertEquals(available(container), 0);
     assertEquals(next(3n), "ENOSPC");
-    // An overlap is found first, an IOVA that is out of range is not.
+    // An overlap is checked before the limit, an IOVA out of range after it.
     assertEquals(next(2n), "EEXIST");
     assertEquals(map({ iova: 0xfee0_0000n, size: PAGE }), "ENOSPC");
     assertEquals(unmap({ size: PAGE }), PAGE);
@@ -272,7 +271,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_MAP_DMA that fails leaves what can be mapped as it was",
+  "VFIO_IOMMU_MAP_DMA leaves the available mappings unchanged when it fails",
   async (setup) => {
     const { container, map } = await mappable(setup);
     const before = available(container);
@@ -284,7 +283,7 @@ withContainer(
 );
 
 withContainer(
-  "VFIO_IOMMU_GET_INFO says how much room its capabilities want",
+  "VFIO_IOMMU_GET_INFO returns how much room its capabilities need",
   async (setup) => {
     const { container } = await mappable(setup);
     const ask = (argsz: number) => {
@@ -313,7 +312,7 @@ withContainer(
   },
 );
 
-/** What VFIO_IOMMU_GET_INFO tells. */
+/** Reads a capability of VFIO_IOMMU_GET_INFO. */
 function capability(container: Container, wanted: number) {
   const bytes = vfio_iommu_type1_info.alloc({}, 1024);
   container.info(bytes);

@@ -1,12 +1,13 @@
 import fc from "fast-check";
 
 /**
- * Shows a property by random sequences; tells the shortest that breaks it.
+ * Checks a property with random sequences, and reports the shortest one that
+ * breaks it.
  *
  * @param sequences The sequences.
- * @param parameters How many, and by which seed.
- * @param property Throws where a sequence breaks it.
- * @param format Shows a sequence to people.
+ * @param parameters The number of sequences, and the seed.
+ * @param property Throws when a sequence breaks it.
+ * @param format Formats a sequence for people.
  */
 export async function assertForAll<T>(
   sequences: fc.Arbitrary<readonly T[]>,
@@ -26,10 +27,12 @@ export async function assertForAll<T>(
   });
 }
 
-/** How long a sequence is shortened: a real kernel can be slow. */
+/**
+ * How long a sequence is shortened, in milliseconds. A real kernel can be slow.
+ */
 const SHORTEN_LIMIT = 100_000;
 
-/** Leaves out all without which the property breaks still. */
+/** Leaves out all operations that are not needed to break the property. */
 async function shorten<T>(
   sequence: readonly T[],
   property: (sequence: readonly T[]) => Promise<void>,

@@ -1,6 +1,6 @@
 /**
- * Operations of the library, to be carried out by either backend: what they
- * answer is to be the same.
+ * Operations of the library, which must have the same answers by either
+ * backend.
  *
  * @module
  */
@@ -32,19 +32,19 @@ type At = 0 | 1;
 
 const PAGE = 4096;
 
-/** Two address spaces, what is attached to them and what is mapped in them. */
+/** Two address spaces, with attached devices and mappings. */
 export class LibraryWorld implements AsyncDisposable {
   readonly #bench: Bench;
   readonly #taken = new AsyncDisposableStack();
   /** Memory of the process. */
   readonly memory: Mapping;
-  /** The address spaces; more take the place of those that were closed. */
+  /** The address spaces. Closed ones are replaced. */
   readonly spaces: AddressSpace[];
-  /** The devices, attached or detached again. */
+  /** The devices, attached or detached. */
   readonly devices = new Map<FunctionName, VfioDevice>();
-  /** Memory that was allocated, by its place. */
+  /** Allocated memory, by place. */
   readonly memories: (DmaMemory | undefined)[] = [];
-  /** What was mapped, by its place. */
+  /** Mappings, by place. */
   readonly mappings: (DmaMapping | undefined)[] = [];
   readonly #backend: BackendName;
 
@@ -74,7 +74,7 @@ export class LibraryWorld implements AsyncDisposable {
     return this.#bench.machine.devices[name]!;
   }
 
-  /** Closes a space, and puts another in its place. */
+  /** Closes a space, and replaces it. */
   async renew(at: At): Promise<void> {
     await this.spaces[at]!.close();
     this.spaces[at] = this.#space();
@@ -183,7 +183,7 @@ const OPERATIONS = {
 type Name = keyof typeof OPERATIONS;
 type ArgumentsOf<N extends Name> = Parameters<typeof OPERATIONS[N]>[1];
 
-/** An operation and what it is told. */
+/** An operation and its arguments. */
 export type LibraryOperation = {
   [N in Name]: readonly [name: N, args: ArgumentsOf<N>];
 }[Name];
@@ -191,9 +191,9 @@ export type LibraryOperation = {
 /**
  * Carries out an operation.
  *
- * @param world What it works with.
+ * @param world The world that it works with.
  * @param operation The operation.
- * @returns What it gives, or the code of its error.
+ * @returns Its result, or the code of its error.
  */
 export async function performInLibrary(
   world: LibraryWorld,
@@ -224,7 +224,7 @@ const iova = fc.constantFrom(
 );
 const place = fc.option(iova, { nil: undefined, freq: 2 });
 
-/** What each operation is told, and how often it is chosen. */
+/** The arguments of each operation, and how often it is chosen. */
 const CHOICES: {
   readonly [N in Name]: readonly [
     weight: number,
@@ -241,7 +241,8 @@ const CHOICES: {
     iova: place,
   }],
   map: [4, {
-    // Memory that stays: of two mistakes at once, each backend tells another.
+    // Only memory that stays: of two errors at once, each backend reports
+    // another.
     pages: fc.constantFrom(1, 2),
     to: at,
     at,

@@ -1,6 +1,6 @@
 /**
- * What random sequences are made of: calls of the kernel with arguments that
- * are not chosen to make sense. Each answers what can be compared.
+ * The operations of random sequences: kernel calls whose arguments may make no
+ * sense. Each returns an answer that can be compared.
  *
  * @module
  */
@@ -28,11 +28,11 @@ export interface DeviceAt {
   readonly at: At;
 }
 
-/** A page of memory: its number, or one that is not there. */
+/** A page of memory: its number, or `"nowhere"` for one that does not exist. */
 export type PageOfMemory = number | "nowhere";
 
 const PAGE = 4096;
-/** Where {@linkcode OPERATIONS} look at what was copied. */
+/** The page where {@linkcode OPERATIONS} check a copy. */
 const LAST_PAGE = 7;
 
 function addressOf({ memory }: World, page: PageOfMemory): bigint {
@@ -49,7 +49,9 @@ function withDevice<T>(
   return world[kind].used(at).with<T>(use);
 }
 
-/** What an eventfd's place is called where there is none. */
+/**
+ * The descriptor of an eventfd's place, or a number that is no descriptor.
+ */
 function descriptor(world: World, eventfd: At | -1 | 99): number {
   return eventfd === 0 || eventfd === 1
     ? world.eventfds[eventfd]!.fd
@@ -57,10 +59,10 @@ function descriptor(world: World, eventfd: At | -1 | 99): number {
 }
 
 /**
- * Whether a request connects the INTx line. That is to be quiet then: QEMU's
- * interrupt controller (`hw/intc/ioapic.c`) forgets what is asserted on a pin
- * that nobody listens on. The kernel counts on one that tells of it later, and
- * so the simulation has.
+ * Whether a request connects the INTx line. The line must be quiet then: QEMU's
+ * interrupt controller (`hw/intc/ioapic.c`) forgets an assertion on a masked
+ * pin. The kernel expects a controller that delivers it later, like that of the
+ * simulation.
  */
 function connectsLine(
   { index, flags }: { readonly index: number; readonly flags: number },
@@ -304,7 +306,7 @@ export const OPERATIONS = {
     await world.bench.settle();
     return world.eventfds.map((eventfd) => eventfd.count() > 0);
   },
-  /** Copies memory through a device, and looks at the last page in use. */
+  /** Copies memory through a device, and reads the last page in use. */
   copy: async (
     world: World,
     { device, from, to }: { device: DeviceAt; from: number; to: number },
@@ -344,12 +346,12 @@ export const OPERATIONS = {
 /** The name of an operation. */
 export type OperationName = keyof typeof OPERATIONS;
 
-/** What an operation is told. */
+/** The arguments of an operation. */
 export type ArgumentsOf<N extends OperationName> = NonNullable<
   Parameters<typeof OPERATIONS[N]>[1]
 >;
 
-/** An operation and what it is told. */
+/** An operation and its arguments. */
 export type Operation = {
   [N in OperationName]: readonly [name: N, args: ArgumentsOf<N>];
 }[OperationName];
@@ -357,9 +359,9 @@ export type Operation = {
 /**
  * Carries out an operation.
  *
- * @param world What it works with.
+ * @param world The world that it works with.
  * @param operation The operation.
- * @returns What is to be the same on every system.
+ * @returns The answer, which must be the same on every system.
  */
 export async function perform(
   world: World,

@@ -1,6 +1,6 @@
 /**
- * Sequences as scripts, to be run where they failed:
- * `deno task vm -- script.ts`.
+ * Writes sequences as scripts, to run them where they failed: `deno task vm --
+ * script.ts`.
  *
  * @module
  */
@@ -10,9 +10,9 @@ import { type Operation, perform } from "./operations.ts";
 import { FUNCTIONS, World } from "./world.ts";
 
 /**
- * A script that carries out operations and tells what each answers.
+ * Writes a script that carries out operations and prints the answer of each.
  *
- * @param operations What is carried out.
+ * @param operations The operations.
  */
 export function scriptOf(operations: readonly Operation[]): string {
   const lines = operations.map((operation) => {
@@ -24,10 +24,10 @@ export function scriptOf(operations: readonly Operation[]): string {
 }
 
 /**
- * Carries out operations on this system and on the simulation of it, and tells
- * what each answers; what differs is marked.
+ * Carries out operations on this system and on its simulation, and prints the
+ * answers. Marks those that differ.
  *
- * @param operations What is carried out.
+ * @param operations The operations.
  */
 export async function replay(operations: readonly Operation[]): Promise<void> {
   for (const system of SYSTEMS) {

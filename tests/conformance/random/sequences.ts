@@ -1,6 +1,6 @@
 /**
- * Random sequences of operations, with arguments from small sets whose members
- * are in each other's way.
+ * Random sequences of operations, with arguments from small sets, so that
+ * operations interfere with each other.
  *
  * @module
  */
@@ -21,7 +21,7 @@ type Arbitraries = {
   };
 };
 
-/** What makes sense, three times as often as what hardly does. */
+/** Chooses sensible values three times as often as others. */
 function mostly<T>(
   sensible: readonly T[],
   other: readonly T[],
@@ -77,7 +77,7 @@ const irqRequest = mostly<ArgumentsOf<"setIrqs">["request"]>([
   { index: 1, flags: 0x24, start: 0, eventfds: [99] },
   { index: 0, flags: 0x24, start: 0, eventfds: [-1] },
   { index: 1, flags: 0x24, start: 0, eventfds: [] },
-  // Not by the eventfd that it signals: a kernel would go on in circles.
+  // Another eventfd than the one that it signals: else a kernel would loop.
   { index: 0, flags: 0x14, start: 0, eventfds: [0] },
   { index: 0, flags: 0x14, start: 0, eventfds: [-1] },
   { index: 3, flags: 0x24, start: 0, eventfds: [0] },
@@ -88,7 +88,7 @@ const irqRequest = mostly<ArgumentsOf<"setIrqs">["request"]>([
   { index: 4, flags: 0x09, start: 0, eventfds: [0] },
 ]);
 
-/** What each operation is told, and of which kinds the device can be. */
+/** The arguments of each operation, with the kinds of its device. */
 const argumentsOn = (kinds: fc.Arbitrary<DeviceAt["kind"]>): Arbitraries => {
   const device = fc.record({ kind: kinds, at }, PLAIN);
   return {
@@ -130,7 +130,8 @@ const argumentsOn = (kinds: fc.Arbitrary<DeviceAt["kind"]>): Arbitraries => {
     readRegion: {
       device,
       region,
-      // Not what firmware wrote: addresses, and the interrupt line.
+      // Without the registers that firmware writes: addresses, and the
+      // interrupt line.
       offset: fc.constantFrom(0, 4, 8, 0x24, 0xfc, 0xf_fffc),
       length: fc.constantFrom(4, 1, 2, 8, 0, 3),
     },
@@ -174,7 +175,7 @@ const argumentsOn = (kinds: fc.Arbitrary<DeviceAt["kind"]>): Arbitraries => {
   };
 };
 
-/** How often each operation is chosen, where that is not twice. */
+/** The weight of each operation, where that is not 2. */
 const WEIGHTS: { readonly [N in OperationName]?: number } = {
   closeGroup: 1,
   closeContainer: 1,
@@ -222,13 +223,13 @@ const OF_IOMMUFD: readonly OperationName[] = [
   "detach",
 ];
 
-/** What a sequence is about. */
+/** The theme of a sequence. */
 interface Theme {
-  /** What it begins with, so that not all fails at the first step. */
+  /** Its first operations, so that later ones do not all fail. */
   readonly beginning: readonly Operation[];
-  /** Operations that it has not. */
+  /** The operations that it leaves out. */
   readonly without: readonly OperationName[];
-  /** Which devices it mostly uses. */
+  /** The kind of devices that it mostly uses. */
   readonly kind: DeviceAt["kind"];
 }
 
@@ -263,10 +264,10 @@ const IOMMUFD: Theme = {
 const THEMES: readonly Theme[] = [
   CONTAINER,
   IOMMUFD,
-  // The files are open, and nothing was done with them.
+  // The files are open, and unused.
   { ...CONTAINER, beginning: CONTAINER.beginning.slice(0, 2) },
   { ...IOMMUFD, beginning: IOMMUFD.beginning.slice(0, 2) },
-  // All there is, and both in turn.
+  // All operations of both kinds.
   { ...CONTAINER, without: [] },
   { ...IOMMUFD, without: [] },
 ];

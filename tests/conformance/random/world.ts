@@ -1,7 +1,7 @@
 /**
- * What a random sequence of operations works with: files in a few numbered
- * places, so that operations meet each other's. One that names an empty place
- * means the other, so that few do nothing.
+ * The state of a random sequence: files in a few numbered places, so that
+ * operations use each other's files. An operation that names an empty place
+ * uses the other place, so that few operations do nothing.
  *
  * @module
  */
@@ -35,7 +35,7 @@ const PCI = "/sys/bus/pci";
 /** A file in a numbered place. */
 class Place<F extends KernelFile> {
   file: F | undefined;
-  /** The function that it is about. */
+  /** The file's function. */
   of: FunctionName | undefined;
 
   /** Puts a file there, unless there is one. */
@@ -47,7 +47,7 @@ class Place<F extends KernelFile> {
     });
   }
 
-  /** Does something with the file, where there is one. */
+  /** Uses the file, where there is one. */
   with<T>(use: (file: F) => T): T | string {
     const { file } = this;
     return file === undefined ? "nothing" : answer(() => use(file));
@@ -103,7 +103,7 @@ export class World {
   readonly cdevs = new Places<Cdev>();
   /** Mapped registers, by the function that has them. */
   readonly registers = new Map<FunctionName, Mapping>();
-  /** What interrupts signal. */
+  /** The eventfds that interrupts signal. */
   readonly eventfds: readonly EventFd[];
   /** Memory to map. */
   readonly memory: Mapping;
@@ -126,7 +126,7 @@ export class World {
     return this.bench.machine.devices[name]!;
   }
 
-  /** Where a function can be opened. */
+  /** The nodes of a function. */
   nodes(name: FunctionName): ReturnType<typeof vfioNodes> {
     return vfioNodes(this.bench.host.function(this.address(name)));
   }
@@ -138,7 +138,7 @@ export class World {
     );
   }
 
-  /** Whether a function is open: to unbind it would not return. */
+  /** Whether a function is open, so that unbinding it would hang. */
   isOpen(name: FunctionName): boolean {
     return this.registers.has(name) ||
       [...this.devices, ...this.cdevs]
@@ -146,10 +146,10 @@ export class World {
   }
 
   /**
-   * Brings the functions to where every sequence begins: bound to vfio-pci,
-   * with registers that say nothing of what was before.
+   * Prepares the functions for a sequence: binds them to vfio-pci, and clears
+   * their registers.
    *
-   * @param isNew Whether nothing was before.
+   * @param isNew Whether no sequence was before.
    */
   async begin(isNew: boolean): Promise<void> {
     for (const name of FUNCTIONS) {
@@ -168,7 +168,7 @@ export class World {
     }
   }
 
-  /** Closes everything, and lets the functions go. */
+  /** Closes everything, and releases the functions. */
   async end(): Promise<void> {
     for (const mapping of this.registers.values()) this.kernel.munmap(mapping);
     const all: readonly Place<KernelFile>[] = [

@@ -1,7 +1,7 @@
 type Key = string | symbol;
 type Indexable = Record<Key, unknown>;
 
-/** Those whose content no property tells. */
+/** The types whose content is not in properties. */
 const COMPARED_AS_STRINGS: ReadonlySet<unknown> = new Set(
   [RegExp, URL, URLSearchParams, Intl.Locale].map((type) => type.prototype),
 );
@@ -10,19 +10,19 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
-/** The prototype; an object without one counts as a plain one. */
+/** The prototype. An object without one counts as a plain object. */
 function prototypeOf(value: object): unknown {
   return Object.getPrototypeOf(value) ?? Object.prototype;
 }
 
-/** Bytes and numbers are compared as `Set` does: NaN is NaN, 0 is -0. */
+/** Compares bytes and numbers like `Set`: NaN equals NaN, and 0 equals -0. */
 function sameValueZero(a: unknown, b: unknown): boolean {
   return a === b || Object.is(a, b);
 }
 
 /**
- * The properties that count: the enumerable ones of plain objects and arrays,
- * all of a class instance, its inherited accessors included.
+ * The properties to compare: the enumerable ones of plain objects and arrays,
+ * and all of a class instance, including inherited accessors.
  */
 function keysOf(value: object): Set<Key> {
   const prototype = prototypeOf(value);
@@ -83,7 +83,7 @@ export function equal(a: unknown, b: unknown): boolean {
     return true;
   }
 
-  /** Sets and maps: each entry needs an equal one, in whatever order. */
+  /** Compares sets and maps: each entry needs an equal one, in any order. */
   function compareEntries(
     a: Map<unknown, unknown> | Set<unknown>,
     b: Map<unknown, unknown> | Set<unknown>,

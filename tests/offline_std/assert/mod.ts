@@ -256,7 +256,7 @@ export function assertObjectMatch(
   assertEquals(subset(actual, expected), subset(expected, expected), msg);
 }
 
-/** What of `actual` is also in `expected`, as plain objects. */
+/** The part of `actual` that `expected` also has, as plain objects. */
 function subset(actual: unknown, expected: unknown): unknown {
   if (
     typeof actual !== "object" || actual === null ||
@@ -317,7 +317,7 @@ export function assertIsError<E extends Error = Error>(
   );
 }
 
-/** Asserts that `fn` throws, whatever it throws. Returns what was thrown. */
+/** Asserts that `fn` throws anything. Returns what was thrown. */
 export function assertThrows(fn: () => unknown, msg?: string): unknown;
 /** Asserts that `fn` throws an error of that class and message. */
 export function assertThrows<E extends Error = Error>(
@@ -371,7 +371,7 @@ export async function assertRejects<E extends Error>(
   try {
     promise = fn();
   } catch {
-    // Thrown at once: reported below, as a value that is no promise is.
+    // Thrown at once. It is reported below, like a value that is not a promise.
   }
   if (typeof promise !== "object" || typeof promise?.then !== "function") {
     throw new AssertionError(

@@ -1,6 +1,6 @@
 /**
  * The part of `@std/path` that this project uses, for machines that do not
- * reach JSR. POSIX paths alone: VFIO is a matter of Linux.
+ * reach JSR. Only POSIX paths, as VFIO exists only on Linux.
  *
  * @module
  */

@@ -28,7 +28,10 @@ function refused(code: string): KernelError {
   return new KernelError(errnoNumber(code), "open", "/dev/vfio/4");
 }
 
-/** A function of group 4, other functions, and who has which node open. */
+/**
+ * Makes a function of group 4, other functions, and processes that have nodes
+ * open.
+ */
 function setUp(
   others: Record<string, FunctionTopology> = {},
   open: Record<string, string> = {},
@@ -66,7 +69,7 @@ for (
     EBUSY: "DEVICE_BUSY",
   })
 ) {
-  Deno.test(`nodeRefused() is ${code} when the node answers ${errno}`, () => {
+  Deno.test(`nodeRefused() returns ${code} when the node answers ${errno}`, () => {
     const { target } = setUp();
     const cause = refused(errno);
     const error = assertVfioError(
@@ -80,14 +83,14 @@ for (
   });
 }
 
-Deno.test("nodeRefused() leaves every other answer what it is", () => {
+Deno.test("nodeRefused() returns the error unchanged when it is another one", () => {
   const { target } = setUp();
   for (const cause of [refused("EMFILE"), refused("EIO"), new TypeError()]) {
     assertStrictEquals(nodeRefused(target, "/dev/vfio/4", cause), cause);
   }
 });
 
-Deno.test("openNode() opens for reading and writing, or says who may not", () => {
+Deno.test("openNode() opens for reading and writing, or throws PERMISSION_DENIED", () => {
   const { target } = setUp();
   const opened: unknown[] = [];
   const open = (...args: unknown[]) => opened.push(args);
@@ -120,7 +123,7 @@ Deno.test("deviceBusy() names each process that has the group or a device of it 
   );
 });
 
-Deno.test("deviceBusy() says so when no process can be found", () => {
+Deno.test("deviceBusy() names no process when none can be found", () => {
   const error = deviceBusy(setUp().target, refused("EBUSY"));
   assertEquals(
     error.message,
@@ -145,13 +148,13 @@ Deno.test("groupNotViable() names each function in the way, its driver and the r
   );
 });
 
-Deno.test("groupNotViable() is DEVICE_BUSY when no driver is in the way", () => {
+Deno.test("groupNotViable() returns DEVICE_BUSY when no driver is in the way", () => {
   const { target, pids } = setUp({}, { qemu: "/dev/vfio/4" });
   const error = assertVfioError(groupNotViable(target), "DEVICE_BUSY");
   assert(error.message.includes(`qemu (process ${pids[0]})`));
 });
 
-Deno.test("groupHasOwner() is true for a host driver and for a process, else false", () => {
+Deno.test("groupHasOwner() is true when a host driver or a process has the group", () => {
   assert(!groupHasOwner(setUp().target));
   const driver = setUp({ [B]: { group: 4, driver: "nvme" } });
   assert(groupHasOwner(driver.target));
@@ -159,7 +162,7 @@ Deno.test("groupHasOwner() is true for a host driver and for a process, else fal
   assert(groupHasOwner(process.target));
 });
 
-/** A kernel whose process has those limits on locked memory. */
+/** A kernel whose process has these limits on locked memory. */
 function locking(status: string, limits: string) {
   return stubKernel({
     readFile: (path) => path.endsWith("status") ? status : limits,
@@ -179,7 +182,7 @@ const LIMIT =
 for (
   const [backend, need] of [["legacy", 2199552], ["iommufd", 2125824]] as const
 ) {
-  Deno.test(`mappingRefused() is MEMLOCK_LIMIT, with the limit and what ${backend} needs, when one applies`, () => {
+  Deno.test(`mappingRefused() returns MEMLOCK_LIMIT, with the limit and the need of ${backend}, when a limit applies`, () => {
     const kernel = locking(
       "VmLck:\t     100 kB\nVmPin:\t      28 kB\nCapEff:\t0000000000000000\n",
       LIMIT,
@@ -198,7 +201,7 @@ for (
   });
 }
 
-Deno.test("mappingRefused() tells whose limit it is when other processes count to iommufd's", () => {
+Deno.test("mappingRefused() says whose limit it is when iommufd counts other processes, too", () => {
   const error = assertVfioError(
     mappingRefused(
       locking("CapEff:\t0", LIMIT),
@@ -217,16 +220,16 @@ Deno.test("mappingRefused() tells whose limit it is when other processes count t
 
 for (
   const [why, status, limits] of [
-    ["the process may lock all it wants", "CapEff:\t0000000000004000", "-"],
+    ["the process may lock any amount", "CapEff:\t0000000000004000", "-"],
     [
-      "it has no limit",
+      "the process has no limit",
       "CapEff:\t0",
       "Max locked memory  unlimited  unlimited",
     ],
-    ["the limit leaves enough", "CapEff:\t0", LIMIT],
+    ["the limit is high enough", "CapEff:\t0", LIMIT],
   ] as const
 ) {
-  Deno.test(`mappingRefused() is NO_MEMORY when ${why}`, () => {
+  Deno.test(`mappingRefused() returns NO_MEMORY when ${why}`, () => {
     const error = assertVfioError(
       mappingRefused(
         locking(status, limits),
@@ -252,7 +255,7 @@ for (
     EADDRINUSE: "IOVA_OUT_OF_RANGE",
   })
 ) {
-  Deno.test(`mappingRefused() is ${code} when the kernel answers ${errno}`, () => {
+  Deno.test(`mappingRefused() returns ${code} when the kernel answers ${errno}`, () => {
     const error = assertVfioError(
       mappingRefused(stubKernel(), "legacy", RANGE, refused(errno)),
       code,
@@ -265,7 +268,7 @@ for (
   });
 }
 
-Deno.test("mappingRefused() leaves every other answer what it is", () => {
+Deno.test("mappingRefused() returns the error unchanged when it is another one", () => {
   const cause = refused("EIO");
   assertStrictEquals(
     mappingRefused(stubKernel(), "legacy", RANGE, cause),
@@ -273,7 +276,7 @@ Deno.test("mappingRefused() leaves every other answer what it is", () => {
   );
 });
 
-Deno.test("quietly() gives what the step gives, and nothing when it fails", async () => {
+Deno.test("ignoreErrors() returns the result of a step, and undefined when that fails", async () => {
   const fail = () => {
     throw refused("EIO");
   };

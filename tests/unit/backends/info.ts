@@ -7,7 +7,7 @@ import {
   vfio_region_info,
 } from "../../../lib/uapi/vfio/all.ts";
 
-/** An info struct of 24 bytes with capabilities behind it. */
+/** An info struct of 24 bytes, followed by capabilities. */
 function withChain(
   capabilities: Record<number, { id: number; next: number }>,
   size = 64,
@@ -19,34 +19,34 @@ function withChain(
   return bytes;
 }
 
-/** Answers like the kernel: as much as fits, and in argsz what there is. */
+/** Answers like the kernel: as much as fits, and the full size in argsz. */
 function answering(sizes: readonly number[]) {
-  const asked: { argsz: number; index: number; length: number }[] = [];
+  const requests: { argsz: number; index: number; length: number }[] = [];
   const ask = (bytes: Uint8Array) => {
     const { argsz, index } = vfio_region_info.decode(bytes);
-    asked.push({ argsz, index, length: bytes.length });
-    const needed = sizes[Math.min(asked.length, sizes.length) - 1]!;
+    requests.push({ argsz, index, length: bytes.length });
+    const needed = sizes[Math.min(requests.length, sizes.length) - 1]!;
     vfio_region_info.encode(bytes, {
       argsz: needed,
       index,
       cap_offset: needed <= bytes.length ? 32 : 0,
     });
   };
-  return { asked, ask };
+  return { requests, ask };
 }
 
-Deno.test("readInfo() asks once when everything fits in the struct", () => {
-  const { asked, ask } = answering([vfio_region_info.size]);
+Deno.test("readInfo() makes one ioctl when everything fits in the struct", () => {
+  const { requests, ask } = answering([vfio_region_info.size]);
   const bytes = readInfo(ask, vfio_region_info, { index: 3 });
-  assertEquals(asked, [{ argsz: 32, index: 3, length: 32 }]);
+  assertEquals(requests, [{ argsz: 32, index: 3, length: 32 }]);
   assertEquals(bytes.length, 32);
   assertEquals(vfio_region_info.decode(bytes).cap_offset, 32);
 });
 
-Deno.test("readInfo() asks again for the same when the kernel wants more room", () => {
-  const { asked, ask } = answering([80]);
+Deno.test("readInfo() repeats the ioctl when the kernel needs more room", () => {
+  const { requests, ask } = answering([80]);
   const bytes = readInfo(ask, vfio_region_info, { index: 3 });
-  assertEquals(asked, [
+  assertEquals(requests, [
     { argsz: 32, index: 3, length: 32 },
     { argsz: 80, index: 3, length: 80 },
   ]);
@@ -54,14 +54,14 @@ Deno.test("readInfo() asks again for the same when the kernel wants more room", 
   assertEquals(vfio_region_info.decode(bytes).cap_offset, 32);
 });
 
-Deno.test("readInfo() asks until everything fits when there is ever more", () => {
-  const { asked, ask } = answering([48, 64, 96]);
+Deno.test("readInfo() repeats the ioctl until everything fits when the answer grows", () => {
+  const { requests, ask } = answering([48, 64, 96]);
   const bytes = readInfo(ask, vfio_region_info, { index: 3 });
-  assertEquals(asked.map(({ argsz }) => argsz), [32, 48, 64, 96]);
+  assertEquals(requests.map(({ argsz }) => argsz), [32, 48, 64, 96]);
   assertEquals(vfio_region_info.decode(bytes).cap_offset, 32);
 });
 
-Deno.test("readInfo() takes an older kernel's shorter struct", () => {
+Deno.test("readInfo() accepts a shorter struct when the kernel is older", () => {
   const ask = (bytes: Uint8Array) => {
     vfio_iommu_type1_info.encode(bytes, { argsz: 16, iova_pgsizes: 4096n });
   };
@@ -70,7 +70,7 @@ Deno.test("readInfo() takes an older kernel's shorter struct", () => {
   assertEquals(vfio_iommu_type1_info.decode(bytes).iova_pgsizes, 4096n);
 });
 
-Deno.test("readInfo() throws what the kernel refuses with", () => {
+Deno.test("readInfo() throws the kernel's error when it refuses", () => {
   const error = new KernelError(22, "VFIO_DEVICE_GET_REGION_INFO");
   const thrown = assertThrows(() =>
     readInfo(() => {
@@ -80,7 +80,7 @@ Deno.test("readInfo() throws what the kernel refuses with", () => {
   assertStrictEquals(thrown, error);
 });
 
-Deno.test("infoCapabilities() gives the capabilities in the chain's order", () => {
+Deno.test("infoCapabilities() returns the capabilities in the chain's order", () => {
   const bytes = withChain({
     24: { id: 1, next: 48 },
     40: { id: 3, next: 0 },
@@ -93,11 +93,11 @@ Deno.test("infoCapabilities() gives the capabilities in the chain's order", () =
   ]);
 });
 
-Deno.test("infoCapabilities() gives nothing when there is no chain", () => {
+Deno.test("infoCapabilities() returns nothing when there is no chain", () => {
   assertEquals([...infoCapabilities(new Uint8Array(24), 0)], []);
 });
 
-Deno.test("infoCapabilities() gives as many capabilities as have room", () => {
+Deno.test("infoCapabilities() returns the capabilities that are complete when the buffer is short", () => {
   const offsets = Array.from({ length: 99 }, (_, i) => 8 * (i + 1));
   const chain = Object.fromEntries(
     offsets.map((at) => [at, { id: at, next: at === 792 ? 0 : at + 8 }]),
@@ -111,7 +111,7 @@ for (
     "to itself": { 24: { id: 1, next: 24 } },
     "back": { 24: { id: 1, next: 40 }, 40: { id: 2, next: 24 } },
     "out of the bytes": { 24: { id: 1, next: 64 } },
-    "to a header that the bytes end in": { 24: { id: 1, next: 57 } },
+    "to an incomplete header": { 24: { id: 1, next: 57 } },
     "far away": { 24: { id: 1, next: 0xffff_ffff } },
   })
 ) {

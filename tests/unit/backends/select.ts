@@ -12,12 +12,12 @@ const GROUP = "/dev/vfio/4";
 const CDEV = "/dev/vfio/devices/vfio0";
 
 interface Options {
-  /** Nodes that there are, and what opening them answers: "" for well. */
+  /** The nodes, and the errno of opening each; "" for success. */
   nodes: Record<string, string>;
   noIommu?: boolean;
 }
 
-/** A device with those nodes, and a record of what is opened and closed. */
+/** A device with these nodes, and a record of what is opened and closed. */
 function setUp({ nodes, noIommu = false }: Options) {
   const host = simulate({
     kernel: { iommufd: false },
@@ -58,13 +58,13 @@ function failure(step: () => unknown): string {
   return error.message.split("\n")[0]!;
 }
 
-Deno.test("selectBackend() takes iommufd when its nodes can be opened", () => {
+Deno.test("selectBackend() chooses iommufd when its nodes can be opened", () => {
   const { select, calls } = setUp({ nodes: BOTH });
   assertEquals(select("auto"), {
     backend: "iommufd",
     reason: `/dev/iommu and ${CDEV} both work`,
   });
-  // What was opened to see that is not kept.
+  // The nodes that it opened for the check are closed again.
   assertEquals(calls, [
     "open /dev/iommu",
     "close 7",
@@ -88,7 +88,7 @@ for (
     [{ ...BOTH, [CDEV]: "ENOENT" }, `${CDEV} cannot be opened (ENOENT)`],
   ] as const
 ) {
-  Deno.test(`selectBackend() takes legacy when ${reason}`, () => {
+  Deno.test(`selectBackend() chooses legacy when ${reason}`, () => {
     const { select, calls } = setUp({ nodes });
     assertEquals(select("auto"), { backend: "legacy", reason });
     const opened = calls.filter((call) => call.startsWith("open"));
@@ -98,7 +98,7 @@ for (
   });
 }
 
-Deno.test("selectBackend() takes legacy when there is no IOMMU", () => {
+Deno.test("selectBackend() chooses legacy when there is no IOMMU", () => {
   const { select } = setUp({ nodes: BOTH, noIommu: true });
   assertEquals(select("auto"), {
     backend: "legacy",
@@ -111,7 +111,7 @@ Deno.test("selectBackend() takes legacy when there is no IOMMU", () => {
   );
 });
 
-Deno.test("selectBackend() takes the backend that is asked for", () => {
+Deno.test("selectBackend() chooses a backend when that is asked for", () => {
   for (const backend of ["legacy", "iommufd"] as const) {
     const { select, calls } = setUp({ nodes: BOTH });
     assertEquals(select(backend), { backend, reason: "asked for" });
@@ -119,12 +119,12 @@ Deno.test("selectBackend() takes the backend that is asked for", () => {
   }
 });
 
-Deno.test("selectBackend() leaves it to the attach to say that a node asked for cannot be opened", () => {
+Deno.test("selectBackend() chooses iommufd when that is asked for and a node cannot be opened", () => {
   const { select } = setUp({ nodes: { ...BOTH, "/dev/iommu": "EACCES" } });
   assertEquals(select("iommufd").backend, "iommufd");
 });
 
-Deno.test("selectBackend() is BACKEND_UNAVAILABLE when iommufd is asked for and is not there", () => {
+Deno.test("selectBackend() throws BACKEND_UNAVAILABLE when iommufd is asked for and missing", () => {
   const noIommufd = setUp({ nodes: { [GROUP]: "", [CDEV]: "" } });
   assertEquals(
     failure(() => noIommufd.select("iommufd")),
@@ -138,7 +138,7 @@ Deno.test("selectBackend() is BACKEND_UNAVAILABLE when iommufd is asked for and 
   );
 });
 
-Deno.test("selectBackend() is BACKEND_UNAVAILABLE when the kernel has no groups and legacy is asked for, or is left", () => {
+Deno.test("selectBackend() throws BACKEND_UNAVAILABLE when the kernel has no groups and legacy is asked for, or the only choice", () => {
   const { select } = setUp({ nodes: { [CDEV]: "" } });
   for (const wanted of ["auto", "legacy"] as const) {
     const message = failure(() => select(wanted));

@@ -32,7 +32,7 @@ Deno.test("attachTarget() finds the group and the nodes", () => {
   });
 });
 
-Deno.test("attachTarget() is NO_IOMMU_GROUP when there is no group", () => {
+Deno.test("attachTarget() throws NO_IOMMU_GROUP when there is no group", () => {
   const { device } = setUp({ driver: "nvme" }, { iommu: "none" });
   for (const unsafeNoIommu of [false, true]) {
     const error = failure(
@@ -43,7 +43,7 @@ Deno.test("attachTarget() is NO_IOMMU_GROUP when there is no group", () => {
   }
 });
 
-Deno.test("attachTarget() is NO_IOMMU_GROUP when the group has no IOMMU, unless that is wanted", () => {
+Deno.test("attachTarget() throws NO_IOMMU_GROUP when the group has no IOMMU and that was not asked for", () => {
   const { device } = setUp({ driver: "vfio-pci" }, {
     iommu: "none",
     kernel: { unsafeNoIommu: true },
@@ -54,7 +54,7 @@ Deno.test("attachTarget() is NO_IOMMU_GROUP when the group has no IOMMU, unless 
   assertEquals(nodes.group, "/dev/vfio/noiommu-0");
 });
 
-Deno.test("attachTarget() takes a mediated device when its group is named vfio-noiommu", () => {
+Deno.test("attachTarget() accepts a mediated device when its group is named vfio-noiommu", () => {
   const uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
   const host = simulate({
     functions: { [A]: { id: "8086:5917" } },
@@ -65,7 +65,7 @@ Deno.test("attachTarget() takes a mediated device when its group is named vfio-n
   assertEquals(attachTarget(device, false).noIommu, false);
 });
 
-Deno.test("attachTarget() is WRONG_DRIVER when a host driver has the device", () => {
+Deno.test("attachTarget() throws WRONG_DRIVER when a host driver has the device", () => {
   const { device } = setUp({ group: 4, driver: "nvme" });
   const error = failure("WRONG_DRIVER", () => attachTarget(device, false));
   assertEquals(
@@ -75,7 +75,7 @@ Deno.test("attachTarget() is WRONG_DRIVER when a host driver has the device", ()
   );
 });
 
-Deno.test("attachTarget() is WRONG_DRIVER when no driver has the device", () => {
+Deno.test("attachTarget() throws WRONG_DRIVER when no driver has the device", () => {
   const { device } = setUp({ group: 4 });
   const error = failure("WRONG_DRIVER", () => attachTarget(device, false));
   assertEquals(

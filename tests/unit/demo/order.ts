@@ -1,5 +1,5 @@
 /**
- * In which order the demo shows what, without a machine.
+ * The order of the demo's parts, without a machine.
  */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
@@ -9,7 +9,7 @@ import {
 } from "../../../scripts/demo/order.ts";
 import { machineNamed } from "../../vm/machines.ts";
 
-/** A stage on which the kernel with iommufd is built once `built` is. */
+/** A stage on which the build of the kernel with iommufd ends with `built`. */
 function stage({ cached = [], built, code = 0 }: {
   cached?: string[];
   built?: Promise<void>;
@@ -45,7 +45,7 @@ const FIRST = [
 Deno.test("inMachines() shows a kernel of Debian while the other is built", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   const { stage: fresh, events } = stage({ built: promise });
-  fresh.print = () => resolve(); // the first is over
+  fresh.print = () => resolve(); // the first part has ended
   assertEquals(await inMachines(fresh), 0);
   assertEquals(events, [
     ...FIRST,
@@ -54,7 +54,7 @@ Deno.test("inMachines() shows a kernel of Debian while the other is built", asyn
   ]);
 });
 
-Deno.test("inMachines() shows one kernel when that is built already", async () => {
+Deno.test("inMachines() shows only the kernel with iommufd when that is built already", async () => {
   const { stage: warm, events } = stage({ cached: ["testbed"] });
   assertEquals(await inMachines(warm), 0);
   assertEquals(events, [
@@ -64,21 +64,21 @@ Deno.test("inMachines() shows one kernel when that is built already", async () =
   ]);
 });
 
-Deno.test("inMachines() builds nothing for the legacy backend alone", async () => {
+Deno.test("inMachines() builds nothing when only legacy is asked for", async () => {
   const { stage: fresh, events } = stage();
   assertEquals(await inMachines(fresh, "legacy"), 0);
   assertEquals(events.at(-1), "debian-6.1 shown: whole by legacy");
   assertEquals(events.includes("testbed begun"), false);
 });
 
-Deno.test("inMachines() shows no kernel of Debian for iommufd alone", async () => {
+Deno.test("inMachines() shows no kernel of Debian when only iommufd is asked for", async () => {
   const { stage: fresh, events } = stage();
   assertEquals(await inMachines(fresh, "iommufd"), 0);
   assertEquals(events.at(-1), "testbed shown: whole by iommufd");
   assertEquals(events.includes("debian-6.1 begun"), false);
 });
 
-Deno.test("inMachines() says why a build failed, after Debian's kernel", async () => {
+Deno.test("inMachines() throws the error of the build after it has shown Debian's kernel", async () => {
   const { stage: fresh, events } = stage({
     built: Promise.reject(new Error("no bison")),
   });
@@ -86,7 +86,7 @@ Deno.test("inMachines() says why a build failed, after Debian's kernel", async (
   assertEquals(events, FIRST);
 });
 
-Deno.test("inMachines() ends the build when Debian's kernel fails", async () => {
+Deno.test("inMachines() aborts the build when Debian's kernel fails", async () => {
   const { promise, reject } = Promise.withResolvers<void>();
   const { stage: fresh, events } = stage({ built: promise, code: 1 });
   const end = fresh.end;
@@ -98,7 +98,7 @@ Deno.test("inMachines() ends the build when Debian's kernel fails", async () => 
   assertEquals(events, [...FIRST, "ended"]);
 });
 
-Deno.test("inMachine() shows the whole in the one that is named", async () => {
+Deno.test("inMachine() shows the whole in one machine", async () => {
   const { stage: fresh, events } = stage();
   const machine = machineNamed("debian-6.12");
   assertEquals(await inMachine(fresh, machine), 0);

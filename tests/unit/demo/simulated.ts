@@ -15,13 +15,13 @@ Deno.test("simulated() shows attach, DMA and detach by each backend", async () =
   for (const backend of ["iommufd", "legacy"]) {
     assertMatch(text, new RegExp(`^sim  attached .* by ${backend}: `, "m"));
   }
-  for (const told of [/copied .* by DMA$/, /all 4096 .* equal$/, /detached /]) {
-    const every = new RegExp(`^sim  .*${told.source}`, "mg");
-    assertEquals(text.match(every)?.length, 2, `${told}`);
+  for (const line of [/copied .* by DMA$/, /all 4096 .* equal$/, /detached /]) {
+    const every = new RegExp(`^sim  .*${line.source}`, "mg");
+    assertEquals(text.match(every)?.length, 2, `${line}`);
   }
 });
 
-Deno.test("simulated() says of every line that it is simulated", async () => {
+Deno.test("simulated() marks every line as simulated", async () => {
   const [title, ...lines] = await linesOf();
   assertMatch(title!, /^══ Simulated: .* No kernel, no device$/);
   assertEquals(lines.filter((line) => !/^sim( {2}|$)/.test(line)), []);

@@ -1,4 +1,4 @@
-/** What random tests tell of a difference: the shortest script that shows it. */
+/** The report of random tests: the shortest script that shows a difference. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
 import { assertForAll } from "../../conformance/random/for_all.ts";
@@ -6,7 +6,7 @@ import type { Operation } from "../../conformance/random/operations.ts";
 import { scriptOf } from "../../conformance/random/script.ts";
 import { sequences } from "../../conformance/random/sequences.ts";
 
-Deno.test("assertForAll() tells the shortest sequence that breaks the property", async () => {
+Deno.test("assertForAll() reports the shortest sequence that breaks the property", async () => {
   const names = fc.array(fc.constantFrom("map", "close", "reset"), {
     minLength: 20,
     maxLength: 60,

@@ -1,6 +1,7 @@
 /**
- * What the other tests and the scripts take for granted of `@std`: it holds of
- * the packages from JSR and of the stand-ins in `tests/offline_std/` alike.
+ * The behaviour of `@std` that the other tests and the scripts rely on. The
+ * packages from JSR and the stand-ins in `tests/offline_std/` must both have
+ * it.
  *
  * @module
  */
@@ -45,7 +46,7 @@ import {
   toFileUrl,
 } from "@std/path";
 
-/** Checks that an assertion fails with that text. */
+/** Checks that an assertion fails with a text. */
 function fails(text: string, assertion: () => void): void {
   let thrown: unknown;
   try {
@@ -168,7 +169,7 @@ Deno.test("assertions on two values pass and fail", () => {
   fails("Values are not equal", () => assertObjectMatch({ a: 1 }, { b: 1 }));
 });
 
-Deno.test("assertThrows() and assertRejects() give the error when it fits", async () => {
+Deno.test("assertThrows() and assertRejects() return the error when it matches", async () => {
   const error = new RangeError("far off");
   const throwing = () => {
     throw error;
@@ -216,7 +217,7 @@ Deno.test("parseArgs() reads flags, values and operands as declared", () => {
       "--": true,
     },
   );
-  // The types are half of it.
+  // This also checks the types.
   const typed: {
     verbose: boolean;
     device: string[];
@@ -244,7 +245,7 @@ Deno.test("parseArgs() reads flags, values and operands as declared", () => {
   assertEquals(args._, [4]);
 });
 
-Deno.test("parseArgs() guesses at what is not declared", () => {
+Deno.test("parseArgs() guesses the types of undeclared options", () => {
   assertEquals(parseArgs(["--n", "5", "-abc", "--s=x", "--flag", "--", "y"]), {
     n: 5,
     a: true,
@@ -257,7 +258,7 @@ Deno.test("parseArgs() guesses at what is not declared", () => {
   assertEquals(parseArgs(["--a.b=1"]), { a: { b: 1 }, _: [] });
 });
 
-Deno.test("parseArgs() stops at the first operand and asks about the unknown", () => {
+Deno.test("parseArgs() stops at the first operand, and calls back for unknown options", () => {
   assertEquals(
     parseArgs(["-a", "run", "--b"], { boolean: ["a"], stopEarly: true }),
     {
@@ -265,19 +266,19 @@ Deno.test("parseArgs() stops at the first operand and asks about the unknown", (
       _: ["run", "--b"],
     },
   );
-  const asked: unknown[] = [];
+  const unknownOptions: unknown[] = [];
   const args = parseArgs(["--a", "--b=1", "c"], {
     boolean: ["a"],
     unknown: (...question) => {
-      asked.push(question);
+      unknownOptions.push(question);
       return false;
     },
   });
-  assertEquals(asked, [["--b=1", "b", "1"], ["c"]]);
+  assertEquals(unknownOptions, [["--b=1", "b", "1"], ["c"]]);
   assertEquals(args, { a: true, _: [] });
 });
 
-Deno.test("@std/path takes paths apart and puts them together", () => {
+Deno.test("@std/path splits and joins paths", () => {
   assertEquals(basename("/a/b.ts", ".ts"), "b");
   assertEquals(basename("/"), "/");
   assertEquals(dirname("/a/b/"), "/a");

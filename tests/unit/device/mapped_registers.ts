@@ -5,7 +5,7 @@ import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 
 const SIZE = 4096;
 
-/** Registers over ordinary memory, each byte of which is its offset. */
+/** Registers in ordinary memory, each byte of which is its offset. */
 function setUp(length = SIZE, unmap?: () => void) {
   const buffer = new ArrayBuffer(length);
   const bytes = new Uint8Array(buffer);
@@ -49,7 +49,7 @@ Deno.test("MappedRegisters reads little-endian values of each width", () => {
   assertEquals(registers.size, SIZE);
 });
 
-Deno.test("MappedRegisters writes little-endian values of each width, and nothing beside", () => {
+Deno.test("MappedRegisters writes little-endian values of each width, and nothing beside them", () => {
   const { registers, bytes } = setUp();
   bytes.fill(0xee);
   registers.write8(1, 0x01);
@@ -78,7 +78,7 @@ for (const [name, width, access] of ACCESSES) {
     }
   });
 
-  Deno.test(`MappedRegisters.${name} is a RangeError when the offset is outside`, () => {
+  Deno.test(`MappedRegisters.${name} throws a RangeError when the offset is outside`, () => {
     const { registers, bytes } = setUp();
     const before = bytes.slice();
     for (
@@ -87,7 +87,7 @@ for (const [name, width, access] of ACCESSES) {
         SIZE + width,
         -width,
         -SIZE,
-        // None of them may wrap around to a register that is there.
+        // None of these may wrap around to an existing register.
         2 ** 31,
         2 ** 32,
         2 ** 32 + 8,
@@ -111,7 +111,7 @@ for (const [name, width, access] of ACCESSES) {
     assertEquals(bytes, before);
   });
 
-  Deno.test(`MappedRegisters.${name} is a RangeError when the offset is not aligned`, () => {
+  Deno.test(`MappedRegisters.${name} throws a RangeError when the offset is not aligned`, () => {
     const { registers, bytes } = setUp();
     const before = bytes.slice();
     const offsets = [0.5, 8.25, SIZE - 0.5, 5e-324];
@@ -124,7 +124,7 @@ for (const [name, width, access] of ACCESSES) {
     assertEquals(bytes, before);
   });
 
-  Deno.test(`MappedRegisters.${name} is DETACHED when they were unmapped`, () => {
+  Deno.test(`MappedRegisters.${name} throws DETACHED when the registers were unmapped`, () => {
     const { registers } = setUp();
     registers.unmap();
     for (const offset of [0, SIZE, -1, NaN]) {
@@ -141,7 +141,7 @@ for (
     [32, "write32", 0xffff_ffff],
   ] as const
 ) {
-  Deno.test(`MappedRegisters.${write}() takes every value of ${width} bits and no other`, () => {
+  Deno.test(`MappedRegisters.${write}() accepts exactly the values of ${width} bits`, () => {
     const { registers, bytes } = setUp();
     const read = `read${width}` as const;
     for (const value of [0, 1, 2 ** (width - 1), most - 1, most]) {
@@ -171,7 +171,7 @@ for (
   });
 }
 
-Deno.test("MappedRegisters.write64() takes every value of 64 bits and no other", () => {
+Deno.test("MappedRegisters.write64() accepts exactly the values of 64 bits", () => {
   const { registers, bytes } = setUp();
   const most = (1n << 64n) - 1n;
   for (const value of [0n, 1n, 1n << 63n, most]) {
@@ -191,14 +191,14 @@ Deno.test("MappedRegisters.write64() takes every value of 64 bits and no other",
   assertEquals(bytes, before);
 });
 
-Deno.test("MappedRegisters reads anew each time", () => {
+Deno.test("MappedRegisters reads memory each time", () => {
   const { registers, bytes } = setUp();
   assertEquals(registers.read32(0), 0x0302_0100);
   bytes[0] = 0xff;
   assertEquals(registers.read32(0), 0x0302_01ff);
 });
 
-Deno.test("MappedRegisters.unmap() unmaps once", () => {
+Deno.test("MappedRegisters.unmap() unmaps only once", () => {
   let unmapped = 0;
   const { registers } = setUp(SIZE, () => unmapped++);
   registers.unmap();
@@ -207,7 +207,7 @@ Deno.test("MappedRegisters.unmap() unmaps once", () => {
   assertEquals([unmapped, registers.size], [1, 0]);
 });
 
-Deno.test("MappedRegisters are unmapped at the end of their block", () => {
+Deno.test("MappedRegisters is unmapped at the end of a using block", () => {
   let unmapped = 0;
   {
     using _registers = setUp(SIZE, () => unmapped++).registers;
@@ -215,7 +215,7 @@ Deno.test("MappedRegisters are unmapped at the end of their block", () => {
   assertEquals(unmapped, 1);
 });
 
-Deno.test("MappedRegisters.unmap() that failed leaves nothing to access and can be tried again", () => {
+Deno.test("MappedRegisters.unmap() prevents accesses, and can be repeated, when it fails", () => {
   let failures = 2;
   const { registers } = setUp(SIZE, () => {
     if (failures-- > 0) throw new KernelError(errnoNumber("ENOMEM"), "munmap");
@@ -234,7 +234,7 @@ Deno.test("MappedRegisters.unmap() that failed leaves nothing to access and can 
 });
 
 for (const length of [1, 2, 3, 7, 12, 260]) {
-  Deno.test(`MappedRegisters has all of an area of ${length} bytes`, () => {
+  Deno.test(`MappedRegisters covers all of an area when it has ${length} bytes`, () => {
     const { registers } = setUp(length);
     assertEquals(registers.size, length);
     assertEquals(registers.read8(length - 1), (length - 1) & 0xff);

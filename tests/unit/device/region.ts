@@ -24,7 +24,7 @@ const WRITE = 2;
 const MMAP = 4;
 const CAPS = 8;
 
-/** Where the region begins in the device's file. */
+/** The offset of the region in the device's file. */
 const START = 3n << 40n;
 
 interface Options {
@@ -95,7 +95,7 @@ function describe(bytes: Uint8Array, options: Options): void {
     vfio_region_info.encode(bytes, { ...values, flags: options.flags! });
     return;
   }
-  // Another capability first, so that the chain is followed.
+  // Another capability comes first, so that the chain must be followed.
   const first = vfio_region_info.size;
   const second = first + vfio_info_cap_header.size;
   const areas = second + vfio_region_info_cap_sparse_mmap.size;
@@ -120,7 +120,7 @@ function describe(bytes: Uint8Array, options: Options): void {
   }
 }
 
-Deno.test("Region() tells what the kernel says of it", () => {
+Deno.test("Region() has the kernel's info", () => {
   const { region } = setUp();
   const { index, size, readable, writable, mappable } = region;
   assertEquals({ index, size, readable, writable, mappable }, {
@@ -134,13 +134,13 @@ Deno.test("Region() tells what the kernel says of it", () => {
   assertEquals([rom.readable, rom.writable, rom.mappable], [true, false, []]);
 });
 
-Deno.test("Region() has only the areas that the kernel lets be mapped", () => {
+Deno.test("Region() has only the areas that can be mapped when the kernel restricts them", () => {
   const sparse = [{ offset: 0, size: 4096 }, { offset: 8192, size: 57344 }];
   assertEquals(setUp({ sparse }).region.mappable, sparse);
   assertEquals(setUp({ sparse: [] }).region.mappable, []);
 });
 
-Deno.test("Region() throws when its areas are not all there", () => {
+Deno.test("Region() throws when its list of areas is cut short", () => {
   const sparse = [{ offset: 0, size: 4096 }];
   for (const count of [2, 0xffff_ffff]) {
     assertThrows(() => setUp({ sparse, count }), RangeError);
@@ -174,7 +174,7 @@ Deno.test("Region reads and writes each width in one access, little-endian", () 
 });
 
 for (const width of [8, 16, 32, 64] as const) {
-  Deno.test(`Region.read${width}() and write${width}() are a RangeError when the offset is wrong`, () => {
+  Deno.test(`Region.read${width}() and write${width}() throw a RangeError when the offset is wrong`, () => {
     const { region, accesses } = setUp();
     const bytes = width / 8;
     for (
@@ -204,7 +204,7 @@ for (const width of [8, 16, 32, 64] as const) {
 }
 
 for (const width of [8, 16, 32] as const) {
-  Deno.test(`Region.write${width}() is a RangeError when the value does not fit`, () => {
+  Deno.test(`Region.write${width}() throws a RangeError when the value does not fit`, () => {
     const { region, accesses } = setUp();
     const write = `write${width}` as const;
     for (const value of [-1, 2 ** width, 2 ** 53, 0.5, NaN, Infinity]) {
@@ -214,7 +214,7 @@ for (const width of [8, 16, 32] as const) {
   });
 }
 
-Deno.test("Region.write64() is a RangeError when the value does not fit", () => {
+Deno.test("Region.write64() throws a RangeError when the value does not fit", () => {
   const { region, accesses } = setUp();
   for (const value of [-1n, 1n << 64n]) {
     assertThrows(() => region.write64(0, value), RangeError, `${value}`);
@@ -236,7 +236,7 @@ Deno.test("Region reaches registers beyond 4 GiB", () => {
   assertEquals(seen, [2n ** 32n, 2n ** 36n - 8n, 2n ** 35n + 1n]);
 });
 
-Deno.test("Region.read() and write() take any bytes inside the region", () => {
+Deno.test("Region.read() and write() accept any bytes inside the region", () => {
   const { region, memory, accesses } = setUp();
   const into = new Uint8Array(8).subarray(1, 6);
   region.read(3, into);
@@ -251,7 +251,7 @@ Deno.test("Region.read() and write() take any bytes inside the region", () => {
   ]);
 });
 
-Deno.test("Region.read() and write() are a RangeError when they lead outside", () => {
+Deno.test("Region.read() and write() throw a RangeError when the range is outside", () => {
   const { region, accesses } = setUp();
   for (
     const [offset, length] of [
@@ -275,7 +275,7 @@ Deno.test("Region.read() and write() are a RangeError when they lead outside", (
   assertEquals(accesses, []);
 });
 
-Deno.test("Region is a RangeError wherever it is accessed when it is not there", () => {
+Deno.test("Region throws a RangeError at every access when the region does not exist", () => {
   const { region, accesses } = setUp({ size: 0, flags: 0 });
   assertEquals([region.size, region.mappable], [0, []]);
   assertThrows(() => region.read8(0), RangeError);
@@ -283,7 +283,7 @@ Deno.test("Region is a RangeError wherever it is accessed when it is not there",
   assertEquals(accesses, []);
 });
 
-Deno.test("Region is KERNEL when the kernel does less than was asked", () => {
+Deno.test("Region throws KERNEL when the kernel reads or writes too little", () => {
   const { region } = setUp({ kernel: { pread: () => 2, pwrite: () => 0 } });
   const read = failure("KERNEL", () => region.read32(8));
   assertEquals(
@@ -298,7 +298,7 @@ Deno.test("Region is KERNEL when the kernel does less than was asked", () => {
   failure("KERNEL", () => region.read(0, new Uint8Array(3)));
 });
 
-Deno.test("Region is KERNEL when the kernel refuses the access", () => {
+Deno.test("Region throws KERNEL when the kernel refuses the access", () => {
   const cause = new KernelError(errnoNumber("EIO"), "pread");
   const { region } = setUp({
     kernel: {
@@ -314,7 +314,7 @@ Deno.test("Region is KERNEL when the kernel refuses the access", () => {
   );
 });
 
-Deno.test("Region is DETACHED when the device is", () => {
+Deno.test("Region throws DETACHED when the device is detached", () => {
   const { region, detach } = setUp();
   detach();
   failure("DETACHED", () => region.read32(0));
@@ -323,7 +323,7 @@ Deno.test("Region is DETACHED when the device is", () => {
   failure("DETACHED", () => region.map());
 });
 
-Deno.test("Region.map() maps the first area when none is named", () => {
+Deno.test("Region.map() maps the first area when none is given", () => {
   const { region, mapped } = setUp({
     sparse: [{ offset: 4096, size: 8192 }, { offset: 32768, size: 4096 }],
   });
@@ -348,7 +348,7 @@ Deno.test("Region.map() maps whole pages inside an area", () => {
   assertEquals(mapped.length, 4);
 });
 
-Deno.test("Region.map() maps all of a region that is less than a page", () => {
+Deno.test("Region.map() maps all of a region when that is less than a page", () => {
   const { region } = setUp({ size: 260 });
   using registers = region.map();
   assertEquals(registers.size, 260);
@@ -374,7 +374,7 @@ for (
     { offset: 4096, size: 2 ** 53 },
   ]
 ) {
-  Deno.test(`Region.map() is a RangeError when it is ${area.size} bytes at ${area.offset}`, () => {
+  Deno.test(`Region.map() throws a RangeError when the area is ${area.size} bytes at ${area.offset}`, () => {
     const sparse = [{ offset: 4096, size: 8192 }];
     const { region, mapped } = setUp({ sparse });
     assertThrows(
@@ -386,7 +386,7 @@ for (
   });
 }
 
-Deno.test("Region.map() is NOT_SUPPORTED when nothing can be mapped", () => {
+Deno.test("Region.map() throws NOT_SUPPORTED when nothing can be mapped", () => {
   for (const options of [{ flags: READ | WRITE }, { sparse: [] }]) {
     const { region, mapped } = setUp(options);
     failure("NOT_SUPPORTED", () => region.map());
@@ -395,7 +395,7 @@ Deno.test("Region.map() is NOT_SUPPORTED when nothing can be mapped", () => {
   }
 });
 
-Deno.test("Region.map() gives no more rights than the region has", () => {
+Deno.test("Region.map() maps with only the rights that the region has", () => {
   const { region, mapped } = setUp({ flags: READ | MMAP });
   region.map();
   const { region: other, mapped: there } = setUp({ flags: WRITE | MMAP });
@@ -406,7 +406,7 @@ Deno.test("Region.map() gives no more rights than the region has", () => {
   ]);
 });
 
-Deno.test("Region.map() is KERNEL when the kernel refuses", () => {
+Deno.test("Region.map() throws KERNEL when the kernel refuses", () => {
   const { region } = setUp({
     kernel: {
       mmap() {
@@ -419,7 +419,7 @@ Deno.test("Region.map() is KERNEL when the kernel refuses", () => {
   assertEquals(region.mapped.size, 0);
 });
 
-Deno.test("Region.mapped has what is mapped, until it is unmapped", () => {
+Deno.test("Region.mapped lists mapped registers until they are unmapped", () => {
   const { region } = setUp();
   const first = region.map();
   const second = region.map({ offset: 4096, size: 4096 });
@@ -430,7 +430,7 @@ Deno.test("Region.mapped has what is mapped, until it is unmapped", () => {
   assertEquals(region.mapped.size, 0);
 });
 
-Deno.test("Region.mapped keeps what the kernel did not unmap", () => {
+Deno.test("Region.mapped keeps registers when the kernel fails to unmap them", () => {
   let refused = 1;
   const { region } = setUp({
     kernel: {

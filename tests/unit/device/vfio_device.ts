@@ -26,7 +26,7 @@ for (
     "relative/path",
   ]
 ) {
-  Deno.test(`VfioDevice.attach() is a TypeError when the target is ${JSON.stringify(target)}`, async () => {
+  Deno.test(`VfioDevice.attach() throws a TypeError when the target is ${JSON.stringify(target)}`, async () => {
     const vfio = new FakeVfio();
     const space = new AddressSpace({ host: vfio.host });
     await assertRejects(() => VfioDevice.attach(target, space), TypeError);
@@ -41,7 +41,7 @@ for (
     "/sys/bus/pci/devices/0000:00:1f.7",
   ]
 ) {
-  Deno.test(`VfioDevice.attach() is DEVICE_NOT_FOUND when there is no ${target}`, async () => {
+  Deno.test(`VfioDevice.attach() throws DEVICE_NOT_FOUND when there is no ${target}`, async () => {
     const vfio = new FakeVfio();
     const space = new AddressSpace({ host: vfio.host });
     const error = await refused(
@@ -63,7 +63,7 @@ for (
     "00112233-4455-6677-8899-aabbccddeefg",
   ]
 ) {
-  Deno.test(`VfioDevice.attach() is a TypeError when the token is ${JSON.stringify(vfToken)}`, async () => {
+  Deno.test(`VfioDevice.attach() throws a TypeError when the token is ${JSON.stringify(vfToken)}`, async () => {
     const vfio = new FakeVfio();
     const space = new AddressSpace({ host: vfio.host });
     await assertRejects(
@@ -75,7 +75,7 @@ for (
   });
 }
 
-Deno.test("VfioDevice.attach() takes a token that is a UUID", async () => {
+Deno.test("VfioDevice.attach() accepts a token when it is a UUID", async () => {
   const vfio = new FakeVfio();
   const space = new AddressSpace({ host: vfio.host });
   const vfToken = "00112233-4455-6677-8899-aaBBccDDeeFF";
@@ -83,7 +83,7 @@ Deno.test("VfioDevice.attach() takes a token that is a UUID", async () => {
   assert(device.attached);
 });
 
-Deno.test("VfioDevice.attach() takes an address, a path in sysfs and a device", async () => {
+Deno.test("VfioDevice.attach() accepts an address, a path in sysfs and a device", async () => {
   const vfio = new FakeVfio();
   for (
     const target of [
@@ -102,7 +102,7 @@ Deno.test("VfioDevice.attach() takes an address, a path in sysfs and a device", 
   }
 });
 
-Deno.test("VfioDevice.attach() tells what the device says of itself", async () => {
+Deno.test("VfioDevice.attach() reads the device's info", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   assertEquals(device.info, {
@@ -117,7 +117,7 @@ Deno.test("VfioDevice.attach() tells what the device says of itself", async () =
   assertEquals([info.pci, info.resettable], [false, false]);
 });
 
-Deno.test("VfioDevice.attach() that failed leaves the device to be attached", async () => {
+Deno.test("VfioDevice.attach() can be repeated when it failed", async () => {
   const vfio = new FakeVfio();
   const space = new AddressSpace({ host: vfio.host });
   for (const name of ["VFIO_DEVICE_GET_INFO", "VFIO_SET_IOMMU"]) {
@@ -134,7 +134,7 @@ Deno.test("VfioDevice.attach() that failed leaves the device to be attached", as
   assert(device.attached);
 });
 
-Deno.test("VfioDevice.region() gives the same region each time", async () => {
+Deno.test("VfioDevice.region() returns the same region each time", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   assertStrictEquals(device.region(0), device.region(0));
@@ -144,7 +144,7 @@ Deno.test("VfioDevice.region() gives the same region each time", async () => {
 });
 
 for (const index of [-1, 9, 0.5, NaN, Infinity, 2 ** 32]) {
-  Deno.test(`VfioDevice.region() is a RangeError when the index is ${index}`, async () => {
+  Deno.test(`VfioDevice.region() throws a RangeError when the index is ${index}`, async () => {
     const vfio = new FakeVfio();
     const { device } = await vfio.attach();
     assertThrows(
@@ -156,7 +156,7 @@ for (const index of [-1, 9, 0.5, NaN, Infinity, 2 ** 32]) {
   });
 }
 
-Deno.test("VfioDevice.region() is KERNEL when refused, and can be tried again", async () => {
+Deno.test("VfioDevice.region() throws KERNEL when the kernel refuses, and can be repeated", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   vfio.errors.set("VFIO_DEVICE_GET_REGION_INFO", "EIO");
@@ -165,7 +165,7 @@ Deno.test("VfioDevice.region() is KERNEL when refused, and can be tried again", 
   assertEquals(device.region(2).size, 4096);
 });
 
-Deno.test("VfioDevice.region() is NOT_SUPPORTED when the kernel has no such region", async () => {
+Deno.test("VfioDevice.region() throws NOT_SUPPORTED when the kernel has no such region", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   vfio.errors.set("VFIO_DEVICE_GET_REGION_INFO", "EINVAL");
@@ -173,7 +173,7 @@ Deno.test("VfioDevice.region() is NOT_SUPPORTED when the kernel has no such regi
   assertEquals(error.message, `vfio ${ADDRESS}: it has no region 8`);
 });
 
-Deno.test("VfioDevice.config is NOT_SUPPORTED when it is no PCI function", async () => {
+Deno.test("VfioDevice.config throws NOT_SUPPORTED when the device is not a PCI function", async () => {
   const vfio = new FakeVfio();
   vfio.deviceFlags = 0;
   const { device } = await vfio.attach();
@@ -181,7 +181,7 @@ Deno.test("VfioDevice.config is NOT_SUPPORTED when it is no PCI function", async
   failure("NOT_SUPPORTED", () => device.setBusMaster(true));
 });
 
-Deno.test("VfioDevice.setBusMaster() changes that bit of the command register alone", async () => {
+Deno.test("VfioDevice.setBusMaster() changes only that bit of the command register", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   vfio.registers.set([0x03, 0x04], PCI_COMMAND);
@@ -194,7 +194,7 @@ Deno.test("VfioDevice.setBusMaster() changes that bit of the command register al
   assertEquals(command(), 0x0403);
 });
 
-Deno.test("VfioDevice.reset() resets once when all is well", async () => {
+Deno.test("VfioDevice.reset() makes one ioctl when that succeeds", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   await device.reset();
@@ -209,7 +209,7 @@ Deno.test("VfioDevice.reset() tries again when the device is locked for a moment
   assertEquals(vfio.calls, ["VFIO_DEVICE_RESET", "VFIO_DEVICE_RESET"]);
 });
 
-Deno.test("VfioDevice.reset() is DEVICE_BUSY when the device stays locked", async () => {
+Deno.test("VfioDevice.reset() throws DEVICE_BUSY when the device stays locked", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   vfio.errors.get = () => "EAGAIN";
@@ -218,7 +218,7 @@ Deno.test("VfioDevice.reset() is DEVICE_BUSY when the device stays locked", asyn
   assert(vfio.calls.length > 2);
 });
 
-Deno.test("VfioDevice.reset() is KERNEL, at once, when it fails otherwise", async () => {
+Deno.test("VfioDevice.reset() throws KERNEL at once when it fails otherwise", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   vfio.errors.set("VFIO_DEVICE_RESET", "EIO");
@@ -226,7 +226,7 @@ Deno.test("VfioDevice.reset() is KERNEL, at once, when it fails otherwise", asyn
   assertEquals(vfio.calls, ["VFIO_DEVICE_RESET"]);
 });
 
-Deno.test("VfioDevice.reset() is NOT_SUPPORTED when the kernel has no method", async () => {
+Deno.test("VfioDevice.reset() throws NOT_SUPPORTED when the kernel has no method", async () => {
   const vfio = new FakeVfio();
   vfio.deviceFlags = 2;
   const { device } = await vfio.attach();
@@ -234,7 +234,7 @@ Deno.test("VfioDevice.reset() is NOT_SUPPORTED when the kernel has no method", a
   assertEquals(vfio.calls, []);
 });
 
-Deno.test("VfioDevice.detach() unmaps registers first, and again is harmless", async () => {
+Deno.test("VfioDevice.detach() unmaps registers first, and does nothing when it is repeated", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   const registers = device.region(0).map();
@@ -251,14 +251,14 @@ Deno.test("VfioDevice.detach() unmaps registers first, and again is harmless", a
   failure("DETACHED", () => registers.read32(0));
 });
 
-Deno.test("VfioDevice is DETACHED whatever is asked of it after detach()", async () => {
+Deno.test("VfioDevice throws DETACHED from every method when it is detached", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   const region = device.region(0);
   const registers = region.map();
   await device.detach();
   vfio.calls.length = 0;
-  const asked = [
+  const calls = [
     () => device.fd,
     () => device.region(1),
     () => device.config,
@@ -269,7 +269,7 @@ Deno.test("VfioDevice is DETACHED whatever is asked of it after detach()", async
     () => registers.read32(0),
     () => registers.write32(0, 0),
   ];
-  for (const ask of asked) {
+  for (const ask of calls) {
     const error = failure("DETACHED", ask);
     assertEquals(error.device, ADDRESS);
   }
@@ -277,7 +277,7 @@ Deno.test("VfioDevice is DETACHED whatever is asked of it after detach()", async
   assertEquals(vfio.calls, []);
 });
 
-Deno.test("VfioDevice.detach() tries once more when registers are not unmapped", async () => {
+Deno.test("VfioDevice.detach() tries once more when unmapping registers fails", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   device.region(0).map();
@@ -286,7 +286,7 @@ Deno.test("VfioDevice.detach() tries once more when registers are not unmapped",
   assertEquals(vfio.memory.size, 0);
 });
 
-Deno.test("VfioDevice.detach() is DETACH_INCOMPLETE when registers stay mapped, and all else is released", async () => {
+Deno.test("VfioDevice.detach() throws DETACH_INCOMPLETE when registers stay mapped, and releases everything else", async () => {
   const vfio = new FakeVfio();
   const { space, device } = await vfio.attach();
   device.region(0).map();

@@ -11,7 +11,7 @@ import { VfioError } from "../../../lib/errors.ts";
 import { failure } from "../../failures.ts";
 import { ADDRESS, FakeVfio, MEMORY } from "../fake_vfio.ts";
 
-Deno.test("AddressSpace() asks nothing of the kernel", () => {
+Deno.test("AddressSpace() makes no kernel call", () => {
   const vfio = new FakeVfio();
   const space = new AddressSpace({ host: vfio.host });
   assertStrictEquals(space.host, vfio.host);
@@ -19,7 +19,7 @@ Deno.test("AddressSpace() asks nothing of the kernel", () => {
   assertEquals(vfio.calls, []);
 });
 
-Deno.test("AddressSpace() is a TypeError when there is no such backend", () => {
+Deno.test("AddressSpace() throws a TypeError when there is no such backend", () => {
   const backend = "iommu" as "iommufd";
   const { host } = new FakeVfio();
   assertThrows(
@@ -29,7 +29,7 @@ Deno.test("AddressSpace() is a TypeError when there is no such backend", () => {
   );
 });
 
-Deno.test("AddressSpace.limits() is KERNEL when they cannot be read", async () => {
+Deno.test("AddressSpace.limits() throws KERNEL when they cannot be read", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   vfio.errors.set("VFIO_IOMMU_GET_INFO", "EIO");
@@ -54,7 +54,7 @@ Deno.test("AddressSpace keeps its mappings when the last device is detached, and
   assertEquals(vfio.iommu.size, 0);
 });
 
-Deno.test("AddressSpace.limits() is what the IOMMU says, and how much may be locked", async () => {
+Deno.test("AddressSpace.limits() returns the IOMMU's limits and the limit on locked memory", async () => {
   const vfio = new FakeVfio();
   const { space, device } = await vfio.attach();
   assertEquals(space.limits(), {
@@ -77,7 +77,7 @@ Deno.test("AddressSpace.limits() is what the IOMMU says, and how much may be loc
   assertEquals(vfio.calls, []);
 });
 
-Deno.test("AddressSpace.close() detaches, unmaps and frees, and again is harmless", async () => {
+Deno.test("AddressSpace.close() detaches, unmaps and frees, and does nothing when it is repeated", async () => {
   const vfio = new FakeVfio();
   const { space, device } = await vfio.attach();
   const memory = space.allocate(4096);
@@ -108,7 +108,7 @@ Deno.test("AddressSpace.close() frees its memory when a detach is incomplete", a
   assertEquals(vfio.iommu.size, 0);
 });
 
-Deno.test("AddressSpace is DETACHED when it is used after close()", async () => {
+Deno.test("AddressSpace throws DETACHED when it is used after close()", async () => {
   const vfio = new FakeVfio();
   const space = new AddressSpace({ host: vfio.host });
   await space.close();

@@ -24,7 +24,7 @@ function setUp() {
       const device = host.function(address);
       return claim(device, device.iommuGroup!, owner);
     },
-    /** The same function of the same kernel, seen by another `Host`. */
+    /** Claims the same function of the same kernel by another `Host`. */
     takeAnew(address: string): Disposable {
       const device = new Host(host).function(address);
       return claim(device, device.iommuGroup!, {});
@@ -32,7 +32,7 @@ function setUp() {
   };
 }
 
-Deno.test("claim() is ALREADY_ATTACHED when the device is claimed, by anyone", () => {
+Deno.test("claim() throws ALREADY_ATTACHED when any address space has claimed the device", () => {
   const { take, takeAnew } = setUp();
   using _first = take(A);
   const error = failure("ALREADY_ATTACHED", () => take(A));
@@ -45,7 +45,7 @@ Deno.test("claim() is ALREADY_ATTACHED when the device is claimed, by anyone", (
   failure("ALREADY_ATTACHED", () => takeAnew(A));
 });
 
-Deno.test("claim() is GROUP_IN_OTHER_SPACE when another space has a device of the group", () => {
+Deno.test("claim() throws GROUP_IN_OTHER_SPACE when another space has a device of the group", () => {
   const { take } = setUp();
   using _first = take(A);
   const error = failure("GROUP_IN_OTHER_SPACE", () => take(B, {}));
@@ -57,7 +57,7 @@ Deno.test("claim() is GROUP_IN_OTHER_SPACE when another space has a device of th
   );
 });
 
-Deno.test("claim() takes a group's second device for the same space, and another group's for any", () => {
+Deno.test("claim() accepts a group's second device for the same space, and another group's device for any space", () => {
   const { take } = setUp();
   using _first = take(A);
   using _second = take(B);
@@ -65,7 +65,7 @@ Deno.test("claim() takes a group's second device for the same space, and another
   failure("ALREADY_ATTACHED", () => take(B));
 });
 
-Deno.test("claim() that was refused claims nothing", () => {
+Deno.test("claim() claims nothing when it throws", () => {
   const { take } = setUp();
   const other = {};
   const first = take(A);
@@ -76,7 +76,7 @@ Deno.test("claim() that was refused claims nothing", () => {
   using _b = take(B, other);
 });
 
-Deno.test("claim() keeps the group until its last device is given back", () => {
+Deno.test("claim() keeps the group until its last device is released", () => {
   const { take } = setUp();
   const other = {};
   const first = take(A);
@@ -88,7 +88,7 @@ Deno.test("claim() keeps the group until its last device is given back", () => {
   using _a = take(A, other);
 });
 
-Deno.test("claim() does not know of another host's devices", () => {
+Deno.test("claim() ignores the devices of another host", () => {
   const { take } = setUp();
   const { take: takeThere } = setUp();
   using _here = take(A);

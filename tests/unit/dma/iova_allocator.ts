@@ -5,10 +5,10 @@ import {
 } from "../../../lib/dma/iova_allocator.ts";
 import { randomNumbers } from "../random.ts";
 
-/** Below it nothing is handed out, in pages. */
+/** The lowest page that is allocated. */
 const LOWEST = 16;
 
-/** The same by brute force: one entry a page, tried one after the other. */
+/** The same by brute force: an entry for each page, tried in order. */
 class NaiveAllocator {
   readonly #taken: boolean[];
   ranges: readonly PageRun[];
@@ -66,7 +66,7 @@ for (const seed of [1, 2, 3, 4]) {
     };
     for (let step = 0; step < 4000; step++) {
       const pages = 1 + random(any([2, 8, 60]));
-      // It fills up and empties again.
+      // The space fills up and empties again.
       const filling = step % 1000 < 600;
       if (random(10) < (filling ? 6 : 2)) {
         const alignment = any([1, 1, 2, 16, 64]);
@@ -122,7 +122,7 @@ Deno.test("IovaAllocator keeps thousands of runs in order", () => {
       );
     }
   };
-  // In no order, so that runs are put between others, everywhere.
+  // In random order, so that runs are put between others.
   while (taken.size < 9000) {
     const page = random(size);
     if (taken.has(page)) continue;
@@ -152,7 +152,7 @@ Deno.test("IovaAllocator.allocate() fills a range to the last page", () => {
   assertEquals(allocator.allocate(1, 1, 6000), undefined);
 });
 
-Deno.test("IovaAllocator.allocate() finds every page again when all were released", () => {
+Deno.test("IovaAllocator.allocate() reuses every page when all were released", () => {
   const allocator = new IovaAllocator([{ first: 0, end: 6000 }]);
   const all = Array.from({ length: 6000 - LOWEST }, (_, i) => LOWEST + i);
   for (let round = 0; round < 3; round++) {
@@ -162,7 +162,7 @@ Deno.test("IovaAllocator.allocate() finds every page again when all were release
   }
 });
 
-Deno.test("IovaAllocator.allocate() takes again what was released last", () => {
+Deno.test("IovaAllocator.allocate() reuses the last released run", () => {
   const allocator = new IovaAllocator([{ first: 0, end: 1024 }]);
   const [first, second] = [0, 1].map(() => allocator.allocate(4, 4, 1024)!);
   allocator.allocate(4, 4, 1024);
@@ -172,7 +172,7 @@ Deno.test("IovaAllocator.allocate() takes again what was released last", () => {
   assertEquals(allocator.allocate(4, 4, 1024), first);
 });
 
-Deno.test("IovaAllocator.allocate() gives nothing below 64 KiB when it was released", () => {
+Deno.test("IovaAllocator.allocate() returns nothing below 64 KiB when that was released", () => {
   const allocator = new IovaAllocator([{ first: 0, end: 1024 }]);
   for (const first of [0, LOWEST - 1]) {
     allocator.take(first, 1);
@@ -184,7 +184,7 @@ Deno.test("IovaAllocator.allocate() gives nothing below 64 KiB when it was relea
   }
 });
 
-Deno.test("IovaAllocator.allocate() looks on where it was when it took something again", () => {
+Deno.test("IovaAllocator.allocate() continues its search where it was when it reused a run", () => {
   const allocator = new IovaAllocator([{ first: 16, end: 1 << 20 }]);
   const first = allocator.allocate(1, 1, 1 << 20)!;
   const second = allocator.allocate(2, 1, 1 << 20)!;
@@ -192,11 +192,11 @@ Deno.test("IovaAllocator.allocate() looks on where it was when it took something
   allocator.release(first);
   allocator.release(second);
   assertEquals(allocator.allocate(1, 1, 1 << 20), first);
-  // and not from there on, past everything that is taken
+  // not after that run, past everything that is taken
   assertEquals(allocator.allocate(1, 1, 1 << 20), last + 1);
 });
 
-Deno.test("IovaAllocator.allocate() leaves what was released and taken since", () => {
+Deno.test("IovaAllocator.allocate() skips a released run when it was taken since", () => {
   const allocator = new IovaAllocator([{ first: 0, end: 1024 }]);
   const first = allocator.allocate(4, 4, 1024)!;
   allocator.release(first);
@@ -206,14 +206,14 @@ Deno.test("IovaAllocator.allocate() leaves what was released and taken since", (
   assert(other >= first + 4);
 });
 
-Deno.test("IovaAllocator.release() does not keep each of many releases in mind", () => {
+Deno.test("IovaAllocator.release() remembers only some of many releases", () => {
   const ranges = [{ first: 0, end: 4096 }];
   const allocator = new IovaAllocator(ranges);
   for (let i = 0; i < 10_000; i++) {
     allocator.take(100, 1);
     allocator.release(100);
   }
-  // Each that it has in mind is tried once, and looked for in the ranges.
+  // Each remembered run is tried once, and looked up in the ranges.
   allocator.take(100, 1);
   let looks = 0;
   Object.defineProperty(allocator, "ranges", {
@@ -235,7 +235,7 @@ Deno.test("IovaAllocator.allocate() joins released neighbours to a larger run", 
   assertEquals(allocator.allocate(16, 16, 32), 16);
 });
 
-Deno.test("IovaAllocator.allocate() does not give a run that spans two ranges", () => {
+Deno.test("IovaAllocator.allocate() returns no run that spans two ranges", () => {
   const ranges = [{ first: 16, end: 20 }, { first: 21, end: 24 }];
   const allocator = new IovaAllocator(ranges);
   assertEquals(allocator.allocate(5, 1, 24), undefined);
@@ -243,13 +243,13 @@ Deno.test("IovaAllocator.allocate() does not give a run that spans two ranges", 
   assertEquals(allocator.allocate(3, 1, 24), 21);
 });
 
-Deno.test("IovaAllocator.allocate() has no room when there is no range", () => {
+Deno.test("IovaAllocator.allocate() returns nothing when there is no range", () => {
   const allocator = new IovaAllocator([]);
   assertEquals(allocator.allocate(1, 1, 2 ** 52), undefined);
   assert(!allocator.contains(0, 1));
 });
 
-Deno.test("IovaAllocator.allocate() obeys ranges that have changed", () => {
+Deno.test("IovaAllocator.allocate() uses the new ranges when they have changed", () => {
   const allocator = new IovaAllocator([{ first: 0, end: 64 }]);
   const first = allocator.allocate(8, 8, 1 << 20)!;
   allocator.release(first);

@@ -9,7 +9,7 @@ import { randomNumbers } from "../random.ts";
 const PAGE = 4096;
 const GiB = 2 ** 30;
 
-/** An IOMMU of 39 bits with the window for interrupts of x86-64. */
+/** An IOMMU of 39 bits with x86-64's window for interrupts. */
 const LIMITS: IommuLimits = {
   ranges: [
     { start: 0n, last: 0xfedf_ffffn },
@@ -19,7 +19,7 @@ const LIMITS: IommuLimits = {
   mappingsAvailable: undefined,
 };
 
-Deno.test("IovaSpace.place() takes the IOVA that it is given", () => {
+Deno.test("IovaSpace.place() places at the IOVA when one is given", () => {
   const space = new IovaSpace(LIMITS);
   assertEquals(space.place(PAGE, { iova: 0n }), 0n);
   assertEquals(space.place(PAGE, { iova: 0x1000n }), 0x1000n);
@@ -85,7 +85,7 @@ Deno.test("IovaSpace.place() stays within the DMA mask", () => {
   assert(space.place(PAGE, {}) > dmaMask);
 });
 
-Deno.test("IovaSpace.place() is IOVA_EXHAUSTED when no range is long enough", () => {
+Deno.test("IovaSpace.place() throws IOVA_EXHAUSTED when no range is long enough", () => {
   const space = new IovaSpace(LIMITS);
   failure("IOVA_EXHAUSTED", () => space.place(2 ** 39, {}));
   failure("IOVA_EXHAUSTED", () => space.place(PAGE, { dmaMask: 0xfffn }));
@@ -93,7 +93,7 @@ Deno.test("IovaSpace.place() is IOVA_EXHAUSTED when no range is long enough", ()
   assertEquals(space.place(2 ** 38, {}), 0x1_0000_0000n);
 });
 
-Deno.test("IovaSpace.place() takes every mask of 1 to 64 bits", () => {
+Deno.test("IovaSpace.place() accepts every mask of 1 to 64 bits", () => {
   const space = new IovaSpace(LIMITS);
   for (let bits = 17n; bits <= 64n; bits++) {
     const dmaMask = (1n << bits) - 1n;
@@ -106,7 +106,7 @@ Deno.test("IovaSpace.place() takes every mask of 1 to 64 bits", () => {
 for (
   const dmaMask of [0n, -1n, 1n << 64n, 0xffff_0000n, 0x1_0000_0000n, 5n]
 ) {
-  Deno.test(`IovaSpace.place() is a RangeError when the DMA mask is ${hex(dmaMask)}`, () => {
+  Deno.test(`IovaSpace.place() throws a RangeError when the DMA mask is ${hex(dmaMask)}`, () => {
     const space = new IovaSpace(LIMITS);
     assertThrows(
       () => space.place(PAGE, { dmaMask }),
@@ -117,7 +117,7 @@ for (
 }
 
 for (const iova of [1n, 0xfffn, 0x1_0800n, -1n, -4096n]) {
-  Deno.test(`IovaSpace.place() is a RangeError when the IOVA is ${iova}`, () => {
+  Deno.test(`IovaSpace.place() throws a RangeError when the IOVA is ${iova}`, () => {
     const space = new IovaSpace(LIMITS);
     assertThrows(
       () => space.place(PAGE, { iova }),
@@ -141,7 +141,7 @@ for (
     [1n << 80n, PAGE],
   ] as const
 ) {
-  Deno.test(`IovaSpace.place() is IOVA_OUT_OF_RANGE when it is ${size} bytes at ${hex(iova)}`, () => {
+  Deno.test(`IovaSpace.place() throws IOVA_OUT_OF_RANGE when the range is ${size} bytes at ${hex(iova)}`, () => {
     const space = new IovaSpace(LIMITS);
     const error = failure(
       "IOVA_OUT_OF_RANGE",
@@ -155,7 +155,7 @@ for (
   });
 }
 
-Deno.test("IovaSpace.place() is IOVA_OVERLAP when a part is taken", () => {
+Deno.test("IovaSpace.place() throws IOVA_OVERLAP when a part is taken", () => {
   const space = new IovaSpace(LIMITS);
   space.place(4 * PAGE, { iova: 0x10_0000n });
   for (
@@ -181,7 +181,7 @@ Deno.test("IovaSpace.place() is IOVA_OVERLAP when a part is taken", () => {
   assertEquals(space.place(PAGE, { iova: 0x10_4000n }), 0x10_4000n);
 });
 
-Deno.test("IovaSpace.release() makes room for the same again", () => {
+Deno.test("IovaSpace.release() frees a range for another placement", () => {
   const space = new IovaSpace(LIMITS);
   for (let i = 0; i < 3; i++) {
     const iova = space.place(4 * PAGE, { iova: 0x10_0000n });
@@ -190,7 +190,7 @@ Deno.test("IovaSpace.release() makes room for the same again", () => {
   }
 });
 
-Deno.test("IovaSpace leaves out the parts of pages at the ends of a range", () => {
+Deno.test("IovaSpace leaves out partial pages at the ends of a range", () => {
   const ranges = [{ start: 0x1_0001n, last: 0x1_3ffen }];
   const space = new IovaSpace({ ...LIMITS, ranges });
   failure("IOVA_OUT_OF_RANGE", () => space.place(PAGE, { iova: 0x1_0000n }));
@@ -212,7 +212,7 @@ Deno.test("IovaSpace reaches the last byte of 64 bits", () => {
   );
 });
 
-Deno.test("IovaSpace demands the IOMMU's own alignment", () => {
+Deno.test("IovaSpace.place() throws when the IOVA lacks the IOMMU's alignment", () => {
   const space = new IovaSpace({ ...LIMITS, alignment: 65536n });
   const size = 65536;
   const message = "expected a multiple of 65536";
@@ -224,7 +224,7 @@ Deno.test("IovaSpace demands the IOMMU's own alignment", () => {
   }
 });
 
-Deno.test("IovaSpace obeys limits that have changed, and keeps what is taken", () => {
+Deno.test("IovaSpace uses the new limits, and keeps what is taken, when they have changed", () => {
   const space = new IovaSpace(LIMITS);
   space.place(PAGE, { iova: 0x8000_0000n });
   const ranges = [{ start: 0x8000_0000n, last: 0x8000_1fffn }];
@@ -235,7 +235,7 @@ Deno.test("IovaSpace obeys limits that have changed, and keeps what is taken", (
   failure("IOVA_EXHAUSTED", () => space.place(PAGE, {}));
 });
 
-Deno.test("IovaSpace says that nothing can be mapped when there is no IOMMU", () => {
+Deno.test("IovaSpace.place() says that nothing can be mapped when there is no IOMMU", () => {
   const space = new IovaSpace({ ...LIMITS, ranges: [] });
   const hint = "without an IOMMU nothing can be mapped";
   assertEquals(

@@ -19,7 +19,7 @@ for (
     2 ** 60,
   ]
 ) {
-  Deno.test(`AddressSpace.map() is a RangeError when the size is ${size}`, async () => {
+  Deno.test(`AddressSpace.map() throws a RangeError when the size is ${size}`, async () => {
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
     assertThrows(
@@ -28,7 +28,7 @@ for (
       `Cannot map ${size} bytes: expected a multiple of 4096`,
     );
     assertEquals(vfio.calls, []);
-    // Nothing of it is kept.
+    // The refused mapping is not kept.
     space.map(MEMORY, { iova: 0x10000n });
   });
 }
@@ -44,7 +44,7 @@ for (
     1n << 70n,
   ]
 ) {
-  Deno.test(`AddressSpace.map() is a RangeError when the address is ${address}`, async () => {
+  Deno.test(`AddressSpace.map() throws a RangeError when the address is ${address}`, async () => {
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
     assertThrows(
@@ -57,7 +57,7 @@ for (
 }
 
 for (const iova of [1n, 0x1_0800n, -4096n, -1n]) {
-  Deno.test(`AddressSpace.map() is a RangeError when the IOVA is ${iova}`, async () => {
+  Deno.test(`AddressSpace.map() throws a RangeError when the IOVA is ${iova}`, async () => {
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
     assertThrows(() => space.map(MEMORY, { iova }), RangeError, "Cannot map");
@@ -66,7 +66,7 @@ for (const iova of [1n, 0x1_0800n, -4096n, -1n]) {
 }
 
 for (const dmaMask of [0n, -1n, 1n << 64n, 0xffff_0000n, 0x1_0000_0000n]) {
-  Deno.test(`AddressSpace.map() is a RangeError when the DMA mask is ${dmaMask}`, async () => {
+  Deno.test(`AddressSpace.map() throws a RangeError when the DMA mask is ${dmaMask}`, async () => {
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
     assertThrows(() => space.map(MEMORY, { dmaMask }), RangeError, "DMA mask");
@@ -74,7 +74,7 @@ for (const dmaMask of [0n, -1n, 1n << 64n, 0xffff_0000n, 0x1_0000_0000n]) {
   });
 }
 
-Deno.test("AddressSpace.map() is a TypeError when an address is a number", async () => {
+Deno.test("AddressSpace.map() throws a TypeError when an address is a number", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   for (
@@ -89,7 +89,7 @@ Deno.test("AddressSpace.map() is a TypeError when an address is a number", async
   assertEquals(vfio.calls, []);
 });
 
-Deno.test("AddressSpace.map() is IOVA_OUT_OF_RANGE when the IOMMU has no such IOVA", async () => {
+Deno.test("AddressSpace.map() throws IOVA_OUT_OF_RANGE when the IOMMU has no such IOVA", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   for (
@@ -107,7 +107,7 @@ Deno.test("AddressSpace.map() is IOVA_OUT_OF_RANGE when the IOMMU has no such IO
   assertEquals(vfio.calls, []);
 });
 
-Deno.test("AddressSpace.map() is IOVA_OVERLAP when a part is mapped", async () => {
+Deno.test("AddressSpace.map() throws IOVA_OVERLAP when a part is mapped", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   const first = space.map(MEMORY, { iova: 0x10_0000n });
@@ -120,7 +120,7 @@ Deno.test("AddressSpace.map() is IOVA_OVERLAP when a part is mapped", async () =
   space.map(MEMORY, { iova: 0x10_1000n });
 });
 
-Deno.test("AddressSpace.map() is IOVA_EXHAUSTED when nothing is free within the mask", async () => {
+Deno.test("AddressSpace.map() throws IOVA_EXHAUSTED when nothing is free within the mask", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   const dmaMask = 0x1_ffffn;
@@ -131,7 +131,7 @@ Deno.test("AddressSpace.map() is IOVA_EXHAUSTED when nothing is free within the 
   assertEquals(vfio.calls, []);
 });
 
-Deno.test("AddressSpace.map() checks the same while no device is attached", () => {
+Deno.test("AddressSpace.map() makes the same checks when no device is attached", () => {
   const vfio = new FakeVfio();
   const space = new AddressSpace({ host: vfio.host });
   assertThrows(() => space.map({ ...MEMORY, size: 0 }), RangeError);
@@ -143,7 +143,7 @@ Deno.test("AddressSpace.map() checks the same while no device is attached", () =
   assertEquals(vfio.calls, []);
 });
 
-Deno.test("AddressSpace.map() gives what the devices see, and the IOMMU has it", async () => {
+Deno.test("AddressSpace.map() returns the mapping that the IOMMU has", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   const mapping = space.map(MEMORY, { iova: 0x10_0000n });
@@ -167,7 +167,7 @@ for (
     EIO: "KERNEL",
   })
 ) {
-  Deno.test(`AddressSpace.map() is ${code} when the kernel answers ${errno}, and keeps nothing`, async () => {
+  Deno.test(`AddressSpace.map() throws ${code} when the kernel answers ${errno}, and keeps nothing`, async () => {
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
     vfio.errors.set("VFIO_IOMMU_MAP_DMA", errno);
@@ -179,7 +179,7 @@ for (
   });
 }
 
-Deno.test("AddressSpace.unmap() takes a mapping or its IOVA, and a mapping again", async () => {
+Deno.test("AddressSpace.unmap() accepts a mapping or its IOVA, and an unmapped mapping", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   const [first, second] = [space.map(MEMORY), space.map(MEMORY)];
@@ -195,18 +195,18 @@ Deno.test("AddressSpace.unmap() takes a mapping or its IOVA, and a mapping again
   );
 });
 
-Deno.test("AddressSpace.unmap() leaves a mapping that took the place of a gone one", async () => {
+Deno.test("AddressSpace.unmap() keeps a new mapping when it has the place of an unmapped one", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
-  const gone = space.map(MEMORY, { iova: 0x10_0000n });
-  gone.unmap();
+  const unmapped = space.map(MEMORY, { iova: 0x10_0000n });
+  unmapped.unmap();
   space.map(MEMORY, { iova: 0x10_0000n });
-  gone.unmap();
-  space.unmap(gone);
+  unmapped.unmap();
+  space.unmap(unmapped);
   assertEquals(vfio.iommu.size, 1);
 });
 
-Deno.test("AddressSpace.unmap() is IOVA_OUT_OF_RANGE when nothing begins at the IOVA", async () => {
+Deno.test("AddressSpace.unmap() throws IOVA_OUT_OF_RANGE when nothing begins at the IOVA", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   space.map(MEMORY, { iova: 0x10_0000n });
@@ -221,7 +221,7 @@ Deno.test("AddressSpace.unmap() is IOVA_OUT_OF_RANGE when nothing begins at the 
   assertEquals(vfio.calls, []);
 });
 
-Deno.test("AddressSpace.unmap() is KERNEL when refused, and it stays mapped", async () => {
+Deno.test("AddressSpace.unmap() throws KERNEL, and keeps the mapping, when the kernel refuses", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   const mapping = space.map(MEMORY, { iova: 0x10_0000n });
@@ -232,7 +232,7 @@ Deno.test("AddressSpace.unmap() is KERNEL when refused, and it stays mapped", as
   assertEquals(vfio.iommu.size, 0);
 });
 
-Deno.test("AddressSpace.unmapAll() takes every mapping away and leaves the memory", async () => {
+Deno.test("AddressSpace.unmapAll() removes every mapping and keeps the memory", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   for (let i = 0; i < 5; i++) space.map(MEMORY);

@@ -5,7 +5,7 @@ import { failure } from "../../failures.ts";
 import { FakeVfio } from "../fake_vfio.ts";
 
 for (const bytes of [0, -1, 1.5, NaN, Infinity, 2 ** 53]) {
-  Deno.test(`AddressSpace.allocate() is a RangeError when it is ${bytes} bytes`, async () => {
+  Deno.test(`AddressSpace.allocate() throws a RangeError when the size is ${bytes} bytes`, async () => {
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
     assertThrows(
@@ -17,7 +17,7 @@ for (const bytes of [0, -1, 1.5, NaN, Infinity, 2 ** 53]) {
   });
 }
 
-Deno.test("AddressSpace.allocate() is a TypeError when there are no such huge pages", async () => {
+Deno.test("AddressSpace.allocate() throws a TypeError when there are no such huge pages", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   for (const hugepages of ["4M", "2m", "", "toString"]) {
@@ -47,7 +47,7 @@ for (
   });
 }
 
-Deno.test("AddressSpace.allocate() keeps no memory when the kernel does not map it", async () => {
+Deno.test("AddressSpace.allocate() keeps no memory when the kernel refuses the mapping", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   vfio.errors.set("VFIO_IOMMU_MAP_DMA", "ENOMEM");
@@ -55,7 +55,7 @@ Deno.test("AddressSpace.allocate() keeps no memory when the kernel does not map 
   assertEquals(vfio.memory.size, 0);
 });
 
-Deno.test("AddressSpace.allocate() is MEMLOCK_LIMIT when the limit is in the way", async () => {
+Deno.test("AddressSpace.allocate() throws MEMLOCK_LIMIT when the limit is too low", async () => {
   const vfio = new FakeVfio({ uid: 1000, memlock: 65536 });
   const { space } = await vfio.attach();
   vfio.process.locked = 8192;
@@ -69,7 +69,7 @@ Deno.test("AddressSpace.allocate() is MEMLOCK_LIMIT when the limit is in the way
   assertEquals(vfio.memory.size, 0);
 });
 
-Deno.test("AddressSpace.allocate() is NO_MEMORY when there is none", async () => {
+Deno.test("AddressSpace.allocate() throws NO_MEMORY when there is no memory", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   vfio.errors.set("mmap", "ENOMEM");
@@ -88,7 +88,7 @@ Deno.test("AddressSpace.allocate() is NO_MEMORY when there is none", async () =>
   assertEquals(vfio.iommu.size, 0);
 });
 
-Deno.test("AddressSpace.allocate() rounds up to whole pages of the size asked for", async () => {
+Deno.test("AddressSpace.allocate() rounds up to whole pages of the given size", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   const sizes = [
@@ -105,7 +105,7 @@ Deno.test("AddressSpace.allocate() rounds up to whole pages of the size asked fo
   assertEquals([...vfio.memory.values()], sizes);
 });
 
-Deno.test("DmaMemory.free() unmaps it everywhere, once, and empties its views", async () => {
+Deno.test("DmaMemory.free() unmaps the memory everywhere, once, and empties its views", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   const memory = space.allocate(4096);
@@ -127,7 +127,7 @@ Deno.test("DmaMemory.free() unmaps it everywhere, once, and empties its views", 
 });
 
 for (const call of ["VFIO_IOMMU_UNMAP_DMA", "munmap"]) {
-  Deno.test(`DmaMemory.free() is KERNEL when ${call} fails, and works when tried again`, async () => {
+  Deno.test(`DmaMemory.free() throws KERNEL when ${call} fails, and works when it is repeated`, async () => {
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
     const memory = space.allocate(4096);
@@ -140,7 +140,7 @@ for (const call of ["VFIO_IOMMU_UNMAP_DMA", "munmap"]) {
   });
 }
 
-Deno.test("AddressSpace.allocate() is KERNEL when mmap fails for a reason of its own", async () => {
+Deno.test("AddressSpace.allocate() throws KERNEL when mmap fails otherwise", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
   vfio.errors.set("mmap", "EPERM");

@@ -1,5 +1,5 @@
 /**
- * The pages of the documentation, as what they hold to run.
+ * Reads the runnable parts of documentation pages.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export interface Block {
 }
 
 /**
- * Cuts a page into its blocks. A block shows a file when the line before it
+ * Splits a page into its blocks. A block shows a file when the line before it
  * ends with the file's name and a colon, as in "`state.yaml`:", or when its
  * first line is a comment with that name.
  *
@@ -40,7 +40,7 @@ export function blocksOf(text: string): Block[] {
   });
 }
 
-/** What a command line is made of. */
+/** The parts of a command line. */
 export interface CommandLine {
   readonly words: readonly string[];
   /** The file that its output goes to. */
@@ -49,7 +49,7 @@ export interface CommandLine {
 
 /**
  * Reads the command lines of a shell block: words, quotes, `>`, comments, and
- * lines that a backslash continues. It refuses all else that a shell knows.
+ * lines that a backslash continues. It throws where other shell syntax is used.
  *
  * @param text The block.
  */
@@ -61,7 +61,7 @@ export function commandLines(text: string): CommandLine[] {
       .filter((token) => !token.startsWith("#"));
     const rest = line.replaceAll(written, "").trim();
     if (rest !== "" || tokens.some((token) => /^[|&;<$`(]/.test(token))) {
-      throw new SyntaxError(`More of a shell than is understood: ${line}`);
+      throw new SyntaxError(`Shell syntax that is not supported: ${line}`);
     }
     if (tokens.length === 0) continue;
     const words = tokens.map((token) => token.replace(/^(['"])(.*)\1$/, "$2"));
@@ -75,8 +75,8 @@ export function commandLines(text: string): CommandLine[] {
 }
 
 /**
- * Whether something printed is what a page shows. A line "…" stands for any
- * number of lines, and "…" in a line for any part of it.
+ * Whether an output is what a page shows. A line "…" stands for any number of
+ * lines, and "…" in a line for any part of it.
  *
  * @param printed What was printed.
  * @param shown What the page shows.

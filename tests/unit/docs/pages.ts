@@ -1,7 +1,7 @@
 /**
- * Every command and every script of the README and of the guides, run in the
- * order of the page, on the page's host, and what they print compared with what
- * the page shows.
+ * Runs every command and every script of the README and of the guides on the
+ * page's host, in the order of the page, and compares the output with that in
+ * the page.
  */
 import { assert, assertEquals } from "@std/assert";
 import architecture from "../../../docs/architecture.md" with { type: "text" };
@@ -56,7 +56,7 @@ const PAGES: Readonly<Record<string, string>> = {
   "docs/write_a_driver.md": writeADriver,
 };
 
-/** What the folders' own pages say: their scripts are run. */
+/** The pages of folders. Their scripts are run. */
 const FOLDERS: Readonly<Record<string, string>> = {
   "lib/doctor/README.md": doctor,
   "lib/handoff/README.md": handoff,
@@ -68,11 +68,11 @@ class Page {
   readonly host: SimulatedHost;
   readonly #files = new Map<string, string>();
   readonly #isRun = new Set<string>();
-  /** What the last block printed. */
+  /** The output of the last block. */
   #printed: string | undefined;
 
   constructor(text: string) {
-    // It says itself which host it is about.
+    // The page names its host by a link.
     const [, host = "spare.json"] =
       /\]\((?:\.\.\/)?tests\/docs\/(\w+\.json)\)/.exec(text) ?? [];
     const recorded = HOSTS[host];
@@ -81,7 +81,7 @@ class Page {
     this.host = simulate(JSON.parse(recorded));
   }
 
-  /** Runs a block, or compares it with what the one before has printed. */
+  /** Runs a block, or compares it with the output of the block before. */
   async run(block: Block): Promise<void> {
     const [language = "", mark] = block.info;
     if (block.file !== undefined) {
@@ -100,7 +100,7 @@ class Page {
     if (language === "sh") await this.#commands(block.text, mark === "fails");
   }
 
-  /** Files that are scripts, and that no command has run. */
+  /** The scripts that no command has run. */
   get neverRun(): string[] {
     return [...this.#files.keys()].filter((file) =>
       file.endsWith(".ts") && !this.#isRun.has(file)
@@ -121,7 +121,7 @@ class Page {
     this.#printed = printed;
   }
 
-  /** Runs a command, or sees that there is what it runs. */
+  /** Runs a command, or checks that its file exists. */
   async #command(words: readonly string[], fails: boolean): Promise<string> {
     const [program, subcommand, ...rest] = words;
     if (program === "passthru") return await this.#passthru(words, fails);
@@ -134,7 +134,7 @@ class Page {
       assert(subcommand === "run" || subcommand === "test", words.join(" "));
       const at = rest.findIndex((word) => word.endsWith(".ts"));
       const file = rest[at]!;
-      // An example has a test of its own.
+      // Examples have their own tests.
       if (file.startsWith("examples/")) return "";
       const source = this.#files.get(file);
       assert(source !== undefined, `the page has no ${file}`);
@@ -151,11 +151,12 @@ class Page {
     const { code, out, err } = await call(this.host, argv, {
       files: Object.fromEntries(this.#files),
       signal: interrupted.signal,
-      // `attach` goes on until Ctrl-C.
+      // `attach` goes on until it is interrupted.
       written: () => argv.includes("attach") && interrupted.abort(),
     });
     if (argv.includes("qemu")) {
-      // All is well up to QEMU, which nothing in a sandbox can run.
+      // The command succeeds up to QEMU, which cannot be run without
+      // permission.
       assert(err.includes("Cannot run qemu-system-x86_64"), err);
       return "";
     }
@@ -163,7 +164,7 @@ class Page {
     return out + err;
   }
 
-  /** Runs a script; one that runs a program also with Ctrl-C meanwhile. */
+  /** Runs a script, and also interrupts it if it runs a program. */
   async #script(source: string, args: readonly string[]): Promise<string> {
     const before = JSON.stringify(await this.host.snapshot());
     const surroundings = { host: this.host, args, files: this.#files };
@@ -182,7 +183,9 @@ class Page {
   }
 }
 
-/** Sees that a script gets the permissions that it needs, and no others. */
+/**
+ * Asserts that a command gives a script exactly the permissions that it needs.
+ */
 function assertFlags(
   source: string,
   subcommand: string,
@@ -203,7 +206,7 @@ function assertFlags(
 }
 
 for (const [path, text] of Object.entries(PAGES)) {
-  Deno.test(`${path} runs as it stands, and prints what it shows`, async () => {
+  Deno.test(`${path} runs unchanged, and prints what it shows`, async () => {
     const page = new Page(text);
     for (const block of blocksOf(text)) {
       try {
@@ -263,7 +266,7 @@ Deno.test("docs/architecture.md has each entry point with its file", () => {
   );
 });
 
-Deno.test("the links between pages lead to pages and to headings", () => {
+Deno.test("every link between pages has an existing page and heading", () => {
   const pages: Record<string, string> = {
     ...PAGES,
     "scripts/README.md": scripts,

@@ -1,7 +1,6 @@
 /**
- * The scripts of a page, run on the page's host. `new Host()` is that host; no
- * permission is needed, as the imports are given to the script and `Deno` is
- * what the page's surroundings make of it.
+ * Runs the scripts of a page on the page's host, which `new Host()` returns. No
+ * permission is needed: the script gets its imports and `Deno` as arguments.
  *
  * @module
  */
@@ -29,21 +28,21 @@ const MODULES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "lib/uapi/mod.ts": uapi,
 };
 
-/** What a script is run with. */
+/** The environment of a script. */
 export interface Surroundings {
   readonly host: SimulatedHost;
   readonly args: readonly string[];
   /** Files that it can read, by path. */
   readonly files: ReadonlyMap<string, string>;
-  /** The signal that comes while a program runs, if one does. */
+  /** The signal to send while a program runs, if any. */
   readonly interruptedBy?: Deno.Signal | undefined;
 }
 
-/** What a script did. */
+/** The result of a script. */
 export interface ScriptRun {
-  /** What it printed. */
+  /** Its output. */
   readonly out: string;
-  /** The programs that it ran: their command lines. */
+  /** The command lines of the programs that it ran. */
   readonly programs: readonly string[];
 }
 
@@ -51,7 +50,7 @@ export interface ScriptRun {
  * Runs a script.
  *
  * @param source The script.
- * @param surroundings What it is run with.
+ * @param surroundings Its environment.
  */
 export async function runScript(
   source: string,
@@ -81,7 +80,9 @@ export async function runScript(
   return { out, programs };
 }
 
-/** A script as a function of what it takes from elsewhere. */
+/**
+ * Turns a script into the body of a function, whose arguments are its imports.
+ */
 function wrapped(source: string): string {
   const imports = /^import ((?:type )?)(\{[^}]*\}) from ("[^"]*");$/gm;
   const body = source.replaceAll(
@@ -94,7 +95,7 @@ function wrapped(source: string): string {
     },
   ).replaceAll(/^export (?=async |function |const |class )/gm, "");
   if (/^import (?!type)/m.test(body)) {
-    throw new SyntaxError(`An import that is not understood: ${body}`);
+    throw new SyntaxError(`An import that is not supported: ${body}`);
   }
   return `export default async function (console: any, Deno: any, load: any) {
 ${body}
@@ -115,7 +116,7 @@ function moduleOf(
     );
   const module = MODULES[path];
   if (module === undefined) throw new TypeError(`No entry point: ${specifier}`);
-  // Functions that take a host, and classes that make one by default.
+  // Replaces functions that take a host, and classes that make one by default.
   const here = {
     Host: function () {
       return host;
@@ -127,7 +128,7 @@ function moduleOf(
   return { ...module, ...pick(here, module) };
 }
 
-/** Of what stands in for something those whose names the module has. */
+/** Selects the replacements whose names the module exports. */
 function pick(
   from: Readonly<Record<string, unknown>>,
   module: Readonly<Record<string, unknown>>,
@@ -137,7 +138,9 @@ function pick(
   );
 }
 
-/** Of `Deno` what the pages use. A program that is run ends by itself. */
+/**
+ * The part of `Deno` that the pages use. A program that is run ends by itself.
+ */
 function pretendedDeno(
   { args, files, interruptedBy }: Surroundings,
   programs: string[],
@@ -162,7 +165,7 @@ function pretendedDeno(
       const listener = listeners.get(interruptedBy);
       if (listener === undefined) throw new Error(`Ended by ${interruptedBy}`);
       listener();
-      // Else it goes on for ever, and so does the script.
+      // Without the signal it would never end.
       assert.assertEquals(this.#signal?.aborted, true, "QEMU is not ended");
       return { success: false, code: 143 };
     }

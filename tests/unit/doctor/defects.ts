@@ -15,7 +15,7 @@ import {
 
 const GROUPS = "/sys/kernel/iommu_groups";
 
-/** A defect, what its check says, and whether it stops passthrough. */
+/** Defects: the name, the check, its verdict, the text, and the host. */
 const DEFECTS: ReadonlyArray<
   readonly [string, CheckName, "fail" | "warn", string, Defects]
 > = [
@@ -84,7 +84,7 @@ const DEFECTS: ReadonlyArray<
     },
   ],
   [
-    "missing ACS is overlooked",
+    "missing ACS is ignored",
     "acs-override",
     "warn",
     "pcie_acs_override=downstream,multifunction",
@@ -115,7 +115,7 @@ const DEFECTS: ReadonlyArray<
     },
   ],
   [
-    "interrupts are not remapped, and that is overlooked",
+    "interrupts are not remapped, and that is ignored",
     "interrupt-remapping",
     "warn",
     "vfio_iommu_type1 accepts devices all the same",
@@ -129,7 +129,7 @@ const DEFECTS: ReadonlyArray<
     },
   ],
   [
-    "the module is there and not loaded",
+    "the module exists and is not loaded",
     "vfio-driver",
     "fail",
     "vfio-pci is not loaded",
@@ -163,7 +163,7 @@ const DEFECTS: ReadonlyArray<
     },
   ],
   [
-    "a user without privileges asks",
+    "the user has no privileges",
     "privilege",
     "warn",
     "may neither take functions",
@@ -177,14 +177,14 @@ const DEFECTS: ReadonlyArray<
     { fn: { driver: "vfio-pci" }, process: { uid: 1000 } },
   ],
   [
-    "memory that may be locked is limited",
+    "locked memory is limited",
     "memory-limit",
     "warn",
     "may lock 8 MiB",
     { process: { uid: 1000 } },
   ],
   [
-    "memory that may be locked does not suffice",
+    "the limit on locked memory is too low",
     "memory-limit",
     "fail",
     "4 GiB are too much",
@@ -285,7 +285,7 @@ const DEFECTS: ReadonlyArray<
 
 for (const [name, check, verdict, text, defects] of DEFECTS) {
   Deno.test(`diagnose() finds ${check} when ${name}`, () => {
-    // The one that is meant; a machine can have two nodes, or two devices.
+    // Selects one finding, as a machine can have two nodes, or two devices.
     const finding = found(check, defects)
       .find((finding) => finding.text.includes(text));
     assertEquals(

@@ -18,23 +18,23 @@ import {
 } from "./fit_host.ts";
 
 Deno.test("diagnose() passes everything when the host is fit", () => {
-  for (const whole of [false, true]) {
-    const { fit, findings, functions } = diagnosisOf({ whole });
+  for (const wholeHost of [false, true]) {
+    const { fit, findings, functions } = diagnosisOf({ wholeHost });
     assertEquals(findings.filter(({ verdict }) => verdict !== "pass"), []);
     assertEquals(fit, true);
-    assertEquals(functions, whole ? [] : [A]);
+    assertEquals(functions, wholeHost ? [] : [A]);
     for (const must of ["iommu", "vfio-driver", "group-viable", "nodes"]) {
       assertEquals(findings.some(({ check }) => check === must), true, must);
     }
   }
 });
 
-Deno.test("diagnose() gives plain data, the same as JSON", () => {
+Deno.test("diagnose() returns plain data", () => {
   const diagnosis = diagnosisOf({ fn: { group: null } });
   assertEquals(JSON.parse(JSON.stringify(diagnosis)), diagnosis);
 });
 
-Deno.test("diagnose() changes nothing, and opens nothing for longer", () => {
+Deno.test("diagnose() changes nothing, and leaves nothing open", () => {
   const { machine } = simulate({ functions: { [A]: NIC } });
   const host = new SimulatedHost(machine, { name: "doctor" });
   diagnose(host);
@@ -43,9 +43,9 @@ Deno.test("diagnose() changes nothing, and opens nothing for longer", () => {
   assertEquals(host.kernel.readdir(`/proc/${pid}/fd`), []);
 });
 
-Deno.test("diagnose() is fit when what is wrong is with a function that nobody asked for", () => {
+Deno.test("diagnose() finds the functions fit when only others have defects", () => {
   const defects: Defects = {
-    whole: true,
+    wholeHost: true,
     functions: {
       "0000:00:03.0": { ...ONBOARD, group: null, bars: ["8G 64bit at 0x0"] },
     },
@@ -59,7 +59,7 @@ Deno.test("diagnose() is fit when what is wrong is with a function that nobody a
   );
 });
 
-Deno.test("diagnose() finds a group viable when all of it was asked for", () => {
+Deno.test("diagnose() finds a group viable when all of its functions are given", () => {
   const host = hostWith({
     functions: { [B]: { ...NIC, group: 7, driver: "snd_hda_intel" } },
   });
@@ -76,7 +76,7 @@ Deno.test("diagnose() finds a group viable when all of it was asked for", () => 
   );
 });
 
-Deno.test("diagnose() tells how to free a bridge that keeps a group", () => {
+Deno.test("diagnose() says how to unbind a bridge when it keeps a group from being viable", () => {
   const [finding] = found("group-viable", {
     functions: {
       "0000:00:1f.0": {
@@ -101,7 +101,7 @@ Deno.test("diagnose() says that options go on the command line when vfio-pci is 
   assertStringIncludes(finding!.text, "built into the kernel");
 });
 
-/** A kernel of which some methods do something else. */
+/** A kernel with some other methods. */
 function withMethods(kernel: Kernel, methods: Partial<Kernel>): Kernel {
   return new Proxy(kernel, {
     get(target, name) {
@@ -111,7 +111,7 @@ function withMethods(kernel: Kernel, methods: Partial<Kernel>): Kernel {
   });
 }
 
-Deno.test("diagnose() finds answers when all registers of a function read as ones", () => {
+Deno.test("diagnose() finds that a function does not answer when its registers read as ones", () => {
   const host = hostWith();
   const kernel = withMethods(host.kernel, {
     pread: (_fd, into) => into.fill(0xff).length,
@@ -126,7 +126,7 @@ Deno.test("diagnose() finds answers when all registers of a function read as one
   );
 });
 
-Deno.test("diagnose() asks for a module of the container when there is neither backend", () => {
+Deno.test("diagnose() names the module of the container when there is no backend", () => {
   const host = hostWith({ kernel: { release: "6.1.0", iommufd: false } });
   const kernel = withMethods(host.kernel, {
     stat: (path) =>
@@ -140,7 +140,7 @@ Deno.test("diagnose() asks for a module of the container when there is neither b
   assertEquals(finding.remedy, "modprobe vfio_iommu_type1");
 });
 
-Deno.test("diagnose() lets a user use what is his when the nodes are given to him", () => {
+Deno.test("diagnose() passes for a user when the nodes are the user's", () => {
   const { machine } = simulate({
     functions: { [A]: { ...NIC, driver: "vfio-pci", group: 7 } },
   });

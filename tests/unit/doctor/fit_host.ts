@@ -1,5 +1,5 @@
 /**
- * A host that is fit for passthrough, but for what a test says.
+ * A host that is fit for passthrough, except for a test's defects.
  */
 import {
   diagnose,
@@ -30,19 +30,19 @@ export const NIC: FunctionTopology = {
 export const RELEASE = "6.12.3";
 export const MODULES = `/lib/modules/${RELEASE}`;
 
-/** A host on which nothing is wrong, but for what is said. */
+/** The defects of an otherwise fit host. */
 export interface Defects extends Topology {
-  /** What is said of the function that is asked for. */
+  /** The defects of the function to diagnose. */
   readonly fn?: FunctionTopology;
-  /** The process that asks. */
+  /** The process that runs the doctor. */
   readonly process?: ProcessOptions;
-  /** Whether all of the host is asked for. */
-  readonly whole?: boolean;
+  /** Whether the whole host is diagnosed. */
+  readonly wholeHost?: boolean;
   /** Other options. */
   readonly options?: DiagnoseOptions;
 }
 
-/** The host, as the process that asks sees it. */
+/** Makes the host, as the process sees it. */
 export function hostWith({ fn, process, ...topology }: Defects = {}): Host {
   const { machine } = simulate({
     kernel: { release: RELEASE },
@@ -55,15 +55,15 @@ export function hostWith({ fn, process, ...topology }: Defects = {}): Host {
   return new SimulatedHost(machine, process);
 }
 
-/** What is found of such a host. */
+/** Diagnoses such a host. */
 export function diagnosisOf(defects: Defects = {}): Diagnosis {
-  const { whole = false, options = {} } = defects;
+  const { wholeHost = false, options = {} } = defects;
   const host = hostWith(defects);
-  const functions = whole ? [] : [host.function(A)];
+  const functions = wholeHost ? [] : [host.function(A)];
   return diagnose(host, { functions, ...options });
 }
 
-/** What a check found. */
+/** The findings of one check. */
 export function found(check: CheckName, defects: Defects): Finding[] {
   return diagnosisOf(defects).findings.filter((each) => each.check === check);
 }

@@ -4,7 +4,7 @@ import { diagnose } from "../../../lib/doctor/diagnose.ts";
 import { diagnosisText } from "../../../lib/doctor/text.ts";
 import { A, diagnosisOf, ONBOARD } from "./fit_host.ts";
 
-Deno.test("diagnosisText() begins each line with a verdict, and tells what to do", () => {
+Deno.test("diagnosisText() begins each line with a verdict, and says what to do", () => {
   const text = diagnosisText(diagnosisOf({
     fn: { group: null },
     functions: { "0000:00:03.0": ONBOARD },
@@ -23,7 +23,7 @@ Deno.test("diagnosisText() begins each line with a verdict, and tells what to do
   );
 });
 
-Deno.test("diagnosisText() tells once what is the same for several devices", () => {
+Deno.test("diagnosisText() writes a text once when it is the same for several devices", () => {
   const functions = Object.fromEntries(
     [3, 4, 5, 6, 7, 8].map((slot) => [
       `0000:00:0${slot}.0`,
@@ -46,7 +46,7 @@ Deno.test("diagnosisText() tells once what is the same for several devices", () 
   );
 });
 
-Deno.test("diagnosisText() breaks lines at words when it is told the width", () => {
+Deno.test("diagnosisText() breaks lines at words when it gets a width", () => {
   const diagnosis = diagnosisOf({ fn: { reset: [], group: null } });
   const lines = diagnosisText(diagnosis, 72).trimEnd().split("\n");
   const widths = lines.slice(0, -1).map((line) => line.length);

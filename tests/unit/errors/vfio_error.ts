@@ -13,7 +13,7 @@ function codesOfUnion(): string[] {
   return [...union.matchAll(/"(\w+)"/g)].map(([, code]) => code!);
 }
 
-/** The rows of the table in the documentation: codes and meanings. */
+/** The rows of the table in the doc comment: codes and meanings. */
 function rowsOfTable(): [code: string, meaning: string][] {
   return [...source.matchAll(/^ \* \| `(\w+)` \| (.*) \|$/gm)]
     .map(([, code, meaning]) => [code!, meaning!]);
@@ -27,7 +27,7 @@ Deno.test("VfioErrorCode has each of its codes documented, in order", () => {
   assertEquals(new Set(codes).size, codes.length);
 });
 
-Deno.test("VfioErrorCode has a meaning of its own for each code", () => {
+Deno.test("VfioErrorCode has a different meaning for each code", () => {
   const meanings = rowsOfTable().map(([, meaning]) => meaning);
   assertEquals(meanings.filter((meaning) => meaning.trim().length < 10), []);
   assertEquals(new Set(meanings).size, meanings.length);
@@ -57,13 +57,13 @@ Deno.test("VfioError has no hint line when there is no hint", () => {
   assertEquals(error.hint, undefined);
 });
 
-Deno.test("VfioError begins with vfio when it is about no device", () => {
+Deno.test("VfioError begins with vfio alone when it is about no device", () => {
   const error = new VfioError("NO_MEMORY", { problem: "there is none" });
   assertEquals(error.message, "vfio: there is none");
   assertEquals(error.device, undefined);
 });
 
-Deno.test("VfioError keeps the cause, and has none when there is none", () => {
+Deno.test("VfioError keeps the cause when there is one", () => {
   const cause = new KernelError(5, "pread");
   assertStrictEquals(
     new VfioError("KERNEL", { problem: "x", cause }).cause,
@@ -73,7 +73,7 @@ Deno.test("VfioError keeps the cause, and has none when there is none", () => {
   assert(!Object.hasOwn(without, "cause"));
 });
 
-Deno.test("typed() makes a VfioError KERNEL of a KernelError", () => {
+Deno.test("toVfioError() returns KERNEL when the error is a KernelError", () => {
   const cause = new KernelError(5, "VFIO_DEVICE_RESET");
   const error = toVfioError(cause, "reset", "0000:01:00.0");
   assert(error instanceof VfioError);
@@ -86,7 +86,7 @@ Deno.test("typed() makes a VfioError KERNEL of a KernelError", () => {
   assertStrictEquals(error.cause, cause);
 });
 
-Deno.test("typed() names the device when the error does not", () => {
+Deno.test("toVfioError() adds the device when the error has none", () => {
   const cause = new KernelError(12, "VFIO_IOMMU_MAP_DMA");
   const details = { problem: "too much", hint: "map less", cause };
   const nameless = new VfioError("MEMLOCK_LIMIT", details);
@@ -101,7 +101,7 @@ Deno.test("typed() names the device when the error does not", () => {
   assertStrictEquals(toVfioError(nameless, "map"), nameless);
 });
 
-Deno.test("typed() leaves every other error what it is", () => {
+Deno.test("toVfioError() returns the error unchanged when it is another one", () => {
   const errors = [
     new VfioError("DETACHED", { device: "vfio0", problem: "gone" }),
     new RangeError("too far"),

@@ -28,7 +28,7 @@ function setUp({ functions, ...more }: Topology = {}): SimulatedHost {
   });
 }
 
-/** How often each node is open, in whatever process. */
+/** How often each node is open, in all processes. */
 function opened(host: Host): number[] {
   return NODES.map((path) => openers(host.kernel, [path]).length);
 }
@@ -57,7 +57,7 @@ Deno.test("VfioDescriptors.open() opens each device and one iommufd, and close()
   await open.close();
 });
 
-Deno.test("VfioDescriptors.open() keeps no device from being given back when it is disposed of", async () => {
+Deno.test("VfioDescriptors allows giving devices back when it is disposed of", async () => {
   const host = setUp({ functions: { [A]: { driver: null } } });
   const taken = await host.take(A);
   {
@@ -72,14 +72,14 @@ Deno.test("VfioDescriptors.open() throws a RangeError when there is no device", 
   await assertRejects(() => VfioDescriptors.open([]), RangeError);
 });
 
-Deno.test("VfioDescriptors.open() is WRONG_DRIVER when a device has no VFIO driver, and opens none", async () => {
+Deno.test("VfioDescriptors.open() throws WRONG_DRIVER when a device has no VFIO driver, and opens none", async () => {
   const host = setUp({ functions: { [B]: { driver: null } } });
   const error = await refused(host, "WRONG_DRIVER");
   assertEquals(error.device, B);
   assertEquals(opened(host), [0, 0, 0]);
 });
 
-Deno.test("VfioDescriptors.open() is GROUP_NOT_VIABLE when a third function is in the way", async () => {
+Deno.test("VfioDescriptors.open() throws GROUP_NOT_VIABLE when a third function is in the way", async () => {
   const host = setUp({
     functions: { "0000:00:03.2": { ...BOUND, driver: "e1000e" } },
   });
@@ -87,11 +87,11 @@ Deno.test("VfioDescriptors.open() is GROUP_NOT_VIABLE when a third function is i
   assertEquals(error.device, A);
 });
 
-Deno.test("VfioDescriptors.open() is BACKEND_UNAVAILABLE when the kernel has no iommufd", async () => {
+Deno.test("VfioDescriptors.open() throws BACKEND_UNAVAILABLE when the kernel has no iommufd", async () => {
   await refused(setUp({ kernel: { iommufd: false } }), "BACKEND_UNAVAILABLE");
 });
 
-Deno.test("VfioDescriptors.open() is NO_IOMMU_GROUP when no IOMMU isolates the device", async () => {
+Deno.test("VfioDescriptors.open() throws NO_IOMMU_GROUP when no IOMMU isolates the device", async () => {
   const host = setUp({
     kernel: { unsafeNoIommu: true },
     functions: { [A]: { group: null }, [B]: { group: null } },
@@ -99,7 +99,7 @@ Deno.test("VfioDescriptors.open() is NO_IOMMU_GROUP when no IOMMU isolates the d
   await refused(host, "NO_IOMMU_GROUP");
 });
 
-Deno.test("VfioDescriptors.open() is PERMISSION_DENIED when the user may not open a node, and opens none", async () => {
+Deno.test("VfioDescriptors.open() throws PERMISSION_DENIED when the user may not open a node, and opens none", async () => {
   const { machine } = setUp();
   machine.setOwnership(NODES[0]!, { mode: 0o666 });
   machine.setOwnership(NODES[1]!, { mode: 0o666 });

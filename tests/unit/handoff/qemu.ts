@@ -26,7 +26,7 @@ const mediated: QemuDevice = {
 };
 const MIB = 1n << 20n;
 
-Deno.test("qemuArguments() names functions by their addresses when QEMU opens them by the legacy way", () => {
+Deno.test("qemuArguments() names functions by their addresses when QEMU opens them the legacy way", () => {
   assertEquals(qemuArguments([a, b], { by: "legacy" }), [
     "-device",
     `vfio-pci,id=hd0,host=${A}`,
@@ -35,7 +35,7 @@ Deno.test("qemuArguments() names functions by their addresses when QEMU opens th
   ]);
 });
 
-Deno.test("qemuArguments() has all functions share one iommufd when QEMU opens it", () => {
+Deno.test("qemuArguments() shares one iommufd among all functions when QEMU opens it", () => {
   assertEquals(qemuArguments([a, b], { by: "iommufd" }), [
     "-object",
     "iommufd,id=iommufd0",
@@ -46,7 +46,7 @@ Deno.test("qemuArguments() has all functions share one iommufd when QEMU opens i
   ]);
 });
 
-Deno.test("qemuArguments() names descriptors alone when QEMU inherits them", () => {
+Deno.test("qemuArguments() names only descriptors when QEMU inherits them", () => {
   const access = { by: "fds", iommufd: 22, devices: [23, 24] } as const;
   assertEquals(qemuArguments([a, b], access), [
     "-object",
@@ -70,7 +70,7 @@ Deno.test("qemuArguments() names a mediated device by its path", () => {
   );
 });
 
-Deno.test("qemuArguments() refuses a mediated device when QEMU inherits descriptors", () => {
+Deno.test("qemuArguments() throws for a mediated device when QEMU inherits descriptors", () => {
   const access = { by: "fds", iommufd: 3, devices: [4] } as const;
   const error = assertThrows(
     () => qemuArguments([mediated], access),
@@ -102,7 +102,7 @@ Deno.test("qemuArguments() adds properties, and doubles the commas in their valu
   );
 });
 
-Deno.test("qemuArguments() has descriptors as strings when it writes JSON", () => {
+Deno.test("qemuArguments() writes descriptors as strings when it writes JSON", () => {
   const access = { by: "fds", iommufd: 22, devices: [23] } as const;
   const properties = { romfile: "/roms/a,b", multifunction: true };
   const [, object, , device] = qemuArguments([{ ...a, properties }], access, {
@@ -122,7 +122,7 @@ Deno.test("qemuArguments() has descriptors as strings when it writes JSON", () =
   });
 });
 
-Deno.test("qemuArguments() writes JSON by itself for a device that has a structure", () => {
+Deno.test("qemuArguments() writes JSON when a property has a structure", () => {
   const properties = { "x-list": [1, 2] };
   const [, first, , second] = qemuArguments([{ ...a, properties }, b], {
     by: "legacy",
@@ -135,12 +135,12 @@ const WRONG: ReadonlyArray<
   readonly [string, readonly QemuDevice[], QemuSyntax?]
 > = [
   ["an id that QEMU refuses", [{ ...a, id: "0a" }]],
-  ["an id that would be a further property", [{ ...a, id: "a,addr=5" }]],
+  ["an id that would add a property", [{ ...a, id: "a,addr=5" }]],
   ["one id for two devices", [{ ...a, id: "x" }, { ...b, id: "x" }]],
   ["the iommufd's id", [{ ...a, id: "iommufd0" }]],
   ["a default id that is taken", [{ ...a, id: "hd1" }, b]],
-  ["a property that is decided", [{ ...a, properties: { host: B } }]],
-  ["no property's name", [{ ...a, properties: { "a=b": 1 } }]],
+  ["a property that it sets itself", [{ ...a, properties: { host: B } }]],
+  ["a malformed property name", [{ ...a, properties: { "a=b": 1 } }]],
   [
     "a structure in keyval syntax",
     [{ ...a, properties: { x: [1] } }],
@@ -161,7 +161,7 @@ for (const [what, devices, options] of WRONG) {
   });
 }
 
-Deno.test("qemuArguments() throws a RangeError when descriptors are not what the devices need", () => {
+Deno.test("qemuArguments() throws a RangeError when the descriptors do not fit the devices", () => {
   for (
     const [iommufd, ...devices] of [[3], [3, 4, 5], [3, 3], [-1, 4], [3, 4.5]]
   ) {
@@ -170,7 +170,7 @@ Deno.test("qemuArguments() throws a RangeError when descriptors are not what the
   }
 });
 
-Deno.test("qemuLockedMemory() is the machine's memory and a GiB when devices are handed over", () => {
+Deno.test("qemuLockedMemory() returns the machine's memory plus 1 GiB when there are devices", () => {
   const cases: ReadonlyArray<readonly [string[], bigint]> = [
     [[], 128n],
     [["-m", "64"], 64n],
@@ -196,7 +196,7 @@ Deno.test("qemuLockedMemory() counts the memory for each device when they are be
   assertEquals(qemuLockedMemory(args, 3), 4096n * MIB);
 });
 
-Deno.test("qemuLockedMemory() throws a TypeError when the size is none", () => {
+Deno.test("qemuLockedMemory() throws a TypeError when the size is malformed", () => {
   for (const size of ["", "much", "1X"]) {
     assertThrows(() => qemuLockedMemory(["-m", size], 1), TypeError);
   }

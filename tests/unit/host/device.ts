@@ -23,7 +23,7 @@ const MDEV = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 
 const NIC: FunctionTopology = { id: "8086:10d3", class: 0x020000 };
 
-/** A host with functions, of which each is a network card unless it says. */
+/** A host with functions, which are network cards by default. */
 function setUp(
   functions: Record<string, FunctionTopology>,
   files: Record<string, string> = {},
@@ -43,7 +43,7 @@ function code(action: () => unknown): string {
   return assertThrows(action, VfioError).code;
 }
 
-Deno.test("Host.functions() reads nothing of a function but its link", () => {
+Deno.test("Host.functions() reads only the link of each function", () => {
   const slots = Array.from(
     { length: 32 },
     (_, slot) => `0000:00:${slot.toString(16).padStart(2, "0")}.0`,
@@ -66,13 +66,13 @@ Deno.test("Host.functions() is empty when the host has no PCI", () => {
   assertEquals(setUp({}).functions(), []);
 });
 
-Deno.test("Host.function() takes an address with and without domain", () => {
+Deno.test("Host.function() accepts an address with and without a domain", () => {
   const host = setUp({ [A]: {} });
   assertEquals(host.function("00:03.0").address, A);
   assertEquals(host.function(A).path, `/sys/devices/pci0000:00/${A}`);
 });
 
-Deno.test("Host.function() refuses an address that is malformed or absent", () => {
+Deno.test("Host.function() throws when the address is malformed or there is no function", () => {
   const host = setUp({});
   assertThrows(() => host.function("03"), TypeError, '"03"');
   assertEquals(code(() => host.function(A)), "DEVICE_NOT_FOUND");
@@ -93,7 +93,7 @@ Deno.test("Host.find() follows links to a device on any bus", () => {
   assertInstanceOf(host.find(`/sys/bus/pci/devices/${A}`), PciFunction);
 });
 
-Deno.test("Host.find() gives its own devices back, and finds another host's", () => {
+Deno.test("Host.find() returns its own devices unchanged, and finds another host's", () => {
   const host = setUp({ [A]: {} });
   const device = host.find(A);
   assertStrictEquals(host.find(device), device);
@@ -102,7 +102,7 @@ Deno.test("Host.find() gives its own devices back, and finds another host's", ()
   assertEquals(other.path, device.path);
 });
 
-Deno.test("Host.find() refuses what is no device", () => {
+Deno.test("Host.find() throws when the argument is not a device", () => {
   const host = setUp({ [A]: { driver: "vfio-pci" } }, { "/etc/passwd": "" });
   const vfio = `/sys/devices/pci0000:00/${A}/vfio-dev/vfio0`;
   const error = assertThrows(() => host.find(vfio), VfioError);
@@ -114,7 +114,7 @@ Deno.test("Host.find() refuses what is no device", () => {
   assertThrows(() => host.find(3 as unknown as string), TypeError);
 });
 
-Deno.test("Host.find() is DEVICE_NOT_FOUND when links lead in a circle", () => {
+Deno.test("Host.find() throws DEVICE_NOT_FOUND when links lead in a circle", () => {
   const { kernel } = setUp({});
   const looping = intercept(
     kernel,
@@ -127,7 +127,7 @@ Deno.test("Host.find() is DEVICE_NOT_FOUND when links lead in a circle", () => {
   assertEquals(code(() => host.find("/sys/loop")), "DEVICE_NOT_FOUND");
 });
 
-Deno.test("PciFunction reads what is fixed once and what changes each time", () => {
+Deno.test("PciFunction reads fixed attributes once, and others each time", () => {
   const host = setUp({ [A]: { driver: "e1000e" } });
   const reads: string[] = [];
   const kernel = intercept(host.kernel, ({ method, args }, proceed) => {
@@ -144,7 +144,7 @@ Deno.test("PciFunction reads what is fixed once and what changes each time", () 
   assertEquals(reads, ["uevent", "driver_override", "driver_override"]);
 });
 
-Deno.test("PciFunction.bars tells memory from ports, and 64 bits from 32", () => {
+Deno.test("PciFunction.bars distinguishes memory and ports, and 64 and 32 bits", () => {
   const host = setUp({
     [A]: {
       bars: [
@@ -152,7 +152,7 @@ Deno.test("PciFunction.bars tells memory from ports, and 64 bits from 32", () =>
         "32 io at 0x1000",
         "8G 64bit prefetchable at 0x4000000000",
       ],
-      // which is no BAR
+      // which is not a BAR
       rom: "128K",
     },
   });
@@ -192,7 +192,7 @@ Deno.test("PciFunction.resetMethods is empty when there are none", () => {
   assertEquals(host.function(B).resetMethods, ["bus"]);
 });
 
-Deno.test("PciFunction.resetMethods is empty when the kernel does not tell", () => {
+Deno.test("PciFunction.resetMethods is empty when the kernel does not list them", () => {
   const host = simulate({
     kernel: { release: "5.10.0" },
     functions: { [A]: { ...NIC, reset: ["flr"] } },
@@ -218,7 +218,7 @@ Deno.test("PciFunction links virtual functions and their physical one", () => {
   assertEquals(fn.physicalFunction, undefined);
 });
 
-Deno.test("PciFunction names come from pci.ids where it is installed", () => {
+Deno.test("PciFunction has names from pci.ids when that is installed", () => {
   assertEquals(setUp({ [A]: {} }).function(A).vendorName, undefined);
   const fn = setUp({ [A]: {} }, {
     "/usr/share/hwdata/pci.ids":
@@ -230,7 +230,7 @@ Deno.test("PciFunction names come from pci.ids where it is installed", () => {
   );
 });
 
-Deno.test("PciFunction.revision is PERMISSION_DENIED when it may not be read", () => {
+Deno.test("PciFunction.revision throws PERMISSION_DENIED when it may not be read", () => {
   const { machine } = setUp({ [A]: {} });
   const fn = new SimulatedHost(machine, { uid: 1000 }).function(A);
   machine.setOwnership(`${fn.path}/revision`, { mode: 0o600 });
@@ -239,7 +239,7 @@ Deno.test("PciFunction.revision is PERMISSION_DENIED when it may not be read", (
   assertEquals(error.device, A);
 });
 
-Deno.test("PciFunction.vendor is DEVICE_NOT_FOUND when the function was removed", () => {
+Deno.test("PciFunction.vendor throws DEVICE_NOT_FOUND when the function was removed", () => {
   const { kernel } = setUp({ [A]: {} });
   const fn = new Host({ kernel }).function(A);
   kernel.writeFile(`${fn.path}/remove`, "1");
@@ -262,7 +262,7 @@ Deno.test("Host.groups() puts groups in order of their numbers", () => {
   assertEquals(host.group(10).devices[0]?.name, A);
 });
 
-Deno.test("Host.group() refuses what is no number, or no group", () => {
+Deno.test("Host.group() throws when the id is not a number, or there is no such group", () => {
   const host = setUp({});
   assertThrows(() => host.group("../.."), TypeError, "expected a number");
   assertThrows(() => host.group(""), TypeError);
@@ -313,7 +313,7 @@ Deno.test("IommuGroup.viability() is viable when no member is in the way", () =>
   assertEquals(host.group(1).viability(), { viable: true });
 });
 
-Deno.test("standsInTheWay() lets every driver of the kernel's VFIO pass", () => {
+Deno.test("standsInTheWay() is false for every VFIO driver of the kernel", () => {
   for (
     const driver of [
       "vfio-pci",
@@ -337,13 +337,13 @@ Deno.test("standsInTheWay() lets every driver of the kernel's VFIO pass", () => 
   }
   assert(!isVfioDriver("vfiox"));
   assert(!isVfioDriver("nvme"));
-  // a driver of unknown name that has registered a VFIO device
+  // a driver with an unknown name that has registered a VFIO device
   const bus = "pci";
   assert(!standsInTheWay({ driver: "acme", bus, vfioDevice: "vfio0" }));
   assert(standsInTheWay({ driver: "acme", bus, vfioDevice: undefined }));
 });
 
-Deno.test("vfioNodes() gives what the kernel has announced", () => {
+Deno.test("vfioNodes() returns the nodes that the kernel has announced", () => {
   const topology = {
     functions: {
       [A]: { ...NIC, group: 4, driver: "vfio-pci" },

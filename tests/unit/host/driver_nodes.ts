@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { driverNodes } from "../../../lib/host/driver/nodes.ts";
 import { at, GPU, hostWith, NIC, NVME, usual } from "./guards/used_host.ts";
 
-Deno.test("driverNodes() tells what a driver made of a function", () => {
+Deno.test("driverNodes() returns the nodes and interfaces that a driver made", () => {
   const files = usual()
     .char(`${at(NVME)}/nvme/nvme0`, "240:0", "nvme0")
     .file("/sys/class/net/bonding_masters", "\n");

@@ -36,7 +36,7 @@ for (
 }
 
 for (const driver of ["pci-stub", "my_vfio_pci"]) {
-  Deno.test(`TakenFunction.giveBack() returns it to ${driver} when its override was cleared since`, async () => {
+  Deno.test(`TakenFunction.giveBack() binds the function to ${driver} when its override was cleared since`, async () => {
     const { watched, host } = setUp({ driver }, { drivers: { [driver]: {} } });
     const before = watched.state(A);
     assertEquals(before.override, "(null)\n");
@@ -46,7 +46,7 @@ for (const driver of ["pci-stub", "my_vfio_pci"]) {
   });
 }
 
-Deno.test("TakenFunction.giveBack() leaves it to no driver when none had it", async () => {
+Deno.test("TakenFunction.giveBack() leaves the function without a driver when it had none", async () => {
   const { watched, host } = setUp({ driver: null });
   const before = watched.state(A);
   const taken = await host.take(A);
@@ -56,7 +56,7 @@ Deno.test("TakenFunction.giveBack() leaves it to no driver when none had it", as
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("TakenFunction goes back at the end of an await using block", async () => {
+Deno.test("TakenFunction is given back at the end of an await using block", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   {
@@ -66,7 +66,7 @@ Deno.test("TakenFunction goes back at the end of an await using block", async ()
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("TakenFunction.giveBack() is DEVICE_BUSY at once when this process has it open", async () => {
+Deno.test("TakenFunction.giveBack() throws DEVICE_BUSY at once when this process has the function open", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   const taken = await host.take(A);
@@ -85,7 +85,7 @@ Deno.test("TakenFunction.giveBack() is DEVICE_BUSY at once when this process has
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("TakenFunction.giveBack() waits while another process has it open", async () => {
+Deno.test("TakenFunction.giveBack() waits when another process has the function open", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   const taken = await host.take(A);
@@ -100,14 +100,14 @@ Deno.test("TakenFunction.giveBack() waits while another process has it open", as
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("TakenFunction.giveBack() names who holds its group when the driver finds it busy", async () => {
+Deno.test("TakenFunction.giveBack() names the process that has the group when the driver finds it busy", async () => {
   const { watched, host } = setUp({}, {
     functions: { [B]: { model: "edu", group: 4, driver: "vfio-pci" } },
   });
   const before = watched.state(A);
   const taken = await host.take(A);
   const bind = `${DRIVERS}/e1000e/bind`;
-  // taken between the look and the bind
+  // opened between the check and the bind
   const qemu = new SimulatedHost(watched.machine, { name: "qemu" });
   const space = new AddressSpace({ host: qemu });
   let device: VfioDevice | undefined;
@@ -119,14 +119,14 @@ Deno.test("TakenFunction.giveBack() names who holds its group when the driver fi
   assertEquals(error.code, "DEVICE_BUSY");
   assertStringIncludes(error.message, "qemu (process ");
   assertStringIncludes(String(error.cause), "EBUSY");
-  // it is left to be given back once more
+  // giveBack() can be repeated
   watched.instead.clear();
   await device?.detach();
   await taken.giveBack();
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("TakenFunction.giveBack() is WRONG_DRIVER when somebody moved it since", async () => {
+Deno.test("TakenFunction.giveBack() throws WRONG_DRIVER when another process has bound the function since", async () => {
   const { watched, host } = setUp();
   const taken = await host.take(A);
   watched.raw.writeFile(`${DRIVERS}/vfio-pci/unbind`, A);
@@ -146,7 +146,7 @@ Deno.test("TakenFunction.giveBack() is WRONG_DRIVER when somebody moved it since
   assertEquals(second.function.driver, "vfio-pci");
 });
 
-Deno.test("TakenFunction.giveBack() finishes what somebody else began", async () => {
+Deno.test("TakenFunction.giveBack() completes when another process has begun it", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   const unbound = await host.take(A);
@@ -164,7 +164,7 @@ Deno.test("TakenFunction.giveBack() finishes what somebody else began", async ()
   assertEquals(watched.writes, []);
 });
 
-Deno.test("TakenFunction.giveBack() is DEVICE_NOT_FOUND when it was removed", async () => {
+Deno.test("TakenFunction.giveBack() throws DEVICE_NOT_FOUND when the function was removed", async () => {
   const { watched, host } = setUp();
   const taken = await host.take(A);
   const removal = watched.raw.writeFileAsync(`${PATH}/remove`, "1");
@@ -172,7 +172,7 @@ Deno.test("TakenFunction.giveBack() is DEVICE_NOT_FOUND when it was removed", as
   assertEquals((await failure(taken.giveBack())).code, "DEVICE_NOT_FOUND");
 });
 
-Deno.test("TakenFunction.giveBack() is DRIVER_FAILED when the driver is gone", async () => {
+Deno.test("TakenFunction.giveBack() throws DRIVER_FAILED when the driver is unloaded", async () => {
   const { watched, host } = setUp();
   const taken = await host.take(A);
   watched.machine.drivers.delete("pci/e1000e");

@@ -25,7 +25,7 @@ function explain({ cpu = "", cmdline, table, iommu }: Machine): Explanation {
     files: {
       "/proc/cpuinfo": cpu,
       ...(table && { [`/sys/firmware/acpi/tables/${table}`]: "" }),
-      // the kernel's mock, which translates for nothing
+      // the kernel's mock, which translates for no device
       "/sys/class/iommu/mock/uevent": "",
     },
   });
@@ -36,7 +36,7 @@ const INTEL = "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu vme";
 const AMD = "processor\t: 0\nvendor_id\t: AuthenticAMD\nflags\t\t: fpu vme";
 const ARM = "processor\t: 0\nCPU implementer\t: 0x41";
 
-/** Machines, and what the problem and the hint must say. */
+/** Machines, and texts of the problem and the hint. */
 const CASES: readonly [string, Machine, string, string][] = [
   ["Intel with VT-d off", { cpu: INTEL }, "VT-d is switched off", "VT-d on"],
   ["Intel with VT-d off", { cpu: INTEL }, "VT-d", "intel_iommu=on"],
@@ -47,13 +47,13 @@ const CASES: readonly [string, Machine, string, string][] = [
     "boot with the kernel parameter intel_iommu=on",
   ],
   [
-    "Intel whose parameter did nothing",
+    "Intel with a parameter that had no effect",
     { cpu: INTEL, table: "DMAR", cmdline: "intel_iommu=on,sm_on" },
     "could not enable",
     "CONFIG_INTEL_IOMMU",
   ],
   [
-    "Intel switched off later on the command line",
+    "Intel with the IOMMU switched off later on the command line",
     { cpu: INTEL, table: "DMAR", cmdline: "intel_iommu=on intel_iommu=off" },
     "intel_iommu=off",
     "boot with intel_iommu=on",
@@ -92,7 +92,7 @@ const CASES: readonly [string, Machine, string, string][] = [
   ],
   ["another processor", { cpu: "isa : rv64" }, "found no IOMMU", "firmware"],
   [
-    "an IOMMU that leaves the device out",
+    "one whose IOMMU leaves the device out",
     { cpu: INTEL, iommu: "intel" },
     "IOMMU (dmar0) does not cover it",
     "dmesg",
@@ -107,7 +107,7 @@ for (const [name, machine, problem, hint] of CASES) {
   });
 }
 
-Deno.test("explainNoGroup() asks for no parameter when it is there already", () => {
+Deno.test("explainNoGroup() suggests no parameter when it is set already", () => {
   const { hint } = explain({ cpu: INTEL, cmdline: "intel_iommu=on" });
   assertEquals(hint, "switch VT-d on in the firmware's set-up");
 });

@@ -1,6 +1,6 @@
 /**
- * IOMMU groups of odd machines: what is in them, why, what is said of them, and
- * what is planned for them.
+ * IOMMU groups of unusual machines: their members, the causes, the findings,
+ * and the plans.
  */
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
@@ -20,7 +20,7 @@ import {
 } from "../odd_machines.ts";
 import { refused } from "../planned.ts";
 
-Deno.test("A B550's chipset lumps its slot, network, USB and SATA together", async () => {
+Deno.test("A B550's chipset puts its slot, network, USB and SATA in one group", async () => {
   const host = simulate(B550);
   assertEquals(membersOf(host, 15), [
     "0000:02:00.0",
@@ -60,7 +60,7 @@ Deno.test("A B550's chipset lumps its slot, network, USB and SATA together", asy
   ]);
 });
 
-Deno.test("diagnose() knows which of a B550's two cards does not come back from a reset", () => {
+Deno.test("diagnose() finds the one of a B550's two cards that does not return from a reset", () => {
   const host = simulate(B550);
   assertStringIncludes(
     findingTexts(host, "04:00.0", "known-device").join(),
@@ -69,14 +69,14 @@ Deno.test("diagnose() knows which of a B550's two cards does not come back from 
   assertEquals(findingTexts(host, "08:00.0", "known-device"), [
     "pass no function has known problems",
   ]);
-  // Behind its own switch, whose ports have ACS as its functions have.
+  // This card is behind its own switch. The ports and its functions have ACS.
   assertEquals(
     diagnose(host, { functions: [host.function("08:00.0")] }).fit,
     true,
   );
 });
 
-Deno.test("A Thinkpad's processor port lumps the four functions of its card together", () => {
+Deno.test("A Thinkpad's processor port puts the four functions of its card in one group", () => {
   const host = simulate(THINKPAD);
   assertEquals(causesOf(host, 2), [
     "0000:01:00 has no ACS",
@@ -89,14 +89,14 @@ Deno.test("A Thinkpad's processor port lumps the four functions of its card toge
       "0000:01:00.3 on nvidia-gpu",
   );
   assertStringIncludes(error.hint!, '"group": "all endpoints"');
-  // The network is part of the chipset's slot, with the sound.
+  // The network is in the chipset's slot, with the sound.
   assertStringIncludes(
     refused("GROUP_NOT_VIABLE", host, handOut("00:1f.6")).problem,
     "0000:00:1f.3 on snd_hda_intel",
   );
 });
 
-Deno.test("plan() is AMBIGUOUS when a Thinkpad's three drives are meant by their id", () => {
+Deno.test("plan() throws AMBIGUOUS when the id selects a Thinkpad's three drives", () => {
   const select = { id: "1344:5415" };
   const state = { functions: [{ select, driver: "vfio-pci" }] };
   const host = simulate(THINKPAD);
@@ -142,15 +142,15 @@ Deno.test("A Supermicro's card is in use by VFIO, and stays there", async () => 
   assertEquals(device.space.backend?.backend, "legacy");
 });
 
-Deno.test("pciTree() holds no bridge responsible that the kernel knows to isolate", () => {
+Deno.test("pciTree() names no bridge as the cause when the kernel isolates it by a quirk", () => {
   const host = simulate(DL388P);
-  // 0000:00:1c.7 above it has no ACS either, and is in a group of its own.
+  // 0000:00:1c.7 above it has no ACS either, but has its own group.
   assertEquals(causesOf(host, 25), ["0000:01:00 has no ACS"]);
   assertEquals(causesOf(host, 23), [
     "0000:06:00 has no ACS",
     "0000:05:02.0 has no ACS",
   ]);
-  // The card's own functions are apart, by a quirk as well.
+  // The card's functions have separate groups, also by a quirk.
   assertEquals(
     [39, 40, 41, 42].map((group) => membersOf(host, group)),
     [["0000:24:00.0"], ["0000:24:00.1"], ["0000:24:00.2"], ["0000:24:00.3"]],

@@ -9,7 +9,9 @@ import { stubKernel } from "../stub_kernel.ts";
 const GROUP = "/dev/vfio/4";
 const CDEV = "/dev/vfio/devices/vfio0";
 
-/** A host whose group 4 `qemu` has open, and whose own node `dpdk` has. */
+/**
+ * A host on which `qemu` has group 4 open, and `dpdk` the device's own node.
+ */
 function setUp() {
   const { machine, kernel } = simulate({
     functions: {
@@ -38,7 +40,7 @@ Deno.test("openers() finds the processes that have a node open", () => {
   );
 });
 
-Deno.test("openers() passes over what may not be read", () => {
+Deno.test("openers() skips processes that may not be read", () => {
   const { kernel, qemu, dpdk } = setUp();
   const hidden = new Set([`/proc/${dpdk}/fd`, `/proc/${qemu}/comm`]);
   const other = intercept(kernel, ({ method, args }, proceed) => {
@@ -51,6 +53,6 @@ Deno.test("openers() passes over what may not be read", () => {
   assertEquals(openersText(found), `process ${qemu}`);
 });
 
-Deno.test("openers() asks nothing when there is no node", () => {
+Deno.test("openers() makes no kernel call when there is no node", () => {
   assertEquals(openers(stubKernel({}), []), []);
 });

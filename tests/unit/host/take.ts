@@ -4,7 +4,7 @@ import { Host } from "../../../lib/host/host.ts";
 import type { TakeOptions } from "../../../lib/host/driver/take.ts";
 import { A, DRIVERS, failure, PATH, setUp } from "./take_bench.ts";
 
-Deno.test("Host.take() overrides before it unbinds, and giveBack() likewise", async () => {
+Deno.test("Host.take() and giveBack() set the override before they unbind", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   const taken = await host.take(A);
@@ -25,7 +25,7 @@ Deno.test("Host.take() overrides before it unbinds, and giveBack() likewise", as
     `${DRIVERS}/e1000e/bind: ${A}`,
   ]);
   assertEquals(watched.state(A), before);
-  // again: nothing
+  // repeated, it does nothing
   await taken.giveBack();
   assertEquals(watched.writes, []);
 });
@@ -39,7 +39,7 @@ Deno.test("Host.take() changes nothing when the driver has it already", async ()
   assertEquals(watched.writes, []);
 });
 
-Deno.test("Host.take() takes another driver when it is named", async () => {
+Deno.test("Host.take() binds another driver when it is named", async () => {
   const { host } = setUp();
   await using taken = await host.take(`/sys/bus/pci/devices/${A}`, {
     driver: "pci-stub",
@@ -47,7 +47,7 @@ Deno.test("Host.take() takes another driver when it is named", async () => {
   assertEquals(taken.function.driver, "pci-stub");
 });
 
-Deno.test("Host.take() is DRIVER_FAILED and changes nothing when the module is missing", async () => {
+Deno.test("Host.take() throws DRIVER_FAILED and changes nothing when the module is missing", async () => {
   const { watched, host } = setUp();
   const error = await failure(host.take(A, { driver: "mlx5_vfio_pci" }));
   assertEquals(error.code, "DRIVER_FAILED");
@@ -55,7 +55,7 @@ Deno.test("Host.take() is DRIVER_FAILED and changes nothing when the module is m
   assertEquals(watched.writes, []);
 });
 
-Deno.test("Host.take() is NO_IOMMU_GROUP and changes nothing when it has no group", async () => {
+Deno.test("Host.take() throws NO_IOMMU_GROUP and changes nothing when the function has no group", async () => {
   const { watched, host } = setUp({}, {
     iommu: "none",
     kernel: { commandLine: "intel_iommu=off" },
@@ -66,7 +66,7 @@ Deno.test("Host.take() is NO_IOMMU_GROUP and changes nothing when it has no grou
   assertEquals(watched.writes, []);
 });
 
-Deno.test("Host.take() asks for no group when no-IOMMU mode is on", async () => {
+Deno.test("Host.take() needs no group when no-IOMMU mode is on", async () => {
   const { host } = setUp({}, {
     iommu: "none",
     kernel: { unsafeNoIommu: true },
@@ -75,7 +75,7 @@ Deno.test("Host.take() asks for no group when no-IOMMU mode is on", async () => 
   assertEquals(taken.function.iommuGroup?.name, "vfio-noiommu");
 });
 
-Deno.test("Host.take() is DRIVER_FAILED when the function is a bridge", async () => {
+Deno.test("Host.take() throws DRIVER_FAILED when the function is a bridge", async () => {
   const { watched, host } = setUp({ class: 0x060400 });
   const error = await failure(host.take(A));
   assertEquals(error.code, "DRIVER_FAILED");
@@ -83,7 +83,7 @@ Deno.test("Host.take() is DRIVER_FAILED when the function is a bridge", async ()
   assertEquals(watched.writes, []);
 });
 
-Deno.test("Host.take() is DRIVER_FAILED when it has virtual functions", async () => {
+Deno.test("Host.take() throws DRIVER_FAILED when it has virtual functions", async () => {
   const { watched, host } = setUp({
     sriov: { total: 4, enabled: 1, id: "8086:10ca" },
   });
@@ -96,7 +96,7 @@ Deno.test("Host.take() is DRIVER_FAILED when it has virtual functions", async ()
   assertEquals(watched.writes, []);
 });
 
-Deno.test("Host.take() refuses bad input before it asks the kernel", async () => {
+Deno.test("Host.take() throws before any kernel call when the input is bad", async () => {
   const uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
   const { watched, host } = setUp({}, {
     mediated: { [uuid]: { parent: A, type: "i915-GVTg" } },
@@ -119,7 +119,7 @@ Deno.test("Host.take() refuses bad input before it asks the kernel", async () =>
   assertEquals(watched.writes, []);
 });
 
-Deno.test("Host.take() asks again when the function is not yet free", async () => {
+Deno.test("Host.take() tries again when the function is not yet free", async () => {
   const { watched, host } = setUp();
   watched.answers.set(`${DRIVERS}/vfio-pci/bind`, ["EBUSY", "ENODEV"]);
   await using taken = await host.take(A);
@@ -130,7 +130,7 @@ Deno.test("Host.take() asks again when the function is not yet free", async () =
   );
 });
 
-Deno.test("Host.take() is WRONG_DRIVER when another driver is faster", async () => {
+Deno.test("Host.take() throws WRONG_DRIVER when another driver is faster", async () => {
   const { watched, host } = setUp({}, { drivers: { favourite: {} } });
   watched.instead.set(`${DRIVERS}/vfio-pci/bind`, () => {
     watched.raw.writeFile(`${PATH}/driver_override`, "favourite");
@@ -141,7 +141,7 @@ Deno.test("Host.take() is WRONG_DRIVER when another driver is faster", async () 
   assertStringIncludes(error.message, "favourite bound it meanwhile");
 });
 
-Deno.test("Host.take() waits for a node that appears later", async () => {
+Deno.test("Host.take() waits for a node when it appears later", async () => {
   const { watched, host } = setUp();
   watched.hidden.add("/dev/vfio/4");
   setTimeout(() => watched.hidden.clear(), 20);
@@ -150,7 +150,7 @@ Deno.test("Host.take() waits for a node that appears later", async () => {
   assertEquals(taken.function.driver, "vfio-pci");
 });
 
-Deno.test("Host.take() takes turns when it is called twice at once", async () => {
+Deno.test("Host.take() waits for the other call when it is called twice at once", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,5 +1,5 @@
 /**
- * A host that is watched while functions are taken from it and given back.
+ * A host that records how functions are taken and given back.
  */
 import { assertEquals, assertRejects } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
@@ -30,7 +30,7 @@ export function setUp(
   return { watched, host: watched.host };
 }
 
-/** Asserts that a call fails, and that its error is about the function. */
+/** Asserts that a call is rejected with an error about the function. */
 export async function failure(work: Promise<unknown>): Promise<VfioError> {
   const error = await assertRejects(() => work, VfioError);
   assertEquals(error.device, A);

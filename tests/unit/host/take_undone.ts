@@ -22,10 +22,10 @@ Deno.test("Host.take() gives the function back when the driver refuses it", asyn
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("Host.take() is DRIVER_FAILED when nothing is bound in the end", async () => {
+Deno.test("Host.take() throws DRIVER_FAILED when nothing is bound in the end", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
-  // a write that reports success and binds nothing
+  // this write reports success and binds nothing
   const bind = `${DRIVERS}/vfio-pci/bind`;
   watched.instead.set(bind, () => {});
   const error = await failure(host.take(A));
@@ -33,7 +33,7 @@ Deno.test("Host.take() is DRIVER_FAILED when nothing is bound in the end", async
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("Host.take() is PERMISSION_DENIED when the attribute may not be written", async () => {
+Deno.test("Host.take() throws PERMISSION_DENIED when the attribute may not be written", async () => {
   const { watched } = setUp();
   const before = watched.state(A);
   const host = new SimulatedHost(watched.machine, { uid: 1000 });
@@ -43,7 +43,7 @@ Deno.test("Host.take() is PERMISSION_DENIED when the attribute may not be writte
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("Host.take() gives back when the node does not appear in time", async () => {
+Deno.test("Host.take() gives the function back when its node does not appear in time", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   watched.hidden.add("/dev/vfio/4");
@@ -53,7 +53,7 @@ Deno.test("Host.take() gives back when the node does not appear in time", async 
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("Host.take() is TIMED_OUT when the driver does not let go, and undone when it does", async () => {
+Deno.test("Host.take() throws TIMED_OUT when the driver does not let go, and is undone when it does", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -61,7 +61,7 @@ Deno.test("Host.take() is TIMED_OUT when the driver does not let go, and undone 
   const error = await failure(host.take(A, { timeout: 30 }));
   assertEquals(error.code, "TIMED_OUT");
   assertStringIncludes(error.message, "e1000e/unbind in 30 ms");
-  // the next one waits for its turn, and no longer than it was told to
+  // the next call waits for it, up to its own time limit
   const next = await failure(host.take(A, { timeout: 30 }));
   assertStringIncludes(next.message, "an earlier change");
   assertEquals(watched.state(A).override, "vfio-pci\n");
@@ -73,7 +73,7 @@ Deno.test("Host.take() is TIMED_OUT when the driver does not let go, and undone 
   assertEquals(before.override, "(null)\n");
 });
 
-Deno.test("Host.take() is TIMED_OUT and changes nothing when somebody else moves the function", async () => {
+Deno.test("Host.take() throws TIMED_OUT and changes nothing when another process is moving the function", async () => {
   const { watched } = setUp(
     { driver: "vfio-pci", override: "vfio-pci" },
     { kernel: { release: "6.12" } },
@@ -94,7 +94,7 @@ Deno.test("Host.take() is TIMED_OUT and changes nothing when somebody else moves
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("Host.take() stops and is undone when the signal says so", async () => {
+Deno.test("Host.take() stops and is undone when the signal is aborted", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   const reason = new Error("enough");
@@ -113,12 +113,12 @@ Deno.test("Host.take() stops and is undone when the signal says so", async () =>
   const error = await assertRejects(() => taking, Error);
   assertEquals(error, reason);
   resolve();
-  // its turn comes when everything is undone
+  // this call waits until everything is undone
   await (await host.take(A)).giveBack();
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("Host.take() is DRIVER_FAILED when the driver cannot be unbound", async () => {
+Deno.test("Host.take() throws DRIVER_FAILED when the driver cannot be unbound", async () => {
   const { watched, host } = setUp({}, {
     drivers: { e1000e: { bindable: false } },
   });
@@ -129,7 +129,7 @@ Deno.test("Host.take() is DRIVER_FAILED when the driver cannot be unbound", asyn
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("Host.take() says both when it could not be undone", async () => {
+Deno.test("Host.take() reports both errors when it could not be undone", async () => {
   const { watched, host } = setUp();
   watched.answers.set(`${DRIVERS}/vfio-pci/bind`, ["EINVAL"]);
   watched.answers.set(`${DRIVERS}/e1000e/bind`, ["EIO"]);
@@ -141,7 +141,7 @@ Deno.test("Host.take() says both when it could not be undone", async () => {
   assertEquals(error.cause.errors.length, 2);
 });
 
-Deno.test("Host.take() leaves it as it was when any one kernel call fails", async () => {
+Deno.test("Host.take() leaves the function unchanged when any one kernel call fails", async () => {
   let failed = 0;
   for (let nth = 1;; nth++) {
     const { watched } = setUp({ power: "auto" });
@@ -154,7 +154,7 @@ Deno.test("Host.take() leaves it as it was when any one kernel call fails", asyn
       failed++;
       assertInstanceOf(error, VfioError, `call ${nth}: ${error}`);
       assertEquals(watched.state(A), before, `call ${nth}: ${error}`);
-      // the next one succeeds
+      // the next call succeeds
       await new Host(watched).take(A);
     }
   }

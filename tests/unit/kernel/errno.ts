@@ -7,11 +7,11 @@ import {
   KernelError,
 } from "../../../lib/kernel/errno.ts";
 
-/** All that Linux has: 41 and 58 are gaps, their names belong to others. */
+/** All errnos of Linux. 41 and 58 are gaps: their names have other numbers. */
 const NUMBERS = Array.from({ length: 133 }, (_, i) => i + 1)
   .filter((number) => number !== 41 && number !== 58);
 
-Deno.test("errnoName() gives every errno of Linux a name of its own", () => {
+Deno.test("errnoName() returns a different name for every errno of Linux", () => {
   const names = NUMBERS.map(errnoName);
   assertEquals(names.filter((name) => !/^E(?!\d+$)[A-Z0-9]+$/.test(name)), []);
   assertEquals(new Set(names).size, 131);
@@ -22,7 +22,7 @@ Deno.test("errnoName() gives every errno of Linux a name of its own", () => {
   ]);
 });
 
-Deno.test("errnoName() gives the number when the errno is unknown", () => {
+Deno.test("errnoName() returns the number when the errno is unknown", () => {
   assertEquals([0, 41, 58, 134, 517].map(errnoName), [
     "E0",
     "E41",
@@ -32,14 +32,14 @@ Deno.test("errnoName() gives the number when the errno is unknown", () => {
   ]);
 });
 
-Deno.test("errnoMessage() has words for every errno, and for an unknown one", () => {
+Deno.test("errnoMessage() returns a text for every errno, also when it is unknown", () => {
   assertEquals(NUMBERS.map(errnoMessage).filter((text) => text === ""), []);
   assertFalse(NUMBERS.map(errnoMessage).includes("Unknown error"));
   assertEquals(errnoMessage(16), "Device or resource busy");
   assertEquals(errnoMessage(517), "Unknown error");
 });
 
-Deno.test("errnoNumber() gives back the number behind every name", () => {
+Deno.test("errnoNumber() returns the number of every name", () => {
   assertEquals(NUMBERS.map(errnoName).map(errnoNumber), NUMBERS);
 });
 
@@ -49,7 +49,7 @@ Deno.test("errnoNumber() throws when no errno has the name", () => {
   }
 });
 
-Deno.test("KernelError says which call failed, on which file, and why", () => {
+Deno.test("KernelError has the failed call, the file and the reason in its message", () => {
   const error = new KernelError(13, "open", "/dev/vfio/vfio");
   assertEquals(
     error.message,
@@ -62,13 +62,13 @@ Deno.test("KernelError says which call failed, on which file, and why", () => {
   assert(error instanceof Error);
 });
 
-Deno.test("KernelError leaves the file out when there is none", () => {
+Deno.test("KernelError leaves out the file when there is none", () => {
   const error = new KernelError(22, "VFIO_SET_IOMMU");
   assertEquals(error.message, "VFIO_SET_IOMMU: EINVAL (Invalid argument)");
   assertEquals(error.path, undefined);
 });
 
-Deno.test("hasErrno() is true for a KernelError with one of the names only", () => {
+Deno.test("hasErrno() is true only when a KernelError has one of the names", () => {
   const error = new KernelError(16, "open");
   assert(hasErrno(error, "EBUSY"));
   assert(hasErrno(error, "EPERM", "EBUSY"));

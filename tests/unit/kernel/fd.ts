@@ -5,7 +5,7 @@ import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import { VFIO_DEVICE_RESET } from "../../../lib/uapi/vfio/all.ts";
 import { stubKernel } from "../stub_kernel.ts";
 
-/** A kernel that counts what it is told to close. */
+/** A kernel that records closed descriptors. */
 function closing() {
   const closed: number[] = [];
   const kernel = stubKernel({
@@ -28,7 +28,7 @@ Deno.test("Fd.open() opens the path with the flags and owns the result", () => {
   assertEquals(opened, ["/dev/iommu", O_RDWR]);
 });
 
-Deno.test("Fd is closed once, however often and by whichever method", async () => {
+Deno.test("Fd is closed once when it is closed repeatedly, by any method", async () => {
   const { kernel, closed } = closing();
   {
     using fd = Fd.adopt(kernel, 7);
@@ -48,7 +48,7 @@ Deno.test("Fd is closed once, however often and by whichever method", async () =
   assertEquals(closed, [7, 8]);
 });
 
-Deno.test("Fd is closed at the end of its block", () => {
+Deno.test("Fd is closed at the end of a using block", () => {
   const { kernel, closed } = closing();
   {
     using fd = Fd.open(kernel, "/dev/iommu", O_RDWR);
@@ -63,7 +63,7 @@ Deno.test("Fd.close() closes descriptor 0", () => {
   assertEquals(closed, [0]);
 });
 
-Deno.test("Fd.close() does not try again when the kernel refuses", async () => {
+Deno.test("Fd.close() does not repeat the call when the kernel refuses", async () => {
   const closed: number[] = [];
   const refuse = (fd: number) => {
     closed.push(fd);
@@ -83,11 +83,11 @@ Deno.test("Fd.close() does not try again when the kernel refuses", async () => {
   assertEquals(closed, [7, 8]);
 });
 
-Deno.test("Fd.ioctl() and ioctlAsync() ask with the number, -1 once closed", async () => {
-  const asked: unknown[][] = [];
+Deno.test("Fd.ioctl() and ioctlAsync() pass the number, and -1 when it is closed", async () => {
+  const calls: unknown[][] = [];
   const kernel = stubKernel({
-    ioctl: (...args) => asked.push(args),
-    ioctlAsync: (...args) => Promise.resolve(asked.push(args)),
+    ioctl: (...args) => calls.push(args),
+    ioctlAsync: (...args) => Promise.resolve(calls.push(args)),
     close: () => {},
   });
   const fd = Fd.adopt(kernel, 7);
@@ -96,7 +96,7 @@ Deno.test("Fd.ioctl() and ioctlAsync() ask with the number, -1 once closed", asy
   assertEquals(await fd.ioctlAsync(VFIO_DEVICE_RESET, 5n), 2);
   fd.close();
   fd.ioctl(VFIO_DEVICE_RESET);
-  assertEquals(asked, [
+  assertEquals(calls, [
     [7, VFIO_DEVICE_RESET, bytes],
     [7, VFIO_DEVICE_RESET, 5n],
     [-1, VFIO_DEVICE_RESET, undefined],

@@ -17,7 +17,7 @@ import { O_CREAT, O_RDONLY, O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 
 const FILE = "/etc/passthru.json";
 
-/** A machine's kernel, and those of its calls that change something. */
+/** A machine's kernel, and a record of the calls that change something. */
 function setUp(files: Record<string, string> = {}) {
   const { kernel } = simulate({ files });
   const calls: string[] = [];
@@ -28,7 +28,10 @@ function setUp(files: Record<string, string> = {}) {
   return { kernel, watched, calls };
 }
 
-/** The calls of a step, and the kernel after each of them has failed. */
+/**
+ * Makes each call of a step fail, and yields the call and the kernel
+ * afterwards.
+ */
 function* failing(
   step: (kernel: Kernel) => void,
   files: Record<string, string>,
@@ -46,7 +49,7 @@ function* failing(
   }
 }
 
-Deno.test("readAll() reads to the end, or to a limit, however little comes at a time", () => {
+Deno.test("readAll() reads to the end, or to a limit, when little comes at a time", () => {
   const { kernel } = setUp();
   const bytes = Uint8Array.from({ length: 70_000 }, (_, i) => i % 251);
   const fd = kernel.open(FILE, O_RDWR | O_CREAT);
@@ -71,7 +74,7 @@ Deno.test("readAll() reads to the end, or to a limit, however little comes at a 
   }
 });
 
-Deno.test("writeFileAtomically() makes a file with its mode", () => {
+Deno.test("writeFileAtomically() creates a file with its mode", () => {
   const { kernel } = setUp();
   writeFileAtomically(kernel, FILE, "täxt\n", 0o666);
   assertEquals(kernel.readFile(FILE), "täxt\n");
@@ -83,7 +86,7 @@ Deno.test("writeFileAtomically() makes a file with its mode", () => {
   assertEquals(kernel.readFile("/top"), "x");
 });
 
-Deno.test("writeFileAtomically() replaces what was there, a link too", () => {
+Deno.test("writeFileAtomically() replaces a file or a link when one exists", () => {
   const { kernel } = setUp({ [FILE]: "old", "/etc/other": "other" });
   writeFileAtomically(kernel, FILE, "new", 0o600);
   assertEquals(kernel.readFile(FILE), "new");
@@ -94,7 +97,7 @@ Deno.test("writeFileAtomically() replaces what was there, a link too", () => {
   assertEquals(kernel.readFile("/etc/link"), "new");
 });
 
-Deno.test("writeFileAtomically() has the text on the disk before its name, and then the name", () => {
+Deno.test("writeFileAtomically() syncs the text before the rename, and then the directory", () => {
   const { watched, calls } = setUp();
   writeFileAtomically(watched, FILE, "text");
   assertEquals(calls, [
@@ -111,7 +114,7 @@ Deno.test("writeFileAtomically() has the text on the disk before its name, and t
   ]);
 });
 
-Deno.test("writeFileAtomically() writes all when the kernel takes a part at a time", () => {
+Deno.test("writeFileAtomically() writes everything when the kernel writes a part at a time", () => {
   const { kernel } = setUp();
   const slow = intercept(kernel, ({ method, args }, proceed) => {
     if (method !== "write") return proceed();
@@ -138,14 +141,14 @@ Deno.test("writeFileAtomically() leaves the old file or the new one when a call 
   assertEquals(failed.length, 10);
 });
 
-Deno.test("writeFileAtomically() replaces what a killed process left of it", () => {
+Deno.test("writeFileAtomically() replaces a draft when a killed process has left one", () => {
   const { kernel } = setUp({ [FILE]: "old", [draftOf(FILE)]: "ne" });
   writeFileAtomically(kernel, FILE, "new");
   assertEquals(kernel.readdir("/etc"), ["passthru.json"]);
   assertEquals(kernel.readFile(FILE), "new");
 });
 
-Deno.test("writeFileAtomically() refuses what cannot be written", () => {
+Deno.test("writeFileAtomically() throws when the file cannot be written", () => {
   const { kernel } = setUp({ [FILE]: "" });
   for (
     const [path, code] of [
@@ -165,7 +168,7 @@ Deno.test("writeFileAtomically() refuses what cannot be written", () => {
   assertEquals(kernel.readdir("/").filter((name) => name.startsWith(".")), []);
 });
 
-Deno.test("appendLine() makes the file, and adds to it", () => {
+Deno.test("appendLine() creates the file, and appends to it", () => {
   const { kernel, watched, calls } = setUp();
   appendLine(watched, "/run/journal", "first", 0o600);
   assertEquals(calls.splice(0).filter((call) => call === "fsync").length, 2);
@@ -211,7 +214,7 @@ Deno.test("appendLine() throws when any of its calls fails", () => {
   }
 });
 
-Deno.test("makeDirectories() makes all that are missing", () => {
+Deno.test("makeDirectories() creates all missing directories", () => {
   const { kernel, watched, calls } = setUp({ "/run/file": "" });
   makeDirectories(kernel, "/run/a/b/c", 0o700);
   for (const path of ["/run/a", "/run/a/b", "/run/a/b/c"]) {
@@ -240,7 +243,7 @@ Deno.test("makeDirectories() makes all that are missing", () => {
   }
 });
 
-Deno.test("readTextIfPresent() gives the text, or nothing without the file", () => {
+Deno.test("readTextIfPresent() returns the text, or undefined when there is no file", () => {
   const { kernel } = setUp({ [FILE]: "text" });
   assertEquals(readTextIfPresent(kernel, FILE), "text");
   assertEquals(readTextIfPresent(kernel, "/etc/none"), undefined);
@@ -248,7 +251,7 @@ Deno.test("readTextIfPresent() gives the text, or nothing without the file", () 
   assertThrows(() => readTextIfPresent(kernel, "/etc"), KernelError, "EISDIR");
 });
 
-Deno.test("faulty() cuts short what is read without holding the event loop", async () => {
+Deno.test("faulty() cuts short an asynchronous read", async () => {
   const { kernel } = setUp({ [FILE]: "text" });
   const short = faulty(kernel, { nth: 1, bytes: 2 }).kernel;
   assertEquals(await short.readFileAsync(FILE), "te");

@@ -6,7 +6,7 @@ import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import { VFIO_DEVICE_RESET } from "../../../lib/uapi/vfio/all.ts";
 import { stubKernel } from "../stub_kernel.ts";
 
-Deno.test("intercept() hands over every call with its arguments", async () => {
+Deno.test("intercept() passes every call with its arguments to `around`", async () => {
   const answers: Partial<Kernel> = {
     open: () => 7,
     ioctlAsync: () => Promise.resolve(3),
@@ -35,7 +35,7 @@ Deno.test("intercept() makes no call when `around` answers in its place", () => 
   assertEquals(kernel.readFile("/etc/hostname"), "instead");
 });
 
-Deno.test("intercept() makes the call as often as `around` proceeds", () => {
+Deno.test("intercept() makes the call each time that `around` proceeds", () => {
   let opened = 0;
   const kernel = intercept(
     stubKernel({ open: () => ++opened }),
@@ -44,7 +44,7 @@ Deno.test("intercept() makes the call as often as `around` proceeds", () => {
   assertEquals(kernel.open("/", 0) as unknown, [1, 2]);
 });
 
-Deno.test("intercept() lets an error through, thrown or rejected", async () => {
+Deno.test("intercept() passes on an error when it is thrown or rejected", async () => {
   const error = new KernelError(errnoNumber("EIO"), "x");
   const kernel = intercept(
     stubKernel({
@@ -59,7 +59,7 @@ Deno.test("intercept() lets an error through, thrown or rejected", async () => {
   await assertRejects(() => kernel.closeAsync(7), KernelError, "EIO");
 });
 
-Deno.test("intercept() passes on what asks nothing of the system", () => {
+Deno.test("intercept() passes on members that make no system call", () => {
   const kernel = intercept(
     stubKernel({ pageSize: 65536, addressOf: () => 0x1000n }),
     () => {
@@ -70,7 +70,7 @@ Deno.test("intercept() passes on what asks nothing of the system", () => {
   assertEquals(kernel.addressOf(new Uint8Array(1)), 0x1000n);
 });
 
-Deno.test("intercept() keeps a kernel's private members within its reach", () => {
+Deno.test("intercept() lets a kernel use its private members", () => {
   class Private {
     readonly #pages = 2;
     get pageSize() {
@@ -97,6 +97,6 @@ Deno.test("intercept() keeps a kernel's private members within its reach", () =>
   assertEquals(kernel.pageSize, 8192);
   assertEquals(kernel.addressOf(new Uint8Array(1)), 2n);
   assertEquals(kernel.readdir("/") as unknown, 2);
-  // What a method calls of its own kernel is no call to the kernel.
+  // A method's calls on its own kernel are not intercepted.
   assertEquals(methods, ["readdir"]);
 });

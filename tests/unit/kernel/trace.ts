@@ -60,7 +60,7 @@ Deno.test("traced() prints a call with its arguments and its result", () => {
   ]);
 });
 
-Deno.test("traced() prints memory by its length, not its contents", () => {
+Deno.test("traced() prints the length of memory, not its contents", () => {
   const mapping = {
     address: 0x7f00_0000_0000n,
     length: 4096,
@@ -76,7 +76,7 @@ Deno.test("traced() prints memory by its length, not its contents", () => {
   ]);
 });
 
-Deno.test("traced() prints an ioctl by its name, with its argument as it is meant", () => {
+Deno.test("traced() prints an ioctl's name, and its argument by its type", () => {
   const { kernel, lines } = tracing({ ioctl: () => 1 });
   kernel.ioctl(7, VFIO_GET_API_VERSION);
   kernel.ioctl(7, VFIO_CHECK_EXTENSION, 3n);
@@ -119,7 +119,7 @@ Deno.test("traced() decodes a struct that lies inside a larger buffer", () => {
   assertEquals(lines, [`ioctl(7, VFIO_IOMMU_MAP_DMA, ${text}) = 0 ${text}`]);
 });
 
-Deno.test("traced() takes 0 for what a shorter struct leaves out", () => {
+Deno.test("traced() prints 0 for members that a shorter struct lacks", () => {
   const { kernel, lines } = tracing({ ioctl: () => 0 });
   const argsz = VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID;
   const argument = vfio_device_attach_iommufd_pt.alloc({ argsz, pt_id: 5 })
@@ -131,7 +131,7 @@ Deno.test("traced() takes 0 for what a shorter struct leaves out", () => {
   ]);
 });
 
-Deno.test("traced() prints the errno of a call that fails, and throws on", () => {
+Deno.test("traced() prints the errno when a call fails, and throws the error", () => {
   const error = refused("ENOENT");
   const { kernel, lines } = tracing({
     open() {
@@ -149,7 +149,7 @@ Deno.test("traced() prints the errno of a call that fails, and throws on", () =>
   ]);
 });
 
-Deno.test("traced() prints an error that is no errno, too", () => {
+Deno.test("traced() prints an error when it is not an errno, too", () => {
   const { kernel, lines } = tracing({
     open() {
       throw new TypeError("A path has no NUL");
@@ -161,7 +161,7 @@ Deno.test("traced() prints an error that is no errno, too", () => {
   ]);
 });
 
-Deno.test("traced() prints an async call when it is done", async () => {
+Deno.test("traced() prints an async call when it has ended", async () => {
   const answers = {
     close: Promise.withResolvers<void>(),
     reset: Promise.withResolvers<number>(),
@@ -194,7 +194,7 @@ Deno.test("traced() prints an async call when it is done", async () => {
   ]);
 });
 
-Deno.test("traced() prints an async ioctl's struct as it was, and as it came back", async () => {
+Deno.test("traced() prints an async ioctl's struct before and after", async () => {
   const { kernel, lines } = tracing({
     ioctlAsync(_fd, _operation, argument) {
       vfio_group_status.encode(argument as Uint8Array, { flags: 1 });

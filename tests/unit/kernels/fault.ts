@@ -14,7 +14,7 @@ import {
 } from "../../../lib/uapi/vfio/all.ts";
 import { stubKernel } from "../stub_kernel.ts";
 
-/** A kernel that keeps what it really did. */
+/** A kernel that records the calls that were made. */
 function recording() {
   const done: string[] = [];
   const kernel = stubKernel({
@@ -44,7 +44,7 @@ Deno.test("faulty() only records when there is no fault", async () => {
 });
 
 for (const nth of [1, 2, 3]) {
-  Deno.test(`faulty() fails call ${nth} alone and does not make it`, () => {
+  Deno.test(`faulty() makes only call ${nth} fail, and does not carry it out`, () => {
     const { kernel, done } = recording();
     const { kernel: failing, calls } = faulty(kernel, { nth, code: "EBUSY" });
     const failed: number[] = [];
@@ -66,7 +66,7 @@ for (const nth of [1, 2, 3]) {
   });
 }
 
-Deno.test("faulty() rejects, and throws nothing at once, when the call is async", async () => {
+Deno.test("faulty() rejects, and does not throw, when the call is async", async () => {
   const { kernel, done } = recording();
   const { kernel: failing } = faulty(kernel, { nth: 1, code: "ENODEV" });
   const promise = failing.writeFileAsync("/sys/unbind", "x");
@@ -76,21 +76,21 @@ Deno.test("faulty() rejects, and throws nothing at once, when the call is async"
   assertEquals(done, []);
 });
 
-Deno.test("faulty() carries out a close that it fails", () => {
+Deno.test("faulty() carries out a close when it fails", () => {
   const { kernel, done } = recording();
   const { kernel: failing } = faulty(kernel, { nth: 1, code: "EIO" });
   assertThrows(() => failing.close(7), KernelError, "EIO");
   assertEquals(done, ["close 7"]);
 });
 
-Deno.test("faulty() carries out an async close that it fails", async () => {
+Deno.test("faulty() carries out an async close when it fails", async () => {
   const { kernel, done } = recording();
   const { kernel: failing } = faulty(kernel, { nth: 1, code: "EIO" });
   await assertRejects(() => failing.closeAsync(7), KernelError, "EIO");
   assertEquals(done, ["closeAsync 7"]);
 });
 
-Deno.test("faulty() does not count what asks nothing of the system", () => {
+Deno.test("faulty() does not count members that make no system call", () => {
   const { kernel } = recording();
   const { kernel: failing, calls } = faulty(kernel, { nth: 1, code: "EIO" });
   assertEquals(failing.pageSize, 4096);
@@ -99,13 +99,13 @@ Deno.test("faulty() does not count what asks nothing of the system", () => {
   assertThrows(() => failing.ioctl(1, VFIO_DEVICE_RESET), KernelError, "EIO");
 });
 
-Deno.test("faulty() is a TypeError when the errno has no such name", () => {
+Deno.test("faulty() throws a TypeError when the errno has no such name", () => {
   const { kernel } = recording();
   const { kernel: failing } = faulty(kernel, { nth: 1, code: "EWHAT" });
   assertThrows(() => failing.open("/a", 0), TypeError, "EWHAT");
 });
 
-Deno.test("faulty() carries out a call that is done and fails", async () => {
+Deno.test("faulty() carries out a call when it fails with `done`", async () => {
   const { kernel, done } = recording();
   const fault = { nth: 1, code: "EIO", done: true };
   assertThrows(() => faulty(kernel, fault).kernel.open("/a", 0), KernelError);
@@ -114,7 +114,7 @@ Deno.test("faulty() carries out a call that is done and fails", async () => {
   assertEquals(done, ["open /a", "write /b"]);
 });
 
-Deno.test("faulty() makes an async call that hangs when it is let go", async () => {
+Deno.test("faulty() carries out a hanging async call when it is released", async () => {
   const { kernel, done } = recording();
   const hang = new Hang();
   const { kernel: failing } = faulty(kernel, { nth: 1, hang });
@@ -127,19 +127,19 @@ Deno.test("faulty() makes an async call that hangs when it is let go", async () 
   assertEquals(done, ["closeAsync 3", "write /sys/unbind"]);
 });
 
-Deno.test("faulty() is a TypeError when a call that is not async is to hang", () => {
+Deno.test("faulty() throws a TypeError when a synchronous call should hang", () => {
   const { kernel, done } = recording();
   const { kernel: failing } = faulty(kernel, { nth: 1, hang: new Hang() });
   assertThrows(() => failing.open("/a", 0), TypeError, "holds the event loop");
   assertEquals(done, []);
 });
 
-Deno.test("faulty() does a part of a call that is cut short", () => {
-  const whole = (bytes: Uint8Array) => bytes.fill(7).length;
+Deno.test("faulty() carries out a part of a call when it is cut short", () => {
+  const fill = (bytes: Uint8Array) => bytes.fill(7).length;
   const kernel = stubKernel({
-    read: (_, into) => whole(into),
+    read: (_, into) => fill(into),
     write: (_, from) => from.length,
-    pread: (_, into, offset) => whole(into) + Number(offset),
+    pread: (_, into, offset) => fill(into) + Number(offset),
     pwrite: (_, from, offset) => from.length + Number(offset),
     readFile: () => "vfio-pci\n",
   });
@@ -153,13 +153,13 @@ Deno.test("faulty() does a part of a call that is cut short", () => {
   assertEquals(short().readFile("/a"), "vf");
 });
 
-Deno.test("faulty() is a TypeError when a call that does no part is cut short", () => {
+Deno.test("faulty() throws a TypeError when a call without parts should be cut short", () => {
   const { kernel } = recording();
   const { kernel: failing } = faulty(kernel, { nth: 1, bytes: 2 });
   assertThrows(() => failing.open("/a", 0), TypeError, "all or nothing");
 });
 
-Deno.test("errnosOf() knows what each call can fail with", () => {
+Deno.test("errnosOf() returns the errnos of each call", () => {
   const ioctl = errnosOf({ method: "ioctl", args: [3, VFIO_IOMMU_MAP_DMA] });
   assertEquals(ioctl, [
     "EACCES",
@@ -196,7 +196,7 @@ Deno.test("errnosOf() knows what each call can fail with", () => {
   for (const code of [...ioctl, ...written("/sys/bind")]) errnoNumber(code);
 });
 
-Deno.test("errnosOf() is a TypeError when it does not know the call", () => {
+Deno.test("errnosOf() throws a TypeError when the call is unknown", () => {
   const operation = { ...VFIO_DEVICE_RESET, name: "VFIO_NO_SUCH_THING" };
   assertThrows(
     () => errnosOf({ method: "ioctl", args: [3, operation] }),

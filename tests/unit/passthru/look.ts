@@ -48,7 +48,7 @@ const WITHOUT: Topology = {
   functions: { "0000:01:00.0": { id: "8086:10d3" } },
 };
 
-Deno.test("passthru list gives each function in its documented shape when it writes JSON", async () => {
+Deno.test("passthru list writes each function in its documented shape when it writes JSON", async () => {
   const shown = await json(HOST, ["list"]);
   assertEquals(shown[0], {
     address: "0000:01:00.0",
@@ -95,7 +95,7 @@ Deno.test("passthru list shortens names, and no address, when the terminal is na
   }
 });
 
-Deno.test("passthru list gives only what is asked for when it is asked", async () => {
+Deno.test("passthru list lists only matching functions when there are filters", async () => {
   const addresses = async (...argv: string[]) =>
     (await json(HOST, ["list", ...argv]))
       .map(({ address }: { address: string }) => address);
@@ -106,7 +106,7 @@ Deno.test("passthru list gives only what is asked for when it is asked", async (
   assertEquals(await addresses("--class", "03"), []);
 });
 
-Deno.test("passthru show gives all that is known in its documented shape when it writes JSON", async () => {
+Deno.test("passthru show writes everything in its documented shape when it writes JSON", async () => {
   const shown = await json(HOST, ["show", "01:00.0"]);
   assertEquals(Object.keys(shown), [
     "address",
@@ -153,7 +153,7 @@ Deno.test("passthru show gives all that is known in its documented shape when it
   );
 });
 
-Deno.test("passthru show says who uses a function, and its nodes", async () => {
+Deno.test("passthru show names the processes that use a function, and its nodes", async () => {
   const host = simulate(HOST);
   const { nodes } = await json(host, ["show", "02:00.0"]);
   assertEquals(nodes, ["/dev/vfio/13", "/dev/vfio/devices/vfio0"]);
@@ -167,7 +167,7 @@ Deno.test("passthru show says why a function has no group when it has none", asy
   assertMatch(out, /^group +none: it has no IOMMU group: .*\n +hint: /m);
 });
 
-Deno.test("passthru groups says what keeps each from being used", async () => {
+Deno.test("passthru groups says why a group cannot be used", async () => {
   const shown = await json(HOST, ["groups"]);
   assertEquals(
     shown.map(({ id, viable }: Record<string, unknown>) => [id, viable]),
@@ -180,7 +180,7 @@ Deno.test("passthru groups says what keeps each from being used", async () => {
   assertEquals(out.includes("group 13"), false);
 });
 
-Deno.test("passthru groups says how to get some when there are none", async () => {
+Deno.test("passthru groups says how to get groups when there are none", async () => {
   const { code, err } = await call(WITHOUT, ["groups"]);
   assertEquals(code, 0);
   assertStringIncludes(err, "There are no IOMMU groups\nhint: ");
@@ -205,7 +205,7 @@ Deno.test("passthru dump decodes the config space of a function", async () => {
   assertMatch(out, /^ {2}\[40\] Express$/m);
 });
 
-Deno.test("passthru dump writes what lspci reads when --hex is given", async () => {
+Deno.test("passthru dump writes a dump for lspci when --hex is given", async () => {
   const { out } = await call(HOST, ["dump", "01:00.0", "--hex"]);
   assertStringIncludes(out, "\n00: 86 80 d3 10 ");
   assertStringIncludes(out, "\nff0: 00 ");

@@ -23,13 +23,18 @@ for (
     ],
     ["an unknown short option", ["list", "-x"], "unknown option -x", "--help"],
     [
-      "an operand missing",
+      "too few operands",
       ["show"],
       "ADDRESS is missing",
       "passthru show --help",
     ],
-    ["an operand too many", ["show", A, "b"], "b is one operand too many", ""],
-    ["a value missing", ["list", "--driver"], "--driver needs a value", ""],
+    ["too many operands", ["show", A, "b"], "b is one operand too many", ""],
+    [
+      "an option without its value",
+      ["list", "--driver"],
+      "--driver needs a value",
+      "",
+    ],
     [
       "an option twice",
       ["list", "--driver", "a", "--driver", "b"],
@@ -39,13 +44,18 @@ for (
     ["no address", ["show", "zz"], "Cannot parse PCI address", ""],
     ["nothing", [], "no command is given", ""],
     [
-      "something that is none of a few",
+      "a value that is not in the list",
       ["attach", A, "--backend", "iomufd"],
       "expected one of auto, iommufd, legacy",
       "did you mean iommufd?",
     ],
-    ["an option first", ["--driver", "x", "list"], "unknown option", "first"],
-    ["something after --", ["list", "--", "x"], "nothing is expected", ""],
+    [
+      "an option before the command",
+      ["--driver", "x", "list"],
+      "unknown option",
+      "first",
+    ],
+    ["an argument after --", ["list", "--", "x"], "nothing is expected", ""],
   ] as const
 ) {
   Deno.test(`passthru exits with 2 when it is given ${name}`, async () => {
@@ -58,7 +68,7 @@ for (
   });
 }
 
-Deno.test("passthru tells an error as JSON when --json is given", async () => {
+Deno.test("passthru writes an error as JSON when --json is given", async () => {
   assertEquals(await json(HOST, ["lst"]), {
     error: {
       code: "USAGE",
@@ -115,7 +125,7 @@ Deno.test("passthru shows a command's options and examples when it is asked to",
   }
 });
 
-Deno.test("passthru acts on what a snapshot holds when --simulate names it", async () => {
+Deno.test("passthru acts on a simulated host when --simulate names a snapshot", async () => {
   const other = simulate({
     functions: { "0000:05:00.0": { id: "1af4:1041" } },
   });
@@ -134,25 +144,25 @@ Deno.test("passthru acts on what a snapshot holds when --simulate names it", asy
   }
 });
 
-Deno.test("passthru exits with 2 when --simulate names no snapshot", async () => {
+Deno.test("passthru exits with 2 when --simulate names another file than a snapshot", async () => {
   const files = { "a.json": "{", "b.json": '{"functions":{"x":{}}}' };
   for (const path of Object.keys(files)) {
     const { code, err } = await call(HOST, ["list", "--simulate", path], {
       files,
     });
     assertEquals(code, 2);
-    assertStringIncludes(err, `${path} is no snapshot`);
+    assertStringIncludes(err, `${path} is not a snapshot`);
   }
 });
 
-Deno.test("passthru colours what it writes only when the terminal has colours", async () => {
+Deno.test("passthru writes colours only when the terminal has them", async () => {
   const plain = await call(HOST, ["list"], { width: 80 });
   assertEquals(plain.out.includes("\x1b"), false);
   const coloured = await call(HOST, ["list"], { width: 80, colour: true });
   assertStringIncludes(coloured.out, "\x1b[1mADDRESS\x1b[22m");
 });
 
-Deno.test("passthru can load every command that it has", async () => {
+Deno.test("passthru can load each of its commands", async () => {
   assertEquals(Object.keys(LOADERS).sort(), Object.keys(COMMANDS).sort());
   for (const load of Object.values(LOADERS)) {
     assertEquals(typeof (await load()).run, "function");

@@ -36,7 +36,7 @@ const HOST: Topology = {
   },
 };
 
-/** What `restore` has to bring back. */
+/** The state that `restore` must bring back. */
 async function stateOf(host: Host): Promise<string> {
   return JSON.stringify(await host.snapshot());
 }
@@ -58,7 +58,7 @@ Deno.test("passthru bind moves a function to vfio-pci, and unbind brings it back
   assertEquals([nothing.code, nothing.out], [0, "Nothing to undo.\n"]);
 });
 
-Deno.test("passthru bind takes a driver, and none", async () => {
+Deno.test("passthru bind accepts a driver, and none", async () => {
   const host = simulate(HOST);
   await call(host, ["bind", A, "pci-stub"]);
   assertEquals(host.function(A).driver, "pci-stub");
@@ -116,7 +116,7 @@ Deno.test("passthru vfs creates virtual functions with their driver, and restore
   assertEquals(host.function(PF).virtualFunctions, []);
 });
 
-Deno.test("passthru vfs exits with 2 when the count is no number", async () => {
+Deno.test("passthru vfs exits with 2 when the count is not a number", async () => {
   const { code, err } = await call(HOST, ["vfs", PF, "many"]);
   assertEquals(code, 2);
   assertStringIncludes(err, "COUNT is many");
@@ -152,7 +152,7 @@ const FILES = {
 };
 
 for (const path of ["state.json", "state.yaml", "-"]) {
-  Deno.test(`passthru apply makes the host what ${path} says, and restore undoes it`, async () => {
+  Deno.test(`passthru apply applies the state of ${path}, and restore undoes it`, async () => {
     const host = simulate(HOST);
     const before = await stateOf(host);
     const surroundings = { files: FILES };
@@ -171,7 +171,7 @@ for (const path of ["state.json", "state.yaml", "-"]) {
   });
 }
 
-Deno.test("passthru plan and apply give steps in their documented shape when they write JSON", async () => {
+Deno.test("passthru plan and apply write steps in their documented shape when they write JSON", async () => {
   const host = simulate(HOST);
   const files = FILES;
   const planned = await json(host, ["plan", "state.json"], { files });
@@ -190,7 +190,7 @@ Deno.test("passthru plan and apply give steps in their documented shape when the
   assertEquals(await json(host, ["status"]), { applied: [], atBoot: [] });
 });
 
-Deno.test("passthru plan exits with 2 and says where when a file is no state", async () => {
+Deno.test("passthru plan exits with 2 and names the place when a file is not a state", async () => {
   const files = {
     "a.json": "{",
     "b.json": '{"functions":[{"select":"01:00.0","drivr":"x"}]}',
@@ -207,7 +207,7 @@ Deno.test("passthru plan exits with 2 and says where when a file is no state", a
   }
 });
 
-Deno.test("passthru restore exits with 1 and says what is left when somebody changed a device since", async () => {
+Deno.test("passthru restore exits with 1 and names what is left when a device was changed since", async () => {
   const host = simulate(HOST);
   await call(host, ["bind", A]);
   host.kernel.writeFile("/sys/bus/pci/drivers/vfio-pci/unbind", A);
@@ -224,7 +224,7 @@ Deno.test("passthru restore exits with 1 and says what is left when somebody cha
   assertStringIncludes(err, `not undone: ${A}: driver vfio-pci`);
 });
 
-Deno.test("passthru status says what holds and what was changed since", async () => {
+Deno.test("passthru status says which steps hold and which were changed since", async () => {
   const host = simulate(HOST);
   assertEquals((await call(host, ["status"])).out, "Nothing is applied.\n");
   await call(host, ["bind", A]);
@@ -252,7 +252,7 @@ Deno.test("passthru apply exits with 130 and undoes everything when it is interr
   assertEquals(await stateOf(host), before);
 });
 
-Deno.test("passthru exits with 2 when a time limit is none", async () => {
+Deno.test("passthru exits with 2 when a time limit is malformed", async () => {
   for (const text of ["0", "x", "-1", "1e9"]) {
     const { code } = await call(HOST, ["bind", A, `--timeout=${text}`]);
     assertEquals(code, 2, text);
@@ -293,7 +293,8 @@ Deno.test("passthru attach prints the layout, holds the device until Ctrl-C, and
   const { code, out } = await call(host, ["attach", A], {
     signal: controller.signal,
     written() {
-      // Still there after a while: then Ctrl-C.
+      // After a while the device is still held; then the command is
+      // interrupted.
       setTimeout(() => {
         held = host.function(A).driver;
         controller.abort();
@@ -307,12 +308,12 @@ Deno.test("passthru attach prints the layout, holds the device until Ctrl-C, and
   assertEquals(await stateOf(host), before);
 });
 
-Deno.test("passthru restore gives back what a killed passthru attach has held", async () => {
+Deno.test("passthru restore gives devices back when passthru attach was killed", async () => {
   const argv = ["attach", A, "--no-hold"];
-  const whole = new Mortal(simulate(HOST).machine);
+  const complete = new Mortal(simulate(HOST).machine);
   let held = 0;
-  const written = () => held = whole.calls.length;
-  assertEquals((await call(whole.host, argv, { written })).code, 0);
+  const written = () => held = complete.calls.length;
+  assertEquals((await call(complete.host, argv, { written })).code, 0);
 
   const host = simulate(HOST);
   const before = await stateOf(host);
@@ -325,7 +326,7 @@ Deno.test("passthru restore gives back what a killed passthru attach has held", 
   assertEquals(await stateOf(host), before);
 });
 
-Deno.test("passthru attach takes several functions and a backend", async () => {
+Deno.test("passthru attach accepts several functions and a backend", async () => {
   const shown = await json(HOST, [
     ...["attach", A, B, "--backend", "legacy", "--no-hold"],
   ]);
@@ -336,7 +337,7 @@ Deno.test("passthru attach takes several functions and a backend", async () => {
   );
 });
 
-Deno.test("passthru reset resets by the method that is named, and leaves the order as it was", async () => {
+Deno.test("passthru reset resets by a method when it is named, and restores the order", async () => {
   const host = simulate({
     functions: { [A]: { id: "8086:10d3", reset: ["flr", "bus"] } },
   });
@@ -346,7 +347,7 @@ Deno.test("passthru reset resets by the method that is named, and leaves the ord
   assertEquals(host.function(A).resetMethods, ["flr", "bus"]);
 });
 
-Deno.test("passthru reset exits with 1 when the kernel cannot", async () => {
+Deno.test("passthru reset exits with 1 when the kernel cannot reset the function", async () => {
   const host = simulate({
     functions: {
       [A]: { id: "8086:10d3", reset: [] },
@@ -355,10 +356,13 @@ Deno.test("passthru reset exits with 1 when the kernel cannot", async () => {
   });
   assertEquals((await json(host, ["reset", A])).error.code, "NOT_SUPPORTED");
   const { error } = await json(host, ["reset", B, "--method", "pm"]);
-  assertEquals([error.code, error.hint], ["NOT_SUPPORTED", "it can by flr"]);
+  assertEquals([error.code, error.hint], [
+    "NOT_SUPPORTED",
+    "the kernel can reset it by flr",
+  ]);
 });
 
-Deno.test("passthru apply --at-boot writes a unit that the command itself understands, and restore --at-boot removes it", async () => {
+Deno.test("passthru apply --at-boot writes a unit that runs the command, and restore --at-boot removes it", async () => {
   const host = simulate(HOST);
   const before = await stateOf(host);
   const argv = ["apply", "state.json", "--at-boot", "desk"];
@@ -395,7 +399,7 @@ Deno.test("passthru restore --name undoes only what was applied under that name"
   assertEquals(host.function(B).driver, "vfio-pci");
 });
 
-Deno.test("passthru attach says what to type when a group is not viable", async () => {
+Deno.test("passthru attach suggests a command when a group is not viable", async () => {
   const host = simulate({
     functions: {
       [A]: { id: "8086:10d3", driver: "e1000e", group: 1 },
@@ -406,8 +410,8 @@ Deno.test("passthru attach says what to type when a group is not viable", async 
   assertEquals(code, 1);
   assertStringIncludes(err, `not be viable with ${B} on nvme`);
   assertStringIncludes(err, "--whole-group");
-  const whole = ["attach", A, "--whole-group", "--no-hold"];
-  const { code: done, out } = await call(host, whole);
+  const attachArgs = ["attach", A, "--whole-group", "--no-hold"];
+  const { code: done, out } = await call(host, attachArgs);
   assertEquals([done, host.function(B).driver], [0, "nvme"]);
   assertStringIncludes(out, "vfio-pci, by iommufd");
 });

@@ -18,7 +18,10 @@ const NIC: FunctionTopology = { id: "8086:10c9", class: 0x020000 };
 const BRIDGE: FunctionTopology = { id: "8086:a110", class: 0x060400 };
 const NASTY = `82576 <b>"fast"</b> & 'sound' \u0007`;
 
-/** A port with a card of two functions, one with virtual ones; a loner. */
+/**
+ * A port with a card of two functions, one of them with virtual functions, and
+ * a function without a port.
+ */
 const MACHINE: Topology = {
   functions: {
     "0000:00:01.0": BRIDGE,
@@ -61,7 +64,7 @@ function text(topology: Topology, width = Infinity, colour = false): string {
   return written;
 }
 
-Deno.test("writeTree() draws bridges with what is behind them, and virtual functions under theirs", () => {
+Deno.test("writeTree() draws bridges with what is behind them, and virtual functions under their physical one", () => {
   const lines = text(MACHINE).split("\n");
   assertEquals(
     lines.slice(1, 12).map((line) => line.replace(/(?<=\.\d).*/, "")),
@@ -83,7 +86,7 @@ Deno.test("writeTree() draws bridges with what is behind them, and virtual funct
   assertMatch(lines[9]!, /0000:00:1f\.0 +- +- +Ethernet/);
 });
 
-Deno.test("writeTree() says below why a group is shared", () => {
+Deno.test("writeTree() says below the table why a group is shared", () => {
   assertMatch(
     text(MACHINE),
     /\n\ngroup \d+ is shared: slot 0000:02:00 has no ACS\n$/,
@@ -100,7 +103,7 @@ Deno.test("writeTree() keeps its table within the terminal's width", () => {
   assertEquals(Math.max(...widths), 70);
 });
 
-Deno.test("writeTree() has no colours unless the terminal has", () => {
+Deno.test("writeTree() writes colours only when the terminal has them", () => {
   assertEquals(text(MACHINE).includes("\x1b"), false);
   assertStringIncludes(text(MACHINE, 80, true), "\x1b[32mvfio-pci");
 });
@@ -113,7 +116,7 @@ interface Element {
   text: string;
 }
 
-/** Reads XML as far as drawings have it; throws where it is not well-formed. */
+/** Parses the XML of drawings. Throws where it is not well-formed. */
 function parse(xml: string): Element {
   const root: Element = { name: "", attributes: {}, children: [], text: "" };
   const open = [root];
@@ -123,14 +126,14 @@ function parse(xml: string): Element {
       /<(\/?)(\w+)((?: [\w:-]+="[^"<&]*(?:&#?\w+;[^"<&]*)*")*)(\/?)>/g,
     )
   ) {
-    const [whole, close, name = "", attributes = "", empty] = match;
+    const [tag, close, name = "", attributes = "", empty] = match;
     const between = xml.slice(at, match.index);
     assert(
       !/[<>]|&(?!#?\w+;)/.test(between.replace(/[\s\S]*\{[\s\S]*/, "")),
       between,
     );
     open.at(-1)!.text += between;
-    at = match.index + whole.length;
+    at = match.index + tag.length;
     if (close === "/") {
       assertEquals(open.pop()!.name, name);
       continue;
@@ -164,7 +167,7 @@ function all(element: Element, kind: string): Element[] {
 const titleOf = ({ children }: Element) =>
   children.find(({ name }) => name === "title")?.text;
 
-Deno.test("renderSvg() is well-formed, and says what it shows", () => {
+Deno.test("renderSvg() returns well-formed XML with a title and a description", () => {
   const svg = parse(renderSvg(treeOf(MACHINE)));
   const { name, attributes, children } = svg;
   assertEquals(name, "svg");
@@ -184,7 +187,7 @@ Deno.test("renderSvg() is well-formed, and says what it shows", () => {
   );
 });
 
-Deno.test("renderSvg() needs nothing but itself", () => {
+Deno.test("renderSvg() returns an image that needs no other file", () => {
   const text = renderSvg(treeOf(MACHINE));
   const outside = [...text.matchAll(/https?:\/\/[^"\s]+/g)].map(([url]) => url);
   assertEquals(outside, ["http://www.w3.org/2000/svg"]);
@@ -194,7 +197,7 @@ Deno.test("renderSvg() needs nothing but itself", () => {
   );
 });
 
-Deno.test("renderSvg() has every function once, titled with all that is known", () => {
+Deno.test("renderSvg() draws every function once, with a full title", () => {
   const svg = parse(renderSvg(treeOf(MACHINE)));
   assertEquals(all(svg, "node").length, 6);
   assertEquals(all(svg, "cellnode").length, 3);
@@ -216,7 +219,7 @@ Deno.test("renderSvg() has every function once, titled with all that is known", 
   assert(titles.some((title) => title!.endsWith("no driver; no IOMMU group")));
 });
 
-Deno.test("renderSvg() escapes names, which anybody may have written", () => {
+Deno.test("renderSvg() escapes names", () => {
   const text = renderSvg(treeOf(MACHINE));
   assertEquals(text.includes("<b>"), false);
   assertEquals(text.includes("\u0007"), false);
@@ -227,20 +230,20 @@ Deno.test("renderSvg() escapes names, which anybody may have written", () => {
   );
 });
 
-Deno.test("renderSvg() boxes groups, and marks those that are shared", () => {
+Deno.test("renderSvg() draws boxes round groups, and marks shared ones", () => {
   const svg = parse(renderSvg(treeOf(MACHINE)));
   assertEquals(all(svg, "group").length, 3);
   assertEquals(all(svg, "shared").length, 1);
   assertEquals(all(svg, "outside").length, 1);
-  const said = svg.children.flatMap((child) => titleOf(child) ?? [])
+  const titles = svg.children.flatMap((child) => titleOf(child) ?? [])
     .find((title) => title.includes("share"));
   assertMatch(
-    said!,
+    titles!,
     /^IOMMU group \d+, which 2 functions share: slot 0000:02:00 has no ACS$/,
   );
 });
 
-Deno.test("renderSvg() gives drivers colours of their own, which the legend tells", () => {
+Deno.test("renderSvg() draws each driver in a different colour, which the legend has", () => {
   const text = renderSvg(treeOf(MACHINE));
   const svg = parse(text);
   const colourOf = ({ children }: Element) =>
@@ -273,7 +276,7 @@ Deno.test("renderSvg() gives drivers colours of their own, which the legend tell
   }
 });
 
-Deno.test("renderSvg() has colours when there are more drivers than in its list", () => {
+Deno.test("renderSvg() finds colours when there are more drivers than in its list", () => {
   const functions = Object.fromEntries(
     Array.from({ length: 30 }, (_, i) => [
       `0000:00:${i.toString(16).padStart(2, "0")}.0`,
@@ -287,7 +290,7 @@ Deno.test("renderSvg() has colours when there are more drivers than in its list"
   assertEquals(fills.size, 30);
 });
 
-/** A machine with so many slots, half of them behind ports. */
+/** A machine with a number of slots, half of them behind ports. */
 function large(count: number): Topology {
   const functions: Record<string, FunctionTopology> = {};
   const hex = (n: number) => n.toString(16).padStart(2, "0");
@@ -303,7 +306,7 @@ function large(count: number): Topology {
 }
 
 for (const count of [8, 20, 64, 200]) {
-  Deno.test(`layOut() has nothing overlap, and all inside, when there are ${count} functions`, () => {
+  Deno.test(`layOut() lets nothing overlap, and keeps all inside, when there are ${count} functions`, () => {
     const top = 80;
     const { nodes, groups, panels, width, height } = layOut(
       treeOf(large(count)),
@@ -321,7 +324,7 @@ for (const count of [8, 20, 64, 200]) {
         assertEquals(overlapping, [], JSON.stringify(a));
       }
     }
-    // Neither a ribbon nor a tower.
+    // Neither very wide nor very tall.
     if (count >= 64) assert(width / height > 0.8 && width / height < 2.6);
   });
 }

@@ -14,11 +14,11 @@ Deno.test("parsePciAddress() reads every part", () => {
   });
 });
 
-Deno.test("parsePciAddress() takes domain 0 when there is none", () => {
+Deno.test("parsePciAddress() assumes domain 0 when there is none", () => {
   assertEquals(parsePciAddress("01:00.0"), parsePciAddress("0000:01:00.0"));
 });
 
-Deno.test("parsePciAddress() reads a made-up domain of more digits", () => {
+Deno.test("parsePciAddress() reads a domain of more than four digits", () => {
   assertEquals(parsePciAddress("10000:e1:00.0").domain, 0x10000);
 });
 
@@ -39,12 +39,12 @@ for (
     "../0000:01:00.0",
   ]
 ) {
-  Deno.test(`parsePciAddress() refuses ${JSON.stringify(text)}`, () => {
+  Deno.test(`parsePciAddress() throws when the text is ${JSON.stringify(text)}`, () => {
     assertThrows(() => parsePciAddress(text), TypeError, JSON.stringify(text));
   });
 }
 
-Deno.test("parsePciAddress() refuses what is no string", () => {
+Deno.test("parsePciAddress() throws when the argument is not a string", () => {
   assertThrows(() => parsePciAddress(7 as unknown as string), TypeError);
   assertThrows(
     () => parsePciAddress(undefined as unknown as string),
@@ -52,7 +52,7 @@ Deno.test("parsePciAddress() refuses what is no string", () => {
   );
 });
 
-Deno.test("formatPciAddress() writes what parsePciAddress() reads", () => {
+Deno.test("formatPciAddress() writes an address that parsePciAddress() reads", () => {
   for (const text of ["0000:01:00.0", "abcd:ef:1f.7", "10000:e1:00.0"]) {
     assertEquals(formatPciAddress(parsePciAddress(text)), text);
   }

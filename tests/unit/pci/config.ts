@@ -15,7 +15,7 @@ import {
 } from "../../../lib/uapi/pci/express_regs.ts";
 import { randomNumbers } from "../random.ts";
 
-/** Config space with words of 32 bits in it, by offset. */
+/** Config space with some words of 32 bits, by offset. */
 function space(
   size: number,
   words: Readonly<Record<number, number>>,
@@ -31,7 +31,7 @@ function space(
   return bytes;
 }
 
-/** The fields of the only capability. */
+/** Decodes config space with one capability, and returns its fields. */
 function only(bytes: Uint8Array) {
   const { capabilities, problems } = decodeConfigSpace(bytes);
   assertEquals(problems, []);
@@ -39,7 +39,7 @@ function only(bytes: Uint8Array) {
   return capabilities[0]!;
 }
 
-Deno.test("decodeConfigSpace() tells ports from memory, and 64 bits from 32, in BARs", () => {
+Deno.test("decodeConfigSpace() distinguishes ports and memory, and 64 and 32 bits, in BARs", () => {
   const { header } = decodeConfigSpace(space(256, {
     0x34: 0,
     0x10: 0xfe00_000c,
@@ -68,7 +68,7 @@ Deno.test("decodeConfigSpace() tells ports from memory, and 64 bits from 32, in 
   assertEquals(header.rom, { address: "0xfc000000", enabled: true });
 });
 
-Deno.test("decodeConfigSpace() gives a bridge's buses and windows, and none for one that is shut", () => {
+Deno.test("decodeConfigSpace() returns a bridge's buses and windows, and null for a closed window", () => {
   const { header } = decodeConfigSpace(space(256, {
     0x0c: 0x0001_0000,
     0x18: 0x0004_0201,
@@ -208,11 +208,11 @@ Deno.test("decodeConfigSpace() decodes extended capabilities in the order of the
   }]);
 });
 
-Deno.test("decodeConfigSpace() names what it does not know", () => {
+Deno.test("decodeConfigSpace() names a capability by its number when it is unknown", () => {
   assertEquals(only(space(256, { 0x40: 0x42 })).name, "capability 0x42");
 });
 
-Deno.test("decodeConfigSpace() says so when a chain leads back", () => {
+Deno.test("decodeConfigSpace() reports a problem when a chain leads back", () => {
   const { capabilities, problems } = decodeConfigSpace(space(4096, {
     0x40: 0x5001,
     0x50: 0x4005,
@@ -226,14 +226,14 @@ Deno.test("decodeConfigSpace() says so when a chain leads back", () => {
   ]);
 });
 
-Deno.test("decodeConfigSpace() says so when a chain leads into the header", () => {
+Deno.test("decodeConfigSpace() reports a problem when a chain leads into the header", () => {
   const { problems } = decodeConfigSpace(space(256, { 0x40: 0x1001 }));
   assertEquals(problems, [
     "the capability list leads into the header, to 0x10",
   ]);
 });
 
-Deno.test("decodeConfigSpace() says so when a function does not answer", () => {
+Deno.test("decodeConfigSpace() reports a problem when a function does not answer", () => {
   const { header, problems } = decodeConfigSpace(
     new Uint8Array(256).fill(0xff),
   );
@@ -241,7 +241,7 @@ Deno.test("decodeConfigSpace() says so when a function does not answer", () => {
   assertEquals(problems.length, 1);
 });
 
-Deno.test("decodeConfigSpace() gives the header when only root sees more", () => {
+Deno.test("decodeConfigSpace() returns only the header when only root sees more", () => {
   const { header, capabilities, problems } = decodeConfigSpace(
     space(4096, { 0x40: 0x0001 }).subarray(0, 64),
   );
@@ -252,7 +252,7 @@ Deno.test("decodeConfigSpace() gives the header when only root sees more", () =>
   ]);
 });
 
-Deno.test("decodeConfigSpace() marks what is not all there as truncated", () => {
+Deno.test("decodeConfigSpace() marks a capability as truncated when it is incomplete", () => {
   const bytes = space(256, { 0xfc: PCI_CAP_ID_MSIX });
   bytes[0x34] = 0xfc;
   assertEquals(only(bytes).truncated, true);
@@ -260,11 +260,11 @@ Deno.test("decodeConfigSpace() marks what is not all there as truncated", () => 
   assertEquals(only(long).truncated, true);
 });
 
-Deno.test("decodeConfigSpace() refuses less than a header", () => {
+Deno.test("decodeConfigSpace() throws when there is less than a header", () => {
   assertThrows(() => decodeConfigSpace(new Uint8Array(63)), RangeError);
 });
 
-Deno.test("decodeConfigSpace() ends and never throws when config space is random", () => {
+Deno.test("decodeConfigSpace() returns when config space is random", () => {
   const next = randomNumbers(1);
   for (let round = 0; round < 2000; round++) {
     const bytes = new Uint8Array([64, 128, 256, 300, 4096][round % 5]!);

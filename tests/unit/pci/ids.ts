@@ -34,7 +34,7 @@ Deno.test("PciIds.vendor() is undefined when the vendor is not listed", () => {
   assertEquals(ids.vendor(0x10d3), undefined); // that is a device
 });
 
-Deno.test("PciIds.device() finds a device of its own vendor only", () => {
+Deno.test("PciIds.device() finds a device only of its own vendor", () => {
   assertEquals(
     ids.device(0x8086, 0x10d3),
     "82574L Gigabit Network Connection",
@@ -56,7 +56,7 @@ Deno.test("PciIds.class() names as much as is listed", () => {
   assertEquals(ids.class(0xff0000), undefined);
 });
 
-Deno.test("PciIds gives no names when the database is not installed", () => {
+Deno.test("PciIds returns no names when the database is not installed", () => {
   const empty = new PciIds("");
   assertEquals(empty.vendor(0x8086), undefined);
   assertEquals(empty.device(0x8086, 0x10d3), undefined);

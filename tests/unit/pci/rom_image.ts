@@ -4,7 +4,7 @@ import { makeRom } from "../../../lib/sim/pci/rom.ts";
 import { randomNumbers } from "../random.ts";
 
 const NIC = { vendor: 0x8086, device: 0x10d3, class: 0x020000 };
-/** Where images that are made here have their PCI data structure. */
+/** The offset of the PCI data structure in the images that are made here. */
 const DATA = 0x1c;
 
 /** A ROM with some bytes changed. */
@@ -31,7 +31,7 @@ function withList(list: number, ...ids: readonly number[]): Uint8Array {
 
 const devices = (rom: Uint8Array) => decodeRom(rom).images[0]?.devices;
 
-Deno.test("decodeRom() tells of each image up to the last one", () => {
+Deno.test("decodeRom() returns each image up to the last one", () => {
   const image = {
     vendor: 0x8086,
     devices: [0x10d3],
@@ -44,7 +44,7 @@ Deno.test("decodeRom() tells of each image up to the last one", () => {
   });
   const rom = new Uint8Array(8192);
   rom.set(makeRom(NIC, [9, 1, 2]));
-  // What is behind the last one counts for nothing.
+  // Bytes after the last image are ignored.
   rom.set(makeRom(NIC), 12 * 512);
   const expected: Rom = {
     images: [
@@ -55,17 +55,17 @@ Deno.test("decodeRom() tells of each image up to the last one", () => {
     length: 6144,
   };
   assertEquals(decodeRom(rom), expected);
-  // Its bytes need not begin where its buffer does.
+  // The bytes need not begin at the start of their buffer.
   const inside = new Uint8Array(9000);
   inside.set(rom, 7);
   assertEquals(decodeRom(inside.subarray(7)), expected);
 });
 
-Deno.test("decodeRom() tells of what is there when a ROM is cut short", () => {
+Deno.test("decodeRom() returns the images that are there when a ROM is cut short", () => {
   const rom = makeRom(NIC, [2, 2]);
   const cut = (length: number) => {
-    const { images, length: whole } = decodeRom(rom.subarray(0, length));
-    return [images.length, whole];
+    const { images, length: romLength } = decodeRom(rom.subarray(0, length));
+    return [images.length, romLength];
   };
   assertEquals(cut(2047), [2, 2048]);
   assertEquals(cut(1024 + DATA + 0x18), [2, 2048]);
@@ -75,7 +75,7 @@ Deno.test("decodeRom() tells of what is there when a ROM is cut short", () => {
   assertEquals(cut(0), [0, 0]);
 });
 
-Deno.test("decodeRom() finds nothing when a signature is not there, or an image has no length", () => {
+Deno.test("decodeRom() finds no image when a signature is missing, or an image has no length", () => {
   const rom = makeRom(NIC);
   for (
     const changes of [
@@ -90,23 +90,23 @@ Deno.test("decodeRom() finds nothing when a signature is not there, or an image 
     assertEquals(decodeRom(changed(rom, changes)), { images: [], length: 0 });
   }
   assertEquals(decodeRom(new Uint8Array(65_536).fill(0xff)).images, []);
-  // As a file of a flash tool has it.
+  // Like a file of a flash tool.
   const shifted = new Uint8Array(1024);
   shifted.set(rom, 0x200);
   assertEquals(decodeRom(shifted).images, []);
 });
 
-Deno.test("decodeRom() reads the list of device ids from revision 3 on", () => {
+Deno.test("decodeRom() reads the list of device ids when the revision is 3 or later", () => {
   assertEquals(devices(withList(0x1c, 0x10d4, 0x10d5, 0)), [
     0x10d3,
     0x10d4,
     0x10d5,
   ]);
   assertEquals(devices(withList(0x1c, 0)), [0x10d3]);
-  // Before, that was a pointer to something else.
+  // In older revisions this points to something else.
   const old = changed(withList(0x1c, 0x10d4, 0), { [DATA + 0x0c]: 2 });
   assertEquals(devices(old), [0x10d3]);
-  // One without an end has that of its image.
+  // A list without an end ends with its image.
   const endless = withList(512 - DATA - 4, 0x10d4, 0x10d5);
   assertEquals(devices(endless), [0x10d3, 0x10d4, 0x10d5]);
   const behind = new Uint8Array(1024).fill(1);
@@ -115,7 +115,7 @@ Deno.test("decodeRom() reads the list of device ids from revision 3 on", () => {
   assertEquals(devices(changed(endless, { [DATA + 9]: 0xff })), [0x10d3]);
 });
 
-Deno.test("isRomOf() is true of a function that one of the images is for", () => {
+Deno.test("isRomOf() is true when one of the images is for the function", () => {
   const rom = makeRom({ ...NIC, device: 0x1521 }, [1, 1]);
   rom.set(withList(0x1c, 0x10d5, 0).subarray(0, 100), 512);
   const decoded = decodeRom(rom);
@@ -129,7 +129,7 @@ Deno.test("isRomOf() is true of a function that one of the images is for", () =>
   assert(!is(0x8086, 0x10d4));
 });
 
-Deno.test("decodeRom() ends, within the bytes, when they are made up at random", () => {
+Deno.test("decodeRom() returns, within the bytes, when they are random", () => {
   const random = randomNumbers(11);
   let found = 0;
   for (let i = 0; i < 1000; i++) {
@@ -137,7 +137,7 @@ Deno.test("decodeRom() ends, within the bytes, when they are made up at random",
     const lengths = Array.from({ length: 1 + random(3) }, () => 1 + random(3));
     bytes.set(makeRom(NIC, lengths).subarray(0, bytes.length));
     for (let flips = random(8); flips > 0 && bytes.length > 0; flips--) {
-      // Most of them where something is said.
+      // Most of them at places that are decoded.
       const at = random(2) * 512 + random(random(3) === 0 ? 512 : 0x40);
       if (at < bytes.length) bytes[at] = random(256);
     }

@@ -21,7 +21,7 @@ import {
   VIRTUAL,
 } from "../provision_bench.ts";
 
-/** A state that takes a disk and makes virtual functions. */
+/** A state that takes a disk and creates virtual functions. */
 const STATE: DesiredState = {
   functions: [
     { select: DISK, driver: "vfio-pci", node: { owner: 1000, mode: "0660" } },
@@ -36,7 +36,7 @@ const STATE: DesiredState = {
   ],
 };
 
-Deno.test("apply() makes what the state says, once, and restore() brings back what was", async () => {
+Deno.test("apply() makes the state once, and restore() undoes it", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const host = newcomer(machine);
@@ -61,7 +61,7 @@ Deno.test("apply() makes what the state says, once, and restore() brings back wh
   assertEquals(await restore(host), { undone: [], left: [] });
 });
 
-Deno.test("apply() is NOT_SUPPORTED and changes nothing when the kernel lets no device sleep", async () => {
+Deno.test("apply() throws NOT_SUPPORTED and changes nothing when the kernel has no power management", async () => {
   const machine = bench();
   const before = stateOf(machine);
   // CONFIG_PM is not set
@@ -76,11 +76,11 @@ Deno.test("apply() is NOT_SUPPORTED and changes nothing when the kernel lets no 
   assertAsBefore(machine, before);
 });
 
-Deno.test("apply() takes nothing that the host uses when nobody insists", async () => {
+Deno.test("apply() throws when the host uses a function and nobody insists", async () => {
   const files = new HostFiles()
     .network(`/sys/devices/pci0000:00/${NIC}/net/eth0`)
     .routes(["eth0", "00000000", "00000000"]);
-  // Its process is the first: the files are those that it sees.
+  // Its process is the first one, which sees these files.
   const host = simulate({ ...TOPOLOGY, files: files.all });
   const { machine } = host;
   const before = stateOf(machine);
@@ -97,7 +97,7 @@ Deno.test("apply() takes nothing that the host uses when nobody insists", async 
   assertAsBefore(machine, before);
 });
 
-Deno.test("apply() removes no virtual function that somebody has open", async () => {
+Deno.test("apply() removes no virtual function when a process has it open", async () => {
   const machine = bench();
   const host = newcomer(machine);
   const counted = (count: number): DesiredState => ({
@@ -122,7 +122,7 @@ Deno.test("apply() removes no virtual function that somebody has open", async ()
   assertEquals(host.function(PHYSICAL).virtualFunctions, []);
 });
 
-Deno.test("apply() leaves the boot display alone when no driver has it", async () => {
+Deno.test("apply() throws for the boot display when no driver has it", async () => {
   const host = simulate({
     functions: { [NIC]: { id: "1234:1111", class: 0x030000 } },
     files: { [`/sys/devices/pci0000:00/${NIC}/boot_vga`]: "1\n" },

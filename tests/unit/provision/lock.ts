@@ -20,7 +20,7 @@ import {
 } from "../provision_bench.ts";
 import { lettingGoAfter, TAKE_DISK, TAKE_NIC } from "./take_steps.ts";
 
-Deno.test("applySteps() is LOCKED when another process changes the host for longer than it may wait", async () => {
+Deno.test("applySteps() throws LOCKED when another process changes the host for longer than the time limit", async () => {
   const machine = bench();
   const first = machine.spawn({ name: "first" });
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -40,7 +40,7 @@ Deno.test("applySteps() is LOCKED when another process changes the host for long
   assertEquals((await waiting).steps, [TAKE_NIC]);
 });
 
-Deno.test("applySteps() is LOCKED when it may not read who changes the host", async () => {
+Deno.test("applySteps() throws LOCKED when it may not read which process changes the host", async () => {
   for (
     const [pattern, named] of [
       [/^\/proc\/\d+\/comm$/, /by process \d+/],
@@ -67,7 +67,7 @@ Deno.test("applySteps() is LOCKED when it may not read who changes the host", as
   }
 });
 
-Deno.test("applySteps() has the lock of a process that was killed", async () => {
+Deno.test("applySteps() gets the lock when the process that had it was killed", async () => {
   const machine = bench();
   const first = machine.spawn({ name: "first" });
   const { promise: reached, resolve } = Promise.withResolvers<void>();
@@ -91,7 +91,7 @@ Deno.test("applySteps() has the lock of a process that was killed", async () => 
   await assertRejects(() => applying);
 });
 
-Deno.test("restore() waits for a write that a killed process has left to its child", async () => {
+Deno.test("restore() waits for a write when a killed process has left it to its child", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const host = newcomer(machine);

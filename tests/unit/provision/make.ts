@@ -52,7 +52,7 @@ Deno.test("applySteps() writes each step to the journal before it is made", asyn
   assertEquals(steps.length, everyStep().length);
 });
 
-Deno.test("applySteps() undoes in reverse, and says so, when a step fails", async () => {
+Deno.test("applySteps() undoes in reverse order, and reports that, when a step fails", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const events: StepEvent[] = [];
@@ -68,7 +68,7 @@ Deno.test("applySteps() undoes in reverse, and says so, when a step fails", asyn
   assertAsBefore(machine, before);
   const undone = events.filter(({ phase }) => phase === "undone");
   assertEquals(undone.length, everyStep().length + 1);
-  // the last first, but for those that go at once
+  // the last first, except for those that are undone at once
   const kinds = undone.map(({ step: { kind } }) => kind);
   assertEquals(kinds.at(0), "driver");
   assertEquals(kinds.slice(1, 6), [
@@ -81,7 +81,7 @@ Deno.test("applySteps() undoes in reverse, and says so, when a step fails", asyn
   assertEquals(kinds.slice(-3), ["virtual functions", "attribute", "rom"]);
 });
 
-Deno.test("applySteps() undoes everything when the signal says so", async () => {
+Deno.test("applySteps() undoes everything when the signal is aborted", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const reason = new Error("enough");
@@ -98,7 +98,7 @@ Deno.test("applySteps() undoes everything when the signal says so", async () => 
   assertAsBefore(machine, before);
 });
 
-Deno.test("applySteps() is TIMED_OUT when a driver does not let go, and undone when it does", async () => {
+Deno.test("applySteps() throws TIMED_OUT when a driver does not let go, and is undone when it does", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -116,7 +116,7 @@ Deno.test("applySteps() is TIMED_OUT when a driver does not let go, and undone w
   assertAsBefore(machine, before);
 });
 
-Deno.test("applySteps() makes the moves of functions of different groups eight at a time", async () => {
+Deno.test("applySteps() moves eight functions at a time when their groups differ", async () => {
   const machine = bench({
     functions: {
       [PHYSICAL]: {
@@ -150,7 +150,7 @@ Deno.test("applySteps() makes the moves of functions of different groups eight a
   assertAsBefore(machine, before);
 });
 
-Deno.test("applySteps() moves functions of one group one after the other", async () => {
+Deno.test("applySteps() moves functions one after the other when they are in one group", async () => {
   const other = "0000:00:08.1";
   const machine = bench({
     functions: {
@@ -166,7 +166,7 @@ Deno.test("applySteps() moves functions of one group one after the other", async
   assertEquals(phases, ["begun", "made", "begun", "made"]);
 });
 
-Deno.test("applySteps() is RESTORE_INCOMPLETE when it cannot be undone, and restore() goes on", async () => {
+Deno.test("applySteps() throws RESTORE_INCOMPLETE when it cannot be undone, and restore() completes it", async () => {
   const machine = bench();
   const before = stateOf(machine);
   let broken = false;
@@ -194,7 +194,7 @@ Deno.test("applySteps() is RESTORE_INCOMPLETE when it cannot be undone, and rest
   assertAsBefore(machine, before);
 });
 
-Deno.test("applySteps() is PERMISSION_DENIED and changes nothing when the user is not root", async () => {
+Deno.test("applySteps() throws PERMISSION_DENIED and changes nothing when the user is not root", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const host = new SimulatedHost(machine, { uid: 1000 });

@@ -35,7 +35,7 @@ const PF = "0000:01:00.0";
 const MAC = "52:54:00:12:34:56";
 const OTHER = "52:54:00:00:00:01";
 
-/** A network card whose virtual functions igbvf takes by itself. */
+/** A network card whose virtual functions igbvf takes automatically. */
 function nic(
   more: Partial<FunctionTopology> = {},
   enabled = 0,
@@ -65,7 +65,7 @@ const vfs = (
   }],
 });
 
-/** What each virtual function has: "its MAC address its VLAN". */
+/** The MAC address and VLAN of each virtual function. */
 function network(host: Host): string[] {
   const fn = host.function(PF);
   return fn.virtualFunctions.map((_, i) => {
@@ -76,7 +76,7 @@ function network(host: Host): string[] {
 
 const NONE = "00:00:00:00:00:00 0";
 
-/** The same host, whose kernel answers changes of interfaces with an errno. */
+/** The same host, but changes of interfaces fail with an errno. */
 function refusing(
   host: SimulatedHost,
   code: string,
@@ -95,7 +95,7 @@ function refusing(
   return new Host({ kernel });
 }
 
-Deno.test("plan() sets MAC addresses and VLANs when virtual functions are there and have no driver yet", async () => {
+Deno.test("plan() sets MAC addresses and VLANs when virtual functions exist and have no driver yet", async () => {
   const state = vfs({
     count: 3,
     driver: "vfio-pci",
@@ -130,7 +130,7 @@ Deno.test("plan() sets MAC addresses and VLANs when virtual functions are there 
   assertEquals(host.function(PF).virtualFunctions, []);
 });
 
-Deno.test("plan() lets the host's drivers see virtual functions when they have their MAC addresses", async () => {
+Deno.test("plan() sets MAC addresses before the host's drivers see virtual functions", async () => {
   const state = vfs({
     count: 1,
     driver: "igbvf",
@@ -146,7 +146,7 @@ Deno.test("plan() lets the host's drivers see virtual functions when they have t
   await settled(host, state);
   const [fn] = host.function(PF).virtualFunctions;
   assertEquals(fn?.driver, "igbvf");
-  // Who takes one of which no driver is said is not known.
+  // The driver of one without a driver in the state is not known.
   const any = vfs({ count: 1, overrides: { "0": { mac: MAC } } });
   assertEquals(planned(nic(), any), [
     `${PF}: 1 virtual function`,
@@ -154,7 +154,7 @@ Deno.test("plan() lets the host's drivers see virtual functions when they have t
   ]);
 });
 
-Deno.test("plan() changes only what differs when virtual functions stay, and restore() brings back what was", async () => {
+Deno.test("plan() changes only what differs when virtual functions stay, and restore() undoes that", async () => {
   const host = nic({}, 2);
   const fn = host.function(PF);
   setVirtualNetwork(fn, 0, { mac: OTHER });
@@ -178,7 +178,7 @@ Deno.test("plan() changes only what differs when virtual functions stay, and res
   );
   await settled(host, state);
   assertEquals(network(host), [`${OTHER} 5`, `${MAC} 5`]);
-  // Whose priority nobody wanted changed.
+  // The priority of this one is not changed.
   assertEquals(readVirtualNetwork(fn, 1)!.vlan.qos, 3);
   assertEquals((await restore(host)).left, []);
   assertEquals([0, 1].map((i) => readVirtualNetwork(fn, i)), before);
@@ -189,7 +189,7 @@ Deno.test("plan() changes only what differs when virtual functions stay, and res
   assertEquals([0, 1].map((i) => readVirtualNetwork(fn, i)), before);
 });
 
-Deno.test("restore() leaves a MAC address when somebody else has changed it since", async () => {
+Deno.test("restore() keeps a MAC address when another process has changed it since", async () => {
   const host = nic({}, 1);
   await settled(host, vfs({ count: 1, overrides: { "0": { mac: MAC } } }));
   setVirtualNetwork(host.function(PF), 0, { mac: OTHER });
@@ -199,7 +199,7 @@ Deno.test("restore() leaves a MAC address when somebody else has changed it sinc
   assertEquals(network(host), [`${OTHER} 0`]);
 });
 
-Deno.test("restore() goes on when one was killed between a VLAN and a MAC address", async () => {
+Deno.test("restore() completes when another restore was killed between a VLAN and a MAC address", async () => {
   const overrides = { "0": { mac: MAC, vlan: 5 } };
   const made = async () => {
     const host = nic({}, 1);
@@ -220,7 +220,7 @@ Deno.test("restore() goes on when one was killed between a VLAN and a MAC addres
   });
 });
 
-Deno.test("restore() removes virtual functions when somebody else has changed a MAC address of theirs", async () => {
+Deno.test("restore() removes virtual functions when another process has changed a MAC address", async () => {
   const host = nic();
   await settled(
     host,
@@ -233,13 +233,13 @@ Deno.test("restore() removes virtual functions when somebody else has changed a 
   assertEquals(await status(host), []);
 });
 
-Deno.test("restore() is well when a driver takes no MAC address away", async () => {
+Deno.test("restore() succeeds when a driver cannot clear a MAC address", async () => {
   const host = nic({}, 1);
   await settled(
     host,
     vfs({ count: 1, vlan: 3, overrides: { "0": { mac: MAC } } }),
   );
-  // The VLAN goes first, and then the address.
+  // The VLAN is removed first, and then the address.
   let answers = 0;
   const picky = refusing(host, "EINVAL", () => ++answers === 2);
   assertEquals((await restore(picky)).left, []);
@@ -264,7 +264,7 @@ for (
     ["EINVAL", "KERNEL"],
   ]
 ) {
-  Deno.test(`setVirtualNetwork() is ${meaning} when the kernel answers ${code}`, async () => {
+  Deno.test(`setVirtualNetwork() throws ${meaning} when the kernel answers ${code}`, async () => {
     const host = refusing(nic({}, 1), code!);
     const error = await assertRejects(
       async () => {
@@ -278,7 +278,7 @@ for (
   });
 }
 
-Deno.test("apply() brings back what was when the kernel answers an error though it is set", async () => {
+Deno.test("apply() undoes a setting when the kernel makes it and answers an error", async () => {
   const host = nic({}, 1);
   let answers = 0;
   const failing = refusing(host, "EPERM", () => ++answers === 1);
@@ -292,7 +292,7 @@ Deno.test("apply() brings back what was when the kernel answers an error though 
   assertEquals(await status(host), []);
 });
 
-Deno.test("plan() sees MAC addresses and VLANs when a user without privileges asks", () => {
+Deno.test("plan() reads MAC addresses and VLANs when the user has no privileges", () => {
   const host = nic({}, 1);
   const user = new Host({ kernel: host.machine.spawn({ uid: 1000 }) });
   assertEquals(planned(user, vfs({ count: 1, vlan: 0 })), []);
@@ -301,7 +301,7 @@ Deno.test("plan() sees MAC addresses and VLANs when a user without privileges as
   ]);
 });
 
-Deno.test("plan() is NOT_SUPPORTED when the physical function has no network interface", () => {
+Deno.test("plan() throws NOT_SUPPORTED when the physical function has no network interface", () => {
   const state = vfs({ count: 1, vlan: 3 });
   const storage = simulate({
     functions: {
@@ -314,7 +314,7 @@ Deno.test("plan() is NOT_SUPPORTED when the physical function has no network int
   });
   const error = refused("NOT_SUPPORTED", storage, state);
   assertStringIncludes(error.message, "nvme makes none");
-  // Nor by a VFIO driver, once that is told to make virtual functions.
+  // A VFIO driver that may create virtual functions has no interface either.
   const vfioMaker = nic();
   vfioMaker.kernel.writeFile(
     "/sys/module/vfio_pci/parameters/enable_sriov",
@@ -327,7 +327,7 @@ Deno.test("plan() is NOT_SUPPORTED when the physical function has no network int
   );
 });
 
-Deno.test("plan() gives a network card its driver first when that sets the VLANs", async () => {
+Deno.test("plan() binds a network card's driver first when that sets the VLANs", async () => {
   const host = simulate({
     functions: {
       [PF]: {
@@ -349,7 +349,7 @@ Deno.test("plan() gives a network card its driver first when that sets the VLANs
   await settled(host, state);
 });
 
-Deno.test("apply() is NOT_SUPPORTED and undoes everything when the driver turns out to make no interface", async () => {
+Deno.test("apply() throws NOT_SUPPORTED and undoes everything when the driver makes no interface", async () => {
   const host = simulate({
     functions: {
       [PF]: {
@@ -377,7 +377,7 @@ for (
     "52-54-00-12-34-56",
   ]
 ) {
-  Deno.test(`plan() refuses a MAC address when it is ${mac}`, () => {
+  Deno.test(`plan() throws when a MAC address is ${mac}`, () => {
     assertEquals(
       contradicted(nic(), vfs({ count: 1, overrides: { "0": { mac } } })),
       'functions[0].virtualFunctions.overrides["0"].mac: expected the MAC ' +
@@ -386,7 +386,7 @@ for (
   });
 }
 
-Deno.test("plan() refuses a MAC address that is said of all, and a VLAN that is none", () => {
+Deno.test("plan() throws when all virtual functions get one MAC address, or a VLAN is out of range", () => {
   const all = { count: 2, mac: MAC } as VirtualFunctionsState;
   assertStringIncludes(
     contradicted(nic(), vfs(all)),

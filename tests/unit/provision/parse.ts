@@ -17,7 +17,7 @@ import { randomNumbers } from "../random.ts";
 const A = "0000:01:00.0";
 const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 
-/** Judges by the published schema, as another program would. */
+/** Validates by the published schema, like another program. */
 const valid = new Ajv2020({ strictTypes: false, allowUnionTypes: true })
   .compile(schema);
 
@@ -103,7 +103,7 @@ const fn = (more: Record<string, unknown>) => ({
 const vfs = (more: Record<string, unknown>) =>
   fn({ virtualFunctions: { count: 4, ...more } });
 
-/** What is no state, and what is said about it. */
+/** Values that are not a state, and their messages. */
 const BAD: readonly (readonly [state: unknown, message: string])[] = [
   [5, "the state: expected an object, got 5"],
   [null, "the state: expected an object, got null"],
@@ -331,7 +331,7 @@ function isObject(value: unknown): value is Values {
   return typeof value === "object" && value !== null;
 }
 
-/** A value and all that is in it. */
+/** A value and everything in it. */
 function leaves(value: unknown): unknown[] {
   return [
     value,
@@ -349,13 +349,13 @@ function parses(state: unknown): boolean {
   }
 }
 
-Deno.test("parseState() takes every state that is one, and gives the same", () => {
+Deno.test("parseState() returns a state unchanged when it is valid", () => {
   for (const state of [...GOOD, ...documented]) {
     assertStrictEquals(parseState(state), state);
   }
 });
 
-Deno.test("parseState() says where and what when it is no state", () => {
+Deno.test("parseState() names the place and the problem when the value is not a state", () => {
   for (const [state, message] of BAD) {
     assertEquals(
       assertThrows(() => parseState(state), TypeError).message,
@@ -364,7 +364,7 @@ Deno.test("parseState() says where and what when it is no state", () => {
   }
 });
 
-Deno.test("parseState() takes a key without a value as none", () => {
+Deno.test("parseState() ignores a key without a value", () => {
   parseState({ functions: undefined, mediated: [] });
   assertThrows(
     () => parseState({ functions: [{ select: undefined }] }),
@@ -373,14 +373,14 @@ Deno.test("parseState() takes a key without a value as none", () => {
   );
 });
 
-Deno.test("schema.json judges as parseState() does when it is asked about any of these", () => {
+Deno.test("schema.json agrees with parseState() on all of these values", () => {
   for (const state of [...GOOD, ...documented]) {
     assert(valid(state), JSON.stringify([state, valid.errors]));
   }
   for (const [state] of BAD) assert(!valid(state), JSON.stringify(state));
 });
 
-Deno.test("schema.json judges as parseState() does when states are damaged at random", () => {
+Deno.test("schema.json agrees with parseState() when states are damaged at random", () => {
   const random = randomNumbers(7);
   const any = <T>(list: readonly T[]): T => list[random(list.length)]!;
   const states = [...GOOD, ...documented];

@@ -47,7 +47,7 @@ const RESERVED = [
   { address: GPU, vendor: 0x8086, device: 0x5912, driver: "vfio-pci" },
 ];
 
-Deno.test("unitFiles() are the state, the drivers, the rules, the unit, and what switches it on", () => {
+Deno.test("unitFiles() returns the state, the drivers, the rules, the unit, and its link", () => {
   const files = unitFiles({
     name: "desk",
     state: STATE,
@@ -76,7 +76,7 @@ Deno.test("unitFiles() are the state, the drivers, the rules, the unit, and what
   assertEquals(link.target, unit.path);
 });
 
-Deno.test("unitFiles() loads nothing, and reserves nothing, when nothing is to be", () => {
+Deno.test("unitFiles() loads no modules, and reserves nothing, when the state needs none", () => {
   const state = { functions: [{ select: NIC, driver: null }] };
   const files = unitFiles({ name: "desk", state, command, reserved: [] });
   assertEquals(files.map(({ path }) => path), [
@@ -107,7 +107,7 @@ Deno.test("unitText() applies before users start, and restores when it stops", (
   );
 });
 
-Deno.test("unitText() writes the words of the command as systemd reads them", () => {
+Deno.test("unitText() quotes the words of the command for systemd", () => {
   const words: [string, string][] = [
     ["--allow-ffi", "--allow-ffi"],
     ["/a b/c", '"/a b/c"'],
@@ -129,7 +129,7 @@ Deno.test("unitText() writes the words of the command as systemd reads them", ()
   }
 });
 
-Deno.test("persist() writes files, and unpersist() removes exactly these", async () => {
+Deno.test("persist() writes files, and unpersist() removes exactly those", async () => {
   const rule = "/etc/udev/rules.d/10-passthru-desk.rules";
   const machine = bench({
     ...TOPOLOGY,
@@ -143,7 +143,7 @@ Deno.test("persist() writes files, and unpersist() removes exactly these", async
   for (const path of files) assert(host.kernel.readFile(path) !== "");
   assertMatch(host.kernel.readFile(rule), /driver_override/);
   assertEquals(persisted(host), ["desk"]);
-  // what is persisted is not applied: nothing restores it
+  // a persisted state is not applied, so restore() does nothing
   assertEquals(await status(host), []);
   assertEquals(await restore(host), { undone: [], left: [] });
   assertEquals(persisted(host), ["desk"]);
@@ -152,7 +152,7 @@ Deno.test("persist() writes files, and unpersist() removes exactly these", async
   assertEquals(await unpersist(host, "desk"), false);
 });
 
-Deno.test("persist() replaces what had the name before, and writes nothing twice", async () => {
+Deno.test("persist() replaces a state of that name, and writes no file twice", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const host = newcomer(machine);
@@ -169,13 +169,13 @@ Deno.test("persist() replaces what had the name before, and writes nothing twice
   assertAsBefore(machine, before);
 });
 
-Deno.test("persist() leaves what was persisted when the next cannot be", async () => {
+Deno.test("persist() keeps the old state when the new one cannot be written", async () => {
   const machine = bench();
   const host = newcomer(machine);
   const initial = stateOf(machine);
   await persist(host, {}, "desk", { command });
   const { kernel } = host;
-  // A directory is where a file of the next one would be.
+  // A directory has the path of a file of the new state.
   const directories = [
     "/etc/udev",
     "/etc/udev/rules.d",
@@ -195,7 +195,7 @@ Deno.test("persist() leaves what was persisted when the next cannot be", async (
   assertAsBefore(machine, initial);
 });
 
-Deno.test("unpersist() leaves a file that somebody else has changed, and says so", async () => {
+Deno.test("unpersist() keeps and reports a file when another process has changed it", async () => {
   const machine = bench();
   const host = newcomer(machine);
   const { files } = await persist(host, {}, "desk", { command });
@@ -212,7 +212,7 @@ Deno.test("unpersist() leaves a file that somebody else has changed, and says so
   ]);
 });
 
-Deno.test("persist() refuses bad input before it writes", async () => {
+Deno.test("persist() throws before it writes when the input is bad", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const host = newcomer(machine);
@@ -233,7 +233,7 @@ Deno.test("persist() refuses bad input before it writes", async () => {
   assertAsBefore(machine, before);
 });
 
-Deno.test("restore() brings back what was applied under one name", async () => {
+Deno.test("restore() undoes what was applied under one name", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const host = newcomer(machine);

@@ -15,7 +15,7 @@ const NIC = { id: "8086:10d3", class: 0x020000, driver: "e1000e" };
 /** One card. */
 const ONE: Topology = { functions: { [A]: { ...NIC, behind: BRIDGE } } };
 
-/** A card of two functions in one group, as graphics cards are. */
+/** A card with two functions in one group, like a graphics card. */
 const CARD: Topology = {
   functions: {
     [A]: { id: "10de:2204", class: 0x030000, driver: "nouveau", group: 7 },
@@ -39,7 +39,7 @@ const one = (more: Partial<FunctionState>) => ({
 const vfio = (more: Partial<FunctionState> = {}) =>
   one({ driver: "vfio-pci", ...more });
 
-Deno.test("plan() has no steps when nothing is to do", () => {
+Deno.test("plan() has no steps when there is nothing to do", () => {
   const host = simulate(ONE);
   for (const state of [{}, one({}), one({ driver: "e1000e" })]) {
     assertEquals(plan(host, state).steps, []);
@@ -64,14 +64,14 @@ Deno.test("plan() changes nothing", () => {
   assertEquals(watched.writes, []);
 });
 
-Deno.test("plan() refuses a state when it is none", () => {
+Deno.test("plan() throws when the state is malformed", () => {
   assertEquals(
     contradicted(ONE, { functions: [{ select: A, driver: 5 as never }] }),
     "functions[0].driver: expected a name or null, got 5",
   );
 });
 
-Deno.test("plan() is DEVICE_NOT_FOUND when there is no such function", () => {
+Deno.test("plan() throws DEVICE_NOT_FOUND when there is no such function", () => {
   assertEquals(
     refused("DEVICE_NOT_FOUND", ONE, {
       functions: [{ select: "0000:09:00.0" }],
@@ -80,13 +80,13 @@ Deno.test("plan() is DEVICE_NOT_FOUND when there is no such function", () => {
   );
 });
 
-Deno.test("plan() is DRIVER_FAILED when the driver is not loaded", () => {
+Deno.test("plan() throws DRIVER_FAILED when the driver is not loaded", () => {
   const error = refused("DRIVER_FAILED", ONE, one({ driver: "mlx5_vfio_pci" }));
   assertEquals(error.device, A);
   assertEquals(error.hint, "modprobe mlx5_vfio_pci");
 });
 
-Deno.test("plan() is NO_IOMMU_GROUP when no IOMMU isolates the function", () => {
+Deno.test("plan() throws NO_IOMMU_GROUP when no IOMMU isolates the function", () => {
   const none: Topology = { ...ONE, iommu: "none" };
   refused("NO_IOMMU_GROUP", none, vfio());
   assertEquals(planned(none, one({ driver: "pci-stub" })), [
@@ -96,7 +96,7 @@ Deno.test("plan() is NO_IOMMU_GROUP when no IOMMU isolates the function", () => 
   assertEquals(planned(unsafe, vfio()), [`${A}: driver vfio-pci`]);
 });
 
-Deno.test("plan() leaves bridges to their drivers, but not how they sleep", () => {
+Deno.test("plan() keeps bridges on their drivers, and changes how they sleep", () => {
   for (const driver of ["vfio-pci", "pci-stub", null]) {
     const state = { functions: [{ select: BRIDGE, driver }] };
     assertEquals(refused("DRIVER_FAILED", ONE, state).device, BRIDGE);
@@ -107,7 +107,7 @@ Deno.test("plan() leaves bridges to their drivers, but not how they sleep", () =
   );
 });
 
-Deno.test("plan() is GROUP_NOT_VIABLE when another function of the group is in the way", () => {
+Deno.test("plan() throws GROUP_NOT_VIABLE when another function of the group is in the way", () => {
   for (const group of [undefined, "refuse"] as const) {
     const error = refused(
       "GROUP_NOT_VIABLE",
@@ -122,13 +122,13 @@ Deno.test("plan() is GROUP_NOT_VIABLE when another function of the group is in t
         "functions[0], or --whole-group where a command names the device",
     );
   }
-  // Also where nothing else is to do.
+  // Also when there is nothing else to do.
   const there = { ...NIC, driver: "vfio-pci", group: 7 };
   const half = { functions: { ...CARD.functions, [A]: there } };
   refused("GROUP_NOT_VIABLE", half, vfio());
 });
 
-Deno.test("plan() needs nobody's leave when nothing is in the way", () => {
+Deno.test("plan() needs no `group` when nothing is in the way", () => {
   const [gpu, sound] = Object.values(CARD.functions!);
   for (const driver of [null, "vfio-pci", "pci-stub"]) {
     const host = { functions: { [A]: gpu!, [B]: { ...sound, driver } } };
@@ -136,7 +136,7 @@ Deno.test("plan() needs nobody's leave when nothing is in the way", () => {
   }
 });
 
-Deno.test("plan() moves the whole group when it is told to", async () => {
+Deno.test("plan() moves the whole group when the state says so", async () => {
   const state = vfio({ group: "all endpoints" });
   assertEquals(planned(CARD, state), [
     `${A}: driver vfio-pci`,
@@ -150,19 +150,19 @@ Deno.test("plan() moves the whole group when it is told to", async () => {
   assertEquals(host.function(A).iommuGroup?.viability(), { viable: true });
 });
 
-Deno.test("plan() leaves a function of the group where it is when it was put aside", () => {
+Deno.test("plan() keeps a function of the group where it is when pci-stub or a VFIO driver has it", () => {
   const [gpu, sound] = Object.values(CARD.functions!);
   const state = vfio({ group: "all endpoints" });
   for (const driver of ["pci-stub", "my_vfio_pci"]) {
     const host = { functions: { [A]: gpu!, [B]: { ...sound, driver } } };
     assertEquals(planned(host, state), [`${A}: driver vfio-pci`]);
   }
-  // One without a driver could be taken by any.
+  // A driver could take a function without a driver.
   const bare = { functions: { [A]: gpu!, [B]: { ...sound, driver: null } } };
   assertEquals(planned(bare, state).length, 2);
 });
 
-Deno.test("plan() does with a function of the group what the state says of it", () => {
+Deno.test("plan() moves a function of the group by its own entry when the state has one", () => {
   const [first] = vfio({ group: "all endpoints" }).functions;
   const state = (driver: string | null) => ({
     functions: [first!, { select: B, driver }],
@@ -178,7 +178,7 @@ Deno.test("plan() does with a function of the group what the state says of it", 
   );
 });
 
-Deno.test("plan() refuses two drivers when both are for a whole group", () => {
+Deno.test("plan() throws when two drivers are for one whole group", () => {
   const third = "0000:01:00.2";
   const host: Topology = {
     functions: { ...CARD.functions, [third]: { id: "10de:1ad8", group: 7 } },
@@ -197,7 +197,7 @@ Deno.test("plan() refuses two drivers when both are for a whole group", () => {
   );
 });
 
-Deno.test("plan() does the rest with a function of the group when that gives it its driver", async () => {
+Deno.test("plan() makes the other settings of a function when its group gives it the driver", async () => {
   const state = {
     functions: [
       { select: B, idleD3: false as const, node: { owner: 107 } },
@@ -213,7 +213,7 @@ Deno.test("plan() does the rest with a function of the group when that gives it 
   await settled(CARD, state);
 });
 
-Deno.test("plan() refuses virtual functions when what makes them goes with its group", () => {
+Deno.test("plan() throws when a function with virtual functions is moved with its group", () => {
   const host: Topology = {
     functions: {
       [A]: {
@@ -240,7 +240,7 @@ Deno.test("plan() refuses virtual functions when what makes them goes with its g
   refused("GROUP_NOT_VIABLE", host, state({ driver: "igb" }));
 });
 
-Deno.test("plan() moves what is behind a conventional bridge, and not the bridge", async () => {
+Deno.test("plan() moves the functions behind a conventional bridge, and not the bridge", async () => {
   const state = {
     functions: [{
       select: { path: "0000:04:00.0/00.0" },
@@ -256,7 +256,7 @@ Deno.test("plan() moves what is behind a conventional bridge, and not the bridge
   await settled(CONVENTIONAL, state);
 });
 
-Deno.test("plan() is GROUP_NOT_VIABLE when a bridge itself is in the way", () => {
+Deno.test("plan() throws GROUP_NOT_VIABLE when a bridge itself is in the way", () => {
   const host: Topology = {
     functions: {
       ...CONVENTIONAL.functions,
@@ -280,7 +280,7 @@ Deno.test("plan() is GROUP_NOT_VIABLE when a bridge itself is in the way", () =>
   );
 });
 
-Deno.test("plan() moves one of two identical cards when its path is said", () => {
+Deno.test("plan() moves one of two identical cards when its path is given", () => {
   const host: Topology = {
     functions: {
       [A]: { ...NIC, behind: BRIDGE },
@@ -294,7 +294,7 @@ Deno.test("plan() moves one of two identical cards when its path is said", () =>
   );
 });
 
-Deno.test("plan() refuses a function when two selectors mean it", () => {
+Deno.test("plan() throws when two selectors select one function", () => {
   assertEquals(
     contradicted(ONE, {
       functions: [
@@ -328,7 +328,7 @@ Deno.test("Plan.toString() has a line for each step, and a sum", () => {
   );
 });
 
-Deno.test("Plan.toString() is what the documentation shows", () => {
+Deno.test("Plan.toString() agrees with the documentation", () => {
   const host = simulate({
     functions: {
       [A]: {
@@ -345,7 +345,7 @@ Deno.test("Plan.toString() is what the documentation shows", () => {
   assertStringIncludes(readme, `\`\`\`text\n${text}\n\`\`\``);
 });
 
-Deno.test("Plan.toJSON() is what the documentation says", () => {
+Deno.test("Plan.toJSON() agrees with the documentation", () => {
   const json = JSON.parse(
     JSON.stringify(plan(simulate(ONE), vfio({ idleD3: false }))),
   );

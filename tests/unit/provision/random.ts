@@ -19,7 +19,7 @@ import { randomNumbers } from "../random.ts";
 
 const NUMBER = 150;
 
-/** What is chosen at random, the same at every run. */
+/** Random choices, which are the same in every run. */
 class Choices {
   readonly number = randomNumbers(4);
 
@@ -27,7 +27,7 @@ class Choices {
     return list[this.number(list.length)];
   }
 
-  /** One time in `often` the value; else nothing. */
+  /** Returns the value once in `often` times, else nothing. */
   maybe<T extends object>(often: number, value: () => T): T | object {
     return this.number(often) === 0 ? value() : {};
   }
@@ -87,7 +87,7 @@ function topology(choose: Choices): Topology {
 }
 
 function state(choose: Choices, { functions }: Topology): DesiredState {
-  /** How it sleeps and is reset, and whose the nodes of one with VFIO are. */
+  /** Random settings of sleep and reset, and of the owner of VFIO nodes. */
   const rest = (driver?: string | null) => ({
     ...choose.maybe(3, () => ({ idleD3: choose.of(false, "hot") })),
     ...choose.maybe(3, () => ({ reset: [choose.of("flr", "bus")] })),
@@ -129,7 +129,7 @@ function state(choose: Choices, { functions }: Topology): DesiredState {
   });
 }
 
-/** The plan, or `undefined` where the host cannot be like that. */
+/** The plan, or `undefined` when the state is not possible on the host. */
 function planOrNone(host: Host, wanted: DesiredState): Plan | undefined {
   try {
     return plan(host, wanted);
@@ -139,7 +139,7 @@ function planOrNone(host: Host, wanted: DesiredState): Plan | undefined {
   }
 }
 
-Deno.test("apply() makes a plan true, or changes nothing, when hosts and states are made up at random", async () => {
+Deno.test("apply() makes a plan, or changes nothing, when hosts and states are random", async () => {
   const choose = new Choices();
   const ends = { refused: 0, nothing: 0, made: 0, undone: 0 };
   for (let i = 0; i < NUMBER; i++) {
@@ -157,7 +157,7 @@ Deno.test("apply() makes a plan true, or changes nothing, when hosts and states 
       assertEquals(String(plan(host, wanted)), "Nothing to do.", text);
       ends[planned.steps.length > 0 ? "made" : "nothing"]++;
     } catch (error) {
-      // How a virtual function can be reset is not known before it is there.
+      // The reset methods of a virtual function are not known before it exists.
       assertInstanceOf(error, VfioError, text);
       assertEquals(error.code, "KERNEL", `${text}\n${error.message}`);
       assertStringIncludes(error.message, "/reset_method: EINVAL");

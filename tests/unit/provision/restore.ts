@@ -32,7 +32,7 @@ import {
 } from "../provision_bench.ts";
 import { TAKE_DISK, TAKE_NIC, why } from "./take_steps.ts";
 
-Deno.test("restore() leaves what somebody else has moved, says so, and goes on", async () => {
+Deno.test("restore() keeps and reports what another process has moved, and undoes the rest", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const host = newcomer(machine);
@@ -55,7 +55,7 @@ Deno.test("restore() leaves what somebody else has moved, says so, and goes on",
   assertEquals(left[0].error.code, "WRONG_DRIVER");
   assertEquals(left[0].error.device, NIC);
   assertEquals(host.function(NIC).driver, "pci-stub");
-  // the journal keeps it, until it can be undone
+  // the journal keeps the step until it can be undone
   assertEquals((await status(host))[0]?.steps.length, 1);
   other.writeFile("/sys/bus/pci/drivers/pci-stub/unbind", NIC);
   other.writeFile(`${host.function(NIC).path}/driver_override`, "\n");
@@ -63,7 +63,7 @@ Deno.test("restore() leaves what somebody else has moved, says so, and goes on",
   assertAsBefore(machine, before);
 });
 
-Deno.test("restore() is CHANGED, and leaves it, when somebody else has written to it", async () => {
+Deno.test("restore() reports CHANGED, and undoes nothing, when another process has written since", async () => {
   const machine = bench();
   const host = newcomer(machine);
   const path = `/sys/devices/pci0000:00/${NIC}/power/control`;
@@ -102,14 +102,14 @@ Deno.test("restore() is CHANGED, and leaves it, when somebody else has written t
     assertEquals(undone, [], step.kind);
     assertEquals((left[0]!.error as VfioError).code, "CHANGED", step.kind);
   }
-  // what was made and reads as before is back already
+  // a step whose target has its old value is undone already
   await applySteps(host, [attribute]);
   host.kernel.writeFile(path, "auto");
   const { undone } = await restore(host);
   assertEquals(undone, [attribute]);
 });
 
-Deno.test("restore() removes no virtual function that somebody else has now", async () => {
+Deno.test("restore() removes no virtual function when another process uses it", async () => {
   const machine = bench();
   const host = newcomer(machine);
   const [virtual] = VIRTUAL;
@@ -134,7 +134,7 @@ Deno.test("restore() removes no virtual function that somebody else has now", as
   assertEquals(host.function(PHYSICAL).virtualFunctions, []);
 });
 
-Deno.test("restore() brings back one device of several, and those that depend on it", async () => {
+Deno.test("restore() restores one device of several, and those that depend on it", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const host = newcomer(machine);
@@ -157,7 +157,7 @@ Deno.test("restore() brings back one device of several, and those that depend on
   assertAsBefore(machine, before);
 });
 
-Deno.test("Applied.restore() leaves alone what another has applied since it was undone", async () => {
+Deno.test("Applied.restore() undoes nothing of a later apply when it was undone before", async () => {
   const machine = bench();
   const host = newcomer(machine);
   const applied = await applySteps(host, [TAKE_DISK]);
@@ -184,7 +184,7 @@ Deno.test("restore() undoes the last apply first", async () => {
   assertAsBefore(machine, before);
 });
 
-Deno.test("restore() brings back virtual functions that were there, as they were", async () => {
+Deno.test("restore() brings back virtual functions with their drivers", async () => {
   const [first, second] = VIRTUAL;
   const machine = bench({
     ...TOPOLOGY,
@@ -209,7 +209,7 @@ Deno.test("restore() brings back virtual functions that were there, as they were
   assertAsBefore(machine, before);
 });
 
-Deno.test("restore() has nothing to bring back of a function that was removed", async () => {
+Deno.test("restore() skips a function when it was removed", async () => {
   const machine = bench();
   const host = newcomer(machine);
   await applySteps(host, [TAKE_NIC]);
@@ -218,7 +218,7 @@ Deno.test("restore() has nothing to bring back of a function that was removed", 
   assertEquals(journalsOf(machine), []);
 });
 
-Deno.test("restore() stops when the signal says so, and the next one goes on", async () => {
+Deno.test("restore() stops when the signal is aborted, and the next one completes", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const host = newcomer(machine);
@@ -236,7 +236,7 @@ Deno.test("restore() stops when the signal says so, and the next one goes on", a
   assertAsBefore(machine, before);
 });
 
-Deno.test("restore() takes a torn line at the end of a journal for none", async () => {
+Deno.test("restore() ignores an incomplete line at the end of a journal", async () => {
   const machine = bench();
   const before = stateOf(machine);
   const host = newcomer(machine);
@@ -247,14 +247,14 @@ Deno.test("restore() takes a torn line at the end of a journal for none", async 
   );
   host.kernel.write(fd, new TextEncoder().encode('{"begin":2,"step":{"ki'));
   host.kernel.close(fd);
-  // one more line after it
+  // with a further line after it
   const one = await restore(host, { devices: [NIC] });
   assertEquals(one.undone, [TAKE_NIC]);
   assertEquals((await restore(host)).undone, [TAKE_DISK]);
   assertAsBefore(machine, before);
 });
 
-Deno.test("restore() undoes only what lasts when the host was booted since", async () => {
+Deno.test("restore() undoes only lasting changes when the host was booted since", async () => {
   const machine = bench();
   const host = newcomer(machine);
   await applySteps(host, everyStep(), { name: "old" });
@@ -290,13 +290,13 @@ Deno.test("restore() undoes only what lasts when the host was booted since", asy
     assertEquals(now.kernel.readdir("/etc"), ["hostname"]);
     assertEquals(now.kernel.readFile("/etc/hostname"), "host\n");
     assertEquals(journalsOf(next), []);
-    // the number is free again, and a new journal is no old one
+    // the number is free again, and a new journal does not count as an old one
     await applySteps(now, [TAKE_NIC]);
     assertEquals((await restore(now)).undone, [TAKE_NIC]);
   }
 });
 
-Deno.test("restore() is NOT_SUPPORTED when a newer version has written the journal", async () => {
+Deno.test("restore() throws NOT_SUPPORTED when a newer version has written the journal", async () => {
   const machine = bench({
     files: { "/run/passthru/apply-1.jsonl": '{"passthru":2}\n' },
   });

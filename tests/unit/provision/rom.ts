@@ -1,6 +1,5 @@
 /**
- * Copies of ROMs. That an apply of one can end anywhere is shown with those of
- * all other steps.
+ * Copies of ROMs. Other files test that an apply of one can end anywhere.
  */
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
@@ -28,7 +27,7 @@ const A = "0000:01:00.0";
 const B = "0000:02:00.0";
 const PATH = "/var/lib/roms/card.rom";
 const CARD = { vendor: 0x8086, device: 0x10d3, class: 0x020000 };
-/** More than one page, less than there is room for. */
+/** More than one page, but less than the region. */
 const IMAGES = makeRom(CARD, [9, 2]);
 
 const topology = (
@@ -53,14 +52,14 @@ const STATE: DesiredState = {
   functions: [{ select: A, driver: "vfio-pci", rom: PATH }],
 };
 
-/** A host with something at the path. */
+/** A host with a file at the path. */
 function holding(contents: Uint8Array | string): Host {
   const host = simulate(topology({}, { "/var/lib/roms/other": "" }));
   putFile(host.kernel, PATH, contents, { mode: 0o600, uid: 5, gid: 6 });
   return host;
 }
 
-/** Whether the ROM can be read by whoever may. */
+/** Whether reading the ROM is enabled. */
 function readable(host: Host, address = A): boolean {
   try {
     host.kernel.readFile(`/sys/bus/pci/devices/${address}/rom`);
@@ -71,7 +70,7 @@ function readable(host: Host, address = A): boolean {
   }
 }
 
-Deno.test("plan() copies a ROM before drivers change when the file is not there", () => {
+Deno.test("plan() copies a ROM before drivers change when the file is missing", () => {
   assertEquals(planned(topology(), STATE), [
     `${A}: ROM to ${PATH}`,
     `${A}: driver vfio-pci`,
@@ -101,11 +100,11 @@ Deno.test("apply() copies a ROM once, and restore() removes the copy", async () 
     true,
   ]);
   assertEquals((await restore(host)).left, []);
-  // The directory was made for it.
+  // Its directory was made for it, and is removed.
   assertEquals(kernel.readdir("/var/lib"), ["passthru"]);
 });
 
-Deno.test("apply() copies all images, and no more, whatever room there is for them", async () => {
+Deno.test("apply() copies exactly the images when the region is larger", async () => {
   for (const lengths of [[1], [16], [127], [3, 1, 12]]) {
     const romContents = makeRom(CARD, lengths);
     const host = simulate(topology({ rom: "64K", romContents }));
@@ -114,20 +113,20 @@ Deno.test("apply() copies all images, and no more, whatever room there is for th
   }
 });
 
-Deno.test("plan() has nothing to do when a ROM of the function is there, a vendor's too", () => {
+Deno.test("plan() has nothing to do when the file is a ROM of the function, also a vendor's", () => {
   const vendors = new Uint8Array(65_536);
   vendors.set(makeRom(CARD, [100]));
   for (const rom of [IMAGES, makeRom(CARD), vendors]) {
     const host = holding(rom);
     assertEquals(planned(host, STATE), [`${A}: driver vfio-pci`]);
-    // by a link, too
+    // also by a link
     host.kernel.rename(PATH, "/var/lib/roms/there");
     host.kernel.symlink("there", PATH);
     assertEquals(planned(host, STATE), [`${A}: driver vfio-pci`]);
   }
 });
 
-Deno.test("plan() is NOT_SUPPORTED when something at the path is no ROM, or not all of one", () => {
+Deno.test("plan() throws NOT_SUPPORTED when the file at the path is not a ROM, or cut short", () => {
   for (const contents of ["", "some text", new Uint8Array(4096).fill(0xff)]) {
     const error = refused("NOT_SUPPORTED", holding(contents), STATE);
     assertEquals(error.device, A);
@@ -155,7 +154,7 @@ Deno.test("plan() is NOT_SUPPORTED when something at the path is no ROM, or not 
   refused("NOT_SUPPORTED", host, STATE);
 });
 
-Deno.test("plan() is IDENTITY_CHANGED when the file at the path is the ROM of other functions", () => {
+Deno.test("plan() throws IDENTITY_CHANGED when the file at the path is the ROM of other functions", () => {
   const rom = makeRom({ ...CARD, device: 0x10d4 }, [1, 1]);
   const error = refused("IDENTITY_CHANGED", holding(rom), STATE);
   assertEquals(error.device, A);
@@ -165,7 +164,7 @@ Deno.test("plan() is IDENTITY_CHANGED when the file at the path is the ROM of ot
   );
 });
 
-Deno.test("plan() is NOT_SUPPORTED when a function has no ROM, and no file is there", () => {
+Deno.test("plan() throws NOT_SUPPORTED when a function has no ROM, and there is no file", () => {
   const { rom: _rom, ...bare } = topology().functions![A]!;
   const host = simulate({ functions: { [A]: bare } });
   const error = refused("NOT_SUPPORTED", host, STATE);
@@ -177,7 +176,7 @@ Deno.test("plan() is NOT_SUPPORTED when a function has no ROM, and no file is th
   assertEquals(planned(host, STATE), [`${A}: driver vfio-pci`]);
 });
 
-Deno.test("plan() is a TypeError when two ROMs are to be in one file", () => {
+Deno.test("plan() throws a TypeError when two ROMs have one path", () => {
   assertEquals(
     contradicted(topology(), {
       functions: [A, B].map((select) => ({ select, rom: PATH })),
@@ -186,7 +185,7 @@ Deno.test("plan() is a TypeError when two ROMs are to be in one file", () => {
   );
 });
 
-Deno.test("apply() is NOT_SUPPORTED, and says what to do, when a ROM shows no image", async () => {
+Deno.test("apply() throws NOT_SUPPORTED, and says what to do, when a ROM has no image", async () => {
   const none = new Uint8Array(8192).fill(0xff);
   const hidden = simulate(topology({ romContents: none }));
   const error = await failure("NOT_SUPPORTED", () => apply(hidden, STATE));
@@ -211,7 +210,7 @@ Deno.test("apply() is NOT_SUPPORTED, and says what to do, when a ROM shows no im
   }
 });
 
-Deno.test("apply() is IDENTITY_CHANGED when the ROM of a function is for others", async () => {
+Deno.test("apply() throws IDENTITY_CHANGED when the ROM of a function is for others", async () => {
   const romContents = makeRom({ ...CARD, device: 0x10d4 });
   const host = simulate(topology({ romContents }));
   const error = await failure("IDENTITY_CHANGED", () => apply(host, STATE));
@@ -223,17 +222,17 @@ Deno.test("apply() is IDENTITY_CHANGED when the ROM of a function is for others"
   assert(!readable(host));
 });
 
-Deno.test("apply() is NOT_SUPPORTED when a ROM's images go on beyond its BAR", async () => {
+Deno.test("apply() throws NOT_SUPPORTED when a ROM's images are longer than its BAR", async () => {
   const romContents = makeRom(CARD, [32]);
   const host = simulate(topology({ romContents }));
   const error = await failure("NOT_SUPPORTED", () => apply(host, STATE));
   assertStringIncludes(error.problem, "16384 bytes, and it has 8192");
 });
 
-Deno.test("apply() is PERMISSION_DENIED when only root may read a ROM", async () => {
+Deno.test("apply() throws PERMISSION_DENIED when only root may read a ROM", async () => {
   const { machine } = simulate(topology());
   const user = machine.spawn({ uid: 1000 });
-  // All else is allowed to it.
+  // Everything else is allowed.
   const kernel = intercept(machine.spawn(), ({ method, args }, proceed) => {
     if (method === "open" && String(args[0]).endsWith("/rom")) {
       return user.open(String(args[0]), O_RDWR);
@@ -246,7 +245,7 @@ Deno.test("apply() is PERMISSION_DENIED when only root may read a ROM", async ()
   assertEquals(await status(host), []);
 });
 
-Deno.test("restore() leaves a copy that somebody has changed since", async () => {
+Deno.test("restore() keeps a copy when another process has changed it since", async () => {
   const changes: ((host: Host) => void)[] = [
     ({ kernel }) => kernel.writeFile(PATH, "V"),
     ({ kernel }) =>
@@ -266,7 +265,7 @@ Deno.test("restore() leaves a copy that somebody has changed since", async () =>
   }
 });
 
-Deno.test("restore() removes a copy that somebody was given, whose function has gone", async () => {
+Deno.test("restore() removes a copy when its owner was changed and its function is gone", async () => {
   const host = simulate(topology());
   const { kernel } = host;
   await apply(host, { functions: [{ select: A, rom: PATH }] });
@@ -277,7 +276,7 @@ Deno.test("restore() removes a copy that somebody was given, whose function has 
   assertEquals(kernel.readdir("/var/lib"), ["passthru"]);
 });
 
-Deno.test("apply() has a ROM read by nobody else when reading it fails", async () => {
+Deno.test("apply() disables reading of a ROM when it has read it, or failed to", async () => {
   const { machine } = simulate(topology());
   const calls: KernelCall[] = [];
   const kernel = intercept(machine.spawn(), (call, proceed) => {

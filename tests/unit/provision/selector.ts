@@ -36,7 +36,7 @@ const TWINS: Topology = {
   },
 };
 
-/** The function that a selector means: the one whose driver would change. */
+/** The function that a selector selects: the one that a plan would change. */
 function selected(selector: Selector, host: Host = simulate(TWINS)) {
   const state = { functions: [{ select: selector, idleD3: "hot" as const }] };
   return plan(host, state).steps.at(-1)?.device;
@@ -58,12 +58,12 @@ Deno.test("plan() finds a function when it is selected by its address", () => {
   assertEquals(selected({ address: "0000:03:00.1" }), "0000:03:00.1");
 });
 
-Deno.test("plan() finds a function when it is selected by the way to it", () => {
+Deno.test("plan() finds a function when it is selected by its path", () => {
   assertEquals(selected({ path: "0000:00:1c.4/00.0" }), "0000:02:00.0");
   assertEquals(selected({ path: "0000:00:1C.4" }), "0000:00:1c.4");
 });
 
-Deno.test("plan() finds the same function by the way to it when buses are renumbered", () => {
+Deno.test("plan() finds the same function by its path when buses are renumbered", () => {
   const host = simulate({
     functions: {
       "0000:03:00.0": { id: "8086:10d3", behind: "0000:02:04.0" },
@@ -100,7 +100,7 @@ Deno.test("plan() finds the same function by the way to it when buses are renumb
   assertEquals(selected({ path: way }, moved), "0000:07:00.0");
 });
 
-Deno.test("plan() tells where a way ends when there is nothing more", () => {
+Deno.test("plan() says where a path ends when there is no such function", () => {
   const error = refusal("DEVICE_NOT_FOUND", { path: "0000:00:1d.0/02.0" });
   assertEquals(
     error.message,
@@ -118,12 +118,12 @@ Deno.test("plan() tells where a way ends when there is nothing more", () => {
   );
 });
 
-Deno.test("plan() refuses a way when it does not begin on a root bus", () => {
+Deno.test("plan() throws when a path does not begin on a root bus", () => {
   const error = refusal("DEVICE_NOT_FOUND", { path: "0000:01:00.0" });
   assertEquals(error.hint, "its own path is 0000:00:1c.0/00.0");
 });
 
-Deno.test("plan() finds no virtual function when it goes by the way", () => {
+Deno.test("plan() finds no virtual function when it is selected by a path", () => {
   const host = simulate({
     functions: {
       "0000:01:00.0": {
@@ -142,7 +142,7 @@ Deno.test("plan() finds no virtual function when it goes by the way", () => {
   assertEquals(error.hint, "behind it are 0000:00:1c.0/00.0");
 });
 
-Deno.test("plan() is AMBIGUOUS when two functions have the id, and tells them apart", () => {
+Deno.test("plan() throws AMBIGUOUS, and says how to select one, when two functions have the id", () => {
   const error = refusal("AMBIGUOUS", { id: "8086:10d3" });
   assertEquals(
     error.message,
@@ -155,7 +155,7 @@ Deno.test("plan() is AMBIGUOUS when two functions have the id, and tells them ap
   );
 });
 
-Deno.test("plan() takes an id alone when one function has it", () => {
+Deno.test("plan() accepts an id when only one function has it", () => {
   assertEquals(selected({ id: "10DE:1AEF" }), "0000:03:00.1");
   assertEquals(
     refusal("DEVICE_NOT_FOUND", { id: "dead:beef" }).problem,
@@ -163,7 +163,7 @@ Deno.test("plan() takes an id alone when one function has it", () => {
   );
 });
 
-Deno.test("plan() tells identical cards apart when their serial number is said", () => {
+Deno.test("plan() finds one of two identical cards when its serial number is given", () => {
   assertEquals(
     selected({ id: "8086:10d3", serial: SERIAL.toUpperCase() }),
     "0000:01:00.0",
@@ -172,11 +172,11 @@ Deno.test("plan() tells identical cards apart when their serial number is said",
     id: "8086:10d3",
     serial: "00-00-00-00-00-00-00-00",
   });
-  // Both that there are, with theirs.
+  // Both cards, with their serial numbers.
   assertEquals(error.hint?.match(/serial a0-36-9f-ff-ff-/g)?.length, 2);
 });
 
-Deno.test("plan() is AMBIGUOUS when functions of one card share its serial number", () => {
+Deno.test("plan() throws AMBIGUOUS when functions of one card share its serial number", () => {
   const both = { id: "8086:1521", serial: SERIAL };
   const host = simulate({
     functions: { "0000:01:00.0": both, "0000:01:00.1": both },
@@ -189,14 +189,14 @@ Deno.test("plan() is AMBIGUOUS when functions of one card share its serial numbe
   );
 });
 
-Deno.test("plan() is PERMISSION_DENIED when a user may not read serial numbers", () => {
+Deno.test("plan() throws PERMISSION_DENIED when a user may not read serial numbers", () => {
   const { machine } = simulate(TWINS);
   const user = new SimulatedHost(machine, { uid: 1000 });
   assertEquals(serialNumber(user.function("0000:01:00.0")), "unreadable");
   refusal("PERMISSION_DENIED", { id: "8086:10d3", serial: SERIAL }, user);
 });
 
-Deno.test("serialNumber() is none when the function has no such capability", () => {
+Deno.test("serialNumber() returns none when the function has no such capability", () => {
   const host = simulate({
     functions: {
       "0000:01:00.0": { id: "8086:10d3", acs: true },
@@ -215,7 +215,7 @@ Deno.test("plan() finds a function when it is selected by its slot", () => {
   assertEquals(selected({ slot: "gpu", function: 1 }), "0000:03:00.1");
 });
 
-Deno.test("plan() says what there is when a slot does not tell", () => {
+Deno.test("plan() lists the candidates when a slot is ambiguous or unknown", () => {
   assertEquals(
     refusal("AMBIGUOUS", { slot: "gpu" }).hint,
     'select one by its number: "function"',
@@ -248,7 +248,7 @@ function pinned(host: Host, pin: Pin) {
   return plan(host, { functions: [{ select: "01:00.0", pin }] });
 }
 
-Deno.test("pinOf() gives a pin that holds when nothing has changed", () => {
+Deno.test("pinOf() returns a pin that matches when nothing has changed", () => {
   const host = card("8086:10d3", {
     "0000:01:00.1": { id: "8086:10d4", group: 1 },
   });
@@ -260,11 +260,11 @@ Deno.test("pinOf() gives a pin that holds when nothing has changed", () => {
     group: ["8086:10d3", "8086:10d4"],
   });
   assertEquals(pinned(host, pin).steps, []);
-  // Any case, any order.
+  // Case and order do not matter.
   pinned(host, { id: "8086:10D3", group: ["8086:10D4", "8086:10d3"] });
 });
 
-Deno.test("plan() is IDENTITY_CHANGED when another card is at the address", () => {
+Deno.test("plan() throws IDENTITY_CHANGED when another card is at the address", () => {
   const pin = pinOf(card("8086:10d3").function("0000:01:00.0"));
   const error = assertThrows(() => pinned(card("8086:1521"), pin), VfioError);
   assertEquals(error.code, "IDENTITY_CHANGED");
@@ -276,7 +276,7 @@ Deno.test("plan() is IDENTITY_CHANGED when another card is at the address", () =
   );
 });
 
-Deno.test("plan() is IDENTITY_CHANGED when the group has other members, or none", () => {
+Deno.test("plan() throws IDENTITY_CHANGED when the group has other members, or none", () => {
   const more = { "0000:01:00.1": { id: "10de:1aef", group: 1 } };
   const pin = { group: ["8086:10d3"] };
   for (
@@ -301,7 +301,7 @@ Deno.test("plan() is IDENTITY_CHANGED when the group has other members, or none"
   }
 });
 
-Deno.test("pinOf() leaves out virtual functions, unless it is of one", () => {
+Deno.test("pinOf() leaves out virtual functions when it is for another function", () => {
   const host = simulate({
     functions: {
       "0000:01:00.0": {

@@ -32,7 +32,7 @@ const one = (more: Partial<FunctionState>) => ({
   functions: [{ select: A, ...more }],
 });
 
-Deno.test("plan() changes how a function is reset when the order differs", async () => {
+Deno.test("plan() changes the reset methods when the order differs", async () => {
   const card = host({ reset: ["flr", "pm", "bus"] });
   assertEquals(planned(card, one({ reset: ["flr", "pm", "bus"] })), []);
   const state = one({ reset: ["bus", "flr"] });
@@ -41,7 +41,7 @@ Deno.test("plan() changes how a function is reset when the order differs", async
   assertEquals(fn.resetMethods, ["bus", "flr"]);
 });
 
-Deno.test("plan() changes how a function is reset before its driver, which may reset it", () => {
+Deno.test("plan() changes the reset methods before the driver, which may reset the function", () => {
   assertEquals(
     planned(
       host({ reset: ["flr", "bus"] }),
@@ -51,7 +51,7 @@ Deno.test("plan() changes how a function is reset before its driver, which may r
   );
 });
 
-Deno.test("plan() is NOT_SUPPORTED when a function cannot be reset like that", () => {
+Deno.test("plan() throws NOT_SUPPORTED when a function lacks a reset method", () => {
   const error = refused(
     "NOT_SUPPORTED",
     host({ reset: ["flr", "pm"] }),
@@ -64,7 +64,7 @@ Deno.test("plan() is NOT_SUPPORTED when a function cannot be reset like that", (
   for (
     const other of [
       host({ reset: [] }),
-      // It has a reset, and cannot say which.
+      // It can be reset, but the kernel does not list the methods.
       { ...host({ reset: ["flr"] }), kernel: { release: "5.10.0" } },
     ]
   ) {
@@ -75,7 +75,7 @@ Deno.test("plan() is NOT_SUPPORTED when a function cannot be reset like that", (
   }
 });
 
-Deno.test("plan() says how a function sleeps when that differs", async () => {
+Deno.test("plan() changes how a function sleeps when that differs", async () => {
   const on = `${A}: power/control = on`;
   const auto = `${A}: power/control = auto`;
   assertEquals(planned(host(), one({ idleD3: false })), []);
@@ -87,7 +87,7 @@ Deno.test("plan() says how a function sleeps when that differs", async () => {
   assertEquals(planned(host({ power: "auto" }), one({ idleD3: false })), [on]);
   for (const idleD3 of [false, "hot", "cold"] as const) {
     await settled(host(), one({ idleD3 }));
-    // The driver changes it, so that it comes after the driver.
+    // The driver changes the setting, so it comes after the driver.
     const state = one({ idleD3, driver: "vfio-pci" });
     const steps = planned(host(), state);
     assertEquals(steps[0], `${A}: driver vfio-pci`);
@@ -96,7 +96,7 @@ Deno.test("plan() says how a function sleeps when that differs", async () => {
   }
 });
 
-Deno.test("plan() is NOT_SUPPORTED when a virtual function should lose its power", () => {
+Deno.test("plan() throws NOT_SUPPORTED when a virtual function should lose its power", () => {
   const card = host({
     sriov: { total: 7, enabled: 1, id: "8086:10ca" },
   });
@@ -109,7 +109,7 @@ Deno.test("plan() is NOT_SUPPORTED when a virtual function should lose its power
 
 const nodes = (node: NodeState) => one({ driver: "vfio-pci", node });
 
-Deno.test("plan() says who may open nodes when it is somebody else", async () => {
+Deno.test("plan() changes the owner of nodes when it differs", async () => {
   const state = nodes({ owner: "qemu", group: "kvm", mode: "0660" });
   assertEquals(planned(host(), state), [
     `${A}: driver vfio-pci`,
@@ -122,14 +122,14 @@ Deno.test("plan() says who may open nodes when it is somebody else", async () =>
     const { uid, gid, mode } = there.kernel.stat(path);
     assertEquals([uid, gid, mode & 0o777], [107, 36, 0o660]);
   }
-  // What is not said is not compared.
+  // Keys that are not given are not compared.
   assertEquals(planned(there, nodes({ owner: 107 })), []);
   assertEquals(planned(there, nodes({ group: "kvm" })), []);
   assertEquals(planned(there, nodes({ mode: "600" })), [`${A}: nodes 0600`]);
   assertEquals(planned(there, nodes({ group: 0 })), [`${A}: nodes :0`]);
 });
 
-Deno.test("plan() is NOT_SUPPORTED when there is no such user or group", () => {
+Deno.test("plan() throws NOT_SUPPORTED when there is no such user or group", () => {
   const user = refused("NOT_SUPPORTED", host(), nodes({ owner: "kvm" }));
   assertEquals(
     user.problem,
@@ -141,7 +141,7 @@ Deno.test("plan() is NOT_SUPPORTED when there is no such user or group", () => {
   );
 });
 
-Deno.test("plan() is WRONG_DRIVER when a function will have no nodes", () => {
+Deno.test("plan() throws WRONG_DRIVER when a function will have no nodes", () => {
   const node = { mode: "0600" };
   const bare = "it has no VFIO nodes, which functions[0].node needs, with ";
   for (
@@ -156,7 +156,7 @@ Deno.test("plan() is WRONG_DRIVER when a function will have no nodes", () => {
   }
 });
 
-Deno.test("plan() refuses two owners when functions share a group's node", () => {
+Deno.test("plan() throws when functions that share a group's node have two owners", () => {
   const card = (group: number): Topology => ({
     functions: {
       [A]: { id: "8086:1521", driver: "vfio-pci", group: 1 },
@@ -208,7 +208,7 @@ Deno.test("plan() makes a mediated device when there is none", async () => {
   assertEquals(planned(there, { mediated: [upper] }), []);
 });
 
-Deno.test("plan() makes a mediated device of what is no PCI function when its path is said", async () => {
+Deno.test("plan() makes a mediated device of a parent other than a PCI function when its path is given", async () => {
   const mtty = "/sys/devices/virtual/mtty/mtty";
   const state = { mediated: [gvt({ parent: mtty, type: "mtty-1" })] };
   assertEquals(planned(GPU, state), [
@@ -220,7 +220,7 @@ Deno.test("plan() makes a mediated device of what is no PCI function when its pa
   });
 });
 
-Deno.test("plan() is NOT_SUPPORTED when there is no room for a mediated device", () => {
+Deno.test("plan() throws NOT_SUPPORTED when no mediated device is available", () => {
   const type = "i915-V5_8";
   const more = [gvt({ type }), gvt({ type, uuid: OTHER })];
   assertEquals(planned(GPU, { mediated: more.slice(1) }).length, 1);
@@ -239,7 +239,7 @@ Deno.test("plan() is NOT_SUPPORTED when there is no room for a mediated device",
   );
 });
 
-Deno.test("plan() is IDENTITY_CHANGED when another mediated device has the UUID", () => {
+Deno.test("plan() throws IDENTITY_CHANGED when another mediated device has the UUID", () => {
   const there: Topology = {
     ...GPU,
     mediated: { [UUID]: { parent: A, type: "i915-V5_8" } },
@@ -248,7 +248,7 @@ Deno.test("plan() is IDENTITY_CHANGED when another mediated device has the UUID"
   assertEquals(error.device, UUID);
 });
 
-Deno.test("plan() refuses mediated devices when the state contradicts itself", () => {
+Deno.test("plan() throws for mediated devices when the state contradicts itself", () => {
   assertEquals(
     contradicted(GPU, {
       mediated: [gvt(), gvt({ uuid: UUID.toUpperCase() })],
@@ -273,7 +273,7 @@ const NUMA: Topology = {
   hugePages: { "2M": 8 },
 };
 
-Deno.test("plan() reserves huge pages when there are more or fewer", async () => {
+Deno.test("plan() reserves huge pages when their number differs", async () => {
   const machine = { hugePages: { "2M": 8 } };
   assertEquals(planned(machine, pages({ size: "2M", count: 8 })), []);
   for (const count of [0, 4, 512]) {
@@ -288,7 +288,7 @@ Deno.test("plan() reserves huge pages when there are more or fewer", async () =>
   assertEquals(planned(machine, same), []);
 });
 
-Deno.test("plan() reserves huge pages on a NUMA node when it is said", async () => {
+Deno.test("plan() reserves huge pages on a NUMA node when it is given", async () => {
   const state = pages(
     { size: "2M", count: 4, numaNode: 0 },
     { size: "2M", count: 16, numaNode: 1 },
@@ -306,7 +306,7 @@ Deno.test("plan() reserves huge pages on a NUMA node when it is said", async () 
   assertEquals(planned(there, pages({ size: "2M", count: 20 })), []);
 });
 
-Deno.test("plan() is NOT_SUPPORTED when there are no such huge pages", () => {
+Deno.test("plan() throws NOT_SUPPORTED when there are no such huge pages", () => {
   assertEquals(
     refused("NOT_SUPPORTED", NUMA, pages({ size: "16M", count: 1 })).hint,
     "it has hugepages-1048576kB, hugepages-2048kB",
@@ -318,7 +318,7 @@ Deno.test("plan() is NOT_SUPPORTED when there are no such huge pages", () => {
   );
 });
 
-Deno.test("plan() refuses huge pages when they are said twice", () => {
+Deno.test("plan() throws when huge pages are given twice", () => {
   const all = { size: "2M", count: 1 };
   const first = { ...all, numaNode: 0 };
   for (
@@ -344,7 +344,7 @@ Deno.test("plan() writes a file of limits when a user may lock more", async () =
   );
   const comment = "# How much memory may be locked, for DMA.\n";
   const folder = "/etc/security/limits.d";
-  // Numbers come first in what JSON has.
+  // In objects of JSON, numbers come first.
   assertEquals(texts, [
     `${folder}/90-passthru-1000.conf\n${comment}:1000 - memlock unlimited\n`,
     `${folder}/90-passthru-qemu.conf\n${comment}qemu - memlock 8388608\n`,
@@ -353,14 +353,14 @@ Deno.test("plan() writes a file of limits when a user may lock more", async () =
   await settled(host(), state);
 });
 
-Deno.test("plan() is NOT_SUPPORTED when a limit is for nobody", () => {
+Deno.test("plan() throws NOT_SUPPORTED when a limit is for an unknown user", () => {
   assertEquals(
     refused("NOT_SUPPORTED", host(), { memoryLimit: { qmeu: "8G" } }).problem,
     'there is no user qmeu in /etc/passwd (memoryLimit["qmeu"])',
   );
 });
 
-Deno.test("plan() has everything in an order that works when all is said at once", async () => {
+Deno.test("plan() orders all steps when the state has every kind", async () => {
   const all: Topology = {
     ...host({
       reset: ["flr", "bus"],
@@ -412,7 +412,7 @@ Deno.test("plan() has everything in an order that works when all is said at once
   await settled(all, state);
 });
 
-Deno.test("nearest() finds what was meant when a letter is wrong, missing or elsewhere", () => {
+Deno.test("nearest() finds the name when a letter is wrong, missing or elsewhere", () => {
   const known = ["driver", "virtualFunctions", "reset", "idleD3", "pin"];
   for (const typo of ["drivr", "drivers", "dirver", "Driver", "dr1ver"]) {
     assertEquals(nearest(typo, known), "driver", typo);

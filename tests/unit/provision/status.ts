@@ -13,7 +13,7 @@ import {
 } from "../provision_bench.ts";
 import { TAKE_NIC } from "./take_steps.ts";
 
-Deno.test("status() tells what is applied, since when, by whom, and whether it holds", async () => {
+Deno.test("status() returns what is applied, since when, by which process, and whether it holds", async () => {
   const machine = bench();
   const host = newcomer(machine);
   assertEquals(await status(host), []);
@@ -43,14 +43,14 @@ Deno.test("status() tells what is applied, since when, by whom, and whether it h
   ]);
 });
 
-Deno.test("status() is PERMISSION_DENIED when the user may not read the journal", async () => {
+Deno.test("status() throws PERMISSION_DENIED when the user may not read the journal", async () => {
   const machine = bench();
   await applySteps(newcomer(machine), [TAKE_NIC]);
   const host = new SimulatedHost(machine, { uid: 1000 });
   await refused("PERMISSION_DENIED", () => status(host));
 });
 
-Deno.test("status() tells of a step that was begun and not made", async () => {
+Deno.test("status() lists a step when it was begun and not made", async () => {
   const machine = bench();
   const rehearsal = new Mortal(bench());
   await applySteps(rehearsal.host, [TAKE_NIC]);

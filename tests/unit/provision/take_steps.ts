@@ -1,6 +1,6 @@
 /**
- * Steps that take a function from its driver, and a driver that is slow to let
- * go.
+ * Steps that take a function from its driver, and a driver that releases it
+ * slowly.
  */
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
@@ -16,7 +16,7 @@ export const TAKE_NIC: DriverStep = {
 };
 export const TAKE_DISK: DriverStep = { ...TAKE_NIC, device: DISK };
 
-/** The system, but that the disk's driver lets go of it no sooner than that. */
+/** The system, but the disk's driver releases the disk only after a moment. */
 export function lettingGoAfter(kernel: Kernel, moment: Promise<void>): Kernel {
   return intercept(
     kernel,

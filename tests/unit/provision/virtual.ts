@@ -10,7 +10,7 @@ import { contradicted, planned, refused, settled } from "../planned.ts";
 const PF = "0000:01:00.0";
 const AUTOPROBE = `${PF}: sriov_drivers_autoprobe = 0`;
 
-/** A network card whose virtual functions igbvf takes by itself. */
+/** A network card whose virtual functions igbvf takes automatically. */
 function nic(
   sriov: Partial<SriovRecording> = {},
   more: Partial<FunctionTopology> = {},
@@ -34,7 +34,7 @@ const vfs = (
   more: { driver?: string | null } = {},
 ) => ({ functions: [{ select: PF, virtualFunctions, ...more }] });
 
-Deno.test("plan() makes virtual functions, and leaves them to the host's drivers when none is said", async () => {
+Deno.test("plan() creates virtual functions, and leaves them to the host's drivers when none is given", async () => {
   const state = vfs({ count: 3 });
   assertEquals(planned(nic(), state), [`${PF}: 3 virtual functions`]);
   const host = await settled(nic(), state);
@@ -57,7 +57,7 @@ Deno.test("plan() keeps the host's drivers from virtual functions when they get 
     host.function(PF).virtualFunctions.map(({ driver }) => driver),
     ["vfio-pci", "vfio-pci"],
   );
-  // That is so already.
+  // Automatic probing is off already.
   assertEquals(
     planned(nic({ autoprobe: false }), state)[0],
     [
@@ -66,7 +66,7 @@ Deno.test("plan() keeps the host's drivers from virtual functions when they get 
   );
 });
 
-Deno.test("plan() does what is otherwise of one virtual function", async () => {
+Deno.test("plan() follows the overrides of single virtual functions", async () => {
   const state = vfs({
     count: 4,
     driver: "vfio-pci",
@@ -86,7 +86,7 @@ Deno.test("plan() does what is otherwise of one virtual function", async () => {
   );
 });
 
-Deno.test("plan() leaves automatic probing when some are for whoever takes them", async () => {
+Deno.test("plan() keeps automatic probing when any driver may take some of them", async () => {
   const state = vfs({
     count: 2,
     overrides: { "0": { driver: "vfio-pci" } },
@@ -102,7 +102,7 @@ Deno.test("plan() leaves automatic probing when some are for whoever takes them"
   );
 });
 
-Deno.test("plan() leaves automatic probing when all are for the host", async () => {
+Deno.test("plan() keeps automatic probing when all are for the host", async () => {
   const state = vfs({ count: 1, driver: "igbvf" });
   assertEquals(planned(nic(), state), [
     `${PF}: 1 virtual function`,
@@ -111,7 +111,7 @@ Deno.test("plan() leaves automatic probing when all are for the host", async () 
   await settled(nic(), state);
 });
 
-Deno.test("plan() takes a driver from virtual functions when any may have them", async () => {
+Deno.test("plan() unbinds a virtual function when it should have no driver and the others any", async () => {
   const state = vfs({ count: 2, overrides: { "0": { driver: null } } });
   assertEquals(planned(nic(), state), [
     `${PF}: 2 virtual functions`,
@@ -121,7 +121,7 @@ Deno.test("plan() takes a driver from virtual functions when any may have them",
   assertEquals(host.function("0000:01:10.0").driver, undefined);
 });
 
-Deno.test("plan() changes only what differs when the virtual functions are there", () => {
+Deno.test("plan() changes only what differs when the virtual functions exist", () => {
   const host = nic({ enabled: 2 });
   assertEquals(planned(host, vfs({ count: 2 })), []);
   assertEquals(planned(host, vfs({ count: 2, driver: "igbvf" })), []);
@@ -138,7 +138,7 @@ Deno.test("plan() changes only what differs when the virtual functions are there
   );
 });
 
-Deno.test("plan() goes through none when the number changes", async () => {
+Deno.test("plan() removes all virtual functions first when the number changes", async () => {
   const host = nic({ enabled: 2 });
   for (const count of [1, 3]) {
     const state = vfs({ count, driver: "vfio-pci" });
@@ -154,8 +154,8 @@ Deno.test("plan() goes through none when the number changes", async () => {
   ]);
 });
 
-Deno.test("plan() says the addresses that the kernel gives when they are on other buses", async () => {
-  // As a card with 64 functions a bus and more has them.
+Deno.test("plan() computes the kernel's addresses when virtual functions are on other buses", async () => {
+  // Like a card with many virtual functions, which need further buses.
   for (const [offset, stride] of [[384, 1], [0xf0, 2], [255, 33], [1, 1]]) {
     const host = nic({ total: 64, offset: offset!, stride: stride! });
     const state = vfs({ count: 16, driver: "vfio-pci" });
@@ -169,7 +169,7 @@ Deno.test("plan() says the addresses that the kernel gives when they are on othe
   }
 });
 
-Deno.test("plan() is NOT_SUPPORTED when there are not as many buses", () => {
+Deno.test("plan() throws NOT_SUPPORTED when there are too few buses", () => {
   const high = "0000:fe:00.0";
   const host = {
     functions: {
@@ -198,7 +198,7 @@ Deno.test("plan() is NOT_SUPPORTED when there are not as many buses", () => {
   );
 });
 
-Deno.test("plan() is NOT_SUPPORTED when the bridge leads to fewer buses", () => {
+Deno.test("plan() throws NOT_SUPPORTED when the bridge leads to fewer buses", () => {
   const host = {
     ...nic({ offset: 256 }),
     files: {
@@ -212,7 +212,7 @@ Deno.test("plan() is NOT_SUPPORTED when the bridge leads to fewer buses", () => 
   );
 });
 
-Deno.test("plan() is NOT_SUPPORTED when another function has the address", () => {
+Deno.test("plan() throws NOT_SUPPORTED when another function has the address", () => {
   const { functions } = nic({ offset: 256 });
   const other = { id: "8086:10d3", behind: "0000:00:02.0" };
   const host = { functions: { ...functions, "0000:02:00.2": other } };
@@ -224,16 +224,16 @@ Deno.test("plan() is NOT_SUPPORTED when another function has the address", () =>
   );
 });
 
-Deno.test("plan() is NOT_SUPPORTED when the hardware does not tell where they will be", () => {
+Deno.test("plan() throws NOT_SUPPORTED when the hardware does not say where they will be", () => {
   const host = nic({ offset: 0 });
   refused("NOT_SUPPORTED", host, vfs({ count: 1, driver: "vfio-pci" }));
-  // Their number alone can be.
+  // Only their number can be set.
   assertEquals(planned(host, vfs({ count: 1 })), [
     `${PF}: 1 virtual function`,
   ]);
 });
 
-Deno.test("plan() is NOT_SUPPORTED when there cannot be as many", () => {
+Deno.test("plan() throws NOT_SUPPORTED when the card has fewer virtual functions", () => {
   assertEquals(
     refused("NOT_SUPPORTED", nic(), vfs({ count: 8 })).problem,
     "it can have 7 virtual functions, and 8 are wanted",
@@ -250,7 +250,7 @@ Deno.test("plan() is NOT_SUPPORTED when there cannot be as many", () => {
   assertEquals(error.hint, "it is a virtual function itself");
 });
 
-Deno.test("plan() refuses what is said of a virtual function when there is none of its number", () => {
+Deno.test("plan() throws when an override is for a number without a virtual function", () => {
   assertEquals(
     contradicted(nic(), vfs({ count: 2, overrides: { "2": {} } })),
     "functions[0].virtualFunctions.overrides: expected numbers below the " +
@@ -258,7 +258,7 @@ Deno.test("plan() refuses what is said of a virtual function when there is none 
   );
 });
 
-Deno.test("plan() is DRIVER_FAILED when no driver is there to make virtual functions", () => {
+Deno.test("plan() throws DRIVER_FAILED when no driver can create virtual functions", () => {
   for (
     const [host, state] of [
       [nic({}, { driver: null }), vfs({ count: 1 })],
@@ -272,7 +272,7 @@ Deno.test("plan() is DRIVER_FAILED when no driver is there to make virtual funct
   }
 });
 
-Deno.test("plan() has vfio-pci make virtual functions when it is told to", () => {
+Deno.test("plan() lets vfio-pci create virtual functions when its parameter allows that", () => {
   const parameter = "/sys/module/vfio_pci/parameters/enable_sriov";
   const host = nic({}, { driver: "vfio-pci" });
   assertEquals(
@@ -285,7 +285,7 @@ Deno.test("plan() has vfio-pci make virtual functions when it is told to", () =>
   ]);
 });
 
-Deno.test("plan() is DRIVER_FAILED when virtual functions would go with their driver", () => {
+Deno.test("plan() throws DRIVER_FAILED when virtual functions would be removed with their driver", () => {
   const error = refused("DRIVER_FAILED", nic({ enabled: 2 }), {
     functions: [{ select: PF, driver: "vfio-pci" }],
   });
@@ -305,7 +305,7 @@ Deno.test("plan() removes virtual functions first when their function changes it
   await settled(host, state);
 });
 
-Deno.test("plan() gives a function its driver first when that makes virtual functions", async () => {
+Deno.test("plan() binds a function's driver first when that creates virtual functions", async () => {
   const state = vfs({ count: 1, driver: "vfio-pci" }, { driver: "igb" });
   for (const driver of [null, "vfio-pci"]) {
     const host = {
@@ -322,7 +322,7 @@ Deno.test("plan() gives a function its driver first when that makes virtual func
   }
 });
 
-Deno.test("plan() makes virtual functions anew when their function changes its driver", () => {
+Deno.test("plan() creates virtual functions again when their function changes its driver", () => {
   const host = {
     ...nic({ enabled: 1 }),
     drivers: { igb2: { virtualFunctions: "removed" as const } },
@@ -334,7 +334,7 @@ Deno.test("plan() makes virtual functions anew when their function changes its d
   ]);
 });
 
-Deno.test("plan() refuses a virtual function when the state makes it elsewhere", () => {
+Deno.test("plan() throws for a virtual function when another entry creates it", () => {
   const state = {
     functions: [
       { select: "0000:01:10.0", driver: "vfio-pci" },
@@ -346,14 +346,14 @@ Deno.test("plan() refuses a virtual function when the state makes it elsewhere",
     "functions[0] is 0000:01:10.0, a virtual function that functions[1] " +
       "makes: expected it in functions[1].virtualFunctions.overrides",
   );
-  // Without that, it is a function as any other.
+  // Without the other entry it is an ordinary function.
   assertEquals(
     planned(nic({ enabled: 2 }), { functions: [state.functions[0]!] }),
     ["0000:01:10.0: driver vfio-pci"],
   );
 });
 
-Deno.test("plan() refuses a virtual function when the state is yet to make it", () => {
+Deno.test("plan() throws for a virtual function when the state has still to create it", () => {
   assertEquals(
     contradicted(nic(), {
       functions: [
@@ -366,7 +366,7 @@ Deno.test("plan() refuses a virtual function when the state is yet to make it", 
   );
 });
 
-Deno.test("plan() judges drivers of virtual functions before they are there", () => {
+Deno.test("plan() checks drivers of virtual functions before these exist", () => {
   refused("DRIVER_FAILED", nic(), vfs({ count: 1, driver: "no-such" }));
   refused(
     "NO_IOMMU_GROUP",
@@ -389,7 +389,7 @@ Deno.test("plan() moves a function of one card when another has virtual function
     driver: "vfio-pci",
     group: "all endpoints" as const,
   };
-  // It would take their driver away from the virtual functions' function.
+  // It would unbind the driver of the physical function.
   assertEquals(
     refused("DRIVER_FAILED", host, { functions: [taken] }).device,
     PF,
@@ -406,7 +406,7 @@ Deno.test("plan() moves a function of one card when another has virtual function
   );
 });
 
-Deno.test("plan() sets what is said of all virtual functions before they are there", async () => {
+Deno.test("plan() makes the settings of all virtual functions when these do not exist yet", async () => {
   const state = vfs({
     count: 2,
     driver: "vfio-pci",

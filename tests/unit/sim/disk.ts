@@ -1,7 +1,6 @@
 /**
- * The simulated disk, where it is more than a file system: shared by processes
- * of several users. What it has in common with real ones is asked of both in
- * `tests/conformance/cases/files.ts`.
+ * The simulated disk, which processes of several users share.
+ * `tests/conformance/cases/files.ts` compares its file system with a real one.
  */
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -40,7 +39,7 @@ Deno.test("A simulated disk has the usual directories", () => {
   ]);
 });
 
-Deno.test("A simulated disk is of one machine, whose processes share it", () => {
+Deno.test("A simulated disk is shared by the processes of one machine", () => {
   const { kernel, machine } = simulate();
   const other = machine.spawn();
   put(kernel, "/run/file", "text");
@@ -51,7 +50,7 @@ Deno.test("A simulated disk is of one machine, whose processes share it", () => 
   assertEquals(elsewhere.readdir("/run"), []);
 });
 
-Deno.test("Topology.files are on the disk, and can be written like any other", () => {
+Deno.test("Topology.files are on the disk, and can be written like other files", () => {
   const { kernel } = simulate({
     files: {
       "/etc/modprobe.d/a.conf": "options vfio\n",
@@ -69,7 +68,7 @@ Deno.test("Topology.files are on the disk, and can be written like any other", (
   assertEquals(answer(() => kernel.unlink("/proc/swaps")), "EPERM");
 });
 
-Deno.test("Users may do on a simulated disk what the modes let them", () => {
+Deno.test("A simulated disk gives users the rights of the modes", () => {
   const { kernel: root, machine } = simulate();
   const user = machine.spawn({ uid: 1000 });
   const group = machine.spawn({ uid: 1001, gid: 1000 });
@@ -79,7 +78,7 @@ Deno.test("Users may do on a simulated disk what the modes let them", () => {
   assertEquals(user.stat("/tmp/mine").uid, 1000);
   assertEquals(group.readFile("/tmp/mine"), "text");
   assertEquals(answer(() => group.writeFile("/tmp/mine", "x")), "EACCES");
-  // Sticky: of other people's files nobody removes a name.
+  // The directory is sticky: nobody removes names of other users' files.
   assertEquals(answer(() => group.unlink("/tmp/mine")), "EPERM");
   assertEquals(answer(() => group.rename("/tmp/mine", "/tmp/x")), "EPERM");
   assertEquals(answer(() => group.chmod("/tmp/mine", 0o666)), "EPERM");
@@ -114,13 +113,13 @@ Deno.test("chmod() and chown() give a user a device's nodes", async () => {
   kernel.chmod("/dev/vfio/0", 0o660);
   assertEquals(open(), undefined);
   assertEquals(kernel.stat("/dev/vfio/0").mode, 0o020660);
-  // They are the node's, and go with it.
+  // Owner and mode disappear with the node.
   await kernel.writeFileAsync("/sys/bus/pci/drivers/vfio-pci/unbind", A);
   await kernel.writeFileAsync("/sys/bus/pci/drivers/vfio-pci/bind", A);
   assertEquals(open(), "EACCES");
 });
 
-Deno.test("A lock goes with the process that has it", () => {
+Deno.test("A lock is released when its process ends", () => {
   const { kernel, machine } = simulate();
   const lock = (process: Kernel, operation = LOCK_EX) => {
     const fd = process.open("/run/lock", O_WRONLY | O_CREAT);
@@ -135,18 +134,18 @@ Deno.test("A lock goes with the process that has it", () => {
   assertEquals(lock(machine.spawn()), "EAGAIN");
 });
 
-Deno.test("flock() is an error when a real process would hang in it", () => {
+Deno.test("flock() throws when a real process would hang in it", () => {
   const { kernel } = simulate();
   const [a, b] = [1, 2].map(() => kernel.open("/run/lock", O_WRONLY | O_CREAT));
   kernel.flock(a!, LOCK_EX);
   assertThrows(() => kernel.flock(b!, LOCK_EX), Error, "would hang");
-  // What is not on the disk cannot be locked.
+  // Files that are not on the disk cannot be locked.
   const attribute = kernel.open("/proc/swaps", O_RDONLY);
   assertEquals(answer(() => kernel.flock(attribute, LOCK_EX)), "ENOLCK");
 });
 
 for (const [release, waits] of [["6.12", true], ["7.0", false]] as const) {
-  Deno.test(`readFileAsync() ${waits ? "waits" : "does not wait"} for who moves a device when it is Linux ${release}`, async () => {
+  Deno.test(`readFileAsync() ${waits ? "waits" : "does not wait"} for a process that moves the device when the kernel is Linux ${release}`, async () => {
     const { kernel, machine } = simulate({
       kernel: { release, iommufd: true },
       functions: {
@@ -169,7 +168,7 @@ for (const [release, waits] of [["6.12", true], ["7.0", false]] as const) {
   });
 }
 
-Deno.test("readFileAsync() fails as readFile() does", async () => {
+Deno.test("readFileAsync() fails like readFile()", async () => {
   const { kernel } = simulate();
   assertEquals(
     await kernel.readFileAsync("/proc/swaps"),

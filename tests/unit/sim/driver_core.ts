@@ -3,7 +3,7 @@ import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import { A, B, NIC, NVME, OVERRIDE, PF, Sysfs } from "./sysfs_bench.ts";
 
-Deno.test("driver_override keeps what comes before a newline or a NUL", async () => {
+Deno.test("driver_override keeps the text before a newline or a NUL", async () => {
   const sysfs = new Sysfs(NIC);
   for (
     const [text, expected] of [
@@ -23,7 +23,7 @@ Deno.test("driver_override keeps what comes before a newline or a NUL", async ()
   }
 });
 
-Deno.test("driver_override is EINVAL when it would fill a page", async () => {
+Deno.test("driver_override fails with EINVAL when it would fill a page", async () => {
   const sysfs = new Sysfs(NIC);
   assertEquals(await sysfs.write(OVERRIDE, "x".repeat(4094)), "ok");
   assertEquals(sysfs.read(OVERRIDE).length, 4095);
@@ -32,7 +32,7 @@ Deno.test("driver_override is EINVAL when it would fill a page", async () => {
   assert(sysfs.read(OVERRIDE).startsWith("x"));
 });
 
-Deno.test("bind is ENODEV when the driver is not for the device, and then EBUSY", async () => {
+Deno.test("bind fails with ENODEV when the driver is not for the device, and then EBUSY", async () => {
   const sysfs = new Sysfs({ ...NIC, driver: "e1000e" });
   assertEquals(await sysfs.bind("vfio-pci", A), "ENODEV");
   assertEquals(await sysfs.bind("vfio-pci", "nothing"), "ENODEV");
@@ -47,7 +47,7 @@ Deno.test("bind is ENODEV when the driver is not for the device, and then EBUSY"
   assertEquals(sysfs.driver(A), "vfio-pci");
 });
 
-Deno.test("unbind is ENODEV when another driver has the device", async () => {
+Deno.test("unbind fails with ENODEV when another driver has the device", async () => {
   const sysfs = new Sysfs({ ...NIC, driver: "e1000e" });
   assertEquals(await sysfs.unbind("vfio-pci", A), "ENODEV");
   assertEquals(await sysfs.unbind("e1000e", `${A}\n\n`), "ENODEV");
@@ -72,7 +72,7 @@ Deno.test("drivers_probe succeeds when no driver takes the device", async () => 
   assertEquals(await sysfs.probe(""), "ok");
 });
 
-Deno.test("drivers_probe finds the driver that has the device's id, or its class", async () => {
+Deno.test("drivers_probe finds the driver when it has the device's id, or its class", async () => {
   const sysfs = new Sysfs({
     functions: {
       [A]: { ...NIC, driver: "e1000e" },
@@ -86,7 +86,7 @@ Deno.test("drivers_probe finds the driver that has the device's id, or its class
   assertEquals(sysfs.driver("0000:02:00.0"), "nvme");
 });
 
-Deno.test("bind is EINVAL when a VFIO driver takes no such function", async () => {
+Deno.test("bind fails with EINVAL when a VFIO driver does not support the function", async () => {
   const sysfs = new Sysfs({
     functions: {
       [A]: { id: "8086:a110", class: 0x060400, driver: null },
@@ -100,7 +100,7 @@ Deno.test("bind is EINVAL when a VFIO driver takes no such function", async () =
   }
 });
 
-Deno.test("bind is EBUSY, and drivers_probe EINVAL, when user space has the group", async () => {
+Deno.test("bind fails with EBUSY, and drivers_probe with EINVAL, when user space has the group", async () => {
   const sysfs = new Sysfs({
     functions: { [A]: { ...NIC, driver: "e1000e" }, [B]: { model: "edu" } },
   });
@@ -110,7 +110,7 @@ Deno.test("bind is EBUSY, and drivers_probe EINVAL, when user space has the grou
   const device = await VfioDevice.attach(B, space);
   assertEquals(await sysfs.bind("e1000e", A), "EBUSY");
   assertEquals(await sysfs.probe(A), "EINVAL");
-  // Drivers that do no DMA for the kernel are in nobody's way.
+  // Drivers that do no DMA for the kernel do not make a group unviable.
   for (const driver of ["pci-stub", "vfio-pci"]) {
     await sysfs.override(A, driver);
     assertEquals(await sysfs.bind(driver, A), "ok");

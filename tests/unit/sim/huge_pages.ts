@@ -3,7 +3,7 @@ import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import { A, Sysfs } from "./sysfs_bench.ts";
 
-Deno.test("nr_hugepages is what mmap takes from, and munmap gives back to", async () => {
+Deno.test("nr_hugepages is the pool for mmap and munmap", async () => {
   const sysfs = new Sysfs({ functions: { [A]: { model: "edu" } } });
   const pool = "/sys/kernel/mm/hugepages/hugepages-2048kB";
   assertEquals(await sysfs.write(`${pool}/nr_hugepages`, "x"), "EINVAL");
@@ -13,7 +13,7 @@ Deno.test("nr_hugepages is what mmap takes from, and munmap gives back to", asyn
   const device = await VfioDevice.attach(A, space);
   const memory = space.allocate(2 * 2 ** 21, { hugepages: "2M" });
   assertEquals(sysfs.read(`${pool}/free_hugepages`), "2\n");
-  // No fewer than are in use.
+  // Pages in use are not removed.
   assertEquals(await sysfs.write(`${pool}/nr_hugepages`, "1"), "ok");
   assertEquals(sysfs.read(`${pool}/nr_hugepages`), "2\n");
   memory[Symbol.dispose]();

@@ -1,6 +1,6 @@
 /**
- * Odd machines, simulated: each has what its listing says, is grouped as the
- * kernel grouped it, and is taken and given back whole.
+ * Simulations of unusual machines: each has the content of its listing and the
+ * groups of its kernel, and whole groups can be taken and given back.
  */
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertObjectMatch } from "@std/assert";
@@ -28,9 +28,9 @@ const LISTINGS: Readonly<Record<string, Topology>> = {
 };
 
 /**
- * Functions of the HP that keep apart what is behind them, or their slot, though
- * they have no ACS: `pci_quirk_intel_pch_acs()`, `pci_quirk_mf_endpoint_acs()`
- * in `drivers/pci/quirks.c`.
+ * Functions of the HP that isolate what is behind them, or in their slot,
+ * without ACS: `pci_quirk_intel_pch_acs()`, `pci_quirk_mf_endpoint_acs()` in
+ * `drivers/pci/quirks.c`.
  */
 const ISOLATED_BY_QUIRK = new Set([
   "0000:00:1c.0",
@@ -51,7 +51,7 @@ function changed(
   return { ...listing, functions: Object.fromEntries(functions) };
 }
 
-/** Which functions are in one group, for each. */
+/** The functions of each group. */
 function groupsOf(host: Host): string[] {
   return host.groups()
     .map(({ devices }) => devices.map(({ name }) => name).sort().join(" "))
@@ -62,7 +62,7 @@ for (const [name, listing] of Object.entries(LISTINGS)) {
   let recorded: Promise<Topology> | undefined;
   const recordingOf = () => recorded ??= simulate(listing).snapshot();
 
-  Deno.test(`Host.snapshot() has what the listing of ${name} says`, async () => {
+  Deno.test(`Host.snapshot() agrees with the listing of ${name}`, async () => {
     const recording = await recordingOf();
     for (const [address, said] of Object.entries(listing.functions!)) {
       const { reserved: _, ...rest } = said;
@@ -71,7 +71,7 @@ for (const [name, listing] of Object.entries(LISTINGS)) {
     assertEquals(await simulate(recording).snapshot(), recording);
   });
 
-  Deno.test(`simulate() groups the functions of ${name} as its kernel did when no group is said`, () => {
+  Deno.test(`simulate() groups the functions of ${name} like its kernel when no group is given`, () => {
     const host = simulate(
       changed(listing, ({ group: _, ...fn }, address) => ({
         ...fn,
@@ -82,7 +82,7 @@ for (const [name, listing] of Object.entries(LISTINGS)) {
     assertEquals(groupsOf(host), groupsOf(simulate(listing)));
   });
 
-  Deno.test(`apply() takes the groups of ${name} whole that hold several, and restores`, async () => {
+  Deno.test(`apply() takes the shared groups of ${name}, and restores them`, async () => {
     const host = simulate(listing);
     const taken = pciTree(host).sharedGroups.map(({ functions }) =>
       functions.map((address) => host.function(address))

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { Sysfs } from "./sysfs_bench.ts";
 
-Deno.test("mediated devices are made and removed by their UUIDs", async () => {
+Deno.test("mediated devices are created and removed by their UUIDs", async () => {
   const parent = "/sys/devices/virtual/mtty/mtty";
   const sysfs = new Sysfs({
     functions: {},
@@ -29,7 +29,7 @@ Deno.test("mediated devices are made and removed by their UUIDs", async () => {
     "../mdev_supported_types/mtty-1",
   );
   assertEquals(sysfs.host.find(path).driver, "mtty");
-  // Once it is unbound, no driver takes it again.
+  // No driver takes it again after it is unbound.
   const mtty = "/sys/bus/mdev/drivers/mtty";
   assertEquals(await sysfs.write(`${mtty}/unbind`, uuid), "ok");
   assertEquals(sysfs.host.find(path).iommuGroup, undefined);

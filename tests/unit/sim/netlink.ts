@@ -50,7 +50,9 @@ function machine() {
   return { host, kernel: host.kernel };
 }
 
-/** Asks, and gives the answer: its type, its errno, and its attributes. */
+/**
+ * Sends a request, and returns the type, errno and attributes of the answer.
+ */
 function ask(kernel: Kernel, message: Uint8Array) {
   const fd = kernel.socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
   try {
@@ -121,7 +123,7 @@ function tagged(vf: number, vlan: number, qos = 0, proto = ETH_P_8021Q) {
   );
 }
 
-Deno.test("A simulated network interface tells of its virtual functions when asked for them", () => {
+Deno.test("A simulated network interface returns its virtual functions when they are requested", () => {
   const { kernel } = machine();
   const answer = get(kernel, "eth0");
   assertEquals([answer.type, answer.sequence], [RTM_NEWLINK, 7]);
@@ -136,7 +138,7 @@ Deno.test("A simulated network interface tells of its virtual functions when ask
   assertEquals(attributeIn(none.attributes, IFLA_VFINFO_LIST), undefined);
 });
 
-Deno.test("A simulated network interface refuses what the kernel refuses", () => {
+Deno.test("A simulated network interface refuses the same requests as the kernel", () => {
   const { host, kernel } = machine();
   const ENODEV = -19;
   const EINVAL = -22;
@@ -164,7 +166,7 @@ Deno.test("A simulated network interface refuses what the kernel refuses", () =>
   assertEquals(get(user, "eth0").type, RTM_NEWLINK);
 });
 
-Deno.test("A simulated network interface is there while a driver of the host's has the function", () => {
+Deno.test("A simulated network interface exists when a host driver has the function", () => {
   const { kernel } = machine();
   const list = () => kernel.readdir("/sys/class/net");
   assertEquals(list(), ["eth0", "eth1"]);
@@ -174,7 +176,7 @@ Deno.test("A simulated network interface is there while a driver of the host's h
   assertEquals(get(kernel, "eth1").error, -19);
 });
 
-Deno.test("socket() fails as Linux does when there is no such socket", () => {
+Deno.test("socket() fails like Linux when there is no such socket", () => {
   const { kernel } = machine();
   const code = (...args: [number, number, number]) =>
     assertThrows(() => kernel.socket(...args), KernelError).code;

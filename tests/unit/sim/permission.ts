@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { O_RDONLY, O_RDWR, O_WRONLY } from "../../../lib/uapi/linux/fcntl.ts";
 import { A, answer, NIC, OVERRIDE, PATH, PCI, Sysfs } from "./sysfs_bench.ts";
 
-Deno.test("an attribute is EACCES, for root too, when it is opened for what it cannot do", async () => {
+Deno.test("an attribute fails with EACCES, for root too, when it is opened for an access that it does not support", async () => {
   const { kernel } = new Sysfs(NIC);
   const open = (path: string, flags: number) =>
     answer(() => kernel.open(path, flags));
@@ -19,7 +19,7 @@ Deno.test("an attribute is EACCES, for root too, when it is opened for what it c
   assertEquals(await answer(() => kernel.readlink(`${PATH}/vendor`)), "EINVAL");
 });
 
-Deno.test("a user without privileges reads sysfs and writes nothing", async () => {
+Deno.test("sysfs lets a user without privileges read and not write", async () => {
   const { machine } = simulate({ functions: { [A]: NIC } });
   const kernel = machine.spawn({ uid: 1000 });
   assertEquals(kernel.readFile(`${PATH}/vendor`), "0x8086\n");

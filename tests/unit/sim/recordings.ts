@@ -1,8 +1,7 @@
 /**
- * Real machines, recorded and simulated: what is done to them and undone.
+ * Simulations of recorded machines: changes are applied and undone.
  * `cloud.json` is a virtual machine of a cloud, without an IOMMU; the others
- * are machines of `tests/vm/`. Those that others published are in
- * `listings.ts`.
+ * are machines of `tests/vm/`. `listings.ts` has the published machines.
  */
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -26,11 +25,11 @@ const RECORDINGS: Readonly<Record<string, Topology>> = {
 };
 
 for (const [name, recording] of Object.entries(RECORDINGS)) {
-  Deno.test(`Host.snapshot() is the recording when ${name} is simulated`, async () => {
+  Deno.test(`Host.snapshot() returns the recording when ${name} is simulated`, async () => {
     assertEquals(await simulate(recording).snapshot(), recording);
   });
 
-  Deno.test(`apply() takes every endpoint of ${name} with its group, and restores`, async () => {
+  Deno.test(`apply() takes every endpoint of ${name} with its group, and restores it`, async () => {
     const host = simulate(recording);
     let taken = 0;
     for (const fn of host.functions()) {
@@ -60,7 +59,7 @@ for (const [name, recording] of Object.entries(RECORDINGS)) {
   });
 }
 
-Deno.test("apply() makes all virtual functions of testbed-sriov, and restores", async () => {
+Deno.test("apply() creates all virtual functions of testbed-sriov, and removes them again", async () => {
   const host = simulate(sriov as Topology);
   const physical = Object.entries((sriov as Topology).functions!)
     .flatMap(([select, { sriov }]) =>
@@ -81,7 +80,7 @@ Deno.test("apply() makes all virtual functions of testbed-sriov, and restores", 
   assertEquals(await host.snapshot(), sriov as Topology);
 });
 
-Deno.test("diagnose() finds the recorded machines fit or not", () => {
+Deno.test("diagnose() finds whether the recorded machines are fit", () => {
   const verdicts = Object.entries(RECORDINGS).map(([name, recording]) => [
     name,
     diagnose(simulate(recording)).fit,

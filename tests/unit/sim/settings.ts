@@ -18,14 +18,14 @@ const PATH = `/sys/bus/pci/devices/${A}`;
 const card = (more: Partial<FunctionTopology>) =>
   simulate({ functions: { [A]: { id: "8086:10d3", ...more } } });
 
-Deno.test("simulate() has serial numbers behind other capabilities, or alone", () => {
+Deno.test("simulate() makes serial numbers with and without other capabilities", () => {
   for (const acs of [false, true]) {
     const host = card({ serial: SERIAL, acs });
     assertEquals(serialNumber(host.function(A)), SERIAL);
   }
 });
 
-Deno.test("simulate() refuses a serial number when it is none, or cannot be", () => {
+Deno.test("simulate() throws when a serial number is malformed, or not possible", () => {
   assertThrows(
     () => serialNumber(card({ serial: "12" }).function(A)),
     TypeError,
@@ -39,7 +39,7 @@ Deno.test("simulate() refuses a serial number when it is none, or cannot be", ()
   );
 });
 
-Deno.test("simulate() gives virtual functions no serial number, and no power to lose", () => {
+Deno.test("simulate() makes virtual functions without a serial number and with d3cold_allowed off", () => {
   const host = card({
     serial: SERIAL,
     driver: "igb",
@@ -51,7 +51,7 @@ Deno.test("simulate() gives virtual functions no serial number, and no power to 
   assertEquals([cold(PATH), cold(virtual!.path)], ["1\n", "0\n"]);
 });
 
-Deno.test("d3cold_allowed takes any number, and EINVAL what is none", () => {
+Deno.test("d3cold_allowed accepts any number, and fails with EINVAL when the text is not one", () => {
   const { kernel } = card({});
   const path = `${PATH}/d3cold_allowed`;
   for (const [text, now] of [["0", "0\n"], ["7\n", "1\n"]] as const) {
@@ -65,7 +65,7 @@ Deno.test("d3cold_allowed takes any number, and EINVAL what is none", () => {
   assertEquals(error.code, "EINVAL");
 });
 
-Deno.test("nr_hugepages of all spreads over nodes, and keeps what is in use", () => {
+Deno.test("nr_hugepages of the host is distributed over nodes, and keeps pages in use", () => {
   const { kernel } = simulate({
     functions: { [A]: { id: "8086:10d3", numaNode: 2 } },
     hugePages: { "2M": 7 },

@@ -10,7 +10,7 @@ import { factsOf } from "../../function_facts.ts";
 
 const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 
-/** One of everything. */
+/** A topology with everything. */
 const TOPOLOGY: Topology = {
   iommu: "amd",
   kernel: {
@@ -65,12 +65,12 @@ const TOPOLOGY: Topology = {
   hugePages: { "2M": 512, "1G": 2 },
 };
 
-/** What JSON makes of a recording. */
+/** A recording after writing and parsing it as JSON. */
 function written(recording: Topology): Topology {
   return JSON.parse(JSON.stringify(recording));
 }
 
-/** Everything that a host says of its functions. */
+/** Reads everything about a host's functions. */
 function listing(host: Host): unknown[] {
   return host.functions().map((fn) => ({
     ...factsOf(fn),
@@ -79,7 +79,7 @@ function listing(host: Host): unknown[] {
   }));
 }
 
-Deno.test("Host.snapshot() records what simulate() lists the same", async () => {
+Deno.test("Host.snapshot() returns a recording from which simulate() makes the same host", async () => {
   const host = simulate(TOPOLOGY);
   const loaded = simulate(written(await host.snapshot()));
   assertEquals(listing(loaded), listing(host));
@@ -105,7 +105,7 @@ Deno.test("Host.snapshot() records what simulate() lists the same", async () => 
   }
 });
 
-Deno.test("Host.snapshot() of what was loaded from a recording is that recording", async () => {
+Deno.test("Host.snapshot() returns the recording when the host was made from it", async () => {
   for (
     const topology of [
       {},
@@ -118,7 +118,7 @@ Deno.test("Host.snapshot() of what was loaded from a recording is that recording
   }
 });
 
-Deno.test("Host.snapshot() says as little as a function needs", async () => {
+Deno.test("Host.snapshot() writes only the keys that a function needs", async () => {
   const { version, functions, drivers } = await simulate({
     functions: {
       "0000:01:00.0": {
@@ -144,12 +144,12 @@ Deno.test("Host.snapshot() says as little as a function needs", async () => {
   });
 });
 
-Deno.test("Host.snapshot() leaves out what tells one host from another", async () => {
+Deno.test("Host.snapshot() leaves out what identifies a host", async () => {
   const text = JSON.stringify(await simulate(TOPOLOGY).snapshot());
   assertNotMatch(text, /root=|0123-4567/);
 });
 
-Deno.test("Host.snapshot() tells why there is no IOMMU", async () => {
+Deno.test("Host.snapshot() records why there is no IOMMU", async () => {
   const host = simulate({
     iommu: "none",
     functions: { "0000:01:00.0": { id: "8086:10d3" } },
@@ -164,7 +164,7 @@ Deno.test("Host.snapshot() tells why there is no IOMMU", async () => {
   assertEquals(why(simulate(recording)), why(host));
 });
 
-Deno.test("Host.snapshot() leaves interrupts out when only root may read them", async () => {
+Deno.test("Host.snapshot() leaves out interrupts when only root may read them", async () => {
   const { machine } = simulate(TOPOLOGY);
   const user = new SimulatedHost(machine, { uid: 1000 });
   const { functions } = await user.snapshot();
@@ -172,7 +172,7 @@ Deno.test("Host.snapshot() leaves interrupts out when only root may read them", 
   assertEquals(functions?.["0000:00:04.0"]?.id, "8086:10d3");
 });
 
-Deno.test("simulate() gives a recorded function the model that has its id", async () => {
+Deno.test("simulate() chooses a recorded function's model by its id", async () => {
   const recording = await simulate(TOPOLOGY).snapshot();
   const host = simulate(written(recording));
   await using device = await VfioDevice.attach(

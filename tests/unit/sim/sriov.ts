@@ -13,7 +13,7 @@ import {
 
 const VF = "0000:01:00.1";
 
-Deno.test("sriov_numvfs makes virtual functions that their driver takes", async () => {
+Deno.test("sriov_numvfs creates virtual functions, which their driver takes", async () => {
   const sysfs = new Sysfs({ functions: { [PF]: PHYSICAL } });
   assertEquals(await sysfs.write(NUMVFS, "0x2\n"), "ok");
   const functions = sysfs.host.function(PF).virtualFunctions;
@@ -28,7 +28,7 @@ Deno.test("sriov_numvfs makes virtual functions that their driver takes", async 
   assertEquals(sysfs.host.groups().map(({ id }) => id), ["0"]);
 });
 
-Deno.test("sriov_numvfs refuses what the kernel refuses, in its order", async () => {
+Deno.test("sriov_numvfs refuses the same values as the kernel, in the same order", async () => {
   const sysfs = new Sysfs({ functions: { [PF]: PHYSICAL } });
   for (
     const [text, expected] of [
@@ -55,7 +55,7 @@ Deno.test("sriov_numvfs refuses what the kernel refuses, in its order", async ()
   assertEquals(await sysfs.write(NUMVFS, "1"), "ENOENT");
 });
 
-Deno.test("sriov_drivers_autoprobe keeps drivers from virtual functions, but for an override", async () => {
+Deno.test("sriov_drivers_autoprobe keeps drivers from virtual functions when they have no override", async () => {
   const sysfs = new Sysfs({ functions: { [PF]: PHYSICAL } });
   const autoprobe = NUMVFS.replace("numvfs", "drivers_autoprobe");
   assertEquals(await sysfs.write(autoprobe, "x"), "EINVAL");
@@ -69,7 +69,7 @@ Deno.test("sriov_drivers_autoprobe keeps drivers from virtual functions, but for
   assertEquals(sysfs.driver(VF), "vfio-pci");
 });
 
-Deno.test("a physical function's driver takes its virtual functions with it, or leaves them", async () => {
+Deno.test("a physical function's driver removes its virtual functions with it, or leaves them", async () => {
   const sysfs = new Sysfs({
     functions: {
       [PF]: { ...PHYSICAL, sriov: { ...PHYSICAL.sriov!, enabled: 2 } },
@@ -97,7 +97,7 @@ Deno.test("a physical function's driver takes its virtual functions with it, or 
   assertEquals(await kept.write(NUMVFS, "0"), "ok");
 });
 
-Deno.test("vfio-pci makes virtual functions for itself when it is told that it may", async () => {
+Deno.test("vfio-pci creates virtual functions when its parameter allows that", async () => {
   const sysfs = new Sysfs({
     functions: { [PF]: { ...PHYSICAL, driver: null } },
   });
@@ -112,7 +112,7 @@ Deno.test("vfio-pci makes virtual functions for itself when it is told that it m
   assertEquals(sysfs.read(NUMVFS), "0\n");
 });
 
-Deno.test("sriov_numvfs waits while a virtual function is in use", async () => {
+Deno.test("sriov_numvfs waits when a virtual function is in use", async () => {
   const sysfs = new Sysfs({ functions: { [PF]: PHYSICAL } });
   await sysfs.write(NUMVFS, "2");
   await sysfs.unbind("igbvf", VF);
@@ -120,7 +120,7 @@ Deno.test("sriov_numvfs waits while a virtual function is in use", async () => {
   const device = await VfioDevice.attach(VF, new AddressSpace(sysfs));
   const zero = await blocked(sysfs.write(NUMVFS, "0"));
   assertEquals(zero.now, "blocked");
-  // The first one is on its way, the second one is there.
+  // The first one is being removed, and the second one still exists.
   const names = sysfs.names(`${PCI}/devices/${PF}`);
   assertEquals(names.filter((name) => name.startsWith("virtfn")), ["virtfn1"]);
   assertEquals(sysfs.host.function(VF).physicalFunction, undefined);

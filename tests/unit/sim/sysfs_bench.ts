@@ -1,6 +1,6 @@
 /**
- * A simulated sysfs, and what a process that writes to it is answered. What the
- * tests expect was compared with Linux 6.1 and 7.3, on the same devices in
+ * A simulated sysfs, and the answers to a process that writes to it. The
+ * expected answers were compared with Linux 6.1 and 7.3, on the same devices in
  * virtual machines.
  */
 import { simulate } from "../../../lib/sim/mod.ts";
@@ -28,7 +28,7 @@ export const PHYSICAL: FunctionTopology = {
   sriov: { total: 4, id: "8086:10ca", driver: "igbvf", offset: 1, stride: 1 },
 };
 
-/** The errno of a call that fails, `"ok"` of one that does not. */
+/** Returns the errno of a call, or `"ok"`. */
 export async function answer(call: () => unknown): Promise<string> {
   try {
     await call();
@@ -39,7 +39,7 @@ export async function answer(call: () => unknown): Promise<string> {
   }
 }
 
-/** A simulated host, and what a shell does on it. */
+/** A simulated host, with the operations of a shell. */
 export class Sysfs {
   readonly host: Host;
   readonly kernel: Kernel;
@@ -93,7 +93,7 @@ export class Sysfs {
   }
 }
 
-/** A call that blocks: what it has answered by now. */
+/** Waits a moment, and returns the answer of a call so far, and its promise. */
 export async function blocked(
   call: Promise<string>,
 ): Promise<{ over: Promise<string>; now: string }> {

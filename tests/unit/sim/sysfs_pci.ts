@@ -18,7 +18,7 @@ import {
   Sysfs,
 } from "./sysfs_bench.ts";
 
-Deno.test("remove takes a function off the machine when its driver has let go", async () => {
+Deno.test("remove removes a function after its driver has released it", async () => {
   const sysfs = new Sysfs({ functions: { [A]: { model: "edu" }, [B]: NIC } });
   await sysfs.take(A);
   const device = await VfioDevice.attach(A, new AddressSpace(sysfs));
@@ -33,7 +33,7 @@ Deno.test("remove takes a function off the machine when its driver has let go", 
   assertEquals(sysfs.host.groups()[0]?.devices.map(({ name }) => name), [B]);
 });
 
-Deno.test("remove takes with a bridge what is behind it", async () => {
+Deno.test("remove removes everything behind a bridge", async () => {
   const port = "0000:00:1c.0";
   const sysfs = new Sysfs({
     functions: { [A]: NIC, [PF]: { ...PHYSICAL, behind: port } },
@@ -44,7 +44,7 @@ Deno.test("remove takes with a bridge what is behind it", async () => {
   assertEquals(sysfs.host.functions().map(({ address }) => address), [A]);
 });
 
-Deno.test("reset_method takes what the function can do", async () => {
+Deno.test("reset_method accepts the methods that the function has", async () => {
   const sysfs = new Sysfs({ ...NIC, reset: ["flr", "pm"] });
   const path = `${PATH}/reset_method`;
   for (
@@ -64,7 +64,7 @@ Deno.test("reset_method takes what the function can do", async () => {
   assertEquals(await answer(() => none.read(path)), "ENOENT");
 });
 
-Deno.test("reset is ENOTTY when every way is switched off", async () => {
+Deno.test("reset fails with ENOTTY when every method is switched off", async () => {
   const sysfs = new Sysfs({ ...NIC, reset: ["flr"] });
   const path = `${PATH}/reset`;
   assertEquals(await sysfs.write(path, "1"), "ok");
@@ -74,7 +74,7 @@ Deno.test("reset is ENOTTY when every way is switched off", async () => {
   assertEquals(await sysfs.write(path, "1"), "ENOTTY");
 });
 
-Deno.test("power/control is EINVAL when it is neither on nor auto", async () => {
+Deno.test("power/control fails with EINVAL when it is neither on nor auto", async () => {
   const sysfs = new Sysfs(NIC);
   const path = `${PATH}/power/control`;
   assertEquals(await sysfs.write(path, "auto\n"), "ok");
@@ -83,7 +83,7 @@ Deno.test("power/control is EINVAL when it is neither on nor auto", async () => 
   assertEquals(sysfs.read(path), "auto\n");
 });
 
-Deno.test("config has the header for users, and all of it for root", () => {
+Deno.test("config shows the header to users, and everything to root", () => {
   const { machine, kernel } = simulate({ functions: { [A]: NIC } });
   const read = (by: Kernel) => {
     const bytes = new Uint8Array(8192);

@@ -24,7 +24,7 @@ const hex = (n: number) => n.toString(16).padStart(2, "0");
 const A = "0000:01:00.0";
 const NIC: FunctionTopology = { id: "8086:10d3", class: 0x020000 };
 
-/** What each function's group is. */
+/** The group of each function. */
 function groups(topology: Topology): Record<string, string | undefined> {
   return Object.fromEntries(
     simulate(topology).functions()
@@ -36,14 +36,14 @@ function code(call: () => unknown): string {
   return assertThrows(call, KernelError).code;
 }
 
-Deno.test("simulate() is an empty host when nothing is said", () => {
+Deno.test("simulate() makes an empty host when the topology is empty", () => {
   const host = simulate();
   assertEquals(host.functions(), []);
   assertEquals(host.groups(), []);
   assertEquals(host.kernel.readdir("/dev"), ["iommu", "vfio"]);
 });
 
-Deno.test("simulate() gives a function what is said of it", () => {
+Deno.test("simulate() makes a function with all that the topology has", () => {
   const host = simulate({
     functions: {
       [A]: {
@@ -95,7 +95,7 @@ Deno.test("simulate() gives a function what is said of it", () => {
   assertEquals(fn.bars[3]?.start, 0xfe0000n);
 });
 
-Deno.test("simulate() takes a model's ids, BARs and resets when it is named", () => {
+Deno.test("simulate() uses a model's ids, BARs and resets when it is named", () => {
   const fn = simulate({ functions: { [A]: { model: "edu" } } })
     .function(A);
   assertEquals([fn.vendor, fn.device, fn.class], [0x1234, 0x11e8, 0xff00]);
@@ -103,7 +103,7 @@ Deno.test("simulate() takes a model's ids, BARs and resets when it is named", ()
   assertEquals(fn.resetMethods, []);
 });
 
-Deno.test("simulate() takes a model of one's own", () => {
+Deno.test("simulate() accepts a model of the caller", () => {
   const model: DeviceKind = {
     name: "toaster",
     id: "cafe:0001",
@@ -116,7 +116,7 @@ Deno.test("simulate() takes a model of one's own", () => {
   assertEquals(fn.resetMethods, ["flr"]);
 });
 
-Deno.test("simulate() puts functions behind the bridges that are named", () => {
+Deno.test("simulate() puts functions behind bridges when these are named", () => {
   const host = simulate({
     functions: {
       [A]: { ...NIC, behind: "0000:00:1c.0" },
@@ -137,7 +137,7 @@ Deno.test("simulate() puts functions behind the bridges that are named", () => {
   );
 });
 
-Deno.test("simulate() groups functions as an IOMMU does", () => {
+Deno.test("simulate() groups functions like an IOMMU", () => {
   const bridge = { id: "8086:244e", class: 0x060400 };
   assertEquals(
     groups({
@@ -147,15 +147,15 @@ Deno.test("simulate() groups functions as an IOMMU does", () => {
         "0000:00:03.1": NIC,
         "0000:00:04.0": { ...NIC, acs: true },
         "0000:00:04.1": { ...NIC, acs: true },
-        // ports, and what is behind them
+        // ports, and functions behind them
         "0000:00:1c.0": bridge,
         "0000:00:1c.1": bridge,
         "0000:01:00.0": { ...NIC, behind: "0000:00:1c.0" },
-        // a conventional bridge and all behind it
+        // a conventional bridge and everything behind it
         "0000:00:1e.0": { ...bridge, conventional: true },
         "0000:05:00.0": { ...NIC, behind: "0000:00:1e.0" },
         "0000:05:01.0": { ...NIC, behind: "0000:00:1e.0" },
-        // said in so many words
+        // given explicitly
         "0000:00:1f.0": { ...NIC, group: 1 },
         "0000:00:1f.1": { ...NIC, group: null },
       },
@@ -184,7 +184,7 @@ Deno.test("simulate() has no groups when it has no IOMMU", () => {
   assertEquals(host.kernel.readdir("/sys/class/iommu"), []);
 });
 
-Deno.test("simulate() names the IOMMU as its maker does", () => {
+Deno.test("simulate() names the IOMMU by its vendor", () => {
   for (
     const [iommu, unit, table] of [
       ["intel", "dmar0", "DMAR"],
@@ -198,7 +198,7 @@ Deno.test("simulate() names the IOMMU as its maker does", () => {
   }
 });
 
-Deno.test("simulate() has the nodes that its kernel has", () => {
+Deno.test("simulate() makes the nodes that its kernel has", () => {
   const functions = { [A]: { model: "edu", driver: "vfio-pci" } };
   const nodes = (topology: Topology) => {
     const { kernel } = simulate({ ...topology, functions });
@@ -219,7 +219,7 @@ Deno.test("simulate() has the nodes that its kernel has", () => {
   );
 });
 
-Deno.test("simulate() makes virtual functions where they are enabled", () => {
+Deno.test("simulate() creates virtual functions when they are enabled", () => {
   const PF = "0000:04:00.0";
   const host = simulate({
     functions: {
@@ -255,7 +255,7 @@ Deno.test("simulate() makes virtual functions where they are enabled", () => {
   assertEquals(starts[0]?.length, 2);
 });
 
-Deno.test("simulate() makes the mediated devices that are named", () => {
+Deno.test("simulate() creates mediated devices when they are named", () => {
   const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
   const host = simulate({
     functions: { "0000:00:02.0": { id: "8086:5917", driver: "i915" } },
@@ -279,7 +279,7 @@ Deno.test("simulate() makes the mediated devices that are named", () => {
   ]);
 });
 
-Deno.test("simulate() has the files that it is given", () => {
+Deno.test("simulate() makes the files of the topology", () => {
   const { kernel } = simulate({
     files: {
       "/proc/mounts": "/dev/sda1 / ext4 rw 0 0\n",
@@ -302,23 +302,27 @@ Deno.test("simulate() has the files that it is given", () => {
 
 for (
   const [what, topology, message] of [
-    ["an address is none", { functions: { "01:00.0": NIC } }, '"01:00.0"'],
+    ["an address is malformed", { functions: { "01:00.0": NIC } }, '"01:00.0"'],
     ["an address is upper case", { functions: { "0000:0A:00.0": NIC } }, "0A"],
     [
       "a function has no id",
       { functions: { [A]: {} } },
       "neither an id nor a model",
     ],
-    ["an id is none", { functions: { [A]: { id: "8086" } } }, '"8086"'],
+    ["an id is malformed", { functions: { [A]: { id: "8086" } } }, '"8086"'],
     ["a model is unknown", { functions: { [A]: { model: "x" } } }, '"edu"'],
-    ["a BAR is none", { functions: { [A]: { ...NIC, bars: ["3K"] } } }, '"3K"'],
+    [
+      "a BAR is malformed",
+      { functions: { [A]: { ...NIC, bars: ["3K"] } } },
+      '"3K"',
+    ],
     [
       "a 64-bit BAR has no room",
       { functions: { [A]: { ...NIC, bars: ["4K 64bit", "4K"] } } },
       "null after one of 64 bits",
     ],
     [
-      "a function is behind one that is no bridge",
+      "a function is behind another that is not a bridge",
       {
         functions: {
           [A]: { ...NIC, behind: "0000:00:01.0" },
@@ -328,7 +332,7 @@ for (
       "neither a bridge",
     ],
     [
-      "a domain is behind what no driver has",
+      "a domain is behind a function without a driver",
       {
         functions: {
           "10000:e1:00.0": { ...NIC, behind: "0000:00:0e.0" },
@@ -338,17 +342,17 @@ for (
       "that has no driver",
     ],
     [
-      "reserved memory is none",
+      "reserved memory is malformed",
       { functions: { [A]: { ...NIC, reserved: ["0x0 0xfff msi"] } } },
       '"0x0 0xfff msi"',
     ],
     [
-      "VFIO would not take it",
+      "VFIO would refuse the function",
       { iommu: "none", functions: { [A]: { ...NIC, driver: "vfio-pci" } } },
       "the kernel answers EINVAL",
     ],
     [
-      "its driver is not there",
+      "a function's driver does not exist",
       {
         functions: { [A]: { ...NIC, driver: "vfio-pci" } },
         drivers: { "vfio-pci": false },
@@ -356,7 +360,7 @@ for (
       "the kernel answers ENOENT",
     ],
     [
-      "there are more virtual functions than it can have",
+      "a function has too many virtual functions",
       {
         functions: {
           [A]: { ...NIC, sriov: { total: 2, enabled: 3, id: "8086:1" } },
@@ -369,16 +373,16 @@ for (
       { mediated: { x: { parent: A, type: "a-b" } } },
       "makes mediated devices",
     ],
-    ["a size of pages is none", { hugePages: { "2MB": 1 } }, '"2MB"'],
+    ["a size of huge pages is malformed", { hugePages: { "2MB": 1 } }, '"2MB"'],
     ["the recording is newer", { version: 2 }, "version 2"],
   ] as [string, Topology, string][]
 ) {
-  Deno.test(`simulate() is a TypeError when ${what}`, () => {
+  Deno.test(`simulate() throws a TypeError when ${what}`, () => {
     assertThrows(() => simulate(topology), TypeError, message);
   });
 }
 
-Deno.test("SimulatedHost is another process of the machine", () => {
+Deno.test("SimulatedHost makes another process of the machine", () => {
   const functions = { [A]: { model: "edu", driver: "vfio-pci" } };
   const { machine, kernel } = simulate({ functions });
   const other = new SimulatedHost(machine, { name: "qemu", uid: 1000 });
@@ -393,7 +397,7 @@ Deno.test("SimulatedHost is another process of the machine", () => {
   assertEquals(openers(kernel, [node]), []);
 });
 
-Deno.test("SimulatedHost sees of other users' processes only their names", () => {
+Deno.test("SimulatedHost sees only the names of other users' processes", () => {
   const { machine, kernel } = simulate();
   const other = new SimulatedHost(machine, { uid: 1000 });
   const { pid } = machine.spawn({ name: "a-very-long-process-name" });
@@ -402,7 +406,7 @@ Deno.test("SimulatedHost sees of other users' processes only their names", () =>
   assertEquals(kernel.readdir(`/proc/${pid}/fd`), []);
 });
 
-Deno.test("SimulatedHost is known to itself by /proc/self", () => {
+Deno.test("SimulatedHost finds itself at /proc/self", () => {
   const { machine, kernel } = simulate();
   const other = new SimulatedHost(machine, { uid: 1000, memlock: 65536 });
   assert(kernel.readlink("/proc/self") !== other.kernel.readlink("/proc/self"));
@@ -416,7 +420,7 @@ Deno.test("SimulatedHost is known to itself by /proc/self", () => {
   other.kernel.close(fd);
 });
 
-Deno.test("Machine.setOwnership() lasts as long as the file", async () => {
+Deno.test("Machine.setOwnership() holds until the file is removed", async () => {
   const { machine, kernel } = simulate({
     functions: {
       [A]: { model: "edu", driver: "vfio-pci", override: "vfio-pci" },
@@ -431,7 +435,7 @@ Deno.test("Machine.setOwnership() lasts as long as the file", async () => {
   assertThrows(() => machine.setOwnership("/dev", { uid: 1 }), TypeError);
 });
 
-/** Lists a simulated host of so many ports, each with 256 functions behind it. */
+/** Lists a simulated host with ports, each with 256 functions behind it. */
 function listOf(ports: number) {
   const functions = Object.fromEntries(
     Array.from({ length: 256 * ports }, (_, i) => [
@@ -455,19 +459,19 @@ function listOf(ports: number) {
   return { listed, calls };
 }
 
-Deno.test("Host.functions() asks the kernel the same of each function, however many there are", () => {
+Deno.test("Host.functions() makes the same calls for each function when there are many", () => {
   const [few, many] = [listOf(1), listOf(4)];
   assertEquals(many.listed.length, 1024 + 4);
   assertEquals(
     many.listed[4 + 8],
     ["0000:01:01.0", 0x8086, 0x10d3, "e1000e", "5"],
   );
-  // The ports ask less than what is behind them.
+  // A port takes fewer calls than a function behind it.
   const each = few.calls / few.listed.length;
   assertLessOrEqual(many.calls / many.listed.length, each * 1.01);
 });
 
-Deno.test("simulate() has a domain come and go with the driver that makes it", async () => {
+Deno.test("simulate() makes and removes a domain with its driver", async () => {
   const MAKER = "0000:00:0e.0";
   const host = simulate({
     functions: {
@@ -493,7 +497,7 @@ Deno.test("simulate() has a domain come and go with the driver that makes it", a
   assertEquals(listed(), before);
 });
 
-Deno.test("simulate() merges reserved memory that touches", () => {
+Deno.test("simulate() merges reserved memory when it is adjacent", () => {
   const reserved = [
     "0x3000 0x3fff direct",
     "0x1000 0x1fff direct",

@@ -17,7 +17,7 @@ import {
   Sysfs,
 } from "./sysfs_bench.ts";
 
-Deno.test("bind to vfio-pci makes the nodes, and unbind takes them away", async () => {
+Deno.test("bind to vfio-pci makes the nodes, and unbind removes them", async () => {
   const sysfs = new Sysfs({ ...NIC, group: 7 });
   assertEquals(sysfs.names("/dev/vfio"), ["vfio"]);
   await sysfs.take(A);
@@ -64,11 +64,11 @@ for (const release of ["6.1.0", "7.3.4"]) {
     const device = await VfioDevice.attach(A, space);
     const unbind = await blocked(sysfs.unbind("vfio-pci", A));
     assertEquals(unbind.now, "blocked");
-    // It looks unbound, but the group's node is there.
+    // It looks unbound, but the group's node still exists.
     assertEquals(sysfs.driver(A), undefined);
     assertEquals(sysfs.names("/sys/class/vfio-dev"), old ? ["vfio0"] : []);
     assertEquals(sysfs.names("/dev/vfio"), ["7", "vfio"]);
-    // Who wants to change its driver waits as well.
+    // Others that change its driver wait as well.
     const again = await blocked(sysfs.unbind("vfio-pci", A));
     const bind = await blocked(sysfs.bind("vfio-pci", A));
     const override = await blocked(sysfs.override(A, "nothing"));
@@ -82,14 +82,14 @@ for (const release of ["6.1.0", "7.3.4"]) {
     await device.detach();
     assertEquals(await unbind.over, "ok");
     assertEquals(await again.over, "ok");
-    // On the newer one it was overridden by then.
+    // On the newer kernel the override is set by then.
     assertEquals(await bind.over, old ? "ok" : "ENODEV");
     assertEquals(await override.over, "ok");
     assertEquals(sysfs.driver(A), old ? "vfio-pci" : undefined);
   });
 }
 
-Deno.test("unbind made synchronously throws when it would wait for the caller", async () => {
+Deno.test("unbind throws when a synchronous write would wait for the caller", async () => {
   const sysfs = new Sysfs({ model: "edu" });
   await sysfs.take(A);
   const device = await VfioDevice.attach(A, new AddressSpace(sysfs));
@@ -101,7 +101,7 @@ Deno.test("unbind made synchronously throws when it would wait for the caller", 
   await device.detach();
 });
 
-Deno.test("a group's node goes with its last device, though the group is open", async () => {
+Deno.test("a group's node is removed with its last device when the group is open", async () => {
   const sysfs = new Sysfs({ ...NIC, driver: "vfio-pci", group: 4 });
   const { kernel } = sysfs;
   const fd = kernel.open("/dev/vfio/4", O_RDWR);
@@ -115,12 +115,12 @@ Deno.test("a group's node goes with its last device, though the group is open", 
     "/dev/vfio/4 (deleted)",
   );
   await sysfs.take(A);
-  kernel.close(kernel.open("/dev/vfio/4", O_RDWR)); // another one by now
+  kernel.close(kernel.open("/dev/vfio/4", O_RDWR)); // another group by now
   assertEquals(await answer(status), "ENODEV");
   kernel.close(fd);
 });
 
-Deno.test("enable_unsafe_noiommu_mode has groups made for functions that have none", async () => {
+Deno.test("enable_unsafe_noiommu_mode makes groups for functions without one", async () => {
   const sysfs = new Sysfs({ iommu: "none", functions: { [A]: NIC } });
   const mode = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
   await sysfs.override(A, "vfio-pci");

@@ -40,7 +40,7 @@ Deno.test("struct() aligns members and pads the tail as C does", () => {
   assertEquals([point.size, point.align], [8, 4]);
 });
 
-Deno.test("struct() leaves a flexible tail out of size and values", () => {
+Deno.test("struct() leaves a flexible tail out of the size and the values", () => {
   const list = struct("list", { count: u16, items: flexible(u32) });
   assertEquals([list.size, list.offset.items], [4, 4]);
   assertEquals(list.fields.items.element.size, 4);
@@ -85,14 +85,14 @@ Deno.test("Struct.encode() writes little-endian values", () => {
   );
 });
 
-Deno.test("Struct.encode() writes 0 where no value is given", () => {
+Deno.test("Struct.encode() writes 0 when no value is given", () => {
   const buffer = new Uint8Array(16).fill(0xaa);
   point.encode(buffer, { x: 1 }, 4);
   assertEquals(point.decode(buffer, 4), { x: 1, y: 0 });
   assertEquals([buffer[3], buffer[6], buffer[12]], [0xaa, 0, 0xaa]);
 });
 
-Deno.test("Struct.encode() reaches only its own part of the memory", () => {
+Deno.test("Struct.encode() writes only to its own part of the memory", () => {
   const memory = new Uint8Array(32);
   point.encode(memory.subarray(8, 16), { x: 1, y: 2 });
   assertEquals(point.decode(memory, 8), { x: 1, y: 2 });

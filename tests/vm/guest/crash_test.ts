@@ -1,5 +1,5 @@
 /**
- * What a mistake, or the end of a process, does not bring down.
+ * What goes on working after a mistake, or after the end of a process.
  */
 import { assertEquals } from "@std/assert";
 import { EDU_ID } from "./edu.ts";
@@ -7,7 +7,7 @@ import { Script } from "./script.ts";
 import { addressOf, forEachBackend, machine } from "./setup.ts";
 
 forEachBackend(
-  "MappedRegisters and DmaMemory are DETACHED, and the process lives, when they are used after detach",
+  "MappedRegisters and DmaMemory throw DETACHED, and the process lives, when they are used after detach",
   async (setup) => {
     await setup.take("edu0");
     await using script = await Script.start(
@@ -19,7 +19,7 @@ forEachBackend(
         const memory = space.allocate(4096);
         const { bytes } = memory;
         bytes[0] = 1;
-        // Often enough that optimised code does it.
+        // Often enough that the code is optimised.
         const read = () => registers.read32(0);
         for (let i = 0; i < 20_000; i++) read();
         send([read(), bytes[0]]);
@@ -46,7 +46,7 @@ forEachBackend(
             return (error as { code: string }).code;
           }
         }));
-        // A view that was kept is empty.
+        // An old view is empty.
         send([bytes.length, bytes[0] ?? null]);
       },
       addressOf("edu0"),

@@ -1,5 +1,5 @@
 /**
- * What `deno task demo` does with the function that it is given.
+ * What `deno task demo` does with its function.
  */
 import { assertEquals, assertMatch } from "@std/assert";
 import type { PciFunction } from "../../../mod.ts";
@@ -13,7 +13,7 @@ import { until } from "./until.ts";
 
 const ignore = machine.iommu === "none";
 
-/** What the demo tells of a function, and the function. */
+/** Runs the demo on a function, and returns its output. */
 async function story(name: string, scratch: boolean): Promise<string> {
   const lines: string[] = [];
   const report = new Report((line) => lines.push(line));
@@ -23,9 +23,9 @@ async function story(name: string, scratch: boolean): Promise<string> {
 }
 
 /**
- * A function's disk, once its driver is done with it: the driver looks for
- * namespaces after it is bound, and claims a disk while it reads its partition
- * table.
+ * Waits until a function's driver has finished with its disk: the driver looks
+ * for namespaces after it is bound, and claims a disk while it reads the
+ * partition table.
  */
 async function scannedDisk(fn: PciFunction): Promise<string> {
   const { name } = await until(() => {
@@ -35,7 +35,7 @@ async function scannedDisk(fn: PciFunction): Promise<string> {
   return name;
 }
 
-/** How often the story is told: once by each backend of the machine. */
+/** Asserts that a pattern occurs once for each backend of the machine. */
 function assertTimes(text: string, pattern: RegExp): void {
   assertEquals(text.match(pattern)?.length, machine.backends.length, text);
 }
@@ -58,7 +58,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "demonstrate() only identifies an NVMe controller that may hold data",
+  name:
+    "demonstrate() only identifies an NVMe controller when its disk may have data",
   ignore,
   async fn() {
     const text = await story("mixed0", false);
@@ -68,7 +69,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "demonstrate() has an edu device copy a page",
+  name: "demonstrate() copies a page when the device is an edu",
   ignore,
   async fn() {
     const text = await story("edu0", false);
@@ -78,7 +79,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "demonstrate() leaves a function of another kind alone and says so",
+  name:
+    "demonstrate() writes nothing to a function of another kind and says so",
   ignore,
   async fn() {
     const text = await story("e1000e0", false);
@@ -92,7 +94,7 @@ Deno.test("objections() names a disk that a program holds", async () => {
   const nvme = host.function(addressOf("nvme0"));
   const disk = await scannedDisk(nvme);
   assertEquals(objections(nvme), []);
-  // What mount, swapon, LVM and MD do.
+  // Claims the disk like mount, swapon, LVM and MD.
   const claim = host.kernel.open(disk, O_EXCL);
   try {
     assertEquals(objections(nvme), [
@@ -112,7 +114,7 @@ Deno.test("objections() names a network interface that is up", async () => {
     new Deno.Command("busybox", {
       args: ["ip", "link", "set", name, state],
     }).output();
-  // Its network has a router, whose advertisement would make it a default route.
+  // Its network has a router, whose advertisement would add a default route.
   const advertised = `/proc/sys/net/ipv6/conf/${name}/accept_ra`;
   await Deno.writeTextFile(advertised, "0").catch(() => {}); // no IPv6 here
   await ip("up");

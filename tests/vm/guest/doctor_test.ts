@@ -1,6 +1,6 @@
 /**
- * The doctor's verdicts, next to what the machine is and what the kernel then
- * does: where nothing is found against a function, it can be attached.
+ * The doctor's verdicts, compared with the machine and with what the kernel
+ * does: a function that is fit can be attached.
  */
 import {
   assert,
@@ -18,25 +18,25 @@ import { pciTree } from "../../../lib/host/mod.ts";
 import { refused } from "../../failures.ts";
 import { addressOf, host, machine } from "./setup.ts";
 
-/** What is found when these functions are asked for; none for the host. */
+/** Diagnoses functions, or the host when there are none. */
 function diagnosisOf(...names: string[]) {
   const functions = names.map((name) => host.function(addressOf(name)));
   return diagnose(host, { functions });
 }
 
-/** What one check finds. */
+/** The findings of one check. */
 function found(check: string, ...names: string[]): Finding[] {
   return diagnosisOf(...names).findings.filter((each) => each.check === check);
 }
 
-/** Ends in an error unless the program ends well. */
+/** Runs a program, and throws when it fails. */
 async function run(program: string, ...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(program, { args })
     .output();
   assert(success, new TextDecoder().decode(stderr));
 }
 
-/** Makes a test for machines that are like that. */
+/** Makes a test for machines that meet a condition. */
 function testWhen(
   condition: boolean,
   name: string,
@@ -48,7 +48,7 @@ function testWhen(
 /** Makes a test for machines with an IOMMU. */
 const test = testWhen.bind(undefined, machine.iommu !== "none");
 
-Deno.test("diagnose() finds the host fit when it has an IOMMU, and only then", () => {
+Deno.test("diagnose() finds the host fit only when it has an IOMMU", () => {
   const diagnosis = diagnosisOf();
   const text = diagnosisText(diagnosis);
   assertEquals(diagnosis.fit, machine.iommu !== "none", text);
@@ -70,16 +70,16 @@ Deno.test("diagnose() names the backends that the machine has", () => {
   );
 });
 
-Deno.test("diagnose() says that a function can be reset when the kernel says how", () => {
+Deno.test("diagnose() finds that a function can be reset when the kernel has a method", () => {
   const reset = (name: string) =>
     found("reset", name).map(({ verdict }) => verdict);
-  // An edu has no way, an NVMe disk has.
+  // An edu has no method, and an NVMe disk has one.
   assertEquals([reset("edu0"), reset("nvme0")], [["warn"], ["pass"]]);
 });
 
 testWhen(
   machine.iommu === "none",
-  "diagnose() finds no IOMMU when the machine was given none",
+  "diagnose() finds no IOMMU when the machine has none",
   async () => {
     const { fit, findings } = diagnosisOf("edu0");
     assertEquals(fit, false);
@@ -95,12 +95,12 @@ testWhen(
   },
 );
 
-test("diagnose() finds a function fit that then can be attached", async () => {
+test("diagnose() finds a function fit when it can be attached", async () => {
   for (const name of ["edu0", "nvme0", "e1000e0"]) {
     const diagnosis = diagnosisOf(name);
     assertEquals(diagnosis.fit, true, diagnosisText(diagnosis));
     await using taken = await host.take(addressOf(name));
-    // Taken, it is still fit: its nodes are there, and it answers.
+    // After it is taken it is still fit: it has nodes, and it answers.
     assertEquals(diagnosisOf(name).fit, true);
     await using space = new AddressSpace({ host });
     await using device = await VfioDevice.attach(taken.function, space);
@@ -108,7 +108,7 @@ test("diagnose() finds a function fit that then can be attached", async () => {
   }
 });
 
-test("diagnose() finds a group not viable that then is refused", async () => {
+test("diagnose() finds a group not viable when attaching is refused", async () => {
   const [finding] = found("group-viable", "mixed1");
   assertEquals(finding!.verdict, "fail");
   assertEquals(finding!.device, addressOf("mixed1"));
@@ -123,15 +123,15 @@ test("diagnose() finds a group not viable that then is refused", async () => {
   assertEquals(diagnosisOf("mixed0", "mixed1").fit, true);
 });
 
-test("diagnose() finds interrupts remapped when the kernel says that it does", async () => {
+test("diagnose() finds interrupts remapped when the kernel's log says so", async () => {
   const log = await new Deno.Command("dmesg").output();
-  const says = /Enabled IRQ remapping/
+  const kernelSaysSo = /Enabled IRQ remapping/
     .test(new TextDecoder().decode(log.stdout));
   const [finding] = found("interrupt-remapping");
-  assertEquals(finding!.verdict, says ? "pass" : "fail");
+  assertEquals(finding!.verdict, kernelSaysSo ? "pass" : "fail");
 });
 
-test("pciTree() explains every group that the kernel made of several functions", () => {
+test("pciTree() explains every group when the kernel has put several functions in it", () => {
   const tree = pciTree(host);
   const shared = tree.sharedGroups;
   const groups = host.groups().filter(({ devices }) => devices.length > 1);
@@ -142,10 +142,10 @@ test("pciTree() explains every group that the kernel made of several functions",
   const pair = shared.find(({ functions }) =>
     functions.includes(addressOf("pair0"))
   );
-  // An edu is no PCI Express device, and a disk of NVMe is.
+  // An edu is a conventional PCI device, and an NVMe disk is not.
   assertEquals(pair!.causes.map(({ device }) => device), ["0000:00:05"]);
   assertMatch(pair!.causes[0]!.reason, /^is conventional PCI/);
-  // Behind a port that has ACS it is alone.
+  // A function behind a port with ACS is alone.
   const sriov = host.function(addressOf("sriov0")).iommuGroup!;
   assertEquals(sriov.devices.map(({ name }) => name), [addressOf("sriov0")]);
 });
@@ -154,7 +154,7 @@ const BUILT_IN = machine.kernel === "testbed";
 
 testWhen(
   BUILT_IN,
-  "diagnose() says that there is nothing to load when vfio-pci is built in",
+  "diagnose() says that vfio-pci is built in when the kernel has it so",
   () => {
     const [finding] = found("vfio-driver");
     assertEquals(finding!.verdict, "pass");
@@ -164,7 +164,7 @@ testWhen(
 
 testWhen(
   !BUILT_IN,
-  "diagnose() says how to load vfio-pci, and that is what it takes",
+  "diagnose() passes after its remedy when vfio-pci was not loaded",
   async () => {
     const [before] = found("vfio-driver");
     assertEquals(before!.text, "vfio-pci is loaded");

@@ -1,5 +1,5 @@
 /**
- * The driver of QEMU's `edu` that is an example, as tests use it.
+ * The example's driver for QEMU's `edu`, for tests.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { MappedRegisters, VfioDevice } from "../../../mod.ts";
 
 export { EDU_DMA_MASK } from "../../../examples/edu.ts";
 
-/** What its identification register says. */
+/** The value of its identification register. */
 export const EDU_ID = 0x0100_00ed;
 
 const LIVENESS = 0x04;
@@ -25,7 +25,7 @@ export class Edu extends example.Edu {
     device.setBusMaster(true);
   }
 
-  /** Writes the liveness register, and reads it: the value's complement. */
+  /** Writes the liveness register, and reads the value's complement from it. */
   echo(value: number): number {
     this.#registers.write32(LIVENESS, value);
     return this.#registers.read32(LIVENESS);

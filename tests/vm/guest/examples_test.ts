@@ -1,6 +1,6 @@
 /**
- * The examples, and the README's script, each run as it says itself, with
- * nothing but `--allow-ffi`.
+ * The examples and the README's script, each run as it says, with `--allow-ffi`
+ * only.
  */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { guestQemu } from "../machine_env.ts";
@@ -10,12 +10,12 @@ const withoutIommu = machine.iommu === "none";
 
 const ROOT = new URL("../../../", import.meta.url);
 
-/** Runs an example and gives what it prints. */
+/** Runs an example and returns its output. */
 async function example(file: string, ...args: string[]): Promise<string> {
   return await run(new URL(`examples/${file}`, ROOT).pathname, ...args);
 }
 
-/** Runs a script and gives what it prints. */
+/** Runs a script and returns its output. */
 async function run(...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-check", "--no-prompt", "--allow-ffi", ...args],
@@ -39,7 +39,7 @@ Deno.test("list.ts shows each group with its functions", async () => {
 });
 
 Deno.test({
-  name: "attach.ts tells who the function is and gives it back",
+  name: "attach.ts prints the function's ids and gives it back",
   ignore: withoutIommu,
   async fn() {
     const printed = await example("attach.ts", addressOf("nvme0"));
@@ -63,7 +63,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "shared_space.ts lets a device go on with what another has written",
+  name: "shared_space.ts copies with one device what another has written",
   ignore: withoutIommu,
   async fn() {
     const printed = await example(
@@ -90,7 +90,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "nvme_identify.ts tells a controller's model, serial and firmware",
+  name: "nvme_identify.ts prints a controller's model, serial and firmware",
   ignore: withoutIommu,
   async fn() {
     const printed = await example("nvme_identify.ts", addressOf("nvme0"));
@@ -103,7 +103,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "hand_to_qemu.ts gives a machine's firmware the function, and restores",
+  name:
+    "hand_to_qemu.ts shows the function to QEMU's firmware, and restores the host",
   ignore: withoutIommu,
   async fn() {
     const { program, args } = guestQemu()!;
@@ -128,7 +129,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "The README's script runs as it stands when mod.ts comes by URL",
+  name: "The README's script runs unchanged when mod.ts comes by URL",
   ignore: withoutIommu,
   async fn() {
     await using server = Deno.serve(

@@ -1,7 +1,7 @@
 /**
- * Each call that attaching and detaching make of the kernel, failing in turn:
- * what was acquired is released, the error is one of the library's, and the
- * next attempt succeeds.
+ * Each kernel call of attaching and detaching fails in turn. Everything that
+ * was acquired is released, the error is one of the library's, and the next
+ * attempt succeeds.
  */
 import {
   assert,
@@ -32,7 +32,7 @@ import { Edu, EDU_ID } from "./edu.ts";
 import { descriptors, holdings } from "./observe.ts";
 import { addressOf, forEachBackend, host, machine, Setup } from "./setup.ts";
 
-/** What calls fail with. */
+/** The errnos with which calls fail. */
 const CODES = [
   "EBUSY",
   "EINVAL",
@@ -43,23 +43,23 @@ const CODES = [
   "EPERM",
 ];
 
-/** What is enough where another situation has them all. */
+/** A selection, as another situation tries all of them. */
 const FEW_CODES = ["EINVAL", "EIO", "ENOENT"];
 
-/** Where devices see the memory of a {@linkcode Scene}. */
+/** The IOVA of the memory of a {@linkcode Scene}. */
 const IOVA = 0x10_0000n;
 
-/** What the neighbour has in its buffer. */
+/** The content of the neighbour's buffer. */
 const MARK = 0x5a;
 
-/** Where `edu0` is attached, and what calls fail with. */
+/** How `edu0` is attached, and how calls fail. */
 interface Situation {
   readonly name: string;
   readonly backend: BackendName | "auto";
   readonly codes: readonly string[];
-  /** Whether `edu1` is attached to the same space all the while. */
+  /** Whether `edu1` is attached to the same space meanwhile. */
   readonly neighbour?: boolean;
-  /** What the system is like. */
+  /** Changes the system. */
   readonly system?: (kernel: Kernel) => Kernel;
 }
 
@@ -87,7 +87,9 @@ const SITUATIONS: readonly Situation[] = [
     : [],
 ];
 
-/** A system that takes one group into each container, as some IOMMUs do. */
+/**
+ * A system in which each container takes one group only, as with some IOMMUs.
+ */
 function oneGroupEach(kernel: Kernel): Kernel {
   const full = new Set<unknown>();
   return intercept(kernel, ({ method, args }, proceed) => {
@@ -160,18 +162,18 @@ class Scene implements AsyncDisposable {
 
 /** A call that failed. */
 interface Failure {
-  /** What was called, and about what. */
+  /** The method and its object. */
   readonly call: string;
   readonly code: string;
 }
 
-/** What is tried in each {@linkcode Situation}. */
+/** The calls that are tried in each {@linkcode Situation}. */
 interface Trial {
-  /** Comes before the calls that fail. */
+  /** Prepares the calls that fail. */
   prepare?(scene: Scene): Promise<void>;
   /** Makes the calls that fail. */
   act(scene: Scene): Promise<void>;
-  /** Looks at its error, or at what was done in spite of the failure. */
+  /** Checks its error, or the result in spite of the failure. */
   check(
     error: unknown,
     failure: Failure,
@@ -181,8 +183,8 @@ interface Trial {
 }
 
 /**
- * Makes a test for each situation in which each call that a trial makes fails,
- * in each way, and nothing remains of it and it can be done again.
+ * Makes a test for each situation. In it each call of a trial fails with each
+ * errno, leaves nothing behind, and the trial can be repeated.
  */
 function failEachCall(name: string, trial: Trial): void {
   for (const situation of SITUATIONS) {
@@ -196,7 +198,9 @@ function failEachCall(name: string, trial: Trial): void {
   }
 }
 
-/** Fills the neighbour's buffer, and gives the memory that it came from. */
+/**
+ * Fills the neighbour's buffer, and returns the memory that it is filled from.
+ */
 async function markNeighbour(setup: Setup): Promise<DmaMemory> {
   const space = setup.space();
   await using neighbour = await setup.attach("edu1", space);
@@ -254,19 +258,19 @@ failEachCall("VfioDevice.attach() leaves nothing behind when any call fails", {
     const { call, code } = failure;
     if (error !== undefined) {
       assertInstanceOf(error, VfioError);
-      // Of these no more is known than the kernel says.
+      // The library knows nothing more about these errors.
       if (code !== "EIO" && code !== "EMFILE") return;
       assertInstanceOf(error.cause, KernelError);
       assertEquals([error.code, error.cause.code], ["KERNEL", code]);
     } else if (
       code === "ENOENT" && /^(readFile|readdir|readlink|stat) /.test(call)
     ) {
-      // What sysfs does not have is not there, for all that can be known.
+      // What sysfs lacks counts as absent.
     } else if (backend === "auto") {
       assertMatch(call, /^(open|close) /);
       assertEquals(scene.space.backend?.backend, "legacy");
     } else {
-      // A group that no container takes gets one of its own.
+      // A group that the container refuses gets another container.
       assert(neighbour);
       assertEquals(call, "ioctl VFIO_GROUP_SET_CONTAINER");
       assertEquals(code, "EINVAL");
@@ -280,7 +284,7 @@ failEachCall("VfioDevice.detach() completes when any call fails", {
   check: (error) => assertEquals(error, undefined),
 });
 
-/** A system, and what makes it refuse all calls of some methods. */
+/** A system whose calls of some methods can be made to fail. */
 function refusing(methods: readonly (keyof Kernel)[]) {
   const state = { refuses: false };
   const kernel = intercept(host.kernel, ({ method }, proceed) => {
@@ -291,7 +295,7 @@ function refusing(methods: readonly (keyof Kernel)[]) {
 }
 
 forEachBackend(
-  "VfioDevice.detach() completes when the kernel refuses all but to close",
+  "VfioDevice.detach() completes when the kernel refuses everything but close",
   async (setup) => {
     await setup.take("edu0");
     const before = holdings();
@@ -361,7 +365,7 @@ if (machine.backends.includes("legacy")) {
       );
       assertEquals(holdings(), before);
 
-      // Each container takes it, so neither has it.
+      // Both containers accept the IOVA, so neither has kept it.
       const memory = space.allocate(4096, { iova: IOVA });
       for (const device of devices) {
         memory.bytes.fill(MARK, 0, 8).fill(0, 8, 16);

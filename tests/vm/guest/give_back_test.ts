@@ -27,7 +27,7 @@ Deno.test({
     await (await host.take(fn)).giveBack();
     await assertBecomes(fn.path, before);
     const disk = driverNodes(fn).find(({ kind }) => kind === "disk")!.name;
-    // Sysfs tells of it before devtmpfs has its node.
+    // The disk is in sysfs before devtmpfs has its node.
     using file = await until(() => openIfThere(disk), "its node");
     assertEquals(await file.read(new Uint8Array(512)), 512);
   },
@@ -43,14 +43,15 @@ function openIfThere(path: string): Deno.FsFile | undefined {
 }
 
 Deno.test({
-  name: "TakenFunction.giveBack() restores what was set by hand before",
+  name:
+    "TakenFunction.giveBack() restores settings when they were made by hand",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));
     const original = await settled(fn.path);
     const control = `${fn.path}/power/control`;
     const power = original[control]; // not in every kernel
-    // as driverctl leaves it when it is told not to rebind
+    // like driverctl when it does not rebind
     kernel.writeFile(`${fn.path}/driver_override`, "vfio-pci");
     if (power !== undefined) kernel.writeFile(control, "auto");
     try {
@@ -70,7 +71,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "TakenFunction.giveBack() is DEVICE_BUSY when this process has its group open",
+    "TakenFunction.giveBack() throws DEVICE_BUSY when this process has its group open",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));
@@ -88,7 +89,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "TakenFunction.giveBack() names the process that has its group open",
+  name:
+    "TakenFunction.giveBack() names the process when that has its group open",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));
@@ -117,13 +119,13 @@ Deno.test({
 
 Deno.test({
   name:
-    "TakenFunction.giveBack() is TIMED_OUT when an open device cannot be seen, and done when it closes",
+    "TakenFunction.giveBack() throws TIMED_OUT when an invisible process has the device open, and completes when that closes it",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));
     const before = await settled(fn.path);
     const taken = await host.take(fn);
-    // It keeps the device's own descriptor, which tells nobody whose it is.
+    // It keeps only the device's descriptor, which does not show its group.
     const script = holdDevice(fn.iommuGroup!.id, fn.address);
     const holder = new Deno.Command(Deno.execPath(), {
       args: ["eval", "--no-lock", "--no-config", script],
@@ -136,7 +138,7 @@ Deno.test({
       () => taken.giveBack({ timeout: 3000 }),
     );
     assertStringIncludes(error.message, "vfio-pci/unbind in 3000 ms");
-    // The kernel still waits; this thread does not.
+    // The kernel still waits, and this thread does not.
     const other = await refused(
       "TIMED_OUT",
       () => host.take(fn, { timeout: 200 }),
@@ -154,7 +156,7 @@ const LOCAL = import.meta.resolve("../../../lib/kernel/local.ts");
 const FCNTL = import.meta.resolve("../../../lib/uapi/linux/fcntl.ts");
 const VFIO = import.meta.resolve("../../../lib/uapi/vfio/all.ts");
 
-/** A script that opens a device and closes all that it did so through. */
+/** A script that opens a device, and then closes its group and container. */
 function holdDevice(group: string, device: string): string {
   return `
     import { localKernel } from ${JSON.stringify(LOCAL)};

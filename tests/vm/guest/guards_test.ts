@@ -1,6 +1,6 @@
 /**
- * What the host lives on is refused, on real kernels, and taken once the host
- * lives on it no longer.
+ * Real kernels: a function that the host uses is refused, and taken once the
+ * use has ended.
  */
 import { assertEquals, assertMatch } from "@std/assert";
 import type { PciFunction } from "../../../mod.ts";
@@ -16,7 +16,7 @@ const ignore = machine.iommu === "none";
 const disk = host.function(addressOf("nvme0"));
 const nic = host.function(addressOf("e1000e0"));
 
-/** Runs a program, and gives what it printed. */
+/** Runs a program, and returns its output. */
 async function run(...command: string[]): Promise<string> {
   const [program, ...args] = command;
   const { success, stdout, stderr } = await new Deno.Command(program!, { args })
@@ -26,7 +26,9 @@ async function run(...command: string[]): Promise<string> {
   return out!.trim();
 }
 
-/** Whether this kernel has a module, loaded now, or the like built in. */
+/**
+ * Whether this kernel has a module, which is loaded now, or has it built in.
+ */
 function loads(module: string, sign: () => boolean): boolean {
   new Deno.Command("modprobe", { args: ["-q", module] }).outputSync();
   return sign();
@@ -42,7 +44,7 @@ const hasMapper = loads("dm_mod", () => exists(host.kernel, "/dev/mapper")) &&
 const hasSwap = exists(host.kernel, "/proc/swaps");
 loads("loop", () => true);
 
-/** The name of a function's disk, or of its interface, once it is there. */
+/** Waits for a function's disk or network interface, and returns its name. */
 async function nodeOf(
   fn: PciFunction,
   wanted: "disk" | "network",
@@ -55,7 +57,7 @@ async function nodeOf(
   return name;
 }
 
-/** Asserts that a function is refused for a use, and nothing of it changed. */
+/** Asserts that a function is refused for a use, and not changed. */
 async function assertRefused(fn: PciFunction, use: string): Promise<void> {
   const { driver } = fn;
   const error = await refused("HOST_IN_USE", () => host.take(fn));
@@ -75,7 +77,7 @@ async function ip(...args: string[]): Promise<void> {
   await run("busybox", "ip", ...args);
 }
 
-/** Sets an interface up, which then has the routes that a test gives it. */
+/** Sets an interface up, without other routes than those of the test. */
 async function up(name: string): Promise<void> {
   // Its network has a router, which advertises itself.
   const advertised = `/proc/sys/net/ipv6/conf/${name}/accept_ra`;
@@ -101,7 +103,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() takes a mounted disk that is insisted on",
+  name: "Host.take() takes a mounted disk when it is insisted on",
   ignore: ignore || !hasExt4,
   async fn() {
     const node = await nodeOf(disk, "disk");
@@ -150,8 +152,7 @@ Deno.test({
 });
 
 Deno.test({
-  name:
-    "Host.take() refuses a disk with a file system in a file in a file system",
+  name: "Host.take() refuses a disk when a file system is in a file on it",
   ignore: ignore || !hasExt4,
   async fn() {
     const node = await nodeOf(disk, "disk");
@@ -181,7 +182,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() refuses a disk that a loop device is on",
+  name: "Host.take() refuses a disk when a loop device uses it",
   ignore,
   async fn() {
     const node = await nodeOf(disk, "disk");
@@ -196,7 +197,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() refuses a disk that is swapped to",
+  name: "Host.take() refuses a disk when it has active swap space",
   ignore: ignore || !hasSwap,
   async fn() {
     const node = await nodeOf(disk, "disk");
@@ -212,7 +213,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() refuses a disk that a volume of the device mapper is on",
+  name: "Host.take() refuses a disk when a device mapper volume uses it",
   ignore: ignore || !hasMapper,
   async fn() {
     const node = await nodeOf(disk, "disk");
@@ -223,7 +224,7 @@ Deno.test({
       const volume = `/dev/mapper/vg-data on ${node}`;
       await assertRefused(disk, `${volume} is an active volume`);
       if (hasSwap) {
-        // Where udev is missing, nobody links /dev/mapper/vg-data to it.
+        // Without udev there is no link /dev/mapper/vg-data.
         const path = "/dev/" + await run(
           ..."dmsetup info --columns --noheadings -o blkdevname".split(" "),
           "vg-data",
@@ -241,7 +242,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() refuses an interface while it carries the default route",
+  name: "Host.take() refuses an interface when it carries the default route",
   ignore,
   async fn() {
     const name = await nodeOf(nic, "network");
@@ -250,14 +251,15 @@ Deno.test({
     await ip("route", "add", "default", "via", "192.0.2.1", "dev", name);
     await assertRefused(nic, `the IPv4 default route is through ${name}`);
     await ip("route", "del", "default");
-    // It is up still, and has an address.
+    // It is still up, and has an address.
     assertEquals(usesOf(host, nic), []);
     await assertTaken(nic);
   },
 });
 
 Deno.test({
-  name: "Host.take() refuses an interface when the route of IPv6 is through it",
+  name:
+    "Host.take() refuses an interface when it carries the IPv6 default route",
   ignore: ignore || !exists(host.kernel, "/proc/net/if_inet6"),
   async fn() {
     const name = await nodeOf(nic, "network");
@@ -271,7 +273,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "Host.take() refuses an interface when the route is through a VLAN on it",
+    "Host.take() refuses an interface when a VLAN on it carries the default route",
   ignore: ignore || !hasVlans,
   async fn() {
     const name = await nodeOf(nic, "network");
@@ -302,7 +304,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "usesOf() finds the interface of the SSH session that it runs in",
+  name: "usesOf() finds the interface when the SSH session goes through it",
   async fn() {
     const name = await nodeOf(nic, "network");
     await ip("addr", "add", "192.0.2.2/24", "dev", name);

@@ -1,5 +1,5 @@
 /**
- * Writes that the kernel does not let go of, and the processes that made them.
+ * Writes that hang in the kernel, and the processes that made them.
  */
 import { assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { KernelError } from "../../../lib/kernel/errno.ts";
@@ -11,7 +11,7 @@ import { until } from "./until.ts";
 
 const DRIVERS = "/sys/bus/pci/drivers";
 
-/** The processes that write for others: their numbers. */
+/** The numbers of the processes that write for others. */
 function writers(): string[] {
   const { kernel } = host;
   return kernel.readdir("/proc").filter((name) => /^\d+$/.test(name))
@@ -26,7 +26,7 @@ function writers(): string[] {
 }
 
 forEachBackend(
-  "A process ends at once when a write of its own hangs, which goes on when it can",
+  "A process ends at once when its write hangs, and the write completes when it can",
   async (setup) => {
     const fn = await setup.take("edu0");
     await using holder = new OtherProcess();
@@ -38,7 +38,7 @@ forEachBackend(
         let done = false;
         const writing = kernel.writeFileAsync(path, address)
           .finally(() => done = true);
-        // Its thread is free: timers go on.
+        // The thread is free, so timers go on.
         const ticks = async () => {
           for (let tick = 0; tick < 20; tick++) {
             await new Promise((resolve) => setTimeout(resolve, 10));
@@ -73,7 +73,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "Host.take() gives up in time while a function is moved by somebody else",
+  "Host.take() throws TIMED_OUT when another process is moving the function",
   async (setup) => {
     const fn = await setup.take("edu0");
     await using holder = new OtherProcess();
@@ -81,18 +81,18 @@ forEachBackend(
     const { kernel } = host;
     const unbind = kernel
       .writeFileAsync(`${DRIVERS}/vfio-pci/unbind`, fn.address);
-    await until(() => fn.driver === undefined, "the begin of the unbinding");
+    await until(() => fn.driver === undefined, "the start of the unbinding");
     let ticks = 0;
     const timer = setInterval(() => ticks++, 10);
     // Before Linux 7.0 not even its driver_override can be read.
     const options = { timeout: 2000, insist: true };
     await refused("TIMED_OUT", () => host.take(fn, options));
     clearInterval(timer);
-    // A thread that waits for the kernel has one at the most, at its end.
+    // A blocked thread would have one tick at most, at its end.
     assertGreater(ticks, 1);
     await holder.detach();
     await unbind;
-    // Its turn comes when the one that was given up on is undone.
+    // This one waits until the abandoned one is undone.
     await host.take(fn, { timeout: 60_000 });
     assertEquals(fn.driver, "vfio-pci");
   },

@@ -1,14 +1,13 @@
 /**
- * What the system says of this process and of the devices, asked without the
- * library under test.
+ * Observes this process and the devices, without the library under test.
  *
  * @module
  */
 import { until } from "./until.ts";
 
-/** What this process holds of what an attached device brings with it. */
+/** The resources of an attached device that this process holds. */
 export interface Holdings {
-  /** What each of its file descriptors is. */
+  /** The target of each file descriptor. */
   readonly descriptors: readonly string[];
   /** Its mappings of registers and of DMA memory. */
   readonly mappings: readonly string[];
@@ -16,7 +15,7 @@ export interface Holdings {
   readonly locked: number;
 }
 
-/** What this process holds now. */
+/** Reads what this process holds now. */
 export function holdings(): Holdings {
   return {
     descriptors: descriptors(),
@@ -25,7 +24,7 @@ export function holdings(): Holdings {
   };
 }
 
-/** What this process has open. */
+/** Lists the files that this process has open. */
 export function descriptors(): string[] {
   const directory = "/proc/self/fd";
   return [...Deno.readDirSync(directory)].flatMap(({ name }) => {
@@ -58,12 +57,12 @@ export function lockedKilobytes(): number {
 }
 
 /**
- * Asserts that the IOMMU stops what a device does.
+ * Asserts that the IOMMU stops an access of a device.
  *
- * The kernel counts the IOMMU's reports as interrupts. Of those that it logs it
- * leaves most out when they come close together.
+ * The kernel counts the IOMMU's reports as interrupts. Its log leaves out most
+ * of them when they come close together.
  *
- * @param forbidden Has a device do it.
+ * @param forbidden Makes the device access memory.
  */
 export async function assertFault(
   forbidden: () => Promise<void>,

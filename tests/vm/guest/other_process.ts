@@ -1,5 +1,5 @@
 /**
- * Another process, which attaches what it is told to.
+ * Another process, which attaches devices on request.
  *
  * @module
  */
@@ -26,18 +26,18 @@ export class OtherProcess implements AsyncDisposable {
     this.#answers = lines(this.#child.stdout);
   }
 
-  /** Its name and number, as the library tells of a process. */
+  /** Its name and number, as the library's messages have them. */
   get name(): string {
     return `deno (process ${this.#child.pid})`;
   }
 
   /**
-   * Has it attach a device.
+   * Attaches a device in it.
    *
    * @param address The PCI address, bound to vfio-pci.
    * @param backend The backend that it takes.
-   * @returns Has it detach the device, when disposed of.
-   * @throws {Error} What the other process ran into.
+   * @returns Detaches the device when it is disposed of.
+   * @throws {Error} With the error of the other process.
    */
   async attach(
     address: string,
@@ -47,7 +47,7 @@ export class OtherProcess implements AsyncDisposable {
     return { [Symbol.asyncDispose]: () => this.detach() };
   }
 
-  /** Has it detach the device that it has. */
+  /** Detaches its device. */
   async detach(): Promise<void> {
     await this.#order();
   }
@@ -58,7 +58,7 @@ export class OtherProcess implements AsyncDisposable {
     if (answer !== "done") throw new Error(`The other process: ${answer}`);
   }
 
-  /** Has it end, and with it what it has attached. */
+  /** Ends it, which releases its device. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#orders.close();
     for await (const _ of this.#answers);
@@ -66,7 +66,7 @@ export class OtherProcess implements AsyncDisposable {
   }
 }
 
-/** Carries out one order: attach a device, or detach the one that there is. */
+/** Carries out one order: attaches a device, or detaches the present one. */
 async function carryOut(order: string, space: AddressSpace | undefined) {
   await space?.close();
   if (order === "") return undefined;

@@ -1,6 +1,6 @@
 /**
  * An apply that is killed at every step, and at any time between them: restore
- * brings back exactly what was.
+ * brings back exactly the previous state.
  */
 import {
   assert,
@@ -25,10 +25,13 @@ import { triesAll } from "../machine_env.ts";
 import { Script } from "./script.ts";
 import { addressOf, host, machine } from "./setup.ts";
 
-/** Under emulation every write to sysfs takes its time, in milliseconds. */
+/**
+ * The time limit, in milliseconds. Under emulation every write to sysfs is
+ * slow.
+ */
 const LIMIT = { timeout: 60_000 };
 
-/** Some of everything that this machine has. */
+/** A state with all kinds of steps that this machine has. */
 const STATE: DesiredState = {
   functions: [
     { select: addressOf("nvme0"), driver: "vfio-pci", reset: ["flr"] },
@@ -51,16 +54,16 @@ const STATE: DesiredState = {
 };
 
 /**
- * What says how much there was, or when something was. `waiting_for_supplier`
- * goes with the first driver that a device ever has
- * (`device_links_driver_bound()` in `drivers/base/core.c`).
+ * Attributes that count events or tell times. `waiting_for_supplier` disappears
+ * with the first driver that a device ever has (`device_links_driver_bound()`
+ * in `drivers/base/core.c`).
  */
 const RESTLESS = new RegExp(
   "^(?:aer_.*|config|msi_irqs|pools|power_state|resource\\d.*|runtime_.*|" +
     "statistics|waiting_for_supplier|wakeup.*)$",
 );
 
-/** What a directory says, of itself and of that directly below it. */
+/** Reads the attributes of a directory and of those directly below it. */
 function contents(path: string, depth: number): Record<string, unknown> {
   const found: Record<string, unknown> = {};
   for (const { name, isSymlink, isDirectory } of Deno.readDirSync(path)) {
@@ -70,7 +73,7 @@ function contents(path: string, depth: number): Record<string, unknown> {
       ? Deno.readLinkSync(each)
       : !isDirectory
       ? readable(each)
-      // What a driver makes may get another number when it comes back.
+      // A driver may number its own devices otherwise when it comes back.
       : name === "power" && depth > 0 && contents(each, depth - 1);
   }
   return found;
@@ -80,7 +83,7 @@ function readable(path: string): string | null {
   try {
     return Deno.readTextFileSync(path);
   } catch {
-    return null; // such as what can only be written
+    return null; // such as an attribute that can only be written
   }
 }
 
@@ -88,7 +91,10 @@ function names(path: string): string[] {
   return [...Deno.readDirSync(path)].map(({ name }) => name).sort();
 }
 
-/** All of sysfs, /etc and /dev that the state changes, and the journals. */
+/**
+ * Reads everything in sysfs, /etc and /dev that the state changes, and the
+ * journals.
+ */
 function everything() {
   const drivers = "/sys/bus/pci/drivers";
   return {
@@ -121,7 +127,7 @@ function journals(path: string): string[] {
   }
 }
 
-/** Starts an apply that tells of its steps, and stops at one. */
+/** Starts an apply that sends its events, and stops at one. */
 async function applying(stop: number): Promise<Script> {
   return await Script.start(
     {},
@@ -134,7 +140,7 @@ async function applying(stop: number): Promise<Script> {
         onStep({ step, phase }) {
           send([phase, step.kind, step.device ?? null]);
           if (++events !== stop) return;
-          // It stands still: not even what it has begun goes on in it.
+          // The thread stops: not even what it has begun goes on.
           Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
         },
       });
@@ -153,7 +159,9 @@ async function restoreAll(): Promise<readonly Step[]> {
   return undone;
 }
 
-/** Makes a test where VFIO drivers take functions: not without an IOMMU. */
+/**
+ * Makes a test for machines with an IOMMU, where VFIO drivers take functions.
+ */
 function test(
   name: string,
   show: (t: Deno.TestContext) => Promise<void>,
@@ -161,15 +169,15 @@ function test(
   if (machine.iommu !== "none") Deno.test(name, show);
 }
 
-/** Of all that can be killed, a sample: `tests/faults/` kills at each call. */
+/** A sample of moments: `tests/faults/` kills at each call. */
 const MOMENTS = triesAll(machine) ? [0, 400, 800, 1200] : [600];
 
 let before: ReturnType<typeof everything>;
 let events: [phase: string, kind: string, device: string | null][];
 
 /**
- * The event at which each kind of step was made last. Where the newest kernel
- * has proven most kinds, those that it does not have, and one that all have.
+ * The last event of each kind of step. On an older kernel only of the kinds
+ * that the newest kernel does not have, and of one that all have.
  */
 function lastOfEachKind(): number[] {
   const kinds = new Set(events.map(([, kind]) => kind));
@@ -182,7 +190,7 @@ function lastOfEachKind(): number[] {
   );
 }
 
-test("apply() makes what the state says, and another process brings back what was", async () => {
+test("apply() makes the state, and restore() undoes it from another process", async () => {
   before = everything();
   assertEquals(before.journals, []);
   await using script = await applying(-1);
@@ -202,7 +210,7 @@ test("apply() makes what the state says, and another process brings back what wa
   assertEquals(everything(), before);
 });
 
-test("restore() brings back exactly what was when apply was killed at a step of any kind", async (t) => {
+test("restore() brings back exactly the previous state when apply was killed at a step of any kind", async (t) => {
   const stops = lastOfEachKind();
   assertGreater(stops.length, 0);
   for (const stop of stops) {
@@ -219,7 +227,7 @@ test("restore() brings back exactly what was when apply was killed at a step of 
   }
 });
 
-test("restore() brings back exactly what was when apply was killed at any time", async (t) => {
+test("restore() brings back exactly the previous state when apply was killed at any time", async (t) => {
   for (const moment of MOMENTS) {
     await t.step(`after ${moment} ms`, async () => {
       {
@@ -233,7 +241,7 @@ test("restore() brings back exactly what was when apply was killed at any time",
   }
 });
 
-test("restore() goes on where one was killed", async (t) => {
+test("restore() completes when another restore was killed", async (t) => {
   for (const moment of MOMENTS.slice(0, 2)) {
     await t.step(`after ${moment} ms`, async () => {
       await apply(host, STATE, LIMIT);
@@ -256,7 +264,7 @@ test("restore() goes on where one was killed", async (t) => {
   }
 });
 
-test("applySteps() is LOCKED while another process changes the host, and not when that was killed", async () => {
+test("applySteps() throws LOCKED when another process changes the host, and works when that was killed", async () => {
   const step: Step = {
     kind: "driver",
     device: addressOf("edu1"),
@@ -281,7 +289,7 @@ test("applySteps() is LOCKED while another process changes the host, and not whe
   assertEquals(everything(), before);
 });
 
-test("persist() installs a unit that systemd takes, and unpersist() removes it", async () => {
+test("persist() installs a unit that systemd accepts, and unpersist() removes it", async () => {
   const { unit, files } = await persist(host, STATE, "guest", {
     command: [Deno.execPath()],
   });

@@ -1,6 +1,6 @@
 /**
- * Functions handed to a QEMU that runs in the guest, up to the firmware of its
- * own machine.
+ * Functions for a QEMU that runs in the guest, up to the firmware of its
+ * virtual machine.
  */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { refused } from "../../failures.ts";
@@ -21,26 +21,26 @@ import { until } from "./until.ts";
 
 const NOBODY = "65534";
 
-/** The functions that are handed over, and what firmware shall see. */
+/** The functions that are handed over, and the ids that firmware must see. */
 const FUNCTIONS = { nvme0: "1b36:0010", e1000e0: "8086:10d3" };
 
 const NAMES = Object.keys(FUNCTIONS);
 
-/** The nodes that QEMU would open, which are root's alone in these tests. */
+/** The nodes that QEMU would open. In these tests only root may open them. */
 const SHARED_NODES = ["/dev/iommu", "/dev/vfio/vfio"];
 
 const qemu = guestQemu()!;
 
-/** What became of a QEMU. */
+/** How a QEMU ended. */
 interface Outcome {
   readonly code: number;
-  /** What its machine's firmware says while it starts. */
+  /** The output of its machine's firmware. */
   readonly firmware: string;
-  /** What QEMU says. */
+  /** QEMU's standard error. */
   readonly messages: string;
 }
 
-/** Where a QEMU writes to. */
+/** The files that a QEMU writes to. */
 class Output implements Disposable {
   readonly #dir = Deno.makeTempDirSync();
   readonly stderr = openSync(`${this.#dir}/messages`, "w");
@@ -49,7 +49,7 @@ class Output implements Disposable {
     Deno.chmodSync(this.#dir, 0o777);
   }
 
-  /** QEMU's arguments by which SeaBIOS says what it does. */
+  /** The arguments with which SeaBIOS writes its log. */
   get args(): string[] {
     return [
       ...["-chardev", `file,id=log,path=${this.#dir}/firmware`],
@@ -61,11 +61,11 @@ class Output implements Disposable {
     try {
       return Deno.readTextFileSync(`${this.#dir}/${name}`);
     } catch {
-      return ""; // QEMU did not come so far
+      return ""; // QEMU has not started it
     }
   }
 
-  /** Waits until firmware says something. */
+  /** Waits until the firmware has written a text. */
   async until(text: string): Promise<void> {
     await until(
       () => this.read("firmware").includes(text),
@@ -81,7 +81,7 @@ class Output implements Disposable {
   }
 }
 
-/** A small machine; it ends itself when it finds nothing to boot. */
+/** A small machine. It ends by itself when it finds nothing to boot. */
 const MACHINE = [
   ...["-machine", "q35", "-accel", "tcg", "-m", "64"],
   ...["-nodefaults", "-display", "none", "-no-reboot"],
@@ -110,7 +110,7 @@ async function start(
   };
 }
 
-/** How the host is, as far as a run could change it. */
+/** The parts of the host's state that a run could change. */
 function state() {
   return {
     drivers: NAMES.map((name) => {
@@ -128,7 +128,7 @@ function state() {
   };
 }
 
-/** Lets root alone open what all devices are opened with. */
+/** Lets only root open the shared nodes. */
 function closeNodes(): Disposable {
   const stack = new DisposableStack();
   for (const path of SHARED_NODES) {
@@ -139,7 +139,7 @@ function closeNodes(): Disposable {
   return stack;
 }
 
-/** Asserts that a process has no rights beyond those of any user. */
+/** Asserts that a process has no rights beyond those of an ordinary user. */
 function assertOrdinary(pid: number): void {
   const status = Deno.readTextFileSync(`/proc/${pid}/status`);
   for (const name of ["Uid", "Gid"]) {
@@ -158,7 +158,7 @@ function assertSeen({ code, firmware, messages }: Outcome): void {
   }
 }
 
-/** The ways that this machine has, each as the user that it is for. */
+/** The ways that this machine has, each with its user. */
 const WAYS: ReadonlyArray<readonly [by: QemuWay, user?: string]> = [
   ...machine.backends.includes("legacy") ? [["legacy"] as const] : [],
   ...machine.backends.includes("iommufd")
@@ -183,7 +183,7 @@ for (const [by, user] of WAYS) {
 
 if (machine.backends.includes("iommufd")) {
   for (const by of ["legacy", "iommufd"] as const) {
-    Deno.test(`runQemu() by ${by} leaves an ordinary user refused when it has no nodes`, async () => {
+    Deno.test(`runQemu() by ${by} ends with QEMU's refusal when the user has no nodes`, async () => {
       using _ = closeNodes();
       const before = state();
       const { code, firmware, messages } = await start(
@@ -206,7 +206,7 @@ if (machine.backends.includes("iommufd")) {
     assertMatch(messages, /Cannot allocate memory/);
   });
 
-  Deno.test("runQemu() passes SIGTERM to QEMU, and gives the functions back when it ends", async () => {
+  Deno.test("runQemu() passes SIGTERM to QEMU, and gives the functions back when that ends", async () => {
     const before = state();
     const output = new Output();
     const running = start(NAMES, { user: NOBODY, args: [] }, output);
@@ -217,7 +217,7 @@ if (machine.backends.includes("iommufd")) {
     assertEquals(state(), before);
   });
 
-  Deno.test("passthru qemu that is killed leaves what restore() brings back", async () => {
+  Deno.test("restore() gives the functions back when passthru qemu was killed", async () => {
     using output = new Output();
     using _ = closeNodes();
     const before = state();
@@ -233,7 +233,7 @@ if (machine.backends.includes("iommufd")) {
     assertEquals(passthru.exitCode, null, output.read("messages"));
     passthru.kill("SIGKILL");
     await ended;
-    // QEMU goes on: to its machine nothing has happened.
+    // QEMU goes on, and so does its machine.
     const found = openers(host.kernel, ["/dev/iommu"]);
     assertEquals(found.length, 1);
     const { pid } = found[0]!;
@@ -252,7 +252,7 @@ if (machine.backends.includes("iommufd")) {
     assertEquals(state(), before);
   });
 
-  Deno.test("runQemu() hands over a mediated device by the ways that QEMU has for it", async () => {
+  Deno.test("runQemu() hands over a mediated device by each way that QEMU supports", async () => {
     using mediated = makeMediated();
     for (const by of ["legacy", "iommufd"] as const) {
       const { code, firmware, messages } = await start([mediated.path], { by });
@@ -274,7 +274,7 @@ if (machine.backends.length > 0) {
   });
 }
 
-/** A serial port of the kernel's mtty sample. */
+/** Makes a serial port of the kernel's mtty sample. */
 function makeMediated(): Disposable & { readonly path: string } {
   for (const module of ["mdev", "mtty"]) {
     new Deno.Command("modprobe", { args: [module] }).outputSync();

@@ -1,6 +1,6 @@
 /**
- * Registers: every access in the source is one access on the device, of its
- * width, and nothing else ever is.
+ * Registers: each access in the source is exactly one access of that width on
+ * the device.
  */
 import { assertEquals, assertLess, assertThrows } from "@std/assert";
 import { setFlagsFromString } from "node:v8";
@@ -20,16 +20,16 @@ import { refused } from "../../failures.ts";
 import { forEachBackend, host } from "./setup.ts";
 
 /**
- * A VGA palette counts how often its data register is accessed: it moves on to
- * the next colour component each time. QEMU's `secondary-vga` has the ports
- * from 0x3c0 on in BAR 2 (`docs/specs/standard-vga.rst` in QEMU).
+ * A VGA palette counts accesses to its data register: each moves on to the next
+ * colour component. QEMU's `secondary-vga` has the ports from 0x3c0 on in BAR 2
+ * (`docs/specs/standard-vga.rst` in QEMU).
  */
 const VGA_BAR = 2;
 const READ_INDEX = 0x407;
 const WRITE_INDEX = 0x408;
 const DATA = 0x409;
 
-/** How often the data register is read, at most 255 times, by `run`. */
+/** Counts how often `run` reads the data register, up to 255. */
 function readsBy(vga: Registers, run: () => unknown): number {
   vga.write8(WRITE_INDEX, 0);
   for (let component = 0; component < 768; component++) {
@@ -40,24 +40,24 @@ function readsBy(vga: Registers, run: () => unknown): number {
   return vga.read8(DATA);
 }
 
-/** How often the data register is written by `run`. */
+/** Counts how often `run` writes the data register. */
 function writesBy(vga: Registers, run: () => unknown): number {
   vga.write8(WRITE_INDEX, 0);
   run();
-  // It moves on when all three components of a colour are written.
+  // The index moves on when all three components of a colour are written.
   const colours = vga.read8(WRITE_INDEX);
   let rest = 0;
   for (; vga.read8(WRITE_INDEX) === colours; rest++) vga.write8(DATA, 0);
   return colours * 3 + 3 - rest;
 }
 
-/** What is done with the data register, and how many accesses that is. */
+/** Accesses to the data register, and their number. */
 const READS: Record<string, [(vga: Registers) => unknown, number]> = {
   "two reads": [(vga) => vga.read8(DATA) ^ vga.read8(DATA), 2],
-  "a read that nobody needs": [(vga) => {
+  "a read whose result is unused": [(vga) => {
     vga.read8(DATA);
   }, 1],
-  "a read before one that counts": [(vga) => {
+  "a read before another one": [(vga) => {
     vga.read8(DATA);
     return vga.read8(DATA);
   }, 2],
@@ -77,13 +77,13 @@ const READS: Record<string, [(vga: Registers) => unknown, number]> = {
     (vga) => vga.read32(WRITE_INDEX) ^ vga.read32(WRITE_INDEX),
     2,
   ],
-  "a read of 32 bits that nobody needs": [(vga) => {
+  "a read of 32 bits whose result is unused": [(vga) => {
     vga.read32(WRITE_INDEX);
   }, 1],
 };
 
 const WRITES: Record<string, [(vga: Registers) => void, number]> = {
-  "two writes of the same": [(vga) => {
+  "two writes of one value": [(vga) => {
     vga.write8(DATA, 7);
     vga.write8(DATA, 7);
   }, 2],
@@ -104,16 +104,16 @@ function plainView(fd: number, size: number) {
   };
 }
 
-// The optimising compiler is another thread otherwise, which may come late.
+// Otherwise the optimising compiler runs in another thread, and may be late.
 setFlagsFromString("--no-concurrent-recompilation");
 
-/** Calls a function until the optimising compiler has seen it. */
+/** Calls a function until it has been optimised. */
 function warmUp(run: () => unknown): void {
   for (let i = 0; i < 200_000; i++) run();
 }
 
 forEachBackend(
-  "MappedRegisters accesses registers exactly as written when the code is optimised",
+  "MappedRegisters accesses registers exactly as written in the source when the code is optimised",
   async (setup) => {
     const device = await setup.attach("vga0");
     const vga = device.region(VGA_BAR).map();
@@ -122,7 +122,7 @@ forEachBackend(
     const merged = () => bytes[DATA]! ^ bytes[DATA]!;
     assertEquals(readsBy(vga, merged), 2);
     warmUp(merged);
-    // The compiler does merge reads, and so had the chance to in what follows.
+    // The compiler merges these reads, so it could merge those below.
     assertLess(readsBy(vga, merged), 2);
 
     for (const [name, [access, count]] of Object.entries(READS)) {
@@ -141,7 +141,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "Region accesses registers exactly as written",
+  "Region accesses registers exactly as written in the source",
   async (setup) => {
     const device = await setup.attach("vga0");
     const vga = device.region(VGA_BAR);
@@ -158,7 +158,7 @@ forEachBackend(
   "Registers are little-endian, of 8 to 64 bits",
   async (setup) => {
     const device = await setup.attach("vga0");
-    // Video memory, whose size is BAR 0's.
+    // Video memory, which fills BAR 0.
     const region = device.region(0);
     const mapped = region.map();
     assertEquals(mapped.size, region.size);
@@ -188,7 +188,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "Registers refuse what lies outside, is not aligned, or does not fit",
+  "Registers throw when an access is outside, unaligned, or too large a value",
   async (setup) => {
     const device = await setup.attach("vga0");
     const region = device.region(0);
@@ -251,7 +251,7 @@ forEachBackend(
       command ^ PCI_COMMAND_INTX_DISABLE,
     );
 
-    // How the size of a BAR is asked: of 1 MiB.
+    // Probes the size of a BAR, 1 MiB.
     const bar = config.read32(PCI_BASE_ADDRESS_0);
     config.write32(PCI_BASE_ADDRESS_0, 0xffff_ffff);
     const mask = config.read32(PCI_BASE_ADDRESS_0) & ~0xf;
@@ -286,7 +286,7 @@ forEachBackend("Region.read() and write() move blocks", async (setup) => {
 });
 
 forEachBackend(
-  "Region.map() maps the part that is asked for",
+  "Region.map() maps only a part when offset and size are given",
   async (setup) => {
     const device = await setup.attach("vga0");
     const region = device.region(0);
@@ -313,7 +313,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "Region.map() is refused where a region cannot be mapped, or is not there",
+  "Region.map() throws when a region cannot be mapped, or does not exist",
   async (setup) => {
     const device = await setup.attach("edu0");
     await refused("NOT_SUPPORTED", () => device.config.map());
@@ -328,7 +328,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "MappedRegisters.unmap() ends these registers and no others",
+  "MappedRegisters.unmap() unmaps only these registers",
   async (setup) => {
     const device = await setup.attach("vga0");
     const region = device.region(0);
@@ -344,7 +344,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "Registers throw once their device is detached",
+  "Registers throw when their device is detached",
   async (setup) => {
     const device = await setup.attach("vga0");
     const region = device.region(0);

@@ -1,5 +1,5 @@
 /**
- * A copy of a ROM, as the kernel gives it.
+ * Copies of a ROM as the kernel reads it.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { VfioError } from "../../../mod.ts";
@@ -19,7 +19,7 @@ const PATH = "/var/lib/roms/e1000e0.rom";
 const STATE: DesiredState = { functions: [{ select: nic.address, rom: PATH }] };
 const LIMIT = { timeout: 60_000 };
 
-/** What people do by hand. */
+/** Reads the ROM as people do by hand. */
 async function readByHand(): Promise<Uint8Array> {
   const copy = "/tmp/by-hand.rom";
   await run([
@@ -43,7 +43,9 @@ function readable(): boolean {
   }
 }
 
-/** What is where the copy's directory is, but for that of journals. */
+/**
+ * Lists what is beside the copies' directory, except the journals' directory.
+ */
 function lasting(): string[] {
   return [...Deno.readDirSync("/var/lib")].map(({ name }) => name)
     .filter((name) => name !== "passthru").sort();
@@ -62,7 +64,7 @@ function command(to?: Uint8Array): Uint8Array {
   return bytes;
 }
 
-Deno.test("apply() copies the ROM that cat gives, once, and restore() removes the copy", async () => {
+Deno.test("apply() copies the ROM once, and restore() removes the copy", async () => {
   await restore(host, LIMIT);
   const before = lasting();
   const { steps } = await apply(host, STATE, LIMIT);
@@ -80,7 +82,7 @@ Deno.test("apply() copies the ROM that cat gives, once, and restore() removes th
   assertEquals(lasting(), before);
 });
 
-Deno.test("restore() leaves a copy that was changed", async () => {
+Deno.test("restore() keeps a copy when it was changed", async () => {
   await apply(host, STATE, LIMIT);
   const copy = await Deno.readFile(PATH);
   await Deno.writeFile(PATH, copy.with(100, 1));
@@ -91,7 +93,7 @@ Deno.test("restore() leaves a copy that was changed", async () => {
   assertEquals((await restore(host, LIMIT)).left, []);
 });
 
-Deno.test("apply() is NOT_SUPPORTED while the function answers nothing, and what it hints at helps", async () => {
+Deno.test("apply() throws NOT_SUPPORTED when the function does not answer, and works after its hint", async () => {
   const before = command();
   const driver = nic.driver!;
   await Deno.writeTextFile(`${nic.path}/driver/unbind`, nic.address);

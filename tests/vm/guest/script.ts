@@ -1,5 +1,5 @@
 /**
- * Scripts in processes of their own, with the rights that a test gives them.
+ * Runs scripts in other processes, with rights that a test chooses.
  *
  * @module
  */
@@ -7,14 +7,14 @@ import type * as library from "../../../mod.ts";
 import { lines } from "../command.ts";
 import type { Edu } from "./edu.ts";
 
-/** What a script works with. */
+/** What a script can use. */
 export type Library = typeof library & {
   readonly Edu: typeof Edu;
-  /** Tells the test something, by way of JSON: {@linkcode Script.next}. */
+  /** Sends a value to the test as JSON: see {@linkcode Script.next}. */
   send(value: unknown): void;
 };
 
-/** The rights of a script. Of Deno's permissions it has FFI alone. */
+/** The rights of a script. Its only Deno permission is FFI. */
 export interface ScriptOptions {
   /** The user and group; root by default. */
   readonly uid?: number;
@@ -48,8 +48,8 @@ export class Script implements AsyncDisposable {
    * Starts a script.
    *
    * @param options The rights it has.
-   * @param body The script. Its text alone reaches the process.
-   * @param args What it gets beside the library, by way of JSON.
+   * @param body The script. Only its text reaches the process.
+   * @param args Its arguments besides the library, sent as JSON.
    */
   static async start<Args extends unknown[]>(
     options: ScriptOptions,
@@ -87,7 +87,7 @@ await (${body})({ ...library, Edu, send }, ...${JSON.stringify(args)});
   }
 
   /**
-   * What it tells next.
+   * Returns the next value that it sends.
    *
    * @throws {Error} If it has ended.
    */
@@ -105,7 +105,7 @@ await (${body})({ ...library, Edu, send }, ...${JSON.stringify(args)});
     return { code, signal, stderr: await this.#stderr };
   }
 
-  /** Ends it as it stands, with SIGKILL. */
+  /** Kills it with SIGKILL. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       this.#child.kill("SIGKILL");

@@ -1,6 +1,6 @@
 /**
- * Which backend a device gets and why, which devices are refused before any is
- * asked, and what is told of the calls.
+ * Which backend a device gets and why, which devices are refused before a
+ * backend is chosen, and what a trace prints.
  */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { AddressSpace, type BackendName, VfioDevice } from "../../../mod.ts";
@@ -10,7 +10,7 @@ import { holdings } from "./observe.ts";
 import { Script } from "./script.ts";
 import { addressOf, forEachBackend, host, machine, Setup } from "./setup.ts";
 
-/** Makes a test for machines that have iommufd, or for those that have not. */
+/** Makes a test for machines with iommufd, or for those without. */
 function test(
   name: string,
   withIommufd: boolean,
@@ -30,7 +30,7 @@ function hide(node: string): Disposable {
   return { [Symbol.dispose]: () => Deno.renameSync(`${node}.hidden`, node) };
 }
 
-/** Puts a node behind which nothing is in the place of one. */
+/** Replaces a node by one without a driver. */
 async function disable(node: string): Promise<Disposable> {
   const stack = new DisposableStack();
   stack.use(hide(node));
@@ -43,7 +43,7 @@ async function disable(node: string): Promise<Disposable> {
   return stack;
 }
 
-/** Which backend `"auto"` takes for `edu0`, which works through it. */
+/** Attaches `edu0` by `"auto"`, uses it, and returns the chosen backend. */
 async function chosen(setup: Setup) {
   await setup.take("edu0");
   await using space = new AddressSpace({ host });
@@ -52,16 +52,20 @@ async function chosen(setup: Setup) {
   return space.backend;
 }
 
-test("AddressSpace takes iommufd when both nodes work", true, async (setup) => {
-  const { cdev } = vfioNodes(await setup.take("edu0"));
-  assertEquals(await chosen(setup), {
-    backend: "iommufd",
-    reason: `/dev/iommu and ${cdev} both work`,
-  });
-});
+test(
+  "AddressSpace chooses iommufd when both nodes work",
+  true,
+  async (setup) => {
+    const { cdev } = vfioNodes(await setup.take("edu0"));
+    assertEquals(await chosen(setup), {
+      backend: "iommufd",
+      reason: `/dev/iommu and ${cdev} both work`,
+    });
+  },
+);
 
 test(
-  "AddressSpace takes legacy, and says why, when the kernel has no iommufd",
+  "AddressSpace chooses legacy, and says why, when the kernel has no iommufd",
   false,
   async (setup) => {
     assertEquals(await chosen(setup), {
@@ -72,7 +76,7 @@ test(
 );
 
 test(
-  "AddressSpace takes legacy, and says why, when a node is not there",
+  "AddressSpace chooses legacy, and says why, when a node does not exist",
   true,
   async (setup) => {
     const { cdev } = vfioNodes(await setup.take("edu0"));
@@ -92,7 +96,7 @@ test(
 );
 
 test(
-  "AddressSpace takes legacy, and says why, when a node cannot be opened",
+  "AddressSpace chooses legacy, and says why, when a node cannot be opened",
   true,
   async (setup) => {
     const { cdev } = vfioNodes(await setup.take("edu0"));
@@ -123,7 +127,7 @@ test(
 );
 
 test(
-  "VfioDevice.attach() is BACKEND_UNAVAILABLE when iommufd is asked for and its nodes are not there",
+  "VfioDevice.attach() throws BACKEND_UNAVAILABLE when iommufd is asked for and its nodes do not exist",
   true,
   async (setup) => {
     const { cdev } = vfioNodes(await setup.take("edu0"));
@@ -139,7 +143,7 @@ test(
 );
 
 test(
-  "VfioDevice.attach() is BACKEND_UNAVAILABLE when iommufd is asked for and the kernel has none",
+  "VfioDevice.attach() throws BACKEND_UNAVAILABLE when iommufd is asked for and the kernel has none",
   false,
   async (setup) => {
     await setup.take("edu0");
@@ -205,7 +209,7 @@ test(
 );
 
 forEachBackend(
-  "VfioDevice.attach() is WRONG_DRIVER, and says what to do, when a host driver has the device or none",
+  "VfioDevice.attach() throws WRONG_DRIVER, and says what to do, when a host driver has the device or none",
   async (setup) => {
     for (
       const [name, state] of [
@@ -228,7 +232,7 @@ forEachBackend(
   },
 );
 
-/** Some of what a trace has of an attach and of a mapping. */
+/** Lines of the trace of an attach and of a mapping. */
 const TRACES: Record<BackendName, readonly RegExp[]> = {
   legacy: [
     /^open\("\/dev\/vfio\/vfio", 2\) = \d+$/m,
@@ -242,7 +246,7 @@ const TRACES: Record<BackendName, readonly RegExp[]> = {
   ],
 };
 
-/** The same of either backend: what the kernel answers, and what it refuses. */
+/** Lines of both backends: an answer of the kernel, and a refusal. */
 const TRACE = [
   /^ioctl\(\d+, VFIO_DEVICE_GET_INFO, \{argsz=24, flags=0, .*\}\) = 0 \{argsz=24, flags=2, num_regions=9, num_irqs=5, .*\}$/m,
   /^closeAsync\(\d+\) = 0$/m,
@@ -250,7 +254,7 @@ const TRACE = [
 ];
 
 forEachBackend(
-  "PASSTHRU_TRACE=1 has each call printed with its structs",
+  "PASSTHRU_TRACE=1 prints each call with its structs",
   async (setup) => {
     await setup.take("edu0");
     await using script = await Script.start(

@@ -1,6 +1,6 @@
 /**
- * What the tests in a guest begin with: the machine's functions, taken from
- * their drivers, and address spaces of the backend under test.
+ * The fixtures of tests in a guest: the machine's functions, taken from their
+ * drivers, and address spaces of the backend under test.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export const machine: MachineInfo = thisMachine();
 /** The guest, as the library sees it. */
 export const host: Host = new Host();
 
-/** What a test works with. Everything goes when it ends. */
+/** The fixtures of a test. Everything is released when it ends. */
 export class Setup extends Attachments {
   /** @param backend The backend under test. */
   constructor(backend: BackendName) {
@@ -26,8 +26,8 @@ export class Setup extends Attachments {
 /**
  * Makes a test for each backend that works in this machine.
  *
- * @param name What the test shows; the backend is put before it.
- * @param test Shows it.
+ * @param name The name of the test. The backend is put before it.
+ * @param test The test.
  */
 export function forEachBackend(
   name: string,
@@ -56,6 +56,6 @@ function thisMachine(): MachineInfo {
   throw new Error("This test runs in a virtual machine: deno task test");
 }
 
-// libc is loaded in parts, each at its first use: in a test that would look
+// libc is loaded in parts, each at its first use, which in a test would look
 // like a leak.
 await loadAll(host.kernel);

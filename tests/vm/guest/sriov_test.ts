@@ -1,6 +1,6 @@
 /**
- * Virtual functions, as many as QEMU's devices can have: made, bound, attached,
- * and removed.
+ * Makes, binds, attaches and removes as many virtual functions as QEMU's
+ * devices can have.
  */
 import { assert, assertEquals } from "@std/assert";
 import { type PciFunction, VfioDevice } from "../../../mod.ts";
@@ -8,15 +8,15 @@ import { apply, type DesiredState, plan } from "../../../lib/provision/mod.ts";
 import { descriptors } from "./observe.ts";
 import { addressOf, forEachBackend, host, machine } from "./setup.ts";
 
-/** How many virtual functions each function gets, and what they are. */
+/** How many virtual functions each function gets, and their ids. */
 const COUNTS = {
   igb0: { count: 7, id: "8086:10ca" },
   nvme0: { count: 32, id: "1b36:0010" },
 };
 
 /**
- * Each change may take as long as all of them, as they are made at once, in
- * milliseconds: every write is a process of its own, which emulation makes slow.
+ * The time limit of each change, in milliseconds. All changes are made at once,
+ * and each write is a process of its own, which is slow under emulation.
  */
 const LIMIT = { timeout: 120_000 };
 
@@ -24,7 +24,7 @@ type Name = keyof typeof COUNTS;
 
 const NAMES = Object.keys(COUNTS) as Name[];
 
-/** All virtual functions, ready to be attached. */
+/** The state with all virtual functions, ready to be attached. */
 function wanted(): DesiredState {
   return {
     functions: NAMES.map((name) => ({
@@ -40,7 +40,7 @@ function virtualFunctions(name: Name): PciFunction[] {
 
 const hex = (id: number) => id.toString(16).padStart(4, "0");
 
-/** How the host is: what is there, who has it, and what can be set. */
+/** The state of the host: the functions, their drivers and attributes. */
 function state() {
   const attributes = [
     "sriov_numvfs",
@@ -73,10 +73,10 @@ function state() {
   };
 }
 
-// Other machines have no function with so many.
+// Other machines have no function with so many virtual functions.
 if (machine.devices.igb0 !== undefined) {
   forEachBackend(
-    "apply() makes 39 virtual functions, which attach in parallel, and they go with restore()",
+    "apply() makes 39 virtual functions, which attach in parallel, and restore() removes them",
     async (setup) => {
       const before = state();
       const applied = await apply(host, wanted(), LIMIT);

@@ -1,16 +1,19 @@
 /**
- * Everything that sysfs says of a device, to be compared.
+ * Snapshots of a device in sysfs, for comparison.
  */
 import { assertEquals } from "@std/assert";
 import { until } from "./until.ts";
 
-/** What counts up, or is numbered anew, whenever a driver takes a function. */
+/**
+ * Attributes that count up, or get a new number, when a driver takes a
+ * function.
+ */
 const VOLATILE = new RegExp(
   "/(?:power/runtime_(?:active|suspended)_time|diskseq|pools|stat|ifindex|iflink|" +
     "statistics/.*|carrier_(?:changes|up_count|down_count))$",
 );
 
-/** Everything that sysfs says of a device, but for what always changes. */
+/** Reads all attributes of a device, except those that always change. */
 function snapshot(path: string): Record<string, string> {
   const found: Record<string, string> = {};
   const visit = (directory: string) => {
@@ -28,10 +31,10 @@ function snapshot(path: string): Record<string, string> {
   return found;
 }
 
-/** The text of an attribute; of one without text, that it is there. */
+/** The text of an attribute, or `"present"` for one without text. */
 function content(path: string): string {
   const { mode, size } = Deno.statSync(path);
-  // Attributes with text are said to be of a page, whatever is in them.
+  // Attributes with text have the size of a page, whatever their length.
   if (((mode ?? 0) & 0o444) === 0 || size !== 4096) return "present";
   if (path.endsWith("/config")) return "present";
   try {
@@ -43,7 +46,7 @@ function content(path: string): string {
 
 const delay = (ms: number) => new Promise((done) => setTimeout(done, ms));
 
-/** A snapshot of a device that its driver has finished setting up. */
+/** Takes a snapshot of a device once its driver has finished setting it up. */
 export async function settled(path: string): Promise<Record<string, string>> {
   for (let before = snapshot(path);;) {
     await delay(200);
@@ -53,7 +56,10 @@ export async function settled(path: string): Promise<Record<string, string>> {
   }
 }
 
-/** Waits for what a driver does in the background. */
+/**
+ * Waits until a device is as in a snapshot, as drivers also work in the
+ * background.
+ */
 export async function assertBecomes(
   path: string,
   expected: Record<string, string>,
@@ -61,6 +67,6 @@ export async function assertBecomes(
   const wanted = JSON.stringify(expected);
   await until(
     () => JSON.stringify(snapshot(path)) === wanted,
-    "what the driver had",
+    "the state before",
   ).catch(() => assertEquals(snapshot(path), expected));
 }

@@ -13,9 +13,11 @@ import { addressOf, host, machine } from "./setup.ts";
 
 const UNIT = "passthru-guest.service";
 const TARGET = "multi-user.target";
-/** The rest of what the user land would start, which takes minutes. */
+/** The other units of the user land, which take minutes. */
 const WANTS = `/etc/systemd/system/${TARGET}.wants`;
-/** What empties directories for temporary files, the checkout perhaps too. */
+/**
+ * This unit empties directories for temporary files, perhaps with the checkout.
+ */
 const EMPTYING = "/etc/systemd/system/systemd-tmpfiles-setup.service";
 
 const DISPLAY = addressOf("vga0");
@@ -41,7 +43,7 @@ const COMMAND = [
   `${ROOT}scripts/passthru.ts`,
 ];
 
-/** What the state makes of the host. */
+/** The parts of the host that the state changes. */
 function made() {
   const { virtualFunctions } = host.function(PHYSICAL);
   return {
@@ -66,7 +68,7 @@ class UserLand implements AsyncDisposable {
     }).spawn();
   }
 
-  /** Asks systemd, inside. */
+  /** Runs systemctl inside. */
   async systemctl(...args: string[]): Promise<string> {
     const namespace = `/proc/${this.#process.pid}/ns`;
     const { stdout } = await new Deno.Command("nsenter", {
@@ -106,9 +108,9 @@ class UserLand implements AsyncDisposable {
   }
 }
 
-// It leaves behind what no other test expects, such as more drivers.
+// It leaves changes that other tests do not expect, such as more drivers.
 if (machine.name === "debian-boot") {
-  Deno.test("persist() has systemd and udev make the state at boot, before its users, and end it at shutdown", async () => {
+  Deno.test("persist() makes systemd and udev apply the state at boot, before its users, and undo it at shutdown", async () => {
     const before = made();
     assertEquals(before.virtual, []);
     for (const { name } of Deno.readDirSync(WANTS)) {
@@ -129,7 +131,7 @@ if (machine.name === "debian-boot") {
         await userLand.activeSince(TARGET),
         await userLand.activeSince(UNIT),
       );
-      // Its own driver is there by now, and udev has kept it from that.
+      // The display's own driver is loaded, and udev has kept it from binding.
       assert(Deno.statSync("/sys/bus/pci/drivers/bochs-drm").isDirectory);
       assertEquals(host.function(DISPLAY).driverOverride, "vfio-pci");
     }

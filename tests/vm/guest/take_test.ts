@@ -47,9 +47,9 @@ for (
 }
 
 /**
- * A function that has had a driver and has none. A first driver leaves marks
- * that nothing takes away: the power state is known, and what the function
- * might have been waiting for is no longer told.
+ * Returns a function that has had a driver and has none now. A first driver
+ * leaves permanent traces: the power state is known, and `waiting_for_supplier`
+ * is gone.
  */
 async function driverless(name: string): Promise<PciFunction> {
   const fn = host.function(addressOf(name));
@@ -59,7 +59,7 @@ async function driverless(name: string): Promise<PciFunction> {
 }
 
 Deno.test({
-  name: "Host.take() takes a function that no driver has",
+  name: "Host.take() takes a function when it has no driver",
   ignore: !isolated,
   async fn() {
     const fn = await driverless("edu0");
@@ -73,7 +73,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() goes on from where a process was killed",
+  name:
+    "Host.take() works when a process was killed while it took the function",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));
@@ -122,12 +123,12 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() gives back when the driver does not want the function",
+  name: "Host.take() gives the function back when the driver refuses it",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));
     const before = await settled(fn.path);
-    // It takes bridges, and refuses whatever else it is made to look at.
+    // This driver takes bridges, and refuses other functions.
     const error = await refused(
       "DRIVER_FAILED",
       () => host.take(fn, { driver: "pcieport" }),
@@ -139,7 +140,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() is DRIVER_FAILED when the function is a bridge",
+  name: "Host.take() throws DRIVER_FAILED when the function is a bridge",
   ignore: !isolated,
   async fn() {
     const bridge = host.functions().find(({ class: code }) =>
@@ -152,7 +153,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() is undone when it is stopped",
+  name: "Host.take() undoes its changes when it is aborted",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));
@@ -161,7 +162,7 @@ Deno.test({
     const taking = host.take(fn, { signal: controller.signal });
     controller.abort(new Error("enough"));
     await assertRejects(() => taking, Error, "enough");
-    // Its turn comes when the kernel is done and everything undone.
+    // This one waits until the kernel has finished and everything is undone.
     const taken = await host.take(fn);
     assertEquals(taken.previousDriver, "e1000e");
     assertEquals(taken.previousOverride, undefined);
@@ -171,7 +172,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Host.take() is NO_IOMMU_GROUP when the machine has no IOMMU",
+  name: "Host.take() throws NO_IOMMU_GROUP when the machine has no IOMMU",
   ignore: isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));

@@ -1,21 +1,21 @@
 /**
- * Waiting for what comes about by itself.
+ * Waits for something that happens by itself.
  *
  * @module
  */
 
 /**
- * When waiting is given up, in milliseconds. What is waited for comes, however
- * busy the machine is: this ends a test that would hang.
+ * The time limit, in milliseconds. It is long enough for a busy machine, and
+ * ends a test that would hang.
  */
 const LIMIT = 240_000;
 
 /**
  * Waits until something is there.
  *
- * @param look Gives it once it is there, and before that what is false.
- * @param what What is waited for, in words.
- * @returns What `look` gave.
+ * @param look Returns it once it is there, and a false value before that.
+ * @param what A description of it.
+ * @returns The result of `look`.
  */
 export async function until<T>(
   look: () => T | undefined | false,

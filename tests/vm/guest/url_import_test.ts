@@ -7,7 +7,7 @@ import { addressOf, host, machine } from "./setup.ts";
 
 const CHECKOUT = new URL("../../../", import.meta.url);
 
-/** Serves the checkout, and keeps what was asked for. */
+/** Serves the checkout, and records the requested paths. */
 function serveCheckout() {
   const paths: string[] = [];
   const server = Deno.serve(
@@ -26,7 +26,7 @@ function serveCheckout() {
 
 Deno.test({
   name:
-    "mod.ts attaches a device by each backend when it is imported by URL and may do nothing but FFI",
+    "mod.ts attaches a device by each backend when it is imported by URL with no permission but FFI",
   ignore: machine.backends.length === 0,
   async fn() {
     await using _taken = await host.take(addressOf("edu0"));

@@ -1,5 +1,5 @@
 /**
- * An ordinary user, who owns the device nodes and nothing else.
+ * Scripts of an ordinary user, who owns only the device nodes.
  */
 import { assertEquals } from "@std/assert";
 import type { BackendName } from "../../../mod.ts";
@@ -12,7 +12,7 @@ const UID = 1000;
 /** The limit on the user's locked memory, in bytes. */
 const LIMIT = 64 * 1024;
 
-/** The nodes that a function is attached through, its own one last. */
+/** The nodes through which a function is attached. Its own node is the last. */
 async function nodesOf(setup: Setup, name: string): Promise<string[]> {
   const { group, cdev } = vfioNodes(await setup.take(name));
   return setup.backend === "legacy"
@@ -20,7 +20,7 @@ async function nodesOf(setup: Setup, name: string): Promise<string[]> {
     : ["/dev/iommu", cdev!];
 }
 
-/** Makes a node somebody's alone, until it is disposed of. */
+/** Gives a node to a user only, until it is disposed of. */
 function give(node: string, uid: number): Disposable {
   const before = Deno.statSync(node);
   Deno.chownSync(node, uid, uid);
@@ -33,7 +33,7 @@ function give(node: string, uid: number): Disposable {
   };
 }
 
-/** Attaches a device, and tells what came of it. */
+/** Attaches a device, and sends the result. */
 async function attach(
   { AddressSpace, VfioDevice, send }: Library,
   address: string,
@@ -45,7 +45,7 @@ async function attach(
 }
 
 forEachBackend(
-  "VfioDevice.attach() works for a user who owns the device's nodes",
+  "VfioDevice.attach() works when the user owns the device's nodes",
   async (setup) => {
     using gifts = new DisposableStack();
     for (const node of await nodesOf(setup, "edu0")) {
@@ -71,7 +71,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.attach() is PERMISSION_DENIED, and names the node, when the user may not open it",
+  "VfioDevice.attach() throws PERMISSION_DENIED, and names the node, when the user may not open it",
   async (setup) => {
     const nodes = await nodesOf(setup, "edu0");
     for (const node of nodes) {
@@ -93,7 +93,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "AddressSpace.allocate() is MEMLOCK_LIMIT, with the limit and the need, when the limit is in the way",
+  "AddressSpace.allocate() throws MEMLOCK_LIMIT, with the limit and the need, when the limit is too low",
   async (setup) => {
     using gifts = new DisposableStack();
     for (const node of await nodesOf(setup, "edu0")) {
@@ -102,7 +102,7 @@ forEachBackend(
     await using script = await Script.start(
       { uid: UID, memlock: LIMIT },
       async ({ AddressSpace, VfioDevice, send }, address, backend, limit) => {
-        const tellError = (
+        const sendError = (
           { code, message }: { code: string; message: string },
         ) => send([code, message.split("\n")[0]]);
         await using space = new AddressSpace({ backend });
@@ -111,16 +111,17 @@ forEachBackend(
         try {
           space.allocate(limit / 2 + 4096);
         } catch (error) {
-          tellError(error as never);
+          sendError(error as never);
         }
         const { memoryLock } = space.limits();
         send([String(memoryLock.limit), String(memoryLock.locked)]);
         space.allocate(limit / 2);
 
-        // What is mapped without a device is locked when one is attached.
+        // Memory that is mapped without a device is locked when one is
+        // attached.
         await device.detach();
         space.allocate(4096);
-        await VfioDevice.attach(address, space).catch(tellError);
+        await VfioDevice.attach(address, space).catch(sendError);
       },
       addressOf("edu0"),
       setup.backend,
@@ -136,7 +137,7 @@ forEachBackend(
       await script.next(),
       setup.backend === "legacy"
         ? [
-          // It maps one after the other.
+          // The container maps them one after the other.
           "MEMLOCK_LIMIT",
           `vfio ${
             addressOf("edu0")
@@ -153,7 +154,7 @@ forEachBackend(
   },
 );
 
-/** Attaches a device with 48 KiB of memory, tells of it, and stays. */
+/** Attaches a device with 48 KiB of memory, sends that, and stays. */
 async function attachAndStay(
   { AddressSpace, VfioDevice, send }: Library,
   address: string,
@@ -171,7 +172,7 @@ async function attachAndStay(
 }
 
 forEachBackend(
-  "AddressSpace.allocate() tells of the user's other processes when iommufd counts them",
+  "AddressSpace.allocate() mentions the user's other processes when iommufd counts them",
   async (setup) => {
     using gifts = new DisposableStack();
     for (const name of ["edu0", "edu1"]) {

@@ -1,6 +1,6 @@
 /**
- * MAC addresses and VLANs of a network card's virtual functions: set by a
- * state, seen by another program and by the driver that gets one, and undone.
+ * MAC addresses and VLANs of a network card's virtual functions: a state sets
+ * them, another program and a driver see them, and restore undoes them.
  */
 import { assertEquals, assertThrows } from "@std/assert";
 import { VfioError } from "../../../mod.ts";
@@ -18,7 +18,10 @@ import {
 } from "../../../lib/host/driver/vf_network.ts";
 import { addressOf, host, machine } from "./setup.ts";
 
-/** Every write is a process of its own, which emulation makes slow. */
+/**
+ * The time limit, in milliseconds. Every write is a process of its own, which
+ * is slow under emulation.
+ */
 const LIMIT = { timeout: 120_000 };
 
 const MACS = ["52:54:00:12:34:50", "52:54:00:12:34:51", "52:54:00:12:34:52"];
@@ -41,7 +44,7 @@ function wanted(vlan: number): DesiredState {
   };
 }
 
-/** What iproute2 prints. */
+/** Runs iproute2, and returns its output. */
 async function ip(...args: string[]): Promise<string> {
   const { stdout, stderr, success } = await new Deno.Command("ip", { args })
     .output();
@@ -49,8 +52,8 @@ async function ip(...args: string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-/** What iproute2 says: "MAC address, VLAN, priority" of each. */
-async function asIpSays(network: string): Promise<string[]> {
+/** Each virtual function by iproute2: MAC address, VLAN and priority. */
+async function networksByIp(network: string): Promise<string[]> {
   const text = await ip("-json", "link", "show", "dev", network);
   const [{ vfinfo_list = [] }] = JSON.parse(text);
   return vfinfo_list.map((
@@ -61,8 +64,8 @@ async function asIpSays(network: string): Promise<string[]> {
   ) => `${address} ${vlan?.vlan ?? 0} ${vlan?.qos ?? 0}`);
 }
 
-/** The same by this library. */
-function asTold(): string[] {
+/** The same, by this library. */
+function networksByLibrary(): string[] {
   const fn = host.function(addressOf("igb0"));
   return fn.virtualFunctions.map((_, i) => {
     const { mac, vlan } = readVirtualNetwork(fn, i)!;
@@ -77,17 +80,18 @@ function errnoOf(act: () => void): string {
 
 // Other machines have no network card with virtual functions.
 if (machine.devices.igb0 !== undefined) {
-  Deno.test("apply() sets MAC addresses and VLANs, which ip and igbvf see, and restore() takes them away", async () => {
+  Deno.test("apply() sets MAC addresses and VLANs, which ip and igbvf see, and restore() removes them", async () => {
     const fn = host.function(addressOf("igb0"));
     const [network] = networkInterfaces(fn);
     assertEquals(readVirtualNetwork(fn, 0), undefined);
-    // igb tells nothing to the drivers of its virtual functions while it is down.
+    // igb does not answer the drivers of its virtual functions while it is
+    // down.
     await ip("link", "set", network!, "up");
 
     await apply(host, wanted(12), LIMIT);
     const set = [`${MACS[0]} 12 0`, `${MACS[1]} 0 0`, `${MACS[2]} 12 0`];
-    assertEquals(asTold(), set);
-    assertEquals(await asIpSays(network!), set);
+    assertEquals(networksByLibrary(), set);
+    assertEquals(await networksByIp(network!), set);
     assertEquals(plan(host, wanted(12)).steps, []);
     const drivers = fn.virtualFunctions.map(({ driver }) => driver);
     assertEquals(drivers, ["vfio-pci", "vfio-pci", "igbvf"]);
@@ -96,23 +100,23 @@ if (machine.devices.igb0 !== undefined) {
     const seen = Deno.readTextFileSync(`${third.path}/net/${name}/address`);
     assertEquals(seen.trim(), MACS[2]);
 
-    // They stay, and only what differs changes, and comes back.
+    // A second state changes only what differs, and its end restores that.
     const applied = await apply(host, wanted(7), LIMIT);
     assertEquals(
       applied.steps.map(({ kind }) => kind),
       ["vf network", "vf network"],
     );
-    assertEquals(await asIpSays(network!), [
+    assertEquals(await networksByIp(network!), [
       `${MACS[0]} 7 0`,
       `${MACS[1]} 0 0`,
       `${MACS[2]} 7 0`,
     ]);
     assertEquals((await applied.restore(LIMIT)).left, []);
-    assertEquals(await asIpSays(network!), set);
+    assertEquals(await networksByIp(network!), set);
 
     assertEquals((await restore(host, LIMIT)).left, []);
     assertEquals(fn.virtualFunctions, []);
-    assertEquals(await asIpSays(network!), []);
+    assertEquals(await networksByIp(network!), []);
     await ip("link", "set", network!, "down");
   });
 
@@ -140,9 +144,9 @@ if (machine.devices.igb0 !== undefined) {
     );
     assertEquals(readVirtualNetwork(fn, 1), undefined);
     setVirtualNetwork(fn, 0, { mac: MACS[0]!, ...vlan(5, 3) });
-    assertEquals(asTold(), [`${MACS[0]} 5 3`]);
+    assertEquals(networksByLibrary(), [`${MACS[0]} 5 3`]);
     setVirtualNetwork(fn, 0, { mac: NO_MAC, ...vlan(0) });
-    assertEquals(asTold(), [`${NO_MAC} 0 0`]);
+    assertEquals(networksByLibrary(), [`${NO_MAC} 0 0`]);
     assertEquals((await applied.restore(LIMIT)).left, []);
   });
 }

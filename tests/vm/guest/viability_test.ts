@@ -14,7 +14,7 @@ const { kernel } = host;
 const isolated = machine.iommu !== "none";
 
 Deno.test({
-  name: "IommuGroup.viability() names the member on another driver",
+  name: "IommuGroup.viability() names the member when another driver has it",
   ignore: !isolated,
   async fn() {
     const [nvme, edu] = [addressOf("mixed0"), addressOf("mixed1")];
@@ -35,7 +35,7 @@ Deno.test({
         `take ${nvme} from nvme as well: host.take("${nvme}")`,
       ]],
     );
-    // The remedy is one: the kernel thinks so too.
+    // The remedy works: the kernel agrees.
     await using taken = await host.take(edu);
     assertEquals(status(group.id) & VIABLE, 0);
     await using also = await host.take(nvme);
@@ -47,7 +47,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "IommuGroup.viability() agrees with the kernel on every group it has",
+  name:
+    "IommuGroup.viability() agrees with the kernel on every group of the machine",
   ignore: !isolated,
   async fn() {
     let viable = 0;
@@ -55,22 +56,22 @@ Deno.test({
       const free = group.devices.find(({ driver, name }) =>
         driver === undefined && host.function(name).class >> 16 !== 0x06
       );
-      // A group of which VFIO has no member cannot be asked.
+      // The kernel cannot be asked about a group without a VFIO member.
       if (free === undefined) continue;
       await using _taken = await host.take(free);
-      const says = group.viability().viable;
+      const isViable = group.viability().viable;
       assertEquals(
         (status(group.id) & VIABLE) !== 0,
-        says,
+        isViable,
         `group ${group.id}`,
       );
-      if (says) viable++;
+      if (isViable) viable++;
     }
     assertGreater(viable, 3);
   },
 });
 
-/** What the kernel says of a group: VFIO_GROUP_GET_STATUS. */
+/** Reads the kernel's status of a group: VFIO_GROUP_GET_STATUS. */
 function status(group: string): number {
   const fd = kernel.open(`/dev/vfio/${group}`, O_RDWR);
   try {

@@ -1,6 +1,6 @@
 import { lines } from "../command.ts";
 
-/** Waits for a line that a process prints, and reads no further. */
+/** Waits until a process prints a line, and reads no further. */
 export async function waitForLine(
   child: Deno.ChildProcess,
   line: string,

@@ -1,11 +1,11 @@
 #!/bin/busybox sh
 # The first process of a guest, in the initramfs: the host's root file system,
-# read-only over 9p, under an overlay in memory. Everything is writable and
-# nothing that is written leaves the guest. Whatever can be done from here is:
-# a static busybox starts much quicker under emulation than the host's programs.
+# read-only over 9p, under an overlay in memory. Everything is writable, and
+# nothing that is written leaves the guest. As much as possible is done here:
+# under emulation a static busybox starts much quicker than the host's programs.
 /bin/busybox --install -s /bin
 
-# A script that ends is a kernel panic, which the host notices.
+# When this script ends, the kernel panics, which the host notices.
 fail() {
   echo "passthru: $1"
   exit 1
@@ -23,7 +23,7 @@ mount -t overlay \
   -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work overlay /root ||
   fail "cannot mount the overlay"
 
-# of this run, from the kernel command line
+# PASSTHRU_RUN is from the kernel command line.
 . "/root$PASSTHRU_RUN/settings.sh" || fail "cannot read the run's settings"
 
 mount --move /dev /root/dev
@@ -45,8 +45,8 @@ mount --bind "/root$MODULES" "/root/lib/modules/$RELEASE"
 echo "$NAME" > /root/proc/sys/kernel/hostname
 ip link set lo up
 
-# An ordinary user of the guest may enter the directories of the checkout, of
-# Deno and of the cache, which others may read but perhaps not reach.
+# Lets an ordinary user of the guest enter the directories above the checkout,
+# Deno and the cache.
 cd /root
 chmod o+x $REACH
 

@@ -13,11 +13,11 @@ for port in /sys/class/virtio-ports/*; do
     stderr) stderr=/dev/${port##*/} ;;
   esac
 done
-# From here on also what is no warning: it tells of a test that fails.
+# From here on the console shows all messages, which may explain a failed test.
 echo 7 > /proc/sys/kernel/printk
 echo started > "$events"
 if [ -n "$TERMINAL" ]; then
-  # kept open: its settings go with the last that has it open
+  # Kept open, as the last close resets the terminal's settings.
   exec 0<> /dev/hvc0
   stty sane $TERMINAL
   setsid -c sh "$PASSTHRU_RUN/job.sh" >&0 2>&0

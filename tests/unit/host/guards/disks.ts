@@ -15,7 +15,7 @@ import {
   usual,
 } from "./used_host.ts";
 
-/** What is on the disk of `NVME`, and what is told of that. */
+/** The content of the disk of `NVME`, and the uses that are found. */
 const DISKS: Record<string, [HostFiles, [string, string][]]> = {
   "the disk is mounted": [
     usual().mount("259:0", "/srv"),
@@ -100,14 +100,14 @@ const DISKS: Record<string, [HostFiles, [string, string][]]> = {
     usual().loop("loop0", "7:0", "/dev/nvme0n1p2"),
     [["volume", "/dev/loop0 on /dev/nvme0n1p2 is an active volume"]],
   ],
-  "btrfs is on it and on another disk, which it is mounted by": [
+  "btrfs is on it and on another disk, by which it is mounted": [
     usual().file("/sys/fs/btrfs/features/raid1", "0\n")
       .file("/sys/fs/btrfs/1b2c/devices/nvme0n1p1", { link: at(NVME) })
       .file("/sys/fs/btrfs/1b2c/devices/nvme1n1", { link: at(OTHER) })
       .mount("0:40", "/data", "/dev/nvme1n1", "btrfs"),
     [["mounted", "/dev/nvme0n1p1 is mounted at /data"]],
   ],
-  "btrfs is on it alone": [
+  "btrfs is only on it": [
     usual().mount("0:40", "/data", "/dev/nvme0n1", "btrfs"),
     [["mounted", "/dev/nvme0n1 is mounted at /data"]],
   ],
@@ -119,7 +119,7 @@ for (const [name, [files, expected]] of Object.entries(DISKS)) {
   });
 }
 
-Deno.test("usesOf() blames every disk that a volume is on", () => {
+Deno.test("usesOf() finds every disk of a volume", () => {
   const { all } = DISKS["LVM is on MD on its partitions"]![0];
   const host = simulate({ functions: FUNCTIONS!, files: all });
   assertEquals(uses(host, OTHER), [
@@ -131,7 +131,7 @@ Deno.test("usesOf() blames every disk that a volume is on", () => {
   ]);
 });
 
-Deno.test("usesOf() knows a namespace that several controllers reach", () => {
+Deno.test("usesOf() finds a namespace when several controllers share it", () => {
   const head = "/sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1";
   const files = new HostFiles().hidden(`${at(NVME)}/nvme/nvme0/nvme0c0n1`)
     .hidden(`${at(OTHER)}/nvme/nvme1/nvme0c1n1`).disk(head, "259:0", 1)
@@ -142,21 +142,21 @@ Deno.test("usesOf() knows a namespace that several controllers reach", () => {
   assertEquals(uses(host, OTHER), expected);
 });
 
-/** A host on which a disk answers so to whoever claims it. */
+/** A host on which claiming a disk fails with an errno. */
 function claimed(errno: string, files = usual()): Host {
   const { kernel } = hostWith(files);
   return new Host({
     kernel: intercept(kernel, ({ method, args }, proceed) => {
       const [path, flags] = args as [string, number];
-      const asked = method === "open" && path === "/dev/nvme0n1" &&
+      const claims = method === "open" && path === "/dev/nvme0n1" &&
         (flags & O_EXCL) !== 0;
-      if (!asked) return proceed();
+      if (!claims) return proceed();
       throw new KernelError(errnoNumber(errno), method, path);
     }),
   });
 }
 
-Deno.test("usesOf() tells that a disk is claimed when nothing says by whom", () => {
+Deno.test("usesOf() finds a claimed disk when no owner is known", () => {
   assertEquals(uses(claimed("EBUSY"), NVME), [
     ["volume", "something holds /dev/nvme0n1: a volume, or a program"],
   ]);
@@ -166,7 +166,7 @@ Deno.test("usesOf() tells that a disk is claimed when nothing says by whom", () 
   assertMatch(problem, /^whether \/dev\/nvme0n1 is in use is unknown: /);
 });
 
-Deno.test("usesOf() tells who sees a disk mounted in another mount namespace", () => {
+Deno.test("usesOf() names the process when a disk is mounted in its mount namespace", () => {
   const files = usual().file("/proc/1000/ns/mnt", { link: "/mnt:[1]" })
     .file("/proc/1/ns/mnt", { link: "/mnt:[2]" })
     .file("/proc/1/mountinfo", "9 1 259:2 / /srv rw - ext4 none rw\n");
@@ -178,7 +178,7 @@ Deno.test("usesOf() tells who sees a disk mounted in another mount namespace", (
   ]);
 });
 
-Deno.test("usesOf() names who has a disk open, in place of an unknown claim", () => {
+Deno.test("usesOf() names the process that has a disk open instead of an unknown claim", () => {
   const host = claimed("EBUSY");
   const fd = host.kernel.open("/dev/nvme0n1", O_RDWR);
   assertEquals(uses(host, NVME), [

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { at, GPU, hostWith, uses, usual } from "./used_host.ts";
 
-Deno.test("usesOf() knows the display that the machine booted with", () => {
+Deno.test("usesOf() finds the display that the machine booted with", () => {
   for (const name of ["boot_vga", "boot_display"]) {
     const host = hostWith(usual().file(`${at(GPU)}/${name}`, "1\n"));
     assertEquals(uses(host, GPU), [
@@ -10,7 +10,7 @@ Deno.test("usesOf() knows the display that the machine booted with", () => {
   }
 });
 
-Deno.test("usesOf() knows the frame buffer that the console is on", () => {
+Deno.test("usesOf() finds the frame buffer of the console", () => {
   const console = "/sys/class/vtconsole/vtcon1";
   const files = usual()
     .file("/sys/class/graphics/fb0", { link: `${at(GPU)}/graphics/fb0` })

@@ -26,7 +26,7 @@ Deno.test("ipv6Digits() is the 32 digits of an address", () => {
   assertEquals(ipv6Digits("fe80::1%eth0"), undefined);
 });
 
-Deno.test("ipv4Number() and ipv6Digits() take what node:net takes", () => {
+Deno.test("ipv4Number() and ipv6Digits() accept the same addresses as node:net", () => {
   const below = randomNumbers(1);
   const PARTS = ["0", "1", "ff", "fe80", "12345", "g", "", "1.2.3.4", "1.2.3"];
   const SEPARATORS = [":", ":", ":", ":", "::", ":::"];
@@ -37,7 +37,7 @@ Deno.test("ipv4Number() and ipv6Digits() take what node:net takes", () => {
     const parts = 1 + below(9);
     for (let part = 0; part < parts; part++) {
       if (part > 0) text += pick(SEPARATORS);
-      // Mostly what can be part of an address.
+      // Mostly parts of an address.
       text += pick(below(8) === 0 ? PARTS : PARTS.slice(0, 4));
     }
     text += pick(["", "", "", "::", ":", ":1.2.3.4"]);

@@ -12,7 +12,7 @@ function ipv6Defaults(...routes: [string, string][]): string {
   ).join("");
 }
 
-/** An interface in a bond, that one in a VLAN, and that one in a bridge. */
+/** An interface in a bond, which is below a VLAN, which is in a bridge. */
 function stacked(): HostFiles {
   const net = "/sys/devices/virtual/net";
   return usual().network(`${at(NIC)}/net/eth0`, "bond0")
@@ -20,13 +20,13 @@ function stacked(): HostFiles {
     .network(`${net}/br0`).network(`${net}/br1`);
 }
 
-/** Who carries which route, and what is told of `NIC`. */
+/** Routes, and the uses that are found of `NIC`. */
 const ROUTES: Record<string, [HostFiles, [string, string][]]> = {
   "it carries the default route": [
     usual().routes(["eth0", ...DEFAULT], ["eth0", "0002A8C0", "00FFFFFF"]),
     [["default route", "the IPv4 default route is through eth0"]],
   ],
-  "it carries those of IPv4 and IPv6": [
+  "it carries the default routes of IPv4 and IPv6": [
     usual().routes(["eth0", ...DEFAULT])
       .file(
         "/proc/1000/net/ipv6_route",
@@ -48,7 +48,7 @@ const ROUTES: Record<string, [HostFiles, [string, string][]]> = {
     stacked().routes(["br1", ...DEFAULT]),
     [],
   ],
-  "the default route is one to nowhere, or down": [
+  "the default route is unreachable, or down": [
     usual().routes(["eth0", ...DEFAULT, "0201"], ["eth0", ...DEFAULT, "0002"])
       .file("/proc/1000/net/ipv6_route", ipv6Defaults(["eth0", "00200200"])),
     [],
@@ -76,7 +76,7 @@ function addressed(connection: string): HostFiles {
     .file("/proc/1000/environ", ENVIRON(connection));
 }
 
-/** Sessions, and what they are through. */
+/** SSH sessions, and their interfaces. */
 const SESSIONS: Record<string, string | undefined> = {
   "192.168.2.9 50000 192.168.2.7 22": "br0 on bond0.7 on bond0 on eth0",
   "::ffff:192.168.2.9 50000 ::ffff:192.168.2.7 22":

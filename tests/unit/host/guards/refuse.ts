@@ -14,7 +14,7 @@ import { refused } from "../../../failures.ts";
 import { DEFAULT, hostWith, NIC, NVME, usual } from "./used_host.ts";
 
 /** A host that uses a disk and an interface. */
-function lived(): SimulatedHost {
+function usedHost(): SimulatedHost {
   return hostWith(
     usual().mount("259:1", "/").mount("259:2", "/home")
       .routes(["eth0", ...DEFAULT]),
@@ -26,7 +26,7 @@ function refusal(work: Promise<unknown>): Promise<VfioError> {
 }
 
 Deno.test("refuseInUse() names every use, and how to insist", async () => {
-  const host = lived();
+  const host = usedHost();
   const error = await refusal(refuseInUse(host, host.functions()));
   assertEquals(error.device, undefined);
   assertEquals(
@@ -39,8 +39,8 @@ hint: end that use, or insist by name: --insist ${NVME} --insist ${NIC}, or ` +
   );
 });
 
-Deno.test("refuseInUse() refuses what was not insisted on", async () => {
-  const host = lived();
+Deno.test("refuseInUse() throws for functions that were not insisted on", async () => {
+  const host = usedHost();
   const error = await refusal(
     refuseInUse(host, host.functions(), [NVME.slice("0000:".length)]),
   );
@@ -52,7 +52,7 @@ Deno.test("refuseInUse() refuses what was not insisted on", async () => {
   await assertRejects(() => refuseInUse(host, [], ["nvme0"]), TypeError);
 });
 
-Deno.test("refuseInUse() waits for a node to be closed, but not for long", async () => {
+Deno.test("refuseInUse() waits a short time for a node to be closed", async () => {
   const host = hostWith(usual());
   const udev = host.machine.spawn({ name: "(udev-worker)" });
   udev.open("/dev/nvme0n1", O_RDWR);
@@ -62,8 +62,8 @@ Deno.test("refuseInUse() waits for a node to be closed, but not for long", async
   await refuseInUse(host, host.functions());
 });
 
-Deno.test("Host.take() leaves to the host what it lives on, unless it insists", async () => {
-  const host = lived();
+Deno.test("Host.take() throws when the host uses the function and nobody insists", async () => {
+  const host = usedHost();
   const writes: string[] = [];
   const watched = new Host({
     kernel: intercept(host.kernel, ({ method, args }, proceed) => {
@@ -87,7 +87,7 @@ Deno.test("Host.take() leaves to the host what it lives on, unless it insists", 
   assertGreater(writes.length, 0);
 });
 
-Deno.test("Host.take() takes a disk that is not mounted and an interface that is not needed", async () => {
+Deno.test("Host.take() takes a disk when it is not mounted, and an interface when it is not used", async () => {
   const host = hostWith(usual().routes(["eth0", "0002A8C0", "00FFFFFF"]));
   for (const address of [NVME, NIC]) {
     await using taken = await host.take(address);

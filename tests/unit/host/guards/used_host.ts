@@ -1,5 +1,5 @@
 /**
- * A host that uses its functions, and what it is found to use them for.
+ * A host that uses its functions, and the uses that are found.
  */
 import { assertEquals } from "@std/assert";
 import { usesOf } from "../../../../lib/host/guards/uses.ts";
@@ -14,7 +14,7 @@ export const NIC = "0000:00:08.0";
 export const GPU = "0000:00:09.0";
 export const SOUND = "0000:00:0a.0";
 
-/** Where a function is in sysfs. */
+/** The path of a function in sysfs. */
 export const at = (address: string) => `/sys/devices/pci0000:00/${address}`;
 
 export const FUNCTIONS: Topology["functions"] = {
@@ -25,7 +25,10 @@ export const FUNCTIONS: Topology["functions"] = {
   [SOUND]: { id: "8086:2668", class: 0x040300, driver: "snd_hda_intel" },
 };
 
-/** A host with a disk of two partitions, one without, and an interface. */
+/**
+ * The files of a host with a disk of two partitions, one without, and an
+ * interface.
+ */
 export function usual(): HostFiles {
   return new HostFiles()
     .disk(`${at(NVME)}/nvme/nvme0/nvme0n1`, "259:0", 2)
@@ -34,12 +37,12 @@ export function usual(): HostFiles {
     .network("/sys/devices/virtual/net/lo");
 }
 
-/** A host with these files, and the functions that they are about. */
+/** A host with these files, and with their functions. */
 export function hostWith({ all }: HostFiles): SimulatedHost {
   return simulate({ functions: FUNCTIONS!, files: all });
 }
 
-/** What a function is found to be used for: the kinds, and how they are told. */
+/** Finds the uses of a function: their kinds and texts. */
 export function uses(host: Host, address: string): [string, string][] {
   return usesOf(host, host.function(address)).map((use) => {
     assertEquals(use.device, address);

@@ -46,7 +46,7 @@ Deno.test("usesOf() names the processes that have nodes of a function open", () 
   assertEquals(uses(host, SOUND), []);
 });
 
-Deno.test("usesOf() names who has the VFIO nodes of a function open", () => {
+Deno.test("usesOf() names the processes that have the VFIO nodes of a function open", () => {
   const host = simulate({
     functions: {
       [NVME]: { ...FUNCTIONS![NVME], driver: "vfio-pci", group: 4 },
@@ -59,7 +59,7 @@ Deno.test("usesOf() names who has the VFIO nodes of a function open", () => {
   ]);
 });
 
-Deno.test("usesOf() names who has a mediated device of a function open", () => {
+Deno.test("usesOf() names the processes that have a mediated device of a function open", () => {
   const uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
   const host = simulate({
     functions: { [GPU]: { ...FUNCTIONS![GPU], driver: "i915" } },
@@ -75,7 +75,7 @@ Deno.test("usesOf() names who has a mediated device of a function open", () => {
   ]);
 });
 
-/** A host with a function that has two virtual ones. */
+/** A host with a function that has two virtual functions. */
 function virtual(driver: string, files: HostFiles): SimulatedHost {
   return simulate({
     functions: {
@@ -91,7 +91,7 @@ function virtual(driver: string, files: HostFiles): SimulatedHost {
   });
 }
 
-Deno.test("usesOf() tells that a virtual function is taken, and by whom it is open", () => {
+Deno.test("usesOf() finds a taken virtual function, and names the process that has it open", () => {
   const host = virtual("vfio-pci", new HostFiles());
   const vf = "its virtual function 0000:00:09.0 is in use";
   assertEquals(uses(host, NIC), [
@@ -109,7 +109,7 @@ Deno.test("usesOf() tells that a virtual function is taken, and by whom it is op
   ]);
 });
 
-Deno.test("usesOf() tells what the host uses a virtual function for", () => {
+Deno.test("usesOf() finds the host's use of a virtual function", () => {
   const files = new HostFiles().network(`${at("0000:00:09.0")}/net/eth1`);
   assertEquals(uses(virtual("igbvf", files), NIC), []);
   files.routes(["eth1", ...DEFAULT]);

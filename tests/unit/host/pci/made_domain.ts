@@ -1,6 +1,6 @@
 /**
  * A drive in a domain that the driver of another function makes, Intel's Volume
- * Management Device: what is said of it, and what is planned for both.
+ * Management Device: its findings, and the plans for both.
  */
 import { simulate } from "../../../../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
@@ -12,7 +12,7 @@ import { HostFiles } from "../../host_files.ts";
 import { DELL, findingTexts, handOut, membersOf } from "../../odd_machines.ts";
 import { refused } from "../../planned.ts";
 
-Deno.test("A Dell's drive is in a domain of its own, listed and found", async () => {
+Deno.test("Host lists and finds a Dell's drive in its own domain", async () => {
   const host = simulate(DELL);
   assertEquals(
     host.functions().slice(-2).map(({ address }) => address),
@@ -42,7 +42,7 @@ Deno.test("A Dell's drive is in a domain of its own, listed and found", async ()
   assertEquals(await host.snapshot(), before);
 });
 
-Deno.test("plan() is GROUP_NOT_VIABLE when a Dell's drive is to be taken out of its domain", () => {
+Deno.test("plan() throws GROUP_NOT_VIABLE when the state takes a Dell's drive out of its domain", () => {
   const host = simulate(DELL);
   assertEquals(membersOf(host, 7), [
     "0000:00:0e.0",
@@ -66,13 +66,13 @@ Deno.test("plan() is GROUP_NOT_VIABLE when a Dell's drive is to be taken out of 
     findingTexts(host, "10000:e1:00.0", "group-viable").join(),
     "fail its IOMMU group 7 also holds 0000:00:0e.0 (vmd)",
   );
-  // With all that it has taken, none of which stops another.
-  const whole = diagnose(host).findings.filter(({ device, verdict }) =>
+  // All of these are warnings.
+  const warnings = diagnose(host).findings.filter(({ device, verdict }) =>
     verdict === "warn" && (device === "10000:e1:00.0" ||
       device === "0000:00:0e.0")
   );
-  assertEquals(whole.map(({ check }) => check), ["group-viable", "acs"]);
-  for (const { remedy } of whole) {
+  assertEquals(warnings.map(({ check }) => check), ["group-viable", "acs"]);
+  for (const { remedy } of warnings) {
     assertStringIncludes(remedy!, "hand out 0000:00:0e.0 itself");
   }
   const viability = host.group(7).viability();
@@ -85,7 +85,7 @@ Deno.test("plan() is GROUP_NOT_VIABLE when a Dell's drive is to be taken out of 
   );
 });
 
-Deno.test("apply() takes what makes a Dell's domain, which goes and comes back", async () => {
+Deno.test("apply() takes the function that makes a Dell's domain, and restore() brings the domain back", async () => {
   const host = simulate(DELL);
   const before = await host.snapshot();
   const state = handOut("0000:00:0e.0");
@@ -106,7 +106,7 @@ Deno.test("apply() takes what makes a Dell's domain, which goes and comes back",
   assertEquals(host.function("10000:e1:00.0").driver, "nvme");
 });
 
-Deno.test("apply() is HOST_IN_USE when a Dell lives on the drive in the domain", async () => {
+Deno.test("apply() throws HOST_IN_USE when a Dell uses the drive in the domain", async () => {
   const drive = "/sys/devices/pci0000:00/0000:00:0e.0/pci10000:e0/" +
     "10000:e0:06.0/10000:e1:00.0/nvme/nvme0/nvme0n1";
   const { all } = new HostFiles().disk(drive, "259:0", 1).mount("259:1", "/");

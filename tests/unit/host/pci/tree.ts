@@ -28,7 +28,7 @@ function treeOf(functions: Functions, more: Topology = {}) {
   return pciTree(simulate({ ...more, functions }));
 }
 
-/** Which groups are shared, and the causes in words. */
+/** The shared groups, and their causes as text. */
 function shared(functions: Functions): [string, string[]][] {
   return treeOf(functions).sharedGroups.map(({ functions, causes }) => [
     functions.join(" "),
@@ -85,7 +85,7 @@ Deno.test("pciTree() puts virtual functions under their physical function", () =
   );
 });
 
-Deno.test("pciTree() says what each function is, as plain data", () => {
+Deno.test("pciTree() describes each function, as plain data", () => {
   const tree = treeOf({
     "0000:00:03.0": { ...NIC, driver: "e1000e", group: 7 },
     "0000:00:04.0": { ...NIC, group: null },
@@ -117,7 +117,7 @@ Deno.test("pciTree() says what each function is, as plain data", () => {
   assertEquals(JSON.parse(JSON.stringify(tree)), tree);
 });
 
-/** Machines, and why functions of them share a group. */
+/** Machines, and why some of their functions share a group. */
 const SHARED: Record<string, [Functions, [string, string[]][]]> = {
   "a root port has no ACS": [
     {
@@ -155,14 +155,14 @@ const SHARED: Record<string, [Functions, [string, string[]][]]> = {
       "names",
     ]]],
   ],
-  "what is put together has ACS throughout": [
+  "a group is shared in spite of ACS": [
     {
       "0000:00:03.0": { ...NIC, group: 1 },
       "0000:00:04.0": { ...NIC, group: 1 },
     },
     [["0000:00:03.0 0000:00:04.0", []]],
   ],
-  "nothing is": [
+  "no group is shared": [
     {
       "0000:00:1c.0": BRIDGE,
       "0000:00:1c.1": BRIDGE,
@@ -174,12 +174,12 @@ const SHARED: Record<string, [Functions, [string, string[]][]]> = {
 };
 
 for (const [name, [functions, expected]] of Object.entries(SHARED)) {
-  Deno.test(`pciTree() says why a group is shared when ${name}`, () => {
+  Deno.test(`pciTree() returns shared groups and their causes when ${name}`, () => {
     assertEquals(shared(functions), expected);
   });
 }
 
-Deno.test("pciTree() says that it cannot tell when only root may read it", () => {
+Deno.test("pciTree() says that the cause is unknown when only root may read it", () => {
   const { machine } = simulate({
     functions: {
       "0000:00:1c.0": { ...BRIDGE, acs: false },
@@ -194,7 +194,7 @@ Deno.test("pciTree() says that it cannot tell when only root may read it", () =>
   }]);
 });
 
-/** A host whose only function has this config space and is PCI Express. */
+/** A host with one PCI Express function, which has this config space. */
 function withConfig(at: Record<number, number>) {
   const host = simulate({ functions: { "0000:00:1c.0": BRIDGE } });
   const words = { 0x04: 0x0010_0000, 0x34: 0x40, ...at };
@@ -216,7 +216,7 @@ function withConfig(at: Record<number, number>) {
   return acsOf(fn);
 }
 
-/** The PCI Express capability of a function of a type, and an ACS behind it. */
+/** The PCI Express capability of a type of function, and an ACS capability. */
 const express = (type: number) => ({ 0x40: 0x0002_0010 | type << 20 });
 const acs = (able: number, on: number) => ({
   0x100: 0x1401_0001,
@@ -226,20 +226,25 @@ const acs = (able: number, on: number) => ({
 
 for (
   const [name, config, isolates, reason] of [
-    ["all is on", { ...express(4), ...acs(0x1d, 0x1d) }, true, "has ACS"],
     [
-      "some is off",
+      "all of ACS is on",
+      { ...express(4), ...acs(0x1d, 0x1d) },
+      true,
+      "has ACS",
+    ],
+    [
+      "a part of ACS is off",
       { ...express(6), ...acs(0x1f, 0x11) },
       false,
       "has ACS switched off: request redirect, completion redirect",
     ],
     [
-      "it has fixed what it lacks",
+      "the missing parts of ACS are fixed",
       { ...express(4), ...acs(1, 1) },
       true,
       "has ACS",
     ],
-    ["a root port has none", express(4), false, "has no ACS"],
+    ["a root port has no ACS", express(4), false, "has no ACS"],
     [
       "an upstream port is alone in its slot",
       express(5),
@@ -259,14 +264,14 @@ for (
       "is a bridge to conventional PCI, whose devices it names as one",
     ],
     [
-      "its capabilities go in a circle",
+      "its capabilities form a loop",
       { ...express(4), 0x100: 0x1001_0001 },
       false,
       "has no ACS",
     ],
   ] as const
 ) {
-  Deno.test(`acsOf() is what the kernel decides when ${name}`, () => {
+  Deno.test(`acsOf() agrees with the kernel when ${name}`, () => {
     assertEquals(withConfig(config), { isolates, reason });
   });
 }
