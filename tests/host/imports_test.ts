@@ -39,7 +39,10 @@ Deno.test("breaches() allows what lies below, node: and the errors", () => {
   assertEquals(importing("lib/dma/space.ts", "backends/select.ts"), []);
   assertEquals(importing("lib/host/groups.ts", "lib/errors.ts"), []);
   assertEquals(importing("lib/kernel/libc.ts", "node:os"), []);
-  assertEquals(importing("tests/unit/a_test.ts", "backends/legacy/context.ts"), []);
+  assertEquals(
+    importing("tests/unit/a_test.ts", "backends/legacy/context.ts"),
+    [],
+  );
 });
 
 Deno.test("breaches() refuses an import when it goes up", () => {
@@ -70,7 +73,10 @@ Deno.test("breaches() refuses a backend by name outside backends/", () => {
     1,
   );
   assertEquals(importing("mod.ts", "backends/iommufd/context.ts").length, 1);
-  assertEquals(importing("backends/select.ts", "backends/iommufd/context.ts"), []);
+  assertEquals(
+    importing("backends/select.ts", "backends/iommufd/context.ts"),
+    [],
+  );
 });
 
 Deno.test("breaches() refuses in the text what has one place", () => {

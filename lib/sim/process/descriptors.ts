@@ -4,8 +4,8 @@
  * @module
  */
 
-import { O_RDONLY, O_WRONLY } from "../../uapi/linux/fcntl.ts";
-import type { OpenFile } from "../fs/file.ts";
+import { O_ACCMODE, O_RDONLY, O_WRONLY } from "../../uapi/linux/fcntl.ts";
+import type { Node, OpenFile } from "../fs/file.ts";
 import { unlock } from "../fs/flock.ts";
 import { refuse } from "./refusal.ts";
 
@@ -13,8 +13,10 @@ import { refuse } from "./refusal.ts";
 export class Description {
   /** What is open. */
   readonly file: OpenFile;
-  /** What it was opened for, by its `O_ACCMODE`. */
-  readonly access: number;
+  /** What it was opened with, `O_*` bits. */
+  readonly flags: number;
+  /** What its path led to, where it had one. */
+  readonly node: Node | undefined;
   /** Descriptors and mappings that keep it open. */
   #holders = 1;
 
@@ -22,11 +24,13 @@ export class Description {
    * What a descriptor holds.
    *
    * @param file What is open.
-   * @param access What for, by its `O_ACCMODE`.
+   * @param flags What it was opened with, `O_*` bits.
+   * @param node What its path led to.
    */
-  constructor(file: OpenFile, access: number) {
+  constructor(file: OpenFile, flags: number, node?: Node) {
     this.file = file;
-    this.access = access;
+    this.flags = flags;
+    this.node = node;
   }
 
   /** Keeps it open once more. */
@@ -54,17 +58,17 @@ export class Descriptors {
   }
 
   /**
-   * Gives an open file a descriptor: the lowest that is free, as Linux does; 0
-   * to 2 are the terminal's.
+   * Gives an opening a descriptor: the lowest that is free, as Linux does; 0 to
+   * 2 are the terminal's.
    *
-   * @param file The open file.
-   * @param access What it was opened for, by its `O_ACCMODE`.
+   * @param description The opening.
+   * @param lowest The lowest descriptor that it gets.
    */
-  install(file: OpenFile, access: number): number {
-    let fd = 3;
+  install(description: Description, lowest = 3): number {
+    let fd = Math.max(lowest, 3);
     while (this.#open.has(fd)) fd++;
-    this.#open.set(fd, new Description(file, access));
-    this.#files.set(fd, file);
+    this.#open.set(fd, description);
+    this.#files.set(fd, description.file);
     return fd;
   }
 
@@ -80,14 +84,14 @@ export class Descriptors {
 
   /** The file behind a descriptor that was opened to read it. */
   toRead(fd: number): OpenFile {
-    const { file, access } = this.get(fd);
-    return access === O_WRONLY ? refuse("EBADF") : file;
+    const { file, flags } = this.get(fd);
+    return (flags & O_ACCMODE) === O_WRONLY ? refuse("EBADF") : file;
   }
 
   /** The file behind a descriptor that was opened to write it. */
   toWrite(fd: number): OpenFile {
-    const { file, access } = this.get(fd);
-    return access === O_RDONLY ? refuse("EBADF") : file;
+    const { file, flags } = this.get(fd);
+    return (flags & O_ACCMODE) === O_RDONLY ? refuse("EBADF") : file;
   }
 
   /** Frees a descriptor. */

@@ -52,3 +52,10 @@ export const MAP_HUGE_1GB: number = 30 << MAP_HUGE_SHIFT;
 export const MADV_DONTFORK = 10;
 /** Transparent huge pages, where the range is aligned for them. */
 export const MADV_HUGEPAGE = 14;
+
+/** A memory file (`memfd_create`) is closed by `execve`. */
+export const MFD_CLOEXEC = 0x1;
+/** Its size and more can be sealed. */
+export const MFD_ALLOW_SEALING = 0x2;
+/** It is made of huge pages. */
+export const MFD_HUGETLB = 0x4;

@@ -101,7 +101,7 @@ Deno.test("writeFileAtomically() has the text on the disk before its name, and t
     "unlink",
     "open",
     "write",
-    "chmod",
+    "fchmod",
     "fsync",
     "close",
     "rename",
