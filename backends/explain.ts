@@ -9,8 +9,10 @@ import { hex } from "../lib/hex.ts";
 import { VfioError } from "../lib/errors.ts";
 import { explainDirectMapping } from "../lib/host/iommu/direct_mapping.ts";
 import { lockedMemory } from "../lib/host/iommu/memory_lock.ts";
+import { isVfioDriver } from "../lib/host/driver/vfio_driver.ts";
 import { nodePaths } from "../lib/host/iommu/nodes.ts";
 import { type Opener, openers, openersText } from "../lib/host/openers.ts";
+import { exists, linkTarget } from "../lib/host/sysfs.ts";
 import { hasErrno } from "../lib/kernel/errno.ts";
 import { Fd } from "../lib/kernel/fd.ts";
 import type { Kernel } from "../lib/kernel/kernel.ts";
@@ -164,6 +166,36 @@ export function wrongToken(
     problem: "its physical function is on a VFIO driver, which requires the " +
       "token that was set there",
     hint: "pass the token: VfioDevice.attach(device, space, { vfToken })",
+    cause,
+  });
+}
+
+/**
+ * The error for a token that was given where the kernel wants none: it takes one
+ * for a physical function, and for a virtual one whose physical function a VFIO
+ * driver has (`vfio_pci_validate_vf_token()` in
+ * `drivers/vfio/pci/vfio_pci_core.c`).
+ *
+ * @returns The error, or `undefined` where a token is in place.
+ */
+export function needlessToken(
+  { device }: AttachTarget,
+  cause: unknown,
+): VfioError | undefined {
+  const { kernel } = device.host;
+  const physical = linkTarget(kernel, `${device.path}/physfn`);
+  const holder = physical === undefined
+    ? undefined
+    : device.host.deviceAt(physical)?.driver;
+  if (holder !== undefined && isVfioDriver(holder)) return undefined;
+  if (exists(kernel, `${device.path}/sriov_totalvfs`)) return undefined;
+  return new VfioError("NOT_SUPPORTED", {
+    device: device.name,
+    problem: "the kernel wants no VF token for it" +
+      (physical === undefined
+        ? ", as it is no virtual function"
+        : ", as no VFIO driver has its physical function"),
+    hint: "leave vfToken out",
     cause,
   });
 }

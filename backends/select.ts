@@ -50,6 +50,24 @@ export function selectBackend(
   return { backend: "iommufd", reason };
 }
 
+/**
+ * The backend to try where iommufd, chosen by `"auto"`, turned out not to have
+ * what the attach needs.
+ *
+ * @param target The device.
+ * @param wanted The backend that was asked for.
+ * @param error What attaching by iommufd failed with.
+ */
+export function otherBackend(
+  target: AttachTarget,
+  wanted: BackendName | "auto",
+  error: unknown,
+): Selection | undefined {
+  const lacks = wanted === "auto" && target.nodes.group !== undefined &&
+    error instanceof VfioError && error.code === "BACKEND_UNAVAILABLE";
+  return lacks ? { backend: "legacy", reason: error.problem } : undefined;
+}
+
 // Opening its nodes shows whether that is possible, and gives the full error.
 function namedIommufd(target: AttachTarget): Selection {
   const missing = iommufdMissing(target);

@@ -13,6 +13,7 @@ import {
   groupHasOwner,
   groupNotViable,
   keptMapped,
+  needlessToken,
   unsafeInterrupts,
   wrongToken,
 } from "../explain.ts";
@@ -49,13 +50,21 @@ function uuidBytes(uuid: string): Uint8Array {
 }
 
 /** Explains why a device could not be bound. */
-export function bindRefused(target: AttachTarget, cause: unknown): unknown {
+export function bindRefused(
+  target: AttachTarget,
+  { vfToken }: AttachOptions,
+  cause: unknown,
+): unknown {
   // The kernel answers EINVAL where this backend has the device open already,
   // and where the firmware keeps memory mapped; EPERM where a host driver or
   // another iommufd owns the group, and where interrupts are not remapped
   // (`iommufd_device_bind()` in `drivers/iommu/iommufd/device.c`).
   const direct = hasErrno(cause, "EINVAL") && keptMapped(target, cause);
   if (direct) return direct;
+  // Before Linux 6.17 it also answers EINVAL to any flag, the token's too.
+  if (
+    hasErrno(cause, "EINVAL") && vfToken !== undefined && !groupHasOwner(target)
+  ) return needlessToken(target, cause) ?? noTokens(target, cause);
   const owned = hasErrno(cause, "EBUSY", "EINVAL") ||
     hasErrno(cause, "EPERM") && groupHasOwner(target);
   return owned ? groupNotViable(target, cause) : attachRefused(target, cause);
@@ -84,6 +93,17 @@ function memoryGone({ device }: AttachTarget, cause: unknown): VfioError {
     device: device.name,
     problem: "memory that is mapped in the address space is not there any more",
     hint: "unmap it in every address space before it is freed",
+    cause,
+  });
+}
+
+function noTokens({ device, nodes }: AttachTarget, cause: unknown): VfioError {
+  return new VfioError("BACKEND_UNAVAILABLE", {
+    device: device.name,
+    problem: "this kernel's iommufd takes no VF token",
+    hint: nodes.group === undefined
+      ? "take a kernel with CONFIG_VFIO_GROUP, or Linux 6.17 or later"
+      : 'attach it to a space of its own, with the backend "legacy"',
     cause,
   });
 }

@@ -59,7 +59,7 @@ export class IommufdContext implements IommuContext {
       // Closed first, or else this process would be found to have the device
       // open.
       await ignoreErrors(() => fd.closeAsync());
-      throw bindRefused(target, error);
+      throw bindRefused(target, options, error);
     }
     try {
       ioas.attach(fd);

@@ -114,6 +114,16 @@ export class Container {
       group.ioctl(VFIO_GROUP_SET_CONTAINER, argument);
     } catch (error) {
       if (hasErrno(error, "EINVAL")) return false;
+      // vfio_container_attach_group() in drivers/vfio/container.c
+      if (hasErrno(error, "EPERM") && target.noIommu) {
+        throw new VfioError("PERMISSION_DENIED", {
+          device: target.device.name,
+          problem: "only who has CAP_SYS_RAWIO may have a device without an " +
+            "IOMMU",
+          hint: "run as root, or give the process that capability",
+          cause: error,
+        });
+      }
       throw nodeRefused(target, target.nodes.group!, error);
     }
     this.#groups++;

@@ -22,7 +22,12 @@ import type {
   IommuLimits,
   Mapped,
 } from "../backend.ts";
-import { ignoreErrors, nodeRefused, wrongToken } from "../explain.ts";
+import {
+  ignoreErrors,
+  needlessToken,
+  nodeRefused,
+  wrongToken,
+} from "../explain.ts";
 import { Container } from "./container.ts";
 import { openGroup } from "./group.ts";
 import { intersection } from "./limits.ts";
@@ -126,6 +131,9 @@ export class LegacyContext implements IommuContext {
       return Fd.adopt(this.#kernel, fd);
     } catch (error) {
       if (hasErrno(error, "EACCES")) throw wrongToken(target, error);
+      if (hasErrno(error, "EINVAL") && vfToken !== undefined) {
+        throw needlessToken(target, error) ?? error;
+      }
       throw nodeRefused(target, target.nodes.group!, error);
     }
   }

@@ -132,7 +132,12 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   get #handle(): Fd {
-    if (this.attached) return this.#attachment.fd;
+    this.#assertAttached();
+    return this.#attachment.fd;
+  }
+
+  #assertAttached(): void {
+    if (this.attached) return;
     throw new VfioError("DETACHED", {
       device: this.name,
       problem: "the device was detached",
@@ -210,7 +215,7 @@ export class VfioDevice implements AsyncDisposable {
    * `KERNEL`.
    */
   async reset(): Promise<void> {
-    const fd = this.#handle;
+    this.#assertAttached();
     if (!this.info.resettable) {
       throw new VfioError("NOT_SUPPORTED", {
         device: this.name,
@@ -220,7 +225,8 @@ export class VfioDevice implements AsyncDisposable {
     }
     for (let tries = 1;; tries++) {
       try {
-        await fd.ioctlAsync(VFIO_DEVICE_RESET);
+        // It may have been detached since the last try.
+        await this.#handle.ioctlAsync(VFIO_DEVICE_RESET);
         return;
       } catch (error) {
         if (!hasErrno(error, "EAGAIN")) {

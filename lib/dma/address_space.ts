@@ -8,25 +8,33 @@ import type {
 } from "../../backends/backend.ts";
 import {
   createContext,
+  otherBackend,
   selectBackend,
   type Selection,
 } from "../../backends/select.ts";
 import { attachTarget } from "../../backends/target.ts";
 import { toVfioError, VfioError } from "../errors.ts";
-import type { HostDevice } from "../host/device.ts";
+import type { HostDevice, IommuGroup, ReservedRegion } from "../host/device.ts";
 import { Host } from "../host/host.ts";
 import { type MemoryLock, memoryLock } from "../host/iommu/memory_lock.ts";
+import { systemOf } from "../kernel/intercept.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { hex } from "../hex.ts";
 import { claim } from "./claims.ts";
 import { IovaSpace } from "./iova_space.ts";
+import { UNATTACHED, without } from "./unattached.ts";
 import { type Member, MEMBERS, Members } from "./members.ts";
-import { DmaMapping, type MapOptions, type MemoryRange } from "./mapping.ts";
+import {
+  DmaMapping,
+  type MapOptions,
+  type MemoryRange,
+  UNMAPPED,
+} from "./mapping.ts";
 import {
   type AllocateOptions,
   DmaMemory,
   mapMemory,
-  unmapMemory,
+  MAPPED,
 } from "./memory.ts";
 
 /** What an address space is made for. */
@@ -55,16 +63,12 @@ export interface SpaceLimits extends IommuLimits {
   readonly memoryLock: MemoryLock;
 }
 
-/**
- * The limits before a device is attached: every IOMMU that VFIO drives has 39
- * bits or more. A device with a reserved window at a mapping made meanwhile is
- * refused.
- */
-const UNATTACHED: IommuLimits = {
-  ranges: [{ start: 0n, last: (1n << 39n) - 1n }],
-  alignment: 4096n,
-  mappingsAvailable: undefined,
-};
+/** A device on its way into a space. */
+interface Arrival {
+  readonly group: IommuGroup;
+  /** What its group has reserved; read when something is mapped meanwhile. */
+  reserved?: readonly ReservedRegion[];
+}
 
 /** The end of the addresses, in bytes. */
 const ADDRESS_END = 1n << 64n;
@@ -100,6 +104,10 @@ export class AddressSpace implements AsyncDisposable {
   #limits = UNATTACHED;
   /** Devices attached, and those on the way. */
   #users = 0;
+  /** Whether those are without an IOMMU. */
+  #noIommu = false;
+  /** Groups of the devices on the way, and whether their windows are kept. */
+  readonly #arrivals = new Set<Arrival>();
   /** Devices attached and not being detached: these set the limits. */
   #attached = 0;
   #closed = false;
@@ -172,29 +180,56 @@ export class AddressSpace implements AsyncDisposable {
   allocate(bytes: number, options: AllocateOptions = {}): DmaMemory {
     this.#assertOpen();
     const memory = mapMemory(this.#kernel, bytes, options.hugepages);
+    const dma = new DmaMemory(
+      this.#kernel,
+      memory,
+      (dma) => void this.#memories.delete(dma),
+    );
+    this.#memories.add(dma);
     try {
-      const { address, length: size } = memory;
-      const mapping = this.map({ address, size }, options);
-      const dma = new DmaMemory(memory, mapping, (dma) => {
-        if (!this.#memories.has(dma)) return;
-        // It is unmapped for devices first: otherwise its address could become
-        // that of other memory, and a device attached later would reach that.
-        mapping.unmap();
-        unmapMemory(this.#kernel, memory);
-        this.#memories.delete(dma);
-      });
-      this.#memories.add(dma);
-      return dma;
+      this.map(dma, options);
     } catch (error) {
-      unmapMemory(this.#kernel, memory);
+      // Where that fails too, close() tries it again.
+      attempt(() => dma.free());
       throw error;
     }
+    return dma;
   }
 
   /**
-   * Maps memory that exists already, such as another space's
-   * {@linkcode DmaMemory}, or a range that was mapped by other means. Never a
-   * JavaScript buffer: the engine moves and frees those.
+   * Maps memory of this or another address space. It is unmapped when it is
+   * freed.
+   *
+   * @param memory The memory.
+   * @param options Where it is mapped, and for what.
+   * @returns The mapping.
+   * @throws {RangeError} If the IOVA is not aligned.
+   * @throws {TypeError} If it is memory of another system.
+   * @throws {VfioError} `MEMLOCK_LIMIT`, `MAPPING_LIMIT`, `NO_MEMORY`,
+   * `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`, `IOVA_EXHAUSTED`; `DETACHED` if it was
+   * freed.
+   */
+  map(memory: DmaMemory, options: MapOptions = {}): DmaMapping {
+    if (!(memory instanceof DmaMemory)) {
+      throw new TypeError(
+        "Cannot map: expected memory that an address space allocated; for any " +
+          "other there is unsafeMap()",
+      );
+    }
+    if (systemOf(memory.kernel) !== systemOf(this.#kernel)) {
+      throw new TypeError("Cannot map memory of another system");
+    }
+    memory.assertNotFreed();
+    const mapping = this.#map(memory, options, memory);
+    memory[MAPPED](mapping, this.#memories.has(memory));
+    return mapping;
+  }
+
+  /**
+   * Maps memory by its address. It has to stay where it is until it is unmapped
+   * from every space: a device that is attached later reaches whatever lies
+   * there then. It is never a JavaScript buffer, which the engine moves and
+   * frees.
    *
    * @param memory Whole pages of this process's memory.
    * @param options Where it is mapped, and for what.
@@ -204,9 +239,17 @@ export class AddressSpace implements AsyncDisposable {
    * @throws {VfioError} `MEMLOCK_LIMIT`, `MAPPING_LIMIT`, `NO_MEMORY`,
    * `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`, `IOVA_EXHAUSTED`.
    */
-  map(memory: MemoryRange, options: MapOptions = {}): DmaMapping {
+  unsafeMap(memory: MemoryRange, options: MapOptions = {}): DmaMapping {
+    return this.#map(memory, options);
+  }
+
+  #map(
+    { address, size }: MemoryRange,
+    options: MapOptions,
+    memory?: DmaMemory,
+  ): DmaMapping {
     this.#assertOpen();
-    const { address, size } = memory;
+    this.#leaveArrivalsRoom();
     const bytes = checkedSize(this.#kernel.pageSize, address, size);
     const mapping = new DmaMapping(
       this,
@@ -214,6 +257,7 @@ export class AddressSpace implements AsyncDisposable {
       address,
       bytes,
       options.writable ?? true,
+      memory,
     );
     try {
       this.#context?.map(mapping);
@@ -247,7 +291,12 @@ export class AddressSpace implements AsyncDisposable {
     this.#remove(present);
   }
 
-  /** Unmaps everything from the devices; the memory stays. */
+  /**
+   * Unmaps everything from the devices. The memory stays, and has no IOVA until
+   * it is mapped again.
+   *
+   * @throws {VfioError} `KERNEL`. What was not unmapped stays mapped.
+   */
   unmapAll(): void {
     for (const mapping of this.#mappings.values()) this.#remove(mapping);
   }
@@ -287,12 +336,17 @@ export class AddressSpace implements AsyncDisposable {
     const target = attachTarget(device, this.#unsafeNoIommu);
     await using stack = new AsyncDisposableStack();
     stack.use(claim(device, target.group, this));
-    const context = this.#enter(target);
+    this.#assertSameIsolation(target);
+    stack.use(this.#keepFree(target));
     stack.defer(() => this.#leave());
-    const attachment = await context.attach(target, options);
+    const attachment = await this.#attachBy(target, options);
     stack.defer(() => attachment.detach());
     this.#attached++;
-    stack.defer(() => void this.#attached--);
+    stack.defer(() => {
+      this.#attached--;
+      // Without an answer the narrower limits stay.
+      attempt(() => this.#refreshLimits());
+    });
     this.#refreshLimits();
     // The space may have been closed meanwhile.
     this.#assertOpen();
@@ -316,14 +370,55 @@ export class AddressSpace implements AsyncDisposable {
     });
   }
 
+  /** Refuses what containers refuse: groups of both kinds in one. */
+  #assertSameIsolation({ device, noIommu }: AttachTarget): void {
+    if (this.#users === 0) this.#noIommu = noIommu;
+    if (this.#noIommu === noIommu) return;
+    throw new VfioError("NOT_SUPPORTED", {
+      device: device.name,
+      problem: noIommu
+        ? "no IOMMU isolates it, and the address space has devices with one"
+        : "an IOMMU isolates it, and the address space has devices without one",
+      hint: "attach it to an address space of its own",
+    });
+  }
+
+  /** Attaches a device by the backend of the space, or by the one it gets. */
+  async #attachBy(
+    target: AttachTarget,
+    options: AttachOptions,
+  ): Promise<Attachment> {
+    const context = this.#enter(target);
+    try {
+      return await context.attach(target, options);
+    } catch (error) {
+      const other = this.#isAlone
+        ? otherBackend(target, this.#wanted, error)
+        : undefined;
+      if (other === undefined) throw error;
+      this.#selection = other;
+      this.#context = this.#newContext(other.backend);
+      return await this.#context.attach(target, options);
+    }
+  }
+
+  /** Whether the space has no other device than the one on its way. */
+  get #isAlone(): boolean {
+    return this.#users === 1;
+  }
+
   /** The context that serves the space, made for the first device. */
   #enter(target: AttachTarget): IommuContext {
+    this.#users++;
     const wanted = this.#context?.backend ?? this.#wanted;
     const selection = selectBackend(target, wanted);
     this.#selection ??= selection;
-    this.#users++;
-    return this.#context ??= createContext(
-      selection.backend,
+    return this.#context ??= this.#newContext(selection.backend);
+  }
+
+  #newContext(backend: BackendName): IommuContext {
+    return createContext(
+      backend,
       this.#kernel,
       () => this.#mappings.values(),
     );
@@ -335,8 +430,38 @@ export class AddressSpace implements AsyncDisposable {
     this.#selection = undefined;
   }
 
+  /**
+   * Keeps the windows that a device's group has reserved free of mappings until
+   * it is attached. Then the limits leave them out.
+   */
+  #keepFree({ group }: AttachTarget): Disposable {
+    const arrival = { group };
+    this.#arrivals.add(arrival);
+    return {
+      [Symbol.dispose]: () => {
+        this.#arrivals.delete(arrival);
+        this.#iovas.limits = this.#limits;
+      },
+    };
+  }
+
+  #leaveArrivalsRoom(): void {
+    let read = false;
+    for (const arrival of this.#arrivals) {
+      read ||= arrival.reserved === undefined;
+      arrival.reserved ??= arrival.group.reservedRegions;
+    }
+    if (!read) return;
+    const reserved = [...this.#arrivals].flatMap((arrival) =>
+      arrival.reserved!.filter(({ type }) => type !== "direct-relaxable")
+    );
+    const ranges = without(this.#limits.ranges, reserved);
+    this.#iovas.limits = { ...this.#limits, ranges };
+  }
+
+  /** Asks what can be mapped, if anybody knows. */
   #refreshLimits(): void {
-    this.#limits = this.#context!.limits();
+    this.#limits = this.#attached > 0 ? this.#context!.limits() : UNATTACHED;
     this.#iovas.limits = this.#limits;
   }
 
@@ -348,6 +473,7 @@ export class AddressSpace implements AsyncDisposable {
     }
     this.#mappings.delete(mapping.iova);
     this.#iovas.release(mapping.iova);
+    mapping[UNMAPPED]();
   }
 }
 

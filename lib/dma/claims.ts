@@ -8,6 +8,7 @@
 
 import { VfioError } from "../errors.ts";
 import type { HostDevice, IommuGroup } from "../host/device.ts";
+import { systemOf } from "../kernel/intercept.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 
 interface GroupClaim {
@@ -25,10 +26,11 @@ interface Claims {
 const CLAIMS = new WeakMap<Kernel, Claims>();
 
 function claimsOn(kernel: Kernel): Claims {
-  let claims = CLAIMS.get(kernel);
+  const system = systemOf(kernel);
+  let claims = CLAIMS.get(system);
   if (claims === undefined) {
     claims = { devices: new Set(), groups: new Map() };
-    CLAIMS.set(kernel, claims);
+    CLAIMS.set(system, claims);
   }
   return claims;
 }

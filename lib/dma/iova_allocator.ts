@@ -15,9 +15,6 @@ const LOWEST = 16;
  */
 const CHUNK_LIMIT = 64;
 
-/** How many released runs of one length are remembered. */
-const SPARE_LIMIT = 512;
-
 /**
  * Which IOVAs of an address space are taken, and where there is room.
  *
@@ -25,18 +22,18 @@ const SPARE_LIMIT = 512;
  * them exactly: 2^64 bytes are 2^52 pages. The runs that are taken are kept
  * sorted, in chunks of bounded length: a mapping costs about the same however
  * many there are.
+ *
+ * Released pages are taken again last: a device or a driver that still uses an
+ * IOVA after its release reaches nothing, rather than other memory.
  */
 export class IovaAllocator {
   /** What can be mapped, ascending. */
   ranges: readonly PageRun[];
   readonly #chunks: PageRun[][] = [];
-  /**
-   * Released runs, by their length. They are reused first: the IOMMU has tables
-   * for them already.
-   */
-  readonly #spare = new Map<number, number[]>();
   /** Where the next search starts, by its limit. */
   readonly #cursors = new Map<number, number>();
+  /** The page behind what was found last, with any limit. */
+  #last = LOWEST;
 
   /** @param ranges What can be mapped, in pages, ascending. */
   constructor(ranges: readonly PageRun[]) {
@@ -56,8 +53,7 @@ export class IovaAllocator {
     alignment: number,
     limit: number,
   ): number | undefined {
-    const first = this.#reuse(pages, alignment, limit) ??
-      this.#find(pages, alignment, limit);
+    const first = this.#find(pages, alignment, limit);
     if (first !== undefined) this.take(first, pages);
     return first;
   }
@@ -79,13 +75,8 @@ export class IovaAllocator {
   release(first: number): void {
     const index = this.#chunkOf(first);
     const chunk = this.#chunks[index]!;
-    const run = remove(chunk, indexIn(chunk, first));
-    const pages = run.end - run.first;
+    remove(chunk, indexIn(chunk, first));
     if (chunk.length === 0) remove(this.#chunks, index);
-    if (first < LOWEST) return;
-    const spare = this.#spare.get(pages);
-    if (spare === undefined) this.#spare.set(pages, [first]);
-    else if (spare.length < SPARE_LIMIT) spare.push(first);
   }
 
   /** The first run that lies in `[first, end)`, wholly or in part. */
@@ -102,21 +93,15 @@ export class IovaAllocator {
     );
   }
 
-  #reuse(pages: number, alignment: number, limit: number): number | undefined {
-    const first = this.#spare.get(pages)?.pop();
-    if (first === undefined) return undefined;
-    const end = first + pages;
-    const fits = first % alignment === 0 && end <= limit &&
-      this.contains(first, end) && this.overlap(first, end) === undefined;
-    return fits ? first : undefined;
-  }
-
   /** Finds room behind what was found before, or else anywhere. */
   #find(pages: number, alignment: number, limit: number): number | undefined {
-    const from = this.#cursors.get(limit) ?? LOWEST;
+    const last = this.#last < limit ? this.#last : LOWEST;
+    const from = Math.max(this.#cursors.get(limit) ?? LOWEST, last);
     const first = this.#search(pages, alignment, from, limit) ??
       this.#search(pages, alignment, LOWEST, limit);
-    if (first !== undefined) this.#cursors.set(limit, first + pages);
+    if (first === undefined) return undefined;
+    this.#last = first + pages;
+    this.#cursors.set(limit, this.#last);
     return first;
   }
 

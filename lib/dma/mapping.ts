@@ -25,15 +25,25 @@ export interface MapOptions {
   readonly writable?: boolean;
 }
 
+/** Memory that knows where it is mapped: it is unmapped before it is freed. */
+export interface TrackedMemory {
+  /** It is not mapped there any more. */
+  forget(mapping: DmaMapping): void;
+}
+
 /** The maker of a mapping, which unmaps it. */
 export interface MappingOwner {
   /** Unmaps a mapping of its own. */
   unmap(mapping: DmaMapping): void;
 }
 
+/** The name of what a mapping's owner tells it. `mod.ts` does not export it. */
+export const UNMAPPED: unique symbol = Symbol("unmapped");
+
 /** Memory that the devices of an address space see. */
 export class DmaMapping implements DmaRange, Disposable {
   readonly #owner: MappingOwner;
+  readonly #memory: TrackedMemory | undefined;
   /** Where devices see it, in bytes. */
   readonly iova: bigint;
   /** Where this process sees it. */
@@ -50,8 +60,10 @@ export class DmaMapping implements DmaRange, Disposable {
     address: bigint,
     size: bigint,
     writable: boolean,
+    memory?: TrackedMemory,
   ) {
     this.#owner = owner;
+    this.#memory = memory;
     this.iova = iova;
     this.address = address;
     this.size = size;
@@ -66,6 +78,11 @@ export class DmaMapping implements DmaRange, Disposable {
    */
   unmap(): void {
     this.#owner.unmap(this);
+  }
+
+  /** @ignore It was unmapped by its owner. */
+  [UNMAPPED](): void {
+    this.#memory?.forget(this);
   }
 
   /** The same as {@linkcode DmaMapping.unmap}. */

@@ -1,4 +1,3 @@
-import { hex } from "../hex.ts";
 import { toVfioError, VfioError } from "../errors.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Kernel, Mapping } from "../kernel/kernel.ts";
@@ -11,7 +10,12 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "../uapi/linux/mman.ts";
-import type { DmaMapping, MapOptions, MemoryRange } from "./mapping.ts";
+import type {
+  DmaMapping,
+  MapOptions,
+  MemoryRange,
+  TrackedMemory,
+} from "./mapping.ts";
 
 /** The size of a huge page. */
 export type HugePageSize = "2M" | "1G";
@@ -91,26 +95,78 @@ export function unmapMemory(kernel: Kernel, memory: Mapping): void {
   }
 }
 
-/** Memory that this process and the devices of an address space share. */
-export class DmaMemory implements MemoryRange, Disposable {
-  readonly #memory: Mapping;
-  readonly #mapping: DmaMapping;
-  readonly #free: (memory: DmaMemory) => void;
+/** The name of what an address space tells memory. `mod.ts` does not export it. */
+export const MAPPED: unique symbol = Symbol("mapped");
 
-  /** Made by `AddressSpace.allocate`. */
+/**
+ * Memory that this process and the devices of an address space share. Other
+ * spaces can map it too: {@linkcode AddressSpace.map}.
+ */
+export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
+  readonly #kernel: Kernel;
+  readonly #memory: Mapping;
+  readonly #mappings = new Set<DmaMapping>();
+  readonly #freed: (memory: DmaMemory) => void;
+  /** Its mapping in the space that it was allocated from. */
+  #mapping: DmaMapping | undefined;
+  #isFreed = false;
+
+  /**
+   * Made by `AddressSpace.allocate`.
+   *
+   * @param kernel The system that it is memory of.
+   * @param memory The memory.
+   * @param freed Called when it was freed.
+   */
   constructor(
+    kernel: Kernel,
     memory: Mapping,
-    mapping: DmaMapping,
-    free: (memory: DmaMemory) => void,
+    freed: (memory: DmaMemory) => void,
   ) {
+    this.#kernel = kernel;
     this.#memory = memory;
-    this.#mapping = mapping;
-    this.#free = free;
+    this.#freed = freed;
   }
 
-  /** Where devices see it, in bytes. */
+  /** @ignore */
+  [MAPPED](mapping: DmaMapping, isOwn: boolean): void {
+    this.#mappings.add(mapping);
+    if (isOwn) this.#mapping ??= mapping;
+  }
+
+  /** @ignore */
+  forget(mapping: DmaMapping): void {
+    this.#mappings.delete(mapping);
+    if (this.#mapping === mapping) this.#mapping = undefined;
+  }
+
+  /** @ignore */
+  assertNotFreed(): void {
+    if (this.#isFreed) throw this.#freedError();
+  }
+
+  /** The system that it is memory of. */
+  get kernel(): Kernel {
+    return this.#kernel;
+  }
+
+  /** Whether the devices of the space that it was allocated from see it. */
+  get mapped(): boolean {
+    return this.#mapping !== undefined;
+  }
+
+  /**
+   * Where the devices of the space that it was allocated from see it, in bytes.
+   *
+   * @throws {VfioError} `DETACHED` while it is not mapped there.
+   */
   get iova(): bigint {
-    return this.#mapping.iova;
+    if (this.#mapping !== undefined) return this.#mapping.iova;
+    this.assertNotFreed();
+    throw new VfioError("DETACHED", {
+      problem: "the DMA memory is not mapped in its address space any more",
+      hint: "map it again: space.map(memory)",
+    });
   }
 
   /** Where this process sees it. */
@@ -137,22 +193,38 @@ export class DmaMemory implements MemoryRange, Disposable {
    * @throws {VfioError} `DETACHED` once it is freed.
    */
   get bytes(): Uint8Array<ArrayBuffer> {
+    this.assertNotFreed();
     if (this.buffer.detached) {
       throw new VfioError("DETACHED", {
-        problem: `the DMA memory at IOVA ${hex(this.iova)} was freed`,
-        hint: "free memory after its last use, or allocate it again",
+        problem: "the buffer of the DMA memory was transferred",
+        hint: "use it where it was transferred to",
       });
     }
     return new Uint8Array(this.buffer);
   }
 
   /**
-   * Unmaps it from the devices and frees it. Calling it again does nothing.
+   * Unmaps it from the devices of every address space, and frees it. Where its
+   * buffer was transferred, to a Worker for example, the memory is kept until
+   * the process ends: somebody may still use it. Calling it again does nothing.
    *
    * @throws {VfioError} `KERNEL`. It can be called again.
    */
   free(): void {
-    this.#free(this);
+    if (this.#isFreed) return;
+    // First, as its address could become that of other memory, which a device
+    // would then reach.
+    for (const mapping of this.#mappings) mapping.unmap();
+    unmapMemory(this.#kernel, this.#memory);
+    this.#isFreed = true;
+    this.#freed(this);
+  }
+
+  #freedError(): VfioError {
+    return new VfioError("DETACHED", {
+      problem: `the DMA memory of ${this.size} bytes was freed`,
+      hint: "free memory after its last use, or allocate it anew",
+    });
   }
 
   /** The same as {@linkcode DmaMemory.free}. */

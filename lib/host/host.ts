@@ -5,6 +5,7 @@
  */
 
 import { VfioError } from "../errors.ts";
+import { systemOf } from "../kernel/intercept.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { localKernel } from "../kernel/local.ts";
 import { type DeviceHost, HostDevice, IommuGroup } from "./device.ts";
@@ -92,12 +93,17 @@ export class Host implements DeviceHost {
    *
    * @param target A PCI address; the path in sysfs of a device on any bus, or
    * of a link to one, such as `/sys/bus/mdev/devices/…`; or a device.
-   * @throws {TypeError} When it is none of these, or a path outside sysfs.
+   * @throws {TypeError} When it is none of these, a path outside sysfs, or a
+   * device of another host.
    * @throws {VfioError} `DEVICE_NOT_FOUND` when there is no such device.
    */
   find(target: string | HostDevice): HostDevice {
     if (target instanceof HostDevice) {
-      return target.host === this ? target : this.find(target.path);
+      if (target.host === this) return target;
+      if (systemOf(target.host.kernel) !== systemOf(this.kernel)) {
+        throw new TypeError(`Cannot use ${target.name} of another host`);
+      }
+      return this.find(target.path);
     }
     if (typeof target !== "string" || !target.startsWith("/")) {
       return this.function(target);

@@ -1,10 +1,20 @@
 import type { Ioctl } from "../uapi/ioctl.ts";
+import { type SignalOptions, untilAborted } from "./abort.ts";
 import type { Kernel } from "./kernel.ts";
 
-/** A file descriptor with an owner: it is closed once, when disposed of. */
+/**
+ * A file descriptor with an owner: it is closed once, when disposed of.
+ *
+ * It counts the calls that are made on it by other threads, and is closed when
+ * they are over: a number that was closed can become that of another file.
+ */
 export class Fd implements Disposable {
   readonly #kernel: Kernel;
   #number: number;
+  /** Calls that are under way. */
+  #calls = 0;
+  /** Done when the last of these calls is over. */
+  #idle: PromiseWithResolvers<void> | undefined;
 
   private constructor(kernel: Kernel, number: number) {
     this.#kernel = kernel;
@@ -29,7 +39,7 @@ export class Fd implements Disposable {
     return new Fd(kernel, number);
   }
 
-  /** The descriptor's number; -1 once closed. */
+  /** The descriptor's number; -1 once it is closed, or about to be. */
   get number(): number {
     return this.#number;
   }
@@ -40,30 +50,62 @@ export class Fd implements Disposable {
   }
 
   /** Performs an ioctl that can block: {@linkcode Kernel.ioctlAsync}. */
-  ioctlAsync(
+  async ioctlAsync(
     operation: Ioctl,
     argument?: Uint8Array | bigint,
+    { signal }: SignalOptions = {},
   ): Promise<number> {
-    return this.#kernel.ioctlAsync(this.#number, operation, argument);
+    const number = this.#number;
+    const call = this.#kernel.ioctlAsync(number, operation, argument);
+    return await untilAborted(this.#count(call), signal);
   }
 
-  /** Gives up the number without closing it, for {@linkcode closeAsync}. */
+  /** Counts a call while it is under way. */
+  async #count<T>(call: Promise<T>): Promise<T> {
+    this.#calls++;
+    try {
+      return await call;
+    } finally {
+      if (--this.#calls === 0) this.#idle?.resolve();
+    }
+  }
+
+  /** Gives up the number without closing it. */
   #release(): number | undefined {
     const number = this.#number;
     this.#number = -1;
     return number < 0 ? undefined : number;
   }
 
-  /** Closes it, if it is open. */
+  /**
+   * Closes it, if it is open. Where a call is under way, it is closed after
+   * that.
+   */
   close(): void {
     const number = this.#release();
-    if (number !== undefined) this.#kernel.close(number);
+    if (number === undefined) return;
+    if (this.#calls === 0) this.#kernel.close(number);
+    // Linux closes a descriptor even where it reports an error.
+    else {this.#whenIdle().then(() => this.#kernel.close(number)).catch(
+        () => {},
+      );}
   }
 
-  /** Closes it without holding the event loop: closing can reset a device. */
+  /**
+   * Closes it without holding the event loop: closing can reset a device.
+   * Returns when the calls that are under way are over, and it is closed.
+   */
   async closeAsync(): Promise<void> {
     const number = this.#release();
-    if (number !== undefined) await this.#kernel.closeAsync(number);
+    if (number === undefined) return;
+    await this.#whenIdle();
+    await this.#kernel.closeAsync(number);
+  }
+
+  async #whenIdle(): Promise<void> {
+    if (this.#calls === 0) return;
+    this.#idle ??= Promise.withResolvers();
+    await this.#idle.promise;
   }
 
   /** The same as {@linkcode Fd.close}. */

@@ -11,16 +11,20 @@ import {
   O_DIRECTORY,
   O_EXCL,
   O_NOFOLLOW,
+  O_PATH,
   O_RDONLY,
   O_WRONLY,
 } from "../uapi/linux/fcntl.ts";
-import { S_IFDIR, S_IFMT } from "../uapi/linux/statx.ts";
-import { hasErrno } from "./errno.ts";
+import { S_IFDIR, S_IFLNK, S_IFMT } from "../uapi/linux/statx.ts";
+import { errnoNumber, hasErrno, KernelError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** The size of the first buffer for a file of unknown length, in bytes. */
 const READ_FIRST = 1 << 16;
+
+/** The permission bits of `st_mode`. */
+const PERMISSIONS = 0o7777;
 
 /**
  * Writes a file atomically: a reader finds the old file or the new one, even
@@ -107,8 +111,45 @@ function writeNew(
   const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
   using file = Fd.open(kernel, path, flags, mode);
   writeAll(kernel, file.number, text);
-  kernel.chmod(path, mode);
+  kernel.fchmod(file.number, mode);
   kernel.fsync(file.number);
+}
+
+/** Who owns a file, and who may use it. */
+export interface Ownership {
+  /** Owner's user id. */
+  readonly uid: number;
+  /** Owner's group id. */
+  readonly gid: number;
+  /** Permission bits. */
+  readonly mode: number;
+}
+
+/**
+ * Sets a file's owner, group and permission bits, as one: the file that has the
+ * name at the beginning, and no other that gets it meanwhile.
+ *
+ * @param kernel The system.
+ * @param path The file. It is no symbolic link.
+ * @param to What is set.
+ * @throws {KernelError} `ELOOP` for a symbolic link. What was set by then stays.
+ */
+export function setOwnership(
+  kernel: Kernel,
+  path: string,
+  { uid, gid, mode }: Ownership,
+): void {
+  using file = Fd.open(kernel, path, O_PATH | O_NOFOLLOW);
+  const status = kernel.fstat(file.number);
+  if ((status.mode & S_IFMT) === S_IFLNK) {
+    throw new KernelError(errnoNumber("ELOOP"), "open", path);
+  }
+  const moves = uid !== status.uid || gid !== status.gid;
+  if (moves) kernel.fchown(file.number, uid, gid);
+  // chown() takes set-user-ID bits away.
+  if (moves || mode !== (status.mode & PERMISSIONS)) {
+    kernel.fchmod(file.number, mode);
+  }
 }
 
 /**

@@ -8,6 +8,17 @@ export interface KernelCall {
   readonly args: readonly unknown[];
 }
 
+/** What a decorated kernel asks, by the decorated one. */
+const SYSTEMS = new WeakMap<Kernel, Kernel>();
+
+/**
+ * The system behind a kernel, whatever decorates it: two kernels with the same
+ * one have the same devices and the same memory.
+ */
+export function systemOf(kernel: Kernel): Kernel {
+  return SYSTEMS.get(kernel) ?? kernel;
+}
+
 /**
  * A kernel that hands each call to `around`, which makes it by calling
  * `proceed`, or answers in its place. `pageSize` and `addressOf` ask nothing of
@@ -17,7 +28,7 @@ export function intercept(
   kernel: Kernel,
   around: (call: KernelCall, proceed: () => unknown) => unknown,
 ): Kernel {
-  return new Proxy(kernel, {
+  const decorated = new Proxy(kernel, {
     get(target, method: keyof Kernel) {
       const member = target[method];
       if (typeof member !== "function") return member;
@@ -29,4 +40,6 @@ export function intercept(
         );
     },
   });
+  SYSTEMS.set(decorated, systemOf(kernel));
+  return decorated;
 }

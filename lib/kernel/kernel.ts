@@ -9,6 +9,7 @@
  */
 
 import type { Ioctl } from "../uapi/ioctl.ts";
+import type { SignalOptions } from "./abort.ts";
 
 /** Mapped memory by width; an index counts in words of that width. */
 export interface RegisterViews {
@@ -41,6 +42,14 @@ export interface Mapping {
   readonly registers?: RegisterViews;
 }
 
+/** What {@linkcode Kernel.recvmsg} returns. */
+export interface ReceivedMessage {
+  /** Bytes received; 0 when the other end is closed. */
+  readonly bytes: number;
+  /** The descriptors that came with them, which the caller closes. */
+  readonly fds: readonly number[];
+}
+
 /** What {@linkcode Kernel.stat} returns. */
 export interface FileStatus {
   /** File type and permission bits, `st_mode`. */
@@ -64,9 +73,12 @@ export interface PollRequest {
 /**
  * The operating system.
  *
- * A method that fails throws a {@linkcode KernelError}. A method whose name
- * ends in `Async` may take long and leaves the event loop free meanwhile; all
- * others are quick. Every file descriptor is opened close-on-exec.
+ * A method that fails throws a {@linkcode KernelError} with the errno of the
+ * call, which was made once. A method whose name ends in `Async` may take long
+ * and leaves the event loop free meanwhile; all others are quick. Where it takes
+ * a signal, an abort rejects its promise with the signal's reason. The kernel is
+ * done with the call all the same. Every file descriptor is opened
+ * close-on-exec.
  */
 export interface Kernel {
   /** Bytes in a page of memory. */
@@ -88,27 +100,33 @@ export interface Kernel {
    * value; without one the call gets 0.
    */
   ioctl(fd: number, operation: Ioctl, argument?: Uint8Array | bigint): number;
-  /**
-   * Like `ioctl`, for an operation that can block. One that fails is made once
-   * more synchronously, because its errno is lost on the way back; it must
-   * therefore be safe to repeat.
-   */
+  /** Like `ioctl`, for an operation that can block. */
   ioctlAsync(
     fd: number,
     operation: Ioctl,
     argument?: Uint8Array | bigint,
+    options?: SignalOptions,
   ): Promise<number>;
 
-  /** Maps `length` bytes; `fd` is -1 for anonymous memory. */
+  /**
+   * Maps `length` bytes; `fd` is -1 for anonymous memory. The address is a
+   * multiple of `alignment`, a power of two; default: of the page size.
+   */
   mmap(
     length: number,
     protection: number,
     flags: number,
     fd: number,
     offset: bigint,
+    alignment?: number,
   ): Mapping;
-  /** Detaches the mapping's buffer, then unmaps it. */
+  /**
+   * Detaches the mapping's buffer, then unmaps it. Memory whose buffer somebody
+   * has transferred away stays as it is, as it may still be used.
+   */
   munmap(mapping: Mapping): void;
+  /** Says how a range of memory will be used, with `MADV_*`. */
+  madvise(address: bigint, length: number, advice: number): void;
   /** The address of a buffer's first byte. Keep the buffer referenced. */
   addressOf(buffer: Uint8Array): bigint;
 
@@ -116,6 +134,18 @@ export interface Kernel {
   read(fd: number, into: Uint8Array): number;
   /** Writes at the current position; gives the bytes written. */
   write(fd: number, from: Uint8Array): number;
+  /** Like `read`, for a stream whose read can block. */
+  readAsync(
+    fd: number,
+    into: Uint8Array,
+    options?: SignalOptions,
+  ): Promise<number>;
+  /** Like `write`, for a stream whose write can block. */
+  writeAsync(
+    fd: number,
+    from: Uint8Array,
+    options?: SignalOptions,
+  ): Promise<number>;
   /** Reads at `offset`, in bytes; gives the bytes read. */
   pread(fd: number, into: Uint8Array, offset: bigint): number;
   /** Writes at `offset`, in bytes; gives the bytes written. */
@@ -127,17 +157,40 @@ export interface Kernel {
    * write returns.
    */
   socket(domain: number, type: number, protocol: number): number;
+  /** Makes two sockets that are connected to each other. */
+  socketpair(domain: number, type: number, protocol: number): [number, number];
+  /**
+   * Sends a message, and with it descriptors that the receiver gets copies of;
+   * gives the bytes sent.
+   */
+  sendmsg(fd: number, from: Uint8Array, fds?: readonly number[]): number;
+  /** Receives a message, and at most `limit` descriptors; default: none. */
+  recvmsg(fd: number, into: Uint8Array, limit?: number): ReceivedMessage;
+
+  /** Makes a file in memory, with `MFD_*` flags. The name is for people. */
+  memfd(name: string, flags: number): number;
+  /** Sets the length of a file, in bytes. */
+  ftruncate(fd: number, length: bigint): void;
+  /** Asks of a descriptor, or changes it, with `F_*`. */
+  fcntl(fd: number, command: number, argument?: number): number;
 
   /** Makes an eventfd that starts at `initial`, with `EFD_*` flags. */
   eventfd(initial: number, flags: number): number;
   /**
    * Waits until one of the descriptors is ready or `timeout` milliseconds are
    * over (-1: no limit); gives each one's `POLL*` bits, in the order asked. A
-   * signal can end the wait early, with none ready.
+   * signal of a process can end the wait early, with none ready.
    */
-  pollAsync(requests: readonly PollRequest[], timeout: number): Promise<
-    number[]
-  >;
+  pollAsync(
+    requests: readonly PollRequest[],
+    timeout: number,
+    options?: SignalOptions,
+  ): Promise<number[]>;
+  /**
+   * The counts of an eventfd, as they come, without a thread for each. They add
+   * up while nobody asks for the next. The descriptor can be closed meanwhile.
+   */
+  watch(fd: number, options?: SignalOptions): AsyncIterableIterator<number>;
 
   /** Makes a directory with the permission bits of `mode`, less the umask's. */
   mkdir(path: string, mode: number): void;
@@ -152,13 +205,13 @@ export interface Kernel {
   unlink(path: string): void;
   /** Makes a symbolic link at `path` in which `target` is written. */
   symlink(target: string, path: string): void;
-  /** Sets the permission bits of a file, symbolic links followed. */
-  chmod(path: string, mode: number): void;
+  /** Sets the permission bits of an open file, also one opened by `O_PATH`. */
+  fchmod(fd: number, mode: number): void;
   /**
-   * Sets the owner and the group of a file, symbolic links followed; -1 leaves
-   * one as it is.
+   * Sets the owner and the group of an open file, also one opened by `O_PATH`;
+   * -1 leaves one as it is.
    */
-  chown(path: string, uid: number, gid: number): void;
+  fchown(fd: number, uid: number, gid: number): void;
   /**
    * Returns when what was written to a file, or the names in a directory, are
    * on the disk.
@@ -178,21 +231,29 @@ export interface Kernel {
   readdir(path: string): string[];
   /** What is known of a file, symbolic links followed. */
   stat(path: string): FileStatus;
+  /** What is known of a file; of a symbolic link, the link. */
+  lstat(path: string): FileStatus;
+  /** What is known of an open file. */
+  fstat(fd: number): FileStatus;
   /** The text of a small file, as sysfs and procfs have them. */
   readFile(path: string): string;
+  /** The bytes of a file. */
+  readFileBytes(path: string): Uint8Array<ArrayBuffer>;
   /**
-   * Like `readFile`, for an attribute whose read can block: that of
-   * `driver_override` waits, before Linux 7.0, for whoever moves the device.
-   * The process can end while it does. One that fails is made once more
-   * synchronously.
+   * Reads an attribute whose read can block, with one read. That of
+   * `driver_override` waits, before Linux 7.0, for whoever moves the device. The
+   * process can end while it does.
    */
-  readFileAsync(path: string): Promise<string>;
+  readFileAsync(path: string, options?: SignalOptions): Promise<string>;
   /** Writes a small existing file with one `write`, as sysfs requires. */
   writeFile(path: string, text: string): void;
   /**
    * Like `writeFile`, for an attribute whose write can block. The process can
-   * end while it does, and the write goes on. One that fails is made once more
-   * synchronously; it must be safe to repeat.
+   * end while it does, and the write goes on.
    */
-  writeFileAsync(path: string, text: string): Promise<void>;
+  writeFileAsync(
+    path: string,
+    text: string,
+    options?: SignalOptions,
+  ): Promise<void>;
 }

@@ -9,38 +9,77 @@
  */
 
 import { linux_dirent64 } from "../uapi/linux/dirent.ts";
+import { EFD_NONBLOCK } from "../uapi/linux/eventfd.ts";
 import {
+  F_DUPFD_CLOEXEC,
   O_CLOEXEC,
   O_DIRECTORY,
   O_RDONLY,
   O_WRONLY,
 } from "../uapi/linux/fcntl.ts";
 import type { Ioctl } from "../uapi/ioctl.ts";
-import { pollfd } from "../uapi/linux/poll.ts";
-import { SOCK_CLOEXEC } from "../uapi/linux/socket.ts";
 import {
+  MADV_DONTFORK,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_NORESERVE,
+  MAP_PRIVATE,
+  PROT_NONE,
+} from "../uapi/linux/mman.ts";
+import { MFD_CLOEXEC } from "../uapi/linux/memfd.ts";
+import { pollfd, POLLIN } from "../uapi/linux/poll.ts";
+import {
+  MSG_CMSG_CLOEXEC,
+  MSG_NOSIGNAL,
+  SOCK_CLOEXEC,
+} from "../uapi/linux/socket.ts";
+import {
+  AT_EMPTY_PATH,
   AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
   statx as statxLayout,
   STATX_BASIC_STATS,
 } from "../uapi/linux/statx.ts";
-import { KernelError } from "./errno.ts";
-import type { FileStatus, Kernel, Mapping, PollRequest } from "./kernel.ts";
-import { readInChild, writeInChild } from "./libc_copy.ts";
+import { errnoNumber, KernelError } from "./errno.ts";
+import type {
+  FileStatus,
+  Kernel,
+  Mapping,
+  PollRequest,
+  ReceivedMessage,
+} from "./kernel.ts";
+import { type SignalOptions, untilAborted } from "./abort.ts";
+import { EventCounts } from "./event_counts.ts";
+import { BlockingCalls } from "./libc_blocking.ts";
+import { ChildCalls } from "./libc_child.ts";
+import { loadMachineCode, type MachineCode } from "./libc_code.ts";
+import { Message } from "./libc_message.ts";
 import {
-  BLOCKING,
+  ANONYMOUS,
   CHILD,
+  CODE,
   DEVICES,
   FILES,
   PROCESS,
   SOCKETS,
   TREE,
+  WATCH,
 } from "./libc_symbols.ts";
+import { Watcher } from "./libc_watch.ts";
 
 function load<const S extends Deno.ForeignLibraryInterface>(
   symbols: S,
 ): Deno.DynamicLibrary<S>["symbols"] {
   return Deno.dlopen("libc.so.6", symbols).symbols;
 }
+
+const EINTR = errnoNumber("EINTR");
+const ENOENT = errnoNumber("ENOENT");
+const EBADF = errnoNumber("EBADF");
+const EAGAIN = errnoNumber("EAGAIN");
+
+/** What is written to an eventfd to count one. */
+const ONE = new Uint8Array(BigUint64Array.of(1n).buffer);
 
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
@@ -69,8 +108,13 @@ export class LibcKernel implements Kernel {
   #lazyTree: Deno.DynamicLibrary<typeof TREE>["symbols"] | undefined;
   #lazyDevices: Deno.DynamicLibrary<typeof DEVICES>["symbols"] | undefined;
   #lazySockets: Deno.DynamicLibrary<typeof SOCKETS>["symbols"] | undefined;
-  #lazyBlocking: Deno.DynamicLibrary<typeof BLOCKING>["symbols"] | undefined;
-  #lazyChild: Deno.DynamicLibrary<typeof CHILD>["symbols"] | undefined;
+  #lazyAnonymous: Deno.DynamicLibrary<typeof ANONYMOUS>["symbols"] | undefined;
+  #lazyCode: MachineCode | undefined;
+  #lazyBlocking: BlockingCalls | undefined;
+  #lazyChild: ChildCalls | undefined;
+  #lazyWatcher: Watcher | undefined;
+  /** Buffers that were detached here, not transferred by others. */
+  readonly #emptied = new WeakSet<ArrayBuffer>();
   #lazyErrno: Int32Array | undefined;
   #lazyPageSize: number | undefined;
 
@@ -98,13 +142,34 @@ export class LibcKernel implements Kernel {
     return this.#lazySockets ??= load(SOCKETS);
   }
 
-  get #blocking(): Deno.DynamicLibrary<typeof BLOCKING>["symbols"] {
+  get #anonymous(): Deno.DynamicLibrary<typeof ANONYMOUS>["symbols"] {
     this.#lazyErrno ??= this.#errnoView();
-    return this.#lazyBlocking ??= load(BLOCKING);
+    return this.#lazyAnonymous ??= load(ANONYMOUS);
   }
 
-  get #child(): Deno.DynamicLibrary<typeof CHILD>["symbols"] {
-    return this.#lazyChild ??= load(CHILD);
+  get #code(): MachineCode {
+    return this.#lazyCode ??= loadMachineCode(load(CODE));
+  }
+
+  get #blocking(): BlockingCalls {
+    return this.#lazyBlocking ??= new BlockingCalls(this.#code);
+  }
+
+  get #child(): ChildCalls {
+    return this.#lazyChild ??= new ChildCalls(
+      load(CHILD),
+      this.#code,
+      this.#blocking,
+    );
+  }
+
+  get #watcher(): Watcher {
+    this.#lazyErrno ??= this.#errnoView();
+    return this.#lazyWatcher ??= new Watcher(
+      load(WATCH),
+      this.#code,
+      (syscall) => fail(this.#lazyErrno![0]!, syscall),
+    );
   }
 
   // errno is loaded from memory right after the failed call: its address stays
@@ -129,9 +194,7 @@ export class LibcKernel implements Kernel {
   }
 
   async closeAsync(fd: number): Promise<void> {
-    // Not repeated: Linux releases the descriptor even where close fails, and
-    // by now the number may belong to another file.
-    await this.#blocking.close(fd);
+    succeeded(await this.#blocking.close(fd), "close");
   }
 
   ioctl(
@@ -149,11 +212,15 @@ export class LibcKernel implements Kernel {
     fd: number,
     operation: Ioctl,
     argument: Uint8Array | bigint = 0n,
+    { signal }: SignalOptions = {},
   ): Promise<number> {
-    const result = typeof argument === "bigint"
-      ? await this.#blocking.ioctl_value(fd, operation.request, argument)
-      : await this.#blocking.ioctl(fd, operation.request, pinned(argument));
-    return result < 0 ? this.ioctl(fd, operation, argument) : result;
+    signal?.throwIfAborted();
+    const result = this.#blocking.ioctl(
+      fd,
+      operation.request,
+      typeof argument === "bigint" ? argument : pinned(argument),
+    );
+    return succeeded(await untilAborted(result, signal), operation.name);
   }
 
   mmap(
@@ -162,10 +229,29 @@ export class LibcKernel implements Kernel {
     flags: number,
     fd: number,
     offset: bigint,
+    alignment = 1,
   ): Mapping {
+    const address = alignment <= this.pageSize
+      ? this.#mmap(0n, BigInt(length), protection, flags, fd, offset)
+      : this.#mmapAligned(length, protection, flags, fd, offset, alignment);
+    // A child process that makes a call would keep the device open.
+    if (fd >= 0) this.madvise(address, length, MADV_DONTFORK);
+    const pointer = Deno.UnsafePointer.create(address)!;
+    const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, length);
+    return { address, length, buffer };
+  }
+
+  #mmap(
+    at: bigint,
+    length: bigint,
+    protection: number,
+    flags: number,
+    fd: number,
+    offset: bigint,
+  ): bigint {
     const pointer = this.#devices.mmap(
-      0n,
-      BigInt(length),
+      at,
+      length,
       protection,
       flags,
       fd,
@@ -173,20 +259,53 @@ export class LibcKernel implements Kernel {
     );
     const errno = this.#lazyErrno![0]!;
     const address = BigInt(Deno.UnsafePointer.value(pointer));
-    if (pointer === null || address === MAP_FAILED) {
-      fail(errno, "mmap");
+    return address === MAP_FAILED ? fail(errno, "mmap") : address;
+  }
+
+  /** Reserves more than is needed, and takes the aligned part of it. */
+  #mmapAligned(
+    length: number,
+    protection: number,
+    flags: number,
+    fd: number,
+    offset: bigint,
+    alignment: number,
+  ): bigint {
+    const step = BigInt(alignment);
+    const pages = BigInt(Math.ceil(length / this.pageSize) * this.pageSize);
+    const size = pages + step;
+    const reserve = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    const start = this.#mmap(0n, size, PROT_NONE, reserve, -1, 0n);
+    const address = (start + step - 1n) / step * step;
+    try {
+      this.#mmap(address, pages, protection, flags | MAP_FIXED, fd, offset);
+    } catch (error) {
+      this.#devices.munmap(start, size);
+      throw error;
     }
-    const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, length);
-    return { address, length, buffer };
+    const before = address - start;
+    const after = size - before - pages;
+    if (before > 0n) this.#devices.munmap(start, before);
+    if (after > 0n) this.#devices.munmap(address + pages, after);
+    return address;
   }
 
   munmap(mapping: Mapping): void {
+    const { buffer, address, length } = mapping;
+    // Whoever has it was given the memory, and may still use it.
+    if (buffer.detached && !this.#emptied.has(buffer)) return;
     // Detaches every view of the buffer, without freeing or copying: a read
     // through a view of unmapped memory would end the process.
-    if (!mapping.buffer.detached) mapping.buffer.transfer(0);
-    const length = BigInt(mapping.length);
-    if (this.#devices.munmap(mapping.address, length) < 0) {
+    if (!buffer.detached) buffer.transfer(0);
+    this.#emptied.add(buffer);
+    if (this.#devices.munmap(address, BigInt(length)) < 0) {
       fail(this.#lazyErrno![0]!, "munmap");
+    }
+  }
+
+  madvise(address: bigint, length: number, advice: number): void {
+    if (this.#devices.madvise(address, BigInt(length), advice) < 0) {
+      fail(this.#lazyErrno![0]!, "madvise");
     }
   }
 
@@ -206,6 +325,26 @@ export class LibcKernel implements Kernel {
     return bytes < 0 ? fail(this.#lazyErrno![0]!, "write") : Number(bytes);
   }
 
+  async readAsync(
+    fd: number,
+    into: Uint8Array,
+    { signal }: SignalOptions = {},
+  ): Promise<number> {
+    signal?.throwIfAborted();
+    const read = this.#blocking.read(fd, pinned(into));
+    return succeeded(await untilAborted(read, signal), "read");
+  }
+
+  async writeAsync(
+    fd: number,
+    from: Uint8Array,
+    { signal }: SignalOptions = {},
+  ): Promise<number> {
+    signal?.throwIfAborted();
+    const written = this.#blocking.write(fd, pinned(from));
+    return succeeded(await untilAborted(written, signal), "write");
+  }
+
   pread(fd: number, into: Uint8Array, offset: bigint): number {
     const count = BigInt(into.length);
     const bytes = this.#devices.pread(fd, pinned(into), count, offset);
@@ -216,6 +355,50 @@ export class LibcKernel implements Kernel {
     const count = BigInt(from.length);
     const bytes = this.#devices.pwrite(fd, pinned(from), count, offset);
     return bytes < 0 ? fail(this.#lazyErrno![0]!, "pwrite") : Number(bytes);
+  }
+
+  fcntl(fd: number, command: number, argument = 0): number {
+    const result = this.#anonymous.fcntl(fd, command, argument);
+    return result < 0 ? fail(this.#lazyErrno![0]!, "fcntl") : result;
+  }
+
+  memfd(name: string, flags: number): number {
+    const fd = this.#anonymous.memfd_create(cString(name), flags | MFD_CLOEXEC);
+    return fd < 0 ? fail(this.#lazyErrno![0]!, "memfd_create") : fd;
+  }
+
+  ftruncate(fd: number, length: bigint): void {
+    if (this.#anonymous.ftruncate(fd, length) < 0) {
+      fail(this.#lazyErrno![0]!, "ftruncate");
+    }
+  }
+
+  socketpair(domain: number, type: number, protocol: number): [number, number] {
+    const pair = new Int32Array(2);
+    const result = this.#sockets.socketpair(
+      domain,
+      type | SOCK_CLOEXEC,
+      protocol,
+      pair,
+    );
+    if (result < 0) fail(this.#lazyErrno![0]!, "socketpair");
+    return [pair[0]!, pair[1]!];
+  }
+
+  sendmsg(fd: number, from: Uint8Array, fds: readonly number[] = []): number {
+    const message = Message.toSend(this, from, fds);
+    const bytes = this.#sockets.sendmsg(fd, message.header, MSG_NOSIGNAL);
+    return bytes < 0
+      ? fail(this.#lazyErrno![0]!, "sendmsg")
+      : message.sent(bytes);
+  }
+
+  recvmsg(fd: number, into: Uint8Array, limit = 0): ReceivedMessage {
+    const message = Message.toReceive(this, into, limit);
+    const bytes = this.#sockets.recvmsg(fd, message.header, MSG_CMSG_CLOEXEC);
+    return bytes < 0
+      ? fail(this.#lazyErrno![0]!, "recvmsg")
+      : message.received(bytes);
   }
 
   socket(domain: number, type: number, protocol: number): number {
@@ -231,17 +414,75 @@ export class LibcKernel implements Kernel {
   async pollAsync(
     requests: readonly PollRequest[],
     timeout: number,
+    { signal }: SignalOptions = {},
+  ): Promise<number[]> {
+    signal?.throwIfAborted();
+    // Ends the call when it is given up, so that its thread is free again.
+    const stop = signal && this.eventfd(0, EFD_NONBLOCK);
+    const abort = () => this.write(stop!, ONE);
+    signal?.addEventListener("abort", abort);
+    try {
+      const all = stop === undefined
+        ? requests
+        : [...requests, { fd: stop, events: POLLIN }];
+      const events = await this.#poll(all, timeout);
+      signal?.throwIfAborted();
+      return events.slice(0, requests.length);
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      if (stop !== undefined) this.close(stop);
+    }
+  }
+
+  async #poll(
+    requests: readonly PollRequest[],
+    timeout: number,
   ): Promise<number[]> {
     const fds = new Uint8Array(requests.length * pollfd.size);
     for (const [i, { fd, events }] of requests.entries()) {
       pollfd.encode(fds, { fd, events }, i * pollfd.size);
     }
-    const count = BigInt(requests.length);
-    if (
-      await this.#blocking.poll(fds, count, timeout) < 0 &&
-      this.#blocking.poll_now(fds, count, 0) < 0
-    ) fail(this.#lazyErrno![0]!, "poll");
+    const seconds = Math.trunc(timeout / 1000);
+    const limit = timeout < 0 ? null : BigInt64Array.of(
+      BigInt(seconds),
+      BigInt((timeout - seconds * 1000) * 1_000_000),
+    );
+    const result = await this.#blocking.poll(fds, requests.length, limit);
+    // A signal can end the wait early, with none ready.
+    if (result !== -EINTR) succeeded(result, "ppoll");
     return requests.map((_, i) => pollfd.decode(fds, i * pollfd.size).revents);
+  }
+
+  watch(
+    fd: number,
+    { signal }: SignalOptions = {},
+  ): AsyncIterableIterator<number> {
+    signal?.throwIfAborted();
+    // One of its own: the number could become that of another file.
+    const own = this.fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    try {
+      const { release, ...source } = this.#watcher.add(own);
+      return new EventCounts({
+        ...source,
+        read: () => this.#readCount(own),
+        release: () => {
+          const released = release();
+          this.close(own);
+          return released;
+        },
+      }, signal);
+    } catch (error) {
+      this.close(own);
+      throw error;
+    }
+  }
+
+  #readCount(fd: number): number | undefined {
+    const count = new BigUint64Array(1);
+    const bytes = this.#files.read(fd, new Uint8Array(count.buffer), 8n);
+    const errno = this.#lazyErrno![0]!;
+    if (bytes >= 0) return Number(count[0]);
+    return errno === EAGAIN ? undefined : fail(errno, "read");
   }
 
   mkdir(path: string, mode: number): void {
@@ -272,15 +513,25 @@ export class LibcKernel implements Kernel {
     if (result < 0) fail(this.#lazyErrno![0]!, "symlink", path);
   }
 
-  chmod(path: string, mode: number): void {
-    if (this.#tree.chmod(cString(path), mode) < 0) {
-      fail(this.#lazyErrno![0]!, "chmod", path);
-    }
+  fchmod(fd: number, mode: number): void {
+    if (this.#tree.fchmod(fd, mode) >= 0) return;
+    const errno = this.#lazyErrno![0]!;
+    if (errno !== EBADF) fail(errno, "fchmod");
+    // Refused for a descriptor of O_PATH; this link leads to its very file.
+    if (this.#tree.chmod(cString(`/proc/self/fd/${fd}`), mode) >= 0) return;
+    const refusal = this.#lazyErrno![0]!;
+    fail(refusal === ENOENT ? EBADF : refusal, "fchmod");
   }
 
-  chown(path: string, uid: number, gid: number): void {
-    const result = this.#tree.chown(cString(path), uid, gid);
-    if (result < 0) fail(this.#lazyErrno![0]!, "chown", path);
+  fchown(fd: number, uid: number, gid: number): void {
+    const result = this.#tree.fchownat(
+      fd,
+      cString(""),
+      uid,
+      gid,
+      AT_EMPTY_PATH,
+    );
+    if (result < 0) fail(this.#lazyErrno![0]!, "fchown");
   }
 
   fsync(fd: number): void {
@@ -328,10 +579,22 @@ export class LibcKernel implements Kernel {
   }
 
   stat(path: string): FileStatus {
+    return this.#statx(AT_FDCWD, path, 0);
+  }
+
+  lstat(path: string): FileStatus {
+    return this.#statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
+  }
+
+  fstat(fd: number): FileStatus {
+    return this.#statx(fd, "", AT_EMPTY_PATH);
+  }
+
+  #statx(directory: number, path: string, flags: number): FileStatus {
     const result = this.#files.statx(
-      AT_FDCWD,
+      directory,
       cString(path),
-      0,
+      flags,
       STATX_BASIC_STATS,
       this.#scratch,
     );
@@ -350,6 +613,15 @@ export class LibcKernel implements Kernel {
   }
 
   readFile(path: string): string {
+    return decoder.decode(this.#readToEnd(path));
+  }
+
+  readFileBytes(path: string): Uint8Array<ArrayBuffer> {
+    return this.#readToEnd(path).slice();
+  }
+
+  /** The bytes of a file, until the next call that uses the scratch buffer. */
+  #readToEnd(path: string): Uint8Array<ArrayBuffer> {
     const fd = this.open(path, O_RDONLY);
     try {
       let bytes = this.#scratch;
@@ -357,10 +629,9 @@ export class LibcKernel implements Kernel {
         const rest = bytes.subarray(end);
         const count = this.#files.read(fd, rest, BigInt(rest.length));
         if (count < 0) fail(this.#lazyErrno![0]!, "read", path);
-        if (count === 0n) return decoder.decode(bytes.subarray(0, end));
+        if (count === 0n) return bytes.subarray(0, end);
         end += Number(count);
         if (end < bytes.length) continue;
-        // Decoded at once, since a character can lie across two reads.
         const larger = new Uint8Array(2 * end);
         larger.set(bytes);
         bytes = larger;
@@ -370,23 +641,17 @@ export class LibcKernel implements Kernel {
     }
   }
 
-  async readFileAsync(path: string): Promise<string> {
-    const fd = this.open(path, O_RDONLY);
-    try {
-      const read = await readInChild(this.#child, fd) ??
-        await this.#readOnThread(fd);
-      if (read !== false) return read;
-    } finally {
-      this.close(fd);
-    }
-    return this.readFile(path);
-  }
-
-  async #readOnThread(fd: number): Promise<string | false> {
+  async readFileAsync(
+    path: string,
+    { signal }: SignalOptions = {},
+  ): Promise<string> {
+    signal?.throwIfAborted();
     const bytes = new Uint8Array(SCRATCH_BYTES);
-    const count = await this.#blocking.read(fd, bytes, BigInt(bytes.length));
-    const isComplete = count >= 0n && count < bytes.length;
-    return isComplete && decoder.decode(bytes.subarray(0, Number(count)));
+    const fd = this.open(path, O_RDONLY);
+    const reading = this.#child.read(fd, bytes)
+      .finally(() => this.close(fd));
+    const count = succeeded(await untilAborted(reading, signal), "read", path);
+    return decoder.decode(bytes.subarray(0, count));
   }
 
   writeFile(path: string, text: string): void {
@@ -398,16 +663,16 @@ export class LibcKernel implements Kernel {
     }
   }
 
-  async writeFileAsync(path: string, text: string): Promise<void> {
+  async writeFileAsync(
+    path: string,
+    text: string,
+    { signal }: SignalOptions = {},
+  ): Promise<void> {
+    signal?.throwIfAborted();
     const fd = this.open(path, O_WRONLY);
-    try {
-      const from = encoder.encode(text);
-      const written = await writeInChild(this.#child, fd, from) ??
-        await this.#blocking.write(fd, from, BigInt(from.length)) >= 0;
-      if (!written) this.#writeOnce(fd, from, path);
-    } finally {
-      this.close(fd);
-    }
+    const writing = this.#child.write(fd, encoder.encode(text))
+      .finally(() => this.close(fd));
+    succeeded(await untilAborted(writing, signal), "write", path);
   }
 
   #writeOnce(fd: number, from: Uint8Array<ArrayBuffer>, path: string): void {
@@ -435,6 +700,11 @@ export class LibcKernel implements Kernel {
 // either, but the type does not say so.
 function pinned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes as Uint8Array<ArrayBuffer>;
+}
+
+/** The result of a system call that gives the negative errno. */
+function succeeded(result: number, syscall: string, path?: string): number {
+  return result < 0 ? fail(-result, syscall, path) : result;
 }
 
 function fail(errno: number, syscall: string, path?: string): never {

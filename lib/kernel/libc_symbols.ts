@@ -123,6 +123,14 @@ export const DEVICES = {
     ],
     result: "i32",
   },
+  madvise: {
+    parameters: [
+      "usize", // void *addr
+      "usize", // size_t length
+      "i32", // int advice
+    ],
+    result: "i32",
+  },
   eventfd: {
     parameters: [
       "u32", // unsigned int initval
@@ -167,6 +175,13 @@ export const TREE = {
     ],
     result: "i32",
   },
+  fchmod: {
+    parameters: [
+      "i32", // int fd
+      "u32", // mode_t mode
+    ],
+    result: "i32",
+  },
   chmod: {
     parameters: [
       "buffer", // const char *pathname
@@ -174,11 +189,13 @@ export const TREE = {
     ],
     result: "i32",
   },
-  chown: {
+  fchownat: {
     parameters: [
+      "i32", // int dirfd
       "buffer", // const char *pathname
       "i32", // uid_t owner, -1 to leave it
       "i32", // gid_t group, -1 to leave it
+      "i32", // int flags
     ],
     result: "i32",
   },
@@ -197,6 +214,41 @@ export const TREE = {
   },
 } as const satisfies Deno.ForeignLibraryInterface;
 
+/** Descriptors and memory that no path leads to. */
+export const ANONYMOUS = {
+  fcntl: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int cmd
+      "i32", // int arg, the variadic argument
+    ],
+    result: "i32",
+  },
+  memfd_create: {
+    parameters: [
+      "buffer", // const char *name
+      "u32", // unsigned int flags
+    ],
+    result: "i32",
+  },
+  ftruncate: {
+    parameters: [
+      "i32", // int fd
+      "i64", // off_t length
+    ],
+    result: "i32",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const MESSAGE = {
+  parameters: [
+    "i32", // int sockfd
+    "buffer", // struct msghdr *msg
+    "i32", // int flags
+  ],
+  result: "isize",
+} as const satisfies Deno.ForeignFunction;
+
 /** Sockets, which are read and written like files. */
 export const SOCKETS = {
   socket: {
@@ -207,119 +259,82 @@ export const SOCKETS = {
     ],
     result: "i32",
   },
+  socketpair: {
+    parameters: [
+      "i32", // int domain
+      "i32", // int type
+      "i32", // int protocol
+      "buffer", // int sv[2]
+    ],
+    result: "i32",
+  },
+  sendmsg: MESSAGE,
+  recvmsg: MESSAGE,
 } as const satisfies Deno.ForeignLibraryInterface;
 
-const POLL = {
-  parameters: [
-    "buffer", // struct pollfd *fds
-    "usize", // nfds_t nfds
-    "i32", // int timeout, in milliseconds
-  ],
-  result: "i32",
-} as const satisfies Deno.ForeignFunction;
-
-/** Calls that are made on a thread of their own. */
-export const BLOCKING = {
-  ioctl: { ...DEVICES.ioctl, nonblocking: true },
-  ioctl_value: { ...DEVICES.ioctl_value, nonblocking: true },
-  close: { ...FILES.close, nonblocking: true },
-  read: { ...FILES.read, nonblocking: true },
-  write: { ...FILES.write, nonblocking: true },
-  poll: { ...POLL, nonblocking: true },
-  poll_now: { name: "poll", ...POLL },
+/** What {@linkcode loadMachineCode} needs. */
+export const CODE = {
+  mmap: DEVICES.mmap,
+  mprotect: {
+    parameters: [
+      "pointer", // void *addr
+      "usize", // size_t len
+      "i32", // int prot
+    ],
+    result: "i32",
+  },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-const WAITPID = {
-  parameters: [
-    "i32", // pid_t pid
-    "buffer", // int *wstatus
-    "i32", // int options
-  ],
-  result: "i32",
-} as const satisfies Deno.ForeignFunction;
-
-/** Starting a process, and waiting until it has ended; what it works on. */
+/** Calls that a child process makes. */
 export const CHILD = {
+  mmap: DEVICES.mmap,
+  munmap: DEVICES.munmap,
+  sched_yield: { parameters: [], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** Waiting for many descriptors on one thread. */
+export const WATCH = {
+  epoll_create1: {
+    parameters: [
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
+  epoll_ctl: {
+    parameters: [
+      "i32", // int epfd
+      "i32", // int op
+      "i32", // int fd
+      "buffer", // struct epoll_event *event
+    ],
+    result: "i32",
+  },
+  pthread_create: {
+    parameters: [
+      "buffer", // pthread_t *thread
+      "pointer", // const pthread_attr_t *attr
+      "pointer", // void *(*start_routine)(void *)
+      "buffer", // void *arg
+    ],
+    result: "i32",
+  },
+  pthread_join: {
+    parameters: [
+      "u64", // pthread_t thread
+      "pointer", // void **retval
+    ],
+    result: "i32",
+    nonblocking: true,
+  },
+  eventfd: DEVICES.eventfd,
+  eventfd_write: {
+    parameters: [
+      "i32", // int fd
+      "u64", // eventfd_t value
+    ],
+    result: "i32",
+  },
   close: FILES.close,
-  pread: DEVICES.pread,
-  pwrite: DEVICES.pwrite,
-  memfd_create: {
-    parameters: [
-      "buffer", // const char *name
-      "u32", // unsigned int flags
-    ],
-    result: "i32",
-  },
-  posix_spawnp: {
-    parameters: [
-      "buffer", // pid_t *pid
-      "buffer", // const char *file
-      "buffer", // const posix_spawn_file_actions_t *file_actions
-      "buffer", // const posix_spawnattr_t *attrp
-      "buffer", // char *const argv[]
-      "buffer", // char *const envp[]
-    ],
-    result: "i32",
-  },
-  posix_spawnattr_init: {
-    parameters: [
-      "buffer", // posix_spawnattr_t *attr
-    ],
-    result: "i32",
-  },
-  posix_spawnattr_setflags: {
-    parameters: [
-      "buffer", // posix_spawnattr_t *attr
-      "i16", // short flags
-    ],
-    result: "i32",
-  },
-  posix_spawnattr_destroy: {
-    parameters: [
-      "buffer", // posix_spawnattr_t *attr
-    ],
-    result: "i32",
-  },
-  posix_spawn_file_actions_init: {
-    parameters: [
-      "buffer", // posix_spawn_file_actions_t *file_actions
-    ],
-    result: "i32",
-  },
-  posix_spawn_file_actions_adddup2: {
-    parameters: [
-      "buffer", // posix_spawn_file_actions_t *file_actions
-      "i32", // int fildes
-      "i32", // int newfildes
-    ],
-    result: "i32",
-  },
-  posix_spawn_file_actions_addopen: {
-    parameters: [
-      "buffer", // posix_spawn_file_actions_t *file_actions
-      "i32", // int fildes
-      "buffer", // const char *path
-      "i32", // int oflag
-      "u32", // mode_t mode
-    ],
-    result: "i32",
-  },
-  posix_spawn_file_actions_addclosefrom_np: {
-    parameters: [
-      "buffer", // posix_spawn_file_actions_t *file_actions
-      "i32", // int from
-    ],
-    result: "i32",
-    optional: true,
-  },
-  posix_spawn_file_actions_destroy: {
-    parameters: [
-      "buffer", // posix_spawn_file_actions_t *file_actions
-    ],
-    result: "i32",
-  },
-  waitpid: { ...WAITPID, nonblocking: true },
-  waitpid_now: { name: "waitpid", ...WAITPID },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** What is asked of the process itself. */

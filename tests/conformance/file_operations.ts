@@ -6,6 +6,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { hasErrno } from "../../lib/kernel/errno.ts";
+import { writeAll } from "../../lib/kernel/files.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import {
   LOCK_EX,
@@ -17,11 +18,13 @@ import {
   O_DIRECTORY,
   O_EXCL,
   O_NOFOLLOW,
+  O_PATH,
   O_RDONLY,
   O_RDWR,
   O_TRUNC,
   O_WRONLY,
 } from "../../lib/uapi/linux/fcntl.ts";
+import { chmod, chown } from "../kernels/by_path.ts";
 import { answer } from "./answer.ts";
 
 /** An operation on a kernel, in an empty directory. */
@@ -238,24 +241,69 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     assertEquals(answer(() => kernel.readFile(`${dir}/loop`)), "ELOOP");
   },
 
-  "chmod() and chown() change the target when the name is a link": (
+  "fchmod() and fchown() change what a link leads to": (kernel, dir) => {
+    put(kernel, `${dir}/file`, "");
+    kernel.symlink("file", `${dir}/link`);
+    chmod(kernel, `${dir}/link`, 0o640);
+    chown(kernel, `${dir}/link`, 1000, -1);
+    chown(kernel, `${dir}/file`, -1, 1001);
+    const { mode, uid, gid } = kernel.stat(`${dir}/file`);
+    assertEquals([mode, uid, gid], [0o100640, 1000, 1001]);
+    kernel.mkdir(`${dir}/sub`, 0o755);
+    chmod(kernel, `${dir}/sub`, 0o1700);
+    chown(kernel, `${dir}/sub`, 5, 6);
+    const sub = kernel.stat(`${dir}/sub`);
+    assertEquals([sub.mode, sub.uid, sub.gid], [0o041700, 5, 6]);
+    assertEquals(answer(() => chmod(kernel, `${dir}/none`, 0)), "ENOENT");
+    assertEquals(answer(() => chown(kernel, `${dir}/none`, 0, 0)), "ENOENT");
+  },
+
+  "fchmod() and fchown() change the file that is open, under any name": (
     kernel,
     dir,
   ) => {
     put(kernel, `${dir}/file`, "");
-    kernel.symlink("file", `${dir}/link`);
-    kernel.chmod(`${dir}/link`, 0o640);
-    kernel.chown(`${dir}/link`, 1000, -1);
-    kernel.chown(`${dir}/file`, -1, 1001);
-    const { mode, uid, gid } = kernel.stat(`${dir}/file`);
-    assertEquals([mode, uid, gid], [0o100640, 1000, 1001]);
-    kernel.mkdir(`${dir}/sub`, 0o755);
-    kernel.chmod(`${dir}/sub`, 0o1700);
-    kernel.chown(`${dir}/sub`, 5, 6);
-    const sub = kernel.stat(`${dir}/sub`);
-    assertEquals([sub.mode, sub.uid, sub.gid], [0o041700, 5, 6]);
-    assertEquals(answer(() => kernel.chmod(`${dir}/none`, 0)), "ENOENT");
-    assertEquals(answer(() => kernel.chown(`${dir}/none`, 0, 0)), "ENOENT");
+    const fd = kernel.open(`${dir}/file`, O_PATH | O_NOFOLLOW);
+    kernel.rename(`${dir}/file`, `${dir}/moved`);
+    put(kernel, `${dir}/file`, "");
+    kernel.fchmod(fd, 0o600);
+    kernel.fchown(fd, 7, 8);
+    const { mode, uid, gid } = kernel.fstat(fd);
+    assertEquals([mode, uid, gid], [0o100600, 7, 8]);
+    assertEquals(kernel.stat(`${dir}/moved`), kernel.fstat(fd));
+    assertEquals(kernel.stat(`${dir}/file`).uid, 0);
+    kernel.close(fd);
+    assertEquals(answer(() => kernel.fchmod(fd, 0)), "EBADF");
+    assertEquals(answer(() => kernel.fchown(fd, 0, 0)), "EBADF");
+    assertEquals(answer(() => kernel.fstat(fd)), "EBADF");
+  },
+
+  "lstat() and O_PATH see a link itself": (kernel, dir) => {
+    kernel.symlink("nowhere", `${dir}/link`);
+    assertEquals(kernel.lstat(`${dir}/link`).mode, 0o120777);
+    assertEquals(answer(() => kernel.stat(`${dir}/link`)), "ENOENT");
+    const fd = kernel.open(`${dir}/link`, O_PATH | O_NOFOLLOW);
+    assertEquals(kernel.fstat(fd).mode, 0o120777);
+    kernel.close(fd);
+  },
+
+  "readFileBytes() gives every byte, whatever it is": (kernel, dir) => {
+    const bytes = Uint8Array.from({ length: 10_000 }, (_, i) => i * 7);
+    const fd = kernel.open(`${dir}/file`, O_WRONLY | O_CREAT);
+    writeAll(kernel, fd, bytes);
+    kernel.close(fd);
+    assertEquals(kernel.readFileBytes(`${dir}/file`), bytes);
+    assertEquals(answer(() => kernel.readFileBytes(`${dir}/none`)), "ENOENT");
+  },
+
+  "ftruncate() sets the length of a file": (kernel, dir) => {
+    put(kernel, `${dir}/file`, "text");
+    const fd = kernel.open(`${dir}/file`, O_WRONLY);
+    kernel.ftruncate(fd, 2n);
+    assertEquals(kernel.readFile(`${dir}/file`), "te");
+    kernel.ftruncate(fd, 3n);
+    assertEquals(kernel.readFile(`${dir}/file`), "te\0");
+    kernel.close(fd);
   },
 
   "fsync() accepts files and directories": (kernel, dir) => {

@@ -140,7 +140,7 @@ Deno.test("explainNoGroup() gives a hint when a device has no group", () => {
 });
 
 Deno.test("openers() finds the process that has a node open", async () => {
-  const node = "/dev/full";
+  const node = await Deno.makeTempFile();
   const { kernel } = new Host();
   const before = openers(kernel, [node]);
   await using holder = new Deno.Command("sleep", {
@@ -152,4 +152,5 @@ Deno.test("openers() finds the process that has a node open", async () => {
   assertEquals(found.length, before.length + 1);
   assert(found.some(({ pid }) => pid === Deno.pid));
   assert(found.every(({ pid }) => pid !== holder.pid));
+  await Deno.remove(node);
 });

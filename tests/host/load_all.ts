@@ -10,6 +10,10 @@ export async function loadAll(kernel: Kernel): Promise<void> {
   kernel.close(kernel.eventfd(0, 0));
   assertThrows(() => kernel.fsync(-1));
   assertThrows(() => kernel.socket(-1, 0, 0));
+  assertThrows(() => kernel.fcntl(-1, 0));
   await kernel.pollAsync([], 0);
+  const event = kernel.eventfd(0, 0);
+  await kernel.watch(event).return!();
+  kernel.close(event);
   await kernel.writeFileAsync("/dev/null", "x");
 }

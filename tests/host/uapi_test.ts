@@ -11,7 +11,10 @@ import * as fcntl from "../../lib/uapi/linux/fcntl.ts";
 import type { Ioctl } from "../../lib/uapi/ioctl.ts";
 import * as iommufd from "../../lib/uapi/iommufd/all.ts";
 import { type Field, type Flexible, Struct } from "../../lib/uapi/layout.ts";
+import * as epoll from "../../lib/uapi/linux/epoll.ts";
+import * as memfd from "../../lib/uapi/linux/memfd.ts";
 import * as mman from "../../lib/uapi/linux/mman.ts";
+import * as syscall from "../../lib/uapi/linux/syscall.ts";
 import * as pciExpressPortRegs from "../../lib/uapi/pci/express_port_regs.ts";
 import * as pciExpressRegs from "../../lib/uapi/pci/express_regs.ts";
 import * as pciExtendedRegs from "../../lib/uapi/pci/extended_regs.ts";
@@ -191,6 +194,9 @@ async function membersIn(header: string): Promise<Record<string, string[]>> {
   );
 }
 
+// A union is in the struct. Watching descriptors shows that its layout is right.
+const { epoll_event: _, ...EPOLL_NUMBERS } = epoll;
+
 const MODULES: Record<string, { module: object; headers: string[] }> = {
   "vfio.ts": { module: vfio, headers: ["linux/vfio.h"] },
   "iommufd.ts": { module: iommufd, headers: ["linux/iommufd.h"] },
@@ -205,6 +211,9 @@ const MODULES: Record<string, { module: object; headers: string[] }> = {
   },
   "pci_express_regs.ts": { module: pciExpressRegs, headers: ["linux/pci.h"] },
   "fcntl.ts": { module: fcntl, headers: ["linux/fcntl.h"] },
+  "memfd.ts": { module: memfd, headers: ["linux/memfd.h"] },
+  "epoll.ts": { module: EPOLL_NUMBERS, headers: ["sys/epoll.h"] },
+  "syscall.ts": { module: syscall, headers: ["sys/syscall.h"] },
   "mman.ts": { module: mman, headers: ["linux/mman.h"] },
   "eventfd.ts": { module: eventfd, headers: ["linux/eventfd.h"] },
   "poll.ts": { module: poll, headers: ["linux/poll.h"] },

@@ -116,6 +116,13 @@ function cutShort(
       const [fd, buffer, ...offset] = args as [number, Uint8Array, bigint];
       return kernel[method](fd, buffer.subarray(0, bytes), ...offset);
     }
+    case "readAsync":
+    case "writeAsync": {
+      const [fd, buffer] = args as [number, Uint8Array];
+      return kernel[method](fd, buffer.subarray(0, bytes));
+    }
+    case "readFileBytes":
+      return kernel.readFileBytes(args[0] as string).slice(0, bytes);
     case "readFile":
       return kernel.readFile(args[0] as string).slice(0, bytes);
     case "readFileAsync":

@@ -23,7 +23,11 @@ import {
   sysfsError,
   withoutNewline,
 } from "../sysfs.ts";
-import { isVfioDriver, takesNothingByItself } from "./vfio_driver.ts";
+import {
+  assertDriverName,
+  isVfioDriver,
+  takesNothingByItself,
+} from "./vfio_driver.ts";
 
 /** The state of a function that a change of driver changes. */
 export interface DriverState {
@@ -121,6 +125,7 @@ export class DriverMove {
    * @param driver The driver that gets it; none for `undefined`.
    */
   async change(before: DriverState, driver: string | undefined): Promise<void> {
+    if (driver !== undefined) assertDriverName(driver);
     await this.#released(before.driver);
     // Set before it is unbound, since udev may bind it to any driver in
     // between.

@@ -13,7 +13,11 @@ import { explainNoGroup, noIommuModeOn } from "../iommu/no_iommu.ts";
 import { nodePaths } from "../iommu/nodes.ts";
 import type { PciFunction } from "../pci/function.ts";
 import { exists } from "../sysfs.ts";
-import { isBridgeClass, isVfioDriver } from "./vfio_driver.ts";
+import {
+  assertDriverName,
+  isBridgeClass,
+  isVfioDriver,
+} from "./vfio_driver.ts";
 
 /** How a function is taken. */
 export interface TakeOptions extends WaitOptions {
@@ -118,11 +122,7 @@ export async function take(
   options: TakeOptions,
 ): Promise<TakenFunction> {
   const { driver = "vfio-pci" } = options;
-  if (typeof driver !== "string" || !/^[\w.+-]+$/.test(driver)) {
-    throw new TypeError(
-      `Cannot bind to driver ${JSON.stringify(driver)}: expected a name`,
-    );
-  }
+  assertDriverName(driver);
   const deadline = new Deadline(options);
   return await inTurn(fn, deadline, async (turn) => {
     const move = new DriverMove(fn, deadline, turn);
@@ -171,6 +171,7 @@ export function inTurn<T>(
  * loaded, or a VFIO driver for a bridge or for a function without an IOMMU.
  */
 export function assertBindable(fn: PciFunction, driver: string): void {
+  assertDriverName(driver);
   const { address, host: { kernel } } = fn;
   if (!exists(kernel, `/sys/bus/pci/drivers/${driver}`)) {
     throw new VfioError("DRIVER_FAILED", {

@@ -69,3 +69,19 @@ export function standsInTheWay(member: Member): boolean {
 export function isBridgeClass(code: number): boolean {
   return code >> 8 === 0x0604 || code >> 8 === 0x0607;
 }
+
+/**
+ * Refuses what cannot be the name of a driver. In a path it would lead to some
+ * other place than a driver.
+ *
+ * @param name The name.
+ * @throws {TypeError} If it is none.
+ */
+export function assertDriverName(name: unknown): asserts name is string {
+  const isName = typeof name === "string" &&
+    /^(?!\.{1,2}$)[\w.+-]+$/.test(name);
+  if (isName) return;
+  throw new TypeError(
+    `Cannot bind to driver ${JSON.stringify(name)}: expected a name`,
+  );
+}

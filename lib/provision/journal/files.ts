@@ -120,8 +120,8 @@ export function putFile(
     const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     using file = Fd.open(kernel, draft, flags, 0o600);
     writeAll(kernel, file.number, contents);
-    kernel.chown(draft, uid, gid);
-    kernel.chmod(draft, mode);
+    kernel.fchown(file.number, uid, gid);
+    kernel.fchmod(file.number, mode);
     kernel.fsync(file.number);
   });
 }

@@ -9,18 +9,12 @@ import type { HostDevice } from "../../host/device.ts";
 import type { Host } from "../../host/host.ts";
 import { nodePaths } from "../../host/iommu/nodes.ts";
 import { exists, ifPresent, realPath, sysfsError } from "../../host/sysfs.ts";
+import { type Ownership, setOwnership } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { NodeStep } from "./step.ts";
 import { changed, late, type StepKind } from "./kind.ts";
 
-/** The owner and mode of a node. */
-interface Ownership {
-  readonly uid: number;
-  readonly gid: number;
-  readonly mode: number;
-}
-
-/** The former owner and mode of each node, by its path. */
+/** What each node was like, by its path. */
 export type NodesBefore = Readonly<Record<string, Ownership>>;
 
 const PERMISSIONS = 0o7777;
@@ -60,7 +54,7 @@ export const nodeKind: StepKind<NodeStep, NodesBefore> = {
     for (const path of Object.keys(before)) {
       const now = ownership(kernel, path);
       if (now !== undefined) {
-        setOwnership(kernel, path, now, { ...now, ...wantedOwnership(step) });
+        changeOwnership(kernel, path, { ...now, ...wantedOwnership(step) });
       }
     }
     return Promise.resolve();
@@ -73,7 +67,7 @@ export const nodeKind: StepKind<NodeStep, NodesBefore> = {
       if (made && !isBetween(now, was, step)) {
         throw changed(step.device, `the owner or mode of ${path} was changed`);
       }
-      setOwnership(kernel, path, now, was);
+      changeOwnership(kernel, path, was);
     }
     return Promise.resolve();
   },
@@ -122,17 +116,9 @@ function isOwnedAs(
     (gid ?? now.gid) === now.gid && (mode ?? now.mode) === now.mode;
 }
 
-function setOwnership(
-  kernel: Kernel,
-  path: string,
-  now: Ownership,
-  { uid, gid, mode }: Ownership,
-): void {
+function changeOwnership(kernel: Kernel, path: string, to: Ownership): void {
   try {
-    const moves = uid !== now.uid || gid !== now.gid;
-    if (moves) kernel.chown(path, uid, gid);
-    // chown() clears set-user-ID bits.
-    if (moves || mode !== now.mode) kernel.chmod(path, mode);
+    setOwnership(kernel, path, to);
   } catch (error) {
     throw sysfsError(error);
   }

@@ -125,7 +125,7 @@ function cdevOptions(machine: Machine, device: Device): NodeOptions {
     open: ({ uid }) =>
       device.vfio!.noIommu && uid !== 0
         ? refuse("EPERM")
-        : new CdevFile(device),
+        : new CdevFile(device, machine.since(6, 17)),
   };
 }
 

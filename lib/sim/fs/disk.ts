@@ -140,6 +140,12 @@ class OpenDiskFile implements OpenFile {
     this.inode.bytes.set(from, offset);
   }
 
+  truncate(length: number): void {
+    const { bytes } = this.inode;
+    this.inode.bytes = new Uint8Array(length);
+    this.inode.bytes.set(bytes.subarray(0, length));
+  }
+
   sync(): void {}
 
   close(): void {}

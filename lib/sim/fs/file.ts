@@ -72,6 +72,8 @@ export interface OpenFile {
   readonly inode?: object | undefined;
   /** Waits until reading would not block. */
   readable?(): void | Promise<void>;
+  /** Sets its length, in bytes. */
+  truncate?(length: number): void;
   /** Returns when what was written is on the disk. */
   sync?(): void;
   /** Reads at the current position. */

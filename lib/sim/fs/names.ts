@@ -9,9 +9,10 @@ import {
   O_CREAT,
   O_EXCL,
   O_NOFOLLOW,
+  O_PATH,
 } from "../../uapi/linux/fcntl.ts";
 import { newDirectory, newFile, newLink } from "./disk.ts";
-import type { Directory, FileNode, Node, Process } from "./file.ts";
+import type { Directory, Node, Process } from "./file.ts";
 import { type Place, placeOf } from "./path.ts";
 import {
   assertMay,
@@ -67,7 +68,7 @@ export function nodeToOpen(
   process: Process,
   flags: number,
   mode: number,
-): Directory | FileNode | Refusal {
+): Node | Refusal {
   const creates = (flags & O_CREAT) !== 0;
   const exclusive = creates && (flags & O_EXCL) !== 0;
   const follow = !exclusive && (flags & O_NOFOLLOW) === 0;
@@ -78,6 +79,7 @@ export function nodeToOpen(
     return add(place, process, "EACCES", () => newFile(process, mode));
   }
   if (exclusive) refuse("EEXIST");
+  if ((flags & O_PATH) !== 0) return node;
   if (node.kind === "link") return refuse("ELOOP");
   if (node.kind === "file") {
     const permissions = OPEN_PERMISSIONS[flags & O_ACCMODE] ??

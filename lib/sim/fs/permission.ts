@@ -25,11 +25,12 @@ export const DIRECTORY_STATUS: FileStatus = {
   device: "0:0",
 };
 
-/** Returns the status of a directory or a file. */
-export function statusOfNode(
-  node: Exclude<Node, { kind: "link" }>,
-): FileStatus {
-  return node.status ?? DIRECTORY_STATUS;
+/** What is known of a link. The simulation does not keep whose it is. */
+const LINK_STATUS: FileStatus = { ...DIRECTORY_STATUS, mode: 0o120777 };
+
+/** What is known of a directory, a file or a link. */
+export function statusOfNode(node: Node): FileStatus {
+  return node.kind === "link" ? LINK_STATUS : node.status ?? DIRECTORY_STATUS;
 }
 
 /** Refuses with EACCES unless a process has all permissions of `wanted`. */

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { O_RDONLY, O_WRONLY } from "../../uapi/linux/fcntl.ts";
-import type { OpenFile } from "../fs/file.ts";
+import { O_ACCMODE, O_RDONLY, O_WRONLY } from "../../uapi/linux/fcntl.ts";
+import type { Node, OpenFile } from "../fs/file.ts";
 import { unlock } from "../fs/flock.ts";
 import { refuse } from "./refusal.ts";
 
@@ -16,20 +16,24 @@ import { refuse } from "./refusal.ts";
 export class Description {
   /** The open file. */
   readonly file: OpenFile;
-  /** Its access mode, of `O_ACCMODE`. */
-  readonly access: number;
-  /** How many descriptors and mappings keep it open. */
+  /** What it was opened with, `O_*` bits. */
+  readonly flags: number;
+  /** What its path led to, where it had one. */
+  readonly node: Node | undefined;
+  /** Descriptors and mappings that keep it open. */
   #holders = 1;
 
   /**
    * Makes a description with one holder.
    *
-   * @param file The open file.
-   * @param access Its access mode, of `O_ACCMODE`.
+   * @param file What is open.
+   * @param flags What it was opened with, `O_*` bits.
+   * @param node What its path led to.
    */
-  constructor(file: OpenFile, access: number) {
+  constructor(file: OpenFile, flags: number, node?: Node) {
     this.file = file;
-    this.access = access;
+    this.flags = flags;
+    this.node = node;
   }
 
   /** Adds a holder. */
@@ -57,17 +61,17 @@ export class Descriptors {
   }
 
   /**
-   * Gives an open file the lowest free descriptor, as Linux does. Descriptors 0
-   * to 2 belong to the terminal.
+   * Gives an opening a descriptor: the lowest that is free, as Linux does; 0 to
+   * 2 are the terminal's.
    *
-   * @param file The open file.
-   * @param access Its access mode, of `O_ACCMODE`.
+   * @param description The opening.
+   * @param lowest The lowest descriptor that it gets.
    */
-  install(file: OpenFile, access: number): number {
-    let fd = 3;
+  install(description: Description, lowest = 3): number {
+    let fd = Math.max(lowest, 3);
     while (this.#open.has(fd)) fd++;
-    this.#open.set(fd, new Description(file, access));
-    this.#files.set(fd, file);
+    this.#open.set(fd, description);
+    this.#files.set(fd, description.file);
     return fd;
   }
 
@@ -83,14 +87,14 @@ export class Descriptors {
 
   /** Returns the file of a descriptor that was opened for reading. */
   toRead(fd: number): OpenFile {
-    const { file, access } = this.get(fd);
-    return access === O_WRONLY ? refuse("EBADF") : file;
+    const { file, flags } = this.get(fd);
+    return (flags & O_ACCMODE) === O_WRONLY ? refuse("EBADF") : file;
   }
 
   /** Returns the file of a descriptor that was opened for writing. */
   toWrite(fd: number): OpenFile {
-    const { file, access } = this.get(fd);
-    return access === O_RDONLY ? refuse("EBADF") : file;
+    const { file, flags } = this.get(fd);
+    return (flags & O_ACCMODE) === O_RDONLY ? refuse("EBADF") : file;
   }
 
   /** Closes a descriptor. */

@@ -1,18 +1,30 @@
+import { type SignalOptions, untilAborted } from "../../kernel/abort.ts";
+import { hasErrno } from "../../kernel/errno.ts";
+import { EventCounts } from "../../kernel/event_counts.ts";
 import type {
   FileStatus,
   Kernel,
   Mapping,
   PollRequest,
+  ReceivedMessage,
 } from "../../kernel/kernel.ts";
 import {
+  F_DUPFD_CLOEXEC,
+  F_GETFD,
+  F_GETFL,
+  FD_CLOEXEC,
   O_ACCMODE,
+  O_CLOEXEC,
   O_CREAT,
   O_DIRECTORY,
+  O_NONBLOCK,
+  O_PATH,
   O_RDONLY,
   O_RDWR,
   O_WRONLY,
 } from "../../uapi/linux/fcntl.ts";
 import type { Ioctl } from "../../uapi/ioctl.ts";
+import { MFD_HUGETLB } from "../../uapi/linux/memfd.ts";
 import { MAP_ANONYMOUS, MAP_HUGETLB } from "../../uapi/linux/mman.ts";
 import {
   POLLERR,
@@ -21,13 +33,22 @@ import {
   POLLNVAL,
   POLLOUT,
 } from "../../uapi/linux/poll.ts";
-import { Descriptors } from "./descriptors.ts";
+import { Description, Descriptors } from "./descriptors.ts";
 import { DirectoryFile } from "../fs/directory_file.ts";
 import { EventFile } from "./event_file.ts";
-import type { Directory, OpenFile, Ownership, Process } from "../fs/file.ts";
+import type {
+  Directory,
+  Node,
+  OpenFile,
+  Ownership,
+  Process,
+} from "../fs/file.ts";
+import { PathFile } from "../fs/path_file.ts";
 import { lock } from "../fs/flock.ts";
 import type { HugePages } from "./huge_pages.ts";
 import { AddressMap, Pages } from "./memory.ts";
+import { MemoryFile } from "./memory_file.ts";
+import { SocketEnd } from "./socket_pair.ts";
 import {
   makeDirectory,
   makeLink,
@@ -80,6 +101,14 @@ export interface System {
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
+/** What is known of a file that no path leads to. */
+const ANONYMOUS_STATUS: FileStatus = {
+  mode: 0o600,
+  uid: 0,
+  gid: 0,
+  device: "0:0",
+};
+
 /**
  * A process on a simulated machine: its descriptors, its memory, and the
  * {@linkcode Kernel} of its calls.
@@ -121,8 +150,8 @@ export class SimKernel implements Kernel, Process {
     return this.#open.files;
   }
 
-  install(file: OpenFile, access = O_RDWR): number {
-    return this.#open.install(file, access);
+  install(file: OpenFile, flags = O_RDWR, node?: Node): number {
+    return this.#open.install(new Description(file, flags, node));
   }
 
   file(fd: number): OpenFile {
@@ -141,13 +170,17 @@ export class SimKernel implements Kernel, Process {
       const { root } = this.#system;
       const node = nodeToOpen(root, path, this, flags, mode);
       if (node instanceof Refusal) return node;
+      if ((flags & O_PATH) !== 0) {
+        return this.install(new PathFile(path), flags, node);
+      }
+      if (node.kind === "link") return refuse("ELOOP");
       if (node.kind === "directory") {
         if ((flags & (O_ACCMODE | O_CREAT)) !== O_RDONLY) refuse("EISDIR");
         assertMay(this, node, MAY_READ);
-        return this.install(new DirectoryFile(path, node), O_RDONLY);
+        return this.install(new DirectoryFile(path, node), flags, node);
       }
       if ((flags & O_DIRECTORY) !== 0) return refuse("ENOTDIR");
-      return this.install(node.open(this, flags, path), flags & O_ACCMODE);
+      return this.install(node.open(this, flags, path), flags, node);
     });
   }
 
@@ -176,12 +209,15 @@ export class SimKernel implements Kernel, Process {
     fd: number,
     operation: Ioctl,
     argument: Uint8Array | bigint = 0n,
+    { signal }: SignalOptions = {},
   ): Promise<number> {
+    signal?.throwIfAborted();
     await settled();
-    return await callAsync(operation.name, undefined, () => {
+    const done = callAsync(operation.name, undefined, () => {
       const { file } = this.#open.get(fd);
       return file.ioctl?.(operation, argument, this) ?? refuse("ENOTTY");
     });
+    return await untilAborted(done, signal);
   }
 
   mmap(
@@ -190,6 +226,7 @@ export class SimKernel implements Kernel, Process {
     flags: number,
     fd: number,
     offset: bigint,
+    alignment = 1,
   ): Mapping {
     return call("mmap", undefined, () => {
       if (length <= 0) refuse("EINVAL");
@@ -198,12 +235,19 @@ export class SimKernel implements Kernel, Process {
           ? () => {}
           : this.#system.hugePages.take(length, flags);
         const bytes = new Uint8Array(pagesUp(length));
-        return this.memory.map(new Pages(bytes), release);
+        return this.memory.map(new Pages(bytes), release, alignment);
       }
       const description = this.#open.get(fd);
       const pages = description.file.mmap?.(length, offset) ?? refuse("ENODEV");
       description.hold();
-      return this.memory.map(pages, () => description.release());
+      return this.memory.map(pages, () => description.release(), alignment);
+    });
+  }
+
+  madvise(address: bigint, length: number, _advice: number): void {
+    call("madvise", undefined, () => {
+      if (address % BigInt(this.pageSize) !== 0n) refuse("EINVAL");
+      if (this.memory.slice(address, length) === undefined) refuse("ENOMEM");
     });
   }
 
@@ -234,6 +278,35 @@ export class SimKernel implements Kernel, Process {
     );
   }
 
+  async readAsync(
+    fd: number,
+    into: Uint8Array,
+    { signal }: SignalOptions = {},
+  ): Promise<number> {
+    signal?.throwIfAborted();
+    await untilAborted(this.#until(fd, POLLIN), signal);
+    return this.read(fd, into);
+  }
+
+  async writeAsync(
+    fd: number,
+    from: Uint8Array,
+    { signal }: SignalOptions = {},
+  ): Promise<number> {
+    signal?.throwIfAborted();
+    await untilAborted(this.#until(fd, POLLOUT), signal);
+    return await callAsync(
+      "write",
+      undefined,
+      () => this.#open.toWrite(fd).write?.(from) ?? refuse("EINVAL"),
+    );
+  }
+
+  async #until(fd: number, events: number): Promise<void> {
+    await settled();
+    await this.pollAsync([{ fd, events }], -1);
+  }
+
   pread(fd: number, into: Uint8Array, offset: bigint): number {
     return call(
       "pread",
@@ -258,14 +331,79 @@ export class SimKernel implements Kernel, Process {
     );
   }
 
+  socketpair(domain: number, type: number, protocol: number): [number, number] {
+    return call("socketpair", undefined, () => {
+      const [one, other] = SocketEnd.pair(domain, type, protocol);
+      return [this.install(one), this.install(other)];
+    });
+  }
+
+  sendmsg(fd: number, from: Uint8Array, fds: readonly number[] = []): number {
+    return call("sendmsg", undefined, () => {
+      const sent = fds.map((sent) => this.#open.get(sent));
+      return this.#socket(fd).send(from, sent);
+    });
+  }
+
+  recvmsg(fd: number, into: Uint8Array, limit = 0): ReceivedMessage {
+    return call("recvmsg", undefined, () => {
+      const { bytes, descriptions } = this.#socket(fd).receive(into);
+      for (const lost of descriptions.slice(limit)) lost.release();
+      const fds = descriptions.slice(0, limit)
+        .map((description) => this.#open.install(description));
+      return { bytes: bytes.length, fds };
+    });
+  }
+
+  #socket(fd: number): SocketEnd {
+    const { file } = this.#open.get(fd);
+    return file instanceof SocketEnd ? file : refuse("ENOTSOCK");
+  }
+
+  memfd(name: string, flags: number): number {
+    return call("memfd_create", undefined, () => {
+      if ((flags & MFD_HUGETLB) !== 0) refuse("EINVAL");
+      return this.install(new MemoryFile(name));
+    });
+  }
+
+  ftruncate(fd: number, length: bigint): void {
+    call("ftruncate", undefined, () => {
+      const file = this.#open.toWrite(fd);
+      if (file.truncate === undefined || length < 0n) return refuse("EINVAL");
+      file.truncate(Number(length));
+    });
+  }
+
+  fcntl(fd: number, command: number, argument = 0): number {
+    return call("fcntl", undefined, () => {
+      const description = this.#open.get(fd);
+      switch (command) {
+        case F_DUPFD_CLOEXEC:
+          description.hold();
+          return this.#open.install(description, argument);
+        // Every descriptor is closed by execve, of which there is none.
+        case F_GETFD:
+          return FD_CLOEXEC;
+        case F_GETFL:
+          return description.flags & ~O_CLOEXEC;
+        default:
+          return refuse("EINVAL");
+      }
+    });
+  }
+
   eventfd(initial: number, flags: number): number {
-    return this.install(new EventFile(initial, flags));
+    const file = new EventFile(initial, flags);
+    return this.install(file, O_RDWR | flags & O_NONBLOCK);
   }
 
   async pollAsync(
     requests: readonly PollRequest[],
     timeout: number,
+    { signal }: SignalOptions = {},
   ): Promise<number[]> {
+    signal?.throwIfAborted();
     const { promise: changed, resolve: change } = Promise.withResolvers<void>();
     const ready = () =>
       requests.map(({ fd, events }) => {
@@ -277,9 +415,48 @@ export class SimKernel implements Kernel, Process {
     const now = ready();
     if (now.some((events) => events !== 0) || timeout === 0) return now;
     const timer = timeout < 0 ? undefined : setTimeout(change, timeout);
-    await changed;
-    clearTimeout(timer);
+    try {
+      await untilAborted(changed, signal);
+    } finally {
+      clearTimeout(timer);
+    }
     return ready();
+  }
+
+  watch(
+    fd: number,
+    { signal }: SignalOptions = {},
+  ): AsyncIterableIterator<number> {
+    signal?.throwIfAborted();
+    const own = this.fcntl(fd, F_DUPFD_CLOEXEC);
+    let armed: (() => void) | undefined;
+    const arm = (ready: () => void) => {
+      armed = ready;
+      this.#until(own, POLLIN).then(() => {
+        if (armed === ready) ready();
+      });
+    };
+    const disarm = () => void (armed = undefined);
+    return new EventCounts({
+      arm,
+      disarm,
+      read: () => this.#readCount(own),
+      release: () => {
+        disarm();
+        this.close(own);
+      },
+    }, signal);
+  }
+
+  #readCount(fd: number): number | undefined {
+    const count = new BigUint64Array(1);
+    try {
+      this.read(fd, new Uint8Array(count.buffer));
+    } catch (error) {
+      if (hasErrno(error, "EAGAIN")) return undefined;
+      throw error;
+    }
+    return Number(count[0]);
   }
 
   mkdir(path: string, mode: number): void {
@@ -306,18 +483,19 @@ export class SimKernel implements Kernel, Process {
     call("symlink", path, () => makeLink(root, path, this, target));
   }
 
-  chmod(path: string, mode: number): void {
-    call("chmod", path, () => this.#change(path, { mode }));
+  fchmod(fd: number, mode: number): void {
+    call("fchmod", undefined, () => this.#change(fd, { mode }));
   }
 
-  chown(path: string, uid: number, gid: number): void {
+  fchown(fd: number, uid: number, gid: number): void {
     const to = { ...(uid >= 0 && { uid }), ...(gid >= 0 && { gid }) };
-    call("chown", path, () => this.#change(path, to));
+    call("fchown", undefined, () => this.#change(fd, to));
   }
 
-  #change(path: string, to: Ownership): Refusal | void {
-    const node = resolve(this.#system.root, path, this);
-    if (node instanceof Refusal) return node;
+  #change(fd: number, to: Ownership): void {
+    const { node } = this.#open.get(fd);
+    if (node === undefined) return refuse("EINVAL");
+    if (node.kind === "link") return refuse("EOPNOTSUPP");
     assertMayChange(this, statusOfNode(node), to);
     if (node.change === undefined) refuse("EPERM");
     node.change(to);
@@ -364,6 +542,20 @@ export class SimKernel implements Kernel, Process {
     });
   }
 
+  lstat(path: string): FileStatus {
+    return call("statx", path, () => {
+      const node = resolveLink(this.#system.root, path, this);
+      return node instanceof Refusal ? node : statusOfNode(node);
+    });
+  }
+
+  fstat(fd: number): FileStatus {
+    return call("statx", "", () => {
+      const { node } = this.#open.get(fd);
+      return node === undefined ? ANONYMOUS_STATUS : statusOfNode(node);
+    });
+  }
+
   readFile(path: string): string {
     const fd = this.open(path, O_RDONLY);
     try {
@@ -387,15 +579,37 @@ export class SimKernel implements Kernel, Process {
     });
   }
 
-  async readFileAsync(path: string): Promise<string> {
+  readFileBytes(path: string): Uint8Array<ArrayBuffer> {
     const fd = this.open(path, O_RDONLY);
     try {
-      await settled();
-      await this.file(fd).readable?.();
-      return this.#readAll(fd, path);
+      const { file } = this.#open.get(fd);
+      const parts: number[] = [];
+      for (;;) {
+        const length = call(
+          "read",
+          path,
+          () => file.read?.(this.#scratch) ?? refuse("EINVAL"),
+        );
+        if (length === 0) return new Uint8Array(parts);
+        parts.push(...this.#scratch.subarray(0, length));
+      }
     } finally {
       this.close(fd);
     }
+  }
+
+  async readFileAsync(
+    path: string,
+    { signal }: SignalOptions = {},
+  ): Promise<string> {
+    signal?.throwIfAborted();
+    const fd = this.open(path, O_RDONLY);
+    const read = async () => {
+      await settled();
+      await this.file(fd).readable?.();
+      return this.#readAll(fd, path);
+    };
+    return await untilAborted(read().finally(() => this.close(fd)), signal);
   }
 
   writeFile(path: string, text: string): void {
@@ -407,14 +621,18 @@ export class SimKernel implements Kernel, Process {
     }
   }
 
-  async writeFileAsync(path: string, text: string): Promise<void> {
+  async writeFileAsync(
+    path: string,
+    text: string,
+    { signal }: SignalOptions = {},
+  ): Promise<void> {
+    signal?.throwIfAborted();
     const fd = this.open(path, O_WRONLY);
-    try {
+    const write = async () => {
       await settled();
       await callAsync("write", path, () => this.#put(fd, text));
-    } finally {
-      this.close(fd);
-    }
+    };
+    await untilAborted(write().finally(() => this.close(fd)), signal);
   }
 
   // The kernel does not pass an empty write to the attribute.

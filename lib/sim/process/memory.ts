@@ -50,6 +50,8 @@ const FIRST_ADDRESS = 0x5100_0000_0000n;
 /** A process's address space. */
 export class AddressMap {
   readonly #ranges = new Map<bigint, Range>();
+  /** Addresses of what was unmapped, by its length. */
+  readonly #free = new Map<number, bigint[]>();
   #next = FIRST_ADDRESS;
   /** The buffers of calls whose address was taken. */
   readonly #buffers = new Map<bigint, WeakRef<Uint8Array>>();
@@ -60,38 +62,56 @@ export class AddressMap {
   }
 
   /**
-   * Maps memory at a new address, aligned to its size up to 1 GiB.
+   * Maps memory, aligned to its size up to 1 GiB. It gets the address of what
+   * was unmapped last and was as large, as Linux gives it: whoever still uses
+   * that by its address reaches this.
    *
    * @param pages The memory.
-   * @param release Called when it is unmapped, to release what it holds.
+   * @param release Gives back what the mapping holds, when it is unmapped.
+   * @param atLeast The least alignment, in bytes.
    */
-  map(pages: Pages, release: () => void): Mapping {
+  map(pages: Pages, release: () => void, atLeast: number): Mapping {
     const length = pages.bytes.length;
-    const alignment = BigInt(
+    const alignment = Math.max(
       Math.min(2 ** Math.ceil(Math.log2(Math.max(length, 4096))), 2 ** 30),
+      atLeast,
     );
-    const address = (this.#next + alignment - 1n) / alignment * alignment;
+    const address = this.#address(length, BigInt(alignment));
     const end = address + BigInt(length);
-    // Mappings are a page apart, so that an access beyond the end is noticed.
-    this.#next = end + 4096n;
     this.#ranges.set(address, { address, end, pages, release });
     const { registers } = pages;
     const mapping = { address, length, buffer: pages.bytes.buffer };
     return registers === undefined ? mapping : { ...mapping, registers };
   }
 
-  /**
-   * Unmaps what {@linkcode AddressMap.map} returned. Calling it again does
-   * nothing.
-   */
+  #address(length: number, alignment: bigint): bigint {
+    const free = this.#free.get(length);
+    const last = free?.at(-1);
+    if (last !== undefined && last % alignment === 0n) {
+      free!.pop();
+      return last;
+    }
+    const address = (this.#next + alignment - 1n) / alignment * alignment;
+    // A page apart, so that running over an end is noticed.
+    this.#next = address + BigInt(length) + 4096n;
+    return address;
+  }
+
+  /** Unmaps what {@linkcode AddressMap.map} gave; again is no error. */
   unmap({ address, buffer }: Mapping): void {
     const range = this.#ranges.get(address);
     if (range === undefined) return;
-    this.#ranges.delete(address);
     const { pages } = range;
-    // Detaches the views of the process. The memory stays.
+    // Whoever it was transferred to may still use it.
+    if (buffer.detached) return;
+    this.#ranges.delete(address);
+    const length = Number(range.end - address);
+    const free = this.#free.get(length);
+    if (free === undefined) this.#free.set(length, [address]);
+    else free.push(address);
+    // The views that the process made are detached; the memory goes on.
     if (pages.registers !== undefined) buffer.transfer(0);
-    else if (!buffer.detached) pages.bytes = new Uint8Array(buffer.transfer());
+    else pages.bytes = new Uint8Array(buffer.transfer());
     range.release();
   }
 

@@ -37,15 +37,18 @@ interface Binding {
 /** A device's own node, open. It can be used once it is bound to an iommufd. */
 export class CdevFile extends DeviceFile {
   override readonly linkText: string;
+  readonly #takesToken: boolean;
   #binding: Binding | undefined;
 
   /**
    * Opens a device's own node.
    *
    * @param device The device.
+   * @param takesToken Whether it takes a VF's token as it is bound.
    */
-  constructor(device: Device) {
+  constructor(device: Device, takesToken: boolean) {
     super(device, () => this.#unbind());
+    this.#takesToken = takesToken;
     this.linkText = `/dev/vfio/devices/${device.vfio!.name}`;
   }
 
@@ -91,9 +94,8 @@ export class CdevFile extends DeviceFile {
     const least = VFIO_DEVICE_BIND_IOMMUFD_SIZE_WITHOUT_TOKEN;
     const bind = received(vfio_device_bind_iommufd, argument, least);
     const { iommufd: fd, flags, token_uuid_ptr } = bind;
-    if (fd < 0 || (flags & ~VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0) {
-      refuse("EINVAL");
-    }
+    const known = this.#takesToken ? VFIO_DEVICE_BIND_FLAG_TOKEN : 0;
+    if (fd < 0 || (flags & ~known) !== 0) refuse("EINVAL");
     const { device } = this;
     const node = device.group!.node!;
     if (node.holder !== undefined) refuse("EBUSY");

@@ -23,6 +23,10 @@ import {
 
 /** Paths are taken from the working directory. */
 export const AT_FDCWD = -100;
+/** The file of the descriptor itself, where the path is empty. */
+export const AT_EMPTY_PATH = 0x1000;
+/** A symbolic link itself, not where it points. */
+export const AT_SYMLINK_NOFOLLOW = 0x100;
 /** Everything that `stat` tells. */
 export const STATX_BASIC_STATS = 0x7ff;
 
@@ -32,6 +36,8 @@ export const S_IFMT = 0o170000;
 export const S_IFREG = 0o100000;
 /** A directory. */
 export const S_IFDIR = 0o040000;
+/** A symbolic link. */
+export const S_IFLNK = 0o120000;
 /** A character device. */
 export const S_IFCHR = 0o020000;
 /** A block device. */

@@ -59,8 +59,9 @@ forEachBackend(
     const freed = space.allocate(4096, { dmaMask });
     randomize(freed.bytes);
     const before = [memory.bytes.slice(), freed.bytes.slice()];
-    space.unmap(freed.iova);
-    for (const iova of [freed.iova, 0x800_0000n]) {
+    const unmapped = freed.iova;
+    space.unmap(unmapped);
+    for (const iova of [unmapped, 0x800_0000n]) {
       await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
     }
     assertEquals([memory.bytes, freed.bytes], before);
@@ -73,8 +74,8 @@ forEachBackend(
     const { space, edu, memory } = await start(setup);
     const freed = space.allocate(4096, { dmaMask });
     freed.bytes.fill(0xa5);
-    space.unmap(freed.iova);
     const { iova } = freed;
+    space.unmap(iova);
     await setup.bench.assertFault(() => edu.copyToDevice(iova, 512));
     await edu.copyFromDevice(memory.iova, 512);
     assert(!memory.bytes.subarray(0, 512).includes(0xa5));
@@ -217,11 +218,31 @@ forEachBackend(
 );
 
 forEachBackend(
+  "DmaMemory.free() takes the memory from the devices of every space",
+  async (setup) => {
+    const { memory } = await start(setup);
+    const space = setup.space();
+    const theirs = await setup.attach("edu1", space);
+    const edu = new Edu(theirs);
+    const attached = space.map(memory, { iova: 0x123_4000n });
+    const waiting = setup.space();
+    waiting.map(memory);
+    memory.free();
+    await setup.bench.assertFault(() => edu.copyFromDevice(attached.iova, 8));
+    await refused("DETACHED", () => space.map(memory));
+    await theirs.detach();
+    // What has the address by now is not reached.
+    setup.space().allocate(8192);
+    const device = await setup.attach("edu1", waiting);
+    assertEquals(device.attached, true);
+  },
+);
+
+forEachBackend(
   "AddressSpace.map() keeps a device from writing when memory is mapped for reading",
   async (setup) => {
     const { space, edu, memory } = await start(setup);
-    const { address, size } = memory;
-    const { iova } = space.map({ address, size }, { writable: false, dmaMask });
+    const { iova } = space.map(memory, { writable: false, dmaMask });
     const before = memory.bytes.slice();
     await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
     assertEquals(memory.bytes, before);
@@ -234,9 +255,8 @@ forEachBackend(
   "AddressSpace.unmap() makes one mapping inaccessible to the device",
   async (setup) => {
     const { space, edu, memory } = await start(setup);
-    const { address, size } = memory;
-    const byMapping = space.map({ address, size }, { dmaMask });
-    const byIova = space.map({ address, size }, { dmaMask });
+    const byMapping = space.map(memory, { dmaMask });
+    const byIova = space.map(memory, { dmaMask });
     await edu.copyFromDevice(byMapping.iova, 512);
     space.unmap(byMapping);
     space.unmap(byIova.iova);
@@ -258,14 +278,17 @@ forEachBackend(
       () => space.allocate(4096, { dmaMask }),
     );
     const before = memory.bytes.slice();
+    const iovas = [memory, ...more].map(({ iova }) => iova);
     space.unmapAll();
     assertEquals(setup.locked, 0);
-    for (const { iova } of [memory, ...more]) {
+    for (const iova of iovas) {
       await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
     }
     assertEquals(memory.bytes, before);
+    assertEquals(memory.mapped, false);
+    await refused("DETACHED", () => memory.iova);
     space.unmapAll();
-    space.map(memory, { iova: memory.iova });
+    space.map(memory, { iova: iovas[0]! });
     await edu.copyFromDevice(memory.iova, 512);
   },
 );

@@ -133,7 +133,7 @@ const OPERATIONS = {
     const { address } = world.memory;
     const where = iova === undefined ? {} : { iova };
     const mapping = world.spaces[to]!
-      .map({ address, size: pages * PAGE }, { ...where, writable });
+      .unsafeMap({ address, size: pages * PAGE }, { ...where, writable });
     world.mappings[at] = mapping;
     return mapping.iova;
   },

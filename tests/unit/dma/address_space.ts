@@ -41,11 +41,11 @@ Deno.test("AddressSpace.limits() throws KERNEL when they cannot be read", async 
 Deno.test("AddressSpace keeps its mappings when the last device is detached, and maps them again", async () => {
   const vfio = new FakeVfio();
   const { space, device } = await vfio.attach();
-  const mapping = space.map(MEMORY, { iova: 0x10_0000n });
+  const mapping = space.unsafeMap(MEMORY, { iova: 0x10_0000n });
   await device.detach();
   assertEquals(vfio.iommu.size, 0);
   assertEquals(space.backend, undefined);
-  const other = space.map(MEMORY, { iova: 0x20_0000n });
+  const other = space.unsafeMap(MEMORY, { iova: 0x20_0000n });
   assertEquals(vfio.iommu.size, 0);
   await VfioDevice.attach(ADDRESS, space);
   assertEquals([...vfio.iommu.keys()], [0x10_0000n, 0x20_0000n]);
@@ -69,7 +69,7 @@ Deno.test("AddressSpace.limits() returns the IOMMU's limits and the limit on loc
   assertEquals(ranges, vfio.ranges);
   assertEquals(alignment, 0x1_0000n);
   failure("IOVA_OUT_OF_RANGE", () => {
-    space.map({ ...MEMORY, size: 65536 }, { iova: 0x10_0000n });
+    space.unsafeMap({ ...MEMORY, size: 65536 }, { iova: 0x10_0000n });
   });
   await device.detach();
   vfio.calls.length = 0;
@@ -81,7 +81,7 @@ Deno.test("AddressSpace.close() detaches, unmaps and frees, and does nothing whe
   const vfio = new FakeVfio();
   const { space, device } = await vfio.attach();
   const memory = space.allocate(4096);
-  space.map(MEMORY);
+  space.unsafeMap(MEMORY);
   await space.close();
   assert(!device.attached);
   assertEquals([vfio.iommu.size, vfio.memory.size], [0, 0]);
@@ -112,7 +112,7 @@ Deno.test("AddressSpace throws DETACHED when it is used after close()", async ()
   const vfio = new FakeVfio();
   const space = new AddressSpace({ host: vfio.host });
   await space.close();
-  failure("DETACHED", () => space.map(MEMORY));
+  failure("DETACHED", () => space.unsafeMap(MEMORY));
   failure("DETACHED", () => space.allocate(4096));
   const error = await assertRejects(
     () => VfioDevice.attach(ADDRESS, space),

@@ -23,13 +23,13 @@ for (
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
     assertThrows(
-      () => space.map({ address: MEMORY.address, size }),
+      () => space.unsafeMap({ address: MEMORY.address, size }),
       RangeError,
       `Cannot map ${size} bytes: expected a multiple of 4096`,
     );
     assertEquals(vfio.calls, []);
-    // The refused mapping is not kept.
-    space.map(MEMORY, { iova: 0x10000n });
+    // Nothing of it is kept.
+    space.unsafeMap(MEMORY, { iova: 0x10000n });
   });
 }
 
@@ -48,7 +48,7 @@ for (
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
     assertThrows(
-      () => space.map({ address, size: 8192 }),
+      () => space.unsafeMap({ address, size: 8192 }),
       RangeError,
       "Cannot map memory at",
     );
@@ -60,7 +60,11 @@ for (const iova of [1n, 0x1_0800n, -4096n, -1n]) {
   Deno.test(`AddressSpace.map() throws a RangeError when the IOVA is ${iova}`, async () => {
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
-    assertThrows(() => space.map(MEMORY, { iova }), RangeError, "Cannot map");
+    assertThrows(
+      () => space.unsafeMap(MEMORY, { iova }),
+      RangeError,
+      "Cannot map",
+    );
     assertEquals(vfio.calls, []);
   });
 }
@@ -69,7 +73,11 @@ for (const dmaMask of [0n, -1n, 1n << 64n, 0xffff_0000n, 0x1_0000_0000n]) {
   Deno.test(`AddressSpace.map() throws a RangeError when the DMA mask is ${dmaMask}`, async () => {
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
-    assertThrows(() => space.map(MEMORY, { dmaMask }), RangeError, "DMA mask");
+    assertThrows(
+      () => space.unsafeMap(MEMORY, { dmaMask }),
+      RangeError,
+      "DMA mask",
+    );
     assertEquals(vfio.calls, []);
   });
 }
@@ -84,7 +92,7 @@ Deno.test("AddressSpace.map() throws a TypeError when an address is a number", a
       [MEMORY, { dmaMask: 0xffff_ffff }],
     ] as unknown as Parameters<AddressSpace["map"]>[]
   ) {
-    assertThrows(() => space.map(memory, options), TypeError);
+    assertThrows(() => space.unsafeMap(memory, options), TypeError);
   }
   assertEquals(vfio.calls, []);
 });
@@ -97,7 +105,7 @@ Deno.test("AddressSpace.map() throws IOVA_OUT_OF_RANGE when the IOMMU has no suc
   ) {
     const error = failure(
       "IOVA_OUT_OF_RANGE",
-      () => space.map(MEMORY, { iova }),
+      () => space.unsafeMap(MEMORY, { iova }),
     );
     assertEquals(
       error.hint,
@@ -110,14 +118,14 @@ Deno.test("AddressSpace.map() throws IOVA_OUT_OF_RANGE when the IOMMU has no suc
 Deno.test("AddressSpace.map() throws IOVA_OVERLAP when a part is mapped", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
-  const first = space.map(MEMORY, { iova: 0x10_0000n });
+  const first = space.unsafeMap(MEMORY, { iova: 0x10_0000n });
   vfio.calls.length = 0;
   for (const iova of [0xf_f000n, 0x10_0000n, 0x10_1000n]) {
-    failure("IOVA_OVERLAP", () => space.map(MEMORY, { iova }));
+    failure("IOVA_OVERLAP", () => space.unsafeMap(MEMORY, { iova }));
   }
   assertEquals(vfio.calls, []);
   first.unmap();
-  space.map(MEMORY, { iova: 0x10_1000n });
+  space.unsafeMap(MEMORY, { iova: 0x10_1000n });
 });
 
 Deno.test("AddressSpace.map() throws IOVA_EXHAUSTED when nothing is free within the mask", async () => {
@@ -125,28 +133,34 @@ Deno.test("AddressSpace.map() throws IOVA_EXHAUSTED when nothing is free within 
   const { space } = await vfio.attach();
   const dmaMask = 0x1_ffffn;
   const count = 0x1_0000 / 8192;
-  for (let i = 0; i < count; i++) space.map(MEMORY, { dmaMask });
+  for (let i = 0; i < count; i++) space.unsafeMap(MEMORY, { dmaMask });
   vfio.calls.length = 0;
-  failure("IOVA_EXHAUSTED", () => space.map(MEMORY, { dmaMask }));
+  failure("IOVA_EXHAUSTED", () => space.unsafeMap(MEMORY, { dmaMask }));
   assertEquals(vfio.calls, []);
 });
 
 Deno.test("AddressSpace.map() makes the same checks when no device is attached", () => {
   const vfio = new FakeVfio();
   const space = new AddressSpace({ host: vfio.host });
-  assertThrows(() => space.map({ ...MEMORY, size: 0 }), RangeError);
-  assertThrows(() => space.map({ ...MEMORY, address: -4096n }), RangeError);
-  assertThrows(() => space.map(MEMORY, { iova: 1n }), RangeError);
-  failure("IOVA_OUT_OF_RANGE", () => space.map(MEMORY, { iova: 1n << 39n }));
-  space.map(MEMORY, { iova: 0x10_0000n });
-  failure("IOVA_OVERLAP", () => space.map(MEMORY, { iova: 0x10_1000n }));
+  assertThrows(() => space.unsafeMap({ ...MEMORY, size: 0 }), RangeError);
+  assertThrows(
+    () => space.unsafeMap({ ...MEMORY, address: -4096n }),
+    RangeError,
+  );
+  assertThrows(() => space.unsafeMap(MEMORY, { iova: 1n }), RangeError);
+  failure(
+    "IOVA_OUT_OF_RANGE",
+    () => space.unsafeMap(MEMORY, { iova: 1n << 39n }),
+  );
+  space.unsafeMap(MEMORY, { iova: 0x10_0000n });
+  failure("IOVA_OVERLAP", () => space.unsafeMap(MEMORY, { iova: 0x10_1000n }));
   assertEquals(vfio.calls, []);
 });
 
 Deno.test("AddressSpace.map() returns the mapping that the IOMMU has", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
-  const mapping = space.map(MEMORY, { iova: 0x10_0000n });
+  const mapping = space.unsafeMap(MEMORY, { iova: 0x10_0000n });
   const { iova, address, size, writable } = mapping;
   assertEquals({ iova, address, size, writable }, {
     iova: 0x10_0000n,
@@ -154,7 +168,7 @@ Deno.test("AddressSpace.map() returns the mapping that the IOMMU has", async () 
     size: 8192n,
     writable: true,
   });
-  assert(!space.map(MEMORY, { writable: false }).writable);
+  assert(!space.unsafeMap(MEMORY, { writable: false }).writable);
   assertEquals(vfio.iommu.get(0x10_0000n), 8192n);
   assertEquals(vfio.iommu.size, 2);
 });
@@ -171,10 +185,13 @@ for (
     const vfio = new FakeVfio();
     const { space } = await vfio.attach();
     vfio.errors.set("VFIO_IOMMU_MAP_DMA", errno);
-    const error = failure(code, () => space.map(MEMORY, { iova: 0x10_0000n }));
+    const error = failure(
+      code,
+      () => space.unsafeMap(MEMORY, { iova: 0x10_0000n }),
+    );
     assert(error.message.startsWith("vfio: cannot map 8192 bytes"));
     assertEquals(vfio.iommu.size, 0);
-    space.map(MEMORY, { iova: 0x10_0000n });
+    space.unsafeMap(MEMORY, { iova: 0x10_0000n });
     assertEquals(vfio.iommu.size, 1);
   });
 }
@@ -182,7 +199,7 @@ for (
 Deno.test("AddressSpace.unmap() accepts a mapping or its IOVA, and an unmapped mapping", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
-  const [first, second] = [space.map(MEMORY), space.map(MEMORY)];
+  const [first, second] = [space.unsafeMap(MEMORY), space.unsafeMap(MEMORY)];
   space.unmap(first);
   space.unmap(first);
   first.unmap();
@@ -198,18 +215,18 @@ Deno.test("AddressSpace.unmap() accepts a mapping or its IOVA, and an unmapped m
 Deno.test("AddressSpace.unmap() keeps a new mapping when it has the place of an unmapped one", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
-  const unmapped = space.map(MEMORY, { iova: 0x10_0000n });
-  unmapped.unmap();
-  space.map(MEMORY, { iova: 0x10_0000n });
-  unmapped.unmap();
-  space.unmap(unmapped);
+  const gone = space.unsafeMap(MEMORY, { iova: 0x10_0000n });
+  gone.unmap();
+  space.unsafeMap(MEMORY, { iova: 0x10_0000n });
+  gone.unmap();
+  space.unmap(gone);
   assertEquals(vfio.iommu.size, 1);
 });
 
 Deno.test("AddressSpace.unmap() throws IOVA_OUT_OF_RANGE when nothing begins at the IOVA", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
-  space.map(MEMORY, { iova: 0x10_0000n });
+  space.unsafeMap(MEMORY, { iova: 0x10_0000n });
   vfio.calls.length = 0;
   for (const iova of [0n, 0x10_1000n, 0x10_0001n, -1n, 1n << 64n]) {
     const error = failure("IOVA_OUT_OF_RANGE", () => space.unmap(iova));
@@ -224,10 +241,10 @@ Deno.test("AddressSpace.unmap() throws IOVA_OUT_OF_RANGE when nothing begins at 
 Deno.test("AddressSpace.unmap() throws KERNEL, and keeps the mapping, when the kernel refuses", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
-  const mapping = space.map(MEMORY, { iova: 0x10_0000n });
+  const mapping = space.unsafeMap(MEMORY, { iova: 0x10_0000n });
   vfio.errors.set("VFIO_IOMMU_UNMAP_DMA", "EIO");
   failure("KERNEL", () => mapping.unmap());
-  failure("IOVA_OVERLAP", () => space.map(MEMORY, { iova: 0x10_0000n }));
+  failure("IOVA_OVERLAP", () => space.unsafeMap(MEMORY, { iova: 0x10_0000n }));
   mapping.unmap();
   assertEquals(vfio.iommu.size, 0);
 });
@@ -235,7 +252,7 @@ Deno.test("AddressSpace.unmap() throws KERNEL, and keeps the mapping, when the k
 Deno.test("AddressSpace.unmapAll() removes every mapping and keeps the memory", async () => {
   const vfio = new FakeVfio();
   const { space } = await vfio.attach();
-  for (let i = 0; i < 5; i++) space.map(MEMORY);
+  for (let i = 0; i < 5; i++) space.unsafeMap(MEMORY);
   using memory = space.allocate(4096);
   space.unmapAll();
   assertEquals(vfio.iommu.size, 0);

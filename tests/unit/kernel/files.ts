@@ -104,7 +104,7 @@ Deno.test("writeFileAtomically() syncs the text before the rename, and then the 
     "unlink",
     "open",
     "write",
-    "chmod",
+    "fchmod",
     "fsync",
     "close",
     "rename",

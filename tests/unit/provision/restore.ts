@@ -1,3 +1,4 @@
+import { chmod } from "../../kernels/by_path.ts";
 import {
   assertEquals,
   assertInstanceOf,
@@ -77,7 +78,7 @@ Deno.test("restore() reports CHANGED, and undoes nothing, when another process h
   const changes: [Step, (host: Host) => void][] = [
     [
       { kind: "file", path: LIMITS, text: "ours\n", why },
-      ({ kernel }) => kernel.chmod(LIMITS, 0o600),
+      ({ kernel }) => chmod(kernel, LIMITS, 0o600),
     ],
     [
       { kind: "link", path: "/etc/alias", target: "hostname", why },

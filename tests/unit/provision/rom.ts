@@ -1,6 +1,7 @@
 /**
  * Copies of ROMs. Other files test that an apply of one can end anywhere.
  */
+import { chmod, chown } from "../../kernels/by_path.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { VfioError } from "../../../lib/errors.ts";
@@ -269,8 +270,8 @@ Deno.test("restore() removes a copy when its owner was changed and its function 
   const host = simulate(topology());
   const { kernel } = host;
   await apply(host, { functions: [{ select: A, rom: PATH }] });
-  kernel.chown(PATH, 107, 36);
-  kernel.chmod(PATH, 0o400);
+  chown(kernel, PATH, 107, 36);
+  chmod(kernel, PATH, 0o400);
   kernel.writeFile(`/sys/bus/pci/devices/${A}/remove`, "1");
   assertEquals((await restore(host)).left, []);
   assertEquals(kernel.readdir("/var/lib"), ["passthru"]);

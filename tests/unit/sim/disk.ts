@@ -2,6 +2,7 @@
  * The simulated disk, which processes of several users share.
  * `tests/conformance/cases/files.ts` compares its file system with a real one.
  */
+import { chmod, chown } from "../../kernels/by_path.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
@@ -81,21 +82,21 @@ Deno.test("A simulated disk gives users the rights of the modes", () => {
   // The directory is sticky: nobody removes names of other users' files.
   assertEquals(answer(() => group.unlink("/tmp/mine")), "EPERM");
   assertEquals(answer(() => group.rename("/tmp/mine", "/tmp/x")), "EPERM");
-  assertEquals(answer(() => group.chmod("/tmp/mine", 0o666)), "EPERM");
-  assertEquals(answer(() => user.chown("/tmp/mine", 1001, -1)), "EPERM");
-  assertEquals(answer(() => user.chown("/tmp/mine", -1, 5)), "EPERM");
-  assertEquals(answer(() => user.chown("/tmp/mine", 1000, 1000)), undefined);
-  user.chmod("/tmp/mine", 0o600);
+  assertEquals(answer(() => chmod(group, "/tmp/mine", 0o666)), "EPERM");
+  assertEquals(answer(() => chown(user, "/tmp/mine", 1001, -1)), "EPERM");
+  assertEquals(answer(() => chown(user, "/tmp/mine", -1, 5)), "EPERM");
+  assertEquals(answer(() => chown(user, "/tmp/mine", 1000, 1000)), undefined);
+  chmod(user, "/tmp/mine", 0o600);
   assertEquals(answer(() => group.readFile("/tmp/mine")), "EACCES");
   assertEquals(root.readFile("/tmp/mine"), "text");
   root.mkdir("/run/closed", 0o711);
   put(root, "/run/closed/file", "text");
   assertEquals(answer(() => user.readdir("/run/closed")), "EACCES");
   assertEquals(user.readFile("/run/closed/file"), "text");
-  root.chmod("/run/closed", 0o700);
+  chmod(root, "/run/closed", 0o700);
   assertEquals(answer(() => user.readFile("/run/closed/file")), "EACCES");
   assertEquals(answer(() => user.stat("/run/closed/file")), "EACCES");
-  root.chown("/run/closed", 1000, 1000);
+  chown(root, "/run/closed", 1000, 1000);
   assertEquals(user.readdir("/run/closed"), ["file"]);
   user.unlink("/run/closed/file");
 });
@@ -109,8 +110,8 @@ Deno.test("chmod() and chown() give a user a device's nodes", async () => {
   const user = machine.spawn({ uid: 1000 });
   const open = () => answer(() => user.close(user.open("/dev/vfio/0", 2)));
   assertEquals(open(), "EACCES");
-  kernel.chown("/dev/vfio/0", -1, 1000);
-  kernel.chmod("/dev/vfio/0", 0o660);
+  chown(kernel, "/dev/vfio/0", -1, 1000);
+  chmod(kernel, "/dev/vfio/0", 0o660);
   assertEquals(open(), undefined);
   assertEquals(kernel.stat("/dev/vfio/0").mode, 0o020660);
   // Owner and mode disappear with the node.

@@ -17,7 +17,7 @@ function writers(): string[] {
   return kernel.readdir("/proc").filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
       try {
-        return kernel.readFile(`/proc/${pid}/comm`) === "dd\n";
+        return kernel.readFile(`/proc/${pid}/comm`) === "passthru-write\n";
       } catch (error) {
         if (error instanceof KernelError) return false;
         throw error;

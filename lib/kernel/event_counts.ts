@@ -1,0 +1,106 @@
+/** What can be waited for until it has a count, such as an eventfd. */
+export interface EventSource {
+  /** Calls `ready` once, in another turn of the event loop, when it has one. */
+  arm(ready: () => void): void;
+  /** Takes that back. */
+  disarm(): void;
+  /** Takes the count; `undefined` where somebody else has taken it. */
+  read(): number | undefined;
+  /**
+   * Gives it up. Nothing else is called after that.
+   *
+   * @returns Done when nothing of it is left, where that takes time.
+   */
+  release(): Promise<void> | void;
+}
+
+/**
+ * The counts of an eventfd as they come. While nobody asks for the next one,
+ * the kernel adds them up, at no cost here.
+ *
+ * @example Wait for an eventfd
+ * ```ts
+ * import { localKernel } from "./local.ts";
+ *
+ * const kernel = localKernel();
+ * const fd = kernel.eventfd(3, 0);
+ * for await (const count of kernel.watch(fd)) {
+ *   console.log(count); // => 3
+ *   break;
+ * }
+ * kernel.close(fd);
+ * ```
+ */
+export class EventCounts implements AsyncIterableIterator<number> {
+  readonly #source: EventSource;
+  readonly #signal: AbortSignal | undefined;
+  readonly #abort = () => void this.#end();
+  #waiting: PromiseWithResolvers<IteratorResult<number>> | undefined;
+  #ended = false;
+
+  /**
+   * @param source What is waited for.
+   * @param signal Ends the wait, with its reason as the error.
+   */
+  constructor(source: EventSource, signal?: AbortSignal) {
+    this.#source = source;
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#abort);
+  }
+
+  /**
+   * Waits for the next count.
+   *
+   * @throws The signal's reason, when it is aborted.
+   */
+  next(): Promise<IteratorResult<number>> {
+    if (this.#signal?.aborted) return Promise.reject(this.#signal.reason);
+    if (this.#ended) return Promise.resolve(DONE);
+    if (this.#waiting !== undefined) {
+      return this.#waiting.promise.then(() => this.next());
+    }
+    this.#waiting = Promise.withResolvers();
+    this.#source.arm(this.#ready);
+    return this.#waiting.promise;
+  }
+
+  readonly #ready = (): void => {
+    const value = this.#source.read();
+    if (value === undefined) {
+      this.#source.arm(this.#ready);
+      return;
+    }
+    const waiting = this.#waiting!;
+    this.#waiting = undefined;
+    waiting.resolve({ value, done: false });
+  };
+
+  /** Ends the wait; a `next` that is under way is done. */
+  async return(): Promise<IteratorResult<number>> {
+    await this.#end();
+    return DONE;
+  }
+
+  #end(): Promise<void> | void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#signal?.removeEventListener("abort", this.#abort);
+    const released = this.#source.release();
+    if (this.#signal?.aborted) this.#waiting?.reject(this.#signal.reason);
+    else this.#waiting?.resolve(DONE);
+    this.#waiting = undefined;
+    return released;
+  }
+
+  /** The same as {@linkcode EventCounts.return}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  /** Itself. */
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+const DONE: IteratorReturnResult<undefined> = { value: undefined, done: true };

@@ -1,0 +1,199 @@
+/**
+ * Reading and writing in a child process.
+ *
+ * While a read or a write of an attribute is stuck in the kernel, no signal
+ * ends the process that makes it, and a process ends only with its last thread.
+ * A thread that got stuck would therefore keep this process from ending. A
+ * child process can be stuck without that.
+ *
+ * The child is a fork that has nothing open but the attribute. Mappings of
+ * devices are not in it, since `LibcKernel.mmap` excludes them (`MADV_DONTFORK`):
+ * they would keep the devices open.
+ *
+ * @module
+ */
+
+import {
+  MAP_ANONYMOUS,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from "../uapi/linux/mman.ts";
+import {
+  type Bytes,
+  bytes,
+  type I64,
+  i64,
+  type Struct,
+  struct,
+  type U32,
+  u32,
+  type U64,
+  u64,
+} from "../uapi/layout.ts";
+import { SYS_read, SYS_write } from "../uapi/linux/syscall.ts";
+import type { BlockingCalls } from "./libc_blocking.ts";
+import type { MachineCode } from "./libc_code.ts";
+import type { CHILD } from "./libc_symbols.ts";
+
+/** What the child's routine reads and writes (`libc_code.ts`). */
+const child_call: Struct<{
+  number: U64;
+  fd: I64;
+  buffer: U64;
+  length: U64;
+  result: I64;
+  alone: U32;
+  signals: U64;
+  name: Bytes;
+}> = struct("child_call", {
+  /** The number of the system call. */
+  number: u64,
+  /** The descriptor that it is made on. */
+  fd: i64,
+  /** The address of the memory that is read into or written from. */
+  buffer: u64,
+  /** How much of it, in bytes. */
+  length: u64,
+  /** What the kernel returned. */
+  result: i64,
+  /** 1 once the child has nothing open but the descriptor. */
+  alone: u32,
+  /** The signals that the child blocks. */
+  signals: u64,
+  /** What `ps` shows. */
+  name: bytes(16),
+});
+
+/** No signal is handled by the child. */
+const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn;
+
+/** Tells an administrator what hangs. */
+const NAME = new TextEncoder().encode("passthru-write".padEnd(16, "\0"));
+
+/** What `result` stays at when the child is killed before the call ends. */
+const KILLED = -4n; // EINTR
+
+/** How often another process may run before the child has; it can be killed. */
+const MAX_TURNS = 1_000_000;
+
+/** `fork` into a child that makes one call. */
+const FORK = {
+  parameters: [
+    "pointer", // struct child_call *call
+  ],
+  result: "i32",
+} as const satisfies Deno.ForeignFunction;
+
+/** Makes a read or a write in a child process. */
+export class ChildCalls {
+  readonly #libc: Deno.DynamicLibrary<typeof CHILD>["symbols"];
+  readonly #blocking: BlockingCalls;
+  readonly #fork: Deno.UnsafeFnPointer<typeof FORK>;
+
+  /**
+   * @param libc Functions of libc.
+   * @param code The routine that forks.
+   * @param blocking Waits for the child.
+   */
+  constructor(
+    libc: Deno.DynamicLibrary<typeof CHILD>["symbols"],
+    { child }: MachineCode,
+    blocking: BlockingCalls,
+  ) {
+    this.#libc = libc;
+    this.#blocking = blocking;
+    this.#fork = new Deno.UnsafeFnPointer(child, FORK);
+  }
+
+  /**
+   * Reads a descriptor with one read, which gives all of an attribute.
+   *
+   * @param fd The descriptor.
+   * @param into The buffer to fill.
+   * @returns The bytes read, or the negative errno.
+   */
+  async read(fd: number, into: Uint8Array): Promise<number> {
+    using memory = this.#memory(into.length);
+    const count = await this.#call(SYS_read, fd, memory);
+    if (count > 0) into.set(memory.bytes.subarray(0, count));
+    return count;
+  }
+
+  /**
+   * Writes to a descriptor with one write.
+   *
+   * @param fd The descriptor.
+   * @param from What is written.
+   * @returns The bytes written, or the negative errno.
+   */
+  async write(fd: number, from: Uint8Array): Promise<number> {
+    using memory = this.#memory(from.length);
+    memory.bytes.set(from);
+    return await this.#call(SYS_write, fd, memory);
+  }
+
+  async #call(number: number, fd: number, memory: Shared): Promise<number> {
+    const { call, bytes: data } = memory;
+    child_call.encode(call, {
+      number: BigInt(number),
+      fd: BigInt(fd),
+      buffer: memory.address + BigInt(child_call.size),
+      length: BigInt(data.length),
+      result: KILLED,
+      signals: ALL_SIGNALS,
+      name: NAME,
+    });
+    const pid = this.#fork.call(memory.pointer);
+    if (pid < 0) return pid;
+    this.#awaitAlone(call);
+    await this.#blocking.wait(pid);
+    return Number(child_call.decode(call).result);
+  }
+
+  // Until then the child has a copy of every descriptor of this process, and
+  // closing one here would not be its last close.
+  #awaitAlone(call: Uint8Array): void {
+    const view = new DataView(call.buffer);
+    const { alone } = child_call.offset;
+    for (let turns = 0; turns < MAX_TURNS; turns++) {
+      if (view.getUint32(alone, true) !== 0) return;
+      this.#libc.sched_yield();
+    }
+  }
+
+  /** Makes memory that a child shares with this process. */
+  #memory(length: number): Shared {
+    const size = child_call.size + length;
+    const pointer = this.#libc.mmap(
+      0n,
+      BigInt(size),
+      PROT_READ | PROT_WRITE,
+      MAP_SHARED | MAP_ANONYMOUS,
+      -1,
+      0n,
+    )!;
+    const address = BigInt(Deno.UnsafePointer.value(pointer));
+    const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, size);
+    return {
+      pointer,
+      address,
+      call: new Uint8Array(buffer, 0, child_call.size),
+      bytes: new Uint8Array(buffer, child_call.size),
+      [Symbol.dispose]: () => {
+        buffer.transfer(0);
+        this.#libc.munmap(address, BigInt(size));
+      },
+    };
+  }
+}
+
+/** Memory that a child shares with this process. */
+interface Shared extends Disposable {
+  readonly pointer: Deno.PointerObject;
+  readonly address: bigint;
+  /** The `child_call`. */
+  readonly call: Uint8Array<ArrayBuffer>;
+  /** What is read into or written from. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
