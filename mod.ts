@@ -71,6 +71,8 @@ export type {
   Kernel,
   Mapping,
   PollRequest,
+  ReceivedMessage,
   RegisterViews,
 } from "./lib/kernel/kernel.ts";
+export type { SignalOptions } from "./lib/kernel/abort.ts";
 export type { Ioctl, IoctlArgument, StructLayout } from "./lib/uapi/ioctl.ts";
