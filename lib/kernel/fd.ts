@@ -1,5 +1,6 @@
 import type { Ioctl } from "../uapi/ioctl.ts";
 import { type SignalOptions, untilAborted } from "./abort.ts";
+import { KernelError } from "./errno.ts";
 import type { Kernel } from "./kernel.ts";
 
 /**
@@ -108,8 +109,15 @@ export class Fd implements Disposable {
     await this.#idle.promise;
   }
 
-  /** The same as {@linkcode Fd.close}. */
+  /**
+   * Closes it and ignores an error: Linux closes a descriptor whatever it
+   * reports, and the error would hide the one that ended its use.
+   */
   [Symbol.dispose](): void {
-    this.close();
+    try {
+      this.close();
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+    }
   }
 }

@@ -55,6 +55,7 @@ import "./kernel/fd.ts";
 import "./kernel/fd_in_flight.ts";
 import "./kernel/files.ts";
 import "./backends/info.ts";
+import "./campaign.ts";
 import "./kernel/intercept.ts";
 import "./kernel/trace.ts";
 import "./passthru/look.ts";

@@ -1,0 +1,330 @@
+/**
+ * A campaign against the core: operations of two address spaces and four
+ * devices in random order and at once, while calls of the kernel fail, hang for
+ * a while, and end in another order. Nothing may be left, and every error has a
+ * documented code.
+ *
+ * @module
+ */
+import fc from "fast-check";
+import { assertEquals } from "@std/assert";
+import {
+  AddressSpace,
+  type BackendName,
+  type DmaMapping,
+  type DmaMemory,
+  Host,
+  VfioDevice,
+  VfioError,
+} from "../../mod.ts";
+import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
+import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
+import { simulate } from "../../lib/sim/mod.ts";
+import { errnosOf } from "../kernels/errnos_of.ts";
+
+const EDU = { model: "edu", driver: "vfio-pci", reset: ["flr"] } as const;
+
+/** Two devices of their own groups, and two of one. */
+const ADDRESSES = [
+  "0000:01:00.0",
+  "0000:02:00.0",
+  "0000:03:00.0",
+  "0000:03:00.1",
+] as const;
+
+const PAGE = 4096;
+
+/** An operation, on one of four devices and of two spaces. */
+export interface Action {
+  readonly what: keyof typeof ACTIONS;
+  readonly device: 0 | 1 | 2 | 3;
+  readonly space: 0 | 1;
+  /** Whether the next one begins before this one is over. */
+  readonly atOnce: boolean;
+}
+
+/** How one call of the kernel is disturbed. */
+export interface Disturbance {
+  /** Which one, counted from the last disturbed one. */
+  readonly after: number;
+  /** Turns of the event loop before it is made, where it is asynchronous. */
+  readonly delay: number;
+  /** Which of its errnos it fails with; none for `undefined`. */
+  readonly errno: number | undefined;
+}
+
+/** A part of a round. */
+export type Event = Action | Disturbance;
+
+const WHATS = [
+  "attach",
+  "detach",
+  "reset",
+  "allocate",
+  "free",
+  "map",
+  "unmap",
+  "unmapAll",
+  "registers",
+  "limits",
+  "close",
+] as const;
+
+/** Rounds of a campaign. */
+export const ROUNDS: fc.Arbitrary<readonly Event[]> = fc.array(
+  fc.oneof(
+    {
+      weight: 3,
+      arbitrary: fc.record<Action>({
+        what: fc.constantFrom(...WHATS, "attach", "attach", "allocate"),
+        device: fc.constantFrom(0, 1, 2, 3),
+        space: fc.constantFrom(0, 1),
+        atOnce: fc.boolean(),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record<Disturbance>({
+        after: fc.nat(40),
+        delay: fc.nat(6),
+        errno: fc.option(fc.nat(30), { nil: undefined }),
+      }),
+    },
+  ),
+  { minLength: 4, maxLength: 40 },
+);
+
+/** What a round works on. */
+class World {
+  readonly #backend: BackendName | "auto";
+  readonly #host: Host;
+  readonly spaces: [AddressSpace, AddressSpace];
+  readonly devices: VfioDevice[] = [];
+  readonly memories: DmaMemory[] = [];
+  readonly mappings: DmaMapping[] = [];
+  /** All spaces that there were. */
+  readonly all: AddressSpace[] = [];
+
+  constructor(host: Host, backend: BackendName | "auto") {
+    this.#host = host;
+    this.#backend = backend;
+    this.spaces = [this.newSpace(), this.newSpace()];
+  }
+
+  newSpace(): AddressSpace {
+    const options = { host: this.#host, backend: this.#backend };
+    const space = new AddressSpace(options);
+    this.all.push(space);
+    return space;
+  }
+}
+
+/** What an action does. */
+const ACTIONS = {
+  async attach(world: World, { device, space }: Action) {
+    const attached = await VfioDevice.attach(
+      ADDRESSES[device],
+      world.spaces[space],
+    );
+    world.devices.push(attached);
+  },
+  detach: (world: World, { device }: Action) =>
+    pick(world.devices, device)?.detach(),
+  reset: (world: World, { device }: Action) =>
+    pick(world.devices, device)?.reset(),
+  allocate(world: World, { device, space }: Action) {
+    world.memories.push(world.spaces[space].allocate((device + 1) * PAGE));
+  },
+  free: (world: World, { device }: Action) =>
+    pick(world.memories, device)?.free(),
+  map(world: World, { device, space }: Action) {
+    const memory = pick(world.memories, device);
+    if (memory !== undefined) {
+      world.mappings.push(world.spaces[space].map(memory));
+    }
+  },
+  unmap: (world: World, { device }: Action) =>
+    pick(world.mappings, device)?.unmap(),
+  unmapAll: (world: World, { space }: Action) => world.spaces[space].unmapAll(),
+  registers(world: World, { device }: Action) {
+    const attached = pick(world.devices, device);
+    if (attached === undefined) return;
+    const registers = attached.region(0).map();
+    assertEquals(registers.read32(0), 0x010000ed);
+  },
+  limits: (world: World, { space }: Action) =>
+    void world.spaces[space].limits(),
+  async close(world: World, { space }: Action) {
+    const closed = world.spaces[space];
+    world.spaces[space] = world.newSpace();
+    await closed.close();
+  },
+} as const satisfies Record<
+  typeof WHATS[number],
+  (world: World, action: Action) => unknown
+>;
+
+/** The last but some of what was made. */
+function pick<T>(made: readonly T[], back: number): T | undefined {
+  return made.at(-1 - back) ?? made.at(-1);
+}
+
+/** Disturbs calls of the kernel as it is told. */
+class Disturber {
+  readonly #disturbances: Disturbance[];
+  #calls = 0;
+  /** Nothing more is disturbed. */
+  over = false;
+  /** What a call did that no call may do. */
+  violation: string | undefined;
+  /** The open file behind a descriptor. */
+  readonly fileOf: (fd: number) => unknown;
+  #last: string | undefined;
+
+  constructor(events: readonly Event[], fileOf: (fd: number) => unknown) {
+    this.fileOf = fileOf;
+    this.#disturbances = events.filter((event) => "after" in event);
+  }
+
+  around(call: KernelCall, proceed: () => unknown): unknown {
+    const next = this.#disturbances[0];
+    if (this.over || next === undefined || this.#calls++ < next.after) {
+      return proceed();
+    }
+    this.#calls = 0;
+    this.#disturbances.shift();
+    const error = this.#errorOf(call, next);
+    const isClose = call.method === "close" || call.method === "closeAsync";
+    const answer = () => {
+      // Linux closes a descriptor whatever it reports.
+      const result = error === undefined || isClose ? proceed() : undefined;
+      if (error === undefined) return result;
+      if (result instanceof Promise) {
+        return result.then(() => {
+          throw error;
+        });
+      }
+      throw error;
+    };
+    if (!call.method.endsWith("Async")) return answer();
+    // The kernel takes the file when the call begins.
+    const fd = call.args[0];
+    const file = typeof fd === "number" ? this.fileOf(fd) : undefined;
+    return (async () => {
+      for (let turn = 0; turn < next.delay; turn++) await Promise.resolve();
+      if (typeof fd === "number" && this.fileOf(fd) !== file) {
+        this.violation ??= `${call.method}(${fd}) reached another file`;
+      }
+      return await answer();
+    })();
+  }
+
+  #errorOf(
+    call: KernelCall,
+    { errno }: Disturbance,
+  ): KernelError | undefined {
+    if (errno === undefined) return undefined;
+    // Linux refuses to unmap only for lack of memory, which passes.
+    if (call.method === "munmap" && this.#last === "munmap") return undefined;
+    this.#last = call.method;
+    const codes = errnosOf(call);
+    const code = codes[errno % Math.max(codes.length, 1)];
+    return code === undefined
+      ? undefined
+      : new KernelError(errnoNumber(code), call.method);
+  }
+}
+
+/** Carries out a round; throws when something is left, or an error is none. */
+export async function playRound(
+  events: readonly Event[],
+  backend: BackendName | "auto",
+): Promise<void> {
+  const simulated = simulate({
+    functions: Object.fromEntries(
+      ADDRESSES.map((address, i) => [
+        address,
+        { ...EDU, group: Math.min(i, 2) + 1 },
+      ]),
+    ),
+  });
+  const process = simulated.kernel as unknown as {
+    readonly files: ReadonlyMap<number, unknown>;
+    readonly memory: { readonly size: number };
+    readonly locked: number;
+    readonly pinned: number;
+  };
+  const held = () => [
+    process.files.size,
+    process.memory.size,
+    process.locked,
+    process.pinned,
+  ];
+  const before = held();
+  const disturber = new Disturber(events, (fd) => process.files.get(fd));
+  const kernel = intercept(
+    simulated.kernel,
+    (call, proceed) => disturber.around(call, proceed),
+  );
+  const world = new World(new Host({ kernel }), backend);
+  const running: Promise<void>[] = [];
+  for (const event of events) {
+    if (!("what" in event)) continue;
+    const done = perform(world, event);
+    running.push(done);
+    if (!event.atOnce) await done;
+  }
+  await Promise.all(running);
+  disturber.over = true;
+  for (const space of world.all) await finish(space);
+  assertEquals(disturber.violation, undefined);
+  assertEquals(held(), before, "descriptors, mappings, locked, pinned");
+  // Everything can be had again.
+  await using space = new AddressSpace({ host: new Host({ kernel }), backend });
+  const memory = space.allocate(PAGE);
+  for (const address of ADDRESSES) {
+    const device = await VfioDevice.attach(address, space);
+    device.setBusMaster(true);
+  }
+  memory.free();
+}
+
+async function perform(world: World, action: Action): Promise<void> {
+  try {
+    await ACTIONS[action.what](world, action);
+  } catch (error) {
+    assertDocumented(error);
+  }
+}
+
+async function finish(space: AddressSpace): Promise<void> {
+  try {
+    await space.close();
+  } catch (error) {
+    assertDocumented(error);
+  }
+  // A detach that was incomplete is told once more, and no memory stays.
+  await space.close().catch(() => {});
+}
+
+function assertDocumented(error: unknown): void {
+  if (error instanceof VfioError) return;
+  throw new Error("an operation failed with an undocumented error", {
+    cause: error,
+  });
+}
+
+/**
+ * Writes a round as a script.
+ *
+ * @param events The round.
+ * @param backend The backend.
+ */
+export function scriptOf(
+  events: readonly Event[],
+  backend: BackendName | "auto",
+): string {
+  const lines = events.map((event) => `  ${JSON.stringify(event)},\n`);
+  return `import { playRound } from "${import.meta.url}";\n\n` +
+    `await playRound([\n${lines.join("")}], ${JSON.stringify(backend)});\n`;
+}
