@@ -43,11 +43,11 @@ export interface Action {
   readonly atOnce: boolean;
 }
 
-/** How one call of the kernel is disturbed. */
+/** How one call of the kernel fails, and another is delayed. */
 export interface Disturbance {
   /** Which one, counted from the last disturbed one. */
   readonly after: number;
-  /** Turns of the event loop before it is made, where it is asynchronous. */
+  /** Turns of the event loop before an asynchronous call is made. */
   readonly delay: number;
   /** Which of its errnos it fails with; none for `undefined`. */
   readonly errno: number | undefined;
@@ -86,7 +86,7 @@ export const ROUNDS: fc.Arbitrary<readonly Event[]> = fc.array(
       weight: 1,
       arbitrary: fc.record<Disturbance>({
         after: fc.nat(40),
-        delay: fc.nat(6),
+        delay: fc.nat(60),
         errno: fc.option(fc.nat(30), { nil: undefined }),
       }),
     },
@@ -172,6 +172,9 @@ function pick<T>(made: readonly T[], back: number): T | undefined {
 /** Disturbs calls of the kernel as it is told. */
 class Disturber {
   readonly #disturbances: Disturbance[];
+  /** Turns of the event loop before each asynchronous call, over and over. */
+  readonly #delays: readonly number[];
+  #asynchronous = 0;
   #calls = 0;
   /** Nothing more is disturbed. */
   over = false;
@@ -184,39 +187,42 @@ class Disturber {
   constructor(events: readonly Event[], fileOf: (fd: number) => unknown) {
     this.fileOf = fileOf;
     this.#disturbances = events.filter((event) => "after" in event);
+    this.#delays = this.#disturbances.map(({ delay }) => delay);
   }
 
   around(call: KernelCall, proceed: () => unknown): unknown {
-    const next = this.#disturbances[0];
-    if (this.over || next === undefined || this.#calls++ < next.after) {
-      return proceed();
-    }
-    this.#calls = 0;
-    this.#disturbances.shift();
-    const error = this.#errorOf(call, next);
+    if (this.over) return proceed();
+    const error = this.#nextError(call);
     const isClose = call.method === "close" || call.method === "closeAsync";
     const answer = () => {
+      if (error === undefined) return proceed();
       // Linux closes a descriptor whatever it reports.
-      const result = error === undefined || isClose ? proceed() : undefined;
-      if (error === undefined) return result;
-      if (result instanceof Promise) {
-        return result.then(() => {
-          throw error;
-        });
-      }
+      if (isClose) proceed();
       throw error;
     };
-    if (!call.method.endsWith("Async")) return answer();
+    return call.method.endsWith("Async") ? this.#later(call, answer) : answer();
+  }
+
+  /** Makes an asynchronous call some turns of the event loop later. */
+  async #later(call: KernelCall, answer: () => unknown): Promise<unknown> {
     // The kernel takes the file when the call begins.
     const fd = call.args[0];
     const file = typeof fd === "number" ? this.fileOf(fd) : undefined;
-    return (async () => {
-      for (let turn = 0; turn < next.delay; turn++) await Promise.resolve();
-      if (typeof fd === "number" && this.fileOf(fd) !== file) {
-        this.violation ??= `${call.method}(${fd}) reached another file`;
-      }
-      return await answer();
-    })();
+    const turns = this.#delays[this.#asynchronous++ % this.#delays.length] ?? 0;
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+    if (typeof fd === "number" && this.fileOf(fd) !== file) {
+      this.violation ??= `${call.method}(${fd}) reached another file`;
+    }
+    return await answer();
+  }
+
+  /** The error of the call, where it is one that is to fail. */
+  #nextError(call: KernelCall): KernelError | undefined {
+    const next = this.#disturbances[0];
+    if (next === undefined || this.#calls++ < next.after) return undefined;
+    this.#calls = 0;
+    this.#disturbances.shift();
+    return this.#errorOf(call, next);
   }
 
   #errorOf(
