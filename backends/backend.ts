@@ -22,12 +22,14 @@ export interface IovaRange {
 
 /** Memory of this process as devices see it. */
 export interface DmaRange {
-  /** Where devices see it, in bytes. */
+  /** Where devices see it, in pages of 4 KiB. */
+  readonly page: number;
+  /** The same in bytes. */
   readonly iova: bigint;
   /** Where this process sees it. */
   readonly address: bigint;
   /** Bytes, whole pages. */
-  readonly size: bigint;
+  readonly bytes: number;
   /** Whether devices may write to it. They may always read. */
   readonly writable: boolean;
 }

@@ -204,11 +204,13 @@ export function needlessToken(
 export function mappingRefused(
   kernel: Kernel,
   backend: BackendName,
-  { iova, size }: DmaRange,
+  { iova, bytes }: DmaRange,
   cause: unknown,
 ): unknown {
-  const range = `${size} bytes at IOVA ${hex(iova)}`;
-  if (hasErrno(cause, "ENOMEM")) return noMemory(kernel, backend, size, cause);
+  const range = `${bytes} bytes at IOVA ${hex(iova)}`;
+  if (hasErrno(cause, "ENOMEM")) {
+    return noMemory(kernel, backend, BigInt(bytes), cause);
+  }
   if (hasErrno(cause, "ENOSPC")) {
     return new VfioError("MAPPING_LIMIT", {
       problem: `cannot map ${range}: the container's mappings are used up`,

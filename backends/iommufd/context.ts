@@ -76,9 +76,9 @@ export class IommufdContext implements IommuContext {
   #pinRefused(cause: unknown): unknown {
     if (!hasErrno(cause, "ENOMEM") || this.#users > 1) return undefined;
     const size = [...this.#mapped()]
-      .reduce((sum, range) => sum + range.size, 0n);
-    if (size === 0n) return undefined;
-    return noMemory(this.#kernel, "iommufd", size, cause);
+      .reduce((sum, { bytes }) => sum + bytes, 0);
+    if (size === 0) return undefined;
+    return noMemory(this.#kernel, "iommufd", BigInt(size), cause);
   }
 
   #leave(ioas: Ioas): void {

@@ -1,6 +1,7 @@
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import type { Fd } from "../../lib/kernel/fd.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
+import { setPages, setUint64 } from "../../lib/uapi/layout.ts";
 import {
   IOMMU_IOAS_ALLOC,
   iommu_ioas_alloc,
@@ -28,6 +29,11 @@ import { ignoreErrors, mappingRefused, openNode } from "../explain.ts";
 
 /** The node behind which every iommufd is made. */
 export const IOMMUFD_NODE = "/dev/iommu";
+
+const MAP = iommu_ioas_map.offset;
+const UNMAP = iommu_ioas_unmap.offset;
+const READ = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE;
+const READ_WRITE = READ | IOMMU_IOAS_MAP_WRITEABLE;
 
 /** An IO address space, and the iommufd that it lives in. */
 export class Ioas {
@@ -92,14 +98,12 @@ export class Ioas {
   }
 
   map(range: DmaRange): void {
-    const { iova, address, size, writable } = range;
-    const { offset } = iommu_ioas_map;
-    const flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
-      (writable ? IOMMU_IOAS_MAP_WRITEABLE : 0);
-    this.#mapView.setUint32(offset.flags, flags, true);
-    this.#mapView.setBigUint64(offset.user_va, address, true);
-    this.#mapView.setBigUint64(offset.length, size, true);
-    this.#mapView.setBigUint64(offset.iova, iova, true);
+    const { page, address, bytes, writable } = range;
+    const view = this.#mapView;
+    view.setUint32(MAP.flags, writable ? READ_WRITE : READ, true);
+    view.setBigUint64(MAP.user_va, address, true);
+    setUint64(view, MAP.length, bytes);
+    setPages(view, MAP.iova, page);
     try {
       this.#fd.ioctl(IOMMU_IOAS_MAP, this.#map);
     } catch (error) {
@@ -107,10 +111,9 @@ export class Ioas {
     }
   }
 
-  unmap({ iova, size }: DmaRange): void {
-    const { offset } = iommu_ioas_unmap;
-    this.#unmapView.setBigUint64(offset.iova, iova, true);
-    this.#unmapView.setBigUint64(offset.length, size, true);
+  unmap({ page, bytes }: DmaRange): void {
+    setPages(this.#unmapView, UNMAP.iova, page);
+    setUint64(this.#unmapView, UNMAP.length, bytes);
     this.#fd.ioctl(IOMMU_IOAS_UNMAP, this.#unmap);
   }
 

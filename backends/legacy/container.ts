@@ -2,6 +2,7 @@ import { VfioError } from "../../lib/errors.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import type { Fd } from "../../lib/kernel/fd.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
+import { setPages, setUint64 } from "../../lib/uapi/layout.ts";
 import {
   VFIO_API_VERSION,
   VFIO_CHECK_EXTENSION,
@@ -38,6 +39,11 @@ import { decodeLimits } from "./limits.ts";
 
 /** The node behind which every container is made. */
 const CONTAINER_NODE = "/dev/vfio/vfio";
+
+const MAP = vfio_iommu_type1_dma_map.offset;
+const UNMAP = vfio_iommu_type1_dma_unmap.offset;
+const READ = VFIO_DMA_MAP_FLAG_READ;
+const READ_WRITE = READ | VFIO_DMA_MAP_FLAG_WRITE;
 
 /** A container with an IOMMU set. */
 export class Container {
@@ -150,14 +156,12 @@ export class Container {
   }
 
   map(range: DmaRange): void {
-    const { iova, address, size, writable } = range;
-    const offset = vfio_iommu_type1_dma_map.offset;
-    const flags = VFIO_DMA_MAP_FLAG_READ |
-      (writable ? VFIO_DMA_MAP_FLAG_WRITE : 0);
-    this.#mapView.setUint32(offset.flags, flags, true);
-    this.#mapView.setBigUint64(offset.vaddr, address, true);
-    this.#mapView.setBigUint64(offset.iova, iova, true);
-    this.#mapView.setBigUint64(offset.size, size, true);
+    const { page, address, bytes, writable } = range;
+    const view = this.#mapView;
+    view.setUint32(MAP.flags, writable ? READ_WRITE : READ, true);
+    view.setBigUint64(MAP.vaddr, address, true);
+    setPages(view, MAP.iova, page);
+    setUint64(view, MAP.size, bytes);
     try {
       this.#fd.ioctl(VFIO_IOMMU_MAP_DMA, this.#map);
     } catch (error) {
@@ -165,10 +169,9 @@ export class Container {
     }
   }
 
-  unmap({ iova, size }: DmaRange): void {
-    const offset = vfio_iommu_type1_dma_unmap.offset;
-    this.#unmapView.setBigUint64(offset.iova, iova, true);
-    this.#unmapView.setBigUint64(offset.size, size, true);
+  unmap({ page, bytes }: DmaRange): void {
+    setPages(this.#unmapView, UNMAP.iova, page);
+    setUint64(this.#unmapView, UNMAP.size, bytes);
     this.#fd.ioctl(VFIO_IOMMU_UNMAP_DMA, this.#unmap);
   }
 

@@ -21,10 +21,11 @@ import { systemOf } from "../kernel/intercept.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { hex } from "../hex.ts";
 import { claim } from "./claims.ts";
-import { IovaSpace } from "./iova_space.ts";
+import { IovaSpace, pageOf } from "./iova_space.ts";
 import { UNATTACHED, without } from "./unattached.ts";
 import { type Member, MEMBERS, Members } from "./members.ts";
 import {
+  ANYWHERE,
   DmaMapping,
   type MapOptions,
   type MemoryRange,
@@ -96,7 +97,8 @@ export class AddressSpace implements AsyncDisposable {
   readonly #host: Host;
   readonly #wanted: BackendName | "auto";
   readonly #unsafeNoIommu: boolean;
-  readonly #mappings = new Map<bigint, DmaMapping>();
+  /** By the first page of their IOVAs. */
+  readonly #mappings = new Map<number, DmaMapping>();
   readonly #memories = new Set<DmaMemory>();
   readonly #iovas = new IovaSpace(UNATTACHED);
   #context: IommuContext | undefined;
@@ -183,6 +185,7 @@ export class AddressSpace implements AsyncDisposable {
     const dma = new DmaMemory(
       this.#kernel,
       memory,
+      this,
       (dma) => void this.#memories.delete(dma),
     );
     this.#memories.add(dma);
@@ -209,19 +212,21 @@ export class AddressSpace implements AsyncDisposable {
    * `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`, `IOVA_EXHAUSTED`; `DETACHED` if it was
    * freed.
    */
-  map(memory: DmaMemory, options: MapOptions = {}): DmaMapping {
+  map(memory: DmaMemory, options: MapOptions = ANYWHERE): DmaMapping {
     if (!(memory instanceof DmaMemory)) {
       throw new TypeError(
         "Cannot map: expected memory that an address space allocated; for any " +
           "other there is unsafeMap()",
       );
     }
-    if (systemOf(memory.kernel) !== systemOf(this.#kernel)) {
-      throw new TypeError("Cannot map memory of another system");
-    }
+    if (
+      memory.kernel !== this.#kernel &&
+      systemOf(memory.kernel) !== systemOf(this.#kernel)
+    ) throw new TypeError("Cannot map memory of another system");
     memory.assertNotFreed();
-    const mapping = this.#map(memory, options, memory);
-    memory[MAPPED](mapping, this.#memories.has(memory));
+    const { address, size } = memory;
+    const mapping = this.#map(address, size, options, memory);
+    memory[MAPPED](mapping, this);
     return mapping;
   }
 
@@ -239,33 +244,35 @@ export class AddressSpace implements AsyncDisposable {
    * @throws {VfioError} `MEMLOCK_LIMIT`, `MAPPING_LIMIT`, `NO_MEMORY`,
    * `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`, `IOVA_EXHAUSTED`.
    */
-  unsafeMap(memory: MemoryRange, options: MapOptions = {}): DmaMapping {
-    return this.#map(memory, options);
+  unsafeMap(memory: MemoryRange, options: MapOptions = ANYWHERE): DmaMapping {
+    const { address, size } = memory;
+    assertWholePages(this.#kernel.pageSize, address, size);
+    return this.#map(address, size, options, undefined);
   }
 
   #map(
-    { address, size }: MemoryRange,
+    address: bigint,
+    size: number,
     options: MapOptions,
-    memory?: DmaMemory,
+    memory: DmaMemory | undefined,
   ): DmaMapping {
     this.#assertOpen();
-    this.#leaveArrivalsRoom();
-    const bytes = checkedSize(this.#kernel.pageSize, address, size);
+    if (this.#arrivals.size > 0) this.#leaveArrivalsRoom();
     const mapping = new DmaMapping(
       this,
       this.#iovas.place(size, options),
       address,
-      bytes,
+      size,
       options.writable ?? true,
       memory,
     );
     try {
       this.#context?.map(mapping);
     } catch (error) {
-      this.#iovas.release(mapping.iova);
+      this.#iovas.release(mapping.page);
       throw toVfioError(error, `map ${size} bytes`);
     }
-    this.#mappings.set(mapping.iova, mapping);
+    this.#mappings.set(mapping.page, mapping);
     return mapping;
   }
 
@@ -278,10 +285,12 @@ export class AddressSpace implements AsyncDisposable {
    */
   unmap(mapping: DmaMapping | bigint): void {
     if (typeof mapping !== "bigint") {
-      if (this.#mappings.get(mapping.iova) === mapping) this.#remove(mapping);
+      if (this.#mappings.get(mapping.page) === mapping) this.#remove(mapping);
       return;
     }
-    const present = this.#mappings.get(mapping);
+    const present = mapping % 4096n === 0n
+      ? this.#mappings.get(pageOf(mapping))
+      : undefined;
     if (present === undefined) {
       throw new VfioError("IOVA_OUT_OF_RANGE", {
         problem: `nothing is mapped at IOVA ${hex(mapping)}`,
@@ -471,8 +480,8 @@ export class AddressSpace implements AsyncDisposable {
     } catch (error) {
       throw toVfioError(error, `unmap ${hex(mapping.iova)}`);
     }
-    this.#mappings.delete(mapping.iova);
-    this.#iovas.release(mapping.iova);
+    this.#mappings.delete(mapping.page);
+    this.#iovas.release(mapping.page);
     mapping[UNMAPPED]();
   }
 }
@@ -487,16 +496,19 @@ function attempt(step: () => void): unknown[] {
   }
 }
 
-/** Checks memory that is to be mapped, and returns its size. */
-function checkedSize(pageSize: number, address: bigint, size: number): bigint {
+/** Refuses memory that is no whole pages. */
+function assertWholePages(
+  pageSize: number,
+  address: bigint,
+  size: number,
+): void {
   if (!Number.isSafeInteger(size) || size <= 0 || size % pageSize !== 0) {
     throw new RangeError(
       `Cannot map ${size} bytes: expected a multiple of ${pageSize}`,
     );
   }
-  const bytes = BigInt(size);
   if (
-    address < 0n || address + bytes > ADDRESS_END ||
+    address < 0n || address + BigInt(size) > ADDRESS_END ||
     address % BigInt(pageSize) !== 0n
   ) {
     throw new RangeError(
@@ -504,5 +516,4 @@ function checkedSize(pageSize: number, address: bigint, size: number): bigint {
         `${pageSize}, and all of it inside 64 bits`,
     );
   }
-  return bytes;
 }

@@ -29,11 +29,13 @@ const CHUNK_LIMIT = 64;
 export class IovaAllocator {
   /** What can be mapped, ascending. */
   ranges: readonly PageRun[];
-  readonly #chunks: PageRun[][] = [];
+  readonly #chunks: Chunk[] = [];
   /** Where the next search starts, by its limit. */
   readonly #cursors = new Map<number, number>();
   /** The page behind what was found last, with any limit. */
   #last = LOWEST;
+  /** The page behind all that is taken. */
+  #top = 0;
 
   /** @param ranges What can be mapped, in pages, ascending. */
   constructor(ranges: readonly PageRun[]) {
@@ -60,30 +62,35 @@ export class IovaAllocator {
 
   /** Takes pages that {@linkcode IovaAllocator.overlap} says are free. */
   take(first: number, pages: number): void {
-    const run = { first, end: first + pages };
-    const index = this.#chunkOf(first);
-    const chunk = this.#chunks[index];
-    if (chunk === undefined) {
-      this.#append(run);
-      return;
+    const end = first + pages;
+    const isLast = first >= this.#top;
+    if (isLast) this.#top = end;
+    const index = isLast ? this.#chunks.length - 1 : this.#chunkOf(first);
+    let chunk = this.#chunks[index];
+    if (chunk === undefined) this.#chunks.push(chunk = new Chunk());
+    chunk.insert(isLast ? chunk.length : chunk.indexOf(first), first, end);
+    if (chunk.length > CHUNK_LIMIT) {
+      insert(this.#chunks, Math.max(index, 0) + 1, chunk.split());
     }
-    insert(chunk, indexIn(chunk, first), run);
-    this.#split(index, chunk);
   }
 
   /** Releases the run that was taken from page `first` on. */
   release(first: number): void {
     const index = this.#chunkOf(first);
     const chunk = this.#chunks[index]!;
-    remove(chunk, indexIn(chunk, first));
+    chunk.remove(chunk.indexOf(first));
     if (chunk.length === 0) remove(this.#chunks, index);
+    if (index >= this.#chunks.length - 1) {
+      this.#top = this.#chunks.at(-1)?.end ?? 0;
+    }
   }
 
   /** The first run that lies in `[first, end)`, wholly or in part. */
   overlap(first: number, end: number): PageRun | undefined {
-    const chunk = this.#chunks[this.#chunkOf(first)];
-    const run = chunk?.[indexIn(chunk, first)];
-    return run !== undefined && run.first < end ? run : undefined;
+    if (first >= this.#top) return undefined;
+    const chunk = this.#chunks[this.#chunkOf(first)]!;
+    const run = chunk.at(chunk.indexOf(first));
+    return run.first < end ? run : undefined;
   }
 
   /** Whether all of `[first, end)` can be mapped. */
@@ -125,26 +132,65 @@ export class IovaAllocator {
 
   /** The first chunk with a run that ends behind `page`. */
   #chunkOf(page: number): number {
-    return lowerBound(
-      this.#chunks.length,
-      (i) => this.#chunks[i]!.at(-1)!.end > page,
-    );
-  }
-
-  #append(run: PageRun): void {
-    const last = this.#chunks.length - 1;
-    const chunk = this.#chunks[last];
-    if (chunk === undefined) {
-      this.#chunks.push([run]);
-      return;
+    const chunks = this.#chunks;
+    let low = 0;
+    let high = chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (chunks[middle]!.end > page) high = middle;
+      else low = middle + 1;
     }
-    chunk.push(run);
-    this.#split(last, chunk);
+    return low;
+  }
+}
+
+/** Runs that follow each other. */
+class Chunk {
+  readonly #firsts: number[] = [];
+  readonly #ends: number[] = [];
+
+  get length(): number {
+    return this.#ends.length;
   }
 
-  #split(index: number, chunk: PageRun[]): void {
-    if (chunk.length <= CHUNK_LIMIT) return;
-    insert(this.#chunks, index + 1, chunk.splice(CHUNK_LIMIT / 2));
+  /** The page behind its last. */
+  get end(): number {
+    return this.#ends[this.#ends.length - 1]!;
+  }
+
+  at(index: number): PageRun {
+    return { first: this.#firsts[index]!, end: this.#ends[index]! };
+  }
+
+  /** The first run that ends behind `page`. */
+  indexOf(page: number): number {
+    const ends = this.#ends;
+    let low = 0;
+    let high = ends.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (ends[middle]! > page) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  insert(index: number, first: number, end: number): void {
+    insert(this.#firsts, index, first);
+    insert(this.#ends, index, end);
+  }
+
+  remove(index: number): void {
+    remove(this.#firsts, index);
+    remove(this.#ends, index);
+  }
+
+  /** Gives the second half away. */
+  split(): Chunk {
+    const half = new Chunk();
+    half.#firsts.push(...this.#firsts.splice(CHUNK_LIMIT / 2));
+    half.#ends.push(...this.#ends.splice(CHUNK_LIMIT / 2));
+    return half;
   }
 }
 
@@ -155,28 +201,9 @@ function insert<T>(items: T[], at: number, item: T): void {
   items[at] = item;
 }
 
-function remove<T>(items: T[], at: number): T {
-  const item = items[at]!;
+function remove<T>(items: T[], at: number): void {
   for (let i = at + 1; i < items.length; i++) items[i - 1] = items[i]!;
   items.pop();
-  return item;
-}
-
-/** The first run of a chunk that ends behind `page`. */
-function indexIn(chunk: readonly PageRun[], page: number): number {
-  return lowerBound(chunk.length, (i) => chunk[i]!.end > page);
-}
-
-/** The first of `count` indexes that `holds`, which then holds for the rest. */
-function lowerBound(count: number, holds: (i: number) => boolean): number {
-  let low = 0;
-  let high = count;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (holds(middle)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }
 
 function alignUp(page: number, alignment: number): number {

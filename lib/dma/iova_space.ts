@@ -42,27 +42,25 @@ export class IovaSpace {
    *
    * @param size Bytes, whole pages.
    * @param options Where to place it.
-   * @returns The first IOVA.
+   * @returns The first page of 4 KiB.
    * @throws {RangeError} If the size, the IOVA or the mask is invalid.
    * @throws {VfioError} `IOVA_EXHAUSTED`, `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`.
    */
-  place(size: number, { iova, dmaMask }: MapOptions): bigint {
+  place(size: number, { iova, dmaMask }: MapOptions): number {
     if (size % this.#unit !== 0) {
       throw new RangeError(
         `Cannot map ${size} bytes: expected a multiple of ${this.#unit}`,
       );
     }
     const pages = size / PAGE;
-    const first = iova === undefined
+    return iova === undefined
       ? this.#choose(pages, dmaMask)
       : this.#reserve(pages, iova);
-    // Stays within 64 bits, which the processor multiplies itself.
-    return BigInt.asUintN(64, BigInt(first) * BigInt(PAGE));
   }
 
   /** Releases what {@linkcode IovaSpace.place} took. */
-  release(iova: bigint): void {
-    this.#pages.release(pageOf(iova));
+  release(page: number): void {
+    this.#pages.release(page);
   }
 
   /** Finds room for pages and returns the first of them. */
@@ -144,6 +142,7 @@ function pagesWithin(dmaMask: bigint): number {
   return pageOf(end);
 }
 
-function pageOf(iova: bigint): number {
+/** The page of 4 KiB that an IOVA lies in. */
+export function pageOf(iova: bigint): number {
   return Number(iova / BigInt(PAGE));
 }

@@ -8,6 +8,9 @@ export interface MemoryRange {
   readonly size: number;
 }
 
+/** Where memory is mapped when nothing is said. */
+export const ANYWHERE: MapOptions = {};
+
 /** Where memory is mapped, and for what. */
 export interface MapOptions {
   /** The IOVA, in bytes. Default: the space chooses one. */
@@ -44,30 +47,41 @@ export const UNMAPPED: unique symbol = Symbol("unmapped");
 export class DmaMapping implements DmaRange, Disposable {
   readonly #owner: MappingOwner;
   readonly #memory: TrackedMemory | undefined;
-  /** Where devices see it, in bytes. */
-  readonly iova: bigint;
+  /** Where devices see it, in pages of 4 KiB. */
+  readonly page: number;
   /** Where this process sees it. */
   readonly address: bigint;
   /** Bytes. */
-  readonly size: bigint;
+  readonly bytes: number;
   /** Whether devices may write to it. */
   readonly writable: boolean;
 
   /** Made by `AddressSpace.map`. */
   constructor(
     owner: MappingOwner,
-    iova: bigint,
+    page: number,
     address: bigint,
-    size: bigint,
+    bytes: number,
     writable: boolean,
-    memory?: TrackedMemory,
+    memory: TrackedMemory | undefined,
   ) {
     this.#owner = owner;
     this.#memory = memory;
-    this.iova = iova;
+    this.page = page;
     this.address = address;
-    this.size = size;
+    this.bytes = bytes;
     this.writable = writable;
+  }
+
+  /** Where devices see it, in bytes. */
+  get iova(): bigint {
+    // Stays within 64 bits, which the processor multiplies itself.
+    return BigInt.asUintN(64, BigInt(this.page) * 4096n);
+  }
+
+  /** Bytes, as the other 64-bit numbers are. */
+  get size(): bigint {
+    return BigInt(this.bytes);
   }
 
   /**

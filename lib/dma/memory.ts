@@ -105,6 +105,7 @@ export const MAPPED: unique symbol = Symbol("mapped");
 export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
   readonly #kernel: Kernel;
   readonly #memory: Mapping;
+  readonly #space: object;
   readonly #mappings = new Set<DmaMapping>();
   readonly #freed: (memory: DmaMemory) => void;
   /** Its mapping in the space that it was allocated from. */
@@ -116,22 +117,25 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
    *
    * @param kernel The system that it is memory of.
    * @param memory The memory.
+   * @param space The address space that it is allocated from.
    * @param freed Called when it was freed.
    */
   constructor(
     kernel: Kernel,
     memory: Mapping,
+    space: object,
     freed: (memory: DmaMemory) => void,
   ) {
     this.#kernel = kernel;
     this.#memory = memory;
+    this.#space = space;
     this.#freed = freed;
   }
 
   /** @ignore */
-  [MAPPED](mapping: DmaMapping, isOwn: boolean): void {
+  [MAPPED](mapping: DmaMapping, space: object): void {
     this.#mappings.add(mapping);
-    if (isOwn) this.#mapping ??= mapping;
+    if (space === this.#space) this.#mapping ??= mapping;
   }
 
   /** @ignore */

@@ -113,6 +113,7 @@ function writeNew(
   writeAll(kernel, file.number, text);
   kernel.fchmod(file.number, mode);
   kernel.fsync(file.number);
+  file.close();
 }
 
 /** Who owns a file, and who may use it. */
@@ -176,6 +177,7 @@ export function appendLine(
   using file = there ?? Fd.open(kernel, path, flags | O_CREAT, mode);
   writeAll(kernel, file.number, `${line}\n`);
   kernel.fsync(file.number);
+  file.close();
   if (there === undefined) syncDirectory(kernel, split(path).directory);
 }
 
@@ -280,6 +282,7 @@ export function writeAll(
 export function syncDirectory(kernel: Kernel, path: string): void {
   using directory = Fd.open(kernel, path, O_RDONLY | O_DIRECTORY);
   kernel.fsync(directory.number);
+  directory.close();
 }
 
 /** The directory of an absolute path, and its last name. */

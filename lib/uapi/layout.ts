@@ -224,3 +224,32 @@ function isOverlay(field: Field<unknown>): field is Overlay<unknown> {
 export function struct<F extends Fields>(name: string, fields: F): Struct<F> {
   return new Struct(name, fields);
 }
+
+/** What the upper half of a 64-bit number counts. */
+const HALF = 2 ** 32;
+
+/**
+ * Writes a `__u64` from a number, without making a bigint of it.
+ *
+ * @param view Takes it.
+ * @param at Byte offset.
+ * @param value A safe integer, 0 or more.
+ */
+export function setUint64(view: DataView, at: number, value: number): void {
+  // Takes the lowest 32 bits of any number.
+  view.setUint32(at, value, true);
+  view.setUint32(at + 4, value / HALF, true);
+}
+
+/**
+ * Writes a `__u64` that is a number of pages of 4 KiB, in bytes.
+ *
+ * @param view Takes it.
+ * @param at Byte offset.
+ * @param page Less than 2^52.
+ */
+export function setPages(view: DataView, at: number, page: number): void {
+  // Exact, as it is a shift; and again the lowest 32 bits.
+  view.setUint32(at, page * 4096, true);
+  view.setUint32(at + 4, page / 2 ** 20, true);
+}

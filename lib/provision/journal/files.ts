@@ -123,6 +123,7 @@ export function putFile(
     kernel.fchown(file.number, uid, gid);
     kernel.fchmod(file.number, mode);
     kernel.fsync(file.number);
+    file.close();
   });
 }
 

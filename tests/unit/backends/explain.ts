@@ -170,9 +170,10 @@ function locking(status: string, limits: string) {
 }
 
 const RANGE = {
+  page: 0x100,
   iova: 0x10_0000n,
   address: 0x7f00_0000_0000n,
-  size: 0x20_0000n,
+  bytes: 0x20_0000,
   writable: true,
 };
 
