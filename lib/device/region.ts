@@ -50,6 +50,9 @@ export class Region implements Registers {
   /** Where the region begins in the device's file. */
   readonly #start: bigint;
   readonly #flags: number;
+  #lastOffset = -1;
+  /** Where the last access was, in the device's file. */
+  #lastPlace = 0n;
   readonly #mapped = new Set<MappedRegisters>();
   readonly #word = new DataView(new ArrayBuffer(8));
   readonly #bytes = [1, 2, 4, 8].map((width) =>
@@ -243,19 +246,27 @@ export class Region implements Registers {
   }
 
   #transfer(verb: "read" | "write", offset: number, bytes: Uint8Array): void {
-    const { name, kernel, fd } = this.#device;
-    const at = this.#start + BigInt(offset);
+    const { kernel, fd } = this.#device;
+    // A driver accesses few registers often: their places are not made anew.
+    if (offset !== this.#lastOffset) {
+      this.#lastOffset = offset;
+      this.#lastPlace = this.#start + BigInt(offset);
+    }
     let done: number;
     try {
       done = verb === "read"
-        ? kernel.pread(fd, bytes, at)
-        : kernel.pwrite(fd, bytes, at);
+        ? kernel.pread(fd, bytes, this.#lastPlace)
+        : kernel.pwrite(fd, bytes, this.#lastPlace);
     } catch (error) {
-      throw toVfioError(error, `${verb} region ${this.index}`, name);
+      throw toVfioError(
+        error,
+        `${verb} region ${this.index}`,
+        this.#device.name,
+      );
     }
     if (done === bytes.length) return;
     throw new VfioError("KERNEL", {
-      device: name,
+      device: this.#device.name,
       problem: `cannot ${verb} region ${this.index}: only ${done} of ` +
         `${bytes.length} bytes at offset ${offset} were transferred`,
     });

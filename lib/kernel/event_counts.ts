@@ -20,9 +20,9 @@ export interface EventSource {
  *
  * @example Wait for an eventfd
  * ```ts
- * import { localKernel } from "./local.ts";
+ * import { Host } from "@passthru/vfio";
  *
- * const kernel = localKernel();
+ * const { kernel } = new Host();
  * const fd = kernel.eventfd(3, 0);
  * for await (const count of kernel.watch(fd)) {
  *   console.log(count); // => 3

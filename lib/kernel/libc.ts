@@ -78,6 +78,9 @@ const ENOENT = errnoNumber("ENOENT");
 const EBADF = errnoNumber("EBADF");
 const EAGAIN = errnoNumber("EAGAIN");
 
+/** How many bytes a register has, so that an access makes no bigint of it. */
+const COUNTS = [0n, 1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n];
+
 /** What is written to an eventfd to count one. */
 const ONE = new Uint8Array(BigUint64Array.of(1n).buffer);
 
@@ -234,11 +237,20 @@ export class LibcKernel implements Kernel {
     const address = alignment <= this.pageSize
       ? this.#mmap(0n, BigInt(length), protection, flags, fd, offset)
       : this.#mmapAligned(length, protection, flags, fd, offset, alignment);
-    // A child process that makes a call would keep the device open.
-    if (fd >= 0) this.madvise(address, length, MADV_DONTFORK);
+    if (fd >= 0) this.#keepFromChildren(address, length);
     const pointer = Deno.UnsafePointer.create(address)!;
     const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, length);
     return { address, length, buffer };
+  }
+
+  /** Excludes a mapping from forks: a child would keep its file open. */
+  #keepFromChildren(address: bigint, length: number): void {
+    try {
+      this.madvise(address, length, MADV_DONTFORK);
+    } catch (error) {
+      this.#devices.munmap(address, BigInt(length));
+      throw error;
+    }
   }
 
   #mmap(
@@ -346,13 +358,13 @@ export class LibcKernel implements Kernel {
   }
 
   pread(fd: number, into: Uint8Array, offset: bigint): number {
-    const count = BigInt(into.length);
+    const count = COUNTS[into.length] ?? BigInt(into.length);
     const bytes = this.#devices.pread(fd, pinned(into), count, offset);
     return bytes < 0 ? fail(this.#lazyErrno![0]!, "pread") : Number(bytes);
   }
 
   pwrite(fd: number, from: Uint8Array, offset: bigint): number {
-    const count = BigInt(from.length);
+    const count = COUNTS[from.length] ?? BigInt(from.length);
     const bytes = this.#devices.pwrite(fd, pinned(from), count, offset);
     return bytes < 0 ? fail(this.#lazyErrno![0]!, "pwrite") : Number(bytes);
   }
