@@ -1,20 +1,13 @@
 import type {
   Attachment,
   AttachOptions,
-  AttachTarget,
   BackendName,
-  IommuContext,
   IommuLimits,
 } from "../../backends/backend.ts";
-import {
-  createContext,
-  otherBackend,
-  selectBackend,
-  type Selection,
-} from "../../backends/select.ts";
+import type { Selection } from "../../backends/select.ts";
 import { attachTarget } from "../../backends/target.ts";
 import { toVfioError, VfioError } from "../errors.ts";
-import type { HostDevice, IommuGroup, ReservedRegion } from "../host/device.ts";
+import type { HostDevice } from "../host/device.ts";
 import { Host } from "../host/host.ts";
 import { type MemoryLock, memoryLock } from "../host/iommu/memory_lock.ts";
 import { systemOf } from "../kernel/intercept.ts";
@@ -22,7 +15,8 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { hex } from "../hex.ts";
 import { claim } from "./claims.ts";
 import { IovaSpace, pageOf } from "./iova_space.ts";
-import { UNATTACHED, without } from "./unattached.ts";
+import { SpaceContext } from "./space_context.ts";
+import { UNATTACHED } from "./unattached.ts";
 import { type Member, MEMBERS, Members } from "./members.ts";
 import {
   ANYWHERE,
@@ -64,13 +58,6 @@ export interface SpaceLimits extends IommuLimits {
   readonly memoryLock: MemoryLock;
 }
 
-/** A device on its way into a space. */
-interface Arrival {
-  readonly group: IommuGroup;
-  /** What its group has reserved; read when something is mapped meanwhile. */
-  reserved?: readonly ReservedRegion[];
-}
-
 /** The end of the addresses, in bytes. */
 const ADDRESS_END = 1n << 64n;
 
@@ -95,21 +82,13 @@ const ADDRESS_END = 1n << 64n;
  */
 export class AddressSpace implements AsyncDisposable {
   readonly #host: Host;
-  readonly #wanted: BackendName | "auto";
+  readonly #context: SpaceContext;
   readonly #unsafeNoIommu: boolean;
   /** By the first page of their IOVAs. */
   readonly #mappings = new Map<number, DmaMapping>();
   readonly #memories = new Set<DmaMemory>();
   readonly #iovas = new IovaSpace(UNATTACHED);
-  #context: IommuContext | undefined;
-  #selection: Selection | undefined;
   #limits = UNATTACHED;
-  /** Devices attached, and those on the way. */
-  #users = 0;
-  /** Whether those are without an IOMMU. */
-  #noIommu = false;
-  /** Groups of the devices on the way, and whether their windows are kept. */
-  readonly #arrivals = new Set<Arrival>();
   /** Devices attached and not being detached: these set the limits. */
   #attached = 0;
   #closed = false;
@@ -134,7 +113,11 @@ export class AddressSpace implements AsyncDisposable {
       );
     }
     this.#host = host ?? new Host();
-    this.#wanted = backend;
+    this.#context = new SpaceContext(
+      this.#host.kernel,
+      backend,
+      () => this.#mappings.values(),
+    );
     this.#unsafeNoIommu = unsafeNoIommu;
   }
 
@@ -148,7 +131,7 @@ export class AddressSpace implements AsyncDisposable {
    * It is for people to read: both backends behave the same.
    */
   get backend(): Selection | undefined {
-    return this.#selection;
+    return this.#context.selection;
   }
 
   /**
@@ -257,7 +240,6 @@ export class AddressSpace implements AsyncDisposable {
     memory: DmaMemory | undefined,
   ): DmaMapping {
     this.#assertOpen();
-    if (this.#arrivals.size > 0) this.#leaveArrivalsRoom();
     const mapping = new DmaMapping(
       this,
       this.#iovas.place(size, options),
@@ -267,7 +249,7 @@ export class AddressSpace implements AsyncDisposable {
       memory,
     );
     try {
-      this.#context?.map(mapping);
+      this.#context.map(mapping);
     } catch (error) {
       this.#iovas.release(mapping.page);
       throw toVfioError(error, `map ${size} bytes`);
@@ -345,17 +327,14 @@ export class AddressSpace implements AsyncDisposable {
     const target = attachTarget(device, this.#unsafeNoIommu);
     await using stack = new AsyncDisposableStack();
     stack.use(claim(device, target.group, this));
-    this.#assertSameIsolation(target);
-    stack.use(this.#keepFree(target));
-    stack.defer(() => this.#leave());
-    const attachment = await this.#attachBy(target, options);
+    using _ = this.#iovas.arrive(() => target.group.reservedRegions);
+    const attachment = await this.#context.attach(target, options);
+    // What is left can translate more, maybe. Without an answer the narrower
+    // limits stay.
+    stack.defer(() => void attempt(() => this.#refreshLimits()));
     stack.defer(() => attachment.detach());
     this.#attached++;
-    stack.defer(() => {
-      this.#attached--;
-      // Without an answer the narrower limits stay.
-      attempt(() => this.#refreshLimits());
-    });
+    stack.defer(() => void this.#attached--);
     this.#refreshLimits();
     // The space may have been closed meanwhile.
     this.#assertOpen();
@@ -379,104 +358,15 @@ export class AddressSpace implements AsyncDisposable {
     });
   }
 
-  /** Refuses what containers refuse: groups of both kinds in one. */
-  #assertSameIsolation({ device, noIommu }: AttachTarget): void {
-    if (this.#users === 0) this.#noIommu = noIommu;
-    if (this.#noIommu === noIommu) return;
-    throw new VfioError("NOT_SUPPORTED", {
-      device: device.name,
-      problem: noIommu
-        ? "no IOMMU isolates it, and the address space has devices with one"
-        : "an IOMMU isolates it, and the address space has devices without one",
-      hint: "attach it to an address space of its own",
-    });
-  }
-
-  /** Attaches a device by the backend of the space, or by the one it gets. */
-  async #attachBy(
-    target: AttachTarget,
-    options: AttachOptions,
-  ): Promise<Attachment> {
-    const context = this.#enter(target);
-    try {
-      return await context.attach(target, options);
-    } catch (error) {
-      const other = this.#isAlone
-        ? otherBackend(target, this.#wanted, error)
-        : undefined;
-      if (other === undefined) throw error;
-      this.#selection = other;
-      this.#context = this.#newContext(other.backend);
-      return await this.#context.attach(target, options);
-    }
-  }
-
-  /** Whether the space has no other device than the one on its way. */
-  get #isAlone(): boolean {
-    return this.#users === 1;
-  }
-
-  /** The context that serves the space, made for the first device. */
-  #enter(target: AttachTarget): IommuContext {
-    this.#users++;
-    const wanted = this.#context?.backend ?? this.#wanted;
-    const selection = selectBackend(target, wanted);
-    this.#selection ??= selection;
-    return this.#context ??= this.#newContext(selection.backend);
-  }
-
-  #newContext(backend: BackendName): IommuContext {
-    return createContext(
-      backend,
-      this.#kernel,
-      () => this.#mappings.values(),
-    );
-  }
-
-  #leave(): void {
-    if (--this.#users > 0) return;
-    this.#context = undefined;
-    this.#selection = undefined;
-  }
-
-  /**
-   * Keeps the windows that a device's group has reserved free of mappings until
-   * it is attached. Then the limits leave them out.
-   */
-  #keepFree({ group }: AttachTarget): Disposable {
-    const arrival = { group };
-    this.#arrivals.add(arrival);
-    return {
-      [Symbol.dispose]: () => {
-        this.#arrivals.delete(arrival);
-        this.#iovas.limits = this.#limits;
-      },
-    };
-  }
-
-  #leaveArrivalsRoom(): void {
-    let read = false;
-    for (const arrival of this.#arrivals) {
-      read ||= arrival.reserved === undefined;
-      arrival.reserved ??= arrival.group.reservedRegions;
-    }
-    if (!read) return;
-    const reserved = [...this.#arrivals].flatMap((arrival) =>
-      arrival.reserved!.filter(({ type }) => type !== "direct-relaxable")
-    );
-    const ranges = without(this.#limits.ranges, reserved);
-    this.#iovas.limits = { ...this.#limits, ranges };
-  }
-
   /** Asks what can be mapped, if anybody knows. */
   #refreshLimits(): void {
-    this.#limits = this.#attached > 0 ? this.#context!.limits() : UNATTACHED;
+    this.#limits = this.#attached > 0 ? this.#context.limits() : UNATTACHED;
     this.#iovas.limits = this.#limits;
   }
 
   #remove(mapping: DmaMapping): void {
     try {
-      this.#context?.unmap(mapping);
+      this.#context.unmap(mapping);
     } catch (error) {
       throw toVfioError(error, `unmap ${hex(mapping.iova)}`);
     }

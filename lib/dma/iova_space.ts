@@ -1,8 +1,10 @@
 import { hex } from "../hex.ts";
-import type { IommuLimits } from "../../backends/backend.ts";
+import type { IommuLimits, IovaRange } from "../../backends/backend.ts";
 import { VfioError } from "../errors.ts";
+import type { ReservedRegion } from "../host/device.ts";
 import { IovaAllocator, type PageRun } from "./iova_allocator.ts";
 import type { MapOptions } from "./mapping.ts";
+import { without } from "./unattached.ts";
 
 /** The unit in which IOVAs are given out, in bytes: the smallest IOMMU page. */
 const PAGE = 4096;
@@ -16,9 +18,18 @@ const PAGES_END = pageOf(IOVA_END);
 /** An IOMMU's largest page, 1 GiB, in pages. Aligning to more does not help. */
 const LARGEST_PAGE = 2 ** 30 / PAGE;
 
+/** A device on its way into the space. */
+interface Arrival {
+  /** Reads what its group has reserved. */
+  readonly read: () => readonly ReservedRegion[];
+  /** What that gave. It is read when something is mapped meanwhile. */
+  reserved: readonly ReservedRegion[] | undefined;
+}
+
 /** Where the mappings of an address space lie, in bytes. */
 export class IovaSpace {
   readonly #pages: IovaAllocator;
+  readonly #arrivals = new Set<Arrival>();
   #limits: IommuLimits;
   /** What IOVAs are multiples of, in bytes. */
   #unit: number;
@@ -27,14 +38,47 @@ export class IovaSpace {
   constructor(limits: IommuLimits) {
     this.#limits = limits;
     this.#unit = unitOf(limits);
-    this.#pages = new IovaAllocator(pageRuns(limits));
+    this.#pages = new IovaAllocator(pageRuns(limits.ranges));
   }
 
   /** What the IOMMU can translate from now on. */
   set limits(limits: IommuLimits) {
     this.#limits = limits;
     this.#unit = unitOf(limits);
-    this.#pages.ranges = pageRuns(limits);
+    this.#apply();
+  }
+
+  /**
+   * Keeps what a device has reserved free of mappings while it is on its way.
+   * Then the limits leave it out.
+   *
+   * @param reserved Reads what its group has reserved.
+   * @returns Disposing of it ends that.
+   */
+  arrive(reserved: () => readonly ReservedRegion[]): Disposable {
+    const arrival: Arrival = { read: reserved, reserved: undefined };
+    this.#arrivals.add(arrival);
+    return {
+      [Symbol.dispose]: () => {
+        this.#arrivals.delete(arrival);
+        if (arrival.reserved !== undefined) this.#apply();
+      },
+    };
+  }
+
+  #apply(): void {
+    const reserved = [...this.#arrivals]
+      .flatMap((arrival) => arrival.reserved ?? [])
+      .filter(({ type }) => type !== "direct-relaxable");
+    this.#pages.ranges = pageRuns(without(this.#limits.ranges, reserved));
+  }
+
+  #readArrivals(): void {
+    const unread = [...this.#arrivals]
+      .filter(({ reserved }) => reserved === undefined);
+    if (unread.length === 0) return;
+    for (const arrival of unread) arrival.reserved = arrival.read();
+    this.#apply();
   }
 
   /**
@@ -52,6 +96,7 @@ export class IovaSpace {
         `Cannot map ${size} bytes: expected a multiple of ${this.#unit}`,
       );
     }
+    if (this.#arrivals.size > 0) this.#readArrivals();
     const pages = size / PAGE;
     return iova === undefined
       ? this.#choose(pages, dmaMask)
@@ -123,7 +168,7 @@ function unitOf({ alignment }: IommuLimits): number {
 }
 
 /** IOVA ranges as the allocator counts them; parts of pages are left out. */
-function pageRuns({ ranges }: IommuLimits): PageRun[] {
+function pageRuns(ranges: readonly IovaRange[]): PageRun[] {
   return ranges.map(({ start, last }) => ({
     first: pageOf(start + BigInt(PAGE - 1)),
     end: pageOf(last + 1n),

@@ -1,0 +1,134 @@
+import type {
+  Attachment,
+  AttachOptions,
+  AttachTarget,
+  BackendName,
+  IommuContext,
+  IommuLimits,
+  Mapped,
+} from "../../backends/backend.ts";
+import {
+  createContext,
+  otherBackend,
+  selectBackend,
+  type Selection,
+} from "../../backends/select.ts";
+import { VfioError } from "../errors.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import type { DmaMapping } from "./mapping.ts";
+
+/**
+ * What serves an address space in the kernel: a context of a backend, which
+ * comes with the first device and goes with the last.
+ */
+export class SpaceContext {
+  readonly #kernel: Kernel;
+  readonly #wanted: BackendName | "auto";
+  readonly #mapped: Mapped;
+  #context: IommuContext | undefined;
+  #selection: Selection | undefined;
+  /** Devices attached, and those on the way. */
+  #users = 0;
+  /** Whether those are without an IOMMU. */
+  #noIommu = false;
+
+  /**
+   * Asks nothing of the kernel.
+   *
+   * @param kernel The system that is asked.
+   * @param wanted The backend, or `"auto"`.
+   * @param mapped What is mapped in the address space.
+   */
+  constructor(kernel: Kernel, wanted: BackendName | "auto", mapped: Mapped) {
+    this.#kernel = kernel;
+    this.#wanted = wanted;
+    this.#mapped = mapped;
+  }
+
+  /** Which backend was chosen, and why; `undefined` without a device. */
+  get selection(): Selection | undefined {
+    return this.#selection;
+  }
+
+  /**
+   * Attaches a device by the backend of those that are there, or by the one
+   * that it gets.
+   *
+   * @param target The device.
+   * @param options How it is attached.
+   * @throws {VfioError} `NOT_SUPPORTED` for a device without an IOMMU beside one
+   * with an IOMMU, and the other way round; and what a backend throws.
+   */
+  async attach(
+    target: AttachTarget,
+    options: AttachOptions,
+  ): Promise<Attachment> {
+    this.#assertSameIsolation(target);
+    await using stack = new AsyncDisposableStack();
+    this.#users++;
+    stack.defer(() => this.#leave());
+    const attachment = await this.#attachBy(target, options);
+    stack.defer(() => attachment.detach());
+    const held = stack.move();
+    return { fd: attachment.fd, detach: () => held.disposeAsync() };
+  }
+
+  /** Maps what was added, for the devices that are there. */
+  map(mapping: DmaMapping): void {
+    this.#context?.map(mapping);
+  }
+
+  /** Unmaps what goes, from the devices that are there. */
+  unmap(mapping: DmaMapping): void {
+    this.#context?.unmap(mapping);
+  }
+
+  /** What can be mapped. A device must be attached. */
+  limits(): IommuLimits {
+    return this.#context!.limits();
+  }
+
+  /** Refuses what containers refuse: groups of both kinds in one. */
+  #assertSameIsolation({ device, noIommu }: AttachTarget): void {
+    if (this.#users === 0) this.#noIommu = noIommu;
+    if (this.#noIommu === noIommu) return;
+    throw new VfioError("NOT_SUPPORTED", {
+      device: device.name,
+      problem: noIommu
+        ? "no IOMMU isolates it, and the address space has devices with one"
+        : "an IOMMU isolates it, and the address space has devices without one",
+      hint: "attach it to an address space of its own",
+    });
+  }
+
+  async #attachBy(
+    target: AttachTarget,
+    options: AttachOptions,
+  ): Promise<Attachment> {
+    const wanted = this.#context?.backend ?? this.#wanted;
+    const selection = selectBackend(target, wanted);
+    this.#selection ??= selection;
+    const context = this.#context ??= this.#make(selection.backend);
+    try {
+      return await context.attach(target, options);
+    } catch (error) {
+      const other = this.#users === 1
+        ? otherBackend(target, this.#wanted, error)
+        : undefined;
+      if (other === undefined) throw error;
+      this.#selection = other;
+      this.#context = this.#make(other.backend);
+      return await this.#context.attach(target, options);
+    }
+  }
+
+  #make(backend: BackendName): IommuContext {
+    return createContext(backend, this.#kernel, this.#mapped);
+  }
+
+  #leave(): void {
+    if (--this.#users > 0) return;
+    this.#context = undefined;
+    this.#selection = undefined;
+  }
+}
