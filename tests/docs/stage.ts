@@ -5,12 +5,14 @@
  * @module
  */
 import { AddressSpace, Host, VfioDevice } from "../../mod.ts";
+import { loadAll } from "../host/load_all.ts";
 
 /** The function that the examples use. It stays bound to vfio-pci. */
 const taken = await new Host().take("0000:01:00.0");
 
 // libc is loaded in parts, each at its first use, which in an example would
 // look like a leak.
+await loadAll(taken.function.host.kernel);
 await using space = new AddressSpace();
 await using _device = await VfioDevice.attach(taken.function, space);
 space.allocate(4096).free();
