@@ -11,6 +11,7 @@ import {
   type WaitOptions,
 } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
+import { Listener, Pace } from "./journal/callback.ts";
 import { Journal } from "./journal/journal.ts";
 import { locked } from "./journal/lock.ts";
 import {
@@ -31,7 +32,9 @@ export interface ApplyStepsOptions extends WaitOptions {
   readonly name?: string;
   /**
    * Called for each step when it is in the journal and about to be made, when
-   * it was made, and when it was undone because another one failed.
+   * it was made, and when it was undone because another one failed. An error
+   * that it throws ends the apply, and everything is undone. While steps are
+   * undone, it stops nothing: the error that is thrown has it in its `cause`.
    *
    * @param event What happened.
    */
@@ -156,12 +159,14 @@ export async function makeSteps(
   options: ApplyStepsOptions,
   journal: Journal = Journal.next(host.kernel, options.name),
 ): Promise<Applied> {
+  const pace = new Pace();
   try {
     for (const lanes of stages(host, steps, (step) => step)) {
       const stop = new AbortController();
       await forEachAtOnce(lanes, async (lane) => {
         for (const step of lane) {
           try {
+            await pace.step();
             if (stop.signal.aborted) return;
             await makeStep(host, step, journal, options, stop.signal);
           } catch (error) {
@@ -210,10 +215,12 @@ async function undoAndExplain(
 ): Promise<unknown> {
   // Undoing has its own time limits and no signal: the apply may have ended by
   // its time limit or its signal.
+  const listener = new Listener(onStep);
   const left = await undoSteps(host, journal, journal.toUndo, {
     timeout: Math.max(timeout, DEFAULT_TIMEOUT),
-    onUndone: (step) => onStep?.({ step, phase: "undone" }),
+    onUndone: (step) => listener.call({ step, phase: "undone" }),
   });
+  const { errors } = listener;
   if (left.length > 0) {
     const first = error instanceof Error ? error.message : String(error);
     return new VfioError("RESTORE_INCOMPLETE", {
@@ -221,7 +228,11 @@ async function undoAndExplain(
       problem: `the host could not be changed, and not everything could be ` +
         `undone: ${first}\n${leftText(left)}`,
       hint: "restore again: the journal has the rest",
-      cause: new AggregateError([error, ...left.map(({ error }) => error)]),
+      cause: new AggregateError([
+        error,
+        ...left.map(({ error }) => error),
+        ...errors,
+      ]),
     });
   }
   try {
@@ -235,8 +246,9 @@ async function undoAndExplain(
   const { code, device, problem, hint } = error;
   return new VfioError(code, {
     device,
-    problem: `${problem}; all earlier changes are undone`,
+    problem: `${problem}; all earlier changes are undone` +
+      (errors.length === 0 ? "" : `, and onStep threw: ${errors[0]}`),
     hint,
-    cause: error,
+    cause: errors.length === 0 ? error : new AggregateError([error, ...errors]),
   });
 }

@@ -9,6 +9,7 @@ import { Deadline, type WaitOptions } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
 import { formatPciAddress, parsePciAddress } from "../pci/address.ts";
 import { functionIfThere } from "./steps/functions.ts";
+import { Listener } from "./journal/callback.ts";
 import { Journal, type JournalEntry } from "./journal/journal.ts";
 import { locked } from "./journal/lock.ts";
 import type { Step } from "./steps/step.ts";
@@ -24,7 +25,8 @@ export interface RestoreOptions extends WaitOptions {
   /** Restores only what was applied under this name. Default: everything. */
   readonly name?: string;
   /**
-   * Called for each step once it is undone.
+   * Called for each step once it is undone. An error that it throws stops
+   * nothing. It is thrown at the end, when everything else is undone.
    *
    * @param step The step.
    */
@@ -56,6 +58,8 @@ export interface Restored {
  * @throws {VfioError} `LOCKED` when another process is changing the host,
  * `PERMISSION_DENIED`, or `KERNEL`.
  * @throws The signal's reason. What is not undone by then stays in the journal.
+ * @throws What `onUndone` threw, at the end. Where something is left too, it is
+ * in the `cause` of a {@linkcode VfioError} `RESTORE_INCOMPLETE`.
  *
  * @example
  * ```ts
@@ -98,7 +102,8 @@ export async function undoJournals(
   journals: () => readonly Journal[],
   options: RestoreOptions,
 ): Promise<Restored> {
-  const { devices, timeout, signal, onUndone } = options;
+  const { devices, timeout, signal } = options;
+  const listener = new Listener(options.onUndone);
   const undone: Step[] = [];
   const left: LeftStep[] = [];
   try {
@@ -114,7 +119,7 @@ export async function undoJournals(
             ...signal === undefined ? {} : { signal },
             onUndone(step) {
               undone.push(step);
-              onUndone?.(step);
+              listener.call(step);
             },
           },
         );
@@ -124,6 +129,10 @@ export async function undoJournals(
     });
   } catch (error) {
     throw toVfioError(error, "restore the host");
+  }
+  const { errors } = listener;
+  if (errors.length > 0) {
+    throw left.length > 0 ? incomplete(left, errors) : errors[0];
   }
   return { undone, left };
 }
@@ -161,12 +170,16 @@ function virtualFunctionsOf(host: Host, device: string): string[] {
  * The error for steps that could not be undone.
  *
  * @param left The steps, each with its error.
+ * @param others What else went wrong.
  */
-export function incomplete(left: readonly LeftStep[]): VfioError {
+export function incomplete(
+  left: readonly LeftStep[],
+  others: readonly unknown[] = [],
+): VfioError {
   return new VfioError("RESTORE_INCOMPLETE", {
     problem: `not everything could be undone:\n${leftText(left)}`,
     hint: "restore again: the journal has the rest",
-    cause: new AggregateError(left.map(({ error }) => error)),
+    cause: new AggregateError([...left.map(({ error }) => error), ...others]),
   });
 }
 

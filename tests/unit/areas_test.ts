@@ -62,6 +62,7 @@ import "./passthru/main.ts";
 import "./passthru/state.ts";
 import "./passthru/tree.ts";
 import "./provision/apply.ts";
+import "./provision/callbacks.ts";
 import "./provision/lock.ts";
 import "./provision/make.ts";
 import "./provision/network.ts";

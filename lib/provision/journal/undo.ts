@@ -8,6 +8,7 @@ import { toVfioError, VfioError } from "../../errors.ts";
 import { Deadline } from "../../host/driver/deadline.ts";
 import type { Host } from "../../host/host.ts";
 import { functionIfThere } from "../steps/functions.ts";
+import { Pace } from "./callback.ts";
 import type { Journal, JournalEntry } from "./journal.ts";
 import { stages } from "../steps/stages.ts";
 import type { Step } from "../steps/step.ts";
@@ -27,7 +28,7 @@ export interface UndoOptions {
   readonly timeout?: number;
   /** Stops before the next step. */
   readonly signal?: AbortSignal;
-  /** Called for each step that is undone. */
+  /** Called for each step that is undone. It throws nothing. */
   readonly onUndone?: (step: Step) => void;
 }
 
@@ -64,9 +65,11 @@ export async function undoSteps(
     note(journal, number);
     onUndone?.(step);
   };
+  const pace = new Pace();
   for (const lanes of stages(host, entries, ({ step }) => step)) {
     await forEachAtOnce(lanes, async (lane) => {
       for (const entry of lane) {
+        await pace.step();
         signal?.throwIfAborted();
         await undo(entry);
       }
