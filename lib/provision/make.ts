@@ -81,13 +81,14 @@ export class Applied implements AsyncDisposable {
    * @throws {VfioError} The same as {@linkcode restore}.
    */
   async restore(options: RestoreOptions = {}): Promise<Restored> {
-    if (this.steps.length === 0) return { undone: [], left: [] };
+    if (this.steps.length === 0) return { undone: [], left: [], damaged: [] };
     const { id, head: { uuid } } = this.#journal;
     return await undoJournals(
       this.#host,
-      () =>
-        [new Journal(this.#host.kernel, id)]
-          .filter(({ head }) => head.uuid === uuid),
+      () => Journal.applies(this.#host.kernel).toReversed(),
+      (journal) =>
+        journal.id === id &&
+        (!journal.isWritten || journal.head.uuid === uuid),
       {
         ...this.#timeout === undefined ? {} : { timeout: this.#timeout },
         ...options,
@@ -99,10 +100,11 @@ export class Applied implements AsyncDisposable {
    * The same as {@linkcode Applied.restore}.
    *
    * @throws {VfioError} `RESTORE_INCOMPLETE` when something could not be
-   * undone.
+   * undone, or `JOURNAL_DAMAGED`.
    */
   async [Symbol.asyncDispose](): Promise<void> {
-    const { left } = await this.restore();
+    const { left, damaged } = await this.restore();
+    for (const { error } of damaged) throw error;
     if (left.length > 0) throw incomplete(left);
   }
 }
@@ -240,13 +242,14 @@ async function undoAndExplain(
   } catch {
     // The next restore removes it, and has nothing left to undo.
   }
-  if (!(error instanceof VfioError) || journal.entries.length === 0) {
-    return error;
-  }
+  if (!(error instanceof VfioError)) return error;
   const { code, device, problem, hint } = error;
+  const outcome = journal.entries.some(({ made }) => made)
+    ? "all earlier changes are undone"
+    : "nothing is changed";
   return new VfioError(code, {
     device,
-    problem: `${problem}; all earlier changes are undone` +
+    problem: `${problem}; ${outcome}` +
       (errors.length === 0 ? "" : `, and onStep threw: ${errors[0]}`),
     hint,
     cause: errors.length === 0 ? error : new AggregateError([error, ...errors]),
