@@ -27,6 +27,7 @@ import { KernelError } from "./kernel/errno.ts";
  * | `IOVA_EXHAUSTED` | no free IOVA range is large enough |
  * | `IOVA_OUT_OF_RANGE` | the IOMMU cannot translate this IOVA |
  * | `IOVA_OVERLAP` | the IOVA range is mapped already |
+ * | `JOURNAL_DAMAGED` | a journal of changes to the host cannot be read; it is kept |
  * | `KERNEL` | the kernel refused for a reason this library does not know; see `cause` |
  * | `LOCKED` | another process is changing the host |
  * | `MAPPING_LIMIT` | the kernel's limit on the number of DMA mappings is reached |
@@ -56,6 +57,7 @@ export type VfioErrorCode =
   | "IOVA_EXHAUSTED"
   | "IOVA_OUT_OF_RANGE"
   | "IOVA_OVERLAP"
+  | "JOURNAL_DAMAGED"
   | "KERNEL"
   | "LOCKED"
   | "MAPPING_LIMIT"

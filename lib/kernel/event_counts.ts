@@ -34,7 +34,7 @@ export interface EventSource {
 export class EventCounts implements AsyncIterableIterator<number> {
   readonly #source: EventSource;
   readonly #signal: AbortSignal | undefined;
-  readonly #abort = () => void this.#end();
+  readonly #abort = () => void this.#abandon();
   #waiting: PromiseWithResolvers<IteratorResult<number>> | undefined;
   #ended = false;
 
@@ -64,16 +64,32 @@ export class EventCounts implements AsyncIterableIterator<number> {
     return this.#waiting.promise;
   }
 
+  // An error that leaves a callback ends the process.
   readonly #ready = (): void => {
-    const value = this.#source.read();
-    if (value === undefined) {
-      this.#source.arm(this.#ready);
-      return;
+    try {
+      const value = this.#source.read();
+      if (value === undefined) {
+        this.#source.arm(this.#ready);
+        return;
+      }
+      const waiting = this.#waiting!;
+      this.#waiting = undefined;
+      waiting.resolve({ value, done: false });
+    } catch (error) {
+      this.#waiting?.reject(error);
+      this.#waiting = undefined;
+      this.#abandon();
     }
-    const waiting = this.#waiting!;
-    this.#waiting = undefined;
-    waiting.resolve({ value, done: false });
   };
+
+  /** Ends the wait where nobody can be told that this fails. */
+  async #abandon(): Promise<void> {
+    try {
+      await this.#end();
+    } catch {
+      // The wait ends with an error anyway.
+    }
+  }
 
   /** Ends the wait; a `next` that is under way is done. */
   async return(): Promise<IteratorResult<number>> {
@@ -85,11 +101,13 @@ export class EventCounts implements AsyncIterableIterator<number> {
     if (this.#ended) return;
     this.#ended = true;
     this.#signal?.removeEventListener("abort", this.#abort);
-    const released = this.#source.release();
-    if (this.#signal?.aborted) this.#waiting?.reject(this.#signal.reason);
-    else this.#waiting?.resolve(DONE);
-    this.#waiting = undefined;
-    return released;
+    try {
+      return this.#source.release();
+    } finally {
+      if (this.#signal?.aborted) this.#waiting?.reject(this.#signal.reason);
+      else this.#waiting?.resolve(DONE);
+      this.#waiting = undefined;
+    }
   }
 
   /** The same as {@linkcode EventCounts.return}. */

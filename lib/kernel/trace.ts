@@ -8,7 +8,8 @@ import type { Kernel } from "./kernel.ts";
  * result, in the manner of `strace`.
  *
  * @param kernel The kernel that is asked.
- * @param print Takes one line; standard error by default.
+ * @param print Takes one line; standard error by default. What it throws is
+ * dropped: the call was made, and its result counts.
  */
 export function traced(
   kernel: Kernel,
@@ -16,12 +17,19 @@ export function traced(
 ): Kernel {
   return intercept(kernel, (call, proceed) => {
     const asked = describeCall(call);
+    const write = (line: string) => {
+      try {
+        print(line);
+      } catch {
+        // A descriptor that the call has opened would be lost.
+      }
+    };
     const done = (result: unknown) => {
-      print(`${asked} = ${describeResult(call, result)}`);
+      write(`${asked} = ${describeResult(call, result)}`);
       return result;
     };
     const failed = (error: unknown) => {
-      print(`${asked} = ${describeError(error)}`);
+      write(`${asked} = ${describeError(error)}`);
       throw error;
     };
     try {

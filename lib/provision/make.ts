@@ -11,6 +11,7 @@ import {
   type WaitOptions,
 } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
+import { Listener, Pace } from "./journal/callback.ts";
 import { Journal } from "./journal/journal.ts";
 import { locked } from "./journal/lock.ts";
 import {
@@ -31,7 +32,9 @@ export interface ApplyStepsOptions extends WaitOptions {
   readonly name?: string;
   /**
    * Called for each step when it is in the journal and about to be made, when
-   * it was made, and when it was undone because another one failed.
+   * it was made, and when it was undone because another one failed. An error
+   * that it throws ends the apply, and everything is undone. While steps are
+   * undone, it stops nothing: the error that is thrown has it in its `cause`.
    *
    * @param event What happened.
    */
@@ -78,13 +81,14 @@ export class Applied implements AsyncDisposable {
    * @throws {VfioError} The same as {@linkcode restore}.
    */
   async restore(options: RestoreOptions = {}): Promise<Restored> {
-    if (this.steps.length === 0) return { undone: [], left: [] };
+    if (this.steps.length === 0) return { undone: [], left: [], damaged: [] };
     const { id, head: { uuid } } = this.#journal;
     return await undoJournals(
       this.#host,
-      () =>
-        [new Journal(this.#host.kernel, id)]
-          .filter(({ head }) => head.uuid === uuid),
+      () => Journal.applies(this.#host.kernel).toReversed(),
+      (journal) =>
+        journal.id === id &&
+        (!journal.isWritten || journal.head.uuid === uuid),
       {
         ...this.#timeout === undefined ? {} : { timeout: this.#timeout },
         ...options,
@@ -96,10 +100,11 @@ export class Applied implements AsyncDisposable {
    * The same as {@linkcode Applied.restore}.
    *
    * @throws {VfioError} `RESTORE_INCOMPLETE` when something could not be
-   * undone.
+   * undone, or `JOURNAL_DAMAGED`.
    */
   async [Symbol.asyncDispose](): Promise<void> {
-    const { left } = await this.restore();
+    const { left, damaged } = await this.restore();
+    for (const { error } of damaged) throw error;
     if (left.length > 0) throw incomplete(left);
   }
 }
@@ -156,12 +161,14 @@ export async function makeSteps(
   options: ApplyStepsOptions,
   journal: Journal = Journal.next(host.kernel, options.name),
 ): Promise<Applied> {
+  const pace = new Pace();
   try {
     for (const lanes of stages(host, steps, (step) => step)) {
       const stop = new AbortController();
       await forEachAtOnce(lanes, async (lane) => {
         for (const step of lane) {
           try {
+            await pace.step();
             if (stop.signal.aborted) return;
             await makeStep(host, step, journal, options, stop.signal);
           } catch (error) {
@@ -210,10 +217,12 @@ async function undoAndExplain(
 ): Promise<unknown> {
   // Undoing has its own time limits and no signal: the apply may have ended by
   // its time limit or its signal.
+  const listener = new Listener(onStep);
   const left = await undoSteps(host, journal, journal.toUndo, {
     timeout: Math.max(timeout, DEFAULT_TIMEOUT),
-    onUndone: (step) => onStep?.({ step, phase: "undone" }),
+    onUndone: (step) => listener.call({ step, phase: "undone" }),
   });
+  const { errors } = listener;
   if (left.length > 0) {
     const first = error instanceof Error ? error.message : String(error);
     return new VfioError("RESTORE_INCOMPLETE", {
@@ -221,7 +230,11 @@ async function undoAndExplain(
       problem: `the host could not be changed, and not everything could be ` +
         `undone: ${first}\n${leftText(left)}`,
       hint: "restore again: the journal has the rest",
-      cause: new AggregateError([error, ...left.map(({ error }) => error)]),
+      cause: new AggregateError([
+        error,
+        ...left.map(({ error }) => error),
+        ...errors,
+      ]),
     });
   }
   try {
@@ -229,14 +242,16 @@ async function undoAndExplain(
   } catch {
     // The next restore removes it, and has nothing left to undo.
   }
-  if (!(error instanceof VfioError) || journal.entries.length === 0) {
-    return error;
-  }
+  if (!(error instanceof VfioError)) return error;
   const { code, device, problem, hint } = error;
+  const outcome = journal.entries.some(({ made }) => made)
+    ? "all earlier changes are undone"
+    : "nothing is changed";
   return new VfioError(code, {
     device,
-    problem: `${problem}; all earlier changes are undone`,
+    problem: `${problem}; ${outcome}` +
+      (errors.length === 0 ? "" : `, and onStep threw: ${errors[0]}`),
     hint,
-    cause: error,
+    cause: errors.length === 0 ? error : new AggregateError([error, ...errors]),
   });
 }

@@ -25,6 +25,7 @@ export {
   type PersistOptions,
   unpersist,
 } from "./boot/persist.ts";
+export { forget } from "./forget.ts";
 export type { LeftStep } from "./journal/undo.ts";
 export {
   Applied,
@@ -34,7 +35,13 @@ export {
 } from "./make.ts";
 export { Plan, plan, type PlanJson } from "./plan/plan.ts";
 export { stepSubject, stepText } from "./plan/text.ts";
-export { restore, type Restored, type RestoreOptions } from "./restore.ts";
+export {
+  type DamagedJournal,
+  damagedJournals,
+  restore,
+  type Restored,
+  type RestoreOptions,
+} from "./restore.ts";
 export { parseState, stateSchema } from "./state/parse.ts";
 export { pinOf } from "./state/pin.ts";
 export type { Schema } from "./state/rule.ts";

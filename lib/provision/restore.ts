@@ -9,6 +9,8 @@ import { Deadline, type WaitOptions } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
 import { formatPciAddress, parsePciAddress } from "../pci/address.ts";
 import { functionIfThere } from "./steps/functions.ts";
+import { Listener } from "./journal/callback.ts";
+import { LaterChanges } from "./journal/superseded.ts";
 import { Journal, type JournalEntry } from "./journal/journal.ts";
 import { locked } from "./journal/lock.ts";
 import type { Step } from "./steps/step.ts";
@@ -24,7 +26,8 @@ export interface RestoreOptions extends WaitOptions {
   /** Restores only what was applied under this name. Default: everything. */
   readonly name?: string;
   /**
-   * Called for each step once it is undone.
+   * Called for each step once it is undone. An error that it throws stops
+   * nothing. It is thrown at the end, when everything else is undone.
    *
    * @param step The step.
    */
@@ -41,13 +44,39 @@ export interface Restored {
    * the next restore tries again.
    */
   readonly left: readonly LeftStep[];
+  /**
+   * The journals that cannot be read. They stay as they are, and so does what
+   * they record, until {@linkcode forget} drops them.
+   */
+  readonly damaged: readonly DamagedJournal[];
+}
+
+/** A journal that cannot be read. */
+export interface DamagedJournal {
+  /** Its name, which {@linkcode forget} takes: `"apply-3"`. */
+  readonly id: string;
+  /** What is wrong: `JOURNAL_DAMAGED`, or `NOT_SUPPORTED` for its version. */
+  readonly error: VfioError;
+}
+
+/**
+ * Lists the journals of applies that cannot be read.
+ *
+ * @param host The host.
+ * @throws {VfioError} `PERMISSION_DENIED` when this user may not read them.
+ */
+export function damagedJournals(host: Host): DamagedJournal[] {
+  return Journal.applies(host.kernel).flatMap(({ id, damage }) =>
+    damage === undefined ? [] : { id, error: damage }
+  );
 }
 
 /**
  * Brings the host back to how it was before {@linkcode apply}. It works in
  * another process too, and after the first one was killed at any point. The
  * last apply is undone first, each step by the journal. Steps that are undone
- * already are skipped. After a failure it goes on with the other steps.
+ * already are skipped. After a failure it goes on with the other steps, and
+ * after a damaged journal with the others.
  *
  * @param host The host.
  * @param options Which devices, a signal, and a time limit in milliseconds for
@@ -56,6 +85,8 @@ export interface Restored {
  * @throws {VfioError} `LOCKED` when another process is changing the host,
  * `PERMISSION_DENIED`, or `KERNEL`.
  * @throws The signal's reason. What is not undone by then stays in the journal.
+ * @throws What `onUndone` threw, at the end. Where something is left too, it is
+ * in the `cause` of a {@linkcode VfioError} `RESTORE_INCOMPLETE`.
  *
  * @example
  * ```ts
@@ -78,10 +109,9 @@ export async function restore(
   const { name } = options;
   return await undoJournals(
     host,
-    () =>
-      Journal.applies(host.kernel).toReversed().filter(({ head }) =>
-        name === undefined || head.name === name
-      ),
+    () => Journal.applies(host.kernel).toReversed(),
+    ({ head, isWritten }) =>
+      name === undefined || !isWritten || head.name === name,
     options,
   );
 }
@@ -91,41 +121,58 @@ export async function restore(
  *
  * @param host The host.
  * @param journals Reads the journals, the last first.
+ * @param isWanted Whether a journal is to be undone. The others only keep what
+ * they have changed since.
  * @param options The same as for {@linkcode restore}.
  */
 export async function undoJournals(
   host: Host,
   journals: () => readonly Journal[],
+  isWanted: (journal: Journal) => boolean,
   options: RestoreOptions,
 ): Promise<Restored> {
-  const { devices, timeout, signal, onUndone } = options;
+  const { devices, timeout, signal } = options;
+  const listener = new Listener(options.onUndone);
   const undone: Step[] = [];
   const left: LeftStep[] = [];
+  const damaged: DamagedJournal[] = [];
+  const later = new LaterChanges();
+  const undo = async (journal: Journal) => {
+    const wanted = entriesOf(host, journal.toUndo, devices?.map(canonicalName));
+    const divided = later.divide(wanted);
+    const leftHere = await undoSteps(host, journal, divided.free, {
+      ...timeout === undefined ? {} : { timeout },
+      ...signal === undefined ? {} : { signal },
+      onUndone(step) {
+        undone.push(step);
+        listener.call(step);
+      },
+    });
+    left.push(...divided.left, ...leftHere);
+    if (journal.toUndo.length === 0) journal.remove();
+  };
   try {
-    const wanted = devices?.map(canonicalName);
     await locked(host.kernel, new Deadline(options), async () => {
       for (const journal of journals()) {
-        const leftHere = await undoSteps(
-          host,
-          journal,
-          entriesOf(host, journal.toUndo, wanted),
-          {
-            ...timeout === undefined ? {} : { timeout },
-            ...signal === undefined ? {} : { signal },
-            onUndone(step) {
-              undone.push(step);
-              onUndone?.(step);
-            },
-          },
-        );
-        left.push(...leftHere);
-        if (journal.toUndo.length === 0) journal.remove();
+        const { id, damage } = journal;
+        if (!isWanted(journal)) {
+          later.add(journal);
+        } else if (damage !== undefined) {
+          damaged.push({ id, error: damage });
+        } else {
+          await undo(journal);
+          later.add(journal);
+        }
       }
     });
   } catch (error) {
     throw toVfioError(error, "restore the host");
   }
-  return { undone, left };
+  const { errors } = listener;
+  if (errors.length > 0) {
+    throw left.length > 0 ? incomplete(left, errors) : errors[0];
+  }
+  return { undone, left, damaged };
 }
 
 function canonicalName(device: string): string {
@@ -161,12 +208,16 @@ function virtualFunctionsOf(host: Host, device: string): string[] {
  * The error for steps that could not be undone.
  *
  * @param left The steps, each with its error.
+ * @param others What else went wrong.
  */
-export function incomplete(left: readonly LeftStep[]): VfioError {
+export function incomplete(
+  left: readonly LeftStep[],
+  others: readonly unknown[] = [],
+): VfioError {
   return new VfioError("RESTORE_INCOMPLETE", {
     problem: `not everything could be undone:\n${leftText(left)}`,
     hint: "restore again: the journal has the rest",
-    cause: new AggregateError(left.map(({ error }) => error)),
+    cause: new AggregateError([...left.map(({ error }) => error), ...others]),
   });
 }
 

@@ -41,7 +41,8 @@ export interface StepStatus {
  *
  * @param host The host.
  * @param options How long the attributes of the host may take to read.
- * @returns The applies, the oldest first.
+ * @returns The applies, the oldest first, without those whose journal is
+ * damaged: {@linkcode damagedJournals} lists them.
  * @throws {VfioError} `PERMISSION_DENIED`, or `KERNEL`.
  *
  * @example
@@ -64,7 +65,7 @@ export async function status(
   const found: AppliedStatus[] = [];
   for (const { head, entries } of Journal.applies(host.kernel)) {
     const steps: StepStatus[] = [];
-    for (const { step, made, undone } of entries.filter(Boolean)) {
+    for (const { step, made, undone } of entries) {
       if (undone) continue;
       steps.push({ step, made, holds: await holds(host, step, options) });
     }

@@ -319,6 +319,25 @@ export const FILE_OPERATIONS: Readonly<Record<string, FileOperation>> = {
     kernel.close(event);
   },
 
+  "fdinfo has the lock of the descriptor that holds it": (kernel, dir) => {
+    const open = () => kernel.open(`${dir}/lock`, O_RDWR | O_CREAT);
+    const [a, b] = [open(), open()];
+    const lockOf = (fd: number) =>
+      /^lock:\t1: FLOCK\s+ADVISORY\s+(\w+)/m.exec(
+        kernel.readFile(`/proc/self/fdinfo/${fd}`),
+      )?.[1];
+    assertEquals([a, b].map(lockOf), [undefined, undefined]);
+    kernel.flock(a, LOCK_EX | LOCK_NB);
+    assertEquals([a, b].map(lockOf), ["WRITE", undefined]);
+    kernel.flock(a, LOCK_SH | LOCK_NB);
+    kernel.flock(b, LOCK_SH | LOCK_NB);
+    assertEquals([a, b].map(lockOf), [
+      "READ",
+      "READ",
+    ]);
+    for (const fd of [a, b]) kernel.close(fd);
+  },
+
   "flock() locks a file for one open descriptor": (kernel, dir) => {
     const path = `${dir}/lock`;
     const open = () => kernel.open(path, O_RDWR | O_CREAT);

@@ -58,15 +58,24 @@ export class Deadline {
    * @param late Makes the error for when the time is over.
    * @returns The result of `work`.
    * @throws The signal's reason, when it stops the wait.
+   * @throws What `late` throws, when the time is over.
    */
   async wait<T>(work: Promise<T>, late: () => unknown): Promise<T> {
     const { promise: stop, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => reject(late()), this.left);
+    // An error that leaves a timer ends the process.
+    const end = () => {
+      try {
+        reject(late());
+      } catch (error) {
+        reject(error);
+      }
+    };
+    const timer = setTimeout(end, this.left);
     const abort = () => reject(this.#signal?.reason);
     this.#signal?.addEventListener("abort", abort);
     try {
-      this.#signal?.throwIfAborted();
-      return await Promise.race([work, stop]);
+      if (this.#signal?.aborted) abort();
+      return await Promise.race([stop, work]);
     } finally {
       clearTimeout(timer);
       this.#signal?.removeEventListener("abort", abort);

@@ -56,8 +56,8 @@ export interface Persisted {
  * @returns What was written.
  * @throws {TypeError} When the state or the name is invalid, or the command is
  * not an absolute path.
- * @throws {VfioError} The error of a selector, `LOCKED`, `PERMISSION_DENIED`,
- * or `KERNEL`. Nothing is written then.
+ * @throws {VfioError} The error of a selector, `JOURNAL_DAMAGED`, `LOCKED`,
+ * `PERMISSION_DENIED`, or `KERNEL`. Nothing is written then.
  *
  * @example
  * ```ts
@@ -110,7 +110,8 @@ export async function persist(
  * @returns Whether a state was installed under that name.
  * @throws {TypeError} When the name is invalid.
  * @throws {VfioError} `RESTORE_INCOMPLETE` when somebody else has changed a
- * file since; that file stays. `LOCKED`, `PERMISSION_DENIED`, or `KERNEL`.
+ * file since; that file stays. `JOURNAL_DAMAGED`, `LOCKED`,
+ * `PERMISSION_DENIED`, or `KERNEL`.
  */
 export async function unpersist(
   host: Host,
@@ -118,11 +119,13 @@ export async function unpersist(
   options: WaitOptions = {},
 ): Promise<boolean> {
   const id = journalOf(name);
-  const { undone, left } = await undoJournals(
+  const { undone, left, damaged } = await undoJournals(
     host,
     () => [new Journal(host.kernel, id)],
+    () => true,
     options,
   );
+  for (const { error } of damaged) throw error;
   if (left.length > 0) throw incomplete(left);
   return undone.length > 0;
 }
@@ -146,6 +149,7 @@ async function replace(
   options: WaitOptions,
 ): Promise<void> {
   const old = new Journal(host.kernel, id);
+  if (old.damage !== undefined) throw old.damage;
   const before = old.toUndo.map(({ step }) => step).reverse();
   const same = JSON.stringify(before) === JSON.stringify(steps);
   if (same && await allHold(host, steps, options)) return;

@@ -16,6 +16,7 @@ import {
   writeAll,
 } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
+import { S_IFMT, S_IFREG } from "../../uapi/linux/statx.ts";
 import {
   O_CREAT,
   O_EXCL,
@@ -33,9 +34,14 @@ export interface FileAccess {
   readonly gid: number;
 }
 
-/** A file with its text, or a symbolic link with its target. */
+/**
+ * A file with its contents, or a symbolic link with its target. Contents that
+ * are no UTF-8, or begin with a byte order mark, are in base64: decoding them
+ * as text would lose bytes.
+ */
 export type FileEntry =
   | FileAccess & { readonly text: string }
+  | FileAccess & { readonly base64: string }
   | { readonly target: string };
 
 const PERMISSIONS = 0o7777;
@@ -45,14 +51,45 @@ const PERMISSIONS = 0o7777;
  *
  * @param kernel The system.
  * @param path The path.
+ * @throws {VfioError} `NOT_SUPPORTED` when something else is at the path.
  */
 export function readEntry(kernel: Kernel, path: string): FileEntry | null {
   const target = readLink(kernel, path);
   if (target === null) return null;
   if (target !== undefined) return { target };
   const { mode, uid, gid } = kernel.stat(path);
-  const text = kernel.readFile(path);
-  return { text, mode: mode & PERMISSIONS, uid, gid };
+  if ((mode & S_IFMT) !== S_IFREG) {
+    throw new VfioError("NOT_SUPPORTED", {
+      problem: `${path} is no regular file`,
+      hint: `remove what is there: ls -ld ${path}`,
+    });
+  }
+  const bytes = kernel.readFileBytes(path);
+  const access = { mode: mode & PERMISSIONS, uid, gid };
+  const text = textOf(bytes);
+  return text === undefined
+    ? { base64: bytes.toBase64(), ...access }
+    : { text, ...access };
+}
+
+/** The bytes of a file. */
+export function bytesOf(
+  entry: Exclude<FileEntry, { target: string }>,
+): Uint8Array<ArrayBuffer> {
+  return "text" in entry
+    ? new TextEncoder().encode(entry.text)
+    : Uint8Array.fromBase64(entry.base64);
+}
+
+/** The text of bytes, where it has exactly these bytes. */
+function textOf(bytes: Uint8Array<ArrayBuffer>): string | undefined {
+  try {
+    const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    const text = decoder.decode(bytes);
+    return text.startsWith("\ufeff") ? undefined : text;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -92,6 +129,7 @@ export function putEntry(
   entry: FileEntry | null,
 ): void {
   if (entry === null) {
+    if (!isThere(kernel, path)) return;
     unlinkIfPresent(kernel, path);
     syncDirectory(kernel, dirname(path));
     return;
@@ -99,7 +137,7 @@ export function putEntry(
   if ("target" in entry) {
     const { target } = entry;
     replaceAtomically(kernel, path, (draft) => kernel.symlink(target, draft));
-  } else putFile(kernel, path, entry.text, entry);
+  } else putFile(kernel, path, bytesOf(entry), entry);
 }
 
 /**
@@ -113,7 +151,7 @@ export function putEntry(
 export function putFile(
   kernel: Kernel,
   path: string,
-  contents: string | Uint8Array,
+  contents: Uint8Array,
   { mode, uid, gid }: FileAccess,
 ): void {
   replaceAtomically(kernel, path, (draft) => {
@@ -134,7 +172,14 @@ export function putFile(
  * @param path The file's path.
  */
 export function removeDraft(kernel: Kernel, path: string): void {
-  unlinkIfPresent(kernel, draftOf(path));
+  // A read-only file system refuses even to remove what does not exist.
+  const draft = draftOf(path);
+  if (isThere(kernel, draft)) unlinkIfPresent(kernel, draft);
+}
+
+/** Whether a path has an entry. A link is not followed. */
+function isThere(kernel: Kernel, path: string): boolean {
+  return readLink(kernel, path) !== null;
 }
 
 /**
@@ -176,6 +221,7 @@ function isMissing(kernel: Kernel, path: string): boolean {
  * @param path Its path.
  */
 export function removeDirectory(kernel: Kernel, path: string): void {
+  if (!isThere(kernel, path)) return;
   try {
     kernel.rmdir(path);
   } catch (error) {
@@ -189,18 +235,27 @@ export function removeDirectory(kernel: Kernel, path: string): void {
  * Runs `work`, and turns the kernel's errors into errors of this library.
  *
  * @param work What to do.
+ * @param path The file that is changed. Calls on descriptors do not name it.
  * @throws {VfioError} `PERMISSION_DENIED` or `KERNEL`, by the kernel's error.
  */
-export function orFileError<T>(work: () => T): T {
+export function orFileError<T>(work: () => T, path?: string): T {
   try {
     return work();
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     const denied = hasErrno(error, "EACCES", "EPERM", "EROFS");
+    const isNamed = path === undefined || error.path === path;
     throw new VfioError(denied ? "PERMISSION_DENIED" : "KERNEL", {
-      problem: error.message,
-      hint: denied ? "run as root" : undefined,
+      problem: isNamed ? error.message : `${path}: ${error.message}`,
+      hint: HINTS[error.code],
       cause: error,
     });
   }
 }
+
+const HINTS: Readonly<Record<string, string>> = {
+  EACCES: "run as root",
+  EPERM: "run as root",
+  EROFS: "its file system is mounted read-only: mount it read-write",
+  ENOSPC: "its file system is full: make room on it",
+};

@@ -4,49 +4,25 @@
  * @module
  */
 
-import { VfioError } from "../../errors.ts";
+import type { VfioError } from "../../errors.ts";
 import { processName } from "../../host/openers.ts";
 import { namesIn } from "../../host/sysfs.ts";
-import {
-  appendLine,
-  makeDirectories,
-  readTextIfPresent,
-  unlinkIfPresent,
-} from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import { orFileError } from "./files.ts";
+import { damageError, JournalFile } from "./journal_file.ts";
 import { processId, RUN } from "./lock.ts";
+import { type JournalHead, type JournalRecord, VERSION } from "./record.ts";
 import type { Step } from "../steps/step.ts";
 
 /** The directory of records that outlive a reboot. */
 export const LASTING = "/var/lib/passthru";
 
-/** The version of the journal's format. */
-const VERSION = 1;
-
-/** Only root can read a journal: it has the former contents of files. */
-const MODE = 0o600;
-
-/** The first line of a journal. */
-export interface JournalHead {
-  /** The version of the journal's format. */
-  readonly passthru: typeof VERSION;
-  /**
-   * Unique, unlike the journal's number, which is free again once it is undone.
-   */
-  readonly uuid: string;
-  /**
-   * The boot of the host it was written in, `/proc/sys/kernel/random/boot_id`.
-   */
-  readonly boot: string;
-  /** The process that made the changes. */
-  readonly pid: number;
-  /** Its name. */
-  readonly process: string;
-  /** When it was begun, in ISO 8601. */
-  readonly at: string;
-  /** The name that it was applied under. */
-  readonly name?: string;
+/**
+ * Returns the paths of a journal's files.
+ *
+ * @param id The name of its files, without an extension.
+ */
+export function pathsOf(id: string): string[] {
+  return [RUN, LASTING].map((directory) => `${directory}/${id}.jsonl`);
 }
 
 /** A step that was begun. */
@@ -65,66 +41,6 @@ export interface JournalEntry {
   readonly undone: boolean;
 }
 
-/** A line of a journal, after the first. */
-type JournalRecord =
-  | { readonly begin: number; readonly step: Step; readonly before: unknown }
-  | { readonly made: number; readonly result?: unknown }
-  | { readonly undone: number };
-
-/** One of the files that a journal consists of. */
-class JournalFile {
-  readonly path: string;
-  head: JournalHead | undefined;
-  readonly records: readonly JournalRecord[];
-  readonly #kernel: Kernel;
-  readonly #directory: string;
-  /** Whether the last line is incomplete. */
-  #torn: boolean;
-
-  constructor(kernel: Kernel, directory: string, name: string) {
-    const path = `${directory}/${name}`;
-    this.path = path;
-    this.#directory = directory;
-    this.#kernel = kernel;
-    const text = orFileError(() => readTextIfPresent(kernel, path)) ?? "";
-    this.#torn = text !== "" && !text.endsWith("\n");
-    const [head, ...records] = text.split("\n").flatMap(parsed);
-    this.head = head as JournalHead | undefined;
-    assertReadable(path, this.head);
-    this.records = records as JournalRecord[];
-  }
-
-  /** Writes a line. It is on the disk when this returns. */
-  append(head: JournalHead, record: JournalRecord): void {
-    if (this.head === undefined) {
-      makeDirectories(this.#kernel, this.#directory);
-      this.#write(head);
-      this.head = head;
-    }
-    this.#write(record);
-  }
-
-  #write(line: JournalHead | JournalRecord): void {
-    // Ends an incomplete line.
-    if (this.#torn) appendLine(this.#kernel, this.path, "", MODE);
-    this.#torn = true;
-    appendLine(this.#kernel, this.path, JSON.stringify(line), MODE);
-    this.#torn = false;
-  }
-}
-
-/**
- * Parses a line as JSON. An incomplete line is left out: its change was not
- * made yet, or can be made again.
- */
-function parsed(line: string): unknown[] {
-  try {
-    return [JSON.parse(line)];
-  } catch {
-    return [];
-  }
-}
-
 /**
  * The journal of one apply, in two files: one for changes that outlive a
  * reboot, and one for all others, which a reboot removes together with those
@@ -135,12 +51,20 @@ export class Journal {
   readonly id: string;
   /** Its first line. */
   readonly head: JournalHead;
-  readonly #kernel: Kernel;
+  /** Whether its files have that line already. */
+  readonly isWritten: boolean;
+  /**
+   * Why it cannot be used, if so. It has no entries then, and its files stay as
+   * they are.
+   */
+  readonly damage: VfioError | undefined;
   readonly #files: {
     readonly passing: JournalFile;
     readonly lasting: JournalFile;
   };
   readonly #entries: JournalEntry[] = [];
+  /** The place of each entry, by its number. */
+  readonly #places = new Map<number, number>();
 
   /**
    * Reads the journal of a name, if it exists.
@@ -148,23 +72,33 @@ export class Journal {
    * @param kernel The system.
    * @param id The name of its files, without an extension.
    * @param name The name of the apply, for a new journal.
+   * @throws {VfioError} `PERMISSION_DENIED` when this user may not read it.
    */
   constructor(kernel: Kernel, id: string, name?: string) {
-    this.#kernel = kernel;
     this.id = id;
-    const passing = new JournalFile(kernel, RUN, `${id}.jsonl`);
-    const lasting = new JournalFile(kernel, LASTING, `${id}.jsonl`);
+    const passing = new JournalFile(kernel, RUN, id);
+    const lasting = new JournalFile(kernel, LASTING, id);
     this.#files = { passing, lasting };
     const boot = kernel.readFile("/proc/sys/kernel/random/boot_id").trim();
     // /run may outlive a reboot, but the changes that are recorded there do
     // not.
-    const passingRecords = passing.head?.boot === boot ? passing.records : [];
+    const { head = lasting.head } = passing;
+    const isOver = passing.head !== undefined && passing.head.boot !== boot;
+    this.isWritten = head !== undefined;
+    this.head = head ?? newHead(kernel, boot, name);
+    const passingRecords = isOver ? [] : passing.records;
+    this.damage = (isOver ? undefined : passing.damage) ?? lasting.damage ??
+      damageOfBoth(id, passingRecords, lasting.records);
+    if (this.damage !== undefined) return;
     this.#entries = entriesOf([...passingRecords, ...lasting.records]);
-    this.head = passing.head ?? lasting.head ?? newHead(kernel, boot, name);
+    for (const [i, { number }] of this.#entries.entries()) {
+      this.#places.set(number, i);
+    }
   }
 
   /**
-   * Reads the journals of all applies, the oldest first.
+   * Reads the journals of all applies, the oldest first, also those that are
+   * damaged.
    *
    * @param kernel The system.
    */
@@ -202,8 +136,9 @@ export class Journal {
    * @returns Its number.
    */
   begin(step: Step, before: unknown): number {
-    const number = this.#entries.length;
+    const number = 1 + (this.#entries.at(-1)?.number ?? -1);
     this.#append(step, { begin: number, step, before });
+    this.#places.set(number, this.#entries.length);
     this.#entries.push({ number, step, before, made: false, undone: false });
     return number;
   }
@@ -215,37 +150,31 @@ export class Journal {
    * @param result The result of making it.
    */
   made(number: number, result: unknown): void {
-    const entry = this.#entries[number]!;
+    const place = this.#places.get(number)!;
+    const entry = this.#entries[place]!;
     this.#append(entry.step, { made: number, result });
-    this.#entries[number] = { ...entry, made: true, result };
+    this.#entries[place] = { ...entry, made: true, result };
   }
 
   /** Records that a step is undone. */
   undone(number: number): void {
-    const entry = this.#entries[number]!;
-    this.#entries[number] = { ...entry, undone: true };
+    const place = this.#places.get(number)!;
+    const entry = this.#entries[place]!;
+    this.#entries[place] = { ...entry, undone: true };
     this.#append(entry.step, { undone: number });
   }
 
   /** Removes its files. */
   remove(): void {
     const { passing, lasting } = this.#files;
-    unlinkIfPresent(this.#kernel, passing.path);
-    unlinkIfPresent(this.#kernel, lasting.path);
+    passing.remove();
+    lasting.remove();
   }
 
   #append(step: Step, record: JournalRecord): void {
     const { passing, lasting } = this.#files;
     (lasts(step) ? lasting : passing).append(this.head, record);
   }
-}
-
-function assertReadable(path: string, head: JournalHead | undefined): void {
-  if (head === undefined || head.passthru === VERSION) return;
-  throw new VfioError("NOT_SUPPORTED", {
-    problem: `${path} was written by another version of this library`,
-    hint: "restore with the version that applied",
-  });
 }
 
 /** Whether the change of a step outlives a reboot. */
@@ -271,22 +200,39 @@ function newHead(
 }
 
 function entriesOf(records: readonly JournalRecord[]): JournalEntry[] {
-  const entries: JournalEntry[] = [];
+  const entries = new Map<number, JournalEntry>();
   for (const record of records) {
     if ("begin" in record) {
       const { begin: number, step, before } = record;
-      entries[number] = { number, step, before, made: false, undone: false };
-      continue;
+      const state = { made: false, undone: false };
+      entries.set(number, { number, step, before, ...state });
+    } else if ("made" in record) {
+      const { made: number, result } = record;
+      entries.set(number, { ...entries.get(number)!, made: true, result });
+    } else {
+      const { undone: number } = record;
+      entries.set(number, { ...entries.get(number)!, undone: true });
     }
-    const made = "made" in record;
-    const number = made ? record.made : record.undone;
-    const entry = entries[number];
-    if (entry === undefined) continue;
-    entries[number] = made
-      ? { ...entry, made, result: record.result }
-      : { ...entry, undone: true };
   }
-  return entries;
+  return [...entries.values()].sort((a, b) => a.number - b.number);
+}
+
+/** The error for a step that is begun in both files. */
+function damageOfBoth(
+  id: string,
+  passing: readonly JournalRecord[],
+  lasting: readonly JournalRecord[],
+): VfioError | undefined {
+  const [first, second] = [passing, lasting].map((records) =>
+    new Set(records.flatMap((each) => "begin" in each ? each.begin : []))
+  );
+  const [number] = first!.intersection(second!);
+  if (number === undefined) return undefined;
+  return damageError(
+    id,
+    `the journal ${LASTING}/${id}.jsonl is damaged: step ${number} is in ` +
+      `${RUN}/${id}.jsonl too`,
+  );
 }
 
 /** The numbers of the applies that have a journal, in order. */

@@ -6,21 +6,19 @@
 
 import { VfioError } from "../../errors.ts";
 import type { Deadline } from "../../host/driver/deadline.ts";
-import { openersText, processName, readable } from "../../host/openers.ts";
+import {
+  openersText,
+  processes,
+  processName,
+  readable,
+} from "../../host/openers.ts";
 import { linkName, namesIn } from "../../host/sysfs.ts";
 import { hasErrno } from "../../kernel/errno.ts";
-import { Fd } from "../../kernel/fd.ts";
+import type { Fd } from "../../kernel/fd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import {
-  LOCK_EX,
-  LOCK_NB,
-  O_CREAT,
-  O_RDONLY,
-  O_TRUNC,
-  O_WRONLY,
-} from "../../uapi/linux/fcntl.ts";
-import { makeDirectories, writeAll } from "../../kernel/files.ts";
+import { LOCK_EX, LOCK_NB, O_CREAT, O_RDONLY } from "../../uapi/linux/fcntl.ts";
 import { orFileError } from "./files.ts";
+import { makeOwnDirectory, makePrivate, openOwn } from "./own_files.ts";
 
 /** The directory of records that a reboot removes. */
 export const RUN = "/run/passthru";
@@ -36,7 +34,8 @@ const LOCK = `${RUN}/lock`;
  * @param work What to do.
  * @returns The result of `work`.
  * @throws {VfioError} `LOCKED` when another process holds the lock until the
- * deadline, or `PERMISSION_DENIED`.
+ * deadline, or `PERMISSION_DENIED`, also when somebody else has put something
+ * in the lock's place.
  */
 export async function locked<T>(
   kernel: Kernel,
@@ -44,10 +43,11 @@ export async function locked<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const file = orFileError(() => {
-    makeDirectories(kernel, RUN);
-    return Fd.open(kernel, LOCK, O_RDONLY | O_CREAT);
+    makeOwnDirectory(kernel, RUN);
+    return openOwn(kernel, LOCK, O_RDONLY | O_CREAT);
   });
   try {
+    orFileError(() => makePrivate(kernel, file));
     await acquire(kernel, file, deadline);
     await settle(kernel, deadline);
     return await work();
@@ -65,12 +65,6 @@ async function acquire(
     () => orFileError(() => tryLock(kernel, file)) ? true : undefined,
     () => lockedError(kernel),
   );
-  // Processes that wait name the holder from this file. The lock does not
-  // depend on it.
-  orFileError(() => {
-    using note = Fd.open(kernel, LOCK, O_WRONLY | O_TRUNC);
-    writeAll(kernel, note.number, `${processId(kernel)}\n`);
-  });
 }
 
 /**
@@ -139,7 +133,22 @@ export function processId(kernel: Kernel): number {
 
 /** The process that holds the lock, where that can be read. */
 function holderOf(kernel: Kernel): string | undefined {
-  const pid = Number(readable(() => kernel.readFile(LOCK)));
-  if (!(pid > 0)) return undefined;
+  const pid = processes(kernel).find((pid) => holdsLock(kernel, pid));
+  if (pid === undefined) return undefined;
   return openersText([{ pid, name: processName(kernel, pid) }]);
+}
+
+/**
+ * Whether a process holds the lock. The kernel lists the locks of an open file
+ * in `fdinfo` (`show_fd_locks()` in `fs/locks.c`); those that wait have the
+ * file open too.
+ */
+function holdsLock(kernel: Kernel, pid: number): boolean {
+  const fds = readable(() => kernel.readdir(`/proc/${pid}/fd`)) ?? [];
+  return fds.some((fd) => {
+    const path = readable(() => kernel.readlink(`/proc/${pid}/fd/${fd}`));
+    if (path !== LOCK) return false;
+    const info = readable(() => kernel.readFile(`/proc/${pid}/fdinfo/${fd}`));
+    return /^lock:.*\bFLOCK\b/m.test(info ?? "");
+  });
 }

@@ -8,7 +8,9 @@ import { toVfioError, VfioError } from "../../errors.ts";
 import { Deadline } from "../../host/driver/deadline.ts";
 import type { Host } from "../../host/host.ts";
 import { functionIfThere } from "../steps/functions.ts";
+import { Pace } from "./callback.ts";
 import type { Journal, JournalEntry } from "./journal.ts";
+import { damageError } from "./journal_file.ts";
 import { stages } from "../steps/stages.ts";
 import type { Step } from "../steps/step.ts";
 import { kindOf } from "../steps/kinds.ts";
@@ -27,7 +29,7 @@ export interface UndoOptions {
   readonly timeout?: number;
   /** Stops before the next step. */
   readonly signal?: AbortSignal;
-  /** Called for each step that is undone. */
+  /** Called for each step that is undone. It throws nothing. */
   readonly onUndone?: (step: Step) => void;
 }
 
@@ -58,21 +60,34 @@ export async function undoSteps(
       const work = { host, deadline };
       await kindOf(step).undo(work, step, before, made, result);
     } catch (error) {
-      left.push({ step, error: toVfioError(error, "restore", step.device) });
+      left.push({ step, error: explain(error, journal, step) });
       return;
     }
     note(journal, number);
     onUndone?.(step);
   };
+  const pace = new Pace();
   for (const lanes of stages(host, entries, ({ step }) => step)) {
     await forEachAtOnce(lanes, async (lane) => {
       for (const entry of lane) {
+        await pace.step();
         signal?.throwIfAborted();
         await undo(entry);
       }
     });
   }
   return left;
+}
+
+/** Explains why a step could not be undone. */
+function explain(error: unknown, { id }: Journal, step: Step): unknown {
+  // What was captured before the step is not what its kind captures.
+  if (error instanceof TypeError || error instanceof RangeError) {
+    const problem = `the record of ${step.kind} in the journal ${id} is ` +
+      `damaged: ${error.message}`;
+    return damageError(id, problem, error);
+  }
+  return toVfioError(error, "restore", step.device);
 }
 
 /** How many run at once: each write to sysfs is a process of its own. */

@@ -7,6 +7,7 @@
 import { makeDirectories } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import {
+  bytesOf,
   type FileEntry,
   missingDirectories,
   orFileError,
@@ -32,8 +33,9 @@ const DEFAULT_MODE = 0o644;
 export const fileKind: StepKind<FileStep | LinkStep, FileBefore> = {
   holds({ host: { kernel } }, step) {
     return Promise.resolve(
-      orFileError(() =>
-        isSameEntry(readEntry(kernel, step.path), wantedEntry(step))
+      orFileError(
+        () => isSameEntry(readEntry(kernel, step.path), wantedEntry(step)),
+        step.path,
       ),
     );
   },
@@ -42,7 +44,7 @@ export const fileKind: StepKind<FileStep | LinkStep, FileBefore> = {
     return Promise.resolve(orFileError(() => ({
       entry: readEntry(kernel, path),
       missing: missingDirectories(kernel, path),
-    })));
+    }), path));
   },
 
   make({ host: { kernel } }, step, { missing }) {
@@ -51,12 +53,12 @@ export const fileKind: StepKind<FileStep | LinkStep, FileBefore> = {
       if (entry === null && missing.length > 0) return;
       if (missing.length > 0) makeDirectories(kernel, missing.at(-1)!);
       putEntry(kernel, step.path, entry);
-    });
+    }, step.path);
     return Promise.resolve();
   },
 
   undo({ host: { kernel } }, step, before, made) {
-    orFileError(() => undo(kernel, step, before, made));
+    orFileError(() => undo(kernel, step, before, made), step.path);
     return Promise.resolve();
   },
 };
@@ -93,6 +95,10 @@ function isSameEntry(now: FileEntry | null, wanted: FileEntry | null): boolean {
     return "target" in now && "target" in wanted &&
       now.target === wanted.target;
   }
-  return now.text === wanted.text && now.mode === wanted.mode &&
+  return isSame(bytesOf(now), bytesOf(wanted)) && now.mode === wanted.mode &&
     now.uid === wanted.uid && now.gid === wanted.gid;
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -47,7 +47,10 @@ export const romKind: StepKind<RomStep, RomBefore, RomMade> = {
     // undoing would fail too.
     assertRomAccess(host.function(device));
     return Promise.resolve(
-      orFileError(() => ({ missing: missingDirectories(host.kernel, path) })),
+      orFileError(
+        () => ({ missing: missingDirectories(host.kernel, path) }),
+        path,
+      ),
     );
   },
 
@@ -65,7 +68,7 @@ export const romKind: StepKind<RomStep, RomBefore, RomMade> = {
     orFileError(() => {
       if (missing.length > 0) makeDirectories(kernel, missing.at(-1)!);
       putFile(kernel, path, bytes, { mode: 0o644, uid: 0, gid: 0 });
-    });
+    }, path);
     return { sha256 };
   },
 
@@ -74,7 +77,7 @@ export const romKind: StepKind<RomStep, RomBefore, RomMade> = {
     const fn = functionIfThere(host, device);
     // A process that was killed may have left the ROM enabled.
     if (!made && fn !== undefined && hasRom(fn)) hideRom(fn);
-    const now = orFileError(() => readRomFile(kernel, path));
+    const now = orFileError(() => readRomFile(kernel, path), path);
     if (now !== null && made && await digest(now) !== result?.sha256) {
       throw changed(device, `${path} was changed`);
     }
@@ -84,7 +87,7 @@ export const romKind: StepKind<RomStep, RomBefore, RomMade> = {
       for (const directory of missing.toReversed()) {
         removeDirectory(kernel, directory);
       }
-    });
+    }, path);
   },
 };
 

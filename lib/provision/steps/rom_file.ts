@@ -28,7 +28,7 @@ import { orFileError, readLink } from "../journal/files.ts";
  * or `KERNEL`.
  */
 export function holdsRom(fn: PciFunction, path: string): boolean {
-  const bytes = orFileError(() => readRomFile(fn.host.kernel, path));
+  const bytes = orFileError(() => readRomFile(fn.host.kernel, path), path);
   if (bytes === null) return false;
   assertRomOf(
     fn,

@@ -123,6 +123,8 @@ export interface Process {
   readonly memory: AddressMap;
   /** Its open files, by descriptor. */
   readonly files: ReadonlyMap<number, OpenFile>;
+  /** Returns the lock that a descriptor's opening holds, `LOCK_*`. */
+  lockOf(fd: number): number | undefined;
   /** Gives an open file a descriptor. */
   install(file: OpenFile): number;
   /** Returns the open file of a descriptor. EBADF where there is none. */

@@ -40,6 +40,11 @@ export function lock(inode: object, holder: object, operation: number): void {
   fileLocks.set(holder, kind);
 }
 
+/** Returns the lock of a description, `LOCK_*`, if it has one. */
+export function lockOf(inode: object, holder: object): number | undefined {
+  return locks.get(inode)?.get(holder);
+}
+
 /** Releases the lock of a description that is closed, if it has one. */
 export function unlock(inode: object, holder: object): void {
   locks.get(inode)?.delete(holder);

@@ -4,10 +4,12 @@
  * @module
  */
 
-import type { Directory, Link, Process } from "./file.ts";
+import type { Directory, FileNode, Link, Node, Process } from "./file.ts";
 import type { Machine } from "../machine/machine.ts";
+import { LOCK_EX } from "../../uapi/linux/fcntl.ts";
 import { refuse } from "../process/refusal.ts";
 import {
+  attribute,
   mapDirectory,
   pathTree,
   readOnly,
@@ -95,7 +97,8 @@ const RANDOM_TABLE: Table<Machine> = {
 const PROCESS_TABLE: Table<Process> = {
   comm: readOnly(({ name }) => `${name.slice(0, 15)}\n`),
   environ: readOnly(() => "", 0o400),
-  fd: fdDirectory,
+  fd: (process) => fdDirectory(process, linkOfFd),
+  fdinfo: (process, path) => fdDirectory(process, fdInfoIn(path)),
   limits: readOnly(limits),
   mountinfo: readOnly(() => MOUNT_INFO),
   mounts: readOnly(() => MOUNTS),
@@ -107,9 +110,12 @@ function processDirectory(process: Process, path: string): Directory {
 }
 
 /**
- * Makes the directory of a process's open files. Its user and root can read it.
+ * Makes a directory of a process's open files. Its user and root can read it.
  */
-function fdDirectory(process: Process): Directory {
+function fdDirectory(
+  process: Process,
+  entry: (process: Process, fd: number) => Node,
+): Directory {
   const shown = ({ uid }: Process) => {
     if (uid !== 0 && uid !== process.uid) refuse("EACCES");
     return process.files;
@@ -117,13 +123,29 @@ function fdDirectory(process: Process): Directory {
   return {
     kind: "directory",
     names: (reader) => [...shown(reader).keys()].map(String),
-    lookup(name, reader): Link | undefined {
-      const file = shown(reader).get(Number(name));
-      return file === undefined
-        ? undefined
-        : { kind: "link", target: file.linkText };
+    lookup(name, reader): Node | undefined {
+      const fd = Number(name);
+      return shown(reader).has(fd) ? entry(process, fd) : undefined;
     },
   };
+}
+
+function linkOfFd({ files }: Process, fd: number): Link {
+  return { kind: "link", target: files.get(fd)!.linkText };
+}
+
+/** Writes `fdinfo/FD` (`fs/proc/fd.c`), as far as it is read here. */
+function fdInfoIn(directory: string) {
+  return (process: Process, fd: number): FileNode =>
+    attribute(process, `${directory}/${fd}`, 0o400, () => ({
+      show() {
+        const lock = process.lockOf(fd);
+        if (lock === undefined) return "pos:\t0\n";
+        const kind = lock === LOCK_EX ? "WRITE" : "READ ";
+        return `pos:\t0\nlock:\t1: FLOCK  ADVISORY  ${kind} ${process.pid} ` +
+          "00:1a:7 0 EOF\n";
+      },
+    }));
 }
 
 function limits({ memlock }: Process): string {

@@ -44,7 +44,7 @@ import type {
   Process,
 } from "../fs/file.ts";
 import { PathFile } from "../fs/path_file.ts";
-import { lock } from "../fs/flock.ts";
+import { lock, lockOf } from "../fs/flock.ts";
 import type { HugePages } from "./huge_pages.ts";
 import { AddressMap, Pages } from "./memory.ts";
 import { MemoryFile } from "./memory_file.ts";
@@ -152,6 +152,12 @@ export class SimKernel implements Kernel, Process {
 
   install(file: OpenFile, flags = O_RDWR, node?: Node): number {
     return this.#open.install(new Description(file, flags, node));
+  }
+
+  lockOf(fd: number): number | undefined {
+    const description = this.#open.get(fd);
+    const { inode } = description.file;
+    return inode && lockOf(inode, description);
   }
 
   file(fd: number): OpenFile {

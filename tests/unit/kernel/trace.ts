@@ -207,3 +207,21 @@ Deno.test("traced() prints an async ioctl's struct before and after", async () =
     "0 {argsz=8, flags=1}",
   ]);
 });
+
+Deno.test("traced() returns the result of a call when print throws", async () => {
+  const kernel = traced(
+    stubKernel({
+      open: () => 7,
+      closeAsync: () => Promise.resolve(),
+      close: () => {
+        throw refused("EBADF", "close");
+      },
+    }),
+    () => {
+      throw new Error("EPIPE");
+    },
+  );
+  assertEquals(kernel.open("/dev/vfio/vfio", 2), 7);
+  assertEquals(await kernel.closeAsync(7), undefined);
+  assertEquals(assertThrows(() => kernel.close(7), KernelError).code, "EBADF");
+});

@@ -51,14 +51,14 @@ Deno.test("apply() makes the state once, and restore() undoes it", async () => {
   const again = await apply(host, STATE);
   assertEquals(again.steps, []);
   assertEquals(stateOf(machine), made);
-  assertEquals(await again.restore(), { undone: [], left: [] });
+  assertEquals(await again.restore(), { undone: [], left: [], damaged: [] });
   assertEquals(stateOf(machine), made);
   // as another process does
   const { undone, left } = await restore(newcomer(machine));
   assertEquals(undone.length, 8);
   assertEquals(left, []);
   assertAsBefore(machine, before);
-  assertEquals(await restore(host), { undone: [], left: [] });
+  assertEquals(await restore(host), { undone: [], left: [], damaged: [] });
 });
 
 Deno.test("apply() throws NOT_SUPPORTED and changes nothing when the kernel has no power management", async () => {

@@ -3,12 +3,24 @@ import {
   assertMatch,
   assertRejects,
   assertStringIncludes,
+  assertThrows,
 } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
+import type { FileStatus } from "../../../lib/kernel/kernel.ts";
 import { applySteps } from "../../../lib/provision/make.ts";
 import { restore } from "../../../lib/provision/restore.ts";
+import {
+  LOCK_EX,
+  LOCK_NB,
+  O_CREAT,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_WRONLY,
+} from "../../../lib/uapi/linux/fcntl.ts";
+import { S_IFMT } from "../../../lib/uapi/linux/statx.ts";
+import { chmod, chown } from "../../kernels/by_path.ts";
 import { refused } from "../../failures.ts";
 import {
   assertAsBefore,
@@ -44,7 +56,7 @@ Deno.test("applySteps() throws LOCKED when it may not read which process changes
   for (
     const [pattern, named] of [
       [/^\/proc\/\d+\/comm$/, /by process \d+/],
-      [/^\/run\/passthru\/lock$/, /by another process/],
+      [/^\/proc\/\d+\/fdinfo\/\d+$/, /by another process/],
     ] as const
   ) {
     const machine = bench();
@@ -112,4 +124,99 @@ Deno.test("restore() waits for a write when a killed process has left it to its 
   assertEquals((await restore(new Host({ kernel }))).left, []);
   assertEquals(child, undefined);
   assertAsBefore(machine, before);
+});
+
+const LOCK = "/run/passthru/lock";
+
+Deno.test("applySteps() makes a lock that no other user can open", async () => {
+  const machine = bench();
+  await applySteps(newcomer(machine), [TAKE_NIC]);
+  const mallory = machine.spawn({ name: "mallory", uid: 1000 });
+  assertEquals(mallory.stat(LOCK).mode & 0o7777, 0o600);
+  const error = assertThrows(() => mallory.open(LOCK, O_RDONLY), KernelError);
+  assertEquals(error.code, "EACCES");
+});
+
+Deno.test("applySteps() repairs the mode of a lock of an earlier version", async () => {
+  const machine = bench();
+  const { kernel } = newcomer(machine);
+  kernel.mkdir("/run/passthru", 0o755);
+  kernel.close(kernel.open(LOCK, O_WRONLY | O_CREAT, 0o644));
+  await applySteps(newcomer(machine), [TAKE_NIC]);
+  assertEquals(kernel.stat(LOCK).mode & 0o7777, 0o600);
+});
+
+Deno.test("applySteps() names the process that holds the lock, and no other that has it open", async () => {
+  const machine = bench();
+  const { kernel } = newcomer(machine);
+  kernel.mkdir("/run/passthru", 0o755);
+  kernel.close(kernel.open(LOCK, O_WRONLY | O_CREAT, 0o644));
+  // Earlier versions wrote the process that had the lock into it.
+  kernel.writeFile(LOCK, "1\n");
+  machine.spawn({ name: "waits" }).open(LOCK, O_RDONLY);
+  const mallory = machine.spawn({ name: "mallory", uid: 1000 });
+  mallory.flock(mallory.open(LOCK, O_RDONLY), LOCK_EX | LOCK_NB);
+  const error = await refused(
+    "LOCKED",
+    () => applySteps(newcomer(machine), [TAKE_NIC], { timeout: 50 }),
+  );
+  assertStringIncludes(
+    error.message,
+    `is being changed by mallory (process ${mallory.pid})`,
+  );
+});
+
+Deno.test("applySteps() throws PERMISSION_DENIED when something else is in the place of the lock", async () => {
+  const cases: [string, (host: Host) => void, RegExp][] = [
+    ["a link", ({ kernel }) => kernel.symlink("/etc/hostname", LOCK), /link/],
+    ["a directory", ({ kernel }) => kernel.mkdir(LOCK, 0o755), /no regular/],
+    ["somebody else's", ({ kernel }) => {
+      kernel.close(kernel.open(LOCK, O_WRONLY | O_CREAT));
+      chown(kernel, LOCK, 1000, 1000);
+    }, /belongs to user 1000/],
+    ["for all to write", ({ kernel }) => {
+      kernel.close(kernel.open(LOCK, O_WRONLY | O_CREAT));
+      chmod(kernel, LOCK, 0o666);
+    }, /other users may write/],
+    ["a directory of somebody else's", ({ kernel }) => {
+      chown(kernel, "/run/passthru", 1000, 1000);
+    }, /passthru belongs to user 1000/],
+    ["a directory for all to write", ({ kernel }) => {
+      chmod(kernel, "/run/passthru", 0o777);
+    }, /passthru is a directory that other users may write/],
+  ];
+  for (const [name, put, problem] of cases) {
+    const machine = bench();
+    const before = stateOf(machine);
+    const host = newcomer(machine);
+    host.kernel.mkdir("/run/passthru", 0o755);
+    put(host);
+    const error = await refused(
+      "PERMISSION_DENIED",
+      () => applySteps(host, [TAKE_NIC]),
+    );
+    assertMatch(error.problem, problem, name);
+    assertStringIncludes(error.problem, "/run/passthru");
+    assertAsBefore(machine, before);
+  }
+});
+
+Deno.test("applySteps() does not wait for a FIFO in the place of the lock", async () => {
+  const machine = bench();
+  let isOpen = false;
+  const kernel = intercept(machine.spawn(), ({ method, args }, proceed) => {
+    if (method === "open" && args[0] === LOCK) {
+      isOpen = true;
+      assertEquals(Number(args[1]) & O_NONBLOCK, O_NONBLOCK);
+    } else if (method === "fstat" && isOpen) {
+      const status = proceed() as FileStatus;
+      return { ...status, mode: status.mode & ~S_IFMT | 0o010000 };
+    }
+    return proceed();
+  });
+  const error = await refused(
+    "PERMISSION_DENIED",
+    () => applySteps(new Host({ kernel }), [TAKE_NIC]),
+  );
+  assertStringIncludes(error.problem, `${LOCK} is no regular file`);
 });

@@ -145,7 +145,7 @@ Deno.test("persist() writes files, and unpersist() removes exactly those", async
   assertEquals(persisted(host), ["desk"]);
   // a persisted state is not applied, so restore() does nothing
   assertEquals(await status(host), []);
-  assertEquals(await restore(host), { undone: [], left: [] });
+  assertEquals(await restore(host), { undone: [], left: [], damaged: [] });
   assertEquals(persisted(host), ["desk"]);
   assertEquals(await unpersist(host, "desk"), true);
   assertAsBefore(machine, before);

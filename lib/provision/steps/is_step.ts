@@ -1,0 +1,31 @@
+/**
+ * Recognizes steps that were read from a file.
+ *
+ * @module
+ */
+
+import type { Step } from "./step.ts";
+
+/** The properties that are texts in every step of a kind. */
+const TEXTS: Readonly<Record<Step["kind"], readonly string[]>> = {
+  "attribute": ["path", "value"],
+  "driver": ["device"],
+  "file": ["path"],
+  "link": ["path", "target"],
+  "mediated device": ["device", "parent", "type"],
+  "node": ["device"],
+  "rom": ["device", "path"],
+  "vf network": ["device", "physical"],
+  "virtual functions": ["device"],
+};
+
+/** Whether a value is a step of a known kind that can be undone. */
+export function isStep(value: unknown): value is Step {
+  if (typeof value !== "object" || value === null) return false;
+  const { kind, device = "" } = value as Record<string, unknown>;
+  if (typeof kind !== "string" || !Object.hasOwn(TEXTS, kind)) return false;
+  return typeof device === "string" &&
+    TEXTS[kind as Step["kind"]].every((key) =>
+      typeof (value as Record<string, unknown>)[key] === "string"
+    );
+}
