@@ -56,7 +56,10 @@ const STATE: DesiredState = {
 /** A host with a file at the path. */
 function holding(contents: Uint8Array | string): Host {
   const host = simulate(topology({}, { "/var/lib/roms/other": "" }));
-  putFile(host.kernel, PATH, contents, { mode: 0o600, uid: 5, gid: 6 });
+  const bytes = typeof contents === "string"
+    ? new TextEncoder().encode(contents)
+    : contents;
+  putFile(host.kernel, PATH, bytes, { mode: 0o600, uid: 5, gid: 6 });
   return host;
 }
 
