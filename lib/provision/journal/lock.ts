@@ -15,7 +15,7 @@ import {
 import { linkName, namesIn } from "../../host/sysfs.ts";
 import { hasErrno } from "../../kernel/errno.ts";
 import type { Fd } from "../../kernel/fd.ts";
-import type { Kernel } from "../../kernel/kernel.ts";
+import { type Kernel, WRITER } from "../../kernel/kernel.ts";
 import { LOCK_EX, LOCK_NB, O_CREAT, O_RDONLY } from "../../uapi/linux/fcntl.ts";
 import { orFileError } from "./files.ts";
 import { makeOwnDirectory, makePrivate, openOwn } from "./own_files.ts";
@@ -95,12 +95,13 @@ async function settle(kernel: Kernel, deadline: Deadline): Promise<void> {
   }
 }
 
-/** Whether the standard output of a process is an attribute of sysfs. */
+/** Whether a process writes an attribute of sysfs for another one. */
 function isWritten(kernel: Kernel): boolean {
   return namesIn(kernel, "/proc").some((name) => {
     if (!/^\d+$/.test(name)) return false;
     try {
-      return kernel.readlink(`/proc/${name}/fd/1`).startsWith("/sys/");
+      return kernel.readFile(`/proc/${name}/comm`) === `${WRITER}\n` &&
+        kernel.readlink(`/proc/${name}/fd/0`).startsWith("/sys/");
     } catch {
       // The process has ended, or belongs to another user.
       return false;

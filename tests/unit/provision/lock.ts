@@ -8,7 +8,7 @@ import {
 import { Host } from "../../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
-import type { FileStatus } from "../../../lib/kernel/kernel.ts";
+import { type FileStatus, WRITER } from "../../../lib/kernel/kernel.ts";
 import { applySteps } from "../../../lib/provision/make.ts";
 import { restore } from "../../../lib/provision/restore.ts";
 import {
@@ -50,6 +50,29 @@ Deno.test("applySteps() throws LOCKED when another process changes the host for 
   resolve();
   assertEquals((await applying).steps, [TAKE_DISK]);
   assertEquals((await waiting).steps, [TAKE_NIC]);
+});
+
+Deno.test("applySteps() waits for the write that a killed process left", async () => {
+  const machine = bench();
+  const host = newcomer(machine);
+  let looks = 0;
+  let changed = false;
+  const kernel = intercept(host.kernel, ({ method, args }, proceed) => {
+    const [path] = args;
+    if (method === "readdir" && path === "/proc") {
+      return [...proceed() as string[], "4242"];
+    }
+    if (path === "/proc/4242/comm") return `${WRITER}\n`;
+    if (path === "/proc/4242/fd/0") {
+      assertEquals(changed, false);
+      if (++looks < 4) return "/sys/bus/pci/drivers/e1000e/unbind";
+      throw new KernelError(errnoNumber("ENOENT"), "readlink");
+    }
+    if (method === "writeFileAsync") changed = true;
+    return proceed();
+  });
+  await applySteps(new Host({ kernel }), [TAKE_NIC]);
+  assertEquals([looks, changed], [4, true]);
 });
 
 Deno.test("applySteps() throws LOCKED when it may not read which process changes the host", async () => {
