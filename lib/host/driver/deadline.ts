@@ -83,7 +83,8 @@ export class Deadline {
   }
 
   /**
-   * Calls `poll` until it returns something, less and less often.
+   * Calls `poll` until it returns something, less and less often, and no more
+   * than a tenth of the time: it may look at all processes of the host.
    *
    * @param poll Returns what is waited for, or `undefined`.
    * @param late Makes the error for when the time is over.
@@ -94,9 +95,11 @@ export class Deadline {
     late: () => unknown,
   ): Promise<T> {
     for (let delay = 1;; delay = Math.min(2 * delay, 250)) {
+      const start = performance.now();
       const found = poll();
       if (found !== undefined) return found;
-      await this.pause(delay, late);
+      const took = performance.now() - start;
+      await this.pause(Math.max(delay, 9 * took), late);
     }
   }
 

@@ -44,3 +44,20 @@ Deno.test("Host.take() is rejected when its error for a hanging driver cannot be
   const host = new Host({ kernel });
   await assertRejects(() => host.take(A, { timeout: 200, insist: true }));
 });
+
+Deno.test("Deadline.until() polls for a tenth of the time at most", async () => {
+  const clock = performance.now;
+  let polled = 0;
+  performance.now = () => clock() + polled;
+  try {
+    const start = performance.now();
+    const deadline = new Deadline({ timeout: 5000 });
+    await deadline.until(() => {
+      polled += 20;
+      return polled < 200 ? undefined : true;
+    }, () => new Error("late"));
+    assertEquals(performance.now() - start, 200 + 8 * 180 + 250);
+  } finally {
+    performance.now = clock;
+  }
+});
