@@ -7,7 +7,9 @@
 import { VfioError } from "../../errors.ts";
 import { hasErrno } from "../../kernel/errno.ts";
 import { exclusively } from "../../host/driver/exclusive.ts";
+import { basename } from "../../host/path.ts";
 import { sysfsError, withoutNewline } from "../../host/sysfs.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
 import type { AttributeStep } from "./step.ts";
 import { changed, late, type StepKind, type Work } from "./kind.ts";
 
@@ -74,6 +76,22 @@ export async function readIfThere(
   }
 }
 
+/**
+ * Attributes whose read waits for the device's lock, so for whoever moves it:
+ * `driver_override` before Linux 7.0, and `sriov_numvfs_show()` in
+ * `drivers/pci/iov.c`.
+ */
+const LOCKED: ReadonlySet<string> = new Set([
+  "driver_override",
+  "sriov_numvfs",
+]);
+
+async function readAttribute(kernel: Kernel, path: string): Promise<string> {
+  return LOCKED.has(basename(path))
+    ? await kernel.readFileAsync(path)
+    : kernel.readFile(path);
+}
+
 async function readText(
   work: Work,
   path: string,
@@ -82,7 +100,7 @@ async function readText(
   const text = await inTurn(
     work,
     path,
-    () => work.host.kernel.readFileAsync(path),
+    () => readAttribute(work.host.kernel, path),
     () => late(device, `${path} could not be read`, work.deadline),
   );
   // An empty list, such as that of reset methods, is an empty file.
