@@ -26,10 +26,16 @@ export async function run(
     return await applyState(args, host, terminal, state, name);
   }
   const command = await terminal.command();
-  const { unit } = await fromUser(() =>
-    persist(host, state, bootName, { command, signal: terminal.signal })
-  );
-  const code = await applyState(args, host, terminal, state, name);
+  const { signal } = terminal;
+  let unit: string | undefined;
+  // A state that cannot be applied now is not applied at boot either.
+  const keep = async () => {
+    const persisted = await fromUser(() =>
+      persist(host, state, bootName, { command, signal })
+    );
+    unit = persisted.unit;
+  };
+  const code = await applyState(args, host, terminal, state, name, keep);
   terminal.warn(
     `${unit} applies it at boot; now run: systemctl daemon-reload\n`,
   );
