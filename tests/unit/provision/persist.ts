@@ -187,7 +187,8 @@ Deno.test("persist() keeps the old state when the new one cannot be written", as
     () => persist(host, STATE, "desk", { command }),
     VfioError,
   );
-  assertEquals(error.code, "KERNEL");
+  assertEquals(error.code, "NOT_SUPPORTED");
+  assertStringIncludes(error.message, "10-passthru-desk.rules is no regular");
   assertEquals(stateOf(machine), before);
   assertEquals(persisted(host), ["desk"]);
   for (const path of directories.toReversed()) kernel.rmdir(path);

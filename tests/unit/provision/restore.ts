@@ -14,7 +14,6 @@ import { readRomFile } from "../../../lib/provision/steps/rom_file.ts";
 import { status } from "../../../lib/provision/status.ts";
 import type { Step } from "../../../lib/provision/steps/step.ts";
 import { O_APPEND, O_RDWR, O_WRONLY } from "../../../lib/uapi/linux/fcntl.ts";
-import { refused } from "../../failures.ts";
 import {
   assertAsBefore,
   bench,
