@@ -11,8 +11,9 @@ import {
   processes,
   processName,
   readable,
+  writers,
 } from "../../host/openers.ts";
-import { linkName, namesIn } from "../../host/sysfs.ts";
+import { linkName } from "../../host/sysfs.ts";
 import { hasErrno } from "../../kernel/errno.ts";
 import type { Fd } from "../../kernel/fd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
@@ -95,17 +96,9 @@ async function settle(kernel: Kernel, deadline: Deadline): Promise<void> {
   }
 }
 
-/** Whether the standard output of a process is an attribute of sysfs. */
+/** Whether a process writes to an attribute of sysfs. */
 function isWritten(kernel: Kernel): boolean {
-  return namesIn(kernel, "/proc").some((name) => {
-    if (!/^\d+$/.test(name)) return false;
-    try {
-      return kernel.readlink(`/proc/${name}/fd/1`).startsWith("/sys/");
-    } catch {
-      // The process has ended, or belongs to another user.
-      return false;
-    }
-  });
+  return writers(kernel, (path) => path.startsWith("/sys/")).length > 0;
 }
 
 function tryLock(kernel: Kernel, file: Fd): boolean {
