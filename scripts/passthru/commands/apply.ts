@@ -28,14 +28,18 @@ export async function run(
   const command = await terminal.command();
   const { signal } = terminal;
   let unit: string | undefined;
+  let warnings: readonly string[] = [];
   // A state that cannot be applied now is not applied at boot either.
   const keep = async () => {
     const persisted = await fromUser(() =>
       persist(host, state, bootName, { command, signal })
     );
-    unit = persisted.unit;
+    ({ unit, warnings } = persisted);
   };
   const code = await applyState(args, host, terminal, state, name, keep);
+  for (const warning of warnings) {
+    terminal.warn(`warning: ${unit} runs as root, and ${warning}\n`);
+  }
   terminal.warn(
     `${unit} applies it at boot; now run: systemctl daemon-reload\n`,
   );
