@@ -55,6 +55,28 @@ export function openersByNode(
   return found;
 }
 
+/**
+ * The processes that write to a file by their standard input or output. A write
+ * that can block is made by a child that has nothing open but the attribute, as
+ * descriptor 0 (`libc_child.ts`); programs such as `dd` have it as 1.
+ *
+ * @param kernel The system.
+ * @param isWanted Whether a path is meant.
+ */
+export function writers(
+  kernel: Kernel,
+  isWanted: (path: string) => boolean,
+): Opener[] {
+  return processes(kernel)
+    .filter((pid) =>
+      ["0", "1"].some((fd) => {
+        const path = readable(() => kernel.readlink(`/proc/${pid}/fd/${fd}`));
+        return path !== undefined && isWanted(path);
+      })
+    )
+    .map((pid) => ({ pid, name: processName(kernel, pid) }));
+}
+
 /** Openers in words: `qemu-system-x86 (process 4711)`. */
 export function openersText(found: readonly Opener[]): string {
   return found.map(({ pid, name }) =>

@@ -202,7 +202,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   restore: {
     about: "undo what was applied to this host",
     details: "It works also after a process was killed. The exit code is 1 " +
-      "when something could not be undone.",
+      "when something could not be undone. A journal that cannot be read is " +
+      "kept and named; what it records stays as it is.",
     operands: [{
       name: "DEVICE",
       kind: "address",
@@ -220,12 +221,18 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         kind: "text",
         about: "the same, and no longer apply it at boot",
       },
+      forget: {
+        value: "ID",
+        kind: "text",
+        about: "drop a damaged journal; undo nothing",
+      },
       timeout: TIMEOUT,
     },
     examples: {
       "passthru restore": "everything that is applied now",
       "passthru restore 01:00.0": "a function and its virtual functions",
       "passthru restore --at-boot desk": "undoes passthru apply --at-boot",
+      "passthru restore --forget apply-3": "drops the journal of that name",
     },
   },
   status: {

@@ -71,6 +71,7 @@ import "./provision/damaged.ts";
 import "./provision/file_steps.ts";
 import "./provision/lock.ts";
 import "./provision/make.ts";
+import "./provision/many.ts";
 import "./provision/network.ts";
 import "./provision/order.ts";
 import "./provision/parse.ts";

@@ -17,6 +17,7 @@ import type { DesiredState } from "../state/state.ts";
 import type { Step } from "../steps/step.ts";
 import { kindOf } from "../steps/kinds.ts";
 import { undoSteps } from "../journal/undo.ts";
+import { changeableParts } from "./command.ts";
 import { type ReservedFunction, unitFiles, unitName } from "./unit.ts";
 
 /** Options of {@linkcode persist}. */
@@ -34,6 +35,11 @@ export interface Persisted {
   readonly unit: string;
   /** The files, in the order in which they were written. */
   readonly files: readonly string[];
+  /**
+   * What of the command other users than root can change, a sentence each.
+   * Whoever can does what root may do at the next boot.
+   */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -96,7 +102,11 @@ export async function persist(
     const reserved = displaysOf(host, checked);
     const files = unitFiles({ name, state: checked, command, reserved });
     await replace(host, id, files, options);
-    return { unit: unitName(name), files: files.map(({ path }) => path) };
+    return {
+      unit: unitName(name),
+      files: files.map(({ path }) => path),
+      warnings: changeableParts(host.kernel, command),
+    };
   });
 }
 

@@ -151,7 +151,7 @@ export function putEntry(
 export function putFile(
   kernel: Kernel,
   path: string,
-  contents: Uint8Array,
+  contents: string | Uint8Array,
   { mode, uid, gid }: FileAccess,
 ): void {
   replaceAtomically(kernel, path, (draft) => {

@@ -11,11 +11,12 @@ import {
   processes,
   processName,
   readable,
+  writers,
 } from "../../host/openers.ts";
-import { linkName, namesIn } from "../../host/sysfs.ts";
+import { linkName } from "../../host/sysfs.ts";
 import { hasErrno } from "../../kernel/errno.ts";
 import type { Fd } from "../../kernel/fd.ts";
-import { type Kernel, WRITER } from "../../kernel/kernel.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
 import { LOCK_EX, LOCK_NB, O_CREAT, O_RDONLY } from "../../uapi/linux/fcntl.ts";
 import { orFileError } from "./files.ts";
 import { makeOwnDirectory, makePrivate, openOwn } from "./own_files.ts";
@@ -95,18 +96,9 @@ async function settle(kernel: Kernel, deadline: Deadline): Promise<void> {
   }
 }
 
-/** Whether a process writes an attribute of sysfs for another one. */
+/** Whether a process writes to an attribute of sysfs. */
 function isWritten(kernel: Kernel): boolean {
-  return namesIn(kernel, "/proc").some((name) => {
-    if (!/^\d+$/.test(name)) return false;
-    try {
-      return kernel.readFile(`/proc/${name}/comm`) === `${WRITER}\n` &&
-        kernel.readlink(`/proc/${name}/fd/0`).startsWith("/sys/");
-    } catch {
-      // The process has ended, or belongs to another user.
-      return false;
-    }
-  });
+  return writers(kernel, (path) => path.startsWith("/sys/")).length > 0;
 }
 
 function tryLock(kernel: Kernel, file: Fd): boolean {

@@ -196,18 +196,20 @@ function resolve(
     );
     throw owner === undefined ? error : namedTwice(at, address!, owner);
   }
-  for (const [i, { at, fn }] of entries.entries()) {
-    const earlier = entries.slice(0, i)
-      .find((entry) => entry.fn.address === fn.address);
+  const named = new Map<string, Entry>();
+  for (const entry of entries) {
+    const { at, fn: { address } } = entry;
+    const earlier = named.get(address);
     if (earlier !== undefined) {
-      throw new TypeError(`${earlier.at} and ${at} are both ${fn.address}`);
+      throw new TypeError(`${earlier.at} and ${at} are both ${address}`);
     }
-    const physical = fn.physicalFunction?.address;
-    const owner = entries.find((entry) =>
-      entry.fn.address === physical &&
-      entry.state.virtualFunctions !== undefined
-    );
-    if (owner !== undefined) throw namedTwice(at, fn.address, owner);
+    named.set(address, entry);
+  }
+  for (const { at, fn } of entries) {
+    const owner = named.get(fn.physicalFunction?.address ?? "");
+    if (owner?.state.virtualFunctions !== undefined) {
+      throw namedTwice(at, fn.address, owner);
+    }
   }
   return entries;
 }

@@ -10,6 +10,8 @@ import {
   type DriverState,
   readDriverState,
 } from "../../host/driver/driver.ts";
+import { VfioError } from "../../errors.ts";
+import { openersText, writers } from "../../host/openers.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 import { inTurn, nodesOf, refuseHopeless } from "../../host/driver/take.ts";
 import { functionIfThere } from "./functions.ts";
@@ -41,12 +43,40 @@ export const driverKind: StepKind<DriverStep, DriverState> = {
   async undo(work, { device, driver }, before) {
     const fn = functionIfThere(work.host, device);
     if (fn === undefined) return;
+    await settled(work, fn, before.driver);
     const change = driver === null
       ? { driver: undefined, override: before.override }
       : { driver, override: driver };
     await bringBack(work, fn, before, change);
   },
 };
+
+/**
+ * Waits until no process unbinds devices from the driver that a function had.
+ * Where the apply was killed, or gave up, its write may still hang in the
+ * kernel: the function has its old driver then, and will lose it when the write
+ * is over.
+ */
+async function settled(
+  { deadline }: Work,
+  fn: PciFunction,
+  driver: string | undefined,
+): Promise<void> {
+  if (driver === undefined || fn.driver !== driver) return;
+  const { address, host: { kernel } } = fn;
+  const path = `/sys/bus/pci/drivers/${driver}/unbind`;
+  await deadline.until(
+    () => writers(kernel, (written) => written === path)[0] ? undefined : true,
+    () =>
+      new VfioError("TIMED_OUT", {
+        device: address,
+        problem: `${
+          openersText(writers(kernel, (written) => written === path))
+        } still writes to ${path}, so ${driver} may let it go later`,
+        hint: "restore again once that is over",
+      }),
+  );
+}
 
 /**
  * Restores how a function was bound.

@@ -39,23 +39,23 @@ export function* stages<T>(
   stepOf: (item: T) => Step,
 ): Generator<T[][]> {
   let lanes = new Map<string, T[]>();
-  let places: Place[] = [];
+  let stage = new Members();
   for (const item of items) {
     let place = placeOf(host, stepOf(item));
-    if (
-      place === undefined || places.some((other) => areRelated(other, place!))
-    ) {
+    if (place === undefined || stage.isRelated(place)) {
       if (lanes.size > 0) yield [...lanes.values()];
       lanes = new Map();
-      places = [];
+      stage = new Members();
       place = placeOf(host, stepOf(item));
     }
     if (place === undefined) {
       yield [[item]];
       continue;
     }
-    places.push(place);
-    lanes.set(place.lane, [...lanes.get(place.lane) ?? [], item]);
+    stage.add(place);
+    const lane = lanes.get(place.lane);
+    if (lane === undefined) lanes.set(place.lane, [item]);
+    else lane.push(item);
   }
   if (lanes.size > 0) yield [...lanes.values()];
 }
@@ -81,6 +81,19 @@ function placeOf(host: Host, step: Step): Place | undefined {
   }
 }
 
-function areRelated(a: Place, b: Place): boolean {
-  return a.physical === b.address || b.physical === a.address;
+/** The functions of a stage. */
+class Members {
+  readonly #addresses = new Set<string>();
+  readonly #physical = new Set<string>();
+
+  add({ address, physical }: Place): void {
+    this.#addresses.add(address);
+    if (physical !== undefined) this.#physical.add(physical);
+  }
+
+  /** Whether it has the physical function of a function, or virtual ones. */
+  isRelated({ address, physical }: Place): boolean {
+    return this.#physical.has(address) ||
+      physical !== undefined && this.#addresses.has(physical);
+  }
 }

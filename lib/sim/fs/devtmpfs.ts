@@ -19,8 +19,13 @@ import { IommufdFile } from "../iommu/iommufd_file.ts";
 import type { Machine } from "../machine/machine.ts";
 import { changeStatus, statusOf } from "./ownership.ts";
 import { refuse } from "../process/refusal.ts";
-import { mapDirectory, only, pathTree, union } from "./tree.ts";
-import { cdevNumber, groupDeviceNumber, groupNodeName } from "../vfio/core.ts";
+import { type Keyed, mapDirectory, only, pathTree, union } from "./tree.ts";
+import {
+  cdevNumber,
+  groupDeviceNumber,
+  groupsWithNode,
+  vfioDevicesThat,
+} from "../vfio/core.ts";
 
 const S_IFCHR = 0o020000;
 
@@ -75,12 +80,14 @@ function vfioDirectory(machine: Machine, path: string): Directory {
     () => cdevs(machine),
     (device, path) => node(cdevOptions(machine, device), path),
   );
-  const hasDevices = () => [...cdevs(machine).keys()].length > 0;
+  const hasDevices = () =>
+    machine.vfioDevices.values()
+      .some((device) => cdevNumber(machine, device) !== undefined);
   return union(
     mapDirectory(path, () => only("vfio", container), node),
     mapDirectory(
       path,
-      () => groupNodes(machine),
+      () => groupsWithNode(machine),
       (group, path) => node(groupOptions(machine, group), path),
     ),
     mapDirectory(
@@ -88,14 +95,6 @@ function vfioDirectory(machine: Machine, path: string): Directory {
       () => only("devices", hasDevices() ? devices : undefined),
       (directory) => directory,
     ),
-  );
-}
-
-/** Returns the groups with a node, by its name. */
-function groupNodes(machine: Machine): Map<string, Group> {
-  return new Map(
-    [...machine.groups.values()].filter(({ node }) => node !== undefined)
-      .map((group) => [groupNodeName(group), group]),
   );
 }
 
@@ -109,11 +108,10 @@ function groupOptions(machine: Machine, group: Group): NodeOptions {
 }
 
 /** Returns the devices with a node of their own, by its name. */
-function cdevs(machine: Machine): Map<string, Device> {
-  return new Map(
-    [...machine.devices]
-      .filter((device) => cdevNumber(machine, device) !== undefined)
-      .map((device) => [device.vfio!.name, device]),
+function cdevs(machine: Machine): Keyed<Device> {
+  return vfioDevicesThat(
+    machine,
+    (device) => cdevNumber(machine, device) !== undefined,
   );
 }
 

@@ -66,8 +66,9 @@ export class DiskDirectory implements Directory {
 export class DiskFile implements FileNode {
   readonly kind = "file";
   status: FileStatus;
-  /** Its contents. */
-  bytes: Uint8Array<ArrayBuffer> = new Uint8Array();
+  /** Its contents, at the beginning of a buffer that grows by doubling. */
+  #buffer = new Uint8Array();
+  #length = 0;
 
   /**
    * An empty one.
@@ -76,6 +77,28 @@ export class DiskFile implements FileNode {
    */
   constructor(status: FileStatus) {
     this.status = status;
+  }
+
+  /** Its contents. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  set bytes(bytes: Uint8Array<ArrayBuffer>) {
+    this.#buffer = bytes;
+    this.#length = bytes.length;
+  }
+
+  /** Writes bytes at an offset. What is between the end and that is zeros. */
+  put(from: Uint8Array, offset: number): void {
+    const end = offset + from.length;
+    if (end > this.#buffer.length) {
+      const old = this.bytes;
+      this.#buffer = new Uint8Array(Math.max(end, 2 * old.length));
+      this.#buffer.set(old);
+    }
+    this.#buffer.set(from, offset);
+    this.#length = Math.max(this.#length, end);
   }
 
   open(_process: Process, flags: number, path: string): OpenFile {
@@ -130,14 +153,7 @@ class OpenDiskFile implements OpenFile {
   }
 
   #put(from: Uint8Array, offset: number): void {
-    if (from.length === 0) return;
-    const { bytes } = this.inode;
-    const end = offset + from.length;
-    if (end > bytes.length) {
-      this.inode.bytes = new Uint8Array(end);
-      this.inode.bytes.set(bytes);
-    }
-    this.inode.bytes.set(from, offset);
+    if (from.length > 0) this.inode.put(from, offset);
   }
 
   truncate(length: number): void {

@@ -77,6 +77,8 @@ export class Machine implements System {
   readonly groupMinors = new Numbers();
   /** The numbers of its VFIO devices. */
   readonly vfioNumbers = new Numbers();
+  /** The devices that VFIO has, by the names of their nodes: `"vfio0"`. */
+  readonly vfioDevices = new Map<string, Device>();
   /** The DMA that the IOMMU blocked, in order. */
   readonly faults: DmaFault[] = [];
   /** The root directory; set while the machine is built. */

@@ -16,6 +16,7 @@ import { hugePagesDirectory, numaNodesDirectory } from "./huge_pages.ts";
 import { groupsDirectory, iommuNames, iommusDirectory } from "./iommu.ts";
 import { modulesDirectory } from "./modules.ts";
 import {
+  type Keyed,
   linksDirectory,
   linkTo,
   mapDirectory,
@@ -25,7 +26,12 @@ import {
   type Table,
   tableDirectory,
 } from "../fs/tree.ts";
-import { groupDeviceNumber, groupNodeName, isListed } from "../vfio/core.ts";
+import {
+  groupDeviceNumber,
+  groupsWithNode,
+  isListed,
+  vfioDevicesThat,
+} from "../vfio/core.ts";
 
 const VIRTUAL = "/sys/devices/virtual";
 
@@ -50,12 +56,13 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
     [
       "/sys/class/vfio",
       (path) =>
-        linksDirectory(path, () =>
-          new Map(
-            [...vfioGroups(machine).keys()].map((
-              name,
-            ) => [name, `${VIRTUAL}/vfio/${name}`]),
-          )),
+        linksDirectory(path, () => {
+          const groups = groupsWithNode(machine);
+          return {
+            keys: () => groups.keys(),
+            get: (name) => groups.get(name) && `${VIRTUAL}/vfio/${name}`,
+          };
+        }),
     ],
     [
       "/sys/class/vfio-dev",
@@ -114,15 +121,6 @@ function interfacePaths(machine: Machine): Map<string, string> {
   );
 }
 
-/** Returns the groups of VFIO, by the names of their nodes. */
-function vfioGroups(machine: Machine): Map<string, GroupNode> {
-  return new Map(
-    [...machine.groups.values()].flatMap((group) =>
-      group.node === undefined ? [] : [[groupNodeName(group), group.node]]
-    ),
-  );
-}
-
 function vfioGroupsDirectory(machine: Machine, path: string): Directory {
   const table: Table<GroupNode> = {
     dev: readOnly((node) => `${groupDeviceNumber(node)}\n`),
@@ -130,14 +128,21 @@ function vfioGroupsDirectory(machine: Machine, path: string): Directory {
   };
   return mapDirectory(
     path,
-    () => vfioGroups(machine),
-    (node, path) => tableDirectory(node, path, table),
+    () => groupsWithNode(machine),
+    ({ node }, path) => tableDirectory(node!, path, table),
   );
 }
 
-function vfioDevicePaths(machine: Machine): Map<string, string> {
-  return new Map(
-    [...machine.devices].filter((device) => isListed(machine, device))
-      .map(({ path, vfio }) => [vfio!.name, `${path}/vfio-dev/${vfio!.name}`]),
+function vfioDevicePaths(machine: Machine): Keyed<string> {
+  const devices = vfioDevicesThat(
+    machine,
+    (device) => isListed(machine, device),
   );
+  return {
+    keys: () => devices.keys(),
+    get(name) {
+      const device = devices.get(name);
+      return device && `${device.path}/vfio-dev/${name}`;
+    },
+  };
 }

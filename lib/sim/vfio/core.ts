@@ -7,6 +7,7 @@
 
 import type { Steps } from "../process/blocking.ts";
 import type { Device, Group, GroupKind, GroupNode } from "../driver/bus.ts";
+import type { Keyed } from "../fs/tree.ts";
 import type { Machine } from "../machine/machine.ts";
 import { refuse } from "../process/refusal.ts";
 import { VfioDevice } from "./device.ts";
@@ -43,6 +44,7 @@ export function register(
     kind === "noiommu" && machine.since(7, 3),
     () => device.core.interrupts.request(),
   );
+  machine.vfioDevices.set(device.vfio.name, device);
 }
 
 /** Unregisters a device from VFIO, after the last of its files is closed. */
@@ -61,12 +63,43 @@ export function* unregister(machine: Machine, device: Device): Steps<void> {
   }
   if (group.kind !== "iommu") machine.leaveGroup(device);
   machine.vfioNumbers.give(vfio.number);
+  machine.vfioDevices.delete(vfio.name);
   device.vfio = undefined;
 }
 
 /** Returns the name of a group's node: `"12"`, or `"noiommu-0"`. */
 export function groupNodeName({ id, noIommu }: Group): string {
   return noIommu ? `noiommu-${id}` : id;
+}
+
+/** Returns the groups that have a node, by its name. */
+export function groupsWithNode({ groups }: Machine): Keyed<Group> {
+  return {
+    keys: () =>
+      [...groups.values()].filter(({ node }) => node !== undefined)
+        .map(groupNodeName),
+    get(name) {
+      const group = groups.get(name.replace(/^noiommu-/, ""));
+      const isIt = group?.node !== undefined && groupNodeName(group) === name;
+      return isIt ? group : undefined;
+    },
+  };
+}
+
+/** Returns the devices of VFIO for which a condition holds, by their names. */
+export function vfioDevicesThat(
+  { vfioDevices }: Machine,
+  holds: (device: Device) => boolean,
+): Keyed<Device> {
+  return {
+    keys: () =>
+      [...vfioDevices].filter(([, device]) => holds(device))
+        .map(([name]) => name),
+    get(name) {
+      const device = vfioDevices.get(name);
+      return device !== undefined && holds(device) ? device : undefined;
+    },
+  };
 }
 
 /**

@@ -26,10 +26,20 @@ export async function run(
     return await applyState(args, host, terminal, state, name);
   }
   const command = await terminal.command();
-  const { unit } = await fromUser(() =>
-    persist(host, state, bootName, { command, signal: terminal.signal })
-  );
-  const code = await applyState(args, host, terminal, state, name);
+  const { signal } = terminal;
+  let unit: string | undefined;
+  let warnings: readonly string[] = [];
+  // A state that cannot be applied now is not applied at boot either.
+  const keep = async () => {
+    const persisted = await fromUser(() =>
+      persist(host, state, bootName, { command, signal })
+    );
+    ({ unit, warnings } = persisted);
+  };
+  const code = await applyState(args, host, terminal, state, name, keep);
+  for (const warning of warnings) {
+    terminal.warn(`warning: ${unit} runs as root, and ${warning}\n`);
+  }
   terminal.warn(
     `${unit} applies it at boot; now run: systemctl daemon-reload\n`,
   );

@@ -6,9 +6,10 @@
 
 import type { Host } from "../../../lib/host/host.ts";
 import { unpersist } from "../../../lib/provision/boot/persist.ts";
+import { forget } from "../../../lib/provision/forget.ts";
 import { restoreDevices } from "../run/applying.ts";
-import { type Arguments, fromUser } from "../command.ts";
-import type { Terminal } from "../terminal/terminal.ts";
+import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
+import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
 /** Undoes what was applied. */
 export async function run(
@@ -16,6 +17,10 @@ export async function run(
   host: Host,
   terminal: Terminal,
 ): Promise<number> {
+  const journal = args.value("forget");
+  if (journal !== undefined) {
+    return await forgetJournal(args, host, terminal, journal);
+  }
   const bootName = args.value("at-boot");
   if (bootName !== undefined) {
     const { signal } = terminal;
@@ -28,4 +33,23 @@ export async function run(
     );
   }
   return await restoreDevices(args, host, terminal, args.operands);
+}
+
+/** Drops a journal. */
+async function forgetJournal(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+  id: string,
+): Promise<number> {
+  if (args.operands.length > 0) {
+    throw new UsageError("--forget takes no device: it drops a whole journal");
+  }
+  const { signal } = terminal;
+  if (!await fromUser(() => forget(host, id, { signal }))) {
+    throw new UsageError(`there is no journal ${id}`);
+  }
+  if (args.has("json")) writeJson(terminal, { forgotten: id });
+  else terminal.write(`Dropped the journal ${id}. Nothing was undone.\n`);
+  return EXIT.DONE;
 }

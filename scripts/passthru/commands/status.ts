@@ -12,7 +12,9 @@ import {
   status,
   type StepStatus,
 } from "../../../lib/provision/status.ts";
+import { damagedJournals } from "../../../lib/provision/restore.ts";
 import { type Arguments, EXIT } from "../command.ts";
+import { warnOfDamage } from "../run/applying.ts";
 import { stepJson } from "../output/state_json.ts";
 import {
   type Style,
@@ -38,6 +40,7 @@ export async function run(
     applied.map((each) => appliedText(terminal, each)).join("\n"),
   );
   for (const name of atBoot) terminal.write(`At boot: ${name}\n`);
+  warnOfDamage(terminal, damagedJournals(host));
   return EXIT.DONE;
 }
 

@@ -9,11 +9,14 @@ import { apply } from "../../../lib/provision/apply.ts";
 import type { StepEvent } from "../../../lib/provision/make.ts";
 import { Plan, plan } from "../../../lib/provision/plan/plan.ts";
 import { stepSubject, stepText } from "../../../lib/provision/plan/text.ts";
-import { restore } from "../../../lib/provision/restore.ts";
+import {
+  type DamagedJournal,
+  restore,
+} from "../../../lib/provision/restore.ts";
 import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import type { Step } from "../../../lib/provision/steps/step.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
-import { leftJson, stepJson } from "../output/state_json.ts";
+import { errorJson, leftJson, stepJson } from "../output/state_json.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
 /** The time limit that was asked for, in milliseconds. */
@@ -41,15 +44,20 @@ export function showPlan(
   return EXIT.DONE;
 }
 
-/** Applies a state, and prints the steps. */
+/**
+ * Applies a state, and prints the steps.
+ *
+ * @param keep Called when it is applied. Where it fails, that is undone.
+ */
 export async function applyState(
   args: Arguments,
   host: Host,
   terminal: Terminal,
   state: DesiredState,
   name: string,
+  keep: () => Promise<void> = () => Promise.resolve(),
 ): Promise<number> {
-  const { steps } = await fromUser(() =>
+  const applied = await fromUser(() =>
     apply(host, state, {
       name,
       insist: args.values("insist"),
@@ -59,7 +67,13 @@ export async function applyState(
     })
   );
   terminal.progress(undefined);
-  writeSteps(args, terminal, steps);
+  try {
+    await keep();
+  } catch (error) {
+    await applied[Symbol.asyncDispose]();
+    throw error;
+  }
+  writeSteps(args, terminal, applied.steps);
   return EXIT.DONE;
 }
 
@@ -90,7 +104,7 @@ export async function restoreDevices(
   devices: readonly string[],
 ): Promise<number> {
   const name = args.value("at-boot") ?? args.value("name");
-  const { undone, left } = await restore(host, {
+  const { undone, left, damaged } = await restore(host, {
     signal: terminal.signal,
     ...timeoutOf(args),
     ...devices.length > 0 && { devices },
@@ -102,10 +116,14 @@ export async function restoreDevices(
     writeJson(terminal, {
       undone: undone.map(stepJson),
       left: left.map(leftJson),
+      damaged: damaged.map(({ id, error }) => ({
+        id,
+        error: errorJson(error),
+      })),
     });
   } else {
     terminal.write(
-      undone.length + left.length === 0
+      undone.length + left.length + damaged.length === 0
         ? "Nothing to undo.\n"
         : undone.map((step) => `undone: ${lineOf(step)}\n`).join(""),
     );
@@ -117,6 +135,19 @@ export async function restoreDevices(
       terminal.warn(`  ${device === null ? "" : `${device}: `}${message}\n`);
       if (hint !== null) terminal.warn(`  hint: ${hint}\n`);
     }
+    warnOfDamage(terminal, damaged);
   }
-  return left.length === 0 ? EXIT.DONE : EXIT.FAILED;
+  return left.length + damaged.length === 0 ? EXIT.DONE : EXIT.FAILED;
+}
+
+/** Names the journals that cannot be read. */
+export function warnOfDamage(
+  terminal: Terminal,
+  damaged: readonly DamagedJournal[],
+): void {
+  for (const { error } of damaged) {
+    const { message, hint } = errorJson(error);
+    terminal.warn(`not undone: ${message}\n`);
+    if (hint !== null) terminal.warn(`  hint: ${hint}\n`);
+  }
 }

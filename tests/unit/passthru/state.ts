@@ -1,3 +1,4 @@
+import { persisted } from "../../../lib/provision/boot/persist.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
 import {
   assertEquals,
@@ -414,4 +415,53 @@ Deno.test("passthru attach suggests a command when a group is not viable", async
   const { code: done, out } = await call(host, attachArgs);
   assertEquals([done, host.function(B).driver], [0, "nvme"]);
   assertStringIncludes(out, "vfio-pci, by iommufd");
+});
+
+Deno.test("passthru restore names a damaged journal, and restore --forget drops it", async () => {
+  const host = simulate(HOST);
+  await call(host, ["bind", A]);
+  await call(host, ["bind", B]);
+  const path = "/run/passthru/apply-1.jsonl";
+  host.kernel.writeFile(path, "garbage");
+  const shown = await json(host, ["restore"]);
+  assertEquals(shown.undone.length, 1);
+  assertEquals(shown.damaged.map(({ id }: { id: string }) => id), ["apply-1"]);
+  assertEquals(shown.damaged[0].error.code, "JOURNAL_DAMAGED");
+  for (const command of ["restore", "status"]) {
+    const { code, err } = await call(host, [command]);
+    assertEquals(code, command === "restore" ? 1 : 0);
+    assertStringIncludes(err, path);
+    assertStringIncludes(err, "passthru restore --forget apply-1");
+  }
+  const dropped = await call(host, ["restore", "--forget", "apply-1"]);
+  assertEquals([dropped.code, dropped.err], [0, ""]);
+  assertEquals(host.function(A).driver, "vfio-pci");
+  for (const id of ["apply-1", "../lock"]) {
+    assertEquals((await call(host, ["restore", "--forget", id])).code, 2);
+  }
+  const both = ["restore", A, "--forget", "apply-1"];
+  assertEquals((await call(host, both)).code, 2);
+  const { code, out } = await call(host, ["restore"]);
+  assertEquals([code, out], [0, "Nothing to undo.\n"]);
+});
+
+Deno.test("passthru apply --at-boot installs nothing when the state cannot be applied", async () => {
+  const host = simulate(HOST);
+  const before = host.kernel.readdir("/etc");
+  const state = { functions: [{ select: A, driver: "no_such_driver" }] };
+  const files = { "bad.json": JSON.stringify(state) };
+  const argv = ["apply", "bad.json", "--at-boot", "desk"];
+  const { code } = await call(host, argv, { files });
+  assertEquals(code, 1);
+  assertEquals(host.kernel.readdir("/etc"), before);
+  assertEquals(persisted(host), []);
+});
+
+Deno.test("passthru apply --at-boot undoes the apply when the unit cannot be installed", async () => {
+  const host = simulate(HOST);
+  const { driver } = host.function(A);
+  const argv = ["apply", "state.json", "--at-boot", "no/name"];
+  const { code } = await call(host, argv, { files: FILES });
+  assertEquals(code, 2);
+  assertEquals(host.function(A).driver, driver);
 });

@@ -5,10 +5,11 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import type { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
-import { type FileStatus, WRITER } from "../../../lib/kernel/kernel.ts";
+import type { FileStatus } from "../../../lib/kernel/kernel.ts";
 import { applySteps } from "../../../lib/provision/make.ts";
 import { restore } from "../../../lib/provision/restore.ts";
 import {
@@ -109,17 +110,14 @@ Deno.test("restore() waits for a write when a killed process has left it to its 
   const host = newcomer(machine);
   await applySteps(host, [TAKE_NIC]);
   let child: string | undefined = "/sys/bus/pci/drivers/vfio-pci/unbind";
-  const kernel = intercept(machine.spawn(), ({ args }, proceed) => {
-    if (child === undefined) return proceed();
-    switch (args[0]) {
-      case "/proc/1/comm":
-        return `${WRITER}\n`;
-      case "/proc/1/fd/0":
-        return child;
-      default:
-        return proceed();
-    }
-  });
+  const kernel = intercept(
+    machine.spawn(),
+    ({ method, args }, proceed) =>
+      method === "readlink" && /^\/proc\/1\/fd\/0$/.test(String(args[0])) &&
+        child !== undefined
+        ? child
+        : proceed(),
+  );
   setTimeout(() => {
     host.kernel.writeFile("/sys/bus/pci/drivers/vfio-pci/unbind", NIC);
     child = undefined;
@@ -222,4 +220,48 @@ Deno.test("applySteps() does not wait for a FIFO in the place of the lock", asyn
     () => applySteps(new Host({ kernel }), [TAKE_NIC]),
   );
   assertStringIncludes(error.problem, `${LOCK} is no regular file`);
+});
+
+Deno.test("restore() keeps a driver step while a process still unbinds from that driver, and brings the function back after that", async () => {
+  const machine = bench();
+  const before = stateOf(machine);
+  // The apply is killed while the disk's driver does not let go.
+  const first = machine.spawn({ name: "first" });
+  const { promise: reached, resolve } = Promise.withResolvers<void>();
+  const dead = Promise.withResolvers<void>();
+  const hung = intercept(first, ({ method, args }, proceed) => {
+    if (method !== "writeFileAsync" || !String(args[0]).endsWith("/unbind")) {
+      return proceed();
+    }
+    resolve();
+    return dead.promise;
+  });
+  const applying = applySteps(new Host({ kernel: hung }), [TAKE_DISK]);
+  await reached;
+  first.exit();
+  const path = "/sys/bus/pci/drivers/nvme/unbind";
+  let child: string | undefined = path;
+  const kernel = intercept(
+    machine.spawn(),
+    ({ method, args }, proceed) =>
+      method === "readlink" && args[0] === "/proc/1/fd/0" && child !== undefined
+        ? child
+        : proceed(),
+  );
+  const host = new Host({ kernel });
+  assertEquals(host.function(DISK).driver, "nvme");
+  const early = await restore(host, { timeout: 3000 });
+  assertEquals(early.undone, []);
+  const error = early.left[0]!.error as VfioError;
+  assertEquals([error.code, error.device], ["TIMED_OUT", DISK]);
+  assertStringIncludes(error.problem, "init (process 1) still writes to");
+  // The kernel finishes the write.
+  host.kernel.writeFile(path, DISK);
+  child = undefined;
+  assertEquals(host.function(DISK).driver, undefined);
+  const { undone, left } = await restore(host);
+  assertEquals([undone, left], [[TAKE_DISK], []]);
+  assertAsBefore(machine, before);
+  dead.reject(new Error("killed"));
+  await assertRejects(() => applying);
 });

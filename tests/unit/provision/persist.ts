@@ -1,3 +1,6 @@
+import { exists } from "../../../lib/host/sysfs.ts";
+import { O_CREAT, O_WRONLY } from "../../../lib/uapi/linux/fcntl.ts";
+import { chmod, chown } from "../../kernels/by_path.ts";
 import {
   assert,
   assertEquals,
@@ -188,6 +191,7 @@ Deno.test("persist() keeps the old state when the new one cannot be written", as
     VfioError,
   );
   assertEquals(error.code, "NOT_SUPPORTED");
+  assertStringIncludes(error.message, "10-passthru-desk.rules is no regular");
   assertEquals(stateOf(machine), before);
   assertEquals(persisted(host), ["desk"]);
   for (const path of directories.toReversed()) kernel.rmdir(path);
@@ -247,4 +251,35 @@ Deno.test("restore() undoes what was applied under one name", async () => {
   assertEquals((await status(host)).map(({ name }) => name), ["other"]);
   await restore(host);
   assertAsBefore(machine, before);
+});
+
+Deno.test("persist() warns of what other users than root can change of the command", async () => {
+  const host = newcomer(bench());
+  const { kernel } = host;
+  for (const path of ["/usr", "/usr/bin", "/home", "/home/a", "/opt"]) {
+    if (!exists(kernel, path)) kernel.mkdir(path, 0o755);
+  }
+  const put = (path: string) =>
+    kernel.close(kernel.open(path, O_WRONLY | O_CREAT, 0o755));
+  for (const path of ["/usr/bin/deno", "/home/a/x y.ts", "/opt/c.json"]) {
+    put(path);
+  }
+  const warningsOf = async (...command: string[]) =>
+    (await persist(host, {}, "desk", { command })).warnings;
+  const fine = ["/usr/bin/deno", "run", "--config=/opt/c.json", "/none/at"];
+  assertEquals(await warningsOf(...fine), []);
+  chown(kernel, "/home/a", 1000, 1000);
+  chmod(kernel, "/opt/c.json", 0o666);
+  kernel.symlink("/home/a/x y.ts", "/usr/bin/x.ts");
+  assertEquals(await warningsOf(...fine, "/usr/bin/x.ts"), [
+    "other users may write to /opt/c.json",
+    "/home/a belongs to user 1000, not to root",
+  ]);
+  assertEquals(await warningsOf("/usr/bin/deno", "file:///home/a/x%20y.ts"), [
+    "/home/a belongs to user 1000, not to root",
+  ]);
+  chmod(kernel, "/usr/bin", 0o777);
+  assertEquals(await warningsOf("/usr/bin/deno"), [
+    "other users may write to /usr/bin",
+  ]);
 });
