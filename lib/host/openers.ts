@@ -5,6 +5,7 @@
  */
 
 import type { Kernel } from "../kernel/kernel.ts";
+import { printable } from "../printable.ts";
 
 /** A process that has one of the nodes open. */
 export interface Opener {
@@ -55,10 +56,13 @@ export function openersByNode(
   return found;
 }
 
-/** Openers in words: `qemu-system-x86 (process 4711)`. */
+/**
+ * Openers in words: `qemu-system-x86 (process 4711)`. Control characters of
+ * their names are escaped.
+ */
 export function openersText(found: readonly Opener[]): string {
   return found.map(({ pid, name }) =>
-    name === "" ? `process ${pid}` : `${name} (process ${pid})`
+    name === "" ? `process ${pid}` : `${printable(name)} (process ${pid})`
   ).join(", ");
 }
 

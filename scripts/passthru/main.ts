@@ -9,7 +9,12 @@ import { parseArgs } from "./args.ts";
 import { Arguments, type Command, EXIT, UsageError } from "./command.ts";
 import { COMMANDS, COMMON } from "./commands.ts";
 import { LOADERS } from "./load.ts";
-import { styled, type Terminal, writeJson } from "./terminal/terminal.ts";
+import {
+  guarded,
+  styled,
+  type Terminal,
+  writeJson,
+} from "./terminal/terminal.ts";
 
 /** Makes the host that a command acts on. */
 export interface Hosts {
@@ -29,15 +34,16 @@ interface Call {
  * Runs the command that a command line names.
  *
  * @param argv The command line, without the program's name.
- * @param terminal Where it reads and writes.
+ * @param given Where it reads and writes.
  * @param hosts Makes the host that it acts on.
  * @returns The exit code.
  */
 export async function main(
   argv: readonly string[],
-  terminal: Terminal,
+  given: Terminal,
   hosts: Hosts,
 ): Promise<number> {
+  const terminal = guarded(given);
   try {
     const call = await parse(argv, terminal);
     if (call === undefined) return EXIT.DONE;

@@ -8,6 +8,7 @@ import { type DeviceHost, HostDevice } from "../device.ts";
 import { type DriverNode, DriverNodes } from "../driver/nodes.ts";
 import { nodePaths } from "../iommu/nodes.ts";
 import { type Opener, openersByNode, openersText } from "../openers.ts";
+import { printable } from "../../printable.ts";
 import type { PciFunction } from "../pci/function.ts";
 import { linkTarget, namesIn } from "../sysfs.ts";
 import { isVfioDriver } from "../driver/vfio_driver.ts";
@@ -87,7 +88,11 @@ export class HostUse {
         problem: `${node} is open in ${openersText(openers)}`,
       })),
     ];
-    return found.map((finding) => ({ ...finding, device: fn.address }));
+    return found.map(({ kind, problem }) => ({
+      kind,
+      device: fn.address,
+      problem: printable(problem),
+    }));
   }
 
   /** Host drivers make nodes and interfaces; VFIO drivers do not. */

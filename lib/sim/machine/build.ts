@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shortJson } from "../../printable.ts";
 import { run } from "../process/blocking.ts";
 import { makeDriver } from "../driver/drivers.ts";
 import { LOADED } from "../../host/snapshot/recording.ts";
@@ -86,7 +87,7 @@ function pageShift(size: string): number {
   const shift = Math.log2(Number(digits)) + 10 * " KMG".indexOf(unit);
   if (Number.isInteger(shift) && shift > 12) return shift;
   throw new TypeError(
-    `Cannot parse huge page size ${JSON.stringify(size)}: expected "2M"`,
+    `Cannot parse huge page size ${shortJson(size)}: expected "2M"`,
   );
 }
 
