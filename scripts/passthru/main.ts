@@ -47,7 +47,8 @@ export async function main(
   try {
     const call = await parse(argv, terminal);
     if (call === undefined) return EXIT.DONE;
-    return await run(call, terminal, hosts);
+    const code = await run(call, terminal, hosts);
+    return code === EXIT.DONE ? outputCode(terminal) : code;
   } catch (error) {
     const end = argv.indexOf("--");
     const json = (end < 0 ? argv : argv.slice(0, end)).includes("--json");
@@ -55,6 +56,17 @@ export async function main(
   } finally {
     terminal.progress(undefined);
   }
+}
+
+/** Reports that the output could not be written, if so. */
+function outputCode(terminal: Terminal): number {
+  const problem = terminal.outputError?.();
+  if (problem === undefined) return EXIT.DONE;
+  terminal.warn(
+    `passthru: cannot write standard output: ${problem}\n` +
+      "hint: the command itself is done; passthru status says what is applied\n",
+  );
+  return EXIT.UNWRITTEN;
 }
 
 async function run(

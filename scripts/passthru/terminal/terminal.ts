@@ -24,7 +24,9 @@ export interface Terminal {
   readonly colour: boolean;
   /** Whether standard output is a terminal. */
   readonly isTerminal: boolean;
-  /** Aborted by Ctrl-C. */
+  /** Returns why standard output could not be written to its end. */
+  readonly outputError?: () => string | undefined;
+  /** Aborted by Ctrl-C, and by the end of the session. */
   readonly signal: AbortSignal;
 }
 
