@@ -89,7 +89,8 @@ async function simulated(
   terminal: Terminal,
   hosts: Hosts,
 ): Promise<Host> {
-  const text = await terminal.read(path);
+  const { readInput } = await import("./run/input.ts");
+  const text = await readInput(terminal, path);
   try {
     return await hosts.simulated(JSON.parse(text));
   } catch (error) {
@@ -169,7 +170,7 @@ function isCommonValue(word: string): boolean {
 
 async function commandNamed(name: string): Promise<Command> {
   if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name]!;
-  const { nearest } = await import("../../lib/provision/state/suggest.ts");
+  const { nearest } = await import("../../lib/suggest.ts");
   const suggestion = nearest(name, [...Object.keys(COMMANDS), "help"]);
   throw new UsageError(
     `unknown command ${name}`,
@@ -227,7 +228,7 @@ async function unknownOption(
   word: string,
   names: readonly string[],
 ): Promise<UsageError> {
-  const { nearest } = await import("../../lib/provision/state/suggest.ts");
+  const { nearest } = await import("../../lib/suggest.ts");
   const written = word.split("=")[0]!;
   const suggestion = nearest(written.replace(/^-+/, ""), names);
   return new UsageError(
@@ -276,7 +277,7 @@ async function assertChoices(
   for (const [name, kind, value] of values) {
     if (!Array.isArray(kind) || typeof value !== "string") continue;
     if (kind.includes(value)) continue;
-    const { nearest } = await import("../../lib/provision/state/suggest.ts");
+    const { nearest } = await import("../../lib/suggest.ts");
     const suggestion = nearest(value, kind);
     throw new UsageError(
       `${name} is ${value}: expected one of ${kind.join(", ")}`,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Schema } from "./rule.ts";
+import type { Schema } from "../../rule.ts";
 import type { DesiredState } from "./state.ts";
 import { STATE } from "./rules.ts";
 

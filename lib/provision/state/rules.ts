@@ -18,7 +18,7 @@ import {
   type Rule,
   text,
   wholeNumber,
-} from "./rule.ts";
+} from "../../rule.ts";
 import type {
   AddressSelector,
   DesiredState,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { mismatch } from "./rule.ts";
+import { mismatch } from "../../rule.ts";
 import type { DesiredState } from "./state.ts";
 
 /**

@@ -17,6 +17,7 @@ import { newSocket } from "../process/netlink.ts";
 import { Refusal } from "../process/refusal.ts";
 import { rootDirectory } from "../fs/root.ts";
 import type { Topology } from "./topology.ts";
+import { assertTopology } from "./topology_rules.ts";
 import type { KernelRecording } from "../../host/snapshot/recording.ts";
 
 /** The newest kernel that the simulation was compared with. */
@@ -30,6 +31,7 @@ const NEWEST = "7.3.4";
  * address, or a driver that refuses its function.
  */
 export function buildMachine(topology: Topology = {}): Machine {
+  assertTopology(topology);
   const { version = 1, iommu = "intel" } = topology;
   if (version !== 1) {
     throw new TypeError(

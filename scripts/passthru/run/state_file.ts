@@ -9,6 +9,7 @@ import { parseState } from "../../../lib/provision/state/parse.ts";
 import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { fromUser, UsageError } from "../command.ts";
 import { loadYaml } from "../deps.ts";
+import { readInput } from "./input.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
 /**
@@ -27,7 +28,7 @@ export async function readState(
   terminal: Terminal,
   path: string,
 ): Promise<DesiredState> {
-  const text = await terminal.read(path);
+  const text = await readInput(terminal, path);
   const name = path === "-" ? "standard input" : printable(path);
   const parse = isYaml(path, text) ? await yamlParser(name) : JSON.parse;
   let value: unknown;

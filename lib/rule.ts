@@ -5,7 +5,7 @@
  * @module
  */
 
-import { shortJson } from "../../printable.ts";
+import { shortJson } from "./printable.ts";
 import { nearest } from "./suggest.ts";
 
 /** JSON, as far as a schema needs it. */
