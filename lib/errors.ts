@@ -5,6 +5,7 @@
  */
 
 import { KernelError } from "./kernel/errno.ts";
+import { printable, printableLines } from "./printable.ts";
 
 /**
  * What went wrong, stable across versions.
@@ -107,13 +108,17 @@ export class VfioError extends Error {
   readonly hint: string | undefined;
 
   /**
-   * Makes the error; its message begins with the device.
+   * Makes the error; its message begins with the device. Control characters
+   * are escaped: what the details quote can come from another user.
    *
    * @param code What went wrong.
    * @param details The device, the problem, the hint and the cause.
    */
   constructor(code: VfioErrorCode, details: VfioErrorDetails) {
-    const { device, problem, hint, cause } = details;
+    const { cause } = details;
+    const device = details.device && printable(details.device);
+    const problem = printableLines(details.problem);
+    const hint = details.hint && printableLines(details.hint);
     const subject = device === undefined ? "vfio" : `vfio ${device}`;
     super(
       `${subject}: ${problem}${hint === undefined ? "" : `\nhint: ${hint}`}`,

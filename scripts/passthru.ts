@@ -7,25 +7,20 @@
  */
 
 import { main } from "./passthru/main.ts";
+import { Interruption } from "./passthru/run/interruption.ts";
 import { processTerminal } from "./passthru/terminal/process_terminal.ts";
 
 if (import.meta.main) {
-  const interrupted = new AbortController();
-  const interrupt = () => {
-    // A second signal ends the process at once. `passthru restore` undoes what
-    // is left.
-    Deno.removeSignalListener("SIGINT", interrupt);
-    Deno.removeSignalListener("SIGTERM", interrupt);
-    interrupted.abort();
-  };
-  Deno.addSignalListener("SIGINT", interrupt);
-  Deno.addSignalListener("SIGTERM", interrupt);
-  const code = await main(Deno.args, processTerminal(interrupted.signal), {
+  const interruption = new Interruption();
+  const terminal = processTerminal(interruption.signal);
+  const code = await main(Deno.args, terminal, {
     async host() {
+      await interruption.start();
       const { Host } = await import("../lib/host/host.ts");
       return new Host();
     },
     async simulated(snapshot) {
+      await interruption.start();
       const { simulate } = await import("../lib/sim/mod.ts");
       return simulate(snapshot as Parameters<typeof simulate>[0]);
     },

@@ -1,3 +1,4 @@
+import { printable } from "../printable.ts";
 import type { Diagnosis, Finding } from "./finding.ts";
 
 /** A text in narrower columns is unreadable. */
@@ -31,12 +32,12 @@ export function diagnosisText(
     return [
       ...breakLines(
         `${verdict}  ${check.padEnd(column)}  `,
-        devices(group) + text,
+        printable(devices(group) + text),
         width,
       ),
       ...verdict === "pass" || remedy === undefined
         ? []
-        : breakLines(`${" ".repeat(indent)}→ `, remedy, width),
+        : breakLines(`${" ".repeat(indent)}→ `, printable(remedy), width),
     ];
   });
   const subject = functions.length === 0 ? "" : ` of ${functions.join(", ")}`;

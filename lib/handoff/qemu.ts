@@ -7,6 +7,7 @@
  * @module
  */
 
+import { shortJson } from "../printable.ts";
 import { VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 
@@ -185,7 +186,7 @@ function furtherProperties(
 ): Readonly<Record<string, QemuValue>> {
   for (const name of Object.keys(properties)) {
     if (!/^[A-Za-z][\w-]*$/.test(name)) {
-      throw new TypeError(`${JSON.stringify(name)} is no property of QEMU's`);
+      throw new TypeError(`${shortJson(name)} is no property of QEMU's`);
     }
     if (DECIDED.includes(name)) {
       throw new TypeError(`The property "${name}" is not free to choose`);
@@ -198,7 +199,7 @@ function furtherProperties(
 function validId(id: string): string {
   if (/^[A-Za-z][\w.-]*$/.test(id)) return id;
   throw new TypeError(
-    `${JSON.stringify(id)} is no id for QEMU: expected a letter, then ` +
+    `${shortJson(id)} is no id for QEMU: expected a letter, then ` +
       "letters, digits and any of - . _",
   );
 }

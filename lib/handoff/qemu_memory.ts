@@ -4,6 +4,8 @@
  * @module
  */
 
+import { shortJson } from "../printable.ts";
+
 const KIB = 1024n;
 const MIB = KIB * KIB;
 const GIB = MIB * KIB;
@@ -76,7 +78,7 @@ function bytes(text: string): bigint {
   const [, number, unit] = /^(\d+(?:\.\d+)?)([bkmgt]?)$/i.exec(text) ?? [];
   if (number === undefined) {
     throw new TypeError(
-      `Cannot tell how much memory ${JSON.stringify(text)} is: expected a ` +
+      `Cannot tell how much memory ${shortJson(text)} is: expected a ` +
         "number of MiB, or one with K, M, G or T",
     );
   }

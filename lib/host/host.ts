@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shortJson } from "../printable.ts";
 import { VfioError } from "../errors.ts";
 import { systemOf } from "../kernel/intercept.ts";
 import type { Kernel } from "../kernel/kernel.ts";
@@ -111,7 +112,7 @@ export class Host implements DeviceHost {
     const path = realPath(this.kernel, target);
     if (!(path ?? resolve(target)).startsWith("/sys/")) {
       throw new TypeError(
-        `Cannot find a device at ${JSON.stringify(target)}: ` +
+        `Cannot find a device at ${shortJson(target)}: ` +
           "expected a path below /sys",
       );
     }
@@ -164,7 +165,7 @@ export class Host implements DeviceHost {
   group(id: string | number): IommuGroup {
     if (!/^\d+$/.test(String(id))) {
       throw new TypeError(
-        `Cannot parse IOMMU group ${JSON.stringify(id)}: expected a number`,
+        `Cannot parse IOMMU group ${shortJson(id)}: expected a number`,
       );
     }
     const group = new IommuGroup(this, String(Number(id)));

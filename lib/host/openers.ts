@@ -5,6 +5,7 @@
  */
 
 import type { Kernel } from "../kernel/kernel.ts";
+import { printable } from "../printable.ts";
 
 /** A process that has one of the nodes open. */
 export interface Opener {
@@ -41,15 +42,29 @@ export function openersByNode(
   kernel: Kernel,
   nodes: readonly string[],
 ): Map<string, Opener[]> {
-  const found = new Map<string, Opener[]>();
-  if (nodes.length === 0) return found;
+  if (nodes.length === 0) return new Map();
   const wanted = new Set(nodes);
+  return openersWhere(kernel, (path) => wanted.has(path));
+}
+
+/**
+ * Who has files open whose path a test accepts.
+ *
+ * @param kernel The system.
+ * @param isWanted Tests a path.
+ * @returns The files that are open, and who has them open.
+ */
+export function openersWhere(
+  kernel: Kernel,
+  isWanted: (path: string) => boolean,
+): Map<string, Opener[]> {
+  const found = new Map<string, Opener[]>();
   for (const pid of processes(kernel)) {
-    const open = openFiles(kernel, pid).intersection(wanted);
-    if (open.size === 0) continue;
+    const open = [...openFiles(kernel, pid)].filter(isWanted);
+    if (open.length === 0) continue;
     const opener = { pid, name: processName(kernel, pid) };
-    for (const node of open) {
-      found.set(node, [...found.get(node) ?? [], opener]);
+    for (const path of open) {
+      found.set(path, [...found.get(path) ?? [], opener]);
     }
   }
   return found;
@@ -77,10 +92,13 @@ export function writers(
     .map((pid) => ({ pid, name: processName(kernel, pid) }));
 }
 
-/** Openers in words: `qemu-system-x86 (process 4711)`. */
+/**
+ * Openers in words: `qemu-system-x86 (process 4711)`. Control characters of
+ * their names are escaped.
+ */
 export function openersText(found: readonly Opener[]): string {
   return found.map(({ pid, name }) =>
-    name === "" ? `process ${pid}` : `${name} (process ${pid})`
+    name === "" ? `process ${pid}` : `${printable(name)} (process ${pid})`
   ).join(", ");
 }
 

@@ -4,6 +4,12 @@ import { intercept, type KernelCall } from "./intercept.ts";
 import type { Kernel } from "./kernel.ts";
 
 /**
+ * A VF token in the string of VFIO_GROUP_GET_DEVICE_FD: it is a secret. The
+ * bytes behind a struct, where VFIO_DEVICE_FEATURE has it, are not printed.
+ */
+const TOKEN = /(\bvf_token=)\S*/g;
+
+/**
  * A kernel that prints each call, its decoded struct before and after, and its
  * result, in the manner of `strace`.
  *
@@ -71,7 +77,8 @@ function describeArgument(
       return `[${view.getUint32(0, true)}]`;
     case "string":
       return JSON.stringify(
-        new TextDecoder().decode(argument).replace(/\0.*$/s, ""),
+        new TextDecoder().decode(argument).replace(/\0.*$/s, "")
+          .replace(TOKEN, "$1…"),
       );
     default:
       return operation.struct === undefined

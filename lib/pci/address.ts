@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shortJson } from "../printable.ts";
 import { hexDigits } from "../hex.ts";
 
 /** The address of a function: `DDDD:BB:SS.F`. */
@@ -34,7 +35,7 @@ export function parsePciAddress(text: string): PciAddress {
   const match = typeof text === "string" ? PATTERN.exec(text) : null;
   if (match === null) {
     throw new TypeError(
-      `Cannot parse PCI address ${JSON.stringify(text)}: ` +
+      `Cannot parse PCI address ${shortJson(text)}: ` +
         `expected "0000:01:00.0" or "01:00.0"`,
     );
   }

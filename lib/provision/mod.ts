@@ -44,7 +44,7 @@ export {
 } from "./restore.ts";
 export { parseState, stateSchema } from "./state/parse.ts";
 export { pinOf } from "./state/pin.ts";
-export type { Schema } from "./state/rule.ts";
+export type { Schema } from "../rule.ts";
 export type * from "./state/state.ts";
 export { type AppliedStatus, status, type StepStatus } from "./status.ts";
 export type * from "./steps/step.ts";

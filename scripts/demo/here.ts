@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ignoresHangup } from "../passthru/run/hangup.ts";
 import { type BackendName, Host, VfioError } from "../../mod.ts";
 import { MachineError } from "../../tests/vm/errors.ts";
 import { objections } from "./in_use.ts";
@@ -30,8 +31,11 @@ export async function demonstrateHere(
     });
   }
   const interrupt = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  const ignored = ignoresHangup();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    const isIgnored = signal === "SIGHUP" && ignored;
     Deno.addSignalListener(signal, () => {
+      if (isIgnored) return;
       interrupt.abort(new MachineError("Interrupted: everything is put back"));
     });
   }

@@ -19,6 +19,8 @@ export const EXIT = {
   REFUSED: 3,
   /** The host is not fit for it. */
   UNFIT: 4,
+  /** It did what it should, but could not write its output. */
+  UNWRITTEN: 5,
   /** It was ended by Ctrl-C, and what was done is undone. */
   INTERRUPTED: 130,
 } as const;

@@ -36,9 +36,10 @@ function asCommand(hint: string | undefined): string | undefined {
   return hint?.replace(/host\.take\("([^"]+)"\)/g, "passthru bind $1");
 }
 
-/** Whether an error is the default reason of an aborted signal. */
-function isAbort(error: unknown): boolean {
-  return error instanceof DOMException && error.name === "AbortError";
+/** Whether an error is the reason of an aborted signal. */
+function isAbort(error: unknown, { reason }: AbortSignal): boolean {
+  return error === reason ||
+    error instanceof DOMException && error.name === "AbortError";
 }
 
 /**
@@ -48,7 +49,7 @@ function isAbort(error: unknown): boolean {
  * @param signal Aborted when Ctrl-C has ended the command.
  */
 export function explain(error: unknown, signal: AbortSignal): Failure {
-  if (signal.aborted && isAbort(error)) {
+  if (signal.aborted && isAbort(error, signal)) {
     return {
       code: "INTERRUPTED",
       message: "interrupted, and everything is as it was",

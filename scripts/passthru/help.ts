@@ -8,11 +8,13 @@ import type { Command, Operand, Option } from "./command.ts";
 import { COMMANDS, COMMON } from "./commands.ts";
 import { styled, type Terminal } from "./terminal/terminal.ts";
 
-const EXIT_CODES = `0  done, or nothing to do
-1  failed, and what was done is undone
-2  called wrongly
-3  refused, because the host uses the device
-4  the host is not fit for it`;
+const EXIT_CODES = `0    done, or nothing to do
+1    failed, and what was done is undone
+2    called wrongly
+3    refused, because the host uses the device
+4    the host is not fit for it
+5    done, but the output could not be written
+130  interrupted, and everything is as it was`;
 
 function operandText({ name, optional, many }: Operand): string {
   const text = many ? `${name}...` : name;

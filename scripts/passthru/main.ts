@@ -9,7 +9,12 @@ import { parseArgs } from "./args.ts";
 import { Arguments, type Command, EXIT, UsageError } from "./command.ts";
 import { COMMANDS, COMMON } from "./commands.ts";
 import { LOADERS } from "./load.ts";
-import { styled, type Terminal, writeJson } from "./terminal/terminal.ts";
+import {
+  guarded,
+  styled,
+  type Terminal,
+  writeJson,
+} from "./terminal/terminal.ts";
 
 /** Makes the host that a command acts on. */
 export interface Hosts {
@@ -29,19 +34,21 @@ interface Call {
  * Runs the command that a command line names.
  *
  * @param argv The command line, without the program's name.
- * @param terminal Where it reads and writes.
+ * @param given Where it reads and writes.
  * @param hosts Makes the host that it acts on.
  * @returns The exit code.
  */
 export async function main(
   argv: readonly string[],
-  terminal: Terminal,
+  given: Terminal,
   hosts: Hosts,
 ): Promise<number> {
+  const terminal = guarded(given);
   try {
     const call = await parse(argv, terminal);
     if (call === undefined) return EXIT.DONE;
-    return await run(call, terminal, hosts);
+    const code = await run(call, terminal, hosts);
+    return code === EXIT.DONE ? outputCode(terminal) : code;
   } catch (error) {
     const end = argv.indexOf("--");
     const json = (end < 0 ? argv : argv.slice(0, end)).includes("--json");
@@ -49,6 +56,17 @@ export async function main(
   } finally {
     terminal.progress(undefined);
   }
+}
+
+/** Reports that the output could not be written, if so. */
+function outputCode(terminal: Terminal): number {
+  const problem = terminal.outputError?.();
+  if (problem === undefined) return EXIT.DONE;
+  terminal.warn(
+    `passthru: cannot write standard output: ${problem}\n` +
+      "hint: the command itself is done; passthru status says what is applied\n",
+  );
+  return EXIT.UNWRITTEN;
 }
 
 async function run(
@@ -71,7 +89,8 @@ async function simulated(
   terminal: Terminal,
   hosts: Hosts,
 ): Promise<Host> {
-  const text = await terminal.read(path);
+  const { readInput } = await import("./run/input.ts");
+  const text = await readInput(terminal, path);
   try {
     return await hosts.simulated(JSON.parse(text));
   } catch (error) {
@@ -151,7 +170,7 @@ function isCommonValue(word: string): boolean {
 
 async function commandNamed(name: string): Promise<Command> {
   if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name]!;
-  const { nearest } = await import("../../lib/provision/state/suggest.ts");
+  const { nearest } = await import("../../lib/suggest.ts");
   const suggestion = nearest(name, [...Object.keys(COMMANDS), "help"]);
   throw new UsageError(
     `unknown command ${name}`,
@@ -209,7 +228,7 @@ async function unknownOption(
   word: string,
   names: readonly string[],
 ): Promise<UsageError> {
-  const { nearest } = await import("../../lib/provision/state/suggest.ts");
+  const { nearest } = await import("../../lib/suggest.ts");
   const written = word.split("=")[0]!;
   const suggestion = nearest(written.replace(/^-+/, ""), names);
   return new UsageError(
@@ -258,7 +277,7 @@ async function assertChoices(
   for (const [name, kind, value] of values) {
     if (!Array.isArray(kind) || typeof value !== "string") continue;
     if (kind.includes(value)) continue;
-    const { nearest } = await import("../../lib/provision/state/suggest.ts");
+    const { nearest } = await import("../../lib/suggest.ts");
     const suggestion = nearest(value, kind);
     throw new UsageError(
       `${name} is ${value}: expected one of ${kind.join(", ")}`,

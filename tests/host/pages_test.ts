@@ -25,7 +25,7 @@ async function scriptOf(page: string, name: string, host: string) {
     .replaceAll("https://HOST/PATH/", ROOT.href);
 }
 
-for (const signal of [undefined, "SIGINT", "SIGTERM"] as const) {
+for (const signal of [undefined, "SIGINT", "SIGTERM", "SIGHUP"] as const) {
   const when = signal === undefined ? "QEMU ends" : `it gets ${signal}`;
   Deno.test(`the script for a graphics card gives it back when ${when}`, async () => {
     const folder = await Deno.makeTempDir();

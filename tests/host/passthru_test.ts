@@ -117,28 +117,117 @@ Deno.test("passthru apply takes a state from standard input when it is -", async
   }
 });
 
-Deno.test("passthru attach holds the device until SIGINT", async () => {
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.test(`passthru attach holds the device until ${signal}`, async () => {
+    const path = await Deno.makeTempFile({ suffix: ".json" });
+    try {
+      await Deno.writeTextFile(path, SNAPSHOT);
+      const child = new Deno.Command(Deno.execPath(), {
+        args: [
+          ...[...ARGS, "--allow-ffi", SCRIPT, "attach", "01:00.0"],
+          ...["--simulate", path],
+        ],
+        stdin: "null",
+        stdout: "piped",
+      }).spawn();
+      let out = "";
+      for await (
+        const text of child.stdout.pipeThrough(new TextDecoderStream())
+      ) {
+        const printed = out.includes("\nDMA\n");
+        out += text;
+        if (!printed && out.includes("\nDMA\n")) child.kill(signal);
+      }
+      assert(out.includes("config"), out);
+      assertEquals((await child.status).code, 0);
+    } finally {
+      await Deno.remove(path);
+    }
+  });
+}
+
+Deno.test("passthru attach goes on after SIGHUP when nohup has started it", async () => {
   const path = await Deno.makeTempFile({ suffix: ".json" });
   try {
     await Deno.writeTextFile(path, SNAPSHOT);
-    const child = new Deno.Command(Deno.execPath(), {
+    const child = new Deno.Command("nohup", {
       args: [
-        ...[...ARGS, "--allow-ffi", SCRIPT, "attach", "01:00.0"],
-        ...["--simulate", path],
+        ...[Deno.execPath(), ...ARGS, "--allow-ffi", SCRIPT, "attach"],
+        ...["01:00.0", "--simulate", path],
       ],
       stdin: "null",
       stdout: "piped",
+      stderr: "null",
     }).spawn();
+    const reader = child.stdout.pipeThrough(new TextDecoderStream())
+      .getReader();
     let out = "";
-    for await (
-      const text of child.stdout.pipeThrough(new TextDecoderStream())
-    ) {
-      const printed = out.includes("\nDMA\n");
-      out += text;
-      if (!printed && out.includes("\nDMA\n")) child.kill("SIGINT");
-    }
-    assert(out.includes("config"), out);
+    while (!out.includes("\nDMA\n")) out += (await reader.read()).value ?? "";
+    child.kill("SIGHUP");
+    const ended = await Promise.race([
+      child.status.then(() => true),
+      new Promise((resolve) => setTimeout(() => resolve(false), 300)),
+    ]);
+    assertEquals(ended, false);
+    child.kill("SIGINT");
+    while (!(await reader.read()).done);
     assertEquals((await child.status).code, 0);
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
+Deno.test("passthru qemu ends with 130 when it is interrupted before QEMU runs", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${folder}/host.json`, SNAPSHOT);
+    const fifo = `${folder}/asked`;
+    await new Deno.Command("mkfifo", { args: [fifo] }).output();
+    // It tells that it is asked what it can do, and waits.
+    await Deno.writeTextFile(
+      `${folder}/qemu`,
+      `#!/bin/sh\necho asked > ${fifo}\nsleep 1\necho started >&2\n`,
+      { mode: 0o755 },
+    );
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        ...[...ARGS, "--allow-ffi", "--allow-run", SCRIPT, "qemu", "01:00.0"],
+        ...["--simulate", `${folder}/host.json`],
+        ...["--program", `${folder}/qemu`],
+      ],
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    await Deno.readTextFile(fifo);
+    child.kill("SIGINT");
+    const stderr = await new Response(child.stderr).text();
+    assertEquals((await child.status).code, 130, stderr);
+    assertEquals(
+      stderr,
+      "passthru: interrupted, and everything is as it was\n",
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("passthru tells that its output could not be written, when the disk is full", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".json" });
+  try {
+    await Deno.writeTextFile(path, SNAPSHOT);
+    const words = [Deno.execPath(), ...ARGS, "--allow-ffi", SCRIPT];
+    const { code, stderr } = await new Deno.Command("sh", {
+      args: [
+        ...["-c", '"$@" > /dev/full', "sh", ...words, "bind", "01:00.0"],
+        ...["--simulate", path],
+      ],
+    }).output();
+    const err = new TextDecoder().decode(stderr);
+    assertEquals(code, 5, err);
+    assertStringIncludes(err, "cannot write standard output: No space left");
+    assertStringIncludes(err, "hint: the command itself is done");
+    assertEquals(err.includes("    at "), false, err);
   } finally {
     await Deno.remove(path);
   }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { shortJson } from "../../printable.ts";
+
 /**
  * Drivers besides VFIO's that do no DMA of their own: the users of
  * `driver_managed_dma = true` outside `drivers/vfio/` (Linux 7.3:
@@ -82,6 +84,6 @@ export function assertDriverName(name: unknown): asserts name is string {
     /^(?!\.{1,2}$)[\w.+-]+$/.test(name);
   if (isName) return;
   throw new TypeError(
-    `Cannot bind to driver ${JSON.stringify(name)}: expected a name`,
+    `Cannot bind to driver ${shortJson(name)}: expected a name`,
   );
 }

@@ -7,17 +7,25 @@
 import { type DeviceHost, HostDevice } from "../device.ts";
 import { type DriverNode, DriverNodes } from "../driver/nodes.ts";
 import { nodePaths } from "../iommu/nodes.ts";
-import { type Opener, openersByNode, openersText } from "../openers.ts";
+import { type Opener, openersText, openersWhere } from "../openers.ts";
+import { printable } from "../../printable.ts";
 import type { PciFunction } from "../pci/function.ts";
 import { linkTarget, namesIn } from "../sysfs.ts";
 import { isVfioDriver } from "../driver/vfio_driver.ts";
 import { diskUses } from "./disks.ts";
 import { displayUses } from "./display.ts";
 import { networkUses } from "./networks.ts";
+import { numberedNodes } from "./numbered_nodes.ts";
 import { Routes } from "./routes.ts";
 import { type SshSession, sshSessions } from "./ssh.ts";
 import { Storage } from "./storage.ts";
 import type { Finding, Use } from "./use.ts";
+
+/**
+ * Attributes by which programs use a device without a node: its sensors, and
+ * its BARs.
+ */
+const ATTRIBUTE = /^\/sys\/.*\/(?:hwmon\/hwmon\d+\/[^/]+|resource\d(?:_wc)?)$/;
 
 const MEDIATED = "/sys/bus/mdev/devices";
 
@@ -26,7 +34,7 @@ const MEDIATED = "/sys/bus/mdev/devices";
  * disks, through partitions, LVM, MD, dm-crypt, multipath, bcache and loop
  * devices; volumes that are active; default routes and this SSH session through
  * its network interfaces, bonds, bridges and VLANs; the display; its virtual
- * functions; open device nodes. Root sees the most.
+ * functions; open device nodes and sensors. Root sees the most.
  *
  * @param host The host.
  * @param fn The function.
@@ -56,6 +64,8 @@ export class HostUse {
   readonly #routes: Routes;
   #nodes: DriverNodes | undefined;
   #sessions: readonly SshSession[] | undefined;
+  /** The open nodes and attributes of all devices. */
+  #opened: ReadonlyMap<string, readonly Opener[]> | undefined;
 
   /** @param host The host. */
   constructor(host: DeviceHost) {
@@ -87,7 +97,11 @@ export class HostUse {
         problem: `${node} is open in ${openersText(openers)}`,
       })),
     ];
-    return found.map((finding) => ({ ...finding, device: fn.address }));
+    return found.map(({ kind, problem }) => ({
+      kind,
+      device: fn.address,
+      problem: printable(problem),
+    }));
   }
 
   /** Host drivers make nodes and interfaces; VFIO drivers do not. */
@@ -102,6 +116,7 @@ export class HostUse {
     nodes: readonly DriverNode[],
   ): Map<string, readonly Opener[]> {
     const { kernel } = this.#host;
+    const hasHostDriver = fn.driver !== undefined && !isVfioDriver(fn.driver);
     // Until a VFIO driver has the function, a process that has its group open
     // uses other members of the group.
     const itself = isVfioDriver(fn.driver ?? "") ? [fn] : [];
@@ -111,11 +126,24 @@ export class HostUse {
         ? [new HostDevice(this.#host, path, "mdev")]
         : [];
     });
-    return openersByNode(kernel, [
+    const wanted = new Set([
       ...nodes.filter(({ kind }) => kind !== "network")
         .map(({ name }) => name),
+      ...hasHostDriver ? numberedNodes(kernel, fn.address) : [],
       ...nodePaths([...itself, ...mediated]),
     ]);
+    if (wanted.size === 0 && !hasHostDriver) return new Map();
+    const isAttribute = (path: string) =>
+      hasHostDriver && path.startsWith(`${fn.path}/`);
+    this.#opened ??= openersWhere(
+      kernel,
+      (path) => path.startsWith("/dev/") || ATTRIBUTE.test(path),
+    );
+    return new Map(
+      [...this.#opened].filter(([path]) =>
+        wanted.has(path) || isAttribute(path)
+      ),
+    );
   }
 
   #virtualUses(fn: PciFunction): Finding[] {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shortJson } from "../../printable.ts";
 import { hex } from "../../hex.ts";
 
 /** A BAR or a ROM of a recording. */
@@ -40,7 +41,7 @@ export function parseBar(text: string): BarSpec {
     start !== undefined;
   if (match === null || !fits) {
     throw new TypeError(
-      `Cannot parse BAR ${JSON.stringify(text)}: expected a power of two, ` +
+      `Cannot parse BAR ${shortJson(text)}: expected a power of two, ` +
         'such as "128K", "32 io" or "8G 64bit prefetchable at 0x4000000000"',
     );
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shortJson } from "../../printable.ts";
 import { Deadline, type WaitOptions } from "../../host/driver/deadline.ts";
 import type { Host } from "../../host/host.ts";
 import { namesIn } from "../../host/sysfs.ts";
@@ -191,7 +192,7 @@ async function allHold(
 function journalOf(name: string): string {
   if (/^[A-Za-z0-9][\w.-]*$/.test(name)) return `persist-${name}`;
   throw new TypeError(
-    `Cannot name a state ${JSON.stringify(name)}: expected letters, digits, ` +
+    `Cannot name a state ${shortJson(name)}: expected letters, digits, ` +
       '".", "_" and "-"',
   );
 }

@@ -5,6 +5,7 @@
  */
 
 import { basename } from "../../host/path.ts";
+import { printable } from "../../printable.ts";
 import type { NodeStep, Step } from "../steps/step.ts";
 
 /** The widest column, in characters. */
@@ -17,6 +18,10 @@ const WIDEST = 40;
  * @param step The step.
  */
 export function stepText(step: Step): string {
+  return printable(doneText(step));
+}
+
+function doneText(step: Step): string {
   switch (step.kind) {
     case "attribute": {
       const { device = "", path, value } = step;
@@ -28,7 +33,7 @@ export function stepText(step: Step): string {
     case "file":
       return step.text === null
         ? "no file"
-        : `${step.text.split("\n").length - 1} lines`;
+        : linesText(step.text.split("\n").length - 1);
     case "link":
       return `link to ${step.target}`;
     case "mediated device":
@@ -53,7 +58,14 @@ export function stepText(step: Step): string {
 
 /** Names what a step changes: a device, a path, or the host. */
 export function stepSubject(step: Step): string {
-  if (step.device !== undefined) return step.device;
+  return printable(step.device ?? subject(step));
+}
+
+function linesText(count: number): string {
+  return count === 1 ? "1 line" : `${count} lines`;
+}
+
+function subject(step: Step): string {
   switch (step.kind) {
     case "attribute":
       return attributeSubject(step.path);
@@ -76,7 +88,9 @@ export function planText(steps: readonly Step[]): string {
         .filter((length) => length <= WIDEST),
     );
   const lines = rows.map(([subject = "", text = ""], i) =>
-    `${subject.padEnd(width(0))}  ${text.padEnd(width(1))}  ${steps[i]!.why}`
+    `${subject.padEnd(width(0))}  ${text.padEnd(width(1))}  ${
+      printable(steps[i]!.why)
+    }`
   );
   const devices = new Set(steps.flatMap(({ device }) => device ?? [])).size;
   const count = (number: number, name: string) =>

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Schema } from "./rule.ts";
+import type { Schema } from "../../rule.ts";
 import type { DesiredState } from "./state.ts";
 import { STATE } from "./rules.ts";
 
@@ -38,7 +38,8 @@ export function parseState(value: unknown): DesiredState {
 /**
  * Returns the JSON schema of a desired state, draft 2020-12, as it is in
  * `lib/provision/state/schema.json`. It accepts exactly what
- * {@linkcode parseState} accepts.
+ * {@linkcode parseState} accepts, and one MAC address for two virtual functions,
+ * which no schema can forbid.
  *
  * @example Check a state with any validator, or in an editor
  * ```ts

@@ -18,7 +18,7 @@ import {
   type Rule,
   text,
   wholeNumber,
-} from "./rule.ts";
+} from "../../rule.ts";
 import type {
   AddressSelector,
   DesiredState,
@@ -35,6 +35,7 @@ import type {
   VirtualFunctionsState,
   VirtualFunctionState,
 } from "./state.ts";
+import { assertUniqueMacs } from "./unique_macs.ts";
 
 // The patterns have no flags: JSON schemas do not support them.
 const ADDRESS = /^([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]$/;
@@ -297,4 +298,8 @@ export const STATE: Rule<DesiredState> = object<DesiredState>("an object", {
       ),
     ),
   ),
-}, { title: "The desired state of a host" });
+}, {
+  title: "The desired state of a host",
+  // A JSON schema has no words for it.
+  jointRule: { schema: {}, check: assertUniqueMacs },
+});

@@ -1,4 +1,6 @@
 /** A range of IOVAs, `last` inclusive. */
+
+import { shortJson } from "../../printable.ts";
 export interface IovaWindow {
   /** The first IOVA. */
   readonly start: bigint;
@@ -26,7 +28,7 @@ export function parseReserved(text: string): ReservedRegion {
     /^(0x[0-9a-f]+) (0x[0-9a-f]+) (direct|direct-relaxable)$/.exec(text) ?? [];
   if (start === undefined || last === undefined) {
     throw new TypeError(
-      `Cannot parse reserved memory ${JSON.stringify(text)}: ` +
+      `Cannot parse reserved memory ${shortJson(text)}: ` +
         'expected a text such as "0xe8000 0xe8fff direct"',
     );
   }

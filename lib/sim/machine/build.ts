@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shortJson } from "../../printable.ts";
 import { run } from "../process/blocking.ts";
 import { makeDriver } from "../driver/drivers.ts";
 import { LOADED } from "../../host/snapshot/recording.ts";
@@ -16,6 +17,7 @@ import { newSocket } from "../process/netlink.ts";
 import { Refusal } from "../process/refusal.ts";
 import { rootDirectory } from "../fs/root.ts";
 import type { Topology } from "./topology.ts";
+import { assertTopology } from "./topology_rules.ts";
 import type { KernelRecording } from "../../host/snapshot/recording.ts";
 
 /** The newest kernel that the simulation was compared with. */
@@ -29,6 +31,7 @@ const NEWEST = "7.3.4";
  * address, or a driver that refuses its function.
  */
 export function buildMachine(topology: Topology = {}): Machine {
+  assertTopology(topology);
   const { version = 1, iommu = "intel" } = topology;
   if (version !== 1) {
     throw new TypeError(
@@ -86,7 +89,7 @@ function pageShift(size: string): number {
   const shift = Math.log2(Number(digits)) + 10 * " KMG".indexOf(unit);
   if (Number.isInteger(shift) && shift > 12) return shift;
   throw new TypeError(
-    `Cannot parse huge page size ${JSON.stringify(size)}: expected "2M"`,
+    `Cannot parse huge page size ${shortJson(size)}: expected "2M"`,
   );
 }
 

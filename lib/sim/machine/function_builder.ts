@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shortJson } from "../../printable.ts";
 import {
   PCI_EXP_TYPE_DOWNSTREAM,
   PCI_EXP_TYPE_ENDPOINT,
@@ -373,7 +374,7 @@ function parseId(address: string, id: string): [number, number] {
   if (match === null) {
     throw new TypeError(
       `Cannot simulate ${address}: expected an id such as "8086:10d3", ` +
-        `not ${JSON.stringify(id)}`,
+        `not ${shortJson(id)}`,
     );
   }
   return [parseInt(match[1]!, 16), parseInt(match[2]!, 16)];

@@ -1,3 +1,4 @@
+import { shortJson } from "../../printable.ts";
 import { edu } from "../models/edu.ts";
 import type { DeviceKind } from "../models/model.ts";
 import { plain } from "../models/plain.ts";
@@ -15,7 +16,7 @@ export function kindNamed(model: string | DeviceKind): DeviceKind {
   const found = KINDS.find(({ name }) => name === model);
   if (found !== undefined) return found;
   throw new TypeError(
-    `Cannot find device model ${JSON.stringify(model)}: expected ` +
+    `Cannot find device model ${shortJson(model)}: expected ` +
       `${KINDS.map(({ name }) => `"${name}"`).join(", ")} or a model`,
   );
 }

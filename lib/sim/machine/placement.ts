@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shortJson } from "../../printable.ts";
 import type { PciFunction } from "../pci/function.ts";
 import {
   type AddressSpaces,
@@ -39,7 +40,7 @@ export function parseBars(
   for (const [i, bar] of parsed.entries()) {
     if (i >= BARS || bar?.wide && (i + 1 === BARS || parsed[i + 1])) {
       throw new TypeError(
-        `Cannot have BARs ${JSON.stringify(bars)}: expected ${BARS} at most, ` +
+        `Cannot have BARs ${shortJson(bars)}: expected ${BARS} at most, ` +
           "and null after one of 64 bits",
       );
     }

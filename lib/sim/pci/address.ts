@@ -1,3 +1,4 @@
+import { shortJson } from "../../printable.ts";
 import { hexDigits } from "../../hex.ts";
 
 /** The address of a function, as requests carry it. */
@@ -19,7 +20,7 @@ export function parseAddress(text: string): RoutingId {
     .exec(text);
   if (match === null) {
     throw new TypeError(
-      `Cannot parse PCI address ${JSON.stringify(text)}: ` +
+      `Cannot parse PCI address ${shortJson(text)}: ` +
         'expected one such as "0000:01:00.0"',
     );
   }

@@ -1,3 +1,4 @@
+import { shortJson } from "../../printable.ts";
 import {
   PCI_EXT_CAP_ID_DSN,
   PCI_EXT_CAP_NEXT,
@@ -19,7 +20,7 @@ const PLACE = 0x148;
 export function putSerialNumber(view: DataView, serial: string): void {
   if (!/^[0-9a-f]{2}(-[0-9a-f]{2}){7}$/i.test(serial)) {
     throw new TypeError(
-      `Cannot parse serial number ${JSON.stringify(serial)}: ` +
+      `Cannot parse serial number ${shortJson(serial)}: ` +
         'expected one such as "a0-36-9f-ff-ff-12-34-56"',
     );
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { printable } from "../../../lib/printable.ts";
 import { type Style, styled, type Terminal } from "../terminal/terminal.ts";
 
 /** A column of a table. */
@@ -41,7 +42,9 @@ export function writeTable<T>(
   rows: readonly T[],
   columns: readonly Column<T>[],
 ): void {
-  const cells = rows.map((row) => columns.map(({ text }) => text(row)));
+  const cells = rows.map((row) =>
+    columns.map(({ text }) => printable(text(row)))
+  );
   const widths = columns.map(({ title }, i) =>
     cells.reduce((most, row) => Math.max(most, row[i]!.length), title.length)
   );

@@ -102,6 +102,8 @@ const FIRST_FD = 3;
  */
 export async function runQemu(run: QemuRun): Promise<number> {
   const { host, user, args, note = () => {} } = run;
+  // From the start: a program that is asked what it can do takes time too.
+  using signals = new Signals();
   const program = run.program ?? "qemu-system-x86_64";
   const devices = run.devices.map((name) => host.find(name));
   const wanted = run.by ?? (user === undefined ? undefined : "fds");
@@ -114,7 +116,7 @@ export async function runQemu(run: QemuRun): Promise<number> {
   const memory = run.memoryLock ?? qemuLockedMemory(args, devices.length);
   const userWords = user === undefined ? [] : await userCommand(user, memory);
 
-  using signals = new Signals();
+  signals.aborted.throwIfAborted();
   const { group, insist = [] } = run;
   await using _ = await takeForVfio(host, devices, {
     group,

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { ignoresHangup } from "./hangup.ts";
+
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** The signals that ask a program to end. */
@@ -20,10 +22,17 @@ export class Signals implements Disposable {
 
   /** Starts to receive the signals. */
   constructor() {
+    const ignored = ignoresHangup();
     for (const signal of SIGNALS) {
+      const isIgnored = signal === "SIGHUP" && ignored;
       const receive = () => {
+        if (isIgnored) return;
         if (this.#receiver !== undefined) this.#receiver(signal);
-        else this.#abort.abort(new Error(`Ended by ${signal}`));
+        else {
+          this.#abort.abort(
+            new DOMException(`Ended by ${signal}`, "AbortError"),
+          );
+        }
       };
       Deno.addSignalListener(signal, receive);
       this.#stack.defer(() => Deno.removeSignalListener(signal, receive));

@@ -11,18 +11,23 @@ const PATIENCE = 1000;
 
 const encoder = new TextEncoder();
 
-/** Writes all of a text; false when nobody reads it any more. */
+/**
+ * Writes all of a text.
+ *
+ * @returns Why it could not: `undefined` when it could, `""` when nobody reads
+ * it any more.
+ */
 function writeAll(
   to: { writeSync(bytes: Uint8Array): number },
   text: string,
-): boolean {
+): string | undefined {
   try {
     let bytes = encoder.encode(text);
     while (bytes.length > 0) bytes = bytes.subarray(to.writeSync(bytes));
-    return true;
+    return undefined;
   } catch (error) {
-    if (error instanceof Deno.errors.BrokenPipe) return false;
-    throw error;
+    if (error instanceof Deno.errors.BrokenPipe) return "";
+    return (error as Error).message;
   }
 }
 
@@ -38,12 +43,12 @@ function columns(): number {
 /**
  * Standard input, output and error of this process.
  *
- * @param signal Aborted by Ctrl-C.
+ * @param signal Aborted by Ctrl-C, and by the end of the session.
  */
 export function processTerminal(signal: AbortSignal): Terminal {
   const isTerminal = Deno.stdout.isTerminal();
   const showsProgress = Deno.stderr.isTerminal();
-  let isRead = true;
+  let failure: string | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let shown = false;
 
@@ -57,11 +62,13 @@ export function processTerminal(signal: AbortSignal): Terminal {
     width: isTerminal ? columns() : Infinity,
     colour: isTerminal && !Deno.noColor,
     signal,
-    // A command that changes the host goes on when its reader is gone.
+    // A command that changes the host goes on when its reader is gone, or the
+    // disk is full.
     write(text) {
       erase();
-      if (isRead) isRead = writeAll(Deno.stdout, text);
+      failure ??= writeAll(Deno.stdout, text);
     },
+    outputError: () => failure || undefined,
     warn(text) {
       erase();
       writeAll(Deno.stderr, text);
@@ -75,7 +82,7 @@ export function processTerminal(signal: AbortSignal): Terminal {
       if (text === undefined) return erase();
       const show = () => {
         erase();
-        shown = writeAll(Deno.stderr, `${text} …`);
+        shown = writeAll(Deno.stderr, `${text} …`) === undefined;
       };
       // The step after a slow one is shown at once.
       if (shown) show();

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { printable, printableLines } from "../../../lib/printable.ts";
+
 /** What a command reads from and writes to. */
 export interface Terminal {
   /** Writes to standard output, as long as somebody reads it. */
@@ -22,7 +24,9 @@ export interface Terminal {
   readonly colour: boolean;
   /** Whether standard output is a terminal. */
   readonly isTerminal: boolean;
-  /** Aborted by Ctrl-C. */
+  /** Returns why standard output could not be written to its end. */
+  readonly outputError?: () => string | undefined;
+  /** Aborted by Ctrl-C, and by the end of the session. */
   readonly signal: AbortSignal;
 }
 
@@ -51,7 +55,33 @@ export function styled(
   return `\x1b[${on}m${text}\x1b[${off}m`;
 }
 
-/** Writes a value as JSON. */
+/** Writes a value as JSON. It escapes all control characters. */
 export function writeJson(terminal: Terminal, value: unknown): void {
-  terminal.write(`${JSON.stringify(value, null, 2)}\n`);
+  terminal.write(`${printableLines(JSON.stringify(value, null, 2))}\n`);
+}
+
+/** The sequences of {@linkcode styled}, as `split` keeps them. */
+const SEQUENCES = new RegExp(
+  `(\x1b\\[(?:${Object.values(CODES).flat().join("|")})m)`,
+);
+
+/**
+ * A terminal that is given no control characters but newlines, tabs and the
+ * styles of {@linkcode styled}, whatever the names in a text are.
+ */
+export function guarded(terminal: Terminal): Terminal {
+  const { colour } = terminal;
+  const clean = (text: string) =>
+    text.split("\t").map(printableLines).join("\t");
+  const safe = (text: string) =>
+    colour
+      ? text.split(SEQUENCES).map((part, i) => i % 2 === 1 ? part : clean(part))
+        .join("")
+      : clean(text);
+  return {
+    ...terminal,
+    write: (text) => terminal.write(safe(text)),
+    warn: (text) => terminal.warn(safe(text)),
+    progress: (text) => terminal.progress(text && printable(text)),
+  };
 }

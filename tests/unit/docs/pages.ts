@@ -171,7 +171,7 @@ class Page {
     const { out, programs } = await runScript(source, surroundings);
     this.#printed = out;
     if (programs.length === 0) return out;
-    for (const interruptedBy of ["SIGINT", "SIGTERM"] as const) {
+    for (const interruptedBy of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       await runScript(source, { ...surroundings, interruptedBy });
       assertEquals(
         JSON.stringify(await this.host.snapshot()),

@@ -43,7 +43,9 @@ export interface Defects extends Topology {
 }
 
 /** Makes the host, as the process sees it. */
-export function hostWith({ fn, process, ...topology }: Defects = {}): Host {
+export function hostWith(defects: Defects = {}): Host {
+  const { fn, process, wholeHost: _whole, options: _options, ...topology } =
+    defects;
   const { machine } = simulate({
     kernel: { release: RELEASE },
     ...topology,

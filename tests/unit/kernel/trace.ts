@@ -2,6 +2,7 @@ import {
   assertEquals,
   assertRejects,
   assertStrictEquals,
+  assertStringIncludes,
   assertThrows,
 } from "@std/assert";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
@@ -12,6 +13,8 @@ import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   vfio_device_attach_iommufd_pt,
   VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
+  VFIO_DEVICE_FEATURE,
+  VFIO_DEVICE_FEATURE_SET,
   VFIO_DEVICE_RESET,
   VFIO_GET_API_VERSION,
   VFIO_GROUP_GET_DEVICE_FD,
@@ -224,4 +227,21 @@ Deno.test("traced() returns the result of a call when print throws", async () =>
   assertEquals(kernel.open("/dev/vfio/vfio", 2), 7);
   assertEquals(await kernel.closeAsync(7), undefined);
   assertEquals(assertThrows(() => kernel.close(7), KernelError).code, "EBADF");
+});
+
+Deno.test("traced() prints no VF token", () => {
+  const { kernel, lines } = tracing({ ioctl: () => 1 });
+  const name = "0000:01:00.0 vf_token=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001\0";
+  kernel.ioctl(7, VFIO_GROUP_GET_DEVICE_FD, new TextEncoder().encode(name));
+  const feature = new Uint8Array(24).fill(0xa5, 8);
+  const view = new DataView(feature.buffer);
+  view.setUint32(0, 24, true);
+  view.setUint32(4, VFIO_DEVICE_FEATURE_SET, true);
+  kernel.ioctl(7, VFIO_DEVICE_FEATURE, feature);
+  assertEquals(
+    lines[0],
+    'ioctl(7, VFIO_GROUP_GET_DEVICE_FD, "0000:01:00.0 vf_token=…") = 1',
+  );
+  assertEquals(/165|a5/.test(lines[1]!), false, lines[1]);
+  assertStringIncludes(lines[1]!, "argsz=24");
 });

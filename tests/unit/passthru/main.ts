@@ -168,3 +168,12 @@ Deno.test("passthru can load each of its commands", async () => {
     assertEquals(typeof (await load()).run, "function");
   }
 });
+
+Deno.test("passthru exits with 130 whatever the reason of its signal is", async () => {
+  const { explain } = await import("../../../scripts/passthru/failure.ts");
+  const reason = new Error("Ended by SIGINT");
+  const aborted = AbortSignal.abort(reason);
+  assertEquals(explain(reason, aborted).exit, 130);
+  assertEquals(explain(new Error("another"), aborted).exit, 1);
+  assertEquals(explain(reason, new AbortController().signal).exit, 1);
+});

@@ -430,3 +430,31 @@ Deno.test("schema.json describes each key that a state can have", () => {
 Deno.test("the documentation of provisioning has states", () => {
   assert(documented.length >= 3);
 });
+
+Deno.test("parseState() refuses one MAC address for two virtual functions", () => {
+  const state = (first: string, second: string) => ({
+    functions: [["0000:02:00.0", first], ["0000:03:00.0", second]].map(
+      ([select, mac]) => ({
+        select,
+        virtualFunctions: { count: 1, overrides: { "0": { mac } } },
+      }),
+    ),
+  });
+  parseState(state("52:54:00:12:34:56", "52:54:00:12:34:57"));
+  assertThrows(
+    () => parseState(state("52:54:00:12:34:5a", "52:54:00:12:34:5A")),
+    TypeError,
+    'functions[1].virtualFunctions.overrides["0"].mac: expected another MAC ' +
+      'address than that of functions[0].virtualFunctions.overrides["0"]',
+  );
+});
+
+Deno.test("parseState() quotes a part of a value that stands for many", () => {
+  let value: unknown = "x";
+  for (let i = 0; i < 40; i++) value = Array(9).fill(value);
+  const { message } = assertThrows(
+    () => parseState({ functions: [{ select: value }] }),
+    TypeError,
+  );
+  assertEquals(message.length < 200, true, message);
+});

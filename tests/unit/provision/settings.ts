@@ -8,7 +8,7 @@ import type {
   MediatedState,
   NodeState,
 } from "../../../lib/provision/state/state.ts";
-import { nearest } from "../../../lib/provision/state/suggest.ts";
+import { nearest } from "../../../lib/suggest.ts";
 import type {
   FunctionTopology,
   Topology,

@@ -363,14 +363,21 @@ for (
       "a function has too many virtual functions",
       {
         functions: {
-          [A]: { ...NIC, sriov: { total: 2, enabled: 3, id: "8086:1" } },
+          [A]: { ...NIC, sriov: { total: 2, enabled: 3, id: "8086:0001" } },
         },
       },
       "3 virtual functions, and can have 2",
     ],
     [
       "a mediated device has no parent",
-      { mediated: { x: { parent: A, type: "a-b" } } },
+      {
+        mediated: {
+          "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001": {
+            parent: "0000:0f:00.0",
+            type: "a-b",
+          },
+        },
+      },
       "makes mediated devices",
     ],
     ["a size of huge pages is malformed", { hugePages: { "2MB": 1 } }, '"2MB"'],
@@ -517,3 +524,58 @@ Deno.test("simulate() merges reserved memory when it is adjacent", () => {
       "0x00000000fee00000 0x00000000feefffff msi\n",
   );
 });
+
+for (
+  const [what, recording, message] of [
+    ["a list", [], "the recording: expected an object, got []"],
+    ["an unknown key", { funktions: {} }, 'did you mean "functions"?'],
+    [
+      "an unknown key of a function",
+      { functions: { "0000:01:00.0": { dirver: "x" } } },
+      'functions["0000:01:00.0"].dirver: there is no such key; did you mean ' +
+      '"driver"?',
+    ],
+    [
+      "a group that is no number",
+      { functions: { "0000:01:00.0": { group: "../../x" } } },
+      'functions["0000:01:00.0"].group: expected the number of a group or null',
+    ],
+    [
+      "control characters in a driver's name",
+      { functions: { "0000:01:00.0": { driver: "\x1b[8m" } } },
+      'functions["0000:01:00.0"].driver: expected',
+    ],
+    [
+      "a virtual function in the place of the physical one",
+      {
+        functions: {
+          "0000:01:00.0": {
+            id: "8086:10c9",
+            sriov: { total: 4, enabled: 1, id: "8086:10ca", offset: 0 },
+          },
+        },
+      },
+      'functions["0000:01:00.0"].sriov.offset: expected 1 or more, got 0',
+    ],
+    [
+      "a function behind itself",
+      {
+        functions: {
+          "0000:01:00.0": { id: "8086:10d3", behind: "0000:02:00.0" },
+          "0000:02:00.0": { id: "8086:10d3", behind: "0000:01:00.0" },
+        },
+      },
+      'functions["0000:01:00.0"].behind: expected a bridge that is not behind',
+    ],
+    ["a path that leads up", { files: { "/../x": "" } }, "files: expected"],
+  ] as const
+) {
+  Deno.test(`simulate() says where a recording has ${what}`, () => {
+    const { message: thrown } = assertThrows(
+      () => simulate(recording as unknown as Topology),
+      TypeError,
+    );
+    assertStringIncludes(thrown, message);
+    assertEquals(thrown.includes("\n"), false);
+  });
+}

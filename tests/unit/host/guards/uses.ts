@@ -121,3 +121,76 @@ Deno.test("usesOf() finds the host's use of a virtual function", () => {
     ],
   ]);
 });
+
+const CARD = "0000:00:0b.0";
+const CARD_PATH = at(CARD);
+
+/** Makes a card of this driver with these files, and opens one of them. */
+function opened(
+  driver: string,
+  files: HostFiles,
+  path: string,
+): [string, string][] {
+  const host = simulate({
+    functions: { [CARD]: { id: "1002:73bf", class: 0x030000, driver } },
+    files: files.all,
+  });
+  const process = host.machine.spawn({ name: "compute" });
+  process.open(path.replace("FN", CARD_PATH), 0);
+  return uses(host, CARD).map(([kind, problem]) => [
+    kind,
+    problem.replace(CARD_PATH, "FN")
+      .replace(`${process.pid}`, "PID"),
+  ]);
+}
+
+const IN_COMPUTE = "is open in compute (process PID)";
+
+Deno.test("usesOf() knows the node of an NVIDIA card by its minor number", () => {
+  const files = (minor: number) =>
+    new HostFiles().file("/dev/nvidia1", "").file(
+      `/proc/driver/nvidia/gpus/${CARD}/information`,
+      `Model: \t\t NVIDIA RTX\nDevice Minor: \t ${minor}\n`,
+    );
+  assertEquals(opened("nvidia", files(1), "/dev/nvidia1"), [
+    ["open", `/dev/nvidia1 ${IN_COMPUTE}`],
+  ]);
+  assertEquals(opened("nvidia", files(0), "/dev/nvidia1"), []);
+});
+
+Deno.test("usesOf() knows by the topology of KFD which cards an open /dev/kfd uses", () => {
+  const files = (location: number) =>
+    new HostFiles().file("/dev/kfd", "").file(
+      "/sys/class/kfd/kfd/topology/nodes/1/properties",
+      `simd_count 160\nlocation_id ${location}\ndomain 0\n`,
+    );
+  assertEquals(opened("amdgpu", files(0xb << 3), "/dev/kfd"), [
+    ["open", `/dev/kfd ${IN_COMPUTE}`],
+  ]);
+  assertEquals(opened("amdgpu", files(0xc << 3), "/dev/kfd"), []);
+});
+
+for (
+  const [sysfs, number, node] of [
+    ["drm/card1", "226:1", "dri/card1"],
+    ["drm/renderD129", "226:129", "dri/renderD129"],
+    ["sound/card1/hwC1D0", "116:9", "snd/hwC1D0"],
+    ["sound/card1/input7/event7", "13:71", "input/event7"],
+  ] as const
+) {
+  Deno.test(`usesOf() counts an open /dev/${node}`, () => {
+    const files = new HostFiles().char(`${CARD_PATH}/${sysfs}`, number, node);
+    assertEquals(opened("amdgpu", files, `/dev/${node}`), [
+      ["open", `/dev/${node} ${IN_COMPUTE}`],
+    ]);
+  });
+}
+
+Deno.test("usesOf() counts open sensors and BARs of a function", () => {
+  const sensor = "hwmon/hwmon3/temp1_input";
+  const files = new HostFiles().file(`${CARD_PATH}/${sensor}`, "40000\n");
+  assertEquals(opened("amdgpu", files, `FN/${sensor}`), [
+    ["open", `FN/${sensor} ${IN_COMPUTE}`],
+  ]);
+  assertEquals(opened("amdgpu", files, "FN/uevent"), []);
+});

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { shortJson } from "./printable.ts";
 import { nearest } from "./suggest.ts";
 
 /** JSON, as far as a schema needs it. */
@@ -165,7 +166,7 @@ export function record<T>(
     ): asserts value is Readonly<Record<string, T>> {
       for (const [key, each] of entriesOf(value, at, expected)) {
         if (!name.pattern.test(key)) throw mismatch(at, name.expected, key);
-        assert(item, each, `${at}[${JSON.stringify(key)}]`);
+        assert(item, each, `${at}[${shortJson(key)}]`);
       }
     },
   };
@@ -212,7 +213,10 @@ export function object<T>(
     },
     check(value: unknown, at: string): asserts value is T {
       const entries = entriesOf(value, at, expected);
-      const below = (key: string) => at === "" ? key : `${at}.${key}`;
+      const below = (key: string) => {
+        const name = /^[\w$-]{1,60}$/.test(key) ? key : shortJson(key);
+        return at === "" ? name : `${at}.${name}`;
+      };
       for (const [key] of entries) {
         if (Object.hasOwn(fields, key)) continue;
         const similar = nearest(key, rules.map(([key]) => key));
@@ -290,12 +294,4 @@ function suggestion(similar: string | undefined): string {
   return similar === undefined
     ? ""
     : `; did you mean ${JSON.stringify(similar)}?`;
-}
-
-/** Writes a value as JSON, shortened for a message. */
-function shortJson(value: unknown): string {
-  if (value === undefined) return "nothing";
-  if (typeof value === "bigint") return `${value}n`;
-  const text = JSON.stringify(value) ?? typeof value;
-  return text.length <= 60 ? text : `${text.slice(0, 57)}...`;
 }

@@ -1,0 +1,222 @@
+/**
+ * Checks what people and programs write as a topology.
+ *
+ * @module
+ */
+
+import {
+  either,
+  type Fields,
+  list,
+  mismatch,
+  object,
+  oneOf,
+  orNull,
+  record,
+  type Rule,
+  text,
+  wholeNumber,
+} from "../../rule.ts";
+import type {
+  DriverRecording,
+  InterruptsRecording,
+  KernelRecording,
+  LinkRecording,
+  MediatedRecording,
+  SriovRecording,
+} from "../../host/snapshot/recording.ts";
+import type {
+  FunctionTopology,
+  MediatedTypeTopology,
+  Topology,
+} from "./topology.ts";
+
+const ADDRESS = {
+  expected: 'an address such as "0000:01:00.0"',
+  pattern: /^[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]$/,
+};
+/** Names of drivers, interfaces and types. They become part of a path. */
+const NAME = /^[A-Za-z0-9_+-][A-Za-z0-9_.:+-]*$/;
+const ID = /^[0-9a-fA-F]{4}:[0-9a-fA-F]{4}$/;
+const UUID = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
+/** Absolute and normalized. */
+const FILE = /^(\/(?!\.{1,2}(\/|$))[^/]+)+$/;
+
+const yesNo = oneOf("true or false", [true, false]);
+const anyText = text("a text");
+const name = text("a name", NAME);
+const id = text('a vendor and a device such as "8086:10d3"', ID);
+const address = text(ADDRESS.expected, ADDRESS.pattern);
+const anything: Rule<never> = {
+  schema: {},
+  check(_value: unknown): asserts _value is never {},
+};
+const bars = list("a list of BARs", orNull("a BAR or null", anyText));
+
+const interrupts = object<InterruptsRecording>("interrupts", {
+  intx: yesNo,
+  msi: wholeNumber("a number from 0 to 32", 0, 32),
+  msix: wholeNumber("a number from 0 to 2048", 0, 2048),
+}, { title: "Interrupts" });
+
+const sriov = object<SriovRecording>("virtual functions", {
+  total: wholeNumber("a number from 0 to 65535", 0, 0xffff),
+  enabled: wholeNumber("a number from 0 to 65535", 0, 0xffff),
+  id,
+  driver: name,
+  autoprobe: yesNo,
+  offset: wholeNumber("a number from 0 to 65535", 0, 0xffff),
+  stride: wholeNumber("a number from 0 to 65535", 0, 0xffff),
+  bars,
+}, {
+  title: "Virtual functions",
+  required: ["total", "id"],
+  jointRule: {
+    schema: {},
+    check({ enabled = 0, offset = 1, stride = 1 }, at) {
+      // Otherwise they have the address of the function, or one address.
+      if (enabled > 0 && offset === 0) {
+        throw mismatch(`${at}.offset`, "1 or more", offset);
+      }
+      if (enabled > 1 && stride === 0) {
+        throw mismatch(`${at}.stride`, "1 or more", stride);
+      }
+    },
+  },
+});
+
+const FUNCTION: Fields<FunctionTopology> = {
+  id,
+  subsystem: id,
+  class: wholeNumber("a number of 24 bits", 0, 0xffffff),
+  revision: wholeNumber("a number of 8 bits", 0, 0xff),
+  driver: orNull("a driver's name or null", name),
+  override: text("a name"),
+  power: oneOf('"on" or "auto"', ["on", "auto"]),
+  behind: address,
+  conventional: yesNo,
+  acs: yesNo,
+  group: orNull(
+    "the number of a group or null",
+    wholeNumber("the number of a group", 0, 2 ** 31 - 1),
+  ),
+  reserved: list("a list of reserved regions", anyText),
+  numaNode: wholeNumber("the number of a NUMA node", -1, 1023),
+  bars,
+  rom: anyText,
+  reset: list("a list of reset methods", name),
+  interrupts,
+  network: name,
+  sriov,
+  serial: anyText,
+  model: anything,
+  romContents: anything,
+};
+
+const kernel = object<KernelRecording>("a kernel", {
+  release: text('a release such as "6.12.0"', /^[0-9]+\.[0-9]+/),
+  iommufd: yesNo,
+  commandLine: anyText,
+  translation: name,
+  unsafeNoIommu: yesNo,
+  mappingLimit: wholeNumber("a number from 0 on", 0, 2 ** 31),
+}, { title: "A kernel" });
+
+const driver = object<DriverRecording>("a driver", {
+  ids: list("a list of ids", anyText),
+  dma: oneOf('"kernel", "user" or "none"', ["kernel", "user", "none"]),
+  virtualFunctions: oneOf('"removed" or "kept"', ["removed", "kept"]),
+  bindable: yesNo,
+}, { title: "A driver" });
+
+const named = { expected: "a name", pattern: NAME };
+
+const TOPOLOGY = object<Topology>("an object", {
+  version: anything,
+  iommu: oneOf('"intel", "amd" or "none"', ["intel", "amd", "none"]),
+  kernel,
+  functions: record(
+    "functions by address",
+    ADDRESS,
+    object<FunctionTopology>("a function", FUNCTION, { title: "A function" }),
+  ),
+  drivers: record(
+    "drivers by name",
+    named,
+    either("a driver or false", driver, oneOf("false", [false])),
+  ),
+  mediatedTypes: record(
+    "types by their parent",
+    {
+      expected: "an address, or a path below /sys/devices/virtual",
+      pattern: /^(\/sys\/devices\/virtual(\/[^/]+)+|[0-9a-fA-F:.]+)$/,
+    },
+    record(
+      "types by name",
+      named,
+      object<MediatedTypeTopology>("a type", {
+        instances: wholeNumber("a number from 0 on", 0, 0xffff),
+        driver: name,
+        model: anything,
+      }, { title: "A type", required: ["instances"] }),
+    ),
+  ),
+  mediated: record(
+    "mediated devices by UUID",
+    { expected: "a UUID", pattern: UUID },
+    object<MediatedRecording>("a mediated device", {
+      parent: anyText,
+      type: name,
+    }, { title: "A mediated device", required: ["parent", "type"] }),
+  ),
+  hugePages: record(
+    "huge pages by size",
+    { expected: 'a size such as "2M"', pattern: /^[1-9][0-9]{0,6}[KMG]$/ },
+    wholeNumber("a number from 0 on", 0, 2 ** 31),
+  ),
+  files: record(
+    "files by path",
+    { expected: "an absolute path", pattern: FILE },
+    either(
+      "a text or a link",
+      anyText,
+      object<LinkRecording>("a link", { link: anyText }, {
+        title: "A link",
+        required: ["link"],
+      }),
+    ),
+  ),
+}, { title: "A topology" });
+
+/**
+ * Checks a topology, so far as one part can be checked without the others.
+ *
+ * @param value What was read.
+ * @throws {TypeError} When it is none. The message says where.
+ */
+export function assertTopology(value: unknown): asserts value is Topology {
+  const rule: Rule<Topology> = TOPOLOGY;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw mismatch("the recording", "an object", value);
+  }
+  rule.check(value, "");
+  assertBridges(value as Topology);
+}
+
+/** Checks that no function is behind itself. */
+function assertBridges({ functions = {} }: Topology): void {
+  const known = new Set<string>();
+  for (const start of Object.keys(functions)) {
+    const way = new Set<string>();
+    let each: string | undefined = start;
+    while (each !== undefined && !known.has(each)) {
+      if (way.has(each)) {
+        const at = `functions["${each}"].behind`;
+        throw mismatch(at, "a bridge that is not behind it", [...way]);
+      }
+      way.add(each);
+      each = functions[each]?.behind;
+    }
+    for (const passed of way) known.add(passed);
+  }
+}
