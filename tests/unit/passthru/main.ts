@@ -214,3 +214,11 @@ Deno.test("passthru dump writes the ids of capabilities in hexadecimal", async (
   }
   assertEquals(capabilities.length > 0, true);
 });
+
+Deno.test("passthru list --class says when the names of classes are unknown", async () => {
+  const host = { functions: { [A]: { id: "8086:10d3", class: 0x020000 } } };
+  const named = await call(host, ["list", "--class", "ethernet"]);
+  assertEquals(named.code, 1);
+  assertStringIncludes(named.err, "has no pci.ids");
+  assertStringIncludes((await call(host, ["list", "--class", "0200"])).out, A);
+});
