@@ -9,9 +9,7 @@
  * C0, DEL and C1; the line and paragraph separators; the characters that change
  * the direction of text; and halves of surrogate pairs.
  */
-// deno-lint-ignore no-control-regex
-const CONTROLS =
-  /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|\p{Cs}/gu;
+const CONTROLS = /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
 /** The same without the newline. */
 const LINE_CONTROLS = new RegExp(`(?!\\n)(?:${CONTROLS.source})`, "gu");

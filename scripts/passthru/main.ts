@@ -124,6 +124,11 @@ async function parse(
       if (words.length > 0) return undefined;
       throw new UsageError("no command is given");
     }
+    if (words[0] === "--version") {
+      const { VERSION } = await import("./version.ts");
+      terminal.write(`passthru ${VERSION}\n`);
+      return undefined;
+    }
     throw new UsageError(
       `unknown option ${words[0]}`,
       "the command comes first: passthru COMMAND [OPTION...]",

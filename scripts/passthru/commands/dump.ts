@@ -83,7 +83,8 @@ function dumpJson(fn: PciFunction, dump: ConfigSpaceDump) {
     address: fn.address,
     size: dump.size,
     header: dump.header,
-    capabilities: dump.capabilities.map(({ version, ...capability }) => ({
+    capabilities: dump.capabilities.map(({ version, id, ...capability }) => ({
+      id: hexDigits(id, capability.extended ? 4 : 2),
       ...capability,
       version: version ?? null,
     })),

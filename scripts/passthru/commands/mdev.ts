@@ -17,6 +17,8 @@ import { applyState, restoreDevices, showPlan } from "../run/applying.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
 /** Lists, creates and removes mediated devices. */
 export async function run(
   args: Arguments,
@@ -35,6 +37,12 @@ export async function run(
     case "create":
       return await create(args, host, terminal, operands);
     case "remove":
+      if (!UUID.test(operands[0]!)) {
+        throw new UsageError(
+          `UUID is ${operands[0]}: expected the UUID of a mediated device`,
+          "passthru mdev lists them",
+        );
+      }
       return await restoreDevices(args, host, terminal, operands);
     default:
       return list(args, host, terminal);

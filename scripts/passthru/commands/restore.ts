@@ -4,12 +4,24 @@
  * @module
  */
 
+import { parsePciAddress } from "../../../lib/pci/address.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import { unpersist } from "../../../lib/provision/boot/persist.ts";
 import { forget } from "../../../lib/provision/forget.ts";
 import { restoreDevices } from "../run/applying.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * Checks that an operand names a device, whether it is there or not: what it
+ * was can be in the journal still.
+ */
+export function assertDevice(operand: string): void {
+  if (UUID.test(operand) || operand.startsWith("/sys/")) return;
+  fromUser(() => parsePciAddress(operand));
+}
 
 /** Undoes what was applied. */
 export async function run(
@@ -32,6 +44,7 @@ export async function run(
         : `${bootName} was not applied at boot\n`,
     );
   }
+  for (const operand of args.operands) assertDevice(operand);
   return await restoreDevices(args, host, terminal, args.operands);
 }
 

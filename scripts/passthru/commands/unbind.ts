@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isVfioDriver } from "../../../lib/host/driver/vfio_driver.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import { restoreDevices } from "../run/applying.ts";
 import { type Arguments, fromUser } from "../command.ts";
@@ -18,5 +19,14 @@ export async function run(
   const addresses = args.operands.map((address) =>
     fromUser(() => host.function(address)).address
   );
-  return await restoreDevices(args, host, terminal, addresses);
+  const code = await restoreDevices(args, host, terminal, addresses);
+  for (const address of args.has("json") ? [] : addresses) {
+    const { driver } = host.function(address);
+    if (driver === undefined || !isVfioDriver(driver)) continue;
+    terminal.warn(
+      `${address} has ${driver} still, which somebody else has bound\n` +
+        `hint: passthru bind ${address} DRIVER binds another driver\n`,
+    );
+  }
+  return code;
 }

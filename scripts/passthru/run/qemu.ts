@@ -178,7 +178,8 @@ async function hasIommufd(program: string): Promise<boolean> {
     }).output();
     return /^\s*iommufd$/m.test(new TextDecoder().decode(stdout));
   } catch (cause) {
-    if (!(cause instanceof Error)) throw cause;
+    // Without --allow-run: the command says which permission it needs.
+    if (!(cause instanceof Error) || cause.name === "NotCapable") throw cause;
     throw new TypeError(`Cannot run ${program}: ${cause.message}`, { cause });
   }
 }

@@ -177,3 +177,48 @@ Deno.test("passthru exits with 130 whatever the reason of its signal is", async 
   assertEquals(explain(new Error("another"), aborted).exit, 1);
   assertEquals(explain(reason, new AbortController().signal).exit, 1);
 });
+
+Deno.test("passthru --version writes the version of deno.json", async () => {
+  const { default: { version } } = await import("../../../deno.json", {
+    with: { type: "json" },
+  });
+  const { code, out } = await call({}, ["--version"]);
+  assertEquals([code, out], [0, `passthru ${version}\n`]);
+});
+
+for (
+  const [argv, message] of [
+    [["restore", "zz"], "Cannot parse PCI address"],
+    [["mdev", "remove", "x"], "UUID is x"],
+  ] as const
+) {
+  Deno.test(`passthru ${argv.join(" ")} exits with 2`, async () => {
+    const { code, err } = await call(HOST, argv);
+    assertEquals(code, 2);
+    assertStringIncludes(err, message);
+  });
+}
+
+Deno.test("passthru unbind tells of a VFIO driver that it has not bound", async () => {
+  const functions = { [A]: { id: "8086:10d3", driver: "vfio-pci" } };
+  const { code, out, err } = await call({ functions }, ["unbind", A]);
+  assertEquals([code, out], [0, "Nothing to undo.\n"]);
+  assertStringIncludes(err, "which somebody else has bound");
+  assertStringIncludes(err, `hint: passthru bind ${A} DRIVER`);
+});
+
+Deno.test("passthru dump writes the ids of capabilities in hexadecimal", async () => {
+  const { capabilities } = await json(HOST, ["dump", A]);
+  for (const { id, extended } of capabilities) {
+    assertEquals(new RegExp(`^[0-9a-f]{${extended ? 4 : 2}}$`).test(id), true);
+  }
+  assertEquals(capabilities.length > 0, true);
+});
+
+Deno.test("passthru list --class says when the names of classes are unknown", async () => {
+  const host = { functions: { [A]: { id: "8086:10d3", class: 0x020000 } } };
+  const named = await call(host, ["list", "--class", "ethernet"]);
+  assertEquals(named.code, 1);
+  assertStringIncludes(named.err, "has no pci.ids");
+  assertStringIncludes((await call(host, ["list", "--class", "0200"])).out, A);
+});
