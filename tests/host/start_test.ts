@@ -17,24 +17,34 @@ interface Start {
 }
 
 /** The modules about PCI. */
-const PCI = ["lib/errors.ts", "lib/hex.ts", "lib/pci", "lib/uapi"];
+const PCI = [
+  "lib/errors.ts",
+  "lib/hex.ts",
+  "lib/printable.ts",
+  "lib/pci",
+  "lib/uapi",
+];
 
 /** The modules about a host. */
 const HOST = [...PCI, "lib/host", "lib/kernel"];
 
 /** The modules of the command. */
-const COMMAND = ["scripts/passthru.ts", "scripts/passthru"];
+const COMMAND = [
+  "scripts/passthru.ts",
+  "scripts/passthru",
+  "lib/printable.ts",
+];
 
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 77,
+    most: 81,
     within: ["mod.ts", "backends", "lib/device", "lib/dma", ...HOST],
   },
-  "a host": { entries: ["lib/host/host.ts"], most: 37, within: HOST },
+  "a host": { entries: ["lib/host/host.ts"], most: 40, within: HOST },
   "the command's help": {
     entries: ["scripts/passthru.ts", "scripts/passthru/help.ts"],
-    most: 10,
+    most: 11,
     within: COMMAND,
   },
   "the command's list": {
@@ -43,17 +53,17 @@ const STARTS: Readonly<Record<string, Start>> = {
       "lib/host/host.ts",
       "scripts/passthru/commands/list.ts",
     ],
-    most: 48,
+    most: 51,
     within: [...COMMAND, ...HOST],
   },
   "@passthru/vfio/host": {
     entries: ["lib/host/mod.ts"],
-    most: 59,
+    most: 63,
     within: HOST,
   },
   "@passthru/vfio/pci": {
     entries: ["lib/pci/mod.ts"],
-    most: 20,
+    most: 21,
     within: PCI,
   },
   "@passthru/vfio/uapi": {
@@ -73,13 +83,13 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
-    most: 95,
-    within: ["lib/provision", ...HOST],
+    most: 102,
+    within: ["lib/provision", "lib/rule.ts", "lib/suggest.ts", ...HOST],
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 147,
-    within: ["lib/sim", ...HOST],
+    most: 153,
+    within: ["lib/sim", "lib/rule.ts", "lib/suggest.ts", ...HOST],
   },
 };
 

@@ -157,7 +157,7 @@ class Page {
     if (argv.includes("qemu")) {
       // The command succeeds up to QEMU, which cannot be run without
       // permission.
-      assert(err.includes("Cannot run qemu-system-x86_64"), err);
+      assert(err.includes(`run access to "qemu-system-x86_64"`), err);
       return "";
     }
     assertEquals(code !== 0, fails, `${words.join(" ")}: ${err}`);
