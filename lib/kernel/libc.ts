@@ -431,7 +431,13 @@ export class LibcKernel implements Kernel {
     signal?.throwIfAborted();
     // Ends the call when it is given up, so that its thread is free again.
     const stop = signal && this.eventfd(0, EFD_NONBLOCK);
-    const abort = () => this.write(stop!, ONE);
+    const abort = () => {
+      try {
+        this.write(stop!, ONE);
+      } catch {
+        // It counts already: an error in a listener would end the process.
+      }
+    };
     signal?.addEventListener("abort", abort);
     try {
       const all = stop === undefined
