@@ -1,3 +1,6 @@
+import { hasErrno } from "./errno.ts";
+import type { Kernel } from "./kernel.ts";
+
 /** What can be waited for until it has a count, such as an eventfd. */
 export interface EventSource {
   /** Calls `ready` once, in another turn of the event loop, when it has one. */
@@ -122,3 +125,24 @@ export class EventCounts implements AsyncIterableIterator<number> {
 }
 
 const DONE: IteratorReturnResult<undefined> = { value: undefined, done: true };
+
+/**
+ * Takes the count of an eventfd.
+ *
+ * @param kernel The system.
+ * @param fd The eventfd.
+ * @returns The count; `undefined` where somebody else has taken it.
+ */
+export function readCount(
+  kernel: Pick<Kernel, "read">,
+  fd: number,
+): number | undefined {
+  const count = new BigUint64Array(1);
+  try {
+    kernel.read(fd, new Uint8Array(count.buffer));
+  } catch (error) {
+    if (hasErrno(error, "EAGAIN")) return undefined;
+    throw error;
+  }
+  return Number(count[0]);
+}

@@ -23,12 +23,6 @@ export interface RegisterViews {
   readonly u64: BigUint64Array;
 }
 
-/**
- * The name of the process that makes a write or a read that can hang. It has
- * nothing open but the attribute, as its standard input.
- */
-export const WRITER = "passthru-write";
-
 /** A range of memory mapped into this process. */
 export interface Mapping {
   /** The address the mapping begins at, in this process. */

@@ -49,7 +49,7 @@ import type {
   ReceivedMessage,
 } from "./kernel.ts";
 import { type SignalOptions, untilAborted } from "./abort.ts";
-import { EventCounts } from "./event_counts.ts";
+import { EventCounts, readCount } from "./event_counts.ts";
 import { BlockingCalls } from "./libc_blocking.ts";
 import { ChildCalls } from "./libc_child.ts";
 import { loadMachineCode, type MachineCode } from "./libc_code.ts";
@@ -76,7 +76,6 @@ function load<const S extends Deno.ForeignLibraryInterface>(
 const EINTR = errnoNumber("EINTR");
 const ENOENT = errnoNumber("ENOENT");
 const EBADF = errnoNumber("EBADF");
-const EAGAIN = errnoNumber("EAGAIN");
 
 /** How many bytes a register has, so that an access makes no bigint of it. */
 const COUNTS = [0n, 1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n];
@@ -482,7 +481,7 @@ export class LibcKernel implements Kernel {
       const { release, ...source } = this.#watcher.add(own);
       return new EventCounts({
         ...source,
-        read: () => this.#readCount(own),
+        read: () => readCount(this, own),
         release: () => {
           const released = release();
           this.close(own);
@@ -493,14 +492,6 @@ export class LibcKernel implements Kernel {
       this.close(own);
       throw error;
     }
-  }
-
-  #readCount(fd: number): number | undefined {
-    const count = new BigUint64Array(1);
-    const bytes = this.#files.read(fd, new Uint8Array(count.buffer), 8n);
-    const errno = this.#lazyErrno![0]!;
-    if (bytes >= 0) return Number(count[0]);
-    return errno === EAGAIN ? undefined : fail(errno, "read");
   }
 
   mkdir(path: string, mode: number): void {

@@ -32,7 +32,6 @@ import {
   u64,
 } from "../uapi/layout.ts";
 import { SYS_read, SYS_write } from "../uapi/linux/syscall.ts";
-import { WRITER } from "./kernel.ts";
 import type { BlockingCalls } from "./libc_blocking.ts";
 import type { MachineCode } from "./libc_code.ts";
 import type { CHILD } from "./libc_symbols.ts";
@@ -69,7 +68,8 @@ const child_call: Struct<{
 /** No signal is handled by the child. */
 const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn;
 
-const NAME = new TextEncoder().encode(WRITER.padEnd(16, "\0"));
+/** What `ps` shows, so that an administrator sees what hangs. */
+const NAME = new TextEncoder().encode("passthru-write".padEnd(16, "\0"));
 
 /** What `result` stays at when the child is killed before the call ends. */
 const KILLED = -4n; // EINTR

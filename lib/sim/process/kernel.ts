@@ -1,6 +1,5 @@
 import { type SignalOptions, untilAborted } from "../../kernel/abort.ts";
-import { hasErrno } from "../../kernel/errno.ts";
-import { EventCounts } from "../../kernel/event_counts.ts";
+import { EventCounts, readCount } from "../../kernel/event_counts.ts";
 import type {
   FileStatus,
   Kernel,
@@ -446,23 +445,12 @@ export class SimKernel implements Kernel, Process {
     return new EventCounts({
       arm,
       disarm,
-      read: () => this.#readCount(own),
+      read: () => readCount(this, own),
       release: () => {
         disarm();
         this.close(own);
       },
     }, signal);
-  }
-
-  #readCount(fd: number): number | undefined {
-    const count = new BigUint64Array(1);
-    try {
-      this.read(fd, new Uint8Array(count.buffer));
-    } catch (error) {
-      if (hasErrno(error, "EAGAIN")) return undefined;
-      throw error;
-    }
-    return Number(count[0]);
   }
 
   mkdir(path: string, mode: number): void {
