@@ -27,6 +27,7 @@ export type {
   AttachOptions,
   BackendName,
   DmaRange,
+  FileRange,
   IommuLimits,
   IovaRange,
 } from "./backends/backend.ts";

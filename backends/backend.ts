@@ -6,7 +6,6 @@
  */
 
 import type { HostDevice, IommuGroup } from "../lib/host/device.ts";
-import type { VfioNodes } from "../lib/host/iommu/nodes.ts";
 import type { Fd } from "../lib/kernel/fd.ts";
 
 /** The two ways the kernel has. */
@@ -20,7 +19,15 @@ export interface IovaRange {
   readonly last: bigint;
 }
 
-/** Memory of this process as devices see it. */
+/** Where bytes lie in a file. */
+export interface FileRange {
+  /** A descriptor of the file, open as long as the range is mapped. */
+  readonly fd: number;
+  /** Where the range begins in it, in bytes. */
+  readonly offset: number;
+}
+
+/** Memory of this process, or of a file, as devices see it. */
 export interface DmaRange {
   /** Where devices see it, in pages of 4 KiB. */
   readonly page: number;
@@ -28,6 +35,11 @@ export interface DmaRange {
   readonly iova: bigint;
   /** Where this process sees it. */
   readonly address: bigint;
+  /**
+   * The file that it is memory of. A kernel that can maps that, so that the
+   * mapping survives this process's own.
+   */
+  readonly file: FileRange | undefined;
   /** Bytes, whole pages. */
   readonly bytes: number;
   /** Whether devices may write to it. They may always read. */
@@ -44,6 +56,17 @@ export interface IommuLimits {
   readonly mappingsAvailable: number | undefined;
 }
 
+/** A device node: its path, or a descriptor of it that somebody passed in. */
+export type Node = string | number;
+
+/** The nodes through which a device is had. */
+export interface DeviceNodes {
+  /** Its group's, where the kernel has groups. */
+  readonly group: Node | undefined;
+  /** Its own, where the kernel has such nodes. */
+  readonly cdev: Node | undefined;
+}
+
 /** What is known of a device when it is to be attached. */
 export interface AttachTarget {
   /** The device. */
@@ -53,7 +76,7 @@ export interface AttachTarget {
   /** Whether no IOMMU isolates the group. */
   readonly noIommu: boolean;
   /** Where it can be opened. */
-  readonly nodes: VfioNodes;
+  readonly nodes: DeviceNodes;
 }
 
 /** What a single attachment can ask for. */
@@ -65,10 +88,29 @@ export interface AttachOptions {
   readonly vfToken?: string;
 }
 
+/**
+ * What the kernel knows an attached device by: its group's descriptor where it
+ * is had through that, else its id in an iommufd. A hot reset proves by these
+ * that all devices which it takes are ours.
+ */
+export type Ownership =
+  | {
+    /** The group that it belongs to, open. */
+    readonly group: Fd;
+  }
+  | {
+    /** The iommufd that it is bound to. */
+    readonly iommufd: Fd;
+    /** Its id there. */
+    readonly deviceId: number;
+  };
+
 /** A device in a security context. */
 export interface Attachment {
   /** The device's descriptor. */
   readonly fd: Fd;
+  /** What the kernel knows it by. */
+  readonly ownership: Ownership;
   /**
    * Takes the device out of its security context. Its register mappings must be
    * gone. It always completes: where the kernel refuses a step, closing the
@@ -94,7 +136,11 @@ export interface IommuContext {
    * once the last device is gone.
    */
   map(range: DmaRange): void;
-  /** Unmaps the whole of a range that was mapped. */
+  /**
+   * The same without holding the event loop, as pinning takes about 20 ms a GiB.
+   */
+  mapAsync(range: DmaRange): Promise<void>;
+  /** Unmaps a range in which only whole ranges were mapped. */
   unmap(range: DmaRange): void;
   /** Asks the kernel what can be mapped. A device must be attached. */
   limits(): IommuLimits;

@@ -16,8 +16,8 @@ import { exists, linkTarget } from "../lib/host/sysfs.ts";
 import { hasErrno } from "../lib/kernel/errno.ts";
 import { Fd } from "../lib/kernel/fd.ts";
 import type { Kernel } from "../lib/kernel/kernel.ts";
-import { O_RDWR } from "../lib/uapi/linux/fcntl.ts";
-import type { AttachTarget, BackendName, DmaRange } from "./backend.ts";
+import { F_DUPFD_CLOEXEC, O_RDWR } from "../lib/uapi/linux/fcntl.ts";
+import type { AttachTarget, BackendName, DmaRange, Node } from "./backend.ts";
 
 /**
  * Does a step of a teardown and ignores its error. The steps after it release
@@ -33,14 +33,19 @@ export function ignoreErrors<T>(step: () => T): T | Promise<void> | void {
   }
 }
 
-/** Opens a device node on behalf of a device. */
+/**
+ * Opens a device node on behalf of a device. Of a descriptor that was passed in
+ * it takes another, so that the caller's stays open.
+ */
 export function openNode(
   kernel: Kernel,
   target: AttachTarget,
-  node: string,
+  node: Node,
 ): Fd {
   try {
-    return Fd.open(kernel, node, O_RDWR);
+    return typeof node === "string"
+      ? Fd.open(kernel, node, O_RDWR)
+      : Fd.adopt(kernel, kernel.fcntl(node, F_DUPFD_CLOEXEC));
   } catch (error) {
     throw nodeRefused(target, node, error);
   }
@@ -49,14 +54,15 @@ export function openNode(
 /** Explains why a node could not be opened, or refused the device. */
 export function nodeRefused(
   target: AttachTarget,
-  node: string,
+  node: Node,
   cause: unknown,
 ): unknown {
   const device = target.device.name;
+  const name = nodeName(node);
   if (hasErrno(cause, "ENOENT", "ENODEV", "ENXIO")) {
     return new VfioError("BACKEND_UNAVAILABLE", {
       device,
-      problem: `${node} does not answer`,
+      problem: `${name} does not answer`,
       hint:
         "load its module (modprobe vfio-pci), and make the node visible in " +
         "this mount namespace",
@@ -66,12 +72,17 @@ export function nodeRefused(
   if (hasErrno(cause, "EACCES", "EPERM")) {
     return new VfioError("PERMISSION_DENIED", {
       device,
-      problem: `this user may not open ${node}`,
+      problem: `this user may not open ${name}`,
       hint: `give it the node, with a udev rule or chown; or run as root`,
       cause,
     });
   }
   return hasErrno(cause, "EBUSY") ? deviceBusy(target, cause) : cause;
+}
+
+/** What an error calls a node. */
+export function nodeName(node: Node): string {
+  return typeof node === "string" ? node : `descriptor ${node}`;
 }
 
 /**
@@ -223,13 +234,6 @@ export function mappingRefused(
     return new VfioError("NO_MEMORY", {
       problem: `cannot map ${range}: the memory behind it is not there`,
       hint: "map memory of this process that is readable and writable",
-      cause,
-    });
-  }
-  if (hasErrno(cause, "ENOTTY")) {
-    return new VfioError("NOT_SUPPORTED", {
-      problem: `cannot map ${range}: the device has no IOMMU`,
-      hint: "unmap everything before attaching a device without an IOMMU",
       cause,
     });
   }

@@ -18,7 +18,10 @@ import type {
 } from "./backend.ts";
 import { IommufdContext } from "./iommufd/context.ts";
 import { IOMMUFD_NODE } from "./iommufd/ioas.ts";
+import { nodeName } from "./explain.ts";
 import { LegacyContext } from "./legacy/context.ts";
+import { TYPE1 } from "./legacy/type1.ts";
+import { NO_IOMMU } from "./no_iommu/no_iommu.ts";
 
 /** A backend, and the reason for it. */
 export interface Selection {
@@ -46,7 +49,9 @@ export function selectBackend(
   if (wanted === "legacy") return selectLegacy(target, "asked for");
   const obstacle = iommufdMissing(target) ?? iommufdClosed(target);
   if (obstacle !== undefined) return selectLegacy(target, obstacle);
-  const reason = `${IOMMUFD_NODE} and ${target.nodes.cdev} both work`;
+  const reason = `${IOMMUFD_NODE} and ${
+    nodeName(target.nodes.cdev!)
+  } both work`;
   return { backend: "iommufd", reason };
 }
 
@@ -106,6 +111,8 @@ function iommufdMissing(
 /** Which of its nodes cannot be opened, and why. */
 function iommufdClosed({ device, nodes }: AttachTarget): string | undefined {
   for (const node of [IOMMUFD_NODE, nodes.cdev!]) {
+    // Who has passed a descriptor in has opened it.
+    if (typeof node === "number") continue;
     try {
       Fd.open(device.host.kernel, node, O_RDWR).close();
     } catch (error) {
@@ -116,13 +123,21 @@ function iommufdClosed({ device, nodes }: AttachTarget): string | undefined {
   return undefined;
 }
 
-/** Makes the context of a backend, without asking the kernel anything yet. */
+/**
+ * Makes the context of a backend, without asking the kernel anything yet.
+ *
+ * @param backend The backend.
+ * @param kernel The system that is asked.
+ * @param noIommu Whether it is for devices without an IOMMU.
+ * @param mapped What is mapped in the address space.
+ */
 export function createContext(
   backend: BackendName,
   kernel: Kernel,
+  noIommu: boolean,
   mapped: Mapped,
 ): IommuContext {
   return backend === "iommufd"
     ? new IommufdContext(kernel, mapped)
-    : new LegacyContext(kernel, mapped);
+    : new LegacyContext(kernel, noIommu ? NO_IOMMU : TYPE1, mapped);
 }

@@ -19,16 +19,20 @@ import {
 } from "../explain.ts";
 import type { Ioas } from "./ioas.ts";
 
-/** Binds a device to the iommufd; closing the device undoes it. */
+/**
+ * Binds a device to the iommufd; closing the device undoes it.
+ *
+ * @returns The device's id there.
+ */
 export async function bind(
   target: AttachTarget,
   fd: Fd,
   ioas: Ioas,
   { vfToken }: AttachOptions,
-): Promise<void> {
+): Promise<number> {
   const token = vfToken === undefined ? undefined : uuidBytes(vfToken);
   const argument = vfio_device_bind_iommufd.alloc({
-    iommufd: ioas.iommufd,
+    iommufd: ioas.iommufd.number,
     ...token === undefined
       ? { argsz: VFIO_DEVICE_BIND_IOMMUFD_SIZE_WITHOUT_TOKEN }
       : {
@@ -38,6 +42,7 @@ export async function bind(
   });
   try {
     await fd.ioctlAsync(VFIO_DEVICE_BIND_IOMMUFD, argument);
+    return vfio_device_bind_iommufd.decode(argument).out_devid;
   } finally {
     // The kernel has the buffer's address: this keeps the buffer alive until
     // here.

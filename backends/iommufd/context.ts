@@ -53,8 +53,9 @@ export class IommufdContext implements IommuContext {
     stack.defer(() => this.#leave(ioas));
     const fd = openNode(this.#kernel, target, target.nodes.cdev!);
     stack.defer(() => ignoreErrors(() => fd.closeAsync()));
+    let deviceId: number;
     try {
-      await bind(target, fd, ioas, options);
+      deviceId = await bind(target, fd, ioas, options);
     } catch (error) {
       // Closed first, or else this process would be found to have the device
       // open.
@@ -68,7 +69,11 @@ export class IommufdContext implements IommuContext {
     }
     stack.defer(() => ignoreErrors(() => ioas.detach(fd)));
     const held = stack.move();
-    return { fd, detach: () => held.disposeAsync() };
+    return {
+      fd,
+      ownership: { iommufd: ioas.iommufd, deviceId },
+      detach: () => held.disposeAsync(),
+    };
   }
 
   // An IOAS without a device pins nothing: attaching the first device pins
@@ -89,6 +94,16 @@ export class IommufdContext implements IommuContext {
 
   map(range: DmaRange): void {
     this.#ioas?.map(range);
+  }
+
+  async mapAsync(range: DmaRange): Promise<void> {
+    const ioas = this.#ioas;
+    try {
+      await ioas?.mapAsync(range);
+    } catch (error) {
+      // The last device left meanwhile, and the IOAS with it.
+      if (this.#ioas === ioas) throw error;
+    }
   }
 
   unmap(range: DmaRange): void {

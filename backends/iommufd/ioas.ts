@@ -9,6 +9,8 @@ import {
   iommu_ioas_iova_ranges,
   IOMMU_IOAS_MAP,
   iommu_ioas_map,
+  IOMMU_IOAS_MAP_FILE,
+  iommu_ioas_map_file,
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
@@ -24,7 +26,12 @@ import {
   vfio_device_detach_iommufd_pt,
   VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
 } from "../../lib/uapi/vfio/cdev.ts";
-import type { AttachTarget, DmaRange, IommuLimits } from "../backend.ts";
+import type {
+  AttachTarget,
+  DmaRange,
+  FileRange,
+  IommuLimits,
+} from "../backend.ts";
 import { ignoreErrors, mappingRefused, openNode } from "../explain.ts";
 
 /** The node behind which every iommufd is made. */
@@ -72,9 +79,9 @@ export class Ioas {
     return ioas;
   }
 
-  /** The iommufd's number, by which devices are bound to it. */
-  get iommufd(): number {
-    return this.#fd.number;
+  /** The iommufd, by which devices are bound to it. */
+  get iommufd(): Fd {
+    return this.#fd;
   }
 
   /** Closes the iommufd, and with it everything that lives in it. */
@@ -98,17 +105,50 @@ export class Ioas {
   }
 
   map(range: DmaRange): void {
-    const { page, address, bytes, writable } = range;
-    const view = this.#mapView;
-    view.setUint32(MAP.flags, writable ? READ_WRITE : READ, true);
-    view.setBigUint64(MAP.user_va, address, true);
-    setUint64(view, MAP.length, bytes);
-    setPages(view, MAP.iova, page);
     try {
+      if (range.file !== undefined) {
+        this.#fd.ioctl(IOMMU_IOAS_MAP_FILE, this.#mapFile(range, range.file));
+        return;
+      }
+      this.#fillMap(this.#mapView, range);
       this.#fd.ioctl(IOMMU_IOAS_MAP, this.#map);
     } catch (error) {
       throw mappingRefused(this.#kernel, "iommufd", range, error);
     }
+  }
+
+  async mapAsync(range: DmaRange): Promise<void> {
+    try {
+      if (range.file !== undefined) {
+        const argument = this.#mapFile(range, range.file);
+        await this.#fd.ioctlAsync(IOMMU_IOAS_MAP_FILE, argument);
+        return;
+      }
+      const argument = this.#map.slice();
+      this.#fillMap(new DataView(argument.buffer), range);
+      await this.#fd.ioctlAsync(IOMMU_IOAS_MAP, argument);
+    } catch (error) {
+      throw mappingRefused(this.#kernel, "iommufd", range, error);
+    }
+  }
+
+  #fillMap(view: DataView, range: DmaRange): void {
+    const { page, address, bytes, writable } = range;
+    view.setUint32(MAP.flags, writable ? READ_WRITE : READ, true);
+    view.setBigUint64(MAP.user_va, address, true);
+    setUint64(view, MAP.length, bytes);
+    setPages(view, MAP.iova, page);
+  }
+
+  #mapFile(range: DmaRange, { fd, offset }: FileRange): Uint8Array {
+    return iommu_ioas_map_file.alloc({
+      flags: range.writable ? READ_WRITE : READ,
+      ioas_id: this.#id,
+      fd,
+      start: BigInt(offset),
+      length: BigInt(range.bytes),
+      iova: range.iova,
+    });
   }
 
   unmap({ page, bytes }: DmaRange): void {

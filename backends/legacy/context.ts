@@ -28,7 +28,7 @@ import {
   nodeRefused,
   wrongToken,
 } from "../explain.ts";
-import { Container } from "./container.ts";
+import { Container, type IommuDriver } from "./container.ts";
 import { openGroup } from "./group.ts";
 import { intersection } from "./limits.ts";
 
@@ -46,16 +46,19 @@ export class LegacyContext implements IommuContext {
   /** Always `"legacy"`. */
   readonly backend = "legacy";
   readonly #kernel: Kernel;
+  readonly #driver: IommuDriver;
   readonly #mapped: Mapped;
   readonly #containers = new Set<Container>();
   readonly #groups = new Map<string, OpenGroup>();
 
   /**
    * @param kernel The system that is asked.
+   * @param driver What its containers' IOMMUs are.
    * @param mapped What is mapped in the address space.
    */
-  constructor(kernel: Kernel, mapped: Mapped) {
+  constructor(kernel: Kernel, driver: IommuDriver, mapped: Mapped) {
     this.#kernel = kernel;
+    this.#driver = driver;
     this.#mapped = mapped;
   }
 
@@ -68,6 +71,7 @@ export class LegacyContext implements IommuContext {
       const fd = await this.#open(target, group, options);
       return {
         fd,
+        ownership: { group: group.fd },
         detach: async () => {
           await ignoreErrors(() => fd.closeAsync());
           this.#leave(group);
@@ -108,6 +112,7 @@ export class LegacyContext implements IommuContext {
       this.#kernel,
       target,
       group,
+      this.#driver,
       this.#mapped(),
     );
     this.#containers.add(container);
@@ -150,25 +155,41 @@ export class LegacyContext implements IommuContext {
   map(range: DmaRange): void {
     let mapped = 0;
     try {
-      for (const container of this.#containers) {
-        container.map(range);
+      for (const { iommu } of this.#containers) {
+        iommu.map(range);
         mapped++;
       }
     } catch (error) {
-      for (const container of [...this.#containers].slice(0, mapped)) {
-        ignoreErrors(() => container.unmap(range));
-      }
+      this.#unmapFrom([...this.#containers].slice(0, mapped), range);
       throw error;
     }
   }
 
+  async mapAsync(range: DmaRange): Promise<void> {
+    const mapped: Container[] = [];
+    try {
+      for (const container of [...this.#containers]) {
+        await container.iommu.mapAsync(range);
+        mapped.push(container);
+      }
+    } catch (error) {
+      this.#unmapFrom(mapped, range);
+      // The last group left meanwhile, and the container with it.
+      if (this.#containers.size > 0) throw error;
+    }
+  }
+
+  #unmapFrom(containers: readonly Container[], range: DmaRange): void {
+    for (const { iommu } of containers) ignoreErrors(() => iommu.unmap(range));
+  }
+
   unmap(range: DmaRange): void {
-    for (const container of this.#containers) container.unmap(range);
+    for (const { iommu } of this.#containers) iommu.unmap(range);
   }
 
   limits(): IommuLimits {
     return [...this.#containers]
-      .map((container) => container.limits())
+      .map(({ iommu }) => iommu.limits())
       .reduce(intersection);
   }
 }

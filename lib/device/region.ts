@@ -38,6 +38,11 @@ export interface RegionDevice {
   readonly kernel: Kernel;
   /** Its descriptor; throws `DETACHED` once it is detached. */
   readonly fd: number;
+  /**
+   * Has something released at its detach at the latest. The function that it
+   * returns is called when that was released before.
+   */
+  hold(what: string, release: () => void): () => void;
 }
 
 /**
@@ -208,7 +213,12 @@ export class Region implements Registers {
       const registers = new MappedRegisters(name, mapping, () => {
         kernel.munmap(mapping);
         this.#mapped.delete(registers);
+        released();
       });
+      const released = this.#device.hold(
+        `the registers of region ${this.index}`,
+        () => registers.unmap(),
+      );
       this.#mapped.add(registers);
       return registers;
     } catch (error) {

@@ -14,8 +14,8 @@ import {
   VFIO_DEVICE_RESET,
 } from "../uapi/vfio/device.ts";
 import { VFIO_PCI_CONFIG_REGION_INDEX } from "../uapi/vfio/pci.ts";
-import type { MappedRegisters } from "./mapped_registers.ts";
 import { Region, type RegionDevice } from "./region.ts";
+import { Resources } from "./resources.ts";
 
 /** What a device says of itself. */
 export interface DeviceInfo {
@@ -53,6 +53,7 @@ export class VfioDevice implements AsyncDisposable {
   readonly #space: AddressSpace;
   readonly #attachment: Attachment;
   readonly #regions = new Map<number, Region>();
+  readonly #resources = new Resources();
   #detaching: Promise<void> | undefined;
   /** The device as the host has it. */
   readonly hostDevice: HostDevice;
@@ -245,7 +246,8 @@ export class VfioDevice implements AsyncDisposable {
    *
    * It always completes, whatever the kernel refuses on the way.
    *
-   * @throws {VfioError} `DETACH_INCOMPLETE` if registers could not be unmapped.
+   * @throws {VfioError} `DETACH_INCOMPLETE` if registers, or others of its resources,
+   * could not be released.
    */
   detach(): Promise<void> {
     return this.#detaching ??= this.#detach();
@@ -262,6 +264,7 @@ export class VfioDevice implements AsyncDisposable {
     return {
       name,
       kernel,
+      hold: (what, release) => this.#resources.hold(what, release),
       get fd() {
         return fd();
       },
@@ -269,34 +272,19 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   async #detach(): Promise<void> {
-    // A mapping of registers keeps the device open, so it goes first.
-    const failures = this.#unmapRegisters();
+    // A mapping of registers keeps the device open, so what is open goes first.
+    const unreleased = await this.#resources.release();
     await this.#attachment.detach();
     this.#space[MEMBERS].remove(this);
-    if (failures.length === 0) return;
+    const [first] = unreleased;
+    if (first === undefined) return;
     throw new VfioError("DETACH_INCOMPLETE", {
       device: this.name,
-      problem: "its registers could not be unmapped, which keeps it open",
+      problem: unreleased.map(({ what }) => what).join(" and ") +
+        " could not be released, and keep it open",
       hint: "end this process",
-      cause: failures[0],
+      cause: first.cause,
     });
-  }
-
-  #unmapRegisters(): unknown[] {
-    const unmap = (registers: MappedRegisters): unknown[] => {
-      try {
-        registers.unmap();
-        return [];
-      } catch (error) {
-        return [error];
-      }
-    };
-    const mapped = [...this.#regions.values()]
-      .flatMap((region) => [...region.mapped]);
-    // Linux refuses to unmap a whole mapping only when it lacks memory, which
-    // passes.
-    const refused = mapped.filter((registers) => unmap(registers).length > 0);
-    return refused.flatMap(unmap);
   }
 }
 

@@ -10,24 +10,25 @@ import { toVfioError, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { Host } from "../host/host.ts";
 import { type MemoryLock, memoryLock } from "../host/iommu/memory_lock.ts";
+import type { SignalOptions } from "../kernel/abort.ts";
 import { systemOf } from "../kernel/intercept.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { hex } from "../hex.ts";
-import { claim } from "./claims.ts";
-import { IovaSpace, pageOf } from "./iova_space.ts";
+import { register } from "./registry.ts";
+import { Mappings } from "./mappings.ts";
 import { SpaceContext } from "./space_context.ts";
 import { UNATTACHED } from "./unattached.ts";
 import { type Member, MEMBERS, Members } from "./members.ts";
 import {
   ANYWHERE,
-  DmaMapping,
+  type DmaMapping,
   type MapOptions,
   type MemoryRange,
-  UNMAPPED,
 } from "./mapping.ts";
 import {
   type AllocateOptions,
   DmaMemory,
+  KEPT,
   mapMemory,
   MAPPED,
 } from "./memory.ts";
@@ -84,14 +85,14 @@ export class AddressSpace implements AsyncDisposable {
   readonly #host: Host;
   readonly #context: SpaceContext;
   readonly #unsafeNoIommu: boolean;
-  /** By the first page of their IOVAs. */
-  readonly #mappings = new Map<number, DmaMapping>();
+  readonly #mappings: Mappings;
   readonly #memories = new Set<DmaMemory>();
-  readonly #iovas = new IovaSpace(UNATTACHED);
+  /** Done when what is being mapped is mapped, or was given up. */
+  readonly #maps = new Set<Promise<void>>();
   #limits = UNATTACHED;
   /** Devices attached and not being detached: these set the limits. */
   #attached = 0;
-  #closed = false;
+  readonly #closing = new AbortController();
   /** @ignore */
   readonly [MEMBERS]: Members = new Members((device, options, enter) =>
     this.#attach(device, options, enter)
@@ -118,6 +119,7 @@ export class AddressSpace implements AsyncDisposable {
       backend,
       () => this.#mappings.values(),
     );
+    this.#mappings = new Mappings(this.#context, UNATTACHED);
     this.#unsafeNoIommu = unsafeNoIommu;
   }
 
@@ -196,6 +198,61 @@ export class AddressSpace implements AsyncDisposable {
    * freed.
    */
   map(memory: DmaMemory, options: MapOptions = ANYWHERE): DmaMapping {
+    this.#assertOpen();
+    this.#assertMemory(memory);
+    const mapping = this.#mappings.map(memory, options, memory);
+    memory[MAPPED](mapping, this);
+    return mapping;
+  }
+
+  /**
+   * Maps memory without holding the event loop, as pinning takes about 20 ms a
+   * GiB. Attaching a device waits for it.
+   *
+   * @param memory The memory. It cannot be freed meanwhile.
+   * @param options Where it is mapped, and for what; a signal gives it up, which
+   * is heard after each GiB. Then nothing of it is mapped.
+   * @returns The mapping.
+   * @throws The signal's reason, and what {@linkcode AddressSpace.map} throws.
+   *
+   * @example Map memory of one space in another, for at most ten seconds
+   * ```ts
+   * import { AddressSpace } from "@passthru/vfio";
+   *
+   * await using space = new AddressSpace();
+   * await using other = new AddressSpace();
+   * const memory = space.allocate(2 ** 20);
+   * const signal = AbortSignal.timeout(10_000);
+   * const mapping = await other.mapAsync(memory, { signal });
+   * console.log(mapping.iova);
+   * ```
+   */
+  async mapAsync(
+    memory: DmaMemory,
+    options: MapOptions & SignalOptions = ANYWHERE,
+  ): Promise<DmaMapping> {
+    this.#assertOpen();
+    this.#assertMemory(memory);
+    using _ = memory[KEPT]();
+    await this[MEMBERS].arrived();
+    this.#assertOpen();
+    const mapped = this.#mappings.mapAsync(memory, options, memory, {
+      signal: options.signal === undefined
+        ? this.#closing.signal
+        : AbortSignal.any([options.signal, this.#closing.signal]),
+    });
+    const over = mapped.then(() => {}, () => {});
+    this.#maps.add(over);
+    try {
+      const mapping = await mapped;
+      memory[MAPPED](mapping, this);
+      return mapping;
+    } finally {
+      this.#maps.delete(over);
+    }
+  }
+
+  #assertMemory(memory: DmaMemory): void {
     if (!(memory instanceof DmaMemory)) {
       throw new TypeError(
         "Cannot map: expected memory that an address space allocated; for any " +
@@ -207,10 +264,6 @@ export class AddressSpace implements AsyncDisposable {
       systemOf(memory.kernel) !== systemOf(this.#kernel)
     ) throw new TypeError("Cannot map memory of another system");
     memory.assertNotFreed();
-    const { address, size } = memory;
-    const mapping = this.#map(address, size, options, memory);
-    memory[MAPPED](mapping, this);
-    return mapping;
   }
 
   /**
@@ -230,32 +283,8 @@ export class AddressSpace implements AsyncDisposable {
   unsafeMap(memory: MemoryRange, options: MapOptions = ANYWHERE): DmaMapping {
     const { address, size } = memory;
     assertWholePages(this.#kernel.pageSize, address, size);
-    return this.#map(address, size, options, undefined);
-  }
-
-  #map(
-    address: bigint,
-    size: number,
-    options: MapOptions,
-    memory: DmaMemory | undefined,
-  ): DmaMapping {
     this.#assertOpen();
-    const mapping = new DmaMapping(
-      this,
-      this.#iovas.place(size, options),
-      address,
-      size,
-      options.writable ?? true,
-      memory,
-    );
-    try {
-      this.#context.map(mapping);
-    } catch (error) {
-      this.#iovas.release(mapping.page);
-      throw toVfioError(error, `map ${size} bytes`);
-    }
-    this.#mappings.set(mapping.page, mapping);
-    return mapping;
+    return this.#mappings.map({ address, size }, options, undefined);
   }
 
   /**
@@ -266,20 +295,7 @@ export class AddressSpace implements AsyncDisposable {
    * @throws {VfioError} `IOVA_OUT_OF_RANGE` if nothing is mapped at the IOVA.
    */
   unmap(mapping: DmaMapping | bigint): void {
-    if (typeof mapping !== "bigint") {
-      if (this.#mappings.get(mapping.page) === mapping) this.#remove(mapping);
-      return;
-    }
-    const present = mapping % 4096n === 0n
-      ? this.#mappings.get(pageOf(mapping))
-      : undefined;
-    if (present === undefined) {
-      throw new VfioError("IOVA_OUT_OF_RANGE", {
-        problem: `nothing is mapped at IOVA ${hex(mapping)}`,
-        hint: "unmap at the IOVA at which the mapping begins",
-      });
-    }
-    this.#remove(present);
+    this.#mappings.unmap(mapping);
   }
 
   /**
@@ -289,7 +305,7 @@ export class AddressSpace implements AsyncDisposable {
    * @throws {VfioError} `KERNEL`. What was not unmapped stays mapped.
    */
   unmapAll(): void {
-    for (const mapping of this.#mappings.values()) this.#remove(mapping);
+    this.#mappings.unmapAll();
   }
 
   /**
@@ -302,7 +318,8 @@ export class AddressSpace implements AsyncDisposable {
    * done all the same.
    */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort(spaceClosed());
+    await Promise.all(this.#maps);
     const failures = await this[MEMBERS].detachAll();
     for (const memory of this.#memories) attempt(() => memory.free());
     // Linux refuses it only when it lacks memory, which passes.
@@ -324,10 +341,13 @@ export class AddressSpace implements AsyncDisposable {
     enter: (attachment: Attachment) => M,
   ): Promise<M> {
     this.#assertOpen();
+    // A backend that comes with this device maps what is mapped by then.
+    while (this.#maps.size > 0) await Promise.all(this.#maps);
+    this.#assertOpen();
     const target = attachTarget(device, this.#unsafeNoIommu);
     await using stack = new AsyncDisposableStack();
-    stack.use(claim(device, target.group, this));
-    using _ = this.#iovas.arrive(() => target.group.reservedRegions);
+    const registration = stack.use(register(device, target.group, this));
+    using _ = this.#mappings.arrive(() => target.group.reservedRegions);
     const attachment = await this.#context.attach(target, options);
     // What is left can translate more, maybe. Without an answer the narrower
     // limits stay.
@@ -339,9 +359,11 @@ export class AddressSpace implements AsyncDisposable {
     // The space may have been closed meanwhile.
     this.#assertOpen();
     const member = enter({
-      fd: attachment.fd,
+      ...attachment,
       detach: () => held.disposeAsync(),
     });
+    registration.ownership = attachment.ownership;
+    registration.member = member;
     const held = stack.move();
     return member;
   }
@@ -351,29 +373,21 @@ export class AddressSpace implements AsyncDisposable {
   }
 
   #assertOpen(): void {
-    if (!this.#closed) return;
-    throw new VfioError("DETACHED", {
-      problem: "the address space was closed",
-      hint: "make a new one",
-    });
+    if (this.#closing.signal.aborted) throw spaceClosed();
   }
 
   /** Asks what can be mapped, if anybody knows. */
   #refreshLimits(): void {
     this.#limits = this.#attached > 0 ? this.#context.limits() : UNATTACHED;
-    this.#iovas.limits = this.#limits;
+    this.#mappings.limits = this.#limits;
   }
+}
 
-  #remove(mapping: DmaMapping): void {
-    try {
-      this.#context.unmap(mapping);
-    } catch (error) {
-      throw toVfioError(error, `unmap ${hex(mapping.iova)}`);
-    }
-    this.#mappings.delete(mapping.page);
-    this.#iovas.release(mapping.page);
-    mapping[UNMAPPED]();
-  }
+function spaceClosed(): VfioError {
+  return new VfioError("DETACHED", {
+    problem: "the address space was closed",
+    hint: "make a new one",
+  });
 }
 
 /** Runs a step and returns its error, if any. */

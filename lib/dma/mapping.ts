@@ -1,4 +1,4 @@
-import type { DmaRange } from "../../backends/backend.ts";
+import type { DmaRange, FileRange } from "../../backends/backend.ts";
 
 /** Memory of this process that can be mapped: whole pages. */
 export interface MemoryRange {
@@ -51,6 +51,8 @@ export class DmaMapping implements DmaRange, Disposable {
   readonly page: number;
   /** Where this process sees it. */
   readonly address: bigint;
+  /** The file that it is memory of, where it is one's. */
+  readonly file: FileRange | undefined;
   /** Bytes. */
   readonly bytes: number;
   /** Whether devices may write to it. */
@@ -61,6 +63,7 @@ export class DmaMapping implements DmaRange, Disposable {
     owner: MappingOwner,
     page: number,
     address: bigint,
+    file: FileRange | undefined,
     bytes: number,
     writable: boolean,
     memory: TrackedMemory | undefined,
@@ -69,6 +72,7 @@ export class DmaMapping implements DmaRange, Disposable {
     this.#memory = memory;
     this.page = page;
     this.address = address;
+    this.file = file;
     this.bytes = bytes;
     this.writable = writable;
   }

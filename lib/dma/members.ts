@@ -68,6 +68,11 @@ export class Members {
     }
   }
 
+  /** Waits until no device is on the way. */
+  async arrived(): Promise<void> {
+    while (this.#arrivals.size > 0) await Promise.all(this.#arrivals);
+  }
+
   /** Removes a device that was detached. */
   remove(member: Member): void {
     this.#members.delete(member);
@@ -79,7 +84,7 @@ export class Members {
    * @returns What went wrong.
    */
   async detachAll(): Promise<unknown[]> {
-    await Promise.all(this.#arrivals);
+    await this.arrived();
     const detached = await Promise.allSettled(
       [...this.#members].map((member) => member.detach()),
     );

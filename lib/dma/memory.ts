@@ -98,6 +98,9 @@ export function unmapMemory(kernel: Kernel, memory: Mapping): void {
 /** The name of what an address space tells memory. `mod.ts` does not export it. */
 export const MAPPED: unique symbol = Symbol("mapped");
 
+/** The name of what keeps memory from being freed. */
+export const KEPT: unique symbol = Symbol("kept");
+
 /**
  * Memory that this process and the devices of an address space share. Other
  * spaces can map it too: {@linkcode AddressSpace.map}.
@@ -111,6 +114,8 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
   /** Its mapping in the space that it was allocated from. */
   #mapping: DmaMapping | undefined;
   #isFreed = false;
+  /** How many maps of it are under way. */
+  #keepers = 0;
 
   /**
    * Made by `AddressSpace.allocate`.
@@ -142,6 +147,12 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
   forget(mapping: DmaMapping): void {
     this.#mappings.delete(mapping);
     if (this.#mapping === mapping) this.#mapping = undefined;
+  }
+
+  /** @ignore Keeps it until that is disposed of. */
+  [KEPT](): Disposable {
+    this.#keepers++;
+    return { [Symbol.dispose]: () => void this.#keepers-- };
   }
 
   /** @ignore */
@@ -212,10 +223,17 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
    * buffer was transferred, to a Worker for example, the memory is kept until
    * the process ends: somebody may still use it. Calling it again does nothing.
    *
+   * @throws {TypeError} While it is being mapped: {@linkcode
+   * AddressSpace.mapAsync}.
    * @throws {VfioError} `KERNEL`. It can be called again.
    */
   free(): void {
     if (this.#isFreed) return;
+    if (this.#keepers > 0) {
+      throw new TypeError(
+        "Cannot free memory that is being mapped: await mapAsync() first",
+      );
+    }
     // First, as its address could become that of other memory, which a device
     // would then reach.
     for (const mapping of this.#mappings) mapping.unmap();

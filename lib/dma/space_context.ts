@@ -3,6 +3,7 @@ import type {
   AttachOptions,
   AttachTarget,
   BackendName,
+  DmaRange,
   IommuContext,
   IommuLimits,
   Mapped,
@@ -15,7 +16,6 @@ import {
 } from "../../backends/select.ts";
 import { VfioError } from "../errors.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import type { DmaMapping } from "./mapping.ts";
 
 /**
  * What serves an address space in the kernel: a context of a backend, which
@@ -70,17 +70,22 @@ export class SpaceContext {
     const attachment = await this.#attachBy(target, options);
     stack.defer(() => attachment.detach());
     const held = stack.move();
-    return { fd: attachment.fd, detach: () => held.disposeAsync() };
+    return { ...attachment, detach: () => held.disposeAsync() };
   }
 
   /** Maps what was added, for the devices that are there. */
-  map(mapping: DmaMapping): void {
-    this.#context?.map(mapping);
+  map(range: DmaRange): void {
+    this.#context?.map(range);
+  }
+
+  /** The same without holding the event loop. */
+  async mapAsync(range: DmaRange): Promise<void> {
+    await this.#context?.mapAsync(range);
   }
 
   /** Unmaps what goes, from the devices that are there. */
-  unmap(mapping: DmaMapping): void {
-    this.#context?.unmap(mapping);
+  unmap(range: DmaRange): void {
+    this.#context?.unmap(range);
   }
 
   /** What can be mapped. A device must be attached. */
@@ -123,7 +128,7 @@ export class SpaceContext {
   }
 
   #make(backend: BackendName): IommuContext {
-    return createContext(backend, this.#kernel, this.#mapped);
+    return createContext(backend, this.#kernel, this.#noIommu, this.#mapped);
   }
 
   #leave(): void {

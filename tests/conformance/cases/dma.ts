@@ -1,7 +1,12 @@
 /**
  * Which memory of this process devices can access, and which they cannot.
  */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import {
   AddressSpace,
   type DmaMemory,
@@ -266,6 +271,32 @@ forEachBackend(
     }
     byMapping.unmap();
     await assertCopies(edu, memory);
+  },
+);
+
+forEachBackend(
+  "AddressSpace.mapAsync() lets the device use memory, and nothing of it when it was aborted",
+  async (setup) => {
+    const { space, edu, memory } = await start(setup);
+    const mapping = await space.mapAsync(memory, { dmaMask });
+    randomize(memory.bytes);
+    const before = memory.bytes.slice(0, 512);
+    await edu.copy(mapping.iova, mapping.iova + 4096n, 512);
+    assertEquals(memory.bytes.slice(4096, 4096 + 512), before);
+    mapping.unmap();
+    await setup.bench.assertFault(() => edu.copyFromDevice(mapping.iova, 512));
+
+    const { signal } = new AbortController();
+    const aborted = new AbortController();
+    const { locked } = setup;
+    const iova = mapping.iova;
+    const map = space.mapAsync(memory, { iova, signal: aborted.signal });
+    aborted.abort(new Error("given up"));
+    await assertRejects(() => map, Error, "given up");
+    assertEquals(setup.locked, locked);
+    await setup.bench.assertFault(() => edu.copyFromDevice(iova, 512));
+    await space.mapAsync(memory, { iova, signal });
+    await edu.copyFromDevice(iova, 512);
   },
 );
 

@@ -173,6 +173,7 @@ const RANGE = {
   page: 0x100,
   iova: 0x10_0000n,
   address: 0x7f00_0000_0000n,
+  file: undefined,
   bytes: 0x20_0000,
   writable: true,
 };
@@ -251,7 +252,6 @@ for (
   const [errno, code] of Object.entries({
     ENOSPC: "MAPPING_LIMIT",
     EFAULT: "NO_MEMORY",
-    ENOTTY: "NOT_SUPPORTED",
     EINVAL: "IOVA_OUT_OF_RANGE",
     EADDRINUSE: "IOVA_OUT_OF_RANGE",
   })

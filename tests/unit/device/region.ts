@@ -71,6 +71,7 @@ function setUp(options: Options = {}) {
   const device = {
     name: "gpu",
     kernel,
+    hold: () => () => {},
     get fd() {
       if (fd < 0) throw new VfioError("DETACHED", { problem: "gone" });
       return fd;

@@ -1,6 +1,10 @@
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals } from "@std/assert";
-import { claim } from "../../../lib/dma/claims.ts";
+import {
+  register,
+  registered,
+  registeredIn,
+} from "../../../lib/dma/registry.ts";
 import { Host } from "../../../lib/host/host.ts";
 import { failure } from "../../failures.ts";
 
@@ -19,20 +23,21 @@ function setUp() {
   });
   const space = {};
   return {
+    host,
     space,
     take(address: string, owner: object = space): Disposable {
       const device = host.function(address);
-      return claim(device, device.iommuGroup!, owner);
+      return register(device, device.iommuGroup!, owner);
     },
-    /** Claims the same function of the same kernel by another `Host`. */
+    /** Registers the same function of the same kernel by another `Host`. */
     takeAnew(address: string): Disposable {
       const device = new Host(host).function(address);
-      return claim(device, device.iommuGroup!, {});
+      return register(device, device.iommuGroup!, {});
     },
   };
 }
 
-Deno.test("claim() throws ALREADY_ATTACHED when any address space has claimed the device", () => {
+Deno.test("register() throws ALREADY_ATTACHED when any address space has the device", () => {
   const { take, takeAnew } = setUp();
   using _first = take(A);
   const error = failure("ALREADY_ATTACHED", () => take(A));
@@ -45,7 +50,7 @@ Deno.test("claim() throws ALREADY_ATTACHED when any address space has claimed th
   failure("ALREADY_ATTACHED", () => takeAnew(A));
 });
 
-Deno.test("claim() throws GROUP_IN_OTHER_SPACE when another space has a device of the group", () => {
+Deno.test("register() throws GROUP_IN_OTHER_SPACE when another space has a device of the group", () => {
   const { take } = setUp();
   using _first = take(A);
   const error = failure("GROUP_IN_OTHER_SPACE", () => take(B, {}));
@@ -57,7 +62,7 @@ Deno.test("claim() throws GROUP_IN_OTHER_SPACE when another space has a device o
   );
 });
 
-Deno.test("claim() accepts a group's second device for the same space, and another group's device for any space", () => {
+Deno.test("register() accepts a group's second device for the same space, and another group's device for any space", () => {
   const { take } = setUp();
   using _first = take(A);
   using _second = take(B);
@@ -65,7 +70,7 @@ Deno.test("claim() accepts a group's second device for the same space, and anoth
   failure("ALREADY_ATTACHED", () => take(B));
 });
 
-Deno.test("claim() claims nothing when it throws", () => {
+Deno.test("register() registers nothing when it throws", () => {
   const { take } = setUp();
   const other = {};
   const first = take(A);
@@ -76,7 +81,7 @@ Deno.test("claim() claims nothing when it throws", () => {
   using _b = take(B, other);
 });
 
-Deno.test("claim() keeps the group until its last device is released", () => {
+Deno.test("register() keeps the group until its last device is released", () => {
   const { take } = setUp();
   const other = {};
   const first = take(A);
@@ -88,9 +93,26 @@ Deno.test("claim() keeps the group until its last device is released", () => {
   using _a = take(A, other);
 });
 
-Deno.test("claim() ignores the devices of another host", () => {
+Deno.test("register() ignores the devices of another host", () => {
   const { take } = setUp();
   const { take: takeThere } = setUp();
   using _here = take(A);
   using _there = takeThere(A);
+});
+
+Deno.test("registered() and registeredIn() find a device until it is removed", () => {
+  const { take, host } = setUp();
+  const device = host.function(A);
+  const find = () => [
+    registered(device)?.device.name,
+    [...registeredIn(device.iommuGroup!)].map(({ device }) => device.name),
+  ];
+  assertEquals(find(), [undefined, []]);
+  const first = take(A);
+  const second = take(B);
+  assertEquals(find(), [A, [A, B]]);
+  first[Symbol.dispose]();
+  assertEquals(find(), [undefined, [B]]);
+  second[Symbol.dispose]();
+  assertEquals(find(), [undefined, []]);
 });

@@ -1,0 +1,115 @@
+import { VfioError } from "../../lib/errors.ts";
+import { hasErrno } from "../../lib/kernel/errno.ts";
+import type { Fd } from "../../lib/kernel/fd.ts";
+import type { Kernel } from "../../lib/kernel/kernel.ts";
+import { setPages, setUint64 } from "../../lib/uapi/layout.ts";
+import {
+  VFIO_TYPE1_IOMMU,
+  VFIO_TYPE1v2_IOMMU,
+} from "../../lib/uapi/vfio/container.ts";
+import {
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  VFIO_DMA_UNMAP_FLAG_ALL,
+  VFIO_IOMMU_GET_INFO,
+  VFIO_IOMMU_MAP_DMA,
+  vfio_iommu_type1_dma_map,
+  vfio_iommu_type1_dma_unmap,
+  vfio_iommu_type1_info,
+  VFIO_IOMMU_UNMAP_DMA,
+} from "../../lib/uapi/vfio/type1.ts";
+import type { AttachTarget, DmaRange, IommuLimits } from "../backend.ts";
+import { mappingRefused, unsafeInterrupts } from "../explain.ts";
+import { readInfo } from "../info.ts";
+import type { ContainerIommu, IommuDriver } from "./container.ts";
+import { decodeLimits } from "./limits.ts";
+
+const MAP = vfio_iommu_type1_dma_map.offset;
+const UNMAP = vfio_iommu_type1_dma_unmap.offset;
+const READ = VFIO_DMA_MAP_FLAG_READ;
+const READ_WRITE = READ | VFIO_DMA_MAP_FLAG_WRITE;
+
+/** The driver of most IOMMUs (`drivers/vfio/vfio_iommu_type1.c`). */
+export const TYPE1: IommuDriver = {
+  // Version 2 first: it refuses an unmap that would split a mapping.
+  types: [VFIO_TYPE1v2_IOMMU, VFIO_TYPE1_IOMMU],
+  open: (kernel, container) => new Type1(kernel, container),
+  missing({ device }: AttachTarget): VfioError {
+    return new VfioError("BACKEND_UNAVAILABLE", {
+      device: device.name,
+      problem: "the kernel has no type 1 IOMMU driver for containers",
+      hint: "load it: modprobe vfio_iommu_type1",
+    });
+  },
+  refused(target: AttachTarget, cause: unknown): VfioError | undefined {
+    return hasErrno(cause, "EPERM")
+      ? unsafeInterrupts(target, cause)
+      : undefined;
+  },
+};
+
+/** The type 1 IOMMU of a container. */
+class Type1 implements ContainerIommu {
+  readonly #kernel: Kernel;
+  readonly #container: Fd;
+  readonly #map = vfio_iommu_type1_dma_map.alloc();
+  readonly #mapView = new DataView(this.#map.buffer);
+  readonly #unmap = vfio_iommu_type1_dma_unmap.alloc();
+  readonly #unmapView = new DataView(this.#unmap.buffer);
+
+  constructor(kernel: Kernel, container: Fd) {
+    this.#kernel = kernel;
+    this.#container = container;
+  }
+
+  map(range: DmaRange): void {
+    fillMap(this.#mapView, range);
+    try {
+      this.#container.ioctl(VFIO_IOMMU_MAP_DMA, this.#map);
+    } catch (error) {
+      throw mappingRefused(this.#kernel, "legacy", range, error);
+    }
+  }
+
+  async mapAsync(range: DmaRange): Promise<void> {
+    const argument = vfio_iommu_type1_dma_map.alloc();
+    fillMap(new DataView(argument.buffer), range);
+    try {
+      await this.#container.ioctlAsync(VFIO_IOMMU_MAP_DMA, argument);
+    } catch (error) {
+      throw mappingRefused(this.#kernel, "legacy", range, error);
+    }
+  }
+
+  unmap({ page, bytes }: DmaRange): void {
+    setPages(this.#unmapView, UNMAP.iova, page);
+    setUint64(this.#unmapView, UNMAP.size, bytes);
+    this.#container.ioctl(VFIO_IOMMU_UNMAP_DMA, this.#unmap);
+  }
+
+  unmapAll(): void {
+    // Kernels before 5.12 do not know the flag, and drop the mappings when the
+    // last group leaves.
+    const flags = VFIO_DMA_UNMAP_FLAG_ALL;
+    this.#container.ioctl(
+      VFIO_IOMMU_UNMAP_DMA,
+      vfio_iommu_type1_dma_unmap.alloc({ flags }),
+    );
+  }
+
+  limits(): IommuLimits {
+    return decodeLimits(readInfo(
+      (argument) => this.#container.ioctl(VFIO_IOMMU_GET_INFO, argument),
+      vfio_iommu_type1_info,
+    ));
+  }
+}
+
+// A container maps what this process sees, also of a file.
+function fillMap(view: DataView, range: DmaRange): void {
+  const { page, address, bytes, writable } = range;
+  view.setUint32(MAP.flags, writable ? READ_WRITE : READ, true);
+  view.setBigUint64(MAP.vaddr, address, true);
+  setPages(view, MAP.iova, page);
+  setUint64(view, MAP.size, bytes);
+}

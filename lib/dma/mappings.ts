@@ -1,0 +1,194 @@
+import type {
+  DmaRange,
+  FileRange,
+  IommuLimits,
+} from "../../backends/backend.ts";
+import { ignoreErrors } from "../../backends/explain.ts";
+import { toVfioError, VfioError } from "../errors.ts";
+import { hex } from "../hex.ts";
+import type { ReservedRegion } from "../host/device.ts";
+import type { SignalOptions } from "../kernel/abort.ts";
+import { IovaSpace, pageOf } from "./iova_space.ts";
+import {
+  DmaMapping,
+  type MapOptions,
+  type MappingOwner,
+  type TrackedMemory,
+  UNMAPPED,
+} from "./mapping.ts";
+import type { SpaceContext } from "./space_context.ts";
+
+/**
+ * How much is mapped by one call to the kernel where the event loop is not to
+ * wait. A call cannot be given up, and pinning 1 GiB takes about 20 ms.
+ */
+const CALL_BYTES = 2 ** 30;
+
+/** The memory behind a mapping. */
+export interface MappedMemory {
+  /** Where this process sees it. */
+  readonly address: bigint;
+  /** Bytes, whole pages. */
+  readonly size: number;
+  /** The file that it is memory of, where it is one's. */
+  readonly file?: FileRange;
+}
+
+/** What maps in the kernel. */
+type Mapper = Pick<SpaceContext, "map" | "mapAsync" | "unmap">;
+
+/** What is mapped in an address space, whether a device is attached or not. */
+export class Mappings implements MappingOwner {
+  readonly #context: Mapper;
+  readonly #iovas: IovaSpace;
+  /** By the first page of their IOVAs. */
+  readonly #mappings = new Map<number, DmaMapping>();
+
+  /**
+   * @param context What serves the address space in the kernel.
+   * @param limits What can be mapped.
+   */
+  constructor(context: Mapper, limits: IommuLimits) {
+    this.#context = context;
+    this.#iovas = new IovaSpace(limits);
+  }
+
+  /** What can be mapped from now on. */
+  set limits(limits: IommuLimits) {
+    this.#iovas.limits = limits;
+  }
+
+  /** {@linkcode IovaSpace.arrive} */
+  arrive(reserved: () => readonly ReservedRegion[]): Disposable {
+    return this.#iovas.arrive(reserved);
+  }
+
+  /** All of them. */
+  values(): Iterable<DmaMapping> {
+    return this.#mappings.values();
+  }
+
+  /**
+   * Maps memory.
+   *
+   * @param memory The memory.
+   * @param options Where it is mapped, and for what.
+   * @param tracked Who is told when it is unmapped.
+   */
+  map(
+    memory: MappedMemory,
+    options: MapOptions,
+    tracked: TrackedMemory | undefined,
+  ): DmaMapping {
+    const mapping = this.#place(memory, options, tracked);
+    try {
+      this.#context.map(mapping);
+    } catch (error) {
+      this.#iovas.release(mapping.page);
+      throw toVfioError(error, `map ${mapping.bytes} bytes`);
+    }
+    this.#mappings.set(mapping.page, mapping);
+    return mapping;
+  }
+
+  /**
+   * The same without holding the event loop. An abort is heard after each GiB.
+   * Devices see parts of the memory meanwhile.
+   */
+  async mapAsync(
+    memory: MappedMemory,
+    options: MapOptions,
+    tracked: TrackedMemory | undefined,
+    { signal }: SignalOptions,
+  ): Promise<DmaMapping> {
+    signal?.throwIfAborted();
+    const mapping = this.#place(memory, options, tracked);
+    const { page, bytes } = mapping;
+    const done: DmaRange[] = [];
+    try {
+      for (let from = 0; from < bytes; from += CALL_BYTES) {
+        const range = part(mapping, from);
+        await this.#context.mapAsync(range);
+        done.push(range);
+        signal?.throwIfAborted();
+      }
+    } catch (error) {
+      for (const range of done) {
+        ignoreErrors(() => this.#context.unmap(range));
+      }
+      this.#iovas.release(page);
+      throw toVfioError(error, `map ${bytes} bytes`);
+    }
+    this.#mappings.set(page, mapping);
+    return mapping;
+  }
+
+  #place(
+    { address, size, file }: MappedMemory,
+    options: MapOptions,
+    tracked: TrackedMemory | undefined,
+  ): DmaMapping {
+    return new DmaMapping(
+      this,
+      this.#iovas.place(size, options),
+      address,
+      file,
+      size,
+      options.writable ?? true,
+      tracked,
+    );
+  }
+
+  /**
+   * Unmaps memory. It does nothing for a mapping that is gone already.
+   *
+   * @throws {VfioError} `IOVA_OUT_OF_RANGE` if nothing is mapped at the IOVA.
+   */
+  unmap(mapping: DmaMapping | bigint): void {
+    if (typeof mapping !== "bigint") {
+      if (this.#mappings.get(mapping.page) === mapping) this.#remove(mapping);
+      return;
+    }
+    const present = mapping % 4096n === 0n
+      ? this.#mappings.get(pageOf(mapping))
+      : undefined;
+    if (present === undefined) {
+      throw new VfioError("IOVA_OUT_OF_RANGE", {
+        problem: `nothing is mapped at IOVA ${hex(mapping)}`,
+        hint: "unmap at the IOVA at which the mapping begins",
+      });
+    }
+    this.#remove(present);
+  }
+
+  /** Unmaps everything. What the kernel does not unmap stays mapped. */
+  unmapAll(): void {
+    for (const mapping of this.#mappings.values()) this.#remove(mapping);
+  }
+
+  #remove(mapping: DmaMapping): void {
+    try {
+      this.#context.unmap(mapping);
+    } catch (error) {
+      throw toVfioError(error, `unmap ${hex(mapping.iova)}`);
+    }
+    this.#mappings.delete(mapping.page);
+    this.#iovas.release(mapping.page);
+    mapping[UNMAPPED]();
+  }
+}
+
+/** The part of a range that one call maps. */
+function part(range: DmaRange, from: number): DmaRange {
+  const bytes = Math.min(CALL_BYTES, range.bytes - from);
+  if (bytes === range.bytes) return range;
+  const { page, iova, address, file, writable } = range;
+  return {
+    page: page + from / 4096,
+    iova: iova + BigInt(from),
+    address: address + BigInt(from),
+    file: file && { fd: file.fd, offset: file.offset + from },
+    bytes,
+    writable,
+  };
+}
