@@ -17,14 +17,17 @@ export interface InfoCapability {
  * @param ask Makes the ioctl with these bytes.
  * @param layout Its struct.
  * @param values What is asked for.
+ * @param room How many bytes of capabilities are expected; with as many or
+ * fewer, one call is enough.
  * @returns The struct's bytes, and its capabilities behind it.
  */
 export function readInfo<F extends Fields>(
   ask: (argument: Uint8Array) => void,
   layout: Struct<F>,
-  values: Encodable<F> = {},
+  values?: Encodable<F>,
+  room = 0,
 ): Uint8Array {
-  for (let extraBytes = 0;;) {
+  for (let extraBytes = room;;) {
     const bytes = layout.alloc(values, extraBytes);
     ask(bytes);
     // Every info struct begins with it.

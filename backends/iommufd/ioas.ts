@@ -32,6 +32,7 @@ import type {
   FileRange,
   IommuLimits,
 } from "../backend.ts";
+import { allocArgument, type Argument } from "../argument.ts";
 import { ignoreErrors, mappingRefused, openNode } from "../explain.ts";
 
 /** The node behind which every iommufd is made. */
@@ -47,19 +48,13 @@ export class Ioas {
   readonly #kernel: Kernel;
   readonly #fd: Fd;
   readonly #id: number;
-  readonly #map: Uint8Array<ArrayBuffer>;
-  readonly #mapView: DataView;
-  readonly #unmap: Uint8Array<ArrayBuffer>;
-  readonly #unmapView: DataView;
+  #map: Argument | undefined;
+  #unmap: Argument | undefined;
 
   private constructor(kernel: Kernel, fd: Fd, id: number) {
     this.#kernel = kernel;
     this.#fd = fd;
     this.#id = id;
-    this.#map = iommu_ioas_map.alloc({ ioas_id: id });
-    this.#mapView = new DataView(this.#map.buffer);
-    this.#unmap = iommu_ioas_unmap.alloc({ ioas_id: id });
-    this.#unmapView = new DataView(this.#unmap.buffer);
   }
 
   /** Makes an address space with everything mapped. */
@@ -110,8 +105,9 @@ export class Ioas {
         this.#fd.ioctl(IOMMU_IOAS_MAP_FILE, this.#mapFile(range, range.file));
         return;
       }
-      this.#fillMap(this.#mapView, range);
-      this.#fd.ioctl(IOMMU_IOAS_MAP, this.#map);
+      const { bytes, view } = this.#map ??= allocArgument(iommu_ioas_map);
+      this.#fillMap(view, range);
+      this.#fd.ioctl(IOMMU_IOAS_MAP, bytes);
     } catch (error) {
       throw mappingRefused(this.#kernel, "iommufd", range, error);
     }
@@ -124,9 +120,9 @@ export class Ioas {
         await this.#fd.ioctlAsync(IOMMU_IOAS_MAP_FILE, argument);
         return;
       }
-      const argument = this.#map.slice();
-      this.#fillMap(new DataView(argument.buffer), range);
-      await this.#fd.ioctlAsync(IOMMU_IOAS_MAP, argument);
+      const { bytes, view } = allocArgument(iommu_ioas_map);
+      this.#fillMap(view, range);
+      await this.#fd.ioctlAsync(IOMMU_IOAS_MAP, bytes);
     } catch (error) {
       throw mappingRefused(this.#kernel, "iommufd", range, error);
     }
@@ -135,6 +131,7 @@ export class Ioas {
   #fillMap(view: DataView, range: DmaRange): void {
     const { page, address, bytes, writable } = range;
     view.setUint32(MAP.flags, writable ? READ_WRITE : READ, true);
+    view.setUint32(MAP.ioas_id, this.#id, true);
     view.setBigUint64(MAP.user_va, address, true);
     setUint64(view, MAP.length, bytes);
     setPages(view, MAP.iova, page);
@@ -152,9 +149,11 @@ export class Ioas {
   }
 
   unmap({ page, bytes }: DmaRange): void {
-    setPages(this.#unmapView, UNMAP.iova, page);
-    setUint64(this.#unmapView, UNMAP.length, bytes);
-    this.#fd.ioctl(IOMMU_IOAS_UNMAP, this.#unmap);
+    const argument = this.#unmap ??= allocArgument(iommu_ioas_unmap);
+    argument.view.setUint32(UNMAP.ioas_id, this.#id, true);
+    setPages(argument.view, UNMAP.iova, page);
+    setUint64(argument.view, UNMAP.length, bytes);
+    this.#fd.ioctl(IOMMU_IOAS_UNMAP, argument.bytes);
   }
 
   limits(): IommuLimits {

@@ -19,6 +19,7 @@ import {
   VFIO_IOMMU_UNMAP_DMA,
 } from "../../lib/uapi/vfio/type1.ts";
 import type { AttachTarget, DmaRange, IommuLimits } from "../backend.ts";
+import { allocArgument, type Argument } from "../argument.ts";
 import { mappingRefused, unsafeInterrupts } from "../explain.ts";
 import { readInfo } from "../info.ts";
 import type { ContainerIommu, IommuDriver } from "./container.ts";
@@ -28,6 +29,9 @@ const MAP = vfio_iommu_type1_dma_map.offset;
 const UNMAP = vfio_iommu_type1_dma_unmap.offset;
 const READ = VFIO_DMA_MAP_FLAG_READ;
 const READ_WRITE = READ | VFIO_DMA_MAP_FLAG_WRITE;
+
+/** Three capabilities, and a few ranges of IOVAs, have room in these. */
+const CAPABILITY_BYTES = 256;
 
 /** The driver of most IOMMUs (`drivers/vfio/vfio_iommu_type1.c`). */
 export const TYPE1: IommuDriver = {
@@ -52,10 +56,8 @@ export const TYPE1: IommuDriver = {
 class Type1 implements ContainerIommu {
   readonly #kernel: Kernel;
   readonly #container: Fd;
-  readonly #map = vfio_iommu_type1_dma_map.alloc();
-  readonly #mapView = new DataView(this.#map.buffer);
-  readonly #unmap = vfio_iommu_type1_dma_unmap.alloc();
-  readonly #unmapView = new DataView(this.#unmap.buffer);
+  #map: Argument | undefined;
+  #unmap: Argument | undefined;
 
   constructor(kernel: Kernel, container: Fd) {
     this.#kernel = kernel;
@@ -63,28 +65,32 @@ class Type1 implements ContainerIommu {
   }
 
   map(range: DmaRange): void {
-    fillMap(this.#mapView, range);
+    const { bytes, view } = this.#map ??= allocArgument(
+      vfio_iommu_type1_dma_map,
+    );
+    fillMap(view, range);
     try {
-      this.#container.ioctl(VFIO_IOMMU_MAP_DMA, this.#map);
+      this.#container.ioctl(VFIO_IOMMU_MAP_DMA, bytes);
     } catch (error) {
       throw mappingRefused(this.#kernel, "legacy", range, error);
     }
   }
 
   async mapAsync(range: DmaRange): Promise<void> {
-    const argument = vfio_iommu_type1_dma_map.alloc();
-    fillMap(new DataView(argument.buffer), range);
+    const argument = allocArgument(vfio_iommu_type1_dma_map);
+    fillMap(argument.view, range);
     try {
-      await this.#container.ioctlAsync(VFIO_IOMMU_MAP_DMA, argument);
+      await this.#container.ioctlAsync(VFIO_IOMMU_MAP_DMA, argument.bytes);
     } catch (error) {
       throw mappingRefused(this.#kernel, "legacy", range, error);
     }
   }
 
   unmap({ page, bytes }: DmaRange): void {
-    setPages(this.#unmapView, UNMAP.iova, page);
-    setUint64(this.#unmapView, UNMAP.size, bytes);
-    this.#container.ioctl(VFIO_IOMMU_UNMAP_DMA, this.#unmap);
+    const argument = this.#unmap ??= allocArgument(vfio_iommu_type1_dma_unmap);
+    setPages(argument.view, UNMAP.iova, page);
+    setUint64(argument.view, UNMAP.size, bytes);
+    this.#container.ioctl(VFIO_IOMMU_UNMAP_DMA, argument.bytes);
   }
 
   unmapAll(): void {
@@ -101,6 +107,8 @@ class Type1 implements ContainerIommu {
     return decodeLimits(readInfo(
       (argument) => this.#container.ioctl(VFIO_IOMMU_GET_INFO, argument),
       vfio_iommu_type1_info,
+      undefined,
+      CAPABILITY_BYTES,
     ));
   }
 }

@@ -72,7 +72,8 @@ export class Struct<F extends Fields>
    * was handed: `argsz` in VFIO, `size` in iommufd.
    */
   readonly #sized: boolean;
-  readonly #names: readonly string[];
+  /** The members that are values of their own, without a flexible tail. */
+  readonly #members: readonly Member[];
 
   /** Use {@linkcode struct}. */
   constructor(type: string, fields: F) {
@@ -95,9 +96,9 @@ export class Struct<F extends Fields>
     this.align = align;
     this.size = alignUp(end, align);
     this.#sized = first === "argsz" || first === "size";
-    this.#names = Object.keys(fields).filter((name) =>
-      !("flexible" in fields[name]!)
-    );
+    this.#members = Object.entries(fields)
+      .filter(([, field]) => !("flexible" in field))
+      .map(([name, field]) => ({ name, field, at: offset[name]! }));
   }
 
   /**
@@ -123,10 +124,11 @@ export class Struct<F extends Fields>
    */
   decodeArray(bytes: Uint8Array, count: number, at = 0): Decoded<F>[] {
     const view = this.#view(bytes, at, this.size * count);
-    return Array.from(
-      { length: count },
-      (_, i) => this.get(view, at + i * this.size),
-    );
+    const decoded: Decoded<F>[] = [];
+    for (let i = 0; i < count; i++) {
+      decoded.push(this.get(view, at + i * this.size));
+    }
+    return decoded;
   }
 
   /**
@@ -153,21 +155,30 @@ export class Struct<F extends Fields>
    * @returns The buffer.
    */
   alloc(
-    values: Encodable<F> = {},
+    values?: Encodable<F>,
     extraBytes = 0,
   ): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(this.size + extraBytes);
-    const view = new DataView(bytes.buffer);
-    if (this.#sized) view.setUint32(0, bytes.length, true);
-    this.#assign(view, 0, values, this.type);
+    const length = this.size + extraBytes;
+    const bytes = new Uint8Array(length);
+    // Without a view of its buffer: V8 allocates a short array in its heap, and
+    // its buffer elsewhere once somebody asks for that.
+    if (this.#sized) {
+      bytes[0] = length;
+      bytes[1] = length >> 8;
+      bytes[2] = length >> 16;
+      bytes[3] = length >> 24;
+    }
+    if (values !== undefined) {
+      this.#assign(new DataView(bytes.buffer), 0, values, this.type);
+    }
     return bytes;
   }
 
   /** As a nested member: reads it. */
   get(view: DataView, at: number): Decoded<F> {
     const values: Record<string, unknown> = {};
-    for (const name of this.#names) {
-      values[name] = this.fields[name]!.get(view, at + this.offset[name]!);
+    for (const member of this.#members) {
+      values[member.name] = member.field.get(view, at + member.at);
     }
     return values as Decoded<F>;
   }
@@ -208,6 +219,13 @@ export class Struct<F extends Fields>
     }
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
+}
+
+/** A member of a struct, and where it is. */
+interface Member {
+  readonly name: string;
+  readonly field: Field<unknown>;
+  readonly at: number;
 }
 
 function isOverlay(field: Field<unknown>): field is Overlay<unknown> {

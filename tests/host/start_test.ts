@@ -38,7 +38,7 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 85,
+    most: 86,
     within: ["mod.ts", "backends", "lib/device", "lib/dma", ...HOST],
   },
   "a host": { entries: ["lib/host/host.ts"], most: 40, within: HOST },
