@@ -86,6 +86,14 @@ export interface AttachOptions {
    * VFIO driver holds that: a UUID.
    */
   readonly vfToken?: string;
+  /**
+   * Says that the driver of a mediated device pins only what the device
+   * accesses, and not all that is mapped. Then memory that the device does not
+   * use can be given back to the system: {@linkcode AddressSpace.discardable}.
+   *
+   * @default {false}
+   */
+  readonly pinsOnDemand?: boolean;
 }
 
 /**

@@ -5,6 +5,7 @@ import { toVfioError, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Fd } from "../kernel/fd.ts";
+import { traced, type TracedEvent } from "../tracing.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
 import {
   VFIO_DEVICE_FLAGS_PCI,
@@ -59,13 +60,19 @@ export class VfioDevice implements AsyncDisposable {
   readonly hostDevice: HostDevice;
   /** What it says of itself. */
   readonly info: DeviceInfo;
+  /**
+   * Whether it pins only what it accesses, as was said when it was attached.
+   */
+  readonly pinsOnDemand: boolean;
 
   private constructor(
     hostDevice: HostDevice,
     space: AddressSpace,
     attachment: Attachment,
     info: DeviceInfo,
+    pinsOnDemand: boolean,
   ) {
+    this.pinsOnDemand = pinsOnDemand;
     this.hostDevice = hostDevice;
     this.#space = space;
     this.#attachment = attachment;
@@ -82,13 +89,14 @@ export class VfioDevice implements AsyncDisposable {
    * @param target A PCI address (`0000:01:00.0`, or `01:00.0` in domain 0), a
    * device's path in sysfs, or a device of the space's host.
    * @param space The address space that it joins.
-   * @param options A VF's token.
+   * @param options A VF's token, and how a mediated device pins memory.
    * @throws {TypeError} If the address, or the token, is malformed.
    * @throws {VfioError} `DEVICE_NOT_FOUND`, `WRONG_DRIVER`, `NO_IOMMU_GROUP`,
    * `GROUP_NOT_VIABLE`, `GROUP_IN_OTHER_SPACE`, `ALREADY_ATTACHED`,
    * `DEVICE_BUSY`, `PERMISSION_DENIED`, `BACKEND_UNAVAILABLE`,
    * `MEMLOCK_LIMIT`, `MAPPING_LIMIT`, `IOVA_OUT_OF_RANGE`, `KERNEL`;
-   * `NOT_SUPPORTED` where the firmware keeps memory mapped for its group.
+   * `NOT_SUPPORTED` where the firmware keeps memory mapped for its group, and
+   * for `pinsOnDemand` of a device that is not mediated.
    */
   static async attach(
     target: string | HostDevice,
@@ -97,14 +105,25 @@ export class VfioDevice implements AsyncDisposable {
   ): Promise<VfioDevice> {
     const device = space.host.find(target);
     assertToken(options.vfToken);
-    try {
-      return await space[MEMBERS].attach(device, options, (attachment) => {
-        const info = readDeviceInfo(attachment.fd);
-        return new VfioDevice(device, space, attachment, info);
-      });
-    } catch (error) {
-      throw toVfioError(error, "attach", device.name);
-    }
+    const { pinsOnDemand = false } = options;
+    if (pinsOnDemand) assertMediated(device);
+    return await traced("attach", () => described(device), async (event) => {
+      try {
+        return await space[MEMBERS].attach(device, options, (attachment) => {
+          if (event !== undefined) event.backend = space.backend?.backend;
+          const info = readDeviceInfo(attachment.fd);
+          return new VfioDevice(
+            device,
+            space,
+            attachment,
+            info,
+            pinsOnDemand,
+          );
+        });
+      } catch (error) {
+        throw toVfioError(error, "attach", device.name);
+      }
+    });
   }
 
   /** A PCI function's address, or the name that another bus gave it. */
@@ -250,7 +269,11 @@ export class VfioDevice implements AsyncDisposable {
    * could not be released.
    */
   detach(): Promise<void> {
-    return this.#detaching ??= this.#detach();
+    return this.#detaching ??= traced(
+      "detach",
+      () => described(this.hostDevice),
+      () => this.#detach(),
+    );
   }
 
   /** The same as {@linkcode VfioDevice.detach}. */
@@ -288,6 +311,11 @@ export class VfioDevice implements AsyncDisposable {
   }
 }
 
+/** What a trace tells of a device. */
+function described(device: HostDevice): TracedEvent {
+  return { device: device.name, group: device.iommuGroup?.id };
+}
+
 function assertToken(token: string | undefined): void {
   // The kernel reads 16 bytes, even where fewer are given.
   if (token === undefined || UUID.test(token)) return;
@@ -295,6 +323,17 @@ function assertToken(token: string | undefined): void {
     "Cannot use the VF token: expected a UUID such as " +
       "00112233-4455-6677-8899-aabbccddeeff",
   );
+}
+
+// The IOMMU of any other device reaches all that is mapped, at any time.
+function assertMediated({ bus, name }: HostDevice): void {
+  if (bus === "mdev") return;
+  throw new VfioError("NOT_SUPPORTED", {
+    device: name,
+    problem: "only a mediated device can pin on demand, and it is on the " +
+      `${bus} bus`,
+    hint: "leave pinsOnDemand out",
+  });
 }
 
 function readDeviceInfo(fd: Fd): DeviceInfo {

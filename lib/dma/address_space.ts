@@ -137,6 +137,17 @@ export class AddressSpace implements AsyncDisposable {
   }
 
   /**
+   * Whether memory that is mapped can be given back to the system, as a
+   * virtual machine's balloon does. A device reaches the pages that were there
+   * when they were pinned, and would not see those that come in their place.
+   * Only mediated devices whose driver pins on demand allow it:
+   * {@linkcode AttachOptions.pinsOnDemand}.
+   */
+  get discardable(): boolean {
+    return !this[MEMBERS].pinsAll;
+  }
+
+  /**
    * What can be mapped now: usable IOVA ranges, alignment, the kernel's limit
    * on mappings, and the limit on locked memory.
    *

@@ -8,6 +8,7 @@ import { toVfioError, VfioError } from "../errors.ts";
 import { hex } from "../hex.ts";
 import type { ReservedRegion } from "../host/device.ts";
 import type { SignalOptions } from "../kernel/abort.ts";
+import { traced, type TracedEvent, tracerOf } from "../tracing.ts";
 import { IovaSpace, pageOf } from "./iova_space.ts";
 import {
   DmaMapping,
@@ -80,6 +81,21 @@ export class Mappings implements MappingOwner {
     options: MapOptions,
     tracked: TrackedMemory | undefined,
   ): DmaMapping {
+    const tracer = tracerOf("map");
+    if (tracer === undefined) return this.#map(memory, options, tracked);
+    const event: TracedEvent = { bytes: memory.size };
+    return tracer.sync("map", event, () => {
+      const mapping = this.#map(memory, options, tracked);
+      event.iova = mapping.iova;
+      return mapping;
+    });
+  }
+
+  #map(
+    memory: MappedMemory,
+    options: MapOptions,
+    tracked: TrackedMemory | undefined,
+  ): DmaMapping {
     const mapping = this.#place(memory, options, tracked);
     try {
       this.#context.map(mapping);
@@ -95,11 +111,25 @@ export class Mappings implements MappingOwner {
    * The same without holding the event loop. An abort is heard after each GiB.
    * Devices see parts of the memory meanwhile.
    */
-  async mapAsync(
+  mapAsync(
     memory: MappedMemory,
     options: MapOptions,
     tracked: TrackedMemory | undefined,
     { signal }: SignalOptions,
+  ): Promise<DmaMapping> {
+    const describe = () => ({ bytes: memory.size });
+    return traced("map", describe, async (event) => {
+      const mapping = await this.#mapAsync(memory, options, tracked, signal);
+      if (event !== undefined) event.iova = mapping.iova;
+      return mapping;
+    });
+  }
+
+  async #mapAsync(
+    memory: MappedMemory,
+    options: MapOptions,
+    tracked: TrackedMemory | undefined,
+    signal: AbortSignal | undefined,
   ): Promise<DmaMapping> {
     signal?.throwIfAborted();
     const mapping = this.#place(memory, options, tracked);

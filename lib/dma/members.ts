@@ -10,6 +10,8 @@ import type { HostDevice } from "../host/device.ts";
 
 /** An attached device, as its address space needs to know it. */
 export interface Member {
+  /** Whether it pins only what it accesses. */
+  readonly pinsOnDemand: boolean;
   /** Detaches it. */
   detach(): Promise<void>;
 }
@@ -71,6 +73,12 @@ export class Members {
   /** Waits until no device is on the way. */
   async arrived(): Promise<void> {
     while (this.#arrivals.size > 0) await Promise.all(this.#arrivals);
+  }
+
+  /** Whether a device pins all that is mapped, or could: one on the way. */
+  get pinsAll(): boolean {
+    return this.#arrivals.size > 0 ||
+      [...this.#members].some(({ pinsOnDemand }) => !pinsOnDemand);
   }
 
   /** Removes a device that was detached. */

@@ -33,6 +33,14 @@ export interface QemuDevice {
    * `qemu-system-x86_64 -device vfio-pci,help` lists those that there are.
    */
   readonly properties?: Readonly<Record<string, QemuValue>>;
+  /**
+   * Says that the driver of a mediated device pins only what the device
+   * accesses. Then the machine's balloon can give memory back to the system
+   * (`x-balloon-allowed`), which QEMU forbids otherwise.
+   *
+   * @default {false}
+   */
+  readonly pinsOnDemand?: boolean;
 }
 
 /**
@@ -79,7 +87,8 @@ const IOMMUFD_ID = "iommufd0";
  * @returns Arguments for `qemu-system-…`, none when there are no devices.
  * @throws {TypeError} When a device is on another bus than `pci` and `mdev`,
  * when an id or a property's name is none that QEMU takes, when two ids are the
- * same, or when a property is what this function decides.
+ * same, when a property is what this function decides, or when one that is not
+ * mediated is said to pin on demand.
  * @throws {VfioError} `NOT_SUPPORTED` for a mediated device by descriptors.
  * @throws {RangeError} When the descriptors are not as many as the devices, or
  * no numbers of descriptors.
@@ -112,6 +121,7 @@ export function qemuArguments(
       driver: "vfio-pci",
       id: validId(id),
       ...reach(device, access, place),
+      ...balloon(given),
       ...furtherProperties(properties),
     }, syntax);
   });
@@ -178,8 +188,27 @@ function whereabouts({ bus, name }: HostDevice): Record<string, string> {
   }
 }
 
+/** The property by which a machine's balloon may be used beside a device. */
+function balloon(
+  { device: { bus, name }, pinsOnDemand = false }: QemuDevice,
+): Record<string, QemuValue> {
+  if (!pinsOnDemand) return {};
+  if (bus === "mdev") return { "x-balloon-allowed": true };
+  throw new TypeError(
+    `${name} cannot pin on demand: only a mediated device can`,
+  );
+}
+
 /** Properties that this function sets itself. */
-const DECIDED = ["driver", "fd", "host", "id", "iommufd", "sysfsdev"];
+const DECIDED = [
+  "driver",
+  "fd",
+  "host",
+  "id",
+  "iommufd",
+  "sysfsdev",
+  "x-balloon-allowed",
+];
 
 function furtherProperties(
   properties: Readonly<Record<string, QemuValue>>,

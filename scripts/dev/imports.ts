@@ -25,6 +25,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "lib/uapi": [],
   "lib/kernel": ["lib/uapi"],
   "lib": ["lib/kernel"],
+  "lib/diagnostics": ["lib"],
   "lib/pci": ["lib"],
   "lib/host": ["lib/pci"],
   "backends": ["lib/host"],

@@ -41,6 +41,7 @@ const FOLDERS: Readonly<Record<string, Folder>> = {
   "lib/doctor": folder(1, 5, 1, "what stops it"),
   "lib/device": folder(2, 0, 1, "an attached device"),
   "lib/dma": folder(2, 1, 1, "address spaces"),
+  "lib/diagnostics": folder(2, 5, 1, "told to who traces"),
   "backends": folder(3, 0, 3, "the legacy container and iommufd"),
   "lib/host": folder(4, 0, 6, "what sysfs says, and what moves a device"),
   "lib/*.ts": folder(5, 0, 3, "errors, and what everything above uses"),

@@ -38,8 +38,15 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 86,
-    within: ["mod.ts", "backends", "lib/device", "lib/dma", ...HOST],
+    most: 87,
+    within: [
+      "mod.ts",
+      "backends",
+      "lib/device",
+      "lib/dma",
+      "lib/tracing.ts",
+      ...HOST,
+    ],
   },
   "a host": { entries: ["lib/host/host.ts"], most: 40, within: HOST },
   "the command's help": {
@@ -70,6 +77,11 @@ const STARTS: Readonly<Record<string, Start>> = {
     entries: ["lib/uapi/mod.ts"],
     most: 30,
     within: ["lib/uapi"],
+  },
+  "@passthru/vfio/diagnostics": {
+    entries: ["lib/diagnostics/mod.ts"],
+    most: 2,
+    within: ["lib/diagnostics", "lib/tracing.ts"],
   },
   "@passthru/vfio/doctor": {
     entries: ["lib/doctor/mod.ts"],

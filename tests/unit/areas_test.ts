@@ -18,6 +18,8 @@ import "./device/resources.ts";
 import "./device/vfio_device.ts";
 import "./dma/address_space.ts";
 import "./dma/registry.ts";
+import "./diagnostics/channels.ts";
+import "./dma/discardable.ts";
 import "./dma/iova_allocator.ts";
 import "./dma/iova_space.ts";
 import "./dma/map_async.ts";

@@ -11,6 +11,7 @@ import errors from "../../../docs/errors.md" with { type: "text" };
 import graphicsCard from "../../../docs/graphics_card.md" with { type: "text" };
 import tests from "../../../docs/tests.md" with { type: "text" };
 import testAScript from "../../../docs/test_a_script.md" with { type: "text" };
+import trace from "../../../docs/trace.md" with { type: "text" };
 import virtualFunctions from "../../../docs/virtual_functions.md" with {
   type: "text",
 };
@@ -52,6 +53,7 @@ const PAGES: Readonly<Record<string, string>> = {
   "docs/graphics_card.md": graphicsCard,
   "docs/test_a_script.md": testAScript,
   "docs/tests.md": tests,
+  "docs/trace.md": trace,
   "docs/virtual_functions.md": virtualFunctions,
   "docs/write_a_driver.md": writeADriver,
 };
@@ -123,7 +125,9 @@ class Page {
 
   /** Runs a command, or checks that its file exists. */
   async #command(words: readonly string[], fails: boolean): Promise<string> {
-    const [program, subcommand, ...rest] = words;
+    // An environment in front of it is of no effect here.
+    const [program, subcommand, ...rest] = words
+      .slice(words.findIndex((word) => !/^[A-Z_]+=/.test(word)));
     if (program === "passthru") return await this.#passthru(words, fails);
     assertEquals(program, "deno", `cannot run ${words.join(" ")}`);
     if (subcommand === "task") {

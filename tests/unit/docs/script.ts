@@ -5,6 +5,7 @@
  * @module
  */
 import * as assert from "@std/assert";
+import * as diagnostics from "../../../lib/diagnostics/mod.ts";
 import * as doctor from "../../../lib/doctor/mod.ts";
 import * as handoff from "../../../lib/handoff/mod.ts";
 import * as host from "../../../lib/host/mod.ts";
@@ -19,6 +20,7 @@ const URL_OF_PROJECT = "https://HOST/PATH/";
 
 const MODULES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "mod.ts": vfio,
+  "lib/diagnostics/mod.ts": diagnostics,
   "lib/doctor/mod.ts": doctor,
   "lib/handoff/mod.ts": handoff,
   "lib/host/mod.ts": host,
@@ -141,6 +143,16 @@ function pick(
 /**
  * The part of `Deno` that the pages use. A program that is run ends by itself.
  */
+/** A span that nobody collects. */
+function startSpan() {
+  const span = {
+    setAttributes: () => span,
+    recordException: () => span,
+    end: () => {},
+  };
+  return span;
+}
+
 function pretendedDeno(
   { args, files, interruptedBy }: Surroundings,
   programs: string[],
@@ -173,6 +185,8 @@ function pretendedDeno(
   return {
     args,
     Command,
+    // Deno's own is there where OTEL_DENO is set.
+    telemetry: { tracerProvider: { getTracer: () => ({ startSpan }) } },
     addSignalListener: (name: string, listener: () => void) =>
       void listeners.set(name, listener),
     readTextFile: (path: string) => {

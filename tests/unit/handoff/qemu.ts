@@ -26,6 +26,15 @@ const mediated: QemuDevice = {
 };
 const MIB = 1n << 20n;
 
+Deno.test("qemuArguments() allows a balloon beside a mediated device that pins on demand", () => {
+  const devices = [{ ...mediated, pinsOnDemand: true }];
+  assertEquals(qemuArguments(devices, { by: "legacy" }), [
+    "-device",
+    `vfio-pci,id=hd0,sysfsdev=/sys/bus/mdev/devices/${UUID},` +
+    "x-balloon-allowed=on",
+  ]);
+});
+
 Deno.test("qemuArguments() names functions by their addresses when QEMU opens them the legacy way", () => {
   assertEquals(qemuArguments([a, b], { by: "legacy" }), [
     "-device",
@@ -140,6 +149,7 @@ const WRONG: ReadonlyArray<
   ["the iommufd's id", [{ ...a, id: "iommufd0" }]],
   ["a default id that is taken", [{ ...a, id: "hd1" }, b]],
   ["a property that it sets itself", [{ ...a, properties: { host: B } }]],
+  ["a function that is said to pin on demand", [{ ...a, pinsOnDemand: true }]],
   ["a malformed property name", [{ ...a, properties: { "a=b": 1 } }]],
   [
     "a structure in keyval syntax",
