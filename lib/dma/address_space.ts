@@ -92,6 +92,7 @@ export class AddressSpace implements AsyncDisposable {
   #limits = UNATTACHED;
   /** Devices attached and not being detached: these set the limits. */
   #attached = 0;
+  #closed = false;
   readonly #closing = new AbortController();
   /** @ignore */
   readonly [MEMBERS]: Members = new Members((device, options, enter) =>
@@ -329,6 +330,7 @@ export class AddressSpace implements AsyncDisposable {
    * done all the same.
    */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#closing.abort(spaceClosed());
     await Promise.all(this.#maps);
     const failures = await this[MEMBERS].detachAll();
@@ -384,7 +386,7 @@ export class AddressSpace implements AsyncDisposable {
   }
 
   #assertOpen(): void {
-    if (this.#closing.signal.aborted) throw spaceClosed();
+    if (this.#closed) throw spaceClosed();
   }
 
   /** Asks what can be mapped, if anybody knows. */

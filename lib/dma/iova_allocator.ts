@@ -16,7 +16,7 @@ const LOWEST = 16;
 const CHUNK_LIMIT = 64;
 
 /**
- * Which IOVAs of an address space are taken, and where there is room.
+ * Which IOVAs of an address space are taken, by what, and where there is room.
  *
  * IOVAs are counted in pages of 4 KiB, so that a `number` holds every one of
  * them exactly: 2^64 bytes are 2^52 pages. The runs that are taken are kept
@@ -26,12 +26,17 @@ const CHUNK_LIMIT = 64;
  * Released pages are taken again last: a device or a driver that still uses an
  * IOVA after its release reaches nothing, rather than other memory.
  */
-export class IovaAllocator {
+export class IovaAllocator<T = undefined> {
   /** What can be mapped, ascending. */
   ranges: readonly PageRun[];
-  readonly #chunks: Chunk[] = [];
+  /** At least one; only the one that is alone can be empty. */
+  readonly #chunks: Chunk<T>[] = [new Chunk()];
   /** Where the next search starts, by its limit. */
   readonly #cursors = new Map<number, number>();
+  /** The limit of the last search, which is that of the next as a rule. */
+  #limit = 0;
+  /** Where the next search with that limit starts. */
+  #cursor = LOWEST;
   /** The page behind what was found last, with any limit. */
   #last = LOWEST;
   /** The page behind all that is taken. */
@@ -55,22 +60,33 @@ export class IovaAllocator {
     alignment: number,
     limit: number,
   ): number | undefined {
-    const first = this.#find(pages, alignment, limit);
+    const first = this.find(pages, alignment, limit);
     if (first !== undefined) this.take(first, pages);
     return first;
   }
 
-  /** Takes pages that {@linkcode IovaAllocator.overlap} says are free. */
-  take(first: number, pages: number): void {
+  /**
+   * Takes pages that {@linkcode IovaAllocator.find} found, or that
+   * {@linkcode IovaAllocator.overlap} says are free.
+   *
+   * @param first The first page.
+   * @param pages How many pages.
+   * @param holder What they are taken by.
+   */
+  take(first: number, pages: number, holder?: T): void {
     const end = first + pages;
     const isLast = first >= this.#top;
     if (isLast) this.#top = end;
     const index = isLast ? this.#chunks.length - 1 : this.#chunkOf(first);
-    let chunk = this.#chunks[index];
-    if (chunk === undefined) this.#chunks.push(chunk = new Chunk());
-    chunk.insert(isLast ? chunk.length : chunk.indexOf(first), first, end);
+    const chunk = this.#chunks[index]!;
+    chunk.insert(
+      isLast ? chunk.length : chunk.indexOf(first),
+      first,
+      end,
+      holder,
+    );
     if (chunk.length > CHUNK_LIMIT) {
-      insert(this.#chunks, Math.max(index, 0) + 1, chunk.split());
+      insert(this.#chunks, index + 1, chunk.split());
     }
   }
 
@@ -79,10 +95,10 @@ export class IovaAllocator {
     const index = this.#chunkOf(first);
     const chunk = this.#chunks[index]!;
     chunk.remove(chunk.indexOf(first));
-    if (chunk.length === 0) remove(this.#chunks, index);
-    if (index >= this.#chunks.length - 1) {
-      this.#top = this.#chunks.at(-1)?.end ?? 0;
-    }
+    const chunks = this.#chunks;
+    // The only chunk stays: most spaces never have another.
+    if (chunk.length === 0 && chunks.length > 1) remove(chunks, index);
+    if (index >= chunks.length - 1) this.#top = chunks[chunks.length - 1]!.end;
   }
 
   /** The first run that lies in `[first, end)`, wholly or in part. */
@@ -100,16 +116,50 @@ export class IovaAllocator {
     );
   }
 
-  /** Finds room behind what was found before, or else anywhere. */
-  #find(pages: number, alignment: number, limit: number): number | undefined {
+  /** What the run that begins at page `first` is taken by. */
+  holder(first: number): T | undefined {
+    const chunk = this.#chunks[this.#chunkOf(first)];
+    if (chunk === undefined) return undefined;
+    const index = chunk.indexOf(first);
+    return index < chunk.length && chunk.at(index).first === first
+      ? chunk.holder(index)
+      : undefined;
+  }
+
+  /** Says what the run that begins at page `first` is taken by. */
+  hold(first: number, holder: T): void {
+    const chunk = this.#chunks[this.#chunkOf(first)]!;
+    chunk.hold(chunk.indexOf(first), holder);
+  }
+
+  /** What runs are taken by, ascending. Releasing the present one is allowed. */
+  *holders(): Generator<T> {
+    for (const chunk of [...this.#chunks]) yield* chunk.holders();
+  }
+
+  /**
+   * Finds room behind what was found before, or else anywhere.
+   *
+   * @param pages How many pages.
+   * @param alignment What the first page is a multiple of.
+   * @param limit The page below which all of them are.
+   * @returns The first page, or `undefined` where there is no room.
+   */
+  find(pages: number, alignment: number, limit: number): number | undefined {
+    if (limit !== this.#limit) this.#changeLimit(limit);
     const last = this.#last < limit ? this.#last : LOWEST;
-    const from = Math.max(this.#cursors.get(limit) ?? LOWEST, last);
+    const from = Math.max(this.#cursor, last);
     const first = this.#search(pages, alignment, from, limit) ??
       this.#search(pages, alignment, LOWEST, limit);
     if (first === undefined) return undefined;
-    this.#last = first + pages;
-    this.#cursors.set(limit, this.#last);
+    this.#last = this.#cursor = first + pages;
     return first;
+  }
+
+  #changeLimit(limit: number): void {
+    this.#cursors.set(this.#limit, this.#cursor);
+    this.#limit = limit;
+    this.#cursor = this.#cursors.get(limit) ?? LOWEST;
   }
 
   #search(
@@ -145,17 +195,19 @@ export class IovaAllocator {
 }
 
 /** Runs that follow each other. */
-class Chunk {
+class Chunk<T> {
   readonly #firsts: number[] = [];
   readonly #ends: number[] = [];
+  readonly #holders: (T | undefined)[] = [];
 
   get length(): number {
     return this.#ends.length;
   }
 
-  /** The page behind its last. */
+  /** The page behind its last; 0 where it is empty. */
   get end(): number {
-    return this.#ends[this.#ends.length - 1]!;
+    const ends = this.#ends;
+    return ends.length === 0 ? 0 : ends[ends.length - 1]!;
   }
 
   at(index: number): PageRun {
@@ -175,21 +227,42 @@ class Chunk {
     return low;
   }
 
-  insert(index: number, first: number, end: number): void {
+  insert(
+    index: number,
+    first: number,
+    end: number,
+    holder: T | undefined,
+  ): void {
     insert(this.#firsts, index, first);
     insert(this.#ends, index, end);
+    insert(this.#holders, index, holder);
   }
 
   remove(index: number): void {
     remove(this.#firsts, index);
     remove(this.#ends, index);
+    remove(this.#holders, index);
+  }
+
+  holder(index: number): T | undefined {
+    return this.#holders[index];
+  }
+
+  hold(index: number, holder: T): void {
+    this.#holders[index] = holder;
+  }
+
+  /** Those that there are now. */
+  holders(): T[] {
+    return this.#holders.filter((holder) => holder !== undefined);
   }
 
   /** Gives the second half away. */
-  split(): Chunk {
-    const half = new Chunk();
+  split(): Chunk<T> {
+    const half = new Chunk<T>();
     half.#firsts.push(...this.#firsts.splice(CHUNK_LIMIT / 2));
     half.#ends.push(...this.#ends.splice(CHUNK_LIMIT / 2));
+    half.#holders.push(...this.#holders.splice(CHUNK_LIMIT / 2));
     return half;
   }
 }

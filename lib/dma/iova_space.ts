@@ -27,8 +27,8 @@ interface Arrival {
 }
 
 /** Where the mappings of an address space lie, in bytes. */
-export class IovaSpace {
-  readonly #pages: IovaAllocator;
+export class IovaSpace<T = undefined> {
+  readonly #pages: IovaAllocator<T>;
   readonly #arrivals = new Set<Arrival>();
   #limits: IommuLimits;
   /** What IOVAs are multiples of, in bytes. */
@@ -82,7 +82,7 @@ export class IovaSpace {
   }
 
   /**
-   * Takes a range of IOVAs.
+   * Finds a range of IOVAs and takes it.
    *
    * @param size Bytes, whole pages.
    * @param options Where to place it.
@@ -90,7 +90,48 @@ export class IovaSpace {
    * @throws {RangeError} If the size, the IOVA or the mask is invalid.
    * @throws {VfioError} `IOVA_EXHAUSTED`, `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`.
    */
-  place(size: number, { iova, dmaMask }: MapOptions): number {
+  place(size: number, options: MapOptions): number {
+    const page = this.find(size, options);
+    this.take(page, size);
+    return page;
+  }
+
+  /**
+   * Takes a range that {@linkcode IovaSpace.find} found.
+   *
+   * @param page Its first page of 4 KiB.
+   * @param size Bytes.
+   * @param holder What it is taken by.
+   */
+  take(page: number, size: number, holder?: T): void {
+    this.#pages.take(page, size / PAGE, holder);
+  }
+
+  /** What is taken from a page on, if that is known. */
+  holder(page: number): T | undefined {
+    return this.#pages.holder(page);
+  }
+
+  /** Says what the range is taken by that begins at a page. */
+  hold(page: number, holder: T): void {
+    this.#pages.hold(page, holder);
+  }
+
+  /** What ranges are taken by, ascending. */
+  holders(): Iterable<T> {
+    return this.#pages.holders();
+  }
+
+  /**
+   * Finds a range of IOVAs that is free, and can be translated.
+   *
+   * @param size Bytes, whole pages.
+   * @param options Where to place it.
+   * @returns The first page of 4 KiB.
+   * @throws {RangeError} If the size, the IOVA or the mask is invalid.
+   * @throws {VfioError} `IOVA_EXHAUSTED`, `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`.
+   */
+  find(size: number, { iova, dmaMask }: MapOptions): number {
     if (size % this.#unit !== 0) {
       throw new RangeError(
         `Cannot map ${size} bytes: expected a multiple of ${this.#unit}`,
@@ -100,7 +141,7 @@ export class IovaSpace {
     const pages = size / PAGE;
     return iova === undefined
       ? this.#choose(pages, dmaMask)
-      : this.#reserve(pages, iova);
+      : this.#free(pages, iova);
   }
 
   /** Releases what {@linkcode IovaSpace.place} took. */
@@ -111,7 +152,7 @@ export class IovaSpace {
   /** Finds room for pages and returns the first of them. */
   #choose(pages: number, dmaMask: bigint | undefined): number {
     const limit = dmaMask === undefined ? PAGES_END : pagesWithin(dmaMask);
-    const first = this.#pages.allocate(pages, this.#alignment(pages), limit);
+    const first = this.#pages.find(pages, this.#alignment(pages), limit);
     if (first !== undefined) return first;
     throw new VfioError("IOVA_EXHAUSTED", {
       problem: `no ${pages * PAGE} bytes of IOVA are free within ` +
@@ -128,10 +169,8 @@ export class IovaSpace {
     return Math.max(this.#unit / PAGE, 1 << log2);
   }
 
-  /**
-   * Takes pages at an IOVA that the caller chose and returns the first of them.
-   */
-  #reserve(pages: number, iova: bigint): number {
+  /** The first of free pages at an IOVA that the caller chose. */
+  #free(pages: number, iova: bigint): number {
     if (iova < 0n || iova % BigInt(this.#unit) !== 0n) {
       throw new RangeError(
         `Cannot map at IOVA ${hex(iova)}: expected a multiple of ${this.#unit}`,
@@ -158,7 +197,6 @@ export class IovaSpace {
         hint: "unmap that one first, or leave the IOVA to the space",
       });
     }
-    this.#pages.take(first, pages);
     return first;
   }
 }

@@ -40,6 +40,13 @@ export interface MappingOwner {
   unmap(mapping: DmaMapping): void;
 }
 
+/**
+ * The names of the mappings before and behind one in the list of its memory's.
+ * `mod.ts` does not export them.
+ */
+export const BEFORE: unique symbol = Symbol("before");
+export const BEHIND: unique symbol = Symbol("behind");
+
 /** The name of what a mapping's owner tells it. `mod.ts` does not export it. */
 export const UNMAPPED: unique symbol = Symbol("unmapped");
 
@@ -57,6 +64,11 @@ export class DmaMapping implements DmaRange, Disposable {
   readonly bytes: number;
   /** Whether devices may write to it. */
   readonly writable: boolean;
+
+  /** @ignore */
+  [BEFORE]: DmaMapping | undefined = undefined;
+  /** @ignore */
+  [BEHIND]: DmaMapping | undefined = undefined;
 
   /** Made by `AddressSpace.map`. */
   constructor(

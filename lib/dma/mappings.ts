@@ -41,9 +41,7 @@ type Mapper = Pick<SpaceContext, "map" | "mapAsync" | "unmap">;
 /** What is mapped in an address space, whether a device is attached or not. */
 export class Mappings implements MappingOwner {
   readonly #context: Mapper;
-  readonly #iovas: IovaSpace;
-  /** By the first page of their IOVAs. */
-  readonly #mappings = new Map<number, DmaMapping>();
+  readonly #iovas: IovaSpace<DmaMapping>;
 
   /**
    * @param context What serves the address space in the kernel.
@@ -51,7 +49,7 @@ export class Mappings implements MappingOwner {
    */
   constructor(context: Mapper, limits: IommuLimits) {
     this.#context = context;
-    this.#iovas = new IovaSpace(limits);
+    this.#iovas = new IovaSpace<DmaMapping>(limits);
   }
 
   /** What can be mapped from now on. */
@@ -64,9 +62,9 @@ export class Mappings implements MappingOwner {
     return this.#iovas.arrive(reserved);
   }
 
-  /** All of them. */
+  /** All of them, by ascending IOVA. */
   values(): Iterable<DmaMapping> {
-    return this.#mappings.values();
+    return this.#iovas.holders();
   }
 
   /**
@@ -96,14 +94,14 @@ export class Mappings implements MappingOwner {
     options: MapOptions,
     tracked: TrackedMemory | undefined,
   ): DmaMapping {
-    const mapping = this.#place(memory, options, tracked);
+    const page = this.#iovas.find(memory.size, options);
+    const mapping = this.#make(page, memory, options, tracked);
     try {
       this.#context.map(mapping);
     } catch (error) {
-      this.#iovas.release(mapping.page);
       throw toVfioError(error, `map ${mapping.bytes} bytes`);
     }
-    this.#mappings.set(mapping.page, mapping);
+    this.#iovas.take(page, mapping.bytes, mapping);
     return mapping;
   }
 
@@ -132,8 +130,9 @@ export class Mappings implements MappingOwner {
     signal: AbortSignal | undefined,
   ): Promise<DmaMapping> {
     signal?.throwIfAborted();
-    const mapping = this.#place(memory, options, tracked);
-    const { page, bytes } = mapping;
+    const page = this.#iovas.place(memory.size, options);
+    const mapping = this.#make(page, memory, options, tracked);
+    const { bytes } = mapping;
     const done: DmaRange[] = [];
     try {
       for (let from = 0; from < bytes; from += CALL_BYTES) {
@@ -149,18 +148,19 @@ export class Mappings implements MappingOwner {
       this.#iovas.release(page);
       throw toVfioError(error, `map ${bytes} bytes`);
     }
-    this.#mappings.set(page, mapping);
+    this.#iovas.hold(page, mapping);
     return mapping;
   }
 
-  #place(
+  #make(
+    page: number,
     { address, size, file }: MappedMemory,
     options: MapOptions,
     tracked: TrackedMemory | undefined,
   ): DmaMapping {
     return new DmaMapping(
       this,
-      this.#iovas.place(size, options),
+      page,
       address,
       file,
       size,
@@ -176,11 +176,11 @@ export class Mappings implements MappingOwner {
    */
   unmap(mapping: DmaMapping | bigint): void {
     if (typeof mapping !== "bigint") {
-      if (this.#mappings.get(mapping.page) === mapping) this.#remove(mapping);
+      if (this.#iovas.holder(mapping.page) === mapping) this.#remove(mapping);
       return;
     }
     const present = mapping % 4096n === 0n
-      ? this.#mappings.get(pageOf(mapping))
+      ? this.#iovas.holder(pageOf(mapping))
       : undefined;
     if (present === undefined) {
       throw new VfioError("IOVA_OUT_OF_RANGE", {
@@ -193,7 +193,7 @@ export class Mappings implements MappingOwner {
 
   /** Unmaps everything. What the kernel does not unmap stays mapped. */
   unmapAll(): void {
-    for (const mapping of this.#mappings.values()) this.#remove(mapping);
+    for (const mapping of this.values()) this.#remove(mapping);
   }
 
   #remove(mapping: DmaMapping): void {
@@ -202,7 +202,6 @@ export class Mappings implements MappingOwner {
     } catch (error) {
       throw toVfioError(error, `unmap ${hex(mapping.iova)}`);
     }
-    this.#mappings.delete(mapping.page);
     this.#iovas.release(mapping.page);
     mapping[UNMAPPED]();
   }

@@ -10,11 +10,13 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "../uapi/linux/mman.ts";
-import type {
-  DmaMapping,
-  MapOptions,
-  MemoryRange,
-  TrackedMemory,
+import {
+  BEFORE,
+  BEHIND,
+  type DmaMapping,
+  type MapOptions,
+  type MemoryRange,
+  type TrackedMemory,
 } from "./mapping.ts";
 
 /** The size of a huge page. */
@@ -109,7 +111,8 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
   readonly #kernel: Kernel;
   readonly #memory: Mapping;
   readonly #space: object;
-  readonly #mappings = new Set<DmaMapping>();
+  /** The last of its mappings, which form a list. */
+  #last: DmaMapping | undefined;
   readonly #freed: (memory: DmaMemory) => void;
   /** Its mapping in the space that it was allocated from. */
   #mapping: DmaMapping | undefined;
@@ -139,13 +142,19 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
 
   /** @ignore */
   [MAPPED](mapping: DmaMapping, space: object): void {
-    this.#mappings.add(mapping);
+    const last = this.#last;
+    if (last !== undefined) last[BEHIND] = mapping;
+    mapping[BEFORE] = last;
+    this.#last = mapping;
     if (space === this.#space) this.#mapping ??= mapping;
   }
 
   /** @ignore */
   forget(mapping: DmaMapping): void {
-    this.#mappings.delete(mapping);
+    const { [BEFORE]: before, [BEHIND]: behind } = mapping;
+    if (before !== undefined) before[BEHIND] = behind;
+    if (behind !== undefined) behind[BEFORE] = before;
+    else this.#last = before;
     if (this.#mapping === mapping) this.#mapping = undefined;
   }
 
@@ -236,7 +245,11 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
     }
     // First, as its address could become that of other memory, which a device
     // would then reach.
-    for (const mapping of this.#mappings) mapping.unmap();
+    for (let mapping = this.#last; mapping !== undefined;) {
+      const before = mapping[BEFORE];
+      mapping.unmap();
+      mapping = before;
+    }
     unmapMemory(this.#kernel, this.#memory);
     this.#isFreed = true;
     this.#freed(this);

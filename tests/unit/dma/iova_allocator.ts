@@ -249,3 +249,32 @@ Deno.test("IovaAllocator is exact up to the last page of 64 bits", () => {
   assertEquals(huge % 2 ** 18, 0);
   assertLess(huge + 2 ** 51, end);
 });
+
+Deno.test("IovaAllocator.holders() lists what runs are taken by, ascending, while they are released", () => {
+  const allocator = new IovaAllocator<string>([{ first: 0, end: 10_000 }]);
+  const names = Array.from({ length: 300 }, (_, i) => `run ${i}`);
+  // Not in their order, so that the last page is no hint.
+  for (const i of [...names.keys()].reverse()) {
+    allocator.take(100 + 10 * i, 5, names[i]);
+  }
+  allocator.take(9000, 5);
+  assertEquals([...allocator.holders()], names);
+  assertEquals(allocator.holder(9000), undefined);
+  allocator.hold(9000, "last");
+  assertEquals(allocator.holder(9000), "last");
+  assertEquals(allocator.holder(110), "run 1");
+  assertEquals(allocator.holder(111), undefined);
+  assertEquals(allocator.holder(115), undefined);
+  assertEquals(allocator.holder(9_999), undefined);
+
+  let page = 100;
+  const released: string[] = [];
+  for (const name of allocator.holders()) {
+    released.push(name);
+    allocator.release(name === "last" ? 9000 : page);
+    page += 10;
+  }
+  assertEquals(released, [...names, "last"]);
+  assertEquals([...allocator.holders()], []);
+  assertEquals(allocator.overlap(0, 10_000), undefined);
+});
