@@ -30,7 +30,7 @@ import {
 } from "../explain.ts";
 import { Container, type IommuDriver } from "./container.ts";
 import { openGroup } from "./group.ts";
-import { intersection } from "./limits.ts";
+import { commonLimits } from "./limits.ts";
 
 /** A group that is open, in its container, and has devices attached. */
 interface OpenGroup {
@@ -190,6 +190,6 @@ export class LegacyContext implements IommuContext {
   limits(): IommuLimits {
     return [...this.#containers]
       .map(({ iommu }) => iommu.limits())
-      .reduce(intersection);
+      .reduce(commonLimits);
   }
 }

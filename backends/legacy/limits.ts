@@ -1,3 +1,4 @@
+import { intersection, max } from "../../lib/ranges.ts";
 import {
   vfio_iommu_type1_info,
   VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
@@ -40,15 +41,9 @@ function decodeRanges(bytes: Uint8Array, at: number): IovaRange[] {
 }
 
 /** What both of two containers can translate. */
-export function intersection(a: IommuLimits, b: IommuLimits): IommuLimits {
-  const ranges = a.ranges.flatMap((one) =>
-    b.ranges.map((other) => ({
-      start: max(one.start, other.start),
-      last: min(one.last, other.last),
-    }))
-  ).filter(({ start, last }) => start <= last);
+export function commonLimits(a: IommuLimits, b: IommuLimits): IommuLimits {
   return {
-    ranges,
+    ranges: intersection(a.ranges, b.ranges),
     alignment: max(a.alignment, b.alignment),
     mappingsAvailable: smaller(a.mappingsAvailable, b.mappingsAvailable),
   };
@@ -61,6 +56,3 @@ function smaller(
   if (a === undefined || b === undefined) return a ?? b;
   return Math.min(a, b);
 }
-
-const max = (a: bigint, b: bigint): bigint => a > b ? a : b;
-const min = (a: bigint, b: bigint): bigint => a < b ? a : b;

@@ -1,10 +1,10 @@
 import { hex } from "../hex.ts";
 import type { IommuLimits, IovaRange } from "../../backends/backend.ts";
 import { VfioError } from "../errors.ts";
+import { difference } from "../ranges.ts";
 import type { ReservedRegion } from "../host/device.ts";
 import { IovaAllocator, type PageRun } from "./iova_allocator.ts";
 import type { MapOptions } from "./mapping.ts";
-import { without } from "./unattached.ts";
 
 /** The unit in which IOVAs are given out, in bytes: the smallest IOMMU page. */
 const PAGE = 4096;
@@ -70,7 +70,7 @@ export class IovaSpace<T = undefined> {
     const reserved = [...this.#arrivals]
       .flatMap((arrival) => arrival.reserved ?? [])
       .filter(({ type }) => type !== "direct-relaxable");
-    this.#pages.ranges = pageRuns(without(this.#limits.ranges, reserved));
+    this.#pages.ranges = pageRuns(difference(this.#limits.ranges, reserved));
   }
 
   #readArrivals(): void {

@@ -21,21 +21,3 @@ export const UNATTACHED: IommuLimits = {
   alignment: 4096n,
   mappingsAvailable: undefined,
 };
-
-/** Ranges without the parts of them that lie in others. */
-export function without(
-  ranges: readonly IovaRange[],
-  taken: readonly IovaRange[],
-): readonly IovaRange[] {
-  return taken.reduce<readonly IovaRange[]>(
-    (left, { start, last }) =>
-      left.flatMap((range) => [
-        { start: range.start, last: min(range.last, start - 1n) },
-        { start: max(range.start, last + 1n), last: range.last },
-      ]).filter((range) => range.start <= range.last),
-    ranges,
-  );
-}
-
-const max = (a: bigint, b: bigint): bigint => a > b ? a : b;
-const min = (a: bigint, b: bigint): bigint => a < b ? a : b;

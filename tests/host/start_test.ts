@@ -38,12 +38,13 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 87,
+    most: 88,
     within: [
       "mod.ts",
       "backends",
       "lib/device",
       "lib/dma",
+      "lib/ranges.ts",
       "lib/tracing.ts",
       ...HOST,
     ],
@@ -100,8 +101,14 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 153,
-    within: ["lib/sim", "lib/rule.ts", "lib/suggest.ts", ...HOST],
+    most: 154,
+    within: [
+      "lib/sim",
+      "lib/ranges.ts",
+      "lib/rule.ts",
+      "lib/suggest.ts",
+      ...HOST,
+    ],
   },
 };
 

@@ -66,6 +66,7 @@ import "./campaign.ts";
 import "./kernel/intercept.ts";
 import "./kernel/trace.ts";
 import "./printable.ts";
+import "./ranges.ts";
 import "./passthru/look.ts";
 import "./passthru/main.ts";
 import "./passthru/state.ts";

@@ -3,6 +3,7 @@ import {
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
 } from "../../uapi/iommufd/all.ts";
+import { min } from "../../ranges.ts";
 import type { Device } from "../driver/bus.ts";
 import type { Process } from "../fs/file.ts";
 import { type IoArea, IoMap } from "./io_map.ts";
@@ -262,8 +263,4 @@ function userAccount({ pinnedByUser }: Machine): Account {
     refund: (process, bytes) => count(process, -bytes),
     takesRegisters: false,
   };
-}
-
-function min(a: bigint, b: bigint): bigint {
-  return a < b ? a : b;
 }
