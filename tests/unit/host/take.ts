@@ -8,8 +8,8 @@ Deno.test("Host.take() and giveBack() set the override before they unbind", asyn
   const { watched, host } = setUp();
   const before = watched.state(A);
   const taken = await host.take(A);
-  assertEquals(taken.function.driver, "vfio-pci");
-  assertEquals(taken.function.driverOverride, "vfio-pci");
+  assertEquals(taken.device.driver, "vfio-pci");
+  assertEquals(host.function(A).driverOverride, "vfio-pci");
   assertEquals(taken.driver, "vfio-pci");
   assertEquals(taken.previousDriver, "e1000e");
   assertEquals(taken.previousOverride, undefined);
@@ -44,7 +44,7 @@ Deno.test("Host.take() binds another driver when it is named", async () => {
   await using taken = await host.take(`/sys/bus/pci/devices/${A}`, {
     driver: "pci-stub",
   });
-  assertEquals(taken.function.driver, "pci-stub");
+  assertEquals(taken.device.driver, "pci-stub");
 });
 
 Deno.test("Host.take() throws DRIVER_FAILED and changes nothing when the module is missing", async () => {
@@ -72,7 +72,7 @@ Deno.test("Host.take() needs no group when no-IOMMU mode is on", async () => {
     kernel: { unsafeNoIommu: true },
   });
   await using taken = await host.take(A);
-  assertEquals(taken.function.iommuGroup?.name, "vfio-noiommu");
+  assertEquals(taken.device.iommuGroup?.name, "vfio-noiommu");
 });
 
 Deno.test("Host.take() throws DRIVER_FAILED when the function is a bridge", async () => {
@@ -123,7 +123,7 @@ Deno.test("Host.take() tries again when the function is not yet free", async () 
   const { watched, host } = setUp();
   watched.answers.set(`${DRIVERS}/vfio-pci/bind`, ["EBUSY", "ENODEV"]);
   await using taken = await host.take(A);
-  assertEquals(taken.function.driver, "vfio-pci");
+  assertEquals(taken.device.driver, "vfio-pci");
   assertEquals(
     watched.writes.filter((line) => line.includes("vfio-pci/bind")).length,
     3,
@@ -147,7 +147,7 @@ Deno.test("Host.take() waits for a node when it appears later", async () => {
   setTimeout(() => watched.hidden.clear(), 20);
   const taken = await host.take(A);
   watched.kernel.stat("/dev/vfio/4");
-  assertEquals(taken.function.driver, "vfio-pci");
+  assertEquals(taken.device.driver, "vfio-pci");
 });
 
 Deno.test("Host.take() waits for the other call when it is called twice at once", async () => {

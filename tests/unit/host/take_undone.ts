@@ -34,12 +34,23 @@ Deno.test("Host.take() throws DRIVER_FAILED when nothing is bound in the end", a
 });
 
 Deno.test("Host.take() throws PERMISSION_DENIED when the attribute may not be written", async () => {
+  const { watched, host } = setUp();
+  const before = watched.state(A);
+  watched.answers.set(`${PATH}/driver_override`, ["EROFS"]);
+  const error = await failure(host.take(A));
+  assertEquals(error.code, "PERMISSION_DENIED");
+  assertStringIncludes(error.message, "this user may not access");
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("Host.take() throws PERMISSION_DENIED and changes nothing when the user may not write a journal", async () => {
   const { watched } = setUp();
   const before = watched.state(A);
   const host = new SimulatedHost(watched.machine, { uid: 1000 });
   const error = await failure(host.take(A));
   assertEquals(error.code, "PERMISSION_DENIED");
-  assertStringIncludes(error.message, `${PATH}/driver_override`);
+  assertStringIncludes(error.message, "/run/passthru");
+  assertEquals(error.hint, "run as root");
   assertEquals(watched.state(A), before);
 });
 
