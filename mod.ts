@@ -61,8 +61,8 @@ export {
   type Viability,
 } from "./lib/host/device.ts";
 export type { WaitOptions } from "./lib/host/driver/deadline.ts";
-export type { TakeOptions } from "./lib/host/driver/take.ts";
-export type { TakenDevice } from "./lib/host/driver/taken.ts";
+export type { TakeOptions } from "./lib/host/take/take.ts";
+export type { TakenDevice } from "./lib/host/take/taken.ts";
 export { Host, type HostOptions } from "./lib/host/host.ts";
 export type { MemoryLock } from "./lib/host/iommu/memory_lock.ts";
 export { type Bar, PciFunction } from "./lib/host/pci/function.ts";

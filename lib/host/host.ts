@@ -10,8 +10,8 @@ import { systemOf } from "../kernel/intercept.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { localKernel } from "../kernel/local.ts";
 import { type DeviceHost, HostDevice, IommuGroup } from "./device.ts";
-import type { TakeOptions } from "./driver/take.ts";
-import type { TakenDevice } from "./driver/taken.ts";
+import type { TakeOptions } from "./take/take.ts";
+import type { TakenDevice } from "./take/taken.ts";
 import { basename, resolve } from "./path.ts";
 import {
   comparePciAddresses,
@@ -220,7 +220,7 @@ export class Host implements DeviceHost {
     options: TakeOptions = {},
   ): Promise<TakenDevice> {
     const device = this.find(target);
-    const { take } = await import("./driver/take.ts");
+    const { take } = await import("./take/take.ts");
     return await take(device, options);
   }
 

@@ -12,9 +12,9 @@ import {
 } from "../../host/driver/driver.ts";
 import { VfioError } from "../../errors.ts";
 import type { HostDevice } from "../../host/device.ts";
+import { untilNodesAppear } from "../../host/driver/appear.ts";
 import { refuseHopeless } from "../../host/driver/bindable.ts";
 import { inTurn } from "../../host/driver/exclusive.ts";
-import { nodesOf } from "../../host/driver/take.ts";
 import type { Host } from "../../host/host.ts";
 import { openersText, writers } from "../../host/openers.ts";
 import { deviceIfThere } from "./functions.ts";
@@ -39,7 +39,7 @@ export const driverKind: StepKind<DriverStep, DriverState> = {
       if (driver !== null) refuseHopeless(device, driver);
       const move = new DriverMove(device, deadline, turn);
       await move.change(before, driver ?? undefined);
-      if (driver !== null) await nodesOf(device, driver, deadline);
+      if (driver !== null) await untilNodesAppear(device, driver, deadline);
     });
   },
 

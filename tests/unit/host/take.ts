@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
-import type { TakeOptions } from "../../../lib/host/driver/take.ts";
+import type { TakeOptions } from "../../../lib/host/take/take.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
 import { A, DRIVERS, failure, PATH, setUp } from "./take_bench.ts";
 
 Deno.test("Host.take() and giveBack() set the override before they unbind", async () => {
@@ -163,4 +164,30 @@ Deno.test("Host.take() waits for the other call when it is called twice at once"
   await second?.giveBack();
   await first?.giveBack();
   assertEquals(watched.state(A), before);
+});
+
+Deno.test("Host.take() throws DEVICE_BUSY and changes nothing when another process uses the function through VFIO", async () => {
+  for (const driver of ["vfio-pci", "pci-stub"]) {
+    const { watched, host } = setUp({ driver: "vfio-pci" });
+    const before = watched.state(A);
+    watched.writes.length = 0;
+    const qemu = watched.process("qemu", ["/dev/vfio/4"]);
+    const error = await failure(host.take(A, { driver, timeout: 50 }));
+    assertEquals(error.code, "DEVICE_BUSY");
+    assertStringIncludes(error.message, "/dev/vfio/4");
+    assertStringIncludes(error.message, "is open in qemu (process ");
+    assertEquals(watched.writes, []);
+    assertEquals(watched.state(A), before);
+    qemu.exit();
+    await using taken = await host.take(A, { driver });
+    assertEquals(taken.device.driver, driver);
+  }
+});
+
+Deno.test("Host.take() takes a function that vfio-pci has already when this process uses its group", async () => {
+  const { watched, host } = setUp({ driver: "vfio-pci" });
+  const fd = watched.raw.open("/dev/vfio/4", O_RDWR);
+  await using taken = await host.take(A);
+  assertEquals(taken.previousDriver, "vfio-pci");
+  watched.raw.close(fd);
 });

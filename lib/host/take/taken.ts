@@ -7,10 +7,10 @@
 import { toVfioError } from "../../errors.ts";
 import { lockedTogether } from "../journal/shared_lock.ts";
 import type { HostDevice } from "../device.ts";
-import { Deadline, type WaitOptions } from "./deadline.ts";
-import { DriverMove, type DriverState } from "./driver.ts";
-import { inTurn, type Turn } from "./exclusive.ts";
-import type { TakeRecord } from "./take_record.ts";
+import { Deadline, type WaitOptions } from "../driver/deadline.ts";
+import { DriverMove, type DriverState } from "../driver/driver.ts";
+import { inTurn, type Turn } from "../driver/exclusive.ts";
+import type { TakeRecord } from "./record.ts";
 import { restoreLater, undone } from "./undo.ts";
 
 /**

@@ -6,9 +6,9 @@
 
 import { Journal, nextJournalId } from "../journal/journal.ts";
 import type { HostDevice } from "../device.ts";
-import type { Deadline } from "./deadline.ts";
-import type { DriverState } from "./driver.ts";
-import { type DriverStep, isDriverStep } from "./step.ts";
+import type { Deadline } from "../driver/deadline.ts";
+import type { DriverState } from "../driver/driver.ts";
+import { type DriverStep, isDriverStep } from "../driver/step.ts";
 
 /** The journal of one taken device. The caller holds the lock. */
 export class TakeRecord {

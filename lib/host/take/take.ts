@@ -4,18 +4,17 @@
  * @module
  */
 
-import { toVfioError, VfioError } from "../../errors.ts";
+import { toVfioError } from "../../errors.ts";
 import { refuseInUse } from "../guards/refuse.ts";
 import { lockedTogether } from "../journal/shared_lock.ts";
-import { nodePaths } from "../iommu/nodes.ts";
 import type { HostDevice } from "../device.ts";
-import { exists } from "../sysfs.ts";
-import { refuseHopeless } from "./bindable.ts";
-import { Deadline, type WaitOptions } from "./deadline.ts";
-import { DriverMove, type DriverState } from "./driver.ts";
-import { inTurn, type Turn } from "./exclusive.ts";
-import { untilFreeForUs } from "./in_use.ts";
-import { TakeRecord } from "./take_record.ts";
+import { untilNodesAppear } from "../driver/appear.ts";
+import { refuseHopeless } from "../driver/bindable.ts";
+import { Deadline, type WaitOptions } from "../driver/deadline.ts";
+import { DriverMove, type DriverState } from "../driver/driver.ts";
+import { inTurn, type Turn } from "../driver/exclusive.ts";
+import { untilFreeForUs } from "../driver/in_use.ts";
+import { TakeRecord } from "./record.ts";
 import { TakenDevice } from "./taken.ts";
 import { undone } from "./undo.ts";
 import {
@@ -23,7 +22,7 @@ import {
   isVfioDriver,
   takeTarget,
   vfioDriverOf,
-} from "./vfio_driver.ts";
+} from "../driver/vfio_driver.ts";
 
 /** How a device is taken. */
 export interface TakeOptions extends WaitOptions {
@@ -108,7 +107,7 @@ async function presentBinding(
   const present = await new DriverMove(device, deadline, turn).state();
   if (present.driver !== driver) return undefined;
   if (isVfioDriver(driver)) await untilFreeForUs(device, deadline);
-  await nodesOf(device, driver, deadline);
+  await untilNodesAppear(device, driver, deadline);
   return present;
 }
 
@@ -132,7 +131,7 @@ async function takeInTurn(
   const record = await TakeRecord.begin(device, driver, before, deadline);
   try {
     await move.change(before, driver);
-    await nodesOf(device, driver, deadline);
+    await untilNodesAppear(device, driver, deadline);
     record.made();
   } catch (error) {
     throw await undone(error, {
@@ -162,27 +161,5 @@ async function refuseUsed(
     [],
     { timeout: Math.max(1, left), ...(signal && { signal }) },
     () => `insist on it: host.take("${takeTarget(device)}", { insist: true })`,
-  );
-}
-
-/** Waits until the nodes that the kernel has announced exist. */
-export async function nodesOf(
-  device: HostDevice,
-  driver: string,
-  deadline: Deadline,
-): Promise<void> {
-  if (!isVfioDriver(driver)) return;
-  const missing = () =>
-    nodePaths([device]).filter((path) => !exists(device.host.kernel, path));
-  await deadline.until(
-    () => missing().length === 0 ? true : undefined,
-    () =>
-      new VfioError("TIMED_OUT", {
-        device: device.name,
-        problem: `${missing().join(" and ")} did not appear in ` +
-          `${deadline.timeout} ms`,
-        hint: "mount devtmpfs on /dev; in a container, let its runtime add " +
-          "the nodes",
-      }),
   );
 }

@@ -6,9 +6,13 @@
 
 import { VfioError } from "../../errors.ts";
 import { lockedTogether } from "../journal/shared_lock.ts";
-import { Deadline } from "./deadline.ts";
-import { type Binding, DriverMove, type DriverState } from "./driver.ts";
-import type { Turn } from "./exclusive.ts";
+import { Deadline } from "../driver/deadline.ts";
+import {
+  type Binding,
+  DriverMove,
+  type DriverState,
+} from "../driver/driver.ts";
+import type { Turn } from "../driver/exclusive.ts";
 
 /** A move that is to be undone. */
 export interface UndoneMove {
