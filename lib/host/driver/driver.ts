@@ -16,7 +16,7 @@ import { Turn } from "./exclusive.ts";
 import type { HostDevice } from "../device.ts";
 import { openers, openersText } from "../openers.ts";
 import { overrideOf } from "../pci/function.ts";
-import { exists, ifPresent, sysfsError, withoutNewline } from "../sysfs.ts";
+import { ifPresent, sysfsError, withoutNewline } from "../sysfs.ts";
 import { bindError, causeOf } from "./bind_error.ts";
 import { groupNodes, untilReleased } from "./in_use.ts";
 import { isOverridable, overridePath } from "./override.ts";

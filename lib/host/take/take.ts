@@ -5,6 +5,7 @@
  */
 
 import { toVfioError } from "../../errors.ts";
+import { traced } from "../../tracing.ts";
 import { refuseInUse } from "../guards/refuse.ts";
 import { lockedTogether } from "../journal/shared_lock.ts";
 import type { HostDevice } from "../device.ts";
@@ -50,7 +51,20 @@ export async function take(
 ): Promise<TakenDevice> {
   const driver = driverFor(device, options.driver);
   const deadline = new Deadline(options);
-  const { kernel } = device.host;
+  const event = () => ({ device: device.name, group: device.iommuGroup?.id });
+  return await traced(
+    "take",
+    event,
+    () => takeWithin(device, driver, deadline, options),
+  );
+}
+
+async function takeWithin(
+  device: HostDevice,
+  driver: string,
+  deadline: Deadline,
+  options: TakeOptions,
+): Promise<TakenDevice> {
   try {
     const present = await inTurn(
       device,
@@ -60,7 +74,7 @@ export async function take(
     if (present !== undefined) return new TakenDevice(device, driver, present);
     refuseHopeless(device, driver);
     return await lockedTogether(
-      kernel,
+      device.host.kernel,
       deadline,
       () =>
         inTurn(
