@@ -3,6 +3,7 @@ import { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
 import type { TakeOptions } from "../../../lib/host/take/take.ts";
 import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
+import { SimulatedHost } from "../../../lib/sim/host.ts";
 import { A, DRIVERS, failure, PATH, setUp } from "./take_bench.ts";
 
 Deno.test("Host.take() and giveBack() set the override before they unbind", async () => {
@@ -38,6 +39,13 @@ Deno.test("Host.take() changes nothing when the driver has it already", async ()
   assertEquals(taken.previousDriver, "vfio-pci");
   await taken.giveBack();
   assertEquals(watched.writes, []);
+});
+
+Deno.test("Host.take() needs no rights when the driver has it already", async () => {
+  const { watched } = setUp({ driver: "vfio-pci" });
+  const host = new SimulatedHost(watched.machine, { uid: 1000 });
+  await using taken = await host.take(A);
+  assertEquals(taken.previousDriver, "vfio-pci");
 });
 
 Deno.test("Host.take() binds another driver when it is named", async () => {

@@ -82,6 +82,8 @@ Deno.test("Host.take() throws TIMED_OUT when the driver does not let go, and is 
   assertEquals(taken.previousDriver, "e1000e");
   assertEquals(taken.previousOverride, undefined);
   assertEquals(before.override, "(null)\n");
+  await taken.giveBack();
+  assertEquals(watched.raw.readdir("/run/passthru"), ["lock"]);
 });
 
 Deno.test("Host.take() throws TIMED_OUT and changes nothing when another process is moving the function", async () => {
