@@ -15,7 +15,7 @@
  *
  * await using taken = await new Host().take("0000:01:00.0");
  * await using space = new AddressSpace();
- * await using device = await VfioDevice.attach(taken.function, space);
+ * await using device = await VfioDevice.attach(taken.device, space);
  * using memory = space.allocate(4096);
  * console.log(device.config.read16(0).toString(16), memory.iova);
  * ```
@@ -61,7 +61,8 @@ export {
   type Viability,
 } from "./lib/host/device.ts";
 export type { WaitOptions } from "./lib/host/driver/deadline.ts";
-export type { TakenFunction, TakeOptions } from "./lib/host/driver/take.ts";
+export type { TakeOptions } from "./lib/host/take/take.ts";
+export type { TakenDevice } from "./lib/host/take/taken.ts";
 export { Host, type HostOptions } from "./lib/host/host.ts";
 export type { MemoryLock } from "./lib/host/iommu/memory_lock.ts";
 export { type Bar, PciFunction } from "./lib/host/pci/function.ts";

@@ -2,7 +2,11 @@ import { VfioError } from "../lib/errors.ts";
 import type { HostDevice } from "../lib/host/device.ts";
 import { explainNoGroup } from "../lib/host/iommu/no_iommu.ts";
 import { vfioNodes } from "../lib/host/iommu/nodes.ts";
-import { standsInTheWay } from "../lib/host/driver/vfio_driver.ts";
+import {
+  standsInTheWay,
+  takeTarget,
+  vfioDriverOf,
+} from "../lib/host/driver/vfio_driver.ts";
 import type { AttachTarget } from "./backend.ts";
 
 /**
@@ -48,8 +52,8 @@ function assertVfioDriver(device: HostDevice): void {
     problem: driver === undefined
       ? "it is bound to no driver"
       : `it is bound to ${driver}, which is no VFIO driver`,
-    hint: bus === "pci"
-      ? `take it over first: host.take("${name}")`
-      : "bind it to a VFIO driver first",
+    hint: vfioDriverOf(bus) === undefined
+      ? "bind it to a VFIO driver first"
+      : `take it over first: host.take("${takeTarget(device)}")`,
   });
 }

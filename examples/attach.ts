@@ -12,7 +12,7 @@ import { AddressSpace, Host, VfioDevice } from "../mod.ts";
 {
   await using taken = await new Host().take(Deno.args[0]!);
   await using space = new AddressSpace();
-  await using device = await VfioDevice.attach(taken.function, space);
+  await using device = await VfioDevice.attach(taken.device, space);
 
   const id = (offset: number) =>
     device.config.read16(offset).toString(16).padStart(4, "0");

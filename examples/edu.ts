@@ -101,7 +101,7 @@ async function until(done: () => boolean): Promise<void> {
 if (import.meta.main) {
   await using taken = await new Host().take(Deno.args[0]!);
   await using space = new AddressSpace();
-  await using device = await VfioDevice.attach(taken.function, space);
+  await using device = await VfioDevice.attach(taken.device, space);
   device.setBusMaster(true);
 
   using registers = device.region(0).map();

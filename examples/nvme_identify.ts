@@ -12,7 +12,7 @@ import { NvmeController } from "./nvme/controller.ts";
 
 await using taken = await new Host().take(Deno.args[0]!);
 await using space = new AddressSpace();
-await using device = await VfioDevice.attach(taken.function, space);
+await using device = await VfioDevice.attach(taken.device, space);
 await using controller = await NvmeController.start(device);
 
 const { model, serial, firmware } = await controller.identify();

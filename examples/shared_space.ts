@@ -16,8 +16,8 @@ await using takenA = await host.take(Deno.args[0]!);
 await using takenB = await host.take(Deno.args[1]!);
 
 await using space = new AddressSpace({ host });
-await using a = await VfioDevice.attach(takenA.function, space);
-await using b = await VfioDevice.attach(takenB.function, space);
+await using a = await VfioDevice.attach(takenA.device, space);
+await using b = await VfioDevice.attach(takenB.device, space);
 
 const page = () => space.allocate(4096, { dmaMask: EDU_DMA_MASK });
 using first = page();

@@ -18,7 +18,7 @@ import { printable, printableLines } from "./printable.ts";
  * | `CHANGED` | somebody else has changed since what was to be brought back |
  * | `DETACHED` | the device was detached, or the memory freed, and is used still |
  * | `DETACH_INCOMPLETE` | the device was detached, but something of it could not be released |
- * | `DEVICE_BUSY` | another process has the device, or its group, open |
+ * | `DEVICE_BUSY` | another process has the device, or its group, open, or has taken it |
  * | `DEVICE_NOT_FOUND` | the host has no such device |
  * | `DRIVER_FAILED` | a driver could not be bound, or did not take the device |
  * | `GROUP_IN_OTHER_SPACE` | the IOMMU group belongs to another address space of this process |
@@ -36,7 +36,7 @@ import { printable, printableLines } from "./printable.ts";
  * | `NOT_SUPPORTED` | the device or the backend has no such function, or the firmware allows none |
  * | `NO_IOMMU_GROUP` | no IOMMU isolates the device |
  * | `NO_MEMORY` | the system has no memory, or no huge pages, left to give |
- * | `PERMISSION_DENIED` | this user may not open the device node, or write the attribute |
+ * | `PERMISSION_DENIED` | this user may not open the device node, or write the attribute or the journal |
  * | `RESTORE_INCOMPLETE` | not all of what was changed could be brought back; the journal has the rest |
  * | `TIMED_OUT` | the kernel did not answer in time |
  * | `WRONG_DRIVER` | the device is not bound to a VFIO driver |

@@ -8,7 +8,7 @@ import {
   type BackendName,
   type Host,
   type PciFunction,
-  type TakenFunction,
+  type TakenDevice,
   VfioDevice,
 } from "../mod.ts";
 import { addressIn, type MachineInfo } from "./vm/machine_env.ts";
@@ -21,7 +21,7 @@ export class Attachments implements AsyncDisposable {
   readonly #machine: MachineInfo;
   readonly #spaces = new AsyncDisposableStack();
   readonly #taken = new AsyncDisposableStack();
-  readonly #taking = new Map<string, Promise<TakenFunction>>();
+  readonly #taking = new Map<string, Promise<TakenDevice>>();
   /** The system as the library sees it. */
   readonly host: Host;
   /** The backend under test. */
@@ -63,11 +63,13 @@ export class Attachments implements AsyncDisposable {
    * @param name The machine's name for it.
    */
   async take(name: string): Promise<PciFunction> {
+    const fn = this.host.function(this.address(name));
     const present = this.#taking.get(name);
-    if (present !== undefined) return (await present).function;
-    const taking = this.host.take(this.address(name));
+    const taking = present ?? this.host.take(fn);
     this.#taking.set(name, taking);
-    return this.#taken.use(await taking).function;
+    const taken = await taking;
+    if (present === undefined) this.#taken.use(taken);
+    return fn;
   }
 
   /**

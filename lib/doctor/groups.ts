@@ -13,7 +13,7 @@ import {
 } from "../host/pci/made_domain.ts";
 import { PciFunction } from "../host/pci/function.ts";
 import { causeText, type SharedGroup } from "../host/pci/tree.ts";
-import { isBridgeClass } from "../host/driver/vfio_driver.ts";
+import { isBridgeClass, vfioDriverOf } from "../host/driver/vfio_driver.ts";
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 import { iommuGroups } from "./iommu.ts";
@@ -62,8 +62,10 @@ export function* groupViable(examined: Examined): Generator<Finding> {
  * a script.
  */
 function remedyFor({ device, driver, remedy }: Obstacle): string {
-  return device instanceof PciFunction && !isBridgeClass(device.class) &&
-      madeBy(device).length === 0
+  const canBeTaken = device instanceof PciFunction
+    ? !isBridgeClass(device.class) && madeBy(device).length === 0
+    : vfioDriverOf(device.bus) !== undefined;
+  return canBeTaken
     ? `take ${device.name} from ${driver} as well, or leave it without a driver`
     : remedy;
 }

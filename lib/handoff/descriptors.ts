@@ -52,7 +52,7 @@ export class VfioDescriptors implements AsyncDisposable {
    * import { VfioDescriptors } from "@passthru/vfio/handoff";
    *
    * await using taken = await new Host().take("0000:01:00.0");
-   * await using open = await VfioDescriptors.open([taken.function]);
+   * await using open = await VfioDescriptors.open([taken.device]);
    * console.log(`iommufd ${open.iommufd}, device ${open.devices[0]}`);
    * ```
    */

@@ -8,7 +8,12 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { insteadOfMade, madeBy, makerOf } from "./pci/made_domain.ts";
 import { basename } from "./path.ts";
 import { ifPresent, linkName, linkTarget, namesIn } from "./sysfs.ts";
-import { isBridgeClass, standsInTheWay } from "./driver/vfio_driver.ts";
+import {
+  isBridgeClass,
+  standsInTheWay,
+  takeTarget,
+  vfioDriverOf,
+} from "./driver/vfio_driver.ts";
 
 /** The host, as a device needs it. */
 export interface DeviceHost {
@@ -206,9 +211,12 @@ function remedyFor(device: HostDevice, driver: string): string {
   const { name, bus, path, host: { kernel } } = device;
   const maker = makerOf(device) ?? (madeBy(device).length > 0 && device);
   if (maker) return insteadOfMade(maker);
-  const code = ifPresent(() => kernel.readFile(`${path}/class`));
-  if (bus === "pci" && !isBridgeClass(Number(code))) {
-    return `take ${name} from ${driver} as well: host.take("${name}")`;
+  const code = bus === "pci"
+    ? ifPresent(() => kernel.readFile(`${path}/class`))
+    : undefined;
+  if (vfioDriverOf(bus) !== undefined && !isBridgeClass(Number(code))) {
+    return `take ${name} from ${driver} as well: ` +
+      `host.take("${takeTarget(device)}")`;
   }
   return `unbind ${name} from ${driver}: ` +
     `echo ${name} > /sys/bus/${bus}/drivers/${driver}/unbind`;

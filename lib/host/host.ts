@@ -10,7 +10,8 @@ import { systemOf } from "../kernel/intercept.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { localKernel } from "../kernel/local.ts";
 import { type DeviceHost, HostDevice, IommuGroup } from "./device.ts";
-import type { TakenFunction, TakeOptions } from "./driver/take.ts";
+import type { TakeOptions } from "./take/take.ts";
+import type { TakenDevice } from "./take/taken.ts";
 import { basename, resolve } from "./path.ts";
 import {
   comparePciAddresses,
@@ -34,7 +35,7 @@ export interface HostOptions {
  * A host: its devices, their drivers and IOMMU groups. It reads sysfs when it
  * is asked, keeps nothing, and needs no privilege but for changing something.
  *
- * What takes a function, and what records the host, is loaded when it is asked
+ * What takes a device, and what records the host, is loaded when it is asked
  * for: a script that only looks starts without it.
  *
  * @example List what is there
@@ -180,41 +181,46 @@ export class Host implements DeviceHost {
   }
 
   /**
-   * Takes a PCI function from its driver and binds it to a VFIO driver. When it
-   * returns, the function is bound and its nodes can be opened; when it fails,
-   * the function is with the driver that had it. One that the host lives on is
+   * Takes a device from its driver and binds it to a VFIO driver: a PCI
+   * function, or a device on another bus, such as a platform device. When it
+   * returns, the device is bound and its nodes can be opened; when it fails,
+   * the device is with the driver that had it. One that the host lives on is
    * refused unless that is insisted on.
+   *
+   * A journal in `/run/passthru` has how the device was bound, before that
+   * changes. When this process ends without giving it back, or is killed,
+   * `passthru restore`, or `restore()` of `@passthru/vfio/provision`, does. It
+   * leaves the device alone as long as this process runs. Where the wanted
+   * driver has the device already, nothing is changed and recorded, which needs
+   * no rights.
    *
    * @param target What {@linkcode Host.find} takes.
    * @param options The driver, the time limit, a signal, and whether to insist.
    * @returns What gives it back.
-   * @throws {TypeError} When it is no PCI function, or the driver's name is
-   * none.
+   * @throws {TypeError} When it is a mediated device, VFIO has no driver for
+   * its bus and none is named, or the driver's name is none.
    * @throws {VfioError} `DEVICE_NOT_FOUND`, `NO_IOMMU_GROUP`, `DRIVER_FAILED`,
-   * `DEVICE_BUSY` when it is bound to a VFIO driver and in use, `HOST_IN_USE`
-   * when the host uses it, `PERMISSION_DENIED`, or `TIMED_OUT`.
+   * `WRONG_DRIVER` when somebody else binds it meanwhile, `DEVICE_BUSY` when a
+   * process has it open through VFIO, or its group, `HOST_IN_USE` when the host
+   * uses it, `LOCKED` when another process is changing the host,
+   * `PERMISSION_DENIED` when this user may not write the journal or the
+   * driver's attributes, `KERNEL`, or `TIMED_OUT`.
    *
    * @example
    * ```ts
    * import { Host } from "@passthru/vfio";
    *
    * await using taken = await new Host().take("0000:01:00.0");
-   * console.log(`${taken.function.address} was with ${taken.previousDriver}`);
+   * console.log(`${taken.device.name} was with ${taken.previousDriver}`);
    * // It goes back at the end of the block.
    * ```
    */
   async take(
     target: string | HostDevice,
     options: TakeOptions = {},
-  ): Promise<TakenFunction> {
+  ): Promise<TakenDevice> {
     const device = this.find(target);
-    if (!(device instanceof PciFunction)) {
-      throw new TypeError(
-        `Cannot take ${device.name}: it is on the ${device.bus} bus, ` +
-          "and only PCI functions are taken from drivers",
-      );
-    }
-    const { take } = await import("./driver/take.ts");
+    const { take } = await import("./take/take.ts");
     return await take(device, options);
   }
 

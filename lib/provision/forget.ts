@@ -8,8 +8,8 @@ import type { WaitOptions } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
 import { ifPresent } from "../host/sysfs.ts";
 import { unlinkIfPresent } from "../kernel/files.ts";
-import { orFileError } from "./journal/files.ts";
-import { pathsOf } from "./journal/journal.ts";
+import { orFileError } from "../host/journal/file_error.ts";
+import { pathsOf } from "../host/journal/journal.ts";
 import { underLock } from "./make.ts";
 
 /**
@@ -17,8 +17,9 @@ import { underLock } from "./make.ts";
  * stays on the host as it is, and cannot be undone any more.
  *
  * @param host The host.
- * @param id The name of its files, without the extension: `"apply-3"`, or
- * `"persist-desk"` for the files that {@linkcode persist} has installed.
+ * @param id The name of its files, without the extension: `"apply-3"`,
+ * `"take-4"` for a device that a script has taken, or `"persist-desk"` for the
+ * files that {@linkcode persist} has installed.
  * @param options A signal, and a time limit in milliseconds for the wait for
  * another process.
  * @returns Whether there was such a journal.
@@ -40,7 +41,7 @@ export async function forget(
   id: string,
   options: WaitOptions = {},
 ): Promise<boolean> {
-  if (!/^(?:apply-\d+|persist-[A-Za-z0-9][\w.-]*)$/.test(id)) {
+  if (!/^(?:(?:apply|take)-\d+|persist-[A-Za-z0-9][\w.-]*)$/.test(id)) {
     throw new TypeError(
       `Cannot forget ${JSON.stringify(id)}: expected the name of a journal, ` +
         "such as apply-3",

@@ -12,8 +12,12 @@ import {
 } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
 import { Listener, Pace } from "./journal/callback.ts";
-import { Journal } from "./journal/journal.ts";
-import { locked } from "./journal/lock.ts";
+import { locked } from "../host/journal/lock.ts";
+import {
+  allJournals,
+  nextJournal,
+  type StepJournal,
+} from "./journal/journals.ts";
 import {
   incomplete,
   leftText,
@@ -30,6 +34,12 @@ import { forEachAtOnce, undoSteps } from "./journal/undo.ts";
 export interface ApplyStepsOptions extends WaitOptions {
   /** Its name in {@linkcode status}. */
   readonly name?: string;
+  /**
+   * Whether {@linkcode restore} leaves the changes alone until this process
+   * undoes them or ends, as it does with what `Host.take()` has taken. Default:
+   * false.
+   */
+  readonly held?: boolean;
   /**
    * Called for each step when it is in the journal and about to be made, when
    * it was made, and when it was undone because another one failed. An error
@@ -54,8 +64,9 @@ export class Applied implements AsyncDisposable {
   /** The steps that were made, in the order in which they were begun. */
   readonly steps: readonly Step[];
   readonly #host: Host;
-  readonly #journal: Journal;
+  readonly #journal: StepJournal;
   readonly #timeout: number | undefined;
+  readonly #hold: Disposable | undefined;
 
   /**
    * Made by {@linkcode apply}.
@@ -63,10 +74,18 @@ export class Applied implements AsyncDisposable {
    * @param host The host.
    * @param journal The journal of the changes.
    * @param timeout The longest that each step may take, in milliseconds.
+   * @param hold Keeps other processes from undoing them, until it is disposed
+   * of.
    */
-  constructor(host: Host, journal: Journal, timeout?: number) {
+  constructor(
+    host: Host,
+    journal: StepJournal,
+    timeout?: number,
+    hold?: Disposable,
+  ) {
     this.#host = host;
     this.#timeout = timeout;
+    this.#hold = hold;
     this.#journal = journal;
     this.steps = journal.entries.map(({ step }) => step);
   }
@@ -82,10 +101,11 @@ export class Applied implements AsyncDisposable {
    */
   async restore(options: RestoreOptions = {}): Promise<Restored> {
     if (this.steps.length === 0) return { undone: [], left: [], damaged: [] };
+    this.#hold?.[Symbol.dispose]();
     const { id, head: { uuid } } = this.#journal;
     return await undoJournals(
       this.#host,
-      () => Journal.applies(this.#host.kernel).toReversed(),
+      () => allJournals(this.#host.kernel).toReversed(),
       (journal) =>
         journal.id === id &&
         (!journal.isWritten || journal.head.uuid === uuid),
@@ -159,9 +179,10 @@ export async function makeSteps(
   host: Host,
   steps: readonly Step[],
   options: ApplyStepsOptions,
-  journal: Journal = Journal.next(host.kernel, options.name),
+  journal: StepJournal = nextJournal(host.kernel, options.name),
 ): Promise<Applied> {
   const pace = new Pace();
+  let hold: Disposable | undefined;
   try {
     for (const lanes of stages(host, steps, (step) => step)) {
       const stop = new AbortController();
@@ -178,16 +199,19 @@ export async function makeSteps(
         }
       });
     }
+    if (options.held && journal.entries.length > 0) {
+      hold = await journal.hold(new Deadline(options));
+    }
   } catch (error) {
     throw await undoAndExplain(host, journal, error, options);
   }
-  return new Applied(host, journal, options.timeout);
+  return new Applied(host, journal, options.timeout, hold);
 }
 
 async function makeStep(
   host: Host,
   step: Step,
-  journal: Journal,
+  journal: StepJournal,
   options: ApplyStepsOptions,
   stop: AbortSignal,
 ): Promise<void> {
@@ -211,7 +235,7 @@ async function makeStep(
 /** Undoes what was made, and returns the error to throw. */
 async function undoAndExplain(
   host: Host,
-  journal: Journal,
+  journal: StepJournal,
   error: unknown,
   { onStep, timeout = DEFAULT_TIMEOUT }: ApplyStepsOptions,
 ): Promise<unknown> {

@@ -1,5 +1,5 @@
 /**
- * Undoes what was applied to a host.
+ * Undoes what was applied to a host, and what scripts have taken.
  *
  * @module
  */
@@ -7,20 +7,26 @@
 import { toVfioError, VfioError } from "../errors.ts";
 import { Deadline, type WaitOptions } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
+import { basename } from "../host/path.ts";
 import { formatPciAddress, parsePciAddress } from "../pci/address.ts";
 import { functionIfThere } from "./steps/functions.ts";
 import { Listener } from "./journal/callback.ts";
+import { heldSteps } from "./journal/held.ts";
 import { LaterChanges } from "./journal/superseded.ts";
-import { Journal, type JournalEntry } from "./journal/journal.ts";
-import { locked } from "./journal/lock.ts";
+import { locked } from "../host/journal/lock.ts";
+import {
+  allJournals,
+  type StepEntry,
+  type StepJournal,
+} from "./journal/journals.ts";
 import type { Step } from "./steps/step.ts";
 import { type LeftStep, undoSteps } from "./journal/undo.ts";
 
 /** How the host is brought back. */
 export interface RestoreOptions extends WaitOptions {
   /**
-   * Restores only these devices, by address or UUID. A function includes its
-   * virtual functions. Default: all devices.
+   * Restores only these devices, by address, UUID, or path in sysfs. A function
+   * includes its virtual functions. Default: all devices.
    */
   readonly devices?: readonly string[];
   /** Restores only what was applied under this name. Default: everything. */
@@ -40,7 +46,8 @@ export interface Restored {
   readonly undone: readonly Step[];
   /**
    * The steps that were not undone, and why: `WRONG_DRIVER` and `CHANGED` where
-   * somebody else has changed the device since. They stay in the journal, and
+   * somebody else has changed the device since, `DEVICE_BUSY` where a process
+   * uses it, or has taken it and still runs. They stay in the journal, and
    * the next restore tries again.
    */
   readonly left: readonly LeftStep[];
@@ -60,21 +67,22 @@ export interface DamagedJournal {
 }
 
 /**
- * Lists the journals of applies that cannot be read.
+ * Lists the journals that cannot be read.
  *
  * @param host The host.
  * @throws {VfioError} `PERMISSION_DENIED` when this user may not read them.
  */
 export function damagedJournals(host: Host): DamagedJournal[] {
-  return Journal.applies(host.kernel).flatMap(({ id, damage }) =>
+  return allJournals(host.kernel).flatMap(({ id, damage }) =>
     damage === undefined ? [] : { id, error: damage }
   );
 }
 
 /**
- * Brings the host back to how it was before {@linkcode apply}. It works in
- * another process too, and after the first one was killed at any point. The
- * last apply is undone first, each step by the journal. Steps that are undone
+ * Brings the host back to how it was before {@linkcode apply}, and before
+ * `Host.take()` where the process that took has ended without giving back. It
+ * works in another process too, and after the first one was killed at any
+ * point. The last change is undone first, each step by the journal. Steps that are undone
  * already are skipped. After a failure it goes on with the other steps, and
  * after a damaged journal with the others.
  *
@@ -109,7 +117,7 @@ export async function restore(
   const { name } = options;
   return await undoJournals(
     host,
-    () => Journal.applies(host.kernel).toReversed(),
+    () => allJournals(host.kernel).toReversed(),
     ({ head, isWritten }) =>
       name === undefined || !isWritten || head.name === name,
     options,
@@ -127,8 +135,8 @@ export async function restore(
  */
 export async function undoJournals(
   host: Host,
-  journals: () => readonly Journal[],
-  isWanted: (journal: Journal) => boolean,
+  journals: () => readonly StepJournal[],
+  isWanted: (journal: StepJournal) => boolean,
   options: RestoreOptions,
 ): Promise<Restored> {
   const { devices, timeout, signal } = options;
@@ -137,9 +145,10 @@ export async function undoJournals(
   const left: LeftStep[] = [];
   const damaged: DamagedJournal[] = [];
   const later = new LaterChanges();
-  const undo = async (journal: Journal) => {
-    const wanted = entriesOf(host, journal.toUndo, devices?.map(canonicalName));
-    const divided = later.divide(wanted);
+  const names = devices?.map(canonicalName);
+  const wantedOf = ({ toUndo }: StepJournal) => entriesOf(host, toUndo, names);
+  const undo = async (journal: StepJournal) => {
+    const divided = later.divide(wantedOf(journal));
     const leftHere = await undoSteps(host, journal, divided.free, {
       ...timeout === undefined ? {} : { timeout },
       ...signal === undefined ? {} : { signal },
@@ -160,7 +169,8 @@ export async function undoJournals(
         } else if (damage !== undefined) {
           damaged.push({ id, error: damage });
         } else {
-          await undo(journal);
+          if (journal.holder === undefined) await undo(journal);
+          else left.push(...heldSteps(journal, wantedOf(journal)));
           later.add(journal);
         }
       }
@@ -175,7 +185,13 @@ export async function undoJournals(
   return { undone, left, damaged };
 }
 
+/** A PCI address, as steps have it. */
+const ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
+
+/** The name of a device in a step. */
 function canonicalName(device: string): string {
+  // Names on buses such as "platform" distinguish upper case from lower case.
+  if (device.startsWith("/")) return basename(device);
   try {
     return formatPciAddress(parsePciAddress(device));
   } catch {
@@ -185,9 +201,9 @@ function canonicalName(device: string): string {
 
 function entriesOf(
   host: Host,
-  entries: readonly JournalEntry[],
+  entries: readonly StepEntry[],
   devices: readonly string[] | undefined,
-): readonly JournalEntry[] {
+): readonly StepEntry[] {
   if (devices === undefined) return entries;
   const allDevices = new Set(devices.flatMap((device) => [
     device,
@@ -199,7 +215,7 @@ function entriesOf(
 }
 
 function virtualFunctionsOf(host: Host, device: string): string[] {
-  if (!/\.[0-7]$/.test(device)) return [];
+  if (!ADDRESS.test(device)) return [];
   const found = functionIfThere(host, device)?.virtualFunctions ?? [];
   return found.map(({ address }) => address);
 }

@@ -1,23 +1,33 @@
 /**
- * Lists what is applied.
+ * Lists what is applied, and what scripts have taken.
  *
  * @module
  */
 
 import { Deadline, type WaitOptions } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
-import { Journal } from "./journal/journal.ts";
+import { allJournals } from "./journal/journals.ts";
 import type { Step } from "./steps/step.ts";
 import { kindOf } from "./steps/kinds.ts";
 
-/** An apply that was not undone. */
+/** An apply that was not undone, or a device that a script has taken. */
 export interface AppliedStatus {
+  /**
+   * The name of its journal, which {@linkcode forget} takes: `"apply-3"`, or
+   * `"take-4"` for a device that a script has taken.
+   */
+  readonly id: string;
   /** The name it was applied under. */
   readonly name: string | undefined;
-  /** When it was applied. */
+  /** When it was begun. */
   readonly since: Date;
-  /** The process that applied. */
+  /** The process that made the changes. */
   readonly process: { readonly pid: number; readonly name: string };
+  /**
+   * Whether that process still has the device that it took: {@linkcode restore}
+   * leaves it alone then.
+   */
+  readonly held: boolean;
   /** Its steps that were begun and not undone, in that order. */
   readonly steps: readonly StepStatus[];
 }
@@ -36,12 +46,12 @@ export interface StepStatus {
 }
 
 /**
- * Reads from the journal what is applied to a host and not undone, and checks
- * whether the host is still like that.
+ * Reads from the journal what is applied to a host and not undone, also by
+ * `Host.take()`, and checks whether the host is still like that.
  *
  * @param host The host.
  * @param options How long the attributes of the host may take to read.
- * @returns The applies, the oldest first, without those whose journal is
+ * @returns The changes, the oldest first, without those whose journal is
  * damaged: {@linkcode damagedJournals} lists them.
  * @throws {VfioError} `PERMISSION_DENIED`, or `KERNEL`.
  *
@@ -63,7 +73,8 @@ export async function status(
   options: WaitOptions = {},
 ): Promise<AppliedStatus[]> {
   const found: AppliedStatus[] = [];
-  for (const { head, entries } of Journal.applies(host.kernel)) {
+  for (const journal of allJournals(host.kernel)) {
+    const { id, head, entries } = journal;
     const steps: StepStatus[] = [];
     for (const { step, made, undone } of entries) {
       if (undone) continue;
@@ -72,9 +83,11 @@ export async function status(
     if (steps.length === 0) continue;
     const { name, at, pid, process } = head;
     found.push({
+      id,
       name,
       since: new Date(at),
       process: { pid, name: process },
+      held: journal.holder !== undefined,
       steps,
     });
   }

@@ -26,7 +26,7 @@ import type { ProcessOptions } from "./process/kernel.ts";
  *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
  * });
  * await using taken = await host.take("0000:01:00.0");
- * console.log(taken.function.driver); // vfio-pci
+ * console.log(taken.device.driver); // vfio-pci
  * ```
  */
 export function simulate(topology?: Topology): SimulatedHost {

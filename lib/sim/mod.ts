@@ -12,7 +12,7 @@
  * });
  * await using taken = await host.take("0000:01:00.0");
  * await using space = new AddressSpace({ host });
- * await using device = await VfioDevice.attach(taken.function, space);
+ * await using device = await VfioDevice.attach(taken.device, space);
  * console.log(device.region(0).read32(0).toString(16)); // 10000ed
  * ```
  *

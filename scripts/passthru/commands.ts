@@ -201,8 +201,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   restore: {
     about: "undo what was applied to this host",
-    details: "It works also after a process was killed. The exit code is 1 " +
-      "when something could not be undone. A journal that cannot be read is " +
+    details: "It works also after a process was killed, and gives back what " +
+      "a script has taken once that has ended. The exit code is 1 when " +
+      "something could not be undone. A journal that cannot be read is " +
       "kept and named; what it records stays as it is.",
     operands: [{
       name: "DEVICE",
@@ -237,7 +238,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   status: {
     about: "say what is applied, and whether it still holds",
-    examples: { "passthru status": "each apply that was not undone" },
+    examples: {
+      "passthru status":
+        "each apply that was not undone, and what scripts took",
+    },
   },
   snapshot: {
     about: "record this host as JSON, to simulate it elsewhere",

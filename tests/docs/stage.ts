@@ -12,7 +12,7 @@ const taken = await new Host().take("0000:01:00.0");
 
 // libc is loaded in parts, each at its first use, which in an example would
 // look like a leak.
-await loadAll(taken.function.host.kernel);
+await loadAll(taken.device.host.kernel);
 await using space = new AddressSpace();
-await using _device = await VfioDevice.attach(taken.function, space);
+await using _device = await VfioDevice.attach(taken.device, space);
 space.allocate(4096).free();

@@ -3,7 +3,7 @@
  */
 import { assertEquals, assertMatch } from "@std/assert";
 import { LibcKernel } from "../../lib/kernel/libc.ts";
-import { openOwn } from "../../lib/provision/journal/own_files.ts";
+import { openOwn } from "../../lib/host/journal/own_files.ts";
 import { O_CREAT, O_RDONLY, O_WRONLY } from "../../lib/uapi/linux/fcntl.ts";
 import { failure } from "../failures.ts";
 import { loadAll } from "./load_all.ts";

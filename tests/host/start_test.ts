@@ -96,12 +96,12 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
-    most: 102,
+    most: 111,
     within: ["lib/provision", "lib/rule.ts", "lib/suggest.ts", ...HOST],
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 154,
+    most: 157,
     within: [
       "lib/sim",
       "lib/ranges.ts",
@@ -165,7 +165,7 @@ for (const [name, { entries, most, within }] of Object.entries(STARTS)) {
 }
 
 Deno.test("mod.ts loads the code for taking and recording only when it is used", async () => {
-  const later = /^lib\/host\/(guards|snapshot|driver\/(take|driver)\.ts)/;
+  const later = /^lib\/host\/(guards|journal|snapshot|take|driver\/driver\.ts)/;
   // A module of types, which does not exist at run time.
   const types = "lib/host/snapshot/recording.ts";
   assertEquals(

@@ -1,5 +1,5 @@
 /**
- * Moving a PCI function from one driver to another.
+ * Moving a device from one driver to another.
  *
  * @module
  */
@@ -13,23 +13,20 @@ import { hasErrno, KernelError } from "../../kernel/errno.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { Deadline } from "./deadline.ts";
 import { Turn } from "./exclusive.ts";
-import { nodePaths } from "../iommu/nodes.ts";
-import { type Opener, openers, openersText } from "../openers.ts";
-import { overrideOf, type PciFunction } from "../pci/function.ts";
-import {
-  exists,
-  ifPresent,
-  linkName,
-  sysfsError,
-  withoutNewline,
-} from "../sysfs.ts";
+import type { HostDevice } from "../device.ts";
+import { openers, openersText } from "../openers.ts";
+import { overrideOf } from "../pci/function.ts";
+import { ifPresent, sysfsError, withoutNewline } from "../sysfs.ts";
+import { bindError, causeOf } from "./bind_error.ts";
+import { groupNodes, untilReleased } from "./in_use.ts";
+import { isOverridable, overridePath } from "./override.ts";
 import {
   assertDriverName,
   isVfioDriver,
   takesNothingByItself,
 } from "./vfio_driver.ts";
 
-/** The state of a function that a change of driver changes. */
+/** The state of a device that a change of driver changes. */
 export interface DriverState {
   /** The driver that it is bound to. */
   readonly driver: string | undefined;
@@ -43,36 +40,36 @@ export interface DriverState {
   readonly powerControl: string | undefined;
 }
 
-/** A function's driver and its override. */
+/** A device's driver and its override. */
 export type Binding = Pick<DriverState, "driver" | "override">;
 
 /**
- * How a function is bound now.
+ * How a device is bound now.
  *
- * @param fn The function.
+ * @param device The device.
  * @param deadline How long that may take: before Linux 7.0 the read waits while
- * somebody moves the function.
+ * somebody moves the device.
  * @throws {VfioError} `TIMED_OUT`, `DEVICE_NOT_FOUND`, or `PERMISSION_DENIED`.
  */
 export async function readDriverState(
-  fn: PciFunction,
+  device: HostDevice,
   deadline: Deadline = new Deadline(),
 ): Promise<DriverState> {
-  return await new DriverMove(fn, deadline, new Turn()).state();
+  return await new DriverMove(device, deadline, new Turn()).state();
 }
 
 /** How long binding is tried again when the driver refuses, in ms. */
 const BIND_PATIENCE = 1500;
 
 /**
- * The writes that move a function. Each can block for as long as the drivers
+ * The writes that move a device, on any bus. Each can block for as long as the drivers
  * take. `driver_override` is no exception: writing it waits for the device's
  * lock, and so does reading it before Linux 7.0. Each is therefore made outside
  * the event loop, with a time limit.
  */
 export class DriverMove {
-  /** The function that moves. */
-  readonly function: PciFunction;
+  /** The device that moves. */
+  readonly device: HostDevice;
   readonly #deadline: Deadline;
   readonly #turn: Turn;
   #pending: Promise<void> | undefined;
@@ -80,12 +77,12 @@ export class DriverMove {
   /**
    * Makes a move; nothing is changed yet.
    *
-   * @param fn The function that moves.
+   * @param device The device that moves.
    * @param deadline How long that may take.
    * @param turn The right to move it.
    */
-  constructor(fn: PciFunction, deadline: Deadline, turn: Turn) {
-    this.function = fn;
+  constructor(device: HostDevice, deadline: Deadline, turn: Turn) {
+    this.device = device;
     this.#deadline = deadline;
     this.#turn = turn;
   }
@@ -99,27 +96,28 @@ export class DriverMove {
     return this.#pending;
   }
 
-  /** How the function is bound now. */
+  /** How the device is bound now. */
   async state(): Promise<DriverState> {
     const override = await this.#readOverride();
-    const { driver } = this.function;
+    const { driver } = this.device;
     return { driver, override, powerControl: this.#readPowerControl() };
   }
 
   async #readOverride(): Promise<string | undefined> {
-    const path = `${this.function.path}/driver_override`;
+    if (!isOverridable(this.device)) return undefined;
+    const path = overridePath(this.device);
     const reading = this.#kernel.readFileAsync(path)
       .then((text) => overrideOf(withoutNewline(path, text)));
     return await this.#wait(reading, () => this.#late(path));
   }
 
   #readPowerControl(): string | undefined {
-    const path = `${this.function.path}/power/control`;
+    const path = `${this.device.path}/power/control`;
     return ifPresent(() => withoutNewline(path, this.#kernel.readFile(path)));
   }
 
   /**
-   * Moves the function to `driver`.
+   * Moves the device to `driver`.
    *
    * @param before How it is bound now.
    * @param driver The driver that gets it; none for `undefined`.
@@ -131,23 +129,23 @@ export class DriverMove {
     // between.
     if (driver !== undefined) await this.#override(driver);
     // A driver that was probing it had its lock, and may be bound by now.
-    const now = this.function.driver;
+    const now = this.device.driver;
     if (now !== undefined && now !== driver) await this.#unbind(now);
     if (driver !== undefined) await this.#bind(driver);
   }
 
   /**
-   * Waits until nobody uses the function, or its group, through VFIO.
+   * Waits until nobody uses the device, or its group, through VFIO.
    *
    * @throws {VfioError} `DEVICE_BUSY` when it is still used when the time is
    * over.
    */
   async released(): Promise<void> {
-    await this.#released(this.function.driver);
+    await this.#released(this.device.driver);
   }
 
   /**
-   * Brings the function back to how it was, from any point of a change.
+   * Brings the device back to how it was, from any point of a change.
    *
    * @param before How it was.
    * @param change How it was, or was to be, after the change.
@@ -207,70 +205,42 @@ export class DriverMove {
   async #restorePower({ powerControl }: DriverState): Promise<void> {
     const now = this.#readPowerControl();
     if (powerControl !== undefined && now !== powerControl) {
-      await this.#write(`${this.function.path}/power/control`, powerControl);
+      await this.#write(`${this.device.path}/power/control`, powerControl);
     }
   }
 
   /**
-   * Waits until nobody uses the function, or its group, through VFIO. Unbinding
+   * Waits until nobody uses the device, or its group, through VFIO. Unbinding
    * it does not return before that, and after a signal for the unbinding
    * process nothing interrupts the wait (`vfio_unregister_group_dev()` in
-   * `drivers/vfio/vfio_main.c`): a process that uses the function itself would
+   * `drivers/vfio/vfio_main.c`): a process that uses the device itself would
    * wait for ever. While the group is in use, no other driver can bind the
-   * function either.
+   * device either.
    */
   async #released(driver: string | undefined): Promise<void> {
     if (driver === undefined || !isVfioDriver(driver)) return;
-    const nodes = this.#groupNodes();
-    let holders: Opener[] = [];
-    await this.#deadline.until(() => {
-      holders = openers(this.#kernel, nodes);
-      if (this.#holdsOne(holders)) throw this.#busy(nodes, holders);
-      return holders.length === 0 ? true : undefined;
-    }, () => this.#busy(nodes, holders));
+    await untilReleased(this.device, this.#deadline);
   }
 
   get #kernel(): Kernel {
-    return this.function.host.kernel;
-  }
-
-  /** All nodes through which its group can be in use. */
-  #groupNodes(): string[] {
-    const { function: fn } = this;
-    const others = fn.iommuGroup?.devices ?? [];
-    return nodePaths([fn, ...others.filter(({ path }) => path !== fn.path)]);
-  }
-
-  #holdsOne(holders: readonly Opener[]): boolean {
-    const self = Number(linkName(this.#kernel, "/proc/self"));
-    return holders.some(({ pid }) => pid === self);
-  }
-
-  #busy(
-    nodes: readonly string[],
-    holders: readonly Opener[],
-    cause?: unknown,
-  ): VfioError {
-    return this.#error("DEVICE_BUSY", {
-      problem: `${nodes.join(" or ")} is open in ${openersText(holders)}`,
-      hint: this.#holdsOne(holders)
-        ? "this process has to detach every device of its group first"
-        : "end that process, or let it close the device",
-      cause,
-    });
+    return this.device.host.kernel;
   }
 
   /** Sets the only driver that may bind it; none for `undefined`. */
   async #override(driver: string | undefined): Promise<void> {
+    if (!isOverridable(this.device)) return;
     // An empty write would not reach the kernel.
-    const path = `${this.function.path}/driver_override`;
-    await this.#write(path, driver ?? "\n");
+    await this.#write(overridePath(this.device), driver ?? "\n");
+  }
+
+  /** A file in the directory of a driver of this bus. */
+  #driverFile(driver: string, name: "bind" | "unbind"): string {
+    return `/sys/bus/${this.device.bus}/drivers/${driver}/${name}`;
   }
 
   async #unbind(driver: string): Promise<void> {
-    const path = `/sys/bus/pci/drivers/${driver}/unbind`;
     try {
-      await this.#write(path, this.function.address);
+      await this.#write(this.#driverFile(driver, "unbind"), this.device.name);
     } catch (error) {
       const cause = causeOf(error);
       if (hasErrno(cause, "ENOENT")) {
@@ -281,7 +251,7 @@ export class DriverMove {
       }
       // Somebody else has unbound it already. Binding shows whether that
       // matters.
-      if (!hasErrno(cause, "ENODEV") || this.function.driver === driver) {
+      if (!hasErrno(cause, "ENODEV") || this.device.driver === driver) {
         throw error;
       }
     }
@@ -292,17 +262,17 @@ export class DriverMove {
    * that matches, and does not say why none did.
    */
   async #bind(driver: string): Promise<void> {
-    const { function: fn } = this;
-    const path = `/sys/bus/pci/drivers/${driver}/bind`;
+    const { device } = this;
+    const path = this.#driverFile(driver, "bind");
     for (let delay = 25;; delay *= 2) {
       let failure: unknown;
       try {
-        await this.#write(path, fn.address);
+        await this.#write(path, device.name);
       } catch (error) {
         failure = error;
         if (causeOf(error) === undefined) throw error;
       }
-      const now = fn.driver;
+      const now = device.driver;
       if (now === driver) return;
       if (now !== undefined) {
         throw this.#error("WRONG_DRIVER", {
@@ -319,36 +289,13 @@ export class DriverMove {
         "EAGAIN",
       );
       if (!transient || delay > BIND_PATIENCE) {
-        throw this.#bindError(driver, failure);
+        throw bindError(device, driver, failure);
       }
       await this.#deadline.pause(
         delay,
-        () => this.#bindError(driver, failure),
+        () => bindError(device, driver, failure),
       );
     }
-  }
-
-  #bindError(driver: string, failure: unknown): unknown {
-    const { function: fn } = this;
-    const cause = causeOf(failure);
-    if (hasErrno(cause, "EACCES", "EPERM", "EROFS")) return failure;
-    if (!exists(this.#kernel, fn.path)) {
-      return this.#error("DEVICE_NOT_FOUND", {
-        problem: "it was removed from the host meanwhile",
-        cause,
-      });
-    }
-    const nodes = this.#groupNodes();
-    const holders = openers(this.#kernel, nodes);
-    if (hasErrno(cause, "EBUSY") && holders.length > 0) {
-      return this.#busy(nodes, holders, cause);
-    }
-    return this.#error("DRIVER_FAILED", {
-      problem: `the driver ${driver} did not take it` +
-        (hasErrno(cause, "ENOENT") ? " and is no longer loaded" : ""),
-      hint: `the kernel's log says why: dmesg | grep ${fn.address}`,
-      cause,
-    });
   }
 
   /** Writes an attribute, and stops waiting when the time is over. */
@@ -368,12 +315,12 @@ export class DriverMove {
         this.#pending = work.then(() => {}, () => {});
         this.#turn.keep(this.#pending);
       }
-      throw sysfsError(error, this.function.address);
+      throw sysfsError(error, this.device.name);
     }
   }
 
   #late(path: string): VfioError {
-    const nodes = this.#groupNodes();
+    const nodes = groupNodes(this.device);
     const holders = openers(this.#kernel, nodes);
     return this.#error("TIMED_OUT", {
       problem: `the kernel did not finish the access to ${path} in ` +
@@ -382,17 +329,11 @@ export class DriverMove {
           ? ""
           : `; ${nodes.join(" or ")} is open in ${openersText(holders)}`),
       hint: "the kernel finishes it once nothing uses the device, and the " +
-        "function is then bound as before",
+        "device is then bound as before",
     });
   }
 
   #error(code: VfioErrorCode, details: VfioErrorDetails): VfioError {
-    return new VfioError(code, { ...details, device: this.function.address });
+    return new VfioError(code, { ...details, device: this.device.name });
   }
-}
-
-/** The kernel's answer behind an error, if it comes from the kernel. */
-function causeOf(error: unknown): KernelError | undefined {
-  const cause = error instanceof VfioError ? error.cause : error;
-  return cause instanceof KernelError ? cause : undefined;
 }

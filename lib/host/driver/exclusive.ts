@@ -4,7 +4,9 @@
  * @module
  */
 
+import { VfioError } from "../../errors.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
+import type { HostDevice } from "../device.ts";
 import type { Deadline } from "./deadline.ts";
 
 const queues = new WeakMap<Kernel, Map<string, Promise<void>>>();
@@ -22,6 +24,29 @@ export class Turn {
   get rest(): Promise<unknown> {
     return this.#rest;
   }
+}
+
+/**
+ * Makes a change to a device's driver when every earlier one of this process is
+ * over.
+ *
+ * @param device The device.
+ * @param deadline How long to wait for the turn.
+ * @param change What to do.
+ */
+export function inTurn<T>(
+  device: HostDevice,
+  deadline: Deadline,
+  change: (turn: Turn) => Promise<T>,
+): Promise<T> {
+  const { name, path, host: { kernel } } = device;
+  const late = () =>
+    new VfioError("TIMED_OUT", {
+      device: name,
+      problem: "an earlier change of its driver did not end in " +
+        `${deadline.timeout} ms`,
+    });
+  return exclusively(kernel, path, deadline, late, change);
 }
 
 /**

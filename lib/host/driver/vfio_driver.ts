@@ -28,6 +28,52 @@ export function isVfioDriver(driver: string): boolean {
 }
 
 /**
+ * The driver by which VFIO has the devices of a bus (`drivers/vfio/`,
+ * `drivers/s390/cio/vfio_ccw_drv.c`).
+ */
+const BY_BUS: Readonly<Record<string, string>> = {
+  "amba": "vfio-amba",
+  "cdx": "vfio-cdx",
+  "css": "vfio_ccw",
+  "fsl-mc": "vfio-fsl-mc",
+  "pci": "vfio-pci",
+  "platform": "vfio-platform",
+};
+
+/**
+ * The driver by which VFIO has the devices of a bus.
+ *
+ * @param bus The bus.
+ * @returns Its name, or `undefined` for a bus whose devices VFIO does not take
+ * from drivers, such as that of mediated devices.
+ */
+export function vfioDriverOf(bus: string): string | undefined {
+  return Object.hasOwn(BY_BUS, bus) ? BY_BUS[bus] : undefined;
+}
+
+/**
+ * What {@linkcode Host.take} calls a device: a function by its address, any
+ * other by its path.
+ *
+ * @param device The bus that it is on, and its name.
+ */
+export function takeTarget(
+  { bus, name }: { readonly bus: string; readonly name: string },
+): string {
+  return bus === "pci" ? name : `/sys/bus/${bus}/devices/${name}`;
+}
+
+/**
+ * Whether a device must have an IOMMU group for its VFIO driver. A subchannel
+ * is not handed out itself: its driver makes a mediated device of it.
+ *
+ * @param bus The bus of the device.
+ */
+export function needsGroup(bus: string): boolean {
+  return bus !== "css";
+}
+
+/**
  * Whether a driver has no ids of its own, and binds a function only by an
  * override or by ids that it was given.
  */

@@ -6,9 +6,8 @@
 
 import { VfioError } from "../../errors.ts";
 import { Deadline, type WaitOptions } from "../driver/deadline.ts";
-import type { DeviceHost } from "../device.ts";
+import type { DeviceHost, HostDevice } from "../device.ts";
 import { formatPciAddress, parsePciAddress } from "../../pci/address.ts";
-import type { PciFunction } from "../pci/function.ts";
 import { HostUse } from "./uses.ts";
 import type { Use, UseKind } from "./use.ts";
 
@@ -21,7 +20,7 @@ const PASSING: ReadonlySet<UseKind> = new Set(["open", "volume"]);
 /** How long to wait for such a use to end, in milliseconds. */
 const PATIENCE = 1000;
 
-/** Makes the clause that says how to insist on functions. */
+/** Makes the clause that says how to insist on devices. */
 export type HowToInsist = (addresses: readonly string[]) => string;
 
 const BY_NAME: HowToInsist = (addresses) =>
@@ -30,11 +29,11 @@ const BY_NAME: HowToInsist = (addresses) =>
   }, or insist: ${JSON.stringify(addresses)} in a script`;
 
 /**
- * Refuses to take functions when the host uses one of them, before anything is
+ * Refuses to take devices when the host uses one of them, before anything is
  * changed.
  *
  * @param host The host.
- * @param functions The functions to take.
+ * @param devices The devices to take.
  * @param insist The addresses of functions that are taken even if they are
  * used.
  * @param options A time limit, in milliseconds, and a signal. A use that can
@@ -57,7 +56,7 @@ const BY_NAME: HowToInsist = (addresses) =>
  */
 export async function refuseInUse(
   host: DeviceHost,
-  functions: readonly PciFunction[],
+  devices: readonly HostDevice[],
   insist: readonly string[] = [],
   options: WaitOptions = {},
   how: HowToInsist = BY_NAME,
@@ -65,7 +64,7 @@ export async function refuseInUse(
   const wanted = new Set(
     insist.map((address) => formatPciAddress(parsePciAddress(address))),
   );
-  const asked = functions.filter(({ address }) => !wanted.has(address));
+  const asked = devices.filter(({ name }) => !wanted.has(name));
   if (asked.length === 0) return;
   const { timeout = PATIENCE, ...rest } = options;
   const deadline = new Deadline({
@@ -75,7 +74,7 @@ export async function refuseInUse(
   let uses: Use[] = [];
   await deadline.until(() => {
     const now = new HostUse(host);
-    uses = asked.flatMap((fn) => now.of(fn));
+    uses = asked.flatMap((device) => now.of(device));
     if (uses.length === 0) return true;
     if (!uses.every(({ kind }) => PASSING.has(kind))) throw refusal(uses, how);
   }, () => refusal(uses, how));

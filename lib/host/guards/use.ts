@@ -1,5 +1,5 @@
 /**
- * How a host uses a function.
+ * How a host uses a device.
  *
  * @module
  */
@@ -21,15 +21,15 @@ export type UseKind =
   | "virtual functions"
   | "open";
 
-/** A use that a host makes of a function. */
+/** A use that a host makes of a device. */
 export interface Use {
   /** Which use it is. */
   readonly kind: UseKind;
-  /** The function's address. */
+  /** The device's name; for a PCI function its address. */
   readonly device: string;
   /** What it is used for, as a clause: "/dev/nvme0n1p1 is mounted at /srv". */
   readonly problem: string;
 }
 
-/** A use of something that a function carries. */
+/** A use of something that a device carries. */
 export type Finding = Omit<Use, "device">;

@@ -1,5 +1,5 @@
 /**
- * What a host uses a function for.
+ * What a host uses a device for.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { type DriverNode, DriverNodes } from "../driver/nodes.ts";
 import { nodePaths } from "../iommu/nodes.ts";
 import { type Opener, openersText, openersWhere } from "../openers.ts";
 import { printable } from "../../printable.ts";
-import type { PciFunction } from "../pci/function.ts";
+import { PciFunction } from "../pci/function.ts";
 import { linkTarget, namesIn } from "../sysfs.ts";
 import { isVfioDriver } from "../driver/vfio_driver.ts";
 import { diskUses } from "./disks.ts";
@@ -30,14 +30,14 @@ const ATTRIBUTE = /^\/sys\/.*\/(?:hwmon\/hwmon\d+\/[^/]+|resource\d(?:_wc)?)$/;
 const MEDIATED = "/sys/bus/mdev/devices";
 
 /**
- * What the host uses a function for: mounted file systems and swap on its
+ * What the host uses a device for: mounted file systems and swap on its
  * disks, through partitions, LVM, MD, dm-crypt, multipath, bcache and loop
  * devices; volumes that are active; default routes and this SSH session through
  * its network interfaces, bonds, bridges and VLANs; the display; its virtual
  * functions; open device nodes and sensors. Root sees the most.
  *
  * @param host The host.
- * @param fn The function.
+ * @param device The device.
  * @returns A clause for each; none when nothing was found.
  *
  * @example
@@ -53,8 +53,8 @@ const MEDIATED = "/sys/bus/mdev/devices";
  * }
  * ```
  */
-export function usesOf(host: DeviceHost, fn: PciFunction): Use[] {
-  return new HostUse(host).of(fn);
+export function usesOf(host: DeviceHost, device: HostDevice): Use[] {
+  return new HostUse(host).of(device);
 }
 
 /** What a host uses, at one time. Each part is read when it is first needed. */
@@ -74,14 +74,17 @@ export class HostUse {
     this.#routes = new Routes(host.kernel);
   }
 
-  /** What it uses a function for. */
-  of(fn: PciFunction): Use[] {
+  /** What it uses a device for. */
+  of(device: HostDevice): Use[] {
     const { kernel } = this.#host;
-    const nodes = this.#nodesOf(fn);
+    const nodes = this.#nodesOf(device);
     const named = (wanted: DriverNode["kind"]) =>
       nodes.filter(({ kind }) => kind === wanted).map(({ name }) => name);
     const networks = named("network");
-    const open = this.#open(fn, nodes);
+    const open = this.#open(device, nodes);
+    const virtual = device instanceof PciFunction
+      ? device.virtualFunctions
+      : [];
     const found: Finding[] = [
       ...diskUses(kernel, this.#storage, named("disk"), open),
       ...networks.length === 0 ? [] : networkUses(
@@ -90,8 +93,8 @@ export class HostUse {
         this.#sessions ??= sshSessions(kernel),
         networks,
       ),
-      ...displayUses(kernel, fn.path),
-      ...fn.virtualFunctions.flatMap((each) => this.#virtualUses(each)),
+      ...displayUses(kernel, device.path),
+      ...virtual.flatMap((each) => this.#virtualUses(each)),
       ...[...open].map(([node, openers]): Finding => ({
         kind: "open",
         problem: `${node} is open in ${openersText(openers)}`,
@@ -99,42 +102,45 @@ export class HostUse {
     ];
     return found.map(({ kind, problem }) => ({
       kind,
-      device: fn.address,
+      device: device.name,
       problem: printable(problem),
     }));
   }
 
   /** Host drivers make nodes and interfaces; VFIO drivers do not. */
-  #nodesOf({ driver, path }: PciFunction): DriverNode[] {
+  #nodesOf({ driver, path }: HostDevice): DriverNode[] {
     if (driver === undefined || isVfioDriver(driver)) return [];
     return (this.#nodes ??= new DriverNodes(this.#host.kernel)).below(path);
   }
 
-  /** The device nodes of a function that processes have open. */
+  /** The device nodes of a device that processes have open. */
   #open(
-    fn: PciFunction,
+    device: HostDevice,
     nodes: readonly DriverNode[],
   ): Map<string, readonly Opener[]> {
     const { kernel } = this.#host;
-    const hasHostDriver = fn.driver !== undefined && !isVfioDriver(fn.driver);
-    // Until a VFIO driver has the function, a process that has its group open
+    const { name, path, driver } = device;
+    const hasHostDriver = driver !== undefined && !isVfioDriver(driver);
+    // Until a VFIO driver has the device, a process that has its group open
     // uses other members of the group.
-    const itself = isVfioDriver(fn.driver ?? "") ? [fn] : [];
-    const mediated = namesIn(kernel, MEDIATED).flatMap((name) => {
-      const path = linkTarget(kernel, `${MEDIATED}/${name}`);
-      return path?.startsWith(`${fn.path}/`)
-        ? [new HostDevice(this.#host, path, "mdev")]
+    const itself = isVfioDriver(driver ?? "") ? [device] : [];
+    const mediated = namesIn(kernel, MEDIATED).flatMap((uuid) => {
+      const target = linkTarget(kernel, `${MEDIATED}/${uuid}`);
+      return target?.startsWith(`${path}/`)
+        ? [new HostDevice(this.#host, target, "mdev")]
         : [];
     });
     const wanted = new Set([
       ...nodes.filter(({ kind }) => kind !== "network")
         .map(({ name }) => name),
-      ...hasHostDriver ? numberedNodes(kernel, fn.address) : [],
+      ...hasHostDriver && device instanceof PciFunction
+        ? numberedNodes(kernel, name)
+        : [],
       ...nodePaths([...itself, ...mediated]),
     ]);
     if (wanted.size === 0 && !hasHostDriver) return new Map();
-    const isAttribute = (path: string) =>
-      hasHostDriver && path.startsWith(`${fn.path}/`);
+    const isAttribute = (file: string) =>
+      hasHostDriver && file.startsWith(`${path}/`);
     this.#opened ??= openersWhere(
       kernel,
       (path) => path.startsWith("/dev/") || ATTRIBUTE.test(path),

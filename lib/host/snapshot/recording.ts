@@ -18,9 +18,10 @@ export interface Recording {
   /** Its PCI functions, by address: `"0000:01:00.0"`. */
   readonly functions?: Readonly<Record<string, FunctionRecording>>;
   /**
-   * Drivers by name. It adds drivers that no function is bound to, and details
-   * of any driver. `vfio-pci`, `pci-stub` and `pcieport` are loaded unless they
-   * are `false`.
+   * Drivers by name, those of other buses than PCI by bus and name, such as
+   * `"platform/vfio-platform"`. It adds drivers that no device is bound to, and
+   * details of any driver. `vfio-pci`, `pci-stub` and `pcieport` are loaded
+   * unless they are `false`.
    */
   readonly drivers?: Readonly<Record<string, DriverRecording | false>>;
   /**
@@ -193,8 +194,9 @@ export interface SriovRecording {
 /** A driver. */
 export interface DriverRecording {
   /**
-   * The ids that it binds by itself: `"8086:10d3"`, `"class:010802"`. Default:
-   * those of the functions that are bound to it.
+   * The ids that it binds by itself: `"8086:10d3"`, `"class:010802"`, or the
+   * name of a device on another bus. Default: those of the devices that are
+   * bound to it.
    */
   readonly ids?: readonly string[];
   /**

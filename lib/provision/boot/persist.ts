@@ -9,7 +9,8 @@ import { Deadline, type WaitOptions } from "../../host/driver/deadline.ts";
 import type { Host } from "../../host/host.ts";
 import { namesIn } from "../../host/sysfs.ts";
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
-import { Journal, LASTING } from "../journal/journal.ts";
+import { LASTING } from "../../host/journal/journal.ts";
+import { stepJournal } from "../journal/journals.ts";
 import { makeSteps, underLock } from "../make.ts";
 import { parseState } from "../state/parse.ts";
 import { incomplete, undoJournals } from "../restore.ts";
@@ -132,7 +133,7 @@ export async function unpersist(
   const id = journalOf(name);
   const { undone, left, damaged } = await undoJournals(
     host,
-    () => [new Journal(host.kernel, id)],
+    () => [stepJournal(host.kernel, id)],
     () => true,
     options,
   );
@@ -159,7 +160,7 @@ async function replace(
   steps: readonly Step[],
   options: WaitOptions,
 ): Promise<void> {
-  const old = new Journal(host.kernel, id);
+  const old = stepJournal(host.kernel, id);
   if (old.damage !== undefined) throw old.damage;
   const before = old.toUndo.map(({ step }) => step).reverse();
   const same = JSON.stringify(before) === JSON.stringify(steps);
@@ -168,10 +169,10 @@ async function replace(
   if (left.length > 0) throw incomplete(left);
   old.remove();
   try {
-    await makeSteps(host, steps, options, new Journal(host.kernel, id));
+    await makeSteps(host, steps, options, stepJournal(host.kernel, id));
   } catch (error) {
     if (before.length > 0) {
-      await makeSteps(host, before, {}, new Journal(host.kernel, id));
+      await makeSteps(host, before, {}, stepJournal(host.kernel, id));
     }
     throw error;
   }

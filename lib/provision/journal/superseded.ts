@@ -6,7 +6,7 @@
 
 import { VfioError } from "../../errors.ts";
 import type { Step } from "../steps/step.ts";
-import type { Journal, JournalEntry } from "./journal.ts";
+import type { StepEntry, StepJournal } from "./journals.ts";
 import type { LeftStep } from "./undo.ts";
 
 /**
@@ -15,14 +15,14 @@ import type { LeftStep } from "./undo.ts";
  * one would bring the earlier change back.
  */
 export class LaterChanges {
-  readonly #journals = new Map<string, Journal>();
+  readonly #journals = new Map<string, StepJournal>();
 
   /**
    * Remembers what an apply has changed and not undone.
    *
    * @param journal Its journal.
    */
-  add(journal: Journal): void {
+  add(journal: StepJournal): void {
     for (const { step } of journal.toUndo) {
       this.#journals.set(targetOf(step), journal);
     }
@@ -35,9 +35,9 @@ export class LaterChanges {
    * @returns Those that can be undone, and those that stay, each with its error.
    */
   divide(
-    entries: readonly JournalEntry[],
-  ): { free: JournalEntry[]; left: LeftStep[] } {
-    const free: JournalEntry[] = [];
+    entries: readonly StepEntry[],
+  ): { free: StepEntry[]; left: LeftStep[] } {
+    const free: StepEntry[] = [];
     const left: LeftStep[] = [];
     for (const entry of entries) {
       const { step } = entry;
@@ -51,20 +51,25 @@ export class LaterChanges {
 
 /** What a step changes: two steps with the same one undo each other. */
 function targetOf(step: Step): string {
-  return "path" in step ? `path ${step.path}` : `${step.kind} ${step.device}`;
+  if ("path" in step) return `path ${step.path}`;
+  const { kind, device } = step;
+  const { bus = "pci" } = kind === "driver" ? step : {};
+  return `${kind} ${bus} ${device}`;
 }
 
-function supersededError(step: Step, { id, head }: Journal): VfioError {
+function supersededError(step: Step, { id, head }: StepJournal): VfioError {
   const { name } = head;
   const what = step.kind === "driver"
     ? "its driver"
     : "path" in step
     ? step.path
     : step.kind;
+  const by = id.startsWith("take-")
+    ? `${head.process} (process ${head.pid}), which took it later`
+    : `the later apply ${name === undefined ? id : JSON.stringify(name)}`;
   return new VfioError(step.kind === "driver" ? "WRONG_DRIVER" : "CHANGED", {
     device: step.device,
-    problem: `${what} was changed again by the later apply ` +
-      `${name === undefined ? id : JSON.stringify(name)}, and is left as it is`,
+    problem: `${what} was changed again by ${by}, and is left as it is`,
     hint: "restore that first, or everything: passthru restore",
   });
 }

@@ -9,8 +9,8 @@ import { Deadline } from "../../host/driver/deadline.ts";
 import type { Host } from "../../host/host.ts";
 import { functionIfThere } from "../steps/functions.ts";
 import { Pace } from "./callback.ts";
-import type { Journal, JournalEntry } from "./journal.ts";
-import { damageError } from "./journal_file.ts";
+import { damageError } from "../../host/journal/journal_file.ts";
+import type { StepEntry, StepJournal } from "./journals.ts";
 import { stages } from "../steps/stages.ts";
 import type { Step } from "../steps/step.ts";
 import { kindOf } from "../steps/kinds.ts";
@@ -46,13 +46,13 @@ export interface UndoOptions {
  */
 export async function undoSteps(
   host: Host,
-  journal: Journal,
-  entries: readonly JournalEntry[],
+  journal: StepJournal,
+  entries: readonly StepEntry[],
   options: UndoOptions = {},
 ): Promise<LeftStep[]> {
   const { timeout, signal, onUndone } = options;
   const left: LeftStep[] = [];
-  const undo = async (entry: JournalEntry) => {
+  const undo = async (entry: StepEntry) => {
     const { number, step, before, made, result } = entry;
     try {
       refuseInTheWay(host, step, left);
@@ -80,7 +80,7 @@ export async function undoSteps(
 }
 
 /** Explains why a step could not be undone. */
-function explain(error: unknown, { id }: Journal, step: Step): unknown {
+function explain(error: unknown, { id }: StepJournal, step: Step): unknown {
   // What was captured before the step is not what its kind captures.
   if (error instanceof TypeError || error instanceof RangeError) {
     const problem = `the record of ${step.kind} in the journal ${id} is ` +
@@ -142,7 +142,7 @@ function refuseInTheWay(
  * Notes that a step is undone. This may fail: undoing a step again does
  * nothing.
  */
-function note(journal: Journal, number: number): void {
+function note(journal: StepJournal, number: number): void {
   try {
     journal.undone(number);
   } catch {

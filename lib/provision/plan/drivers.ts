@@ -9,7 +9,7 @@ import { VfioError } from "../../errors.ts";
 import type { HostDevice, IommuGroup } from "../../host/device.ts";
 import { insteadOfMade, makerOf } from "../../host/pci/made_domain.ts";
 import { PciFunction } from "../../host/pci/function.ts";
-import { assertBindable } from "../../host/driver/take.ts";
+import { assertBindable } from "../../host/driver/bindable.ts";
 import {
   isBridgeClass,
   isVfioDriver,

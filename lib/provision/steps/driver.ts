@@ -1,5 +1,5 @@
 /**
- * Steps that change the driver of a function.
+ * Steps that change the driver of a device.
  *
  * @module
  */
@@ -11,65 +11,75 @@ import {
   readDriverState,
 } from "../../host/driver/driver.ts";
 import { VfioError } from "../../errors.ts";
+import type { HostDevice } from "../../host/device.ts";
+import { untilNodesAppear } from "../../host/driver/appear.ts";
+import { refuseHopeless } from "../../host/driver/bindable.ts";
+import { inTurn } from "../../host/driver/exclusive.ts";
+import type { Host } from "../../host/host.ts";
 import { openersText, writers } from "../../host/openers.ts";
-import type { PciFunction } from "../../host/pci/function.ts";
-import { inTurn, nodesOf, refuseHopeless } from "../../host/driver/take.ts";
-import { functionIfThere } from "./functions.ts";
+import { deviceIfThere } from "./functions.ts";
 import type { DriverStep } from "./step.ts";
 import type { StepKind, Work } from "./kind.ts";
 
-/** Steps that move a function to a driver. They capture how it was bound. */
+/** Steps that move a device to a driver. They capture how it was bound. */
 export const driverKind: StepKind<DriverStep, DriverState> = {
-  holds({ host }, { device, driver }) {
-    return Promise.resolve(
-      host.function(device).driver === (driver ?? undefined),
-    );
+  holds({ host }, step) {
+    const { driver } = deviceOf(host, step);
+    return Promise.resolve(driver === (step.driver ?? undefined));
   },
 
-  async capture({ host, deadline }, { device }) {
-    return await readDriverState(host.function(device), deadline);
+  async capture({ host, deadline }, step) {
+    return await readDriverState(deviceOf(host, step), deadline);
   },
 
-  async make({ host, deadline }, { device, driver }, before) {
-    const fn = host.function(device);
-    await inTurn(fn, deadline, async (turn) => {
-      if (driver !== null) refuseHopeless(fn, driver);
-      const move = new DriverMove(fn, deadline, turn);
+  async make({ host, deadline }, step, before) {
+    const { driver } = step;
+    const device = deviceOf(host, step);
+    await inTurn(device, deadline, async (turn) => {
+      if (driver !== null) refuseHopeless(device, driver);
+      const move = new DriverMove(device, deadline, turn);
       await move.change(before, driver ?? undefined);
-      if (driver !== null) await nodesOf(fn, driver, deadline);
+      if (driver !== null) await untilNodesAppear(device, driver, deadline);
     });
   },
 
-  async undo(work, { device, driver }, before) {
-    const fn = functionIfThere(work.host, device);
-    if (fn === undefined) return;
-    await settled(work, fn, before.driver);
+  async undo(work, step, before) {
+    const { driver } = step;
+    const device = deviceIfThere(work.host, step);
+    if (device === undefined) return;
+    await settled(work, device, before.driver);
     const change = driver === null
       ? { driver: undefined, override: before.override }
       : { driver, override: driver };
-    await bringBack(work, fn, before, change);
+    await bringBack(work, device, before, change);
   },
 };
 
+function deviceOf(host: Host, step: DriverStep): HostDevice {
+  const { device, bus = "pci" } = step;
+  return bus === "pci"
+    ? host.function(device)
+    : host.find(`/sys/bus/${bus}/devices/${device}`);
+}
+
 /**
- * Waits until no process unbinds devices from the driver that a function had.
+ * Waits until no process unbinds devices from the driver that a device had.
  * Where the apply was killed, or gave up, its write may still hang in the
- * kernel: the function has its old driver then, and will lose it when the write
+ * kernel: the device has its old driver then, and will lose it when the write
  * is over.
  */
 async function settled(
   { deadline }: Work,
-  fn: PciFunction,
+  { name, bus, driver: now, host: { kernel } }: HostDevice,
   driver: string | undefined,
 ): Promise<void> {
-  if (driver === undefined || fn.driver !== driver) return;
-  const { address, host: { kernel } } = fn;
-  const path = `/sys/bus/pci/drivers/${driver}/unbind`;
+  if (driver === undefined || now !== driver) return;
+  const path = `/sys/bus/${bus}/drivers/${driver}/unbind`;
   await deadline.until(
     () => writers(kernel, (written) => written === path)[0] ? undefined : true,
     () =>
       new VfioError("TIMED_OUT", {
-        device: address,
+        device: name,
         problem: `${
           openersText(writers(kernel, (written) => written === path))
         } still writes to ${path}, so ${driver} may let it go later`,
@@ -79,22 +89,22 @@ async function settled(
 }
 
 /**
- * Restores how a function was bound.
+ * Restores how a device was bound.
  *
  * @param work The host and the deadline.
- * @param fn The function.
+ * @param device The device.
  * @param before How it was bound.
  * @param change How the change to undo binds it.
  */
 export async function bringBack(
   { deadline }: Work,
-  fn: PciFunction,
+  device: HostDevice,
   before: DriverState,
   change: Binding,
 ): Promise<void> {
   await inTurn(
-    fn,
+    device,
     deadline,
-    (turn) => new DriverMove(fn, deadline, turn).restore(before, change),
+    (turn) => new DriverMove(device, deadline, turn).restore(before, change),
   );
 }

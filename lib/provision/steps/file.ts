@@ -4,13 +4,13 @@
  * @module
  */
 
+import { orFileError } from "../../host/journal/file_error.ts";
 import { makeDirectories } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import {
   bytesOf,
   type FileEntry,
   missingDirectories,
-  orFileError,
   putEntry,
   readEntry,
   removeDirectory,

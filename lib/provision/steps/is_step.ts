@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isDriverStep } from "../../host/driver/step.ts";
 import type { Step } from "./step.ts";
 
 /** The properties that are texts in every step of a kind. */
@@ -24,6 +25,7 @@ export function isStep(value: unknown): value is Step {
   if (typeof value !== "object" || value === null) return false;
   const { kind, device = "" } = value as Record<string, unknown>;
   if (typeof kind !== "string" || !Object.hasOwn(TEXTS, kind)) return false;
+  if (kind === "driver") return isDriverStep(value);
   return typeof device === "string" &&
     TEXTS[kind as Step["kind"]].every((key) =>
       typeof (value as Record<string, unknown>)[key] === "string"

@@ -10,10 +10,10 @@ import {
   hideRom,
   readRom,
 } from "../../host/pci/rom.ts";
+import { orFileError } from "../../host/journal/file_error.ts";
 import { makeDirectories } from "../../kernel/files.ts";
 import {
   missingDirectories,
-  orFileError,
   putEntry,
   putFile,
   removeDirectory,

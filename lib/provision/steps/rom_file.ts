@@ -15,7 +15,8 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import { O_RDONLY } from "../../uapi/linux/fcntl.ts";
 import { PCI_ROM_MAX_SIZE } from "../../uapi/pci/rom.ts";
 import { S_IFMT, S_IFREG } from "../../uapi/linux/statx.ts";
-import { orFileError, readLink } from "../journal/files.ts";
+import { orFileError } from "../../host/journal/file_error.ts";
+import { readLink } from "../journal/files.ts";
 
 /**
  * Returns whether a file holds a ROM of a function.

@@ -4,6 +4,10 @@
  * @module
  */
 
+import type { DriverStep } from "../../host/driver/step.ts";
+
+export type { DriverStep } from "../../host/driver/step.ts";
+
 /** A change to the host. */
 export type Step =
   | AttributeStep
@@ -32,16 +36,6 @@ export interface AttributeStep extends StepBase {
   readonly path: string;
   /** The text that it has afterwards, without the newline at its end. */
   readonly value: string;
-}
-
-/** Moves a PCI function to a driver. */
-export interface DriverStep extends StepBase {
-  /** The kind of change. */
-  readonly kind: "driver";
-  /** The function's address. */
-  readonly device: string;
-  /** The driver; `null` for none. */
-  readonly driver: string | null;
 }
 
 /** Creates virtual functions, or removes them with a count of 0. */

@@ -11,7 +11,7 @@ import {
 } from "../../host/driver/driver.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 import { exists } from "../../host/sysfs.ts";
-import { inTurn } from "../../host/driver/take.ts";
+import { inTurn } from "../../host/driver/exclusive.ts";
 import { functionIfThere } from "./functions.ts";
 import type { VirtualFunctionsStep } from "./step.ts";
 import { read, write } from "./attribute.ts";

@@ -10,6 +10,7 @@ import { makeDriver } from "../driver/drivers.ts";
 import { LOADED } from "../../host/snapshot/recording.ts";
 import { type Built, FunctionBuilder } from "./function_builder.ts";
 import { Iommu } from "../iommu/iommu.ts";
+import { addBusDevices } from "./bus_devices.ts";
 import { kindNamed } from "./kinds.ts";
 import { type KernelFeatures, Machine, versionOf } from "./machine.ts";
 import { MediatedType, type MediatedTypes } from "../driver/mediated.ts";
@@ -52,9 +53,13 @@ export function buildMachine(topology: Topology = {}): Machine {
   for (const [size, count] of Object.entries(topology.hugePages ?? {})) {
     machine.hugePages.reserve(pageShift(size), count);
   }
+  for (const { group } of Object.values(topology.devices ?? {})) {
+    if (typeof group === "number") machine.groupNumbers.reserve(group);
+  }
   const built = new FunctionBuilder(machine, topology).build();
   addDrivers(machine, topology, built);
   for (const each of built) bindAtBoot(machine, each);
+  addBusDevices(machine, topology);
   const types = mediatedTypes(machine, topology);
   machine.socket = (...wanted) => newSocket(machine, ...wanted);
   machine.root = rootDirectory(machine, types, topology.files);
@@ -93,7 +98,10 @@ function pageShift(size: string): number {
   );
 }
 
-/** Adds the drivers that are always loaded, named, or bound to a function. */
+/**
+ * Adds the drivers of PCI that are always loaded, named, or bound to a
+ * function.
+ */
 function addDrivers(
   machine: Machine,
   { drivers = {}, functions = {} }: Topology,
@@ -113,7 +121,8 @@ function addDrivers(
   for (const { sriov } of Object.values(functions)) {
     if (sriov !== undefined) note(sriov.driver, sriov.id, false);
   }
-  const names = [...LOADED, ...Object.keys(drivers), ...driversInUse.keys()];
+  const named = Object.keys(drivers).filter((key) => !key.includes("/"));
+  const names = [...LOADED, ...named, ...driversInUse.keys()];
   for (const name of new Set(names)) {
     const { ids, sriov } = driversInUse.get(name) ?? {};
     const topology = drivers[name] ?? {};

@@ -19,12 +19,33 @@ export interface Topology extends Recording {
   /** Its PCI functions, by address: `"0000:01:00.0"`. */
   readonly functions?: Readonly<Record<string, FunctionTopology>>;
   /**
+   * Devices on other buses, by bus and name: `"platform/fe210000.ethernet"`.
+   * VFIO's driver for each of these buses is loaded unless it is `false` in
+   * `drivers`.
+   */
+  readonly devices?: Readonly<Record<string, DeviceTopology>>;
+  /**
    * The types of mediated devices, by their parent: a function's address, or a
    * path below `/sys/devices/virtual`.
    */
   readonly mediatedTypes?: Readonly<
     Record<string, Readonly<Record<string, MediatedTypeTopology>>>
   >;
+}
+
+/** A device on a bus other than PCI, such as a platform device. */
+export interface DeviceTopology {
+  /** The driver it is bound to, `null` for none. Default: none. */
+  readonly driver?: string | null;
+  /** Its `driver_override`. Default: none. */
+  readonly override?: string;
+  /**
+   * The number of its IOMMU group, or `null` where the IOMMU does not cover it.
+   * Default: a group of its own.
+   */
+  readonly group?: number | null;
+  /** Its regions, which are memory, as the BARs of a function are described. */
+  readonly regions?: readonly (string | null)[];
 }
 
 /** A PCI function, with properties that are not recorded. */

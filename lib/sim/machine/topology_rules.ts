@@ -26,6 +26,7 @@ import type {
   SriovRecording,
 } from "../../host/snapshot/recording.ts";
 import type {
+  DeviceTopology,
   FunctionTopology,
   MediatedTypeTopology,
   Topology,
@@ -131,6 +132,13 @@ const driver = object<DriverRecording>("a driver", {
 
 const named = { expected: "a name", pattern: NAME };
 
+const device = object<DeviceTopology>("a device", {
+  driver: FUNCTION.driver,
+  override: FUNCTION.override,
+  group: FUNCTION.group,
+  regions: bars,
+}, { title: "A device" });
+
 const TOPOLOGY = object<Topology>("an object", {
   version: anything,
   iommu: oneOf('"intel", "amd" or "none"', ["intel", "amd", "none"]),
@@ -140,9 +148,22 @@ const TOPOLOGY = object<Topology>("an object", {
     ADDRESS,
     object<FunctionTopology>("a function", FUNCTION, { title: "A function" }),
   ),
+  devices: record(
+    "devices by bus and name",
+    {
+      expected: 'a bus and a name, such as "platform/fe210000.ethernet"',
+      pattern:
+        /^(?!(?:pci|mdev)\/)[a-z][a-z0-9_-]*\/[A-Za-z0-9_+-][A-Za-z0-9_.:+-]*$/,
+    },
+    device,
+  ),
   drivers: record(
     "drivers by name",
-    named,
+    {
+      expected: "a name, or a bus and a name",
+      pattern:
+        /^(?:(?!pci\/)[a-z][a-z0-9_-]*\/)?[A-Za-z0-9_+-][A-Za-z0-9_.:+-]*$/,
+    },
     either("a driver or false", driver, oneOf("false", [false])),
   ),
   mediatedTypes: record(

@@ -74,14 +74,17 @@ export function busesDirectory(machine: Machine, path: string): Directory {
   const named = (name: string) => {
     const existing = buses.get(name);
     if (existing !== undefined) return existing;
-    const drivers = [...machine.drivers.values()];
-    if (!drivers.some(({ bus }) => bus === name)) return undefined;
+    if (!names().has(name)) return undefined;
     const bus = { name };
     buses.set(name, bus);
     return bus;
   };
   const names = () =>
-    new Set(["pci", ...[...machine.drivers.values()].map(({ bus }) => bus)]);
+    new Set([
+      "pci",
+      ...[...machine.drivers.values()].map(({ bus }) => bus),
+      ...machine.devices.buses,
+    ]);
   return mapDirectory(
     path,
     () => ({ keys: names, get: named }),

@@ -1,11 +1,13 @@
 import { basename, dirname } from "../../host/path.ts";
 import type { Device } from "../driver/bus.ts";
+import { BusDevice } from "../driver/bus_device.ts";
 import type { Directory, Node, Process } from "../fs/file.ts";
 import type { Machine } from "../machine/machine.ts";
 import { DomainMaker } from "../pci/made_domain.ts";
 import { MediatedDevice, type MediatedTypes } from "../driver/mediated.ts";
 import { PciFunction } from "../pci/function.ts";
 import { PhysicalFunction } from "../pci/sriov.ts";
+import { BUS_DEVICE_TABLE } from "./bus_device.ts";
 import { DEVICE_TABLE, vfioDirectory } from "./device.ts";
 import { MEDIATED_TABLE, typesDirectory } from "./mediated.ts";
 import { FUNCTION_TABLE, PHYSICAL_TABLE, virtualPaths } from "./pci.ts";
@@ -112,6 +114,9 @@ function ownDirectories(device: Device): Directory[] {
   }
   if (device instanceof PciFunction) {
     return [tableDirectory(device, path, FUNCTION_TABLE)];
+  }
+  if (device instanceof BusDevice) {
+    return [tableDirectory(device, path, BUS_DEVICE_TABLE)];
   }
   return device instanceof MediatedDevice
     ? [tableDirectory(device, path, MEDIATED_TABLE)]

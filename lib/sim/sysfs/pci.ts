@@ -6,19 +6,18 @@
  */
 
 import { hex, hexDigits, idPair } from "../../hex.ts";
-import { type Blocking, run } from "../process/blocking.ts";
+import { run } from "../process/blocking.ts";
 import { remove } from "../driver/core.ts";
-import { boolean, cString, unsigned, word } from "./input.ts";
+import { boolean, unsigned, word } from "./input.ts";
 import type { PciFunction } from "../pci/function.ts";
 import { refuse } from "../process/refusal.ts";
 import { resourceLines } from "../pci/resources.ts";
 import { configAttribute } from "./config.ts";
 import { DEVICE_TABLE } from "./device.ts";
+import { OVERRIDE, POWER } from "./driver_settings.ts";
 import { romAttribute } from "./rom.ts";
 import { type PhysicalFunction, VirtualFunction } from "../pci/sriov.ts";
 import {
-  always,
-  attribute,
   link,
   mapDirectory,
   nested,
@@ -26,35 +25,9 @@ import {
   onlyWhere,
   readOnly,
   readWrite,
-  type Show,
   type Table,
   writeOnly,
 } from "../fs/tree.ts";
-
-/**
- * The longest override, in bytes: less than a page, since the kernel appends to
- * it.
- */
-const MAX_OVERRIDE = 4095;
-
-// Before Linux 7.0, reading and writing wait while the device's driver changes.
-const showOverride: Show<PciFunction> = ({ machine, lock, override }) => {
-  if (!machine.since(7, 0)) lock.assertFree();
-  return `${override ?? "(null)"}\n`;
-};
-
-const overrideReadable = ({ machine, lock }: PciFunction) =>
-  machine.since(7, 0) ? undefined : run(lock.free());
-
-/** `__device_set_driver_override()` in `drivers/base/dd.c`. */
-const storeOverride = (fn: PciFunction, text: string): Blocking<void> => {
-  if (text.length >= MAX_OVERRIDE) refuse("EINVAL");
-  const name = cString(text).split("\n")[0]!;
-  return run(function* () {
-    if (!fn.machine.since(7, 0)) yield* fn.lock.free();
-    fn.override = name === "" ? undefined : name;
-  }());
-};
 
 const hexadecimal = (digits: number, of: (fn: PciFunction) => number) =>
   readOnly<PciFunction>((fn) => `${hex(of(fn), digits)}\n`);
@@ -97,22 +70,14 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
   rom: romAttribute,
   resource: readOnly(({ resources }) => resourceLines(resources)),
   numa_node: readOnly(({ numaNode }) => `${numaNode}\n`),
-  driver_override: always((fn, path) =>
-    attribute(fn, path, 0o644, () => ({
-      show: () => showOverride(fn),
-      store: (text) => storeOverride(fn, text),
-      readable: () => overrideReadable(fn),
-    }))
-  ),
+  driver_override: OVERRIDE,
   d3cold_allowed: readWrite(
     ({ d3cold }) => d3cold ? "1\n" : "0\n",
     (fn, text) => {
       fn.d3cold = unsigned(text) !== 0;
     },
   ),
-  power: nested<PciFunction>({
-    control: readWrite(({ power }) => `${power}\n`, storePower),
-  }),
+  power: POWER,
   reset_method: onlyWhere(
     (fn) => resettable(fn) && fn.machine.since(5, 15),
     readWrite(
@@ -211,16 +176,6 @@ function uevent(fn: PciFunction): string {
     `PCI_SLOT_NAME=${name}`,
     `MODALIAS=${modalias(fn)}`,
   ].map((line) => `${line}\n`).join("");
-}
-
-/** `control_store()` in `drivers/base/power/sysfs.c`. */
-function storePower(fn: PciFunction, text: string): Blocking<void> {
-  return run(function* () {
-    yield* fn.lock.free();
-    const control = word(text);
-    if (control !== "on" && control !== "auto") return refuse("EINVAL");
-    fn.power = control;
-  }());
 }
 
 function storeResetMethod(fn: PciFunction, text: string): void {

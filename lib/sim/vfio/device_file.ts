@@ -8,7 +8,6 @@
 import type { Ioctl } from "../../uapi/ioctl.ts";
 import {
   VFIO_DEVICE_BIND_IOMMUFD,
-  VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_FLAGS_RESET,
   VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_GET_IRQ_INFO,
@@ -20,8 +19,6 @@ import {
   vfio_irq_info,
   vfio_irq_set,
   VFIO_PCI_CONFIG_REGION_INDEX,
-  VFIO_PCI_NUM_IRQS,
-  VFIO_PCI_NUM_REGIONS,
   VFIO_PCI_VGA_REGION_INDEX,
   vfio_region_info,
   VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
@@ -43,6 +40,7 @@ import { Pages } from "../process/memory.ts";
 import { type Bar, msixBar } from "../models/model.ts";
 import type { PciCore } from "../pci/core.ts";
 import { refuse } from "../process/refusal.ts";
+import { type Layout, layoutOf } from "./layout.ts";
 import { registerViews } from "./register_views.ts";
 import type { VfioDevice } from "./device.ts";
 
@@ -57,6 +55,7 @@ export class DeviceFile implements OpenFile {
   /** The device. */
   protected readonly device: Device;
   readonly #vfio: VfioDevice;
+  readonly #layout: Layout;
   readonly #closed: () => void;
   #granted = false;
 
@@ -69,6 +68,7 @@ export class DeviceFile implements OpenFile {
   constructor(device: Device, closed: () => void) {
     this.device = device;
     this.#vfio = device.vfio!;
+    this.#layout = layoutOf(device);
     this.#vfio.opened();
     this.#closed = closed;
   }
@@ -139,7 +139,7 @@ export class DeviceFile implements OpenFile {
     // The device answers each access, so nothing is stored here. The buffer is
     // resizable, since V8 only maps such memory and does not clear it.
     const memory = new ArrayBuffer(length, { maxByteLength: length });
-    const views = registerViews(bar, at, memory, () => this.core.config.memory);
+    const views = registerViews(bar, at, memory, () => this.#answers);
     return new Pages(new Uint8Array(memory), views);
   }
 
@@ -153,24 +153,35 @@ export class DeviceFile implements OpenFile {
     return this.core.model.bars[index];
   }
 
+  /** Whether a region is config space. */
+  #isConfig(index: number): boolean {
+    return this.#layout.isPci && index === VFIO_PCI_CONFIG_REGION_INDEX;
+  }
+
+  /** Whether the device answers accesses to its memory. */
+  get #answers(): boolean {
+    return !this.#layout.isPci || this.core.config.memory;
+  }
+
   #getInfo(argument: Uint8Array | bigint): number {
     received(vfio_device_info, argument, 16);
+    const { flag, regions, irqs } = this.#layout;
     answerInfo(argument, vfio_device_info, {
-      flags: VFIO_DEVICE_FLAGS_PCI |
+      flags: flag |
         (this.device.resets.length > 0 ? VFIO_DEVICE_FLAGS_RESET : 0),
-      num_regions: VFIO_PCI_NUM_REGIONS,
-      num_irqs: VFIO_PCI_NUM_IRQS,
+      num_regions: regions,
+      num_irqs: irqs,
     }, []);
     return 0;
   }
 
   #getRegionInfo(argument: Uint8Array | bigint): number {
     const { index } = received(vfio_region_info, argument);
-    if (index >= VFIO_PCI_VGA_REGION_INDEX) refuse("EINVAL");
+    const { isPci, regions } = this.#layout;
+    const end = isPci ? VFIO_PCI_VGA_REGION_INDEX : regions;
+    if (index >= end) refuse("EINVAL");
     const bar = this.#bar(index);
-    const size = index === VFIO_PCI_CONFIG_REGION_INDEX
-      ? this.core.config.size
-      : bar?.size ?? 0;
+    const size = this.#isConfig(index) ? this.core.config.size : bar?.size ?? 0;
     const msix = bar?.mappable && index === msixBar(this.core.model);
     const capabilities: InfoCapability[] = msix
       ? [{
@@ -193,6 +204,7 @@ export class DeviceFile implements OpenFile {
 
   #getIrqInfo(argument: Uint8Array | bigint): number {
     const { index } = received(vfio_irq_info, argument);
+    if (index >= this.#layout.irqs) refuse("EINVAL");
     const { interrupts } = this.core;
     const flags = interrupts.flags(index);
     vfio_irq_info.encode(inMemory(argument), {
@@ -207,6 +219,7 @@ export class DeviceFile implements OpenFile {
   #setIrqs(argument: Uint8Array | bigint, process: Process): number {
     const least = vfio_irq_set.offset.data;
     const request = received(vfio_irq_set, argument, least);
+    if (request.index >= this.#layout.irqs) refuse("EINVAL");
     const bytes = inMemory(argument);
     const data = new DataView(
       bytes.buffer,
@@ -233,14 +246,14 @@ export class DeviceFile implements OpenFile {
     config: () => void,
   ): number {
     if (length === 0) return 0;
-    if (index === VFIO_PCI_CONFIG_REGION_INDEX) {
+    if (this.#isConfig(index)) {
       if (at + length > this.core.config.size) refuse("EFAULT");
       config();
       return length;
     }
     const bar = this.#bar(index);
     if (bar === undefined || at >= bar.size) return refuse("EINVAL");
-    if (!bar.io && !this.core.config.memory) refuse("EIO");
+    if (!bar.io && !this.#answers) refuse("EIO");
     const count = Math.min(length, bar.size - at);
     for (let done = 0; done < count;) {
       const width = this.#widths.find((width) =>

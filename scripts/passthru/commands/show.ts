@@ -95,9 +95,11 @@ export function obstacleJson(
 
 /** Replaces the function call of a remedy by a command. */
 function commandRemedy(device: Obstacle["device"], remedy: string): string {
-  return remedy.includes("host.take(")
-    ? `take ${device.name}: passthru bind ${device.name}`
-    : remedy;
+  if (!remedy.includes("host.take(")) return remedy;
+  const { name, bus, driver } = device;
+  return bus === "pci"
+    ? `take ${name}: passthru bind ${name}`
+    : `unbind ${name}: echo ${name} > /sys/bus/${bus}/drivers/${driver}/unbind`;
 }
 
 function barJson(

@@ -44,11 +44,15 @@ export async function run(
   return EXIT.DONE;
 }
 
-function appliedJson({ name, since, process, steps }: AppliedStatus) {
+function appliedJson(
+  { id, name, since, process, held, steps }: AppliedStatus,
+) {
   return {
+    id,
     name: name ?? null,
     since: since.toISOString(),
     process,
+    held,
     steps: steps.map(({ step, made, holds }) => ({
       step: stepJson(step),
       made,
@@ -59,10 +63,13 @@ function appliedJson({ name, since, process, steps }: AppliedStatus) {
 
 function appliedText(
   terminal: Terminal,
-  { name, since, process, steps }: AppliedStatus,
+  { id, name, since, process, held, steps }: AppliedStatus,
 ): string {
-  const head = styled(terminal, "bold", name ?? "unnamed") +
-    ` since ${since.toISOString()}, by ${process.name} (${process.pid})`;
+  const isTaken = id.startsWith("take-");
+  const title = name ?? (isTaken ? "taken" : "unnamed");
+  const head = styled(terminal, "bold", title) +
+    ` since ${since.toISOString()}, by ${process.name} (${process.pid})` +
+    (held ? ", which still runs" : "");
   return [head, ...steps.map((step) => stepLine(terminal, step))]
     .map((line) => `${line}\n`).join("");
 }

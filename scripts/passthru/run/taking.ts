@@ -23,7 +23,7 @@ export interface TakingOptions extends ApplyOptions {
 
 /**
  * Binds devices to VFIO drivers by {@linkcode apply}, so that `restore` gives
- * them back when the command is killed. Mediated devices, and functions that
+ * them back when the command is killed, and not before. Mediated devices, and functions that
  * have a VFIO driver already, stay as they are. When all are such, no rights
  * are needed.
  *
@@ -48,5 +48,5 @@ export async function takeForVfio(
     })),
   };
   if (plan(host, state).steps.length === 0) return undefined;
-  return await apply(host, state, options);
+  return await apply(host, state, { ...options, held: true });
 }

@@ -83,13 +83,14 @@ forEachBackend(
 forEachBackend(
   "VfioDevice.attach() throws when another driver has the function, or none, and works afterwards",
   async (setup) => {
-    const before = setup.descriptors;
     for (
       const [name, driver] of [
         ["edu0", "no driver"],
         ["nvme0", "nvme"],
       ] as const
     ) {
+      // A function that is taken has its journal open.
+      const before = setup.descriptors;
       const address = setup.address(name);
       const space = setup.space();
       const attach = () => VfioDevice.attach(address, space);
@@ -215,12 +216,12 @@ forEachBackend(
     for (const name of ["edu0", "nvme0"]) {
       const taken = await setup.host.take(setup.address(name));
       const space = setup.space();
-      const device = await VfioDevice.attach(taken.function, space);
+      const device = await VfioDevice.attach(taken.device, space);
       device.region(0).map().read32(0);
       await device.detach();
       // This throws if this process still has the device open.
       await taken.giveBack();
-      assertEquals(taken.function.driver, taken.previousDriver);
+      assertEquals(taken.device.driver, taken.previousDriver);
     }
   },
 );

@@ -51,7 +51,7 @@ async function assertUsable(bench: Bench): Promise<void> {
   const { host, machine } = bench;
   await using taken = await host.take(machine.devices["pair0"]!);
   await using space = new AddressSpace({ host });
-  const device = await VfioDevice.attach(taken.function, space);
+  const device = await VfioDevice.attach(taken.device, space);
   assertEquals(device.region(0).read32(0), EDU_ID);
   space.allocate(4096);
 }

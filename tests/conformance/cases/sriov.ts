@@ -210,8 +210,8 @@ forEachBackend(
     const space = setup.space();
     {
       await using taken = await setup.host.take(FIRST);
-      const device = await VfioDevice.attach(taken.function, space);
-      const { vendor, device: id } = taken.function;
+      const device = await VfioDevice.attach(taken.device, space);
+      const { vendor, device: id } = setup.host.function(FIRST);
       assertEquals(device.config.read16(0), vendor);
       assertEquals(device.config.read16(2), id);
       await device.detach();

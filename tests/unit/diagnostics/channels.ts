@@ -71,6 +71,21 @@ Deno.test("channels.attach tells of an attach that fails", async () => {
   assertEquals(attach.log[2], { what: "error", ...event });
 });
 
+Deno.test("channels.take tells the device and its group, also where it fails", async () => {
+  using take = listen("take");
+  const host = simulate({
+    functions: { [ADDRESS]: { model: "edu", driver: "edu", group: 4 } },
+  });
+  const taken = await host.take(ADDRESS);
+  await assertRejects(() => host.take(taken.device, { driver: "none" }));
+  assertEquals(
+    take.log.map((entry) => (entry as { what: string }).what),
+    ["start", "end", "asyncEnd", "start", "end", "error", "asyncEnd"],
+  );
+  const event = { ...EDU, ...NOTHING, backend: undefined };
+  assertEquals(take.log.at(-1), { what: "asyncEnd", ...event });
+});
+
 Deno.test("channels.map tells of a mapping where it is, and how large", async () => {
   using map = listen("map");
   await using space = setUp();

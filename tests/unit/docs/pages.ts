@@ -20,6 +20,7 @@ import writeADriver from "../../../docs/write_a_driver.md" with {
 };
 import doctor from "../../../lib/doctor/README.md" with { type: "text" };
 import handoff from "../../../lib/handoff/README.md" with { type: "text" };
+import hostPage from "../../../lib/host/README.md" with { type: "text" };
 import provision from "../../../lib/provision/README.md" with { type: "text" };
 import readme from "../../../README.md" with { type: "text" };
 import scripts from "../../../scripts/README.md" with { type: "text" };
@@ -62,6 +63,7 @@ const PAGES: Readonly<Record<string, string>> = {
 const FOLDERS: Readonly<Record<string, string>> = {
   "lib/doctor/README.md": doctor,
   "lib/handoff/README.md": handoff,
+  "lib/host/README.md": hostPage,
   "lib/provision/README.md": provision,
 };
 

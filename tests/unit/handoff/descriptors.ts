@@ -61,7 +61,7 @@ Deno.test("VfioDescriptors allows giving devices back when it is disposed of", a
   const host = setUp({ functions: { [A]: { driver: null } } });
   const taken = await host.take(A);
   {
-    await using open = await VfioDescriptors.open([taken.function]);
+    await using open = await VfioDescriptors.open([taken.device]);
     assertEquals(open.devices.length, 1);
   }
   await taken.giveBack();

@@ -25,7 +25,7 @@ for (
     "it could be suspended": { power: "auto" },
   })
 ) {
-  Deno.test(`TakenFunction.giveBack() restores everything when ${name}`, async () => {
+  Deno.test(`TakenDevice.giveBack() restores everything when ${name}`, async () => {
     const { watched, host } = setUp(what);
     const before = watched.state(A);
     const taken = await host.take(A);
@@ -36,7 +36,7 @@ for (
 }
 
 for (const driver of ["pci-stub", "my_vfio_pci"]) {
-  Deno.test(`TakenFunction.giveBack() binds the function to ${driver} when its override was cleared since`, async () => {
+  Deno.test(`TakenDevice.giveBack() binds the function to ${driver} when its override was cleared since`, async () => {
     const { watched, host } = setUp({ driver }, { drivers: { [driver]: {} } });
     const before = watched.state(A);
     assertEquals(before.override, "(null)\n");
@@ -46,27 +46,27 @@ for (const driver of ["pci-stub", "my_vfio_pci"]) {
   });
 }
 
-Deno.test("TakenFunction.giveBack() leaves the function without a driver when it had none", async () => {
+Deno.test("TakenDevice.giveBack() leaves the function without a driver when it had none", async () => {
   const { watched, host } = setUp({ driver: null });
   const before = watched.state(A);
   const taken = await host.take(A);
   assertEquals(taken.previousDriver, undefined);
-  assertEquals(taken.function.driver, "vfio-pci");
+  assertEquals(taken.device.driver, "vfio-pci");
   await taken.giveBack();
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("TakenFunction is given back at the end of an await using block", async () => {
+Deno.test("TakenDevice is given back at the end of an await using block", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   {
     await using taken = await host.take(A);
-    assertEquals(taken.function.driver, "vfio-pci");
+    assertEquals(taken.device.driver, "vfio-pci");
   }
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("TakenFunction.giveBack() throws DEVICE_BUSY at once when this process has the function open", async () => {
+Deno.test("TakenDevice.giveBack() throws DEVICE_BUSY at once when this process has the function open", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   const taken = await host.take(A);
@@ -85,7 +85,7 @@ Deno.test("TakenFunction.giveBack() throws DEVICE_BUSY at once when this process
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("TakenFunction.giveBack() waits when another process has the function open", async () => {
+Deno.test("TakenDevice.giveBack() waits when another process has the function open", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   const taken = await host.take(A);
@@ -100,7 +100,7 @@ Deno.test("TakenFunction.giveBack() waits when another process has the function 
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("TakenFunction.giveBack() names the process that has the group when the driver finds it busy", async () => {
+Deno.test("TakenDevice.giveBack() names the process that has the group when the driver finds it busy", async () => {
   const { watched, host } = setUp({}, {
     functions: { [B]: { model: "edu", group: 4, driver: "vfio-pci" } },
   });
@@ -126,7 +126,7 @@ Deno.test("TakenFunction.giveBack() names the process that has the group when th
   assertEquals(watched.state(A), before);
 });
 
-Deno.test("TakenFunction.giveBack() throws WRONG_DRIVER when another process has bound the function since", async () => {
+Deno.test("TakenDevice.giveBack() throws WRONG_DRIVER when another process has bound the function since", async () => {
   const { watched, host } = setUp();
   const taken = await host.take(A);
   watched.raw.writeFile(`${DRIVERS}/vfio-pci/unbind`, A);
@@ -135,7 +135,7 @@ Deno.test("TakenFunction.giveBack() throws WRONG_DRIVER when another process has
   const error = await failure(taken.giveBack());
   assertEquals(error.code, "WRONG_DRIVER");
   assertStringIncludes(error.message, "from vfio-pci to pci-stub");
-  assertEquals(taken.function.driver, "pci-stub");
+  assertEquals(taken.device.driver, "pci-stub");
 
   const other = setUp();
   const second = await other.host.take(A);
@@ -143,10 +143,10 @@ Deno.test("TakenFunction.giveBack() throws WRONG_DRIVER when another process has
   const changed = await failure(second.giveBack());
   assertEquals(changed.code, "WRONG_DRIVER");
   assertStringIncludes(changed.message, "changed to pci-stub");
-  assertEquals(second.function.driver, "vfio-pci");
+  assertEquals(second.device.driver, "vfio-pci");
 });
 
-Deno.test("TakenFunction.giveBack() completes when another process has begun it", async () => {
+Deno.test("TakenDevice.giveBack() completes when another process has begun it", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   const unbound = await host.take(A);
@@ -164,7 +164,7 @@ Deno.test("TakenFunction.giveBack() completes when another process has begun it"
   assertEquals(watched.writes, []);
 });
 
-Deno.test("TakenFunction.giveBack() throws DEVICE_NOT_FOUND when the function was removed", async () => {
+Deno.test("TakenDevice.giveBack() throws DEVICE_NOT_FOUND when the function was removed", async () => {
   const { watched, host } = setUp();
   const taken = await host.take(A);
   const removal = watched.raw.writeFileAsync(`${PATH}/remove`, "1");
@@ -172,7 +172,7 @@ Deno.test("TakenFunction.giveBack() throws DEVICE_NOT_FOUND when the function wa
   assertEquals((await failure(taken.giveBack())).code, "DEVICE_NOT_FOUND");
 });
 
-Deno.test("TakenFunction.giveBack() throws DRIVER_FAILED when the driver is unloaded", async () => {
+Deno.test("TakenDevice.giveBack() throws DRIVER_FAILED when the driver is unloaded", async () => {
   const { watched, host } = setUp();
   const taken = await host.take(A);
   watched.machine.drivers.delete("pci/e1000e");
@@ -181,7 +181,7 @@ Deno.test("TakenFunction.giveBack() throws DRIVER_FAILED when the driver is unlo
   assertMatch(error.message, /e1000e .*no longer loaded/);
 });
 
-Deno.test("TakenFunction.giveBack() can be repeated when any one kernel call fails", async () => {
+Deno.test("TakenDevice.giveBack() can be repeated when any one kernel call fails", async () => {
   const { kernel, calls } = faulty(setUp().watched.kernel);
   await new Host({ kernel }).take(A);
   let failed = 0;

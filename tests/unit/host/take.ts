@@ -1,15 +1,17 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
-import type { TakeOptions } from "../../../lib/host/driver/take.ts";
+import type { TakeOptions } from "../../../lib/host/take/take.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
+import { SimulatedHost } from "../../../lib/sim/host.ts";
 import { A, DRIVERS, failure, PATH, setUp } from "./take_bench.ts";
 
 Deno.test("Host.take() and giveBack() set the override before they unbind", async () => {
   const { watched, host } = setUp();
   const before = watched.state(A);
   const taken = await host.take(A);
-  assertEquals(taken.function.driver, "vfio-pci");
-  assertEquals(taken.function.driverOverride, "vfio-pci");
+  assertEquals(taken.device.driver, "vfio-pci");
+  assertEquals(host.function(A).driverOverride, "vfio-pci");
   assertEquals(taken.driver, "vfio-pci");
   assertEquals(taken.previousDriver, "e1000e");
   assertEquals(taken.previousOverride, undefined);
@@ -39,12 +41,19 @@ Deno.test("Host.take() changes nothing when the driver has it already", async ()
   assertEquals(watched.writes, []);
 });
 
+Deno.test("Host.take() needs no rights when the driver has it already", async () => {
+  const { watched } = setUp({ driver: "vfio-pci" });
+  const host = new SimulatedHost(watched.machine, { uid: 1000 });
+  await using taken = await host.take(A);
+  assertEquals(taken.previousDriver, "vfio-pci");
+});
+
 Deno.test("Host.take() binds another driver when it is named", async () => {
   const { host } = setUp();
   await using taken = await host.take(`/sys/bus/pci/devices/${A}`, {
     driver: "pci-stub",
   });
-  assertEquals(taken.function.driver, "pci-stub");
+  assertEquals(taken.device.driver, "pci-stub");
 });
 
 Deno.test("Host.take() throws DRIVER_FAILED and changes nothing when the module is missing", async () => {
@@ -72,7 +81,7 @@ Deno.test("Host.take() needs no group when no-IOMMU mode is on", async () => {
     kernel: { unsafeNoIommu: true },
   });
   await using taken = await host.take(A);
-  assertEquals(taken.function.iommuGroup?.name, "vfio-noiommu");
+  assertEquals(taken.device.iommuGroup?.name, "vfio-noiommu");
 });
 
 Deno.test("Host.take() throws DRIVER_FAILED when the function is a bridge", async () => {
@@ -123,7 +132,7 @@ Deno.test("Host.take() tries again when the function is not yet free", async () 
   const { watched, host } = setUp();
   watched.answers.set(`${DRIVERS}/vfio-pci/bind`, ["EBUSY", "ENODEV"]);
   await using taken = await host.take(A);
-  assertEquals(taken.function.driver, "vfio-pci");
+  assertEquals(taken.device.driver, "vfio-pci");
   assertEquals(
     watched.writes.filter((line) => line.includes("vfio-pci/bind")).length,
     3,
@@ -147,7 +156,7 @@ Deno.test("Host.take() waits for a node when it appears later", async () => {
   setTimeout(() => watched.hidden.clear(), 20);
   const taken = await host.take(A);
   watched.kernel.stat("/dev/vfio/4");
-  assertEquals(taken.function.driver, "vfio-pci");
+  assertEquals(taken.device.driver, "vfio-pci");
 });
 
 Deno.test("Host.take() waits for the other call when it is called twice at once", async () => {
@@ -163,4 +172,30 @@ Deno.test("Host.take() waits for the other call when it is called twice at once"
   await second?.giveBack();
   await first?.giveBack();
   assertEquals(watched.state(A), before);
+});
+
+Deno.test("Host.take() throws DEVICE_BUSY and changes nothing when another process uses the function through VFIO", async () => {
+  for (const driver of ["vfio-pci", "pci-stub"]) {
+    const { watched, host } = setUp({ driver: "vfio-pci" });
+    const before = watched.state(A);
+    watched.writes.length = 0;
+    const qemu = watched.process("qemu", ["/dev/vfio/4"]);
+    const error = await failure(host.take(A, { driver, timeout: 50 }));
+    assertEquals(error.code, "DEVICE_BUSY");
+    assertStringIncludes(error.message, "/dev/vfio/4");
+    assertStringIncludes(error.message, "is open in qemu (process ");
+    assertEquals(watched.writes, []);
+    assertEquals(watched.state(A), before);
+    qemu.exit();
+    await using taken = await host.take(A, { driver });
+    assertEquals(taken.device.driver, driver);
+  }
+});
+
+Deno.test("Host.take() takes a function that vfio-pci has already when this process uses its group", async () => {
+  const { watched, host } = setUp({ driver: "vfio-pci" });
+  const fd = watched.raw.open("/dev/vfio/4", O_RDWR);
+  await using taken = await host.take(A);
+  assertEquals(taken.previousDriver, "vfio-pci");
+  watched.raw.close(fd);
 });

@@ -34,12 +34,23 @@ Deno.test("Host.take() throws DRIVER_FAILED when nothing is bound in the end", a
 });
 
 Deno.test("Host.take() throws PERMISSION_DENIED when the attribute may not be written", async () => {
+  const { watched, host } = setUp();
+  const before = watched.state(A);
+  watched.answers.set(`${PATH}/driver_override`, ["EROFS"]);
+  const error = await failure(host.take(A));
+  assertEquals(error.code, "PERMISSION_DENIED");
+  assertStringIncludes(error.message, "this user may not access");
+  assertEquals(watched.state(A), before);
+});
+
+Deno.test("Host.take() throws PERMISSION_DENIED and changes nothing when the user may not write a journal", async () => {
   const { watched } = setUp();
   const before = watched.state(A);
   const host = new SimulatedHost(watched.machine, { uid: 1000 });
   const error = await failure(host.take(A));
   assertEquals(error.code, "PERMISSION_DENIED");
-  assertStringIncludes(error.message, `${PATH}/driver_override`);
+  assertStringIncludes(error.message, "/run/passthru");
+  assertEquals(error.hint, "run as root");
   assertEquals(watched.state(A), before);
 });
 
@@ -71,6 +82,8 @@ Deno.test("Host.take() throws TIMED_OUT when the driver does not let go, and is 
   assertEquals(taken.previousDriver, "e1000e");
   assertEquals(taken.previousOverride, undefined);
   assertEquals(before.override, "(null)\n");
+  await taken.giveBack();
+  assertEquals(watched.raw.readdir("/run/passthru"), ["lock"]);
 });
 
 Deno.test("Host.take() throws TIMED_OUT and changes nothing when another process is moving the function", async () => {

@@ -1,12 +1,12 @@
 import { persisted } from "../../../lib/provision/boot/persist.ts";
-import { simulate } from "../../../lib/sim/mod.ts";
+import { simulate, SimulatedHost } from "../../../lib/sim/mod.ts";
 import {
   assertEquals,
   assertMatch,
   assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
-import type { Host } from "../../../lib/host/host.ts";
+import { Host } from "../../../lib/host/host.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";
 import { call, json } from "../passthru_bench.ts";
 import { Mortal } from "../provision_bench.ts";
@@ -234,6 +234,47 @@ Deno.test("passthru status says which steps hold and which were changed since", 
   assertStringIncludes(out, `\n  holds  ${A}: driver vfio-pci\n`);
   host.kernel.writeFile("/sys/bus/pci/drivers/vfio-pci/unbind", A);
   assertStringIncludes((await call(host, ["status"])).out, "changed since");
+});
+
+Deno.test("passthru status and restore know what a script has taken, and whether it still runs", async () => {
+  const host = simulate(HOST);
+  const script = host.machine.spawn({ name: "script" });
+  await new Host({ kernel: script }).take(A);
+  const { out } = await call(host, ["status"]);
+  assertMatch(out, /^taken since .*, by script \(\d+\), which still runs\n/);
+  assertStringIncludes(out, `\n  holds  ${A}: driver vfio-pci\n`);
+  const early = await call(host, ["restore"]);
+  assertEquals([early.code, early.out], [1, ""]);
+  assertStringIncludes(
+    early.err,
+    `${A}: script (process ${script.pid}) has taken it, and still runs`,
+  );
+  script.exit();
+  const { applied: [taken] } = await json(host, ["status"]);
+  assertEquals([taken.id, taken.name, taken.held], ["take-1", null, false]);
+  const { code, out: shown } = await call(host, ["restore"]);
+  assertEquals([code, shown], [0, `undone: ${A}: driver vfio-pci\n`]);
+  assertEquals((await call(host, ["restore", "--forget", "take-1"])).code, 2);
+});
+
+Deno.test("passthru restore leaves the functions of attach alone while that runs", async () => {
+  const host = simulate(HOST);
+  const before = await stateOf(host);
+  const controller = new AbortController();
+  let shown = () => {};
+  const attached = new Promise<void>((resolve) => shown = resolve);
+  const attaching = call(host, ["attach", A], {
+    signal: controller.signal,
+    written: shown,
+  });
+  await attached;
+  const other = new SimulatedHost(host.machine, { name: "other" });
+  const { code, err } = await call(other, ["restore"]);
+  assertEquals(code, 1);
+  assertStringIncludes(err, "has taken it, and still runs");
+  controller.abort();
+  assertEquals((await attaching).code, 0);
+  assertEquals(await stateOf(host), before);
 });
 
 Deno.test("passthru apply exits with 130 and undoes everything when it is interrupted", async () => {

@@ -7,7 +7,7 @@ import {
 import { Host } from "../../../lib/host/host.ts";
 import { SimulatedHost } from "../../../lib/sim/host.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
-import { Journal } from "../../../lib/provision/journal/journal.ts";
+import { allJournals } from "../../../lib/provision/journal/journals.ts";
 import { applySteps, type StepEvent } from "../../../lib/provision/make.ts";
 import { restore } from "../../../lib/provision/restore.ts";
 import { refused } from "../../failures.ts";
@@ -40,7 +40,7 @@ Deno.test("applySteps() writes each step to the journal before it is made", asyn
   const host = newcomer(machine);
   const { steps } = await applySteps(host, everyStep(), {
     onStep({ step, phase }) {
-      const written = Journal.applies(host.kernel).flatMap(({ entries }) => [
+      const written = allJournals(host.kernel).flatMap(({ entries }) => [
         ...entries,
       ]).find((entry) =>
         entry !== undefined && JSON.stringify(entry.step) ===

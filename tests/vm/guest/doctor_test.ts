@@ -103,7 +103,7 @@ test("diagnose() finds a function fit when it can be attached", async () => {
     // After it is taken it is still fit: it has nodes, and it answers.
     assertEquals(diagnosisOf(name).fit, true);
     await using space = new AddressSpace({ host });
-    await using device = await VfioDevice.attach(taken.function, space);
+    await using device = await VfioDevice.attach(taken.device, space);
     assertEquals(device.attached, true);
   }
 });
@@ -118,7 +118,7 @@ test("diagnose() finds a group not viable when attaching is refused", async () =
   await using space = new AddressSpace({ host });
   await refused(
     "GROUP_NOT_VIABLE",
-    () => VfioDevice.attach(taken.function, space),
+    () => VfioDevice.attach(taken.device, space),
   );
   assertEquals(diagnosisOf("mixed0", "mixed1").fit, true);
 });

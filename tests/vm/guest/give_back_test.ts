@@ -19,7 +19,7 @@ const { kernel } = host;
 const isolated = machine.iommu !== "none";
 
 Deno.test({
-  name: "TakenFunction.giveBack() gives back a disk that can be read",
+  name: "TakenDevice.giveBack() gives back a disk that can be read",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("nvme0"));
@@ -43,8 +43,7 @@ function openIfThere(path: string): Deno.FsFile | undefined {
 }
 
 Deno.test({
-  name:
-    "TakenFunction.giveBack() restores settings when they were made by hand",
+  name: "TakenDevice.giveBack() restores settings when they were made by hand",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));
@@ -71,7 +70,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "TakenFunction.giveBack() throws DEVICE_BUSY when this process has its group open",
+    "TakenDevice.giveBack() throws DEVICE_BUSY when this process has its group open",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));
@@ -89,8 +88,7 @@ Deno.test({
 });
 
 Deno.test({
-  name:
-    "TakenFunction.giveBack() names the process when that has its group open",
+  name: "TakenDevice.giveBack() names the process when that has its group open",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));
@@ -119,7 +117,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "TakenFunction.giveBack() throws TIMED_OUT when an invisible process has the device open, and completes when that closes it",
+    "TakenDevice.giveBack() throws TIMED_OUT when an invisible process has the device open, and completes when that closes it",
   ignore: !isolated,
   async fn() {
     const fn = host.function(addressOf("e1000e0"));

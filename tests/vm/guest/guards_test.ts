@@ -70,7 +70,7 @@ async function assertRefused(fn: PciFunction, use: string): Promise<void> {
 /** Asserts that a function can be taken, and gives it back. */
 async function assertTaken(fn: PciFunction): Promise<void> {
   await using taken = await host.take(fn);
-  assertEquals(taken.function.driver, "vfio-pci");
+  assertEquals(taken.device.driver, "vfio-pci");
 }
 
 async function ip(...args: string[]): Promise<void> {
@@ -112,7 +112,7 @@ Deno.test({
     await run("mount", node, point);
     try {
       await using taken = await host.take(disk, { insist: true });
-      assertEquals(taken.function.driver, "vfio-pci");
+      assertEquals(taken.device.driver, "vfio-pci");
     } finally {
       await run("umount", point);
     }

@@ -39,10 +39,10 @@ Deno.test({
     await using taken = await host.take(edu);
     assertEquals(status(group.id) & VIABLE, 0);
     await using also = await host.take(nvme);
-    assertEquals(also.function.driver, "vfio-pci");
+    assertEquals(also.device.driver, "vfio-pci");
     assertEquals(group.viability(), { viable: true });
     assertEquals(status(group.id) & VIABLE, VIABLE);
-    assertEquals(taken.function.driver, "vfio-pci");
+    assertEquals(taken.device.driver, "vfio-pci");
   },
 });
 

@@ -81,7 +81,7 @@ Deno.test("Host.take() throws when the host uses the function and nobody insists
   assertEquals(writes, []);
   {
     await using taken = await watched.take(NIC, { insist: true });
-    assertEquals(taken.function.driver, "vfio-pci");
+    assertEquals(taken.device.driver, "vfio-pci");
   }
   assertEquals(host.function(NIC).driver, "e1000e");
   assertGreater(writes.length, 0);
@@ -91,6 +91,6 @@ Deno.test("Host.take() takes a disk when it is not mounted, and an interface whe
   const host = hostWith(usual().routes(["eth0", "0002A8C0", "00FFFFFF"]));
   for (const address of [NVME, NIC]) {
     await using taken = await host.take(address);
-    assertEquals(taken.function.driver, "vfio-pci");
+    assertEquals(taken.device.driver, "vfio-pci");
   }
 });

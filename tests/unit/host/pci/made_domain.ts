@@ -37,7 +37,7 @@ Deno.test("Host lists and finds a Dell's drive in its own domain", async () => {
   const before = await host.snapshot();
   {
     await using taken = await host.take("10000:e1:00.0");
-    assertEquals(taken.function.driver, "vfio-pci");
+    assertEquals(taken.device.driver, "vfio-pci");
   }
   assertEquals(await host.snapshot(), before);
 });

@@ -5,13 +5,20 @@
  */
 
 import type { VfioError } from "../../errors.ts";
-import { processName } from "../../host/openers.ts";
-import { namesIn } from "../../host/sysfs.ts";
+import { processName } from "../openers.ts";
+import { namesIn } from "../sysfs.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
+import type { Deadline } from "../driver/deadline.ts";
+import { hold, holderOf } from "./hold.ts";
 import { damageError, JournalFile } from "./journal_file.ts";
 import { processId, RUN } from "./lock.ts";
-import { type JournalHead, type JournalRecord, VERSION } from "./record.ts";
-import type { Step } from "../steps/step.ts";
+import {
+  type JournalHead,
+  type JournalRecord,
+  type RecordedStep,
+  type StepTest,
+  VERSION,
+} from "./record.ts";
 
 /** The directory of records that outlive a reboot. */
 export const LASTING = "/var/lib/passthru";
@@ -25,12 +32,44 @@ export function pathsOf(id: string): string[] {
   return [RUN, LASTING].map((directory) => `${directory}/${id}.jsonl`);
 }
 
+/** What makes changes: an apply, or a script that takes a device. */
+export type Maker = "apply" | "take";
+
+/**
+ * The names of all journals of applies and of taken devices, without an
+ * extension: `"apply-3"`. The oldest is the first.
+ *
+ * @param kernel The system.
+ */
+export function journalIds(kernel: Kernel): string[] {
+  const names = [RUN, LASTING].flatMap((path) => namesIn(kernel, path));
+  const numbers = new Map(
+    names.flatMap((name) => {
+      const [, id, number] = /^((?:apply|take)-(\d+))\.jsonl$/.exec(name) ?? [];
+      return id === undefined ? [] : [[id, Number(number)] as const];
+    }),
+  );
+  return [...numbers].sort(([, a], [, b]) => a - b).map(([id]) => id);
+}
+
+/**
+ * The name of the next journal. It has the next number, whoever makes it: a
+ * later change must be undone first.
+ *
+ * @param kernel The system.
+ * @param maker What makes the changes.
+ */
+export function nextJournalId(kernel: Kernel, maker: Maker): string {
+  const [, last = "0"] = /(\d+)$/.exec(journalIds(kernel).at(-1) ?? "") ?? [];
+  return `${maker}-${Number(last) + 1}`;
+}
+
 /** A step that was begun. */
-export interface JournalEntry {
+export interface JournalEntry<S extends RecordedStep> {
   /** Its number, from 0 on, in the order in which they were begun. */
   readonly number: number;
   /** The step. */
-  readonly step: Step;
+  readonly step: S;
   /** What was captured before it. */
   readonly before: unknown;
   /** Whether it was completed. */
@@ -41,12 +80,22 @@ export interface JournalEntry {
   readonly undone: boolean;
 }
 
+/** Which journal, and what may be in it. */
+export interface JournalOptions<S extends RecordedStep> {
+  /** The name of its files, without an extension. */
+  readonly id: string;
+  /** Recognizes its steps. */
+  readonly isStep: StepTest<S>;
+  /** The name of the apply, for a new journal. Default: none. */
+  readonly name?: string | undefined;
+}
+
 /**
- * The journal of one apply, in two files: one for changes that outlive a
- * reboot, and one for all others, which a reboot removes together with those
- * changes.
+ * The journal of one apply or of one taken device, in two files: one for
+ * changes that outlive a reboot, and one for all others, which a reboot removes
+ * together with those changes.
  */
-export class Journal {
+export class Journal<S extends RecordedStep> {
   /** The name of its files, without an extension. */
   readonly id: string;
   /** Its first line. */
@@ -59,25 +108,26 @@ export class Journal {
    */
   readonly damage: VfioError | undefined;
   readonly #files: {
-    readonly passing: JournalFile;
-    readonly lasting: JournalFile;
+    readonly passing: JournalFile<S>;
+    readonly lasting: JournalFile<S>;
   };
-  readonly #entries: JournalEntry[] = [];
+  readonly #kernel: Kernel;
+  readonly #entries: JournalEntry<S>[] = [];
   /** The place of each entry, by its number. */
   readonly #places = new Map<number, number>();
 
   /**
-   * Reads the journal of a name, if it exists.
+   * Reads a journal, if it exists.
    *
    * @param kernel The system.
-   * @param id The name of its files, without an extension.
-   * @param name The name of the apply, for a new journal.
+   * @param options Which journal.
    * @throws {VfioError} `PERMISSION_DENIED` when this user may not read it.
    */
-  constructor(kernel: Kernel, id: string, name?: string) {
+  constructor(kernel: Kernel, { id, isStep, name }: JournalOptions<S>) {
+    this.#kernel = kernel;
     this.id = id;
-    const passing = new JournalFile(kernel, RUN, id);
-    const lasting = new JournalFile(kernel, LASTING, id);
+    const passing = new JournalFile(kernel, RUN, id, isStep);
+    const lasting = new JournalFile(kernel, LASTING, id, isStep);
     this.#files = { passing, lasting };
     const boot = kernel.readFile("/proc/sys/kernel/random/boot_id").trim();
     // /run may outlive a reboot, but the changes that are recorded there do
@@ -96,35 +146,13 @@ export class Journal {
     }
   }
 
-  /**
-   * Reads the journals of all applies, the oldest first, also those that are
-   * damaged.
-   *
-   * @param kernel The system.
-   */
-  static applies(kernel: Kernel): Journal[] {
-    return numbersOf(kernel)
-      .map((number) => new Journal(kernel, `apply-${number}`));
-  }
-
-  /**
-   * Makes the journal of the next apply. Nothing is written yet.
-   *
-   * @param kernel The system.
-   * @param name The name of the apply.
-   */
-  static next(kernel: Kernel, name: string | undefined): Journal {
-    const number = 1 + (numbersOf(kernel).at(-1) ?? 0);
-    return new Journal(kernel, `apply-${number}`, name);
-  }
-
   /** The steps that were begun, in that order. */
-  get entries(): readonly JournalEntry[] {
+  get entries(): readonly JournalEntry<S>[] {
     return this.#entries;
   }
 
   /** The steps that are not undone, the last first. */
-  get toUndo(): JournalEntry[] {
+  get toUndo(): JournalEntry<S>[] {
     return this.#entries.filter(({ undone }) => !undone).toReversed();
   }
 
@@ -135,7 +163,7 @@ export class Journal {
    * @param before What was captured before it.
    * @returns Its number.
    */
-  begin(step: Step, before: unknown): number {
+  begin(step: S, before: unknown): number {
     const number = 1 + (this.#entries.at(-1)?.number ?? -1);
     this.#append(step, { begin: number, step, before });
     this.#places.set(number, this.#entries.length);
@@ -164,6 +192,32 @@ export class Journal {
     this.#append(entry.step, { undone: number });
   }
 
+  /**
+   * Shows that this process still has what it records: `restore` leaves it
+   * alone until that ends, or until this process does, however it ends.
+   *
+   * @param deadline How long to wait for those who only look.
+   * @returns Ends it when it is disposed of.
+   */
+  async hold(deadline: Deadline): Promise<Disposable> {
+    return await hold(this.#kernel, this.#first.path, deadline);
+  }
+
+  /**
+   * The process that still has what it records, in words; `undefined` when none
+   * has. It can be this process.
+   */
+  get holder(): string | undefined {
+    const { path, head } = this.#first;
+    return head === undefined ? undefined : holderOf(this.#kernel, path);
+  }
+
+  /** The first of its files that is written. */
+  get #first(): JournalFile<S> {
+    const { passing, lasting } = this.#files;
+    return passing.head === undefined ? lasting : passing;
+  }
+
   /** Removes its files. */
   remove(): void {
     const { passing, lasting } = this.#files;
@@ -171,15 +225,15 @@ export class Journal {
     lasting.remove();
   }
 
-  #append(step: Step, record: JournalRecord): void {
+  #append(step: S, record: JournalRecord<S>): void {
     const { passing, lasting } = this.#files;
     (lasts(step) ? lasting : passing).append(this.head, record);
   }
 }
 
 /** Whether the change of a step outlives a reboot. */
-function lasts(step: Step): boolean {
-  return "path" in step && /^\/(?!dev\/|proc\/|run\/|sys\/)/.test(step.path);
+function lasts({ path }: RecordedStep): boolean {
+  return path !== undefined && /^\/(?!dev\/|proc\/|run\/|sys\/)/.test(path);
 }
 
 function newHead(
@@ -199,8 +253,10 @@ function newHead(
   };
 }
 
-function entriesOf(records: readonly JournalRecord[]): JournalEntry[] {
-  const entries = new Map<number, JournalEntry>();
+function entriesOf<S extends RecordedStep>(
+  records: readonly JournalRecord<S>[],
+): JournalEntry<S>[] {
+  const entries = new Map<number, JournalEntry<S>>();
   for (const record of records) {
     if ("begin" in record) {
       const { begin: number, step, before } = record;
@@ -220,8 +276,8 @@ function entriesOf(records: readonly JournalRecord[]): JournalEntry[] {
 /** The error for a step that is begun in both files. */
 function damageOfBoth(
   id: string,
-  passing: readonly JournalRecord[],
-  lasting: readonly JournalRecord[],
+  passing: readonly JournalRecord<RecordedStep>[],
+  lasting: readonly JournalRecord<RecordedStep>[],
 ): VfioError | undefined {
   const [first, second] = [passing, lasting].map((records) =>
     new Set(records.flatMap((each) => "begin" in each ? each.begin : []))
@@ -233,13 +289,4 @@ function damageOfBoth(
     `the journal ${LASTING}/${id}.jsonl is damaged: step ${number} is in ` +
       `${RUN}/${id}.jsonl too`,
   );
-}
-
-/** The numbers of the applies that have a journal, in order. */
-function numbersOf(kernel: Kernel): number[] {
-  const names = [RUN, LASTING].flatMap((path) => namesIn(kernel, path));
-  const numbers = names.flatMap((name) =>
-    /^apply-(\d+)\.jsonl$/.exec(name)?.[1] ?? []
-  );
-  return [...new Set(numbers.map(Number))].sort((a, b) => a - b);
 }

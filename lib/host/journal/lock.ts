@@ -5,20 +5,14 @@
  */
 
 import { VfioError } from "../../errors.ts";
-import type { Deadline } from "../../host/driver/deadline.ts";
-import {
-  openersText,
-  processes,
-  processName,
-  readable,
-  writers,
-} from "../../host/openers.ts";
-import { linkName } from "../../host/sysfs.ts";
-import { hasErrno } from "../../kernel/errno.ts";
+import type { Deadline } from "../driver/deadline.ts";
+import { writers } from "../openers.ts";
+import { linkName } from "../sysfs.ts";
 import type { Fd } from "../../kernel/fd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import { LOCK_EX, LOCK_NB, O_CREAT, O_RDONLY } from "../../uapi/linux/fcntl.ts";
-import { orFileError } from "./files.ts";
+import { LOCK_EX, O_CREAT, O_RDONLY } from "../../uapi/linux/fcntl.ts";
+import { orFileError } from "./file_error.ts";
+import { lockHolder, tryLock } from "./flock.ts";
 import { makeOwnDirectory, makePrivate, openOwn } from "./own_files.ts";
 
 /** The directory of records that a reboot removes. */
@@ -43,6 +37,26 @@ export async function locked<T>(
   deadline: Deadline,
   work: () => Promise<T>,
 ): Promise<T> {
+  const lock = await takeLock(kernel, deadline);
+  try {
+    return await work();
+  } finally {
+    lock[Symbol.dispose]();
+  }
+}
+
+/**
+ * Takes the lock: {@linkcode locked} without the work.
+ *
+ * @param kernel The system.
+ * @param deadline How long to wait for the lock.
+ * @returns Releases it when it is disposed of. An error of `close` does not
+ * matter: the file is closed anyway, and the work is done.
+ */
+export async function takeLock(
+  kernel: Kernel,
+  deadline: Deadline,
+): Promise<Disposable> {
   const file = orFileError(() => {
     makeOwnDirectory(kernel, RUN);
     return openOwn(kernel, LOCK, O_RDONLY | O_CREAT);
@@ -51,9 +65,10 @@ export async function locked<T>(
     orFileError(() => makePrivate(kernel, file));
     await acquire(kernel, file, deadline);
     await settle(kernel, deadline);
-    return await work();
-  } finally {
-    release(file);
+    return file;
+  } catch (error) {
+    file[Symbol.dispose]();
+    throw error;
   }
 }
 
@@ -63,21 +78,9 @@ async function acquire(
   deadline: Deadline,
 ): Promise<void> {
   await deadline.until(
-    () => orFileError(() => tryLock(kernel, file)) ? true : undefined,
+    () => orFileError(() => tryLock(kernel, file, LOCK_EX)) ? true : undefined,
     () => lockedError(kernel),
   );
-}
-
-/**
- * Closes the file. An error of close() is ignored: the file is closed anyway,
- * and the work is done.
- */
-function release(file: Fd): void {
-  try {
-    file.close();
-  } catch {
-    // Nothing was written through this descriptor.
-  }
 }
 
 /** How long to wait for a write that a killed process left, in milliseconds. */
@@ -101,20 +104,10 @@ function isWritten(kernel: Kernel): boolean {
   return writers(kernel, (path) => path.startsWith("/sys/")).length > 0;
 }
 
-function tryLock(kernel: Kernel, file: Fd): boolean {
-  try {
-    kernel.flock(file.number, LOCK_EX | LOCK_NB);
-    return true;
-  } catch (error) {
-    if (hasErrno(error, "EAGAIN")) return false;
-    throw error;
-  }
-}
-
-function lockedError(kernel: Kernel): VfioError {
-  const holder = holderOf(kernel);
+/** The error for a lock that another process has. */
+export function lockedError(kernel: Kernel): VfioError {
   return new VfioError("LOCKED", {
-    problem: `the host is being changed by ${holder ?? "another process"}`,
+    problem: `the host is being changed by ${lockHolder(kernel, LOCK)}`,
     hint: "wait until it is done",
   });
 }
@@ -122,26 +115,4 @@ function lockedError(kernel: Kernel): VfioError {
 /** The id of this process. */
 export function processId(kernel: Kernel): number {
   return Number(linkName(kernel, "/proc/self"));
-}
-
-/** The process that holds the lock, where that can be read. */
-function holderOf(kernel: Kernel): string | undefined {
-  const pid = processes(kernel).find((pid) => holdsLock(kernel, pid));
-  if (pid === undefined) return undefined;
-  return openersText([{ pid, name: processName(kernel, pid) }]);
-}
-
-/**
- * Whether a process holds the lock. The kernel lists the locks of an open file
- * in `fdinfo` (`show_fd_locks()` in `fs/locks.c`); those that wait have the
- * file open too.
- */
-function holdsLock(kernel: Kernel, pid: number): boolean {
-  const fds = readable(() => kernel.readdir(`/proc/${pid}/fd`)) ?? [];
-  return fds.some((fd) => {
-    const path = readable(() => kernel.readlink(`/proc/${pid}/fd/${fd}`));
-    if (path !== LOCK) return false;
-    const info = readable(() => kernel.readFile(`/proc/${pid}/fdinfo/${fd}`));
-    return /^lock:.*\bFLOCK\b/m.test(info ?? "");
-  });
 }

@@ -21,7 +21,7 @@ import {
   O_RDONLY,
   O_WRONLY,
 } from "../../uapi/linux/fcntl.ts";
-import { orFileError } from "./files.ts";
+import { orFileError } from "./file_error.ts";
 import { makeOwnDirectory, openOwn } from "./own_files.ts";
 import {
   canBeTorn,
@@ -29,17 +29,19 @@ import {
   isRecord,
   type JournalHead,
   type JournalRecord,
+  type RecordedStep,
+  type StepTest,
   VERSION,
 } from "./record.ts";
 
 /** One of the files that a journal consists of. */
-export class JournalFile {
+export class JournalFile<S extends RecordedStep> {
   /** Its path. */
   readonly path: string;
   /** Its first line, if there is one. */
   head: JournalHead | undefined;
   /** The lines after that. */
-  readonly records: JournalRecord[] = [];
+  readonly records: JournalRecord<S>[] = [];
   /** Why it cannot be used, if so. It stays as it is then. */
   readonly damage: VfioError | undefined;
   readonly #kernel: Kernel;
@@ -54,15 +56,21 @@ export class JournalFile {
    * @param kernel The system.
    * @param directory Its directory.
    * @param id Its name, without the extension.
+   * @param isStep Recognizes its steps.
    * @throws {VfioError} `PERMISSION_DENIED` when this user may not read it.
    */
-  constructor(kernel: Kernel, directory: string, id: string) {
+  constructor(
+    kernel: Kernel,
+    directory: string,
+    id: string,
+    isStep: StepTest<S>,
+  ) {
     this.#kernel = kernel;
     this.#directory = directory;
     this.#id = id;
     this.path = `${directory}/${id}.jsonl`;
     try {
-      this.#parse(this.#read());
+      this.#parse(this.#read(), isStep);
     } catch (error) {
       if (hasErrno(error, "EACCES", "EPERM")) {
         orFileError(() => {
@@ -74,7 +82,7 @@ export class JournalFile {
   }
 
   /** Writes a line. It is on the disk when this returns. */
-  append(head: JournalHead, record: JournalRecord): void {
+  append(head: JournalHead, record: JournalRecord<S>): void {
     orFileError(() => {
       if (this.head === undefined) {
         makeOwnDirectory(this.#kernel, this.#directory);
@@ -100,7 +108,7 @@ export class JournalFile {
     }
   }
 
-  #parse(bytes: Uint8Array<ArrayBuffer>): void {
+  #parse(bytes: Uint8Array<ArrayBuffer>, isStep: StepTest<S>): void {
     const begun = new Set<number>();
     for (const [i, { line, whole }] of linesOf(bytes).entries()) {
       this.#torn = !whole;
@@ -113,7 +121,9 @@ export class JournalFile {
         this.head = headOf(value, this.path);
         continue;
       }
-      if (!isRecord(value)) throw new Damage(`line ${i + 1} is no record`);
+      if (!isRecord(value, isStep)) {
+        throw new Damage(`line ${i + 1} is no record`);
+      }
       this.records.push(value);
       if ("begin" in value) {
         if (begun.has(value.begin)) {
@@ -147,7 +157,7 @@ export class JournalFile {
     return damageError(this.#id, problem, cause);
   }
 
-  #write(line: JournalHead | JournalRecord): void {
+  #write(line: JournalHead | JournalRecord<S>): void {
     using file = this.#openToAppend();
     // Ends an incomplete line.
     const end = this.#torn ? "\n" : "";
@@ -166,8 +176,13 @@ export class JournalFile {
       if (!hasErrno(error, "ENOENT")) throw error;
     }
     const file = openOwn(this.#kernel, this.path, flags | O_CREAT | O_EXCL);
-    syncDirectory(this.#kernel, this.#directory);
-    return file;
+    try {
+      syncDirectory(this.#kernel, this.#directory);
+      return file;
+    } catch (error) {
+      file[Symbol.dispose]();
+      throw error;
+    }
   }
 }
 

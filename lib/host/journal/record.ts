@@ -4,11 +4,21 @@
  * @module
  */
 
-import { isStep } from "../steps/is_step.ts";
-import type { Step } from "../steps/step.ts";
-
 /** The version of the journal's format. */
 export const VERSION = 1;
+
+/** A change to the host, as a journal has it. Its kind says what else it has. */
+export interface RecordedStep {
+  /** The kind of change. */
+  readonly kind: string;
+  /** The device that it changes, if it changes one. */
+  readonly device?: string;
+  /** The path that it changes, if it changes one. */
+  readonly path?: string;
+}
+
+/** Recognizes the steps that can be undone. */
+export type StepTest<S extends RecordedStep> = (value: unknown) => value is S;
 
 /** The first line of a journal. */
 export interface JournalHead {
@@ -33,8 +43,8 @@ export interface JournalHead {
 }
 
 /** A line of a journal, after the first. */
-export type JournalRecord =
-  | { readonly begin: number; readonly step: Step; readonly before: unknown }
+export type JournalRecord<S extends RecordedStep> =
+  | { readonly begin: number; readonly step: S; readonly before: unknown }
   | { readonly made: number; readonly result?: unknown }
   | { readonly undone: number };
 
@@ -50,8 +60,16 @@ export function isHead(value: unknown): value is JournalHead {
     !Number.isNaN(Date.parse(String(at)));
 }
 
-/** Whether a value is a line of a journal, after the first. */
-export function isRecord(value: unknown): value is JournalRecord {
+/**
+ * Whether a value is a line of a journal, after the first.
+ *
+ * @param value The value.
+ * @param isStep Recognizes the steps of the journal.
+ */
+export function isRecord<S extends RecordedStep>(
+  value: unknown,
+  isStep: StepTest<S>,
+): value is JournalRecord<S> {
   if (typeof value !== "object" || value === null) return false;
   const { begin, made, undone, step } = value as Record<string, unknown>;
   const numbers = [begin, made, undone].filter((each) => each !== undefined);
