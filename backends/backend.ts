@@ -44,11 +44,27 @@ export interface DmaRange {
   readonly bytes: number;
   /** Whether devices may write to it. They may always read. */
   readonly writable: boolean;
+  /**
+   * Whether no IOMMU translates for it: devices reach it by its physical
+   * addresses, at which it stays. Its IOVA is a name that no device knows.
+   */
+  readonly noIommu: boolean;
+}
+
+/** A part of memory that is contiguous in the machine's memory. */
+export interface PhysicalRange {
+  /** Its physical address, which a device without an IOMMU is given. */
+  readonly address: bigint;
+  /** How many bytes follow each other from there. */
+  readonly length: number;
 }
 
 /** What the IOMMU, with the devices attached so far, can translate. */
 export interface IommuLimits {
-  /** The IOVAs that can be mapped, ascending; reserved windows are left out. */
+  /**
+   * The IOVAs that can be mapped, ascending; reserved windows are left out.
+   * Without an IOMMU there are none.
+   */
   readonly ranges: readonly IovaRange[];
   /** What IOVAs and sizes must be multiples of, in bytes. */
   readonly alignment: bigint;
@@ -150,6 +166,11 @@ export interface IommuContext {
   mapAsync(range: DmaRange): Promise<void>;
   /** Unmaps a range in which only whole ranges were mapped. */
   unmap(range: DmaRange): void;
+  /**
+   * Where a mapped range lies in physical memory, from an offset on, for devices
+   * that no IOMMU isolates. One must be attached.
+   */
+  physical(range: DmaRange, offset: number): PhysicalRange;
   /** Asks the kernel what can be mapped. A device must be attached. */
   limits(): IommuLimits;
 }

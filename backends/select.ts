@@ -99,7 +99,10 @@ function selectLegacy(target: AttachTarget, reason: string): Selection {
 function iommufdMissing(
   { device, nodes, noIommu }: AttachTarget,
 ): string | undefined {
-  if (noIommu) return "without an IOMMU only the container serves the device";
+  // Before Linux 7.3.
+  if (noIommu && nodes.cdev === undefined) {
+    return "without an IOMMU only the container serves the device";
+  }
   if (!exists(device.host.kernel, IOMMUFD_NODE)) {
     return `${IOMMUFD_NODE} does not exist`;
   }
@@ -138,6 +141,6 @@ export function createContext(
   mapped: Mapped,
 ): IommuContext {
   return backend === "iommufd"
-    ? new IommufdContext(kernel, mapped)
+    ? new IommufdContext(kernel, noIommu, mapped)
     : new LegacyContext(kernel, noIommu ? NO_IOMMU : TYPE1, mapped);
 }

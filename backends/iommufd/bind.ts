@@ -17,6 +17,7 @@ import {
   unsafeInterrupts,
   wrongToken,
 } from "../explain.ts";
+import { rawIoMissing } from "../no_iommu/permission.ts";
 import type { Ioas } from "./ioas.ts";
 
 /**
@@ -77,6 +78,9 @@ export function bindRefused(
 
 /** Explains why a device could not be attached to an address space. */
 export function attachRefused(target: AttachTarget, cause: unknown): unknown {
+  if (target.noIommu && hasErrno(cause, "EPERM")) {
+    return rawIoMissing(cause, target.device.name);
+  }
   if (hasErrno(cause, "EPERM")) return unsafeInterrupts(target, cause);
   if (hasErrno(cause, "EACCES")) return wrongToken(target, cause);
   if (hasErrno(cause, "EBUSY")) return deviceBusy(target, cause);

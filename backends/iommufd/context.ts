@@ -15,6 +15,7 @@ import type {
   IommuContext,
   IommuLimits,
   Mapped,
+  PhysicalRange,
 } from "../backend.ts";
 import { ignoreErrors, noMemory, openNode } from "../explain.ts";
 import { attachRefused, bind, bindRefused } from "./bind.ts";
@@ -26,16 +27,19 @@ export class IommufdContext implements IommuContext {
   readonly backend = "iommufd";
   readonly #kernel: Kernel;
   readonly #mapped: Mapped;
+  readonly #noIommu: boolean;
   #ioas: Ioas | undefined;
   /** Devices attached, and those on the way. */
   #users = 0;
 
   /**
    * @param kernel The system that is asked.
+   * @param noIommu Whether it is for devices that no IOMMU isolates.
    * @param mapped What is mapped in the address space.
    */
-  constructor(kernel: Kernel, mapped: Mapped) {
+  constructor(kernel: Kernel, noIommu: boolean, mapped: Mapped) {
     this.#kernel = kernel;
+    this.#noIommu = noIommu;
     this.#mapped = mapped;
   }
 
@@ -110,7 +114,13 @@ export class IommufdContext implements IommuContext {
     this.#ioas?.unmap(range);
   }
 
+  physical(range: DmaRange, offset: number): PhysicalRange {
+    return this.#ioas!.physical(range, offset);
+  }
+
   limits(): IommuLimits {
-    return this.#ioas!.limits();
+    const limits = this.#ioas!.limits();
+    // What has no IOMMU takes any IOVA, and none is of use.
+    return this.#noIommu ? { ...limits, ranges: [] } : limits;
   }
 }

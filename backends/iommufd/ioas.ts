@@ -1,7 +1,7 @@
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import type { Fd } from "../../lib/kernel/fd.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
-import { setPages, setUint64 } from "../../lib/uapi/layout.ts";
+import { iovaOf, setPages, setUint64 } from "../../lib/uapi/layout.ts";
 import {
   IOMMU_IOAS_ALLOC,
   iommu_ioas_alloc,
@@ -14,6 +14,8 @@ import {
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
+  IOMMU_IOAS_NOIOMMU_GET_PA,
+  iommu_ioas_noiommu_get_pa,
   IOMMU_IOAS_UNMAP,
   iommu_ioas_unmap,
   iommu_iova_range,
@@ -31,9 +33,11 @@ import type {
   DmaRange,
   FileRange,
   IommuLimits,
+  PhysicalRange,
 } from "../backend.ts";
 import { allocArgument, type Argument } from "../argument.ts";
 import { ignoreErrors, mappingRefused, openNode } from "../explain.ts";
+import { rawIoMissing } from "../no_iommu/permission.ts";
 
 /** The node behind which every iommufd is made. */
 export const IOMMUFD_NODE = "/dev/iommu";
@@ -144,7 +148,7 @@ export class Ioas {
       fd,
       start: BigInt(offset),
       length: BigInt(range.bytes),
-      iova: range.iova,
+      iova: iovaOf(range.page),
     });
   }
 
@@ -154,6 +158,23 @@ export class Ioas {
     setPages(argument.view, UNMAP.iova, page);
     setUint64(argument.view, UNMAP.length, bytes);
     this.#fd.ioctl(IOMMU_IOAS_UNMAP, argument.bytes);
+  }
+
+  /** Where a range lies in physical memory: it is pinned there. */
+  physical({ page, bytes }: DmaRange, offset: number): PhysicalRange {
+    const layout = iommu_ioas_noiommu_get_pa;
+    const argument = layout.alloc({
+      ioas_id: this.#id,
+      iova: iovaOf(page) + BigInt(offset),
+      length: BigInt(bytes - offset),
+    });
+    try {
+      this.#fd.ioctl(IOMMU_IOAS_NOIOMMU_GET_PA, argument);
+    } catch (error) {
+      throw hasErrno(error, "EPERM") ? rawIoMissing(error) : error;
+    }
+    const { out_phys, length } = layout.decode(argument);
+    return { address: out_phys, length: Number(length) };
   }
 
   limits(): IommuLimits {

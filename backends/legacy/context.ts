@@ -21,6 +21,7 @@ import type {
   IommuContext,
   IommuLimits,
   Mapped,
+  PhysicalRange,
 } from "../backend.ts";
 import {
   ignoreErrors,
@@ -185,6 +186,11 @@ export class LegacyContext implements IommuContext {
 
   unmap(range: DmaRange): void {
     for (const { iommu } of this.#containers) iommu.unmap(range);
+  }
+
+  physical(range: DmaRange, offset: number): PhysicalRange {
+    const [container] = this.#containers;
+    return container!.iommu.physical!(range, offset);
   }
 
   limits(): IommuLimits {

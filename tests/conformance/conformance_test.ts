@@ -16,6 +16,7 @@ import "./cases/interrupts.ts";
 import "./cases/iommufd.ts";
 import "./cases/mediated.ts";
 import "./cases/no_iommu.ts";
+import "./cases/physical.ts";
 import "./cases/random.ts";
 import "./cases/rom.ts";
 import "./cases/sriov.ts";

@@ -182,6 +182,14 @@ const IOCTLS: Readonly<Record<string, readonly string[]>> = {
     "EOVERFLOW",
     "EPERM",
   ],
+  IOMMU_IOAS_NOIOMMU_GET_PA: [
+    "EFAULT",
+    "EINVAL",
+    "ENOENT",
+    "EOPNOTSUPP",
+    "EOVERFLOW",
+    "EPERM",
+  ],
   IOMMU_IOAS_UNMAP: [
     "EBUSY",
     "EDEADLK",

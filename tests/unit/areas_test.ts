@@ -17,6 +17,7 @@ import "./device/region.ts";
 import "./device/resources.ts";
 import "./device/vfio_device.ts";
 import "./dma/address_space.ts";
+import "./dma/physical.ts";
 import "./dma/registry.ts";
 import "./diagnostics/channels.ts";
 import "./dma/discardable.ts";

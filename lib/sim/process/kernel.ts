@@ -44,9 +44,10 @@ import type {
 } from "../fs/file.ts";
 import { PathFile } from "../fs/path_file.ts";
 import { lock, lockOf } from "../fs/flock.ts";
-import type { HugePages } from "./huge_pages.ts";
+import { type HugePages, hugePageSize } from "./huge_pages.ts";
 import { AddressMap, Pages } from "./memory.ts";
 import { MemoryFile } from "./memory_file.ts";
+import type { PhysicalMemory } from "./physical.ts";
 import { SocketEnd } from "./socket_pair.ts";
 import {
   makeDirectory,
@@ -86,6 +87,8 @@ export interface System {
   readonly root: Directory;
   /** The pools of huge pages. */
   readonly hugePages: HugePages;
+  /** Where the memory of processes is. */
+  readonly physical: PhysicalMemory;
   /** Makes a socket. Refuses unknown kinds. */
   socket(
     process: Process,
@@ -236,11 +239,19 @@ export class SimKernel implements Kernel, Process {
     return call("mmap", undefined, () => {
       if (length <= 0) refuse("EINVAL");
       if ((flags & MAP_ANONYMOUS) !== 0) {
+        const { hugePages, physical } = this.#system;
         const release = (flags & MAP_HUGETLB) === 0
           ? () => {}
-          : this.#system.hugePages.take(length, flags);
+          : hugePages.take(length, flags);
         const bytes = new Uint8Array(pagesUp(length));
-        return this.memory.map(new Pages(bytes), release, alignment);
+        const unit = (flags & MAP_HUGETLB) === 0
+          ? this.pageSize
+          : hugePageSize(flags);
+        const pages = new Pages(bytes, undefined, unit);
+        return this.memory.map(pages, () => {
+          physical.forget(pages);
+          release();
+        }, alignment);
       }
       const description = this.#open.get(fd);
       const pages = description.file.mmap?.(length, offset) ?? refuse("ENODEV");
