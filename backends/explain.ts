@@ -36,6 +36,18 @@ export function ignoreErrors<T>(step: () => T): T | Promise<void> | void {
 }
 
 /**
+ * Does a step of a teardown, and once more if it fails, where closing a
+ * descriptor does not do the same: a lack of memory passes.
+ */
+export function insist(step: () => void): void {
+  try {
+    step();
+  } catch {
+    ignoreErrors(step);
+  }
+}
+
+/**
  * Opens a device node on behalf of a device. Of a descriptor that was passed in
  * it takes another, so that the caller's stays open.
  */

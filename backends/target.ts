@@ -3,7 +3,7 @@ import { type HostDevice, IommuGroup } from "../lib/host/device.ts";
 import { explainNoGroup } from "../lib/host/iommu/no_iommu.ts";
 import { vfioNodes } from "../lib/host/iommu/nodes.ts";
 import { standsInTheWay } from "../lib/host/driver/vfio_driver.ts";
-import type { AttachTarget } from "./backend.ts";
+import type { AttachTarget, PassedNodes } from "./backend.ts";
 
 /**
  * The nodes of a group and of a device that no IOMMU isolates
@@ -19,11 +19,13 @@ const NO_IOMMU_NODE = /^\/dev\/vfio\/(devices\/)?noiommu-/;
  *
  * @param device The device.
  * @param unsafeNoIommu Whether it is taken without an IOMMU, too.
+ * @param passed Descriptors in place of its nodes.
  * @throws {VfioError} `NO_IOMMU_GROUP` or `WRONG_DRIVER`.
  */
 export function attachTarget(
   device: HostDevice,
   unsafeNoIommu: boolean,
+  passed?: PassedNodes,
 ): AttachTarget {
   const nodes = vfioNodes(device);
   const noIommu = NO_IOMMU_NODE.test(nodes.group ?? nodes.cdev ?? "");
@@ -39,7 +41,14 @@ export function attachTarget(
   }
   // Only a VFIO driver gives the device such a node.
   if (nodes.cdev === undefined) assertVfioDriver(device);
-  return { device, group, noIommu, nodes };
+  return {
+    device,
+    group,
+    noIommu,
+    nodes: passed === undefined
+      ? nodes
+      : { group: undefined, cdev: undefined, ...passed },
+  };
 }
 
 function assertVfioDriver(device: HostDevice): void {

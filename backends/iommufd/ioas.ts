@@ -3,6 +3,8 @@ import type { Fd } from "../../lib/kernel/fd.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import { iovaOf, setPages, setUint64 } from "../../lib/uapi/layout.ts";
 import {
+  IOMMU_DESTROY,
+  iommu_destroy,
   IOMMU_IOAS_ALLOC,
   iommu_ioas_alloc,
   IOMMU_IOAS_IOVA_RANGES,
@@ -33,10 +35,11 @@ import type {
   DmaRange,
   FileRange,
   IommuLimits,
+  Node,
   PhysicalRange,
 } from "../backend.ts";
 import { allocArgument, type Argument } from "../argument.ts";
-import { ignoreErrors, mappingRefused, openNode } from "../explain.ts";
+import { ignoreErrors, insist, mappingRefused, openNode } from "../explain.ts";
 import { rawIoMissing } from "../no_iommu/permission.ts";
 
 /** The node behind which every iommufd is made. */
@@ -51,13 +54,16 @@ const READ_WRITE = READ | IOMMU_IOAS_MAP_WRITEABLE;
 export class Ioas {
   readonly #kernel: Kernel;
   readonly #fd: Fd;
+  /** What the iommufd was had by. */
+  readonly #node: Node;
   readonly #id: number;
   #map: Argument | undefined;
   #unmap: Argument | undefined;
 
-  private constructor(kernel: Kernel, fd: Fd, id: number) {
+  private constructor(kernel: Kernel, fd: Fd, node: Node, id: number) {
     this.#kernel = kernel;
     this.#fd = fd;
+    this.#node = node;
     this.#id = id;
   }
 
@@ -68,11 +74,13 @@ export class Ioas {
     mapped: Iterable<DmaRange>,
   ): Ioas {
     using stack = new DisposableStack();
-    const fd = stack.use(openNode(kernel, target, IOMMUFD_NODE));
+    const { iommufd = IOMMUFD_NODE } = target.nodes;
+    const fd = stack.use(openNode(kernel, target, iommufd));
     const argument = iommu_ioas_alloc.alloc();
     fd.ioctl(IOMMU_IOAS_ALLOC, argument);
     const { out_ioas_id } = iommu_ioas_alloc.decode(argument);
-    const ioas = new Ioas(kernel, fd, out_ioas_id);
+    const ioas = new Ioas(kernel, fd, iommufd, out_ioas_id);
+    stack.defer(() => ioas.#destroy());
     for (const range of mapped) ioas.map(range);
     stack.move();
     return ioas;
@@ -83,9 +91,22 @@ export class Ioas {
     return this.#fd;
   }
 
+  /** Whether a device's iommufd is the one that it lives in. */
+  livesIn(iommufd: Node): boolean {
+    return iommufd === this.#node;
+  }
+
   /** Closes the iommufd, and with it everything that lives in it. */
   close(): void {
+    this.#destroy();
     ignoreErrors(() => this.#fd.close());
+  }
+
+  /** An iommufd that was passed in lives on: what is ours is taken out of it. */
+  #destroy(): void {
+    if (typeof this.#node === "string") return;
+    const argument = iommu_destroy.alloc({ id: this.#id });
+    insist(() => void this.#fd.ioctl(IOMMU_DESTROY, argument));
   }
 
   attach(fd: Fd): void {

@@ -1,6 +1,6 @@
 import type {
   Attachment,
-  AttachOptions,
+  AttachRequest,
   BackendName,
   IommuLimits,
 } from "../../backends/backend.ts";
@@ -373,14 +373,18 @@ export class AddressSpace implements AsyncDisposable {
 
   async #attach<M extends Member>(
     device: HostDevice,
-    options: AttachOptions,
+    options: AttachRequest,
     enter: (attachment: Attachment) => M,
   ): Promise<M> {
     this.#assertOpen();
     // A backend that comes with this device maps what is mapped by then.
     while (this.#maps.size > 0) await Promise.all(this.#maps);
     this.#assertOpen();
-    const target = attachTarget(device, this.#unsafeNoIommu);
+    const target = attachTarget(
+      device,
+      this.#unsafeNoIommu,
+      options.passed,
+    );
     await using stack = new AsyncDisposableStack();
     const registration = stack.use(register(device, target.group, this));
     using _ = this.#mappings.arrive(() => target.group.reservedRegions);

@@ -103,6 +103,8 @@ export type State = ReturnType<Bench["state"]>;
 export class World {
   readonly host: Host;
   readonly space: AddressSpace;
+  /** What is done at the end. */
+  readonly later = new DisposableStack();
   /** The taken function, which is given back at the end. */
   taken: TakenFunction | undefined;
 
@@ -123,6 +125,7 @@ export class World {
   /** Undoes everything, including virtual functions. */
   async end(): Promise<void> {
     await this.space.close();
+    this.later.dispose();
     await this.taken?.giveBack();
     await this.host.kernel.writeFileAsync(NUMVFS, "0");
   }

@@ -79,6 +79,16 @@ export interface ProcessOptions {
   readonly gid?: number;
   /** RLIMIT_MEMLOCK in bytes. It does not apply to user 0. */
   readonly memlock?: number;
+  /**
+   * What it inherits: descriptors of another process, which are its descriptors
+   * from 3 on. Default: none.
+   */
+  readonly inherits?: {
+    /** The other process. */
+    readonly from: Kernel;
+    /** Its descriptors. */
+    readonly fds: readonly number[];
+  };
 }
 
 /** The parts of the system that processes share. */
@@ -146,6 +156,20 @@ export class SimKernel implements Kernel, Process {
     this.uid = uid;
     this.gid = gid;
     this.memlock = memlock;
+    const { inherits } = options;
+    if (inherits === undefined) return;
+    const { from, fds } = inherits;
+    if (!(from instanceof SimKernel)) {
+      throw new TypeError("Cannot inherit descriptors of another system");
+    }
+    for (const fd of fds) {
+      const description = from.#open.find(fd);
+      if (description === undefined) {
+        throw new TypeError(`Cannot inherit descriptor ${fd}: it is not open`);
+      }
+      description.hold();
+      this.#open.install(description);
+    }
   }
 
   get files(): ReadonlyMap<number, OpenFile> {
@@ -164,6 +188,12 @@ export class SimKernel implements Kernel, Process {
 
   file(fd: number): OpenFile {
     return this.#open.get(fd).file;
+  }
+
+  hold(fd: number): () => void {
+    const description = this.#open.get(fd);
+    description.hold();
+    return () => description.release();
   }
 
   /** Ends the process, as SIGKILL does. Its files are closed. */
