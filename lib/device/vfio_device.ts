@@ -108,13 +108,17 @@ export class VfioDevice implements AsyncDisposable {
    * `NOT_SUPPORTED` where the firmware keeps memory mapped for its group, and
    * for `pinsOnDemand` of a device that is not mediated.
    *
-   * @example A device by descriptors that this process inherited
+   * @example A device by descriptors
    * ```ts
-   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   * import { AddressSpace, Host, VfioDevice } from "@passthru/vfio";
+   * import { VfioDescriptors } from "@passthru/vfio/handoff";
    *
+   * const host = new Host();
+   * await using open = await VfioDescriptors.open([host.function("01:00.0")]);
+   * // A process that inherits them as 3 and 4 writes { iommufd: 3, fd: 4 }.
+   * const [passed] = open.passed;
    * await using space = new AddressSpace();
-   * const passed = { iommufd: 3, fd: 4 };
-   * await using device = await VfioDevice.attach(passed, space);
+   * await using device = await VfioDevice.attach(passed!, space);
    * console.log(device.name, space.backend?.reason);
    * ```
    */

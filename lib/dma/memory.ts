@@ -156,7 +156,10 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
   /** Its mapping in the space that it was allocated from. */
   #mapping: DmaMapping | undefined;
   #isFreed = false;
-  /** Whether it stays where it is in physical memory. */
+  /**
+   * Whether it stays where it is in physical memory, as what is allocated for
+   * devices without an IOMMU does.
+   */
   readonly immovable: boolean;
   /** How many maps of it are under way. */
   #keepers = 0;
@@ -242,15 +245,15 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
    * @throws {RangeError} If it has no such byte.
    * @throws {VfioError} What {@linkcode DmaMapping.physical} throws.
    *
-   * @example Give a device without an IOMMU the address of its ring
+   * @example Give a device the address of its ring, whether it has an IOMMU or not
    * ```ts
    * import { AddressSpace, VfioDevice } from "@passthru/vfio";
    *
    * await using space = new AddressSpace({ unsafeNoIommu: true });
    * await using device = await VfioDevice.attach("0000:01:00.0", space);
    * using ring = space.allocate(8192);
-   * const { address, length } = ring.physical();
-   * console.log(device.name, address.toString(16), length >= ring.size);
+   * const address = ring.immovable ? ring.physical().address : ring.iova;
+   * console.log(device.name, address.toString(16));
    * ```
    */
   physical(offset = 0): PhysicalRange {

@@ -109,17 +109,27 @@ export class VfioDescriptors implements AsyncDisposable {
    * @throws {TypeError} If it receives something else.
    * @throws {VfioError} `DEVICE_NOT_FOUND` if the other end was closed, `KERNEL`.
    *
-   * @example A script without any right attaches what it is sent
+   * @example Attach what is sent
    * ```ts
-   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   * import { AddressSpace, Host, VfioDevice } from "@passthru/vfio";
    * import { VfioDescriptors } from "@passthru/vfio/handoff";
+   * import { AF_UNIX, SOCK_SEQPACKET } from "@passthru/vfio/uapi";
    *
-   * await using received = await VfioDescriptors.receive(3);
+   * const host = new Host();
+   * const [ours, its] = host.kernel.socketpair(AF_UNIX, SOCK_SEQPACKET, 0);
+   * {
+   *   await using open = await VfioDescriptors.open([host.function("01:00.0")]);
+   *   open.send(ours);
+   * }
+   * // In a child that was started with the socket as its descriptor 3:
+   * // await VfioDescriptors.receive(3)
+   * await using received = await VfioDescriptors.receive(its);
    * await using space = new AddressSpace();
    * for (const target of received.passed) {
    *   const device = await VfioDevice.attach(target, space);
    *   console.log(device.name);
    * }
+   * for (const socket of [ours, its]) host.kernel.close(socket);
    * ```
    */
   static async receive(
@@ -143,19 +153,6 @@ export class VfioDescriptors implements AsyncDisposable {
    * to it: {@linkcode VfioDevice.deviceId}.
    * @throws {VfioError} `KERNEL` if nobody has the other end, or there are more
    * than 252 devices.
-   *
-   * @example Open a device for a child, and send it what to attach
-   * ```ts
-   * import { Host } from "@passthru/vfio";
-   * import { VfioDescriptors } from "@passthru/vfio/handoff";
-   * import { AF_UNIX, SOCK_SEQPACKET } from "@passthru/vfio/uapi";
-   *
-   * const host = new Host();
-   * await using open = await VfioDescriptors.open([host.function("01:00.0")]);
-   * const [ours, its] = host.kernel.socketpair(AF_UNIX, SOCK_SEQPACKET, 0);
-   * // A child that is started with `its` as its descriptor 3 receives there.
-   * open.send(ours);
-   * ```
    */
   send(socket: number, deviceIds: readonly (number | undefined)[] = []): void {
     const fds = [this.#iommufd, ...this.#devices].map(({ number }) => number);

@@ -3,7 +3,7 @@
  * attached without an IOMMU only when both the kernel and the library are asked
  * for that.
  */
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { AddressSpace, type PciFunction, VfioDevice } from "../../../mod.ts";
 import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import {
