@@ -6,7 +6,7 @@
 
 import type { PassedNodes } from "../../backends/backend.ts";
 import { toVfioError, VfioError } from "../errors.ts";
-import type { HostDevice } from "../host/device.ts";
+import { HostDevice } from "../host/device.ts";
 import type { Host } from "../host/host.ts";
 import { vfioNodes } from "../host/iommu/nodes.ts";
 import { basename } from "../host/path.ts";
@@ -49,26 +49,32 @@ export interface PassedGroup {
 /** What a device can be had by. */
 export type PassedTarget = PassedDevice | PassedGroup;
 
-/** A device, and the descriptors through which it is had. */
-export interface Passed {
+/** A device, and the descriptors through which it is had, if it is so. */
+export interface Target {
   /** The device. */
   readonly device: HostDevice;
   /** The descriptors. */
-  readonly nodes: PassedNodes;
+  readonly passed?: PassedNodes;
 }
 
 /**
- * Finds the device of descriptors, and checks that they are what they are
+ * Finds what is to be attached. It checks that descriptors are what they are
  * called: sysfs knows the numbers of the nodes.
  *
  * @param host The host whose device it is.
- * @param target The descriptors.
- * @throws {TypeError} If one of them is another file, or not open for reading
- * and writing.
+ * @param target What {@linkcode Host.find} takes, or descriptors.
+ * @throws {TypeError} If a descriptor is of another file, or not open for
+ * reading and writing; and what {@linkcode Host.find} throws.
  * @throws {VfioError} `DEVICE_NOT_FOUND` if its device is gone,
- * `BACKEND_UNAVAILABLE` if its group has no node, `KERNEL`.
+ * `BACKEND_UNAVAILABLE` if sysfs shows no node of its group, `KERNEL`.
  */
-export function passedDevice(host: Host, target: PassedTarget): Passed {
+export function findTarget(
+  host: Host,
+  target: string | HostDevice | PassedTarget,
+): Target {
+  const isPassed = typeof target === "object" && target !== null &&
+    !(target instanceof HostDevice);
+  if (!isPassed) return { device: host.find(target) };
   try {
     return "group" in target ? byGroup(host, target) : byOwnNode(host, target);
   } catch (error) {
@@ -76,7 +82,7 @@ export function passedDevice(host: Host, target: PassedTarget): Passed {
   }
 }
 
-function byGroup(host: Host, { group, device }: PassedGroup): Passed {
+function byGroup(host: Host, { group, device }: PassedGroup): Target {
   const found = host.find(device);
   const { group: node } = vfioNodes(found);
   const what = `the group of ${found.name}`;
@@ -88,13 +94,13 @@ function byGroup(host: Host, { group, device }: PassedGroup): Passed {
     });
   }
   assertIs(host.kernel, group, `/sys/class/vfio/${basename(node)}`, what);
-  return { device: found, nodes: { group } };
+  return { device: found, passed: { group } };
 }
 
 function byOwnNode(
   host: Host,
   { fd, iommufd, deviceId }: PassedDevice,
-): Passed {
+): Target {
   const { kernel } = host;
   if (deviceId !== undefined && !(Number.isInteger(deviceId) && deviceId > 0)) {
     throw new TypeError(
@@ -117,7 +123,7 @@ function byOwnNode(
     });
   }
   assertIs(kernel, iommufd, "/sys/class/misc/iommu", "an iommufd");
-  return { device, nodes: { cdev: fd, iommufd, deviceId } };
+  return { device, passed: { cdev: fd, iommufd, deviceId } };
 }
 
 /** Throws unless a descriptor is of the node that sysfs shows at a path. */

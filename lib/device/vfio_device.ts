@@ -1,13 +1,9 @@
-import type {
-  Attachment,
-  AttachOptions,
-  PassedNodes,
-} from "../../backends/backend.ts";
+import type { Attachment, AttachOptions } from "../../backends/backend.ts";
 import { ignoreErrors } from "../../backends/explain.ts";
 import type { AddressSpace } from "../dma/address_space.ts";
 import { MEMBERS } from "../dma/members.ts";
 import { toVfioError, VfioError } from "../errors.ts";
-import { HostDevice } from "../host/device.ts";
+import type { HostDevice } from "../host/device.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Fd } from "../kernel/fd.ts";
 import { traced, type TracedEvent } from "../tracing.ts";
@@ -20,7 +16,7 @@ import {
   VFIO_DEVICE_RESET,
 } from "../uapi/vfio/device.ts";
 import { VFIO_PCI_CONFIG_REGION_INDEX } from "../uapi/vfio/pci.ts";
-import { passedDevice, type PassedTarget } from "./passed.ts";
+import { findTarget, type PassedTarget } from "./passed.ts";
 import { Region, type RegionDevice } from "./region.ts";
 import { Resources } from "./resources.ts";
 
@@ -127,11 +123,11 @@ export class VfioDevice implements AsyncDisposable {
     space: AddressSpace,
     options: AttachOptions = {},
   ): Promise<VfioDevice> {
-    const { device, ...passed } = find(space, target);
+    const { device, passed } = findTarget(space.host, target);
     assertToken(options.vfToken);
     const { pinsOnDemand = false } = options;
     if (pinsOnDemand) assertMediated(device);
-    const request = { ...options, ...passed };
+    const request = passed === undefined ? options : { ...options, passed };
     return await traced("attach", () => described(device), async (event) => {
       try {
         return await space[MEMBERS].attach(device, request, (attachment) => {
@@ -353,17 +349,6 @@ export class VfioDevice implements AsyncDisposable {
 /** What a trace tells of a device. */
 function described(device: HostDevice): TracedEvent {
   return { device: device.name, group: device.iommuGroup?.id };
-}
-
-function find(
-  { host }: AddressSpace,
-  target: string | HostDevice | PassedTarget,
-): { readonly device: HostDevice; readonly passed?: PassedNodes } {
-  if (typeof target === "string" || target instanceof HostDevice) {
-    return { device: host.find(target) };
-  }
-  const { device, nodes } = passedDevice(host, target);
-  return { device, passed: nodes };
 }
 
 function assertToken(token: string | undefined): void {

@@ -48,8 +48,8 @@ export interface AddressSpaceOptions {
   readonly host?: Host;
   /**
    * Takes devices that no IOMMU isolates (`VFIO_NOIOMMU`). Such a device
-   * reaches all of the host's memory. It is given physical addresses:
-   * {@linkcode DmaMemory.physical}.
+   * reaches all of the host's memory, also what was freed. It is given
+   * physical addresses: {@linkcode DmaMemory.physical}.
    *
    * @default {false}
    */
