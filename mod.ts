@@ -30,9 +30,17 @@ export type {
   FileRange,
   IommuLimits,
   IovaRange,
+  KnowsDevices,
+  PhysicalRange,
 } from "./backends/backend.ts";
 export type { Selection } from "./backends/select.ts";
+export * from "./lib/device/kvm.ts";
 export * from "./lib/device/mapped_registers.ts";
+export type {
+  PassedDevice,
+  PassedGroup,
+  PassedTarget,
+} from "./lib/device/passed.ts";
 export * from "./lib/device/region.ts";
 export type { Registers } from "./lib/device/registers.ts";
 export * from "./lib/device/vfio_device.ts";

@@ -44,11 +44,27 @@ export interface DmaRange {
   readonly bytes: number;
   /** Whether devices may write to it. They may always read. */
   readonly writable: boolean;
+  /**
+   * Whether no IOMMU translates for it: devices reach it by its physical
+   * addresses, at which it stays. Its IOVA is a name that no device knows.
+   */
+  readonly noIommu: boolean;
+}
+
+/** A part of memory that is contiguous in the machine's memory. */
+export interface PhysicalRange {
+  /** Its physical address, which a device without an IOMMU is given. */
+  readonly address: bigint;
+  /** How many bytes follow each other from there. */
+  readonly length: number;
 }
 
 /** What the IOMMU, with the devices attached so far, can translate. */
 export interface IommuLimits {
-  /** The IOVAs that can be mapped, ascending; reserved windows are left out. */
+  /**
+   * The IOVAs that can be mapped, ascending; reserved windows are left out.
+   * Without an IOMMU there are none.
+   */
   readonly ranges: readonly IovaRange[];
   /** What IOVAs and sizes must be multiples of, in bytes. */
   readonly alignment: bigint;
@@ -65,7 +81,14 @@ export interface DeviceNodes {
   readonly group: Node | undefined;
   /** Its own, where the kernel has such nodes. */
   readonly cdev: Node | undefined;
+  /** That of the iommufd that it is bound to. Default: `/dev/iommu`. */
+  readonly iommufd?: Node | undefined;
+  /** Its id in that iommufd, where it is bound to it already. */
+  readonly deviceId?: number | undefined;
 }
+
+/** Descriptors that somebody passed in, in place of a device's nodes. */
+export type PassedNodes = Partial<DeviceNodes>;
 
 /** What is known of a device when it is to be attached. */
 export interface AttachTarget {
@@ -77,6 +100,14 @@ export interface AttachTarget {
   readonly noIommu: boolean;
   /** Where it can be opened. */
   readonly nodes: DeviceNodes;
+}
+
+/** A virtual machine that has to know which files of VFIO are its devices'. */
+export interface KnowsDevices {
+  /** Adds a file: that of a group, or of a device. The machine then holds it. */
+  add(fd: number): void;
+  /** Removes it. */
+  remove(fd: number): void;
 }
 
 /** What a single attachment can ask for. */
@@ -94,6 +125,17 @@ export interface AttachOptions {
    * @default {false}
    */
   readonly pinsOnDemand?: boolean;
+  /**
+   * The virtual machine that the device is for: `KvmVfio`. It is told before the
+   * device is opened, and again before it is closed.
+   */
+  readonly kvm?: KnowsDevices;
+}
+
+/** The same, of a device by descriptors that somebody passed in. */
+export interface AttachRequest extends AttachOptions {
+  /** The descriptors. */
+  readonly passed?: PassedNodes;
 }
 
 /**
@@ -119,6 +161,11 @@ export interface Attachment {
   readonly fd: Fd;
   /** What the kernel knows it by. */
   readonly ownership: Ownership;
+  /**
+   * Whether its descriptor was passed in. Then a detach does not close the
+   * device: it stays bound, and as it is.
+   */
+  readonly borrowed: boolean;
   /**
    * Takes the device out of its security context. Its register mappings must be
    * gone. It always completes: where the kernel refuses a step, closing the
@@ -150,6 +197,11 @@ export interface IommuContext {
   mapAsync(range: DmaRange): Promise<void>;
   /** Unmaps a range in which only whole ranges were mapped. */
   unmap(range: DmaRange): void;
+  /**
+   * Where a mapped range lies in physical memory, from an offset on, for devices
+   * that no IOMMU isolates. One must be attached.
+   */
+  physical(range: DmaRange, offset: number): PhysicalRange;
   /** Asks the kernel what can be mapped. A device must be attached. */
   limits(): IommuLimits;
 }

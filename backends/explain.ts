@@ -6,6 +6,7 @@
  */
 
 import { hex } from "../lib/hex.ts";
+import { iovaOf } from "../lib/uapi/layout.ts";
 import { VfioError } from "../lib/errors.ts";
 import { explainDirectMapping } from "../lib/host/iommu/direct_mapping.ts";
 import { lockedMemory } from "../lib/host/iommu/memory_lock.ts";
@@ -17,6 +18,7 @@ import { hasErrno } from "../lib/kernel/errno.ts";
 import { Fd } from "../lib/kernel/fd.ts";
 import type { Kernel } from "../lib/kernel/kernel.ts";
 import { F_DUPFD_CLOEXEC, O_RDWR } from "../lib/uapi/linux/fcntl.ts";
+import { rawIoMissing } from "./no_iommu/permission.ts";
 import type { AttachTarget, BackendName, DmaRange, Node } from "./backend.ts";
 
 /**
@@ -30,6 +32,18 @@ export function ignoreErrors<T>(step: () => T): T | Promise<void> | void {
     return result instanceof Promise ? result.catch(() => {}) : result;
   } catch {
     // See above.
+  }
+}
+
+/**
+ * Does a step of a teardown, and once more if it fails, where closing a
+ * descriptor does not do the same: a lack of memory passes.
+ */
+export function insist(step: () => void): void {
+  try {
+    step();
+  } catch {
+    ignoreErrors(step);
   }
 }
 
@@ -68,6 +82,9 @@ export function nodeRefused(
         "this mount namespace",
       cause,
     });
+  }
+  if (target.noIommu && hasErrno(cause, "EPERM")) {
+    return rawIoMissing(cause, device);
   }
   if (hasErrno(cause, "EACCES", "EPERM")) {
     return new VfioError("PERMISSION_DENIED", {
@@ -215,10 +232,10 @@ export function needlessToken(
 export function mappingRefused(
   kernel: Kernel,
   backend: BackendName,
-  { iova, bytes }: DmaRange,
+  { page, bytes }: DmaRange,
   cause: unknown,
 ): unknown {
-  const range = `${bytes} bytes at IOVA ${hex(iova)}`;
+  const range = `${bytes} bytes at IOVA ${hex(iovaOf(page))}`;
   if (hasErrno(cause, "ENOMEM")) {
     return noMemory(kernel, backend, BigInt(bytes), cause);
   }

@@ -15,6 +15,7 @@ import type {
   BackendName,
   IommuContext,
   Mapped,
+  Node,
 } from "./backend.ts";
 import { IommufdContext } from "./iommufd/context.ts";
 import { IOMMUFD_NODE } from "./iommufd/ioas.ts";
@@ -49,9 +50,8 @@ export function selectBackend(
   if (wanted === "legacy") return selectLegacy(target, "asked for");
   const obstacle = iommufdMissing(target) ?? iommufdClosed(target);
   if (obstacle !== undefined) return selectLegacy(target, obstacle);
-  const reason = `${IOMMUFD_NODE} and ${
-    nodeName(target.nodes.cdev!)
-  } both work`;
+  const [iommufd, cdev] = iommufdNodes(target).map(nodeName);
+  const reason = `${iommufd} and ${cdev} both work`;
   return { backend: "iommufd", reason };
 }
 
@@ -87,6 +87,14 @@ function namedIommufd(target: AttachTarget): Selection {
 
 function selectLegacy(target: AttachTarget, reason: string): Selection {
   if (target.nodes.group !== undefined) return { backend: "legacy", reason };
+  if (typeof target.nodes.cdev === "number") {
+    throw new VfioError("BACKEND_UNAVAILABLE", {
+      device: target.device.name,
+      problem: `legacy was taken (${reason}), and the descriptor that was ` +
+        "passed is the device's own",
+      hint: "take the iommufd backend, or pass its group's: { group, device }",
+    });
+  }
   throw new VfioError("BACKEND_UNAVAILABLE", {
     device: target.device.name,
     problem: `legacy was taken (${reason}), but the kernel has no node for ` +
@@ -99,9 +107,16 @@ function selectLegacy(target: AttachTarget, reason: string): Selection {
 function iommufdMissing(
   { device, nodes, noIommu }: AttachTarget,
 ): string | undefined {
-  if (noIommu) return "without an IOMMU only the container serves the device";
-  if (!exists(device.host.kernel, IOMMUFD_NODE)) {
-    return `${IOMMUFD_NODE} does not exist`;
+  // Before Linux 7.3.
+  if (noIommu && nodes.cdev === undefined) {
+    return "without an IOMMU only the container serves the device";
+  }
+  if (nodes.cdev === undefined && typeof nodes.group === "number") {
+    return "the descriptor that was passed is the group's";
+  }
+  const { iommufd = IOMMUFD_NODE } = nodes;
+  if (typeof iommufd === "string" && !exists(device.host.kernel, iommufd)) {
+    return `${iommufd} does not exist`;
   }
   return nodes.cdev === undefined
     ? "the device has no node of its own in /dev/vfio/devices"
@@ -109,18 +124,22 @@ function iommufdMissing(
 }
 
 /** Which of its nodes cannot be opened, and why. */
-function iommufdClosed({ device, nodes }: AttachTarget): string | undefined {
-  for (const node of [IOMMUFD_NODE, nodes.cdev!]) {
+function iommufdClosed(target: AttachTarget): string | undefined {
+  for (const node of iommufdNodes(target)) {
     // Who has passed a descriptor in has opened it.
     if (typeof node === "number") continue;
     try {
-      Fd.open(device.host.kernel, node, O_RDWR).close();
+      Fd.open(target.device.host.kernel, node, O_RDWR).close();
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
       return `${node} cannot be opened (${error.code})`;
     }
   }
   return undefined;
+}
+
+function iommufdNodes({ nodes }: AttachTarget): [iommufd: Node, cdev: Node] {
+  return [nodes.iommufd ?? IOMMUFD_NODE, nodes.cdev!];
 }
 
 /**
@@ -138,6 +157,6 @@ export function createContext(
   mapped: Mapped,
 ): IommuContext {
   return backend === "iommufd"
-    ? new IommufdContext(kernel, mapped)
+    ? new IommufdContext(kernel, noIommu, mapped)
     : new LegacyContext(kernel, noIommu ? NO_IOMMU : TYPE1, mapped);
 }

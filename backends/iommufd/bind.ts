@@ -17,10 +17,12 @@ import {
   unsafeInterrupts,
   wrongToken,
 } from "../explain.ts";
+import { rawIoMissing } from "../no_iommu/permission.ts";
+import { notBound, recall, remember } from "./bound.ts";
 import type { Ioas } from "./ioas.ts";
 
 /**
- * Binds a device to the iommufd; closing the device undoes it.
+ * Binds a device to the iommufd, unless it is; closing the device undoes it.
  *
  * @returns The device's id there.
  */
@@ -30,6 +32,7 @@ export async function bind(
   ioas: Ioas,
   { vfToken }: AttachOptions,
 ): Promise<number> {
+  if (target.nodes.deviceId !== undefined) return target.nodes.deviceId;
   const token = vfToken === undefined ? undefined : uuidBytes(vfToken);
   const argument = vfio_device_bind_iommufd.alloc({
     iommufd: ioas.iommufd.number,
@@ -42,7 +45,13 @@ export async function bind(
   });
   try {
     await fd.ioctlAsync(VFIO_DEVICE_BIND_IOMMUFD, argument);
-    return vfio_device_bind_iommufd.decode(argument).out_devid;
+    const { out_devid } = vfio_device_bind_iommufd.decode(argument);
+    remember(target, out_devid);
+    return out_devid;
+  } catch (error) {
+    const deviceId = hasErrno(error, "EINVAL") ? recall(target) : undefined;
+    if (deviceId === undefined) throw error;
+    return deviceId;
   } finally {
     // The kernel has the buffer's address: this keeps the buffer alive until
     // here.
@@ -77,12 +86,18 @@ export function bindRefused(
 
 /** Explains why a device could not be attached to an address space. */
 export function attachRefused(target: AttachTarget, cause: unknown): unknown {
+  if (target.noIommu && hasErrno(cause, "EPERM")) {
+    return rawIoMissing(cause, target.device.name);
+  }
   if (hasErrno(cause, "EPERM")) return unsafeInterrupts(target, cause);
   if (hasErrno(cause, "EACCES")) return wrongToken(target, cause);
   if (hasErrno(cause, "EBUSY")) return deviceBusy(target, cause);
   // The kernel does not look for the memory of an IOAS before a device is
   // attached.
   if (hasErrno(cause, "EFAULT")) return memoryGone(target, cause);
+  if (hasErrno(cause, "EINVAL") && target.nodes.deviceId !== undefined) {
+    return notBound(target, cause);
+  }
   if (!hasErrno(cause, "EADDRINUSE")) return cause;
   return new VfioError("IOVA_OUT_OF_RANGE", {
     device: target.device.name,

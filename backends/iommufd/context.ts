@@ -15,9 +15,12 @@ import type {
   IommuContext,
   IommuLimits,
   Mapped,
+  PhysicalRange,
 } from "../backend.ts";
-import { ignoreErrors, noMemory, openNode } from "../explain.ts";
+import { ignoreErrors, insist, noMemory, openNode } from "../explain.ts";
 import { attachRefused, bind, bindRefused } from "./bind.ts";
+import { removeFrom } from "../kvm.ts";
+import { boundBefore, boundElsewhere, otherIommufd } from "./bound.ts";
 import { Ioas } from "./ioas.ts";
 
 /** An IOVA space in the kernel, as one IOAS. */
@@ -26,16 +29,19 @@ export class IommufdContext implements IommuContext {
   readonly backend = "iommufd";
   readonly #kernel: Kernel;
   readonly #mapped: Mapped;
+  readonly #noIommu: boolean;
   #ioas: Ioas | undefined;
   /** Devices attached, and those on the way. */
   #users = 0;
 
   /**
    * @param kernel The system that is asked.
+   * @param noIommu Whether it is for devices that no IOMMU isolates.
    * @param mapped What is mapped in the address space.
    */
-  constructor(kernel: Kernel, mapped: Mapped) {
+  constructor(kernel: Kernel, noIommu: boolean, mapped: Mapped) {
     this.#kernel = kernel;
+    this.#noIommu = noIommu;
     this.#mapped = mapped;
   }
 
@@ -43,6 +49,10 @@ export class IommufdContext implements IommuContext {
     target: AttachTarget,
     options: AttachOptions,
   ): Promise<Attachment> {
+    const { cdev, iommufd } = target.nodes;
+    if (iommufd !== undefined && this.#ioas?.livesIn(iommufd) === false) {
+      throw otherIommufd(target);
+    }
     const ioas = this.#ioas ??= Ioas.open(
       this.#kernel,
       target,
@@ -51,27 +61,37 @@ export class IommufdContext implements IommuContext {
     this.#users++;
     await using stack = new AsyncDisposableStack();
     stack.defer(() => this.#leave(ioas));
-    const fd = openNode(this.#kernel, target, target.nodes.cdev!);
+    const fd = openNode(this.#kernel, target, cdev!);
     stack.defer(() => ignoreErrors(() => fd.closeAsync()));
+    const { kvm } = options;
+    if (kvm !== undefined) {
+      if (target.nodes.deviceId !== undefined) throw boundBefore(target);
+      kvm.add(fd.number);
+      stack.defer(() => removeFrom(kvm, fd));
+    }
     let deviceId: number;
     try {
       deviceId = await bind(target, fd, ioas, options);
     } catch (error) {
+      const bound = hasErrno(error, "EINVAL")
+        ? boundElsewhere(target, fd, error)
+        : undefined;
       // Closed first, or else this process would be found to have the device
       // open.
-      await ignoreErrors(() => fd.closeAsync());
-      throw bindRefused(target, options, error);
+      await stack.disposeAsync();
+      throw bound ?? bindRefused(target, options, error);
     }
     try {
       ioas.attach(fd);
     } catch (error) {
       throw this.#pinRefused(error) ?? attachRefused(target, error);
     }
-    stack.defer(() => ignoreErrors(() => ioas.detach(fd)));
+    stack.defer(() => insist(() => ioas.detach(fd)));
     const held = stack.move();
     return {
       fd,
       ownership: { iommufd: ioas.iommufd, deviceId },
+      borrowed: typeof cdev === "number",
       detach: () => held.disposeAsync(),
     };
   }
@@ -110,7 +130,13 @@ export class IommufdContext implements IommuContext {
     this.#ioas?.unmap(range);
   }
 
+  physical(range: DmaRange, offset: number): PhysicalRange {
+    return this.#ioas!.physical(range, offset);
+  }
+
   limits(): IommuLimits {
-    return this.#ioas!.limits();
+    const limits = this.#ioas!.limits();
+    // What has no IOMMU takes any IOVA, and none is of use.
+    return this.#noIommu ? { ...limits, ranges: [] } : limits;
   }
 }

@@ -1,8 +1,10 @@
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import type { Fd } from "../../lib/kernel/fd.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
-import { setPages, setUint64 } from "../../lib/uapi/layout.ts";
+import { iovaOf, setPages, setUint64 } from "../../lib/uapi/layout.ts";
 import {
+  IOMMU_DESTROY,
+  iommu_destroy,
   IOMMU_IOAS_ALLOC,
   iommu_ioas_alloc,
   IOMMU_IOAS_IOVA_RANGES,
@@ -14,6 +16,8 @@ import {
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
+  IOMMU_IOAS_NOIOMMU_GET_PA,
+  iommu_ioas_noiommu_get_pa,
   IOMMU_IOAS_UNMAP,
   iommu_ioas_unmap,
   iommu_iova_range,
@@ -31,9 +35,12 @@ import type {
   DmaRange,
   FileRange,
   IommuLimits,
+  Node,
+  PhysicalRange,
 } from "../backend.ts";
 import { allocArgument, type Argument } from "../argument.ts";
-import { ignoreErrors, mappingRefused, openNode } from "../explain.ts";
+import { ignoreErrors, insist, mappingRefused, openNode } from "../explain.ts";
+import { rawIoMissing } from "../no_iommu/permission.ts";
 
 /** The node behind which every iommufd is made. */
 export const IOMMUFD_NODE = "/dev/iommu";
@@ -47,13 +54,16 @@ const READ_WRITE = READ | IOMMU_IOAS_MAP_WRITEABLE;
 export class Ioas {
   readonly #kernel: Kernel;
   readonly #fd: Fd;
+  /** What the iommufd was had by. */
+  readonly #node: Node;
   readonly #id: number;
   #map: Argument | undefined;
   #unmap: Argument | undefined;
 
-  private constructor(kernel: Kernel, fd: Fd, id: number) {
+  private constructor(kernel: Kernel, fd: Fd, node: Node, id: number) {
     this.#kernel = kernel;
     this.#fd = fd;
+    this.#node = node;
     this.#id = id;
   }
 
@@ -64,11 +74,13 @@ export class Ioas {
     mapped: Iterable<DmaRange>,
   ): Ioas {
     using stack = new DisposableStack();
-    const fd = stack.use(openNode(kernel, target, IOMMUFD_NODE));
+    const { iommufd = IOMMUFD_NODE } = target.nodes;
+    const fd = stack.use(openNode(kernel, target, iommufd));
     const argument = iommu_ioas_alloc.alloc();
     fd.ioctl(IOMMU_IOAS_ALLOC, argument);
     const { out_ioas_id } = iommu_ioas_alloc.decode(argument);
-    const ioas = new Ioas(kernel, fd, out_ioas_id);
+    const ioas = new Ioas(kernel, fd, iommufd, out_ioas_id);
+    stack.defer(() => ioas.#destroy());
     for (const range of mapped) ioas.map(range);
     stack.move();
     return ioas;
@@ -79,9 +91,22 @@ export class Ioas {
     return this.#fd;
   }
 
+  /** Whether a device's iommufd is the one that it lives in. */
+  livesIn(iommufd: Node): boolean {
+    return iommufd === this.#node;
+  }
+
   /** Closes the iommufd, and with it everything that lives in it. */
   close(): void {
+    this.#destroy();
     ignoreErrors(() => this.#fd.close());
+  }
+
+  /** An iommufd that was passed in lives on: what is ours is taken out of it. */
+  #destroy(): void {
+    if (typeof this.#node === "string") return;
+    const argument = iommu_destroy.alloc({ id: this.#id });
+    insist(() => void this.#fd.ioctl(IOMMU_DESTROY, argument));
   }
 
   attach(fd: Fd): void {
@@ -144,7 +169,7 @@ export class Ioas {
       fd,
       start: BigInt(offset),
       length: BigInt(range.bytes),
-      iova: range.iova,
+      iova: iovaOf(range.page),
     });
   }
 
@@ -154,6 +179,23 @@ export class Ioas {
     setPages(argument.view, UNMAP.iova, page);
     setUint64(argument.view, UNMAP.length, bytes);
     this.#fd.ioctl(IOMMU_IOAS_UNMAP, argument.bytes);
+  }
+
+  /** Where a range lies in physical memory: it is pinned there. */
+  physical({ page, bytes }: DmaRange, offset: number): PhysicalRange {
+    const layout = iommu_ioas_noiommu_get_pa;
+    const argument = layout.alloc({
+      ioas_id: this.#id,
+      iova: iovaOf(page) + BigInt(offset),
+      length: BigInt(bytes - offset),
+    });
+    try {
+      this.#fd.ioctl(IOMMU_IOAS_NOIOMMU_GET_PA, argument);
+    } catch (error) {
+      throw hasErrno(error, "EPERM") ? rawIoMissing(error) : error;
+    }
+    const { out_phys, length } = layout.decode(argument);
+    return { address: out_phys, length: Number(length) };
   }
 
   limits(): IommuLimits {

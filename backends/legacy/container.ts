@@ -10,7 +10,12 @@ import {
   VFIO_GROUP_UNSET_CONTAINER,
   VFIO_SET_IOMMU,
 } from "../../lib/uapi/vfio/container.ts";
-import type { AttachTarget, DmaRange, IommuLimits } from "../backend.ts";
+import type {
+  AttachTarget,
+  DmaRange,
+  IommuLimits,
+  PhysicalRange,
+} from "../backend.ts";
 import { ignoreErrors, keptMapped, nodeRefused, openNode } from "../explain.ts";
 
 /** The node behind which every container is made. */
@@ -26,6 +31,8 @@ export interface ContainerIommu {
   unmap(range: DmaRange): void;
   /** Unmaps everything. */
   unmapAll(): void;
+  /** Where a range lies in physical memory, where nothing is translated. */
+  physical?(range: DmaRange, offset: number): PhysicalRange;
   /** Asks the kernel what can be mapped. */
   limits(): IommuLimits;
 }

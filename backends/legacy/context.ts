@@ -21,6 +21,7 @@ import type {
   IommuContext,
   IommuLimits,
   Mapped,
+  PhysicalRange,
 } from "../backend.ts";
 import {
   ignoreErrors,
@@ -28,6 +29,7 @@ import {
   nodeRefused,
   wrongToken,
 } from "../explain.ts";
+import { GroupMachine } from "../kvm.ts";
 import { Container, type IommuDriver } from "./container.ts";
 import { openGroup } from "./group.ts";
 import { commonLimits } from "./limits.ts";
@@ -37,6 +39,8 @@ interface OpenGroup {
   readonly id: string;
   readonly fd: Fd;
   readonly container: Container;
+  /** The virtual machine of its devices. */
+  readonly machine: GroupMachine;
   /** Devices attached, and those on the way. */
   users: number;
 }
@@ -67,17 +71,28 @@ export class LegacyContext implements IommuContext {
     options: AttachOptions,
   ): Promise<Attachment> {
     const group = this.#enter(target);
+    const { kvm } = options;
+    try {
+      if (kvm !== undefined) group.machine.enter(target, group.fd, kvm);
+    } catch (error) {
+      this.#leave(group);
+      throw error;
+    }
     try {
       const fd = await this.#open(target, group, options);
       return {
         fd,
         ownership: { group: group.fd },
+        // The device's own was made for us, whoever opened the group.
+        borrowed: false,
         detach: async () => {
+          if (kvm !== undefined) group.machine.leave(group.fd);
           await ignoreErrors(() => fd.closeAsync());
           this.#leave(group);
         },
       };
     } catch (error) {
+      if (kvm !== undefined) group.machine.leave(group.fd);
       this.#leave(group);
       throw error;
     }
@@ -98,7 +113,8 @@ export class LegacyContext implements IommuContext {
     const fd = stack.use(openGroup(this.#kernel, target));
     const container = this.#join(target, fd);
     stack.move();
-    const group = { id, fd, container, users: 1 };
+    const machine = new GroupMachine();
+    const group = { id, fd, container, machine, users: 1 };
     this.#groups.set(id, group);
     return group;
   }
@@ -185,6 +201,11 @@ export class LegacyContext implements IommuContext {
 
   unmap(range: DmaRange): void {
     for (const { iommu } of this.#containers) iommu.unmap(range);
+  }
+
+  physical(range: DmaRange, offset: number): PhysicalRange {
+    const [container] = this.#containers;
+    return container!.iommu.physical!(range, offset);
   }
 
   limits(): IommuLimits {

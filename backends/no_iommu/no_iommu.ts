@@ -1,21 +1,23 @@
 /**
  * Devices that no IOMMU isolates: a container of theirs translates nothing
- * (`drivers/vfio/container.c`, `vfio_noiommu_ops`).
+ * (`drivers/vfio/container.c`, `vfio_noiommu_ops`), and pins nothing either.
  *
  * @module
  */
 
 import { VfioError } from "../../lib/errors.ts";
-import { hex } from "../../lib/hex.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
+import type { Kernel } from "../../lib/kernel/kernel.ts";
 import { VFIO_NOIOMMU_IOMMU } from "../../lib/uapi/vfio/container.ts";
-import type { AttachTarget, DmaRange } from "../backend.ts";
+import type { AttachTarget } from "../backend.ts";
 import type { ContainerIommu, IommuDriver } from "../legacy/container.ts";
+import { readPagemap } from "./pagemap.ts";
+import { rawIoMissing } from "./permission.ts";
 
 /** The driver behind containers of devices without an IOMMU. */
 export const NO_IOMMU: IommuDriver = {
   types: [VFIO_NOIOMMU_IOMMU],
-  open: ({ pageSize }) => withoutIommu(pageSize),
+  open: withoutIommu,
   missing({ device }: AttachTarget): VfioError {
     return new VfioError("BACKEND_UNAVAILABLE", {
       device: device.name,
@@ -26,32 +28,23 @@ export const NO_IOMMU: IommuDriver = {
   },
   // vfio_container_attach_group() in drivers/vfio/container.c
   refused({ device }: AttachTarget, cause: unknown): VfioError | undefined {
-    if (!hasErrno(cause, "EPERM")) return undefined;
-    return new VfioError("PERMISSION_DENIED", {
-      device: device.name,
-      problem: "only who has CAP_SYS_RAWIO may have a device without an IOMMU",
-      hint: "run as root, or give the process that capability",
-      cause,
-    });
+    return hasErrno(cause, "EPERM")
+      ? rawIoMissing(cause, device.name)
+      : undefined;
   },
 };
 
-function withoutIommu(pageSize: number): ContainerIommu {
-  const refuse = ({ bytes, iova }: DmaRange): never => {
-    throw new VfioError("NOT_SUPPORTED", {
-      problem: `cannot map ${bytes} bytes at IOVA ${hex(iova)}: the device ` +
-        "has no IOMMU",
-      hint: "unmap everything before attaching a device without an IOMMU",
-    });
-  };
+/** There is nothing to map: the memory is where devices find it. */
+function withoutIommu(kernel: Kernel): ContainerIommu {
   return {
-    map: refuse,
-    mapAsync: (range) => Promise.try(() => refuse(range)),
+    map() {},
+    async mapAsync() {},
     unmap() {},
     unmapAll() {},
+    physical: (range, offset) => readPagemap(kernel, range, offset),
     limits: () => ({
       ranges: [],
-      alignment: BigInt(pageSize),
+      alignment: BigInt(kernel.pageSize),
       mappingsAvailable: undefined,
     }),
   };

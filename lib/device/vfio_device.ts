@@ -1,4 +1,5 @@
 import type { Attachment, AttachOptions } from "../../backends/backend.ts";
+import { ignoreErrors } from "../../backends/explain.ts";
 import type { AddressSpace } from "../dma/address_space.ts";
 import { MEMBERS } from "../dma/members.ts";
 import { toVfioError, VfioError } from "../errors.ts";
@@ -15,6 +16,7 @@ import {
   VFIO_DEVICE_RESET,
 } from "../uapi/vfio/device.ts";
 import { VFIO_PCI_CONFIG_REGION_INDEX } from "../uapi/vfio/pci.ts";
+import { findTarget, type PassedTarget } from "./passed.ts";
 import { Region, type RegionDevice } from "./region.ts";
 import { Resources } from "./resources.ts";
 
@@ -87,29 +89,48 @@ export class VfioDevice implements AsyncDisposable {
    * The device must be bound to a VFIO driver: `Host.take` does that.
    *
    * @param target A PCI address (`0000:01:00.0`, or `01:00.0` in domain 0), a
-   * device's path in sysfs, or a device of the space's host.
+   * device's path in sysfs, a device of the space's host; or descriptors that
+   * somebody with more rights has opened. These stay the caller's: they are not
+   * closed, and a device by its own descriptor stays bound when it is detached.
    * @param space The address space that it joins.
-   * @param options A VF's token, and how a mediated device pins memory.
-   * @throws {TypeError} If the address, or the token, is malformed.
+   * @param options A VF's token, the virtual machine that it is for, and how a
+   * mediated device pins memory.
+   * @throws {TypeError} If the address, or the token, is malformed; if a
+   * descriptor is of another file.
    * @throws {VfioError} `DEVICE_NOT_FOUND`, `WRONG_DRIVER`, `NO_IOMMU_GROUP`,
    * `GROUP_NOT_VIABLE`, `GROUP_IN_OTHER_SPACE`, `ALREADY_ATTACHED`,
    * `DEVICE_BUSY`, `PERMISSION_DENIED`, `BACKEND_UNAVAILABLE`,
    * `MEMLOCK_LIMIT`, `MAPPING_LIMIT`, `IOVA_OUT_OF_RANGE`, `KERNEL`;
    * `NOT_SUPPORTED` where the firmware keeps memory mapped for its group, and
    * for `pinsOnDemand` of a device that is not mediated.
+   *
+   * @example A device by descriptors
+   * ```ts
+   * import { AddressSpace, Host, VfioDevice } from "@passthru/vfio";
+   * import { VfioDescriptors } from "@passthru/vfio/handoff";
+   *
+   * const host = new Host();
+   * await using open = await VfioDescriptors.open([host.function("01:00.0")]);
+   * // A process that inherits them as 3 and 4 writes { iommufd: 3, fd: 4 }.
+   * const [passed] = open.passed;
+   * await using space = new AddressSpace();
+   * await using device = await VfioDevice.attach(passed!, space);
+   * console.log(device.name, space.backend?.reason);
+   * ```
    */
   static async attach(
-    target: string | HostDevice,
+    target: string | HostDevice | PassedTarget,
     space: AddressSpace,
     options: AttachOptions = {},
   ): Promise<VfioDevice> {
-    const device = space.host.find(target);
+    const { device, passed } = findTarget(space.host, target);
     assertToken(options.vfToken);
     const { pinsOnDemand = false } = options;
     if (pinsOnDemand) assertMediated(device);
+    const request = passed === undefined ? options : { ...options, passed };
     return await traced("attach", () => described(device), async (event) => {
       try {
-        return await space[MEMBERS].attach(device, options, (attachment) => {
+        return await space[MEMBERS].attach(device, request, (attachment) => {
           if (event !== undefined) event.backend = space.backend?.backend;
           const info = readDeviceInfo(attachment.fd);
           return new VfioDevice(
@@ -149,6 +170,15 @@ export class VfioDevice implements AsyncDisposable {
    */
   get fd(): number {
     return this.#handle.number;
+  }
+
+  /**
+   * Its id in the iommufd that it is bound to, for a process that is passed the
+   * descriptors; `undefined` with the legacy container.
+   */
+  get deviceId(): number | undefined {
+    const { ownership } = this.#attachment;
+    return "deviceId" in ownership ? ownership.deviceId : undefined;
   }
 
   get #handle(): Fd {
@@ -295,6 +325,11 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   async #detach(): Promise<void> {
+    // The last close ends all DMA. Where the caller has it open still, nothing
+    // does, and without an IOMMU it would go on.
+    if (this.#attachment.borrowed) {
+      ignoreErrors(() => this.setBusMaster(false));
+    }
     // A mapping of registers keeps the device open, so what is open goes first.
     const unreleased = await this.#resources.release();
     await this.#attachment.detach();

@@ -1,6 +1,6 @@
 import type {
   Attachment,
-  AttachOptions,
+  AttachRequest,
   BackendName,
   IommuLimits,
 } from "../../backends/backend.ts";
@@ -16,6 +16,7 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { hex } from "../hex.ts";
 import { register } from "./registry.ts";
 import { Mappings } from "./mappings.ts";
+import { allocateWithin } from "./physical.ts";
 import { SpaceContext } from "./space_context.ts";
 import { UNATTACHED } from "./unattached.ts";
 import { type Member, MEMBERS, Members } from "./members.ts";
@@ -29,6 +30,7 @@ import {
   type AllocateOptions,
   DmaMemory,
   KEPT,
+  mapImmovable,
   mapMemory,
   MAPPED,
 } from "./memory.ts";
@@ -46,7 +48,8 @@ export interface AddressSpaceOptions {
   readonly host?: Host;
   /**
    * Takes devices that no IOMMU isolates (`VFIO_NOIOMMU`). Such a device
-   * reaches all of the host's memory, and nothing can be mapped for it.
+   * reaches all of the host's memory, also what was freed. It is given
+   * physical addresses: {@linkcode DmaMemory.physical}.
    *
    * @default {false}
    */
@@ -167,23 +170,43 @@ export class AddressSpace implements AsyncDisposable {
    * Allocates zeroed memory and maps it for the space's devices. While a device
    * is attached its pages are pinned.
    *
+   * While the devices are without an IOMMU, the memory is huge pages of its own:
+   * the smallest one that holds all of it, so that it is contiguous, or those of
+   * `options.hugepages`. Then `options.dmaMask` is about its physical address.
+   *
    * @param bytes How many bytes at least; rounded up to whole pages.
    * @param options Huge pages, and where it is mapped.
    * @returns The memory, to be freed by its owner or with the space.
    * @throws {RangeError} If `bytes` is not a positive whole number, or the IOVA
    * is not aligned.
    * @throws {TypeError} If there are no huge pages of that size.
-   * @throws {VfioError} `NO_MEMORY`, `MEMLOCK_LIMIT`, `MAPPING_LIMIT`,
+   * @throws {VfioError} `PERMISSION_DENIED` if physical addresses are hidden
+   * from this process, `NO_MEMORY`, `MEMLOCK_LIMIT`, `MAPPING_LIMIT`,
    * `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`, `IOVA_EXHAUSTED`, `KERNEL`.
    */
   allocate(bytes: number, options: AllocateOptions = {}): DmaMemory {
     this.#assertOpen();
-    const memory = mapMemory(this.#kernel, bytes, options.hugepages);
+    if (!this.#context.noIommu) {
+      return this.#allocate(bytes, options, mapMemory);
+    }
+    return allocateWithin(
+      options.dmaMask,
+      () => this.#allocate(bytes, options, mapImmovable),
+    );
+  }
+
+  #allocate(
+    bytes: number,
+    options: AllocateOptions,
+    take: typeof mapMemory | typeof mapImmovable,
+  ): DmaMemory {
+    const memory = take(this.#kernel, bytes, options.hugepages);
     const dma = new DmaMemory(
       this.#kernel,
       memory,
       this,
       (dma) => void this.#memories.delete(dma),
+      take === mapImmovable,
     );
     this.#memories.add(dma);
     try {
@@ -350,14 +373,18 @@ export class AddressSpace implements AsyncDisposable {
 
   async #attach<M extends Member>(
     device: HostDevice,
-    options: AttachOptions,
+    options: AttachRequest,
     enter: (attachment: Attachment) => M,
   ): Promise<M> {
     this.#assertOpen();
     // A backend that comes with this device maps what is mapped by then.
     while (this.#maps.size > 0) await Promise.all(this.#maps);
     this.#assertOpen();
-    const target = attachTarget(device, this.#unsafeNoIommu);
+    const target = attachTarget(
+      device,
+      this.#unsafeNoIommu,
+      options.passed,
+    );
     await using stack = new AsyncDisposableStack();
     const registration = stack.use(register(device, target.group, this));
     using _ = this.#mappings.arrive(() => target.group.reservedRegions);

@@ -39,6 +39,7 @@ export class IovaSpace<T = undefined> {
     this.#limits = limits;
     this.#unit = unitOf(limits);
     this.#pages = new IovaAllocator(pageRuns(limits.ranges));
+    this.#apply();
   }
 
   /** What the IOMMU can translate from now on. */
@@ -66,11 +67,18 @@ export class IovaSpace<T = undefined> {
     };
   }
 
+  /** Whether IOVAs are names only, since no IOMMU translates them. */
+  get #onlyNames(): boolean {
+    return this.#limits.ranges.length === 0;
+  }
+
   #apply(): void {
     const reserved = [...this.#arrivals]
       .flatMap((arrival) => arrival.reserved ?? [])
       .filter(({ type }) => type !== "direct-relaxable");
-    this.#pages.ranges = pageRuns(difference(this.#limits.ranges, reserved));
+    this.#pages.ranges = this.#onlyNames
+      ? [{ first: 0, end: PAGES_END }]
+      : pageRuns(difference(this.#limits.ranges, reserved));
   }
 
   #readArrivals(): void {
@@ -151,15 +159,14 @@ export class IovaSpace<T = undefined> {
 
   /** Finds room for pages and returns the first of them. */
   #choose(pages: number, dmaMask: bigint | undefined): number {
-    const limit = dmaMask === undefined ? PAGES_END : pagesWithin(dmaMask);
+    const within = dmaMask === undefined ? PAGES_END : pagesWithin(dmaMask);
+    const limit = this.#onlyNames ? PAGES_END : within;
     const first = this.#pages.find(pages, this.#alignment(pages), limit);
     if (first !== undefined) return first;
     throw new VfioError("IOVA_EXHAUSTED", {
       problem: `no ${pages * PAGE} bytes of IOVA are free within ` +
         hex(dmaMask ?? IOVA_END - 1n),
-      hint: this.#limits.ranges.length === 0
-        ? "without an IOMMU nothing can be mapped"
-        : "unmap what is not needed; space.limits().ranges lists the ranges",
+      hint: "unmap what is not needed; space.limits().ranges lists the ranges",
     });
   }
 
@@ -178,14 +185,14 @@ export class IovaSpace<T = undefined> {
     }
     const first = pageOf(iova);
     const end = first + pages;
-    if (!this.#pages.contains(first, end)) {
+    if (this.#onlyNames || !this.#pages.contains(first, end)) {
       const usable = this.#limits.ranges
         .map(({ start, last }) => `${hex(start)}-${hex(last)}`);
       throw new VfioError("IOVA_OUT_OF_RANGE", {
         problem: `the IOMMU cannot translate ${pages * PAGE} bytes at IOVA ` +
           hex(iova),
-        hint: usable.length === 0
-          ? "without an IOMMU nothing can be mapped"
+        hint: this.#onlyNames
+          ? "without an IOMMU nothing can be mapped at an IOVA: leave it out"
           : `it can translate ${usable.join(", ")}`,
       });
     }

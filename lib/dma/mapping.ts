@@ -1,4 +1,10 @@
-import type { DmaRange, FileRange } from "../../backends/backend.ts";
+import type {
+  DmaRange,
+  FileRange,
+  PhysicalRange,
+} from "../../backends/backend.ts";
+import { VfioError } from "../errors.ts";
+import { iovaOf } from "../uapi/layout.ts";
 
 /** Memory of this process that can be mapped: whole pages. */
 export interface MemoryRange {
@@ -38,6 +44,8 @@ export interface TrackedMemory {
 export interface MappingOwner {
   /** Unmaps a mapping of its own. */
   unmap(mapping: DmaMapping): void;
+  /** Where a mapping of its own lies in physical memory. */
+  physical(mapping: DmaMapping, offset: number): PhysicalRange;
 }
 
 /**
@@ -64,6 +72,8 @@ export class DmaMapping implements DmaRange, Disposable {
   readonly bytes: number;
   /** Whether devices may write to it. */
   readonly writable: boolean;
+  /** Whether no IOMMU translates for it: {@linkcode DmaMapping.physical}. */
+  readonly noIommu: boolean;
 
   /** @ignore */
   [BEFORE]: DmaMapping | undefined = undefined;
@@ -78,6 +88,7 @@ export class DmaMapping implements DmaRange, Disposable {
     file: FileRange | undefined,
     bytes: number,
     writable: boolean,
+    noIommu: boolean,
     memory: TrackedMemory | undefined,
   ) {
     this.#owner = owner;
@@ -87,12 +98,40 @@ export class DmaMapping implements DmaRange, Disposable {
     this.file = file;
     this.bytes = bytes;
     this.writable = writable;
+    this.noIommu = noIommu;
   }
 
-  /** Where devices see it, in bytes. */
+  /**
+   * Where devices see it, in bytes.
+   *
+   * @throws {VfioError} `NOT_SUPPORTED` where no IOMMU translates.
+   */
   get iova(): bigint {
-    // Stays within 64 bits, which the processor multiplies itself.
-    return BigInt.asUintN(64, BigInt(this.page) * 4096n);
+    if (!this.noIommu) return iovaOf(this.page);
+    throw new VfioError("NOT_SUPPORTED", {
+      problem: "no IOMMU translates an IOVA for the devices of this memory",
+      hint: "give them its physical address: physical(offset)",
+    });
+  }
+
+  /**
+   * Where devices see it that no IOMMU isolates: it is pinned, or stays where it
+   * is, as long as one is attached.
+   *
+   * @param offset Where the answer begins in it, in bytes.
+   * @returns The physical address, and how many bytes are contiguous from there.
+   * @throws {RangeError} If it has no such byte.
+   * @throws {VfioError} `NOT_SUPPORTED` behind an IOMMU, where a device is given
+   * the IOVA; `DETACHED` while no device is attached, or once it is unmapped;
+   * `PERMISSION_DENIED` without the right to know; `NO_MEMORY`, `KERNEL`.
+   */
+  physical(offset = 0): PhysicalRange {
+    if (Number.isInteger(offset) && offset >= 0 && offset < this.bytes) {
+      return this.#owner.physical(this, offset);
+    }
+    throw new RangeError(
+      `Cannot look up byte ${offset}: the memory has ${this.bytes}`,
+    );
   }
 
   /** Bytes, as the other 64-bit numbers are. */

@@ -2,6 +2,7 @@ import type {
   DmaRange,
   FileRange,
   IommuLimits,
+  PhysicalRange,
 } from "../../backends/backend.ts";
 import { ignoreErrors } from "../../backends/explain.ts";
 import { toVfioError, VfioError } from "../errors.ts";
@@ -9,6 +10,7 @@ import { hex } from "../hex.ts";
 import type { ReservedRegion } from "../host/device.ts";
 import type { SignalOptions } from "../kernel/abort.ts";
 import { traced, type TracedEvent, tracerOf } from "../tracing.ts";
+import { iovaOf } from "../uapi/layout.ts";
 import { IovaSpace, pageOf } from "./iova_space.ts";
 import {
   DmaMapping,
@@ -33,10 +35,15 @@ export interface MappedMemory {
   readonly size: number;
   /** The file that it is memory of, where it is one's. */
   readonly file?: FileRange;
+  /** Whether it stays where it is in physical memory. Default: not. */
+  readonly immovable?: boolean;
 }
 
 /** What maps in the kernel. */
-type Mapper = Pick<SpaceContext, "map" | "mapAsync" | "unmap">;
+type Mapper = Pick<
+  SpaceContext,
+  "map" | "mapAsync" | "unmap" | "physical" | "noIommu"
+>;
 
 /** What is mapped in an address space, whether a device is attached or not. */
 export class Mappings implements MappingOwner {
@@ -84,7 +91,7 @@ export class Mappings implements MappingOwner {
     const event: TracedEvent = { bytes: memory.size };
     return tracer.sync("map", event, () => {
       const mapping = this.#map(memory, options, tracked);
-      event.iova = mapping.iova;
+      if (!mapping.noIommu) event.iova = mapping.iova;
       return mapping;
     });
   }
@@ -94,6 +101,7 @@ export class Mappings implements MappingOwner {
     options: MapOptions,
     tracked: TrackedMemory | undefined,
   ): DmaMapping {
+    this.#assertStays(memory);
     const page = this.#iovas.find(memory.size, options);
     const mapping = this.#make(page, memory, options, tracked);
     try {
@@ -118,7 +126,7 @@ export class Mappings implements MappingOwner {
     const describe = () => ({ bytes: memory.size });
     return traced("map", describe, async (event) => {
       const mapping = await this.#mapAsync(memory, options, tracked, signal);
-      if (event !== undefined) event.iova = mapping.iova;
+      if (event !== undefined && !mapping.noIommu) event.iova = mapping.iova;
       return mapping;
     });
   }
@@ -130,6 +138,7 @@ export class Mappings implements MappingOwner {
     signal: AbortSignal | undefined,
   ): Promise<DmaMapping> {
     signal?.throwIfAborted();
+    this.#assertStays(memory);
     const page = this.#iovas.place(memory.size, options);
     const mapping = this.#make(page, memory, options, tracked);
     const { bytes } = mapping;
@@ -152,6 +161,11 @@ export class Mappings implements MappingOwner {
     return mapping;
   }
 
+  /** Refuses memory whose physical addresses can change, where these count. */
+  #assertStays({ size, immovable }: MappedMemory): void {
+    if (this.#context.noIommu && immovable !== true) throw movable(size);
+  }
+
   #make(
     page: number,
     { address, size, file }: MappedMemory,
@@ -165,6 +179,7 @@ export class Mappings implements MappingOwner {
       file,
       size,
       options.writable ?? true,
+      this.#context.noIommu,
       tracked,
     );
   }
@@ -191,6 +206,21 @@ export class Mappings implements MappingOwner {
     this.#remove(present);
   }
 
+  /** Where a mapping lies in physical memory. */
+  physical(mapping: DmaMapping, offset: number): PhysicalRange {
+    if (this.#iovas.holder(mapping.page) !== mapping) {
+      throw new VfioError("DETACHED", {
+        problem: "the memory is not mapped in its address space any more",
+        hint: "map it again: space.map(memory)",
+      });
+    }
+    try {
+      return this.#context.physical(mapping, offset);
+    } catch (error) {
+      throw toVfioError(error, "look up a physical address");
+    }
+  }
+
   /** Unmaps everything. What the kernel does not unmap stays mapped. */
   unmapAll(): void {
     for (const mapping of this.values()) this.#remove(mapping);
@@ -200,7 +230,7 @@ export class Mappings implements MappingOwner {
     try {
       this.#context.unmap(mapping);
     } catch (error) {
-      throw toVfioError(error, `unmap ${hex(mapping.iova)}`);
+      throw toVfioError(error, `unmap ${hex(iovaOf(mapping.page))}`);
     }
     this.#iovas.release(mapping.page);
     mapping[UNMAPPED]();
@@ -211,13 +241,26 @@ export class Mappings implements MappingOwner {
 function part(range: DmaRange, from: number): DmaRange {
   const bytes = Math.min(CALL_BYTES, range.bytes - from);
   if (bytes === range.bytes) return range;
-  const { page, iova, address, file, writable } = range;
+  const { page, address, file, writable, noIommu } = range;
+  const first = page + from / 4096;
   return {
-    page: page + from / 4096,
-    iova: iova + BigInt(from),
+    page: first,
+    get iova() {
+      return iovaOf(first);
+    },
     address: address + BigInt(from),
     file: file && { fd: file.fd, offset: file.offset + from },
     bytes,
     writable,
+    noIommu,
   };
+}
+
+function movable(bytes: number): VfioError {
+  return new VfioError("NOT_SUPPORTED", {
+    problem:
+      `cannot map ${bytes} bytes: the kernel may move them in physical ` +
+      "memory, and the devices of the address space have no IOMMU",
+    hint: "allocate memory while such a device is attached: space.allocate()",
+  });
 }

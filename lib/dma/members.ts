@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Attachment, AttachOptions } from "../../backends/backend.ts";
+import type { Attachment, AttachRequest } from "../../backends/backend.ts";
 import type { HostDevice } from "../host/device.ts";
 
 /** An attached device, as its address space needs to know it. */
@@ -19,7 +19,7 @@ export interface Member {
 /** Attaches a device to a space; `enter` is called while it is attached. */
 type Attach = <M extends Member>(
   device: HostDevice,
-  options: AttachOptions,
+  options: AttachRequest,
   enter: (attachment: Attachment) => M,
 ) => Promise<M>;
 
@@ -53,7 +53,7 @@ export class Members {
    */
   async attach<M extends Member>(
     device: HostDevice,
-    options: AttachOptions,
+    options: AttachRequest,
     make: (attachment: Attachment) => M,
   ): Promise<M> {
     const { promise, resolve } = Promise.withResolvers<void>();

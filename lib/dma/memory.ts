@@ -1,11 +1,14 @@
 import { toVfioError, VfioError } from "../errors.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Kernel, Mapping } from "../kernel/kernel.ts";
+import type { PhysicalRange } from "../../backends/backend.ts";
 import {
+  MADV_DONTFORK,
   MAP_ANONYMOUS,
   MAP_HUGE_1GB,
   MAP_HUGE_2MB,
   MAP_HUGETLB,
+  MAP_POPULATE,
   MAP_SHARED,
   PROT_READ,
   PROT_WRITE,
@@ -30,6 +33,9 @@ const HUGE_PAGES: Readonly<
   "1G": { size: 2 ** 30, flag: MAP_HUGE_1GB },
 };
 
+/** The largest memory that is contiguous in physical memory for sure. */
+const LARGEST = HUGE_PAGES["1G"].size;
+
 /** How DMA memory is allocated, and where it is mapped. */
 export interface AllocateOptions extends MapOptions {
   /** Takes it from the host's pool of huge pages of this size. */
@@ -45,11 +51,13 @@ export interface AllocateOptions extends MapOptions {
  * @param kernel The system.
  * @param bytes How many bytes at least.
  * @param hugepages The pool of huge pages that it is taken from.
+ * @param extraFlags More of `MAP_*`.
  */
 export function mapMemory(
   kernel: Kernel,
   bytes: number,
   hugepages: HugePageSize | undefined,
+  extraFlags = 0,
 ): Mapping {
   if (!Number.isSafeInteger(bytes) || bytes <= 0) {
     throw new RangeError(
@@ -65,7 +73,7 @@ export function mapMemory(
   const huge = hugepages === undefined ? undefined : HUGE_PAGES[hugepages];
   const page = huge?.size ?? kernel.pageSize;
   const length = Math.ceil(bytes / page) * page;
-  const flags = MAP_SHARED | MAP_ANONYMOUS |
+  const flags = MAP_SHARED | MAP_ANONYMOUS | extraFlags |
     (huge === undefined ? 0 : MAP_HUGETLB | huge.flag);
   try {
     return kernel.mmap(length, PROT_READ | PROT_WRITE, flags, -1, 0n);
@@ -85,6 +93,37 @@ export function mapMemory(
           `${page / 1024}kB/nr_hugepages`,
         cause: error,
       });
+  }
+}
+
+/**
+ * Maps memory that stays where it is in physical memory: huge pages, which the
+ * kernel neither swaps nor moves by itself, all of them there from the start.
+ *
+ * @param kernel The system.
+ * @param bytes How many bytes at least.
+ * @param hugepages The pool that it is taken from. Default: that of the pages
+ * of which one is enough.
+ */
+export function mapImmovable(
+  kernel: Kernel,
+  bytes: number,
+  hugepages?: HugePageSize,
+): Mapping {
+  if (hugepages === undefined && bytes > LARGEST) {
+    throw new RangeError(
+      `Cannot allocate ${bytes} contiguous bytes: the largest page has ` +
+        `${LARGEST}; with hugepages there can be several`,
+    );
+  }
+  const pool = hugepages ?? (bytes > HUGE_PAGES["2M"].size ? "1G" : "2M");
+  const memory = mapMemory(kernel, bytes, pool, MAP_POPULATE);
+  try {
+    kernel.madvise(memory.address, memory.length, MADV_DONTFORK);
+    return memory;
+  } catch (error) {
+    unmapMemory(kernel, memory);
+    throw toVfioError(error, `allocate ${memory.length} bytes`);
   }
 }
 
@@ -117,6 +156,11 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
   /** Its mapping in the space that it was allocated from. */
   #mapping: DmaMapping | undefined;
   #isFreed = false;
+  /**
+   * Whether it stays where it is in physical memory, as what is allocated for
+   * devices without an IOMMU does.
+   */
+  readonly immovable: boolean;
   /** How many maps of it are under way. */
   #keepers = 0;
 
@@ -127,17 +171,20 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
    * @param memory The memory.
    * @param space The address space that it is allocated from.
    * @param freed Called when it was freed.
+   * @param immovable Whether it stays where it is in physical memory.
    */
   constructor(
     kernel: Kernel,
     memory: Mapping,
     space: object,
     freed: (memory: DmaMemory) => void,
+    immovable: boolean,
   ) {
     this.#kernel = kernel;
     this.#memory = memory;
     this.#space = space;
     this.#freed = freed;
+    this.immovable = immovable;
   }
 
   /** @ignore */
@@ -182,10 +229,40 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
   /**
    * Where the devices of the space that it was allocated from see it, in bytes.
    *
-   * @throws {VfioError} `DETACHED` while it is not mapped there.
+   * @throws {VfioError} `DETACHED` while it is not mapped there,
+   * `NOT_SUPPORTED` where no IOMMU translates: {@linkcode DmaMemory.physical}.
    */
   get iova(): bigint {
-    if (this.#mapping !== undefined) return this.#mapping.iova;
+    return this.#mapped.iova;
+  }
+
+  /**
+   * Where devices that no IOMMU isolates see it: {@linkcode DmaMapping.physical}.
+   *
+   * @param offset Where the answer begins in it, in bytes.
+   * @returns The physical address, and how many bytes are contiguous from there:
+   * all of a huge page.
+   * @throws {RangeError} If it has no such byte.
+   * @throws {VfioError} What {@linkcode DmaMapping.physical} throws.
+   *
+   * @example Give a device the address of its ring, whether it has an IOMMU or not
+   * ```ts
+   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   *
+   * await using space = new AddressSpace({ unsafeNoIommu: true });
+   * await using device = await VfioDevice.attach("0000:01:00.0", space);
+   * using ring = space.allocate(8192);
+   * const address = ring.immovable ? ring.physical().address : ring.iova;
+   * console.log(device.name, address.toString(16));
+   * ```
+   */
+  physical(offset = 0): PhysicalRange {
+    return this.#mapped.physical(offset);
+  }
+
+  /** Its mapping in its own space. */
+  get #mapped(): DmaMapping {
+    if (this.#mapping !== undefined) return this.#mapping;
     this.assertNotFreed();
     throw new VfioError("DETACHED", {
       problem: "the DMA memory is not mapped in its address space any more",

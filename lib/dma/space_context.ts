@@ -7,6 +7,7 @@ import type {
   IommuContext,
   IommuLimits,
   Mapped,
+  PhysicalRange,
 } from "../../backends/backend.ts";
 import {
   createContext,
@@ -88,13 +89,45 @@ export class SpaceContext {
     this.#context?.unmap(range);
   }
 
+  /** Whether its devices are without an IOMMU; false without a device. */
+  get noIommu(): boolean {
+    return this.#users > 0 && this.#noIommu;
+  }
+
+  /**
+   * Where a mapped range lies in physical memory.
+   *
+   * @throws {VfioError} `NOT_SUPPORTED` behind an IOMMU, `DETACHED` without a
+   * device.
+   */
+  physical(range: DmaRange, offset: number): PhysicalRange {
+    if (this.#context === undefined) {
+      throw new VfioError("DETACHED", {
+        problem: "no device is attached to the address space, so the memory " +
+          "may be anywhere",
+        hint: "attach a device first",
+      });
+    }
+    if (this.#noIommu) return this.#context.physical(range, offset);
+    throw new VfioError("NOT_SUPPORTED", {
+      problem: "an IOMMU translates for the devices of the address space",
+      hint: "give them the IOVA",
+    });
+  }
+
   /** What can be mapped. A device must be attached. */
   limits(): IommuLimits {
     return this.#context!.limits();
   }
 
-  /** Refuses what containers refuse: groups of both kinds in one. */
+  /**
+   * Refuses what containers refuse, groups of both kinds in one, and what was
+   * mapped for the other kind: somebody may have given its address away.
+   */
   #assertSameIsolation({ device, noIommu }: AttachTarget): void {
+    for (const range of this.#mapped()) {
+      if (range.noIommu !== noIommu) throw mappedForOthers(device.name, range);
+    }
     if (this.#users === 0) this.#noIommu = noIommu;
     if (this.#noIommu === noIommu) return;
     throw new VfioError("NOT_SUPPORTED", {
@@ -136,4 +169,22 @@ export class SpaceContext {
     this.#context = undefined;
     this.#selection = undefined;
   }
+}
+
+function mappedForOthers(
+  device: string,
+  { bytes, noIommu }: DmaRange,
+): VfioError {
+  return new VfioError("NOT_SUPPORTED", {
+    device,
+    problem: noIommu
+      ? `cannot map ${bytes} bytes for it: they were mapped for devices ` +
+        "without an IOMMU"
+      : `cannot map ${bytes} bytes for it: it has no IOMMU, and they have an ` +
+        "IOVA",
+    hint: noIommu
+      ? "unmap everything before attaching a device with an IOMMU"
+      : "unmap everything before attaching a device without an IOMMU, and " +
+        "allocate afterwards",
+  });
 }

@@ -14,6 +14,6 @@
  * @module
  */
 
-export { VfioDescriptors } from "./descriptors.ts";
+export { type ReceiveOptions, VfioDescriptors } from "./descriptors.ts";
 export * from "./qemu.ts";
 export { qemuLockedMemory } from "./qemu_memory.ts";

@@ -10,6 +10,12 @@ import type { Kernel } from "./kernel.ts";
 const TOKEN = /(\bvf_token=)\S*/g;
 
 /**
+ * Members of structs that are not printed: physical addresses, which the kernel
+ * hides from most processes.
+ */
+const HIDDEN: ReadonlySet<string> = new Set(["out_phys"]);
+
+/**
  * A kernel that prints each call, its decoded struct before and after, and its
  * result, in the manner of `strace`.
  *
@@ -129,6 +135,8 @@ function describeValue(value: unknown): string {
   if (value instanceof ArrayBuffer) return `[${value.byteLength} bytes]`;
   if (Array.isArray(value)) return `[${value.map(describeValue).join(", ")}]`;
   const members = Object.entries(value as object)
-    .map(([name, member]) => `${name}=${describeValue(member)}`);
+    .map(([name, member]) =>
+      `${name}=${HIDDEN.has(name) ? "…" : describeValue(member)}`
+    );
   return `{${members.join(", ")}}`;
 }

@@ -81,3 +81,41 @@ export function io(
     ? { name, request, argument }
     : { name, request, argument: "struct", struct: argument };
 }
+
+/** `_IOC_WRITE` and `_IOC_READ`: who is written to is the kernel, or user space. */
+const WRITE = 1;
+const READ = 2;
+
+/**
+ * `_IOW(type, number, struct)` of `asm-generic/ioctl.h`: the kernel reads the
+ * struct, whose size is in the request.
+ *
+ * @param name The name in the kernel's header.
+ * @param type The subsystem's letter, as a character code.
+ * @param number The ioctl's number within the subsystem.
+ * @param struct The layout.
+ * @returns The descriptor.
+ */
+export function iow(
+  name: string,
+  type: number,
+  number: number,
+  struct: StructLayout,
+): Ioctl {
+  return sized(WRITE, io(name, type, number, struct), struct);
+}
+
+/** The same for `_IOWR`: the kernel also writes to the struct. */
+export function iowr(
+  name: string,
+  type: number,
+  number: number,
+  struct: StructLayout,
+): Ioctl {
+  return sized(WRITE | READ, io(name, type, number, struct), struct);
+}
+
+function sized(direction: number, ioctl: Ioctl, struct: StructLayout): Ioctl {
+  const bits = direction << 30 | struct.size << 16 | ioctl.request;
+  return { ...ioctl, request: bits >>> 0 };
+}

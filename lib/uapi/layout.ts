@@ -271,3 +271,13 @@ export function setPages(view: DataView, at: number, page: number): void {
   view.setUint32(at, page * 4096, true);
   view.setUint32(at + 4, page / 2 ** 20, true);
 }
+
+/**
+ * The IOVA of a page of 4 KiB, in bytes.
+ *
+ * @param page Its number, less than 2^52.
+ */
+export function iovaOf(page: number): bigint {
+  // Stays within 64 bits, which the processor multiplies itself.
+  return BigInt.asUintN(64, BigInt(page) * 4096n);
+}

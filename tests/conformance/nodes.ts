@@ -18,6 +18,8 @@ import {
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
+  IOMMU_IOAS_NOIOMMU_GET_PA,
+  iommu_ioas_noiommu_get_pa,
   IOMMU_IOAS_UNMAP,
   iommu_ioas_unmap,
   iommu_iova_range,
@@ -203,5 +205,15 @@ export class Iommufd extends KernelFile {
       ranges: iommu_iova_range.decodeArray(array, Math.min(room, num_iovas)),
       alignment: out_iova_alignment,
     };
+  }
+
+  /** IOMMU_IOAS_NOIOMMU_GET_PA. */
+  locate(
+    values: Values<typeof iommu_ioas_noiommu_get_pa>,
+  ): { address: bigint; length: bigint } {
+    const argument = iommu_ioas_noiommu_get_pa.alloc(values);
+    this.ioctl(IOMMU_IOAS_NOIOMMU_GET_PA, argument);
+    const { out_phys, length } = iommu_ioas_noiommu_get_pa.decode(argument);
+    return { address: out_phys, length };
   }
 }

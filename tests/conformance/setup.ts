@@ -30,6 +30,8 @@ const MAPPING_LIMIT = "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";
 
 const NO_IOMMU_MODE = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
 
+const HUGE_PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+
 const here = currentMachine();
 
 // On a simulation, nothing has to wait for real time.
@@ -94,6 +96,17 @@ export class Setup extends Attachments {
     const { kernel } = this;
     kernel.writeFile(NO_IOMMU_MODE, "1");
     return { [Symbol.dispose]: () => kernel.writeFile(NO_IOMMU_MODE, "0") };
+  }
+
+  /**
+   * Reserves huge pages of 2 MiB, until it is disposed of.
+   *
+   * @param count How many.
+   */
+  hugePages(count: number): Disposable {
+    const { kernel } = this;
+    kernel.writeFile(HUGE_PAGES, String(count));
+    return { [Symbol.dispose]: () => kernel.writeFile(HUGE_PAGES, "0") };
   }
 
   /** Closes a file when the test ends, if it is still open. */

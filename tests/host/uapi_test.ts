@@ -12,6 +12,7 @@ import type { Ioctl } from "../../lib/uapi/ioctl.ts";
 import * as iommufd from "../../lib/uapi/iommufd/all.ts";
 import { type Field, type Flexible, Struct } from "../../lib/uapi/layout.ts";
 import * as epoll from "../../lib/uapi/linux/epoll.ts";
+import * as kvm from "../../lib/uapi/linux/kvm.ts";
 import * as memfd from "../../lib/uapi/linux/memfd.ts";
 import * as mman from "../../lib/uapi/linux/mman.ts";
 import * as syscall from "../../lib/uapi/linux/syscall.ts";
@@ -211,6 +212,7 @@ const MODULES: Record<string, { module: object; headers: string[] }> = {
   },
   "pci_express_regs.ts": { module: pciExpressRegs, headers: ["linux/pci.h"] },
   "fcntl.ts": { module: fcntl, headers: ["linux/fcntl.h"] },
+  "kvm.ts": { module: kvm, headers: ["linux/kvm.h"] },
   "memfd.ts": { module: memfd, headers: ["linux/memfd.h"] },
   "epoll.ts": { module: EPOLL_NUMBERS, headers: ["sys/epoll.h"] },
   "syscall.ts": { module: syscall, headers: ["sys/syscall.h"] },

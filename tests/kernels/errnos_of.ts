@@ -101,6 +101,10 @@ const IOCTL = ["EACCES"];
 const IOCTLS: Readonly<Record<string, readonly string[]>> = {
   VFIO_GET_API_VERSION: [],
   VFIO_CHECK_EXTENSION: [],
+  KVM_CREATE_VM: ["EINVAL", "EMFILE", "ENOMEM"],
+  KVM_CREATE_DEVICE: ["EBUSY", "EFAULT", "EMFILE", "ENODEV", "ENOMEM"],
+  KVM_SET_DEVICE_ATTR: ["EBADF", "EEXIST", "EFAULT", "EINVAL", "ENOMEM"],
+  IOMMU_DESTROY: ["EBUSY", "EFAULT", "ENOENT"],
   VFIO_SET_IOMMU: ["EBUSY", "EINVAL", "ENODEV", "ENOMEM", "EPERM"],
   VFIO_GROUP_GET_STATUS: ["EFAULT", "EINVAL", "ENODEV"],
   VFIO_GROUP_SET_CONTAINER: [
@@ -178,6 +182,14 @@ const IOCTLS: Readonly<Record<string, readonly string[]>> = {
     "ENOENT",
     "ENOMEM",
     "ENOSPC",
+    "EOPNOTSUPP",
+    "EOVERFLOW",
+    "EPERM",
+  ],
+  IOMMU_IOAS_NOIOMMU_GET_PA: [
+    "EFAULT",
+    "EINVAL",
+    "ENOENT",
     "EOPNOTSUPP",
     "EOVERFLOW",
     "EPERM",

@@ -43,9 +43,14 @@ export const UNBOUND = "0000:05:00.0";
 /** A function with a host driver by its override. */
 export const OVERRIDDEN = "0000:06:00.0";
 
+/** A function with vfio-pci that no IOMMU isolates. */
+export const NAKED = "0000:07:00.0";
+
 const ON_VFIO = { model: "edu", driver: "vfio-pci", override: "vfio-pci" };
 const NETWORK = { id: "8086:10d3", class: 0x020000 };
 const TOPOLOGY: Topology = {
+  kernel: { unsafeNoIommu: true },
+  hugePages: { "2M": 4 },
   functions: {
     [A]: ON_VFIO,
     [B]: { ...ON_VFIO, group: 9 },
@@ -57,6 +62,7 @@ const TOPOLOGY: Topology = {
     },
     [SPARE]: { ...NETWORK, driver: "e1000e", power: "auto" },
     [UNBOUND]: NETWORK,
+    [NAKED]: { ...ON_VFIO, group: null },
     [OVERRIDDEN]: { ...NETWORK, driver: "pci-stub", override: "pci-stub" },
   },
 };
@@ -85,6 +91,7 @@ export class Bench {
       mapped: process.memory.size,
       locked: process.locked,
       pinned: process.pinned,
+      hugePages: machine.hugePages.free(21),
       pinnedByUsers: [...machine.pinnedByUser.values()].filter(Boolean),
       owned: [...machine.groups.values()]
         .filter(({ userOwned }) => userOwned).map(({ id }) => id),
@@ -105,12 +112,18 @@ export type State = ReturnType<Bench["state"]>;
 export class World {
   readonly host: Host;
   readonly space: AddressSpace;
+  /** What is done at the end. */
+  readonly later = new DisposableStack();
   /** The taken function, which is given back at the end. */
   taken: TakenDevice | undefined;
 
   constructor(kernel: Kernel, backend: Wanted) {
     this.host = new Host({ kernel });
-    this.space = new AddressSpace({ host: this.host, backend });
+    this.space = new AddressSpace({
+      host: this.host,
+      backend,
+      unsafeNoIommu: true,
+    });
   }
 
   /** Attaches a function to the space. */
@@ -121,6 +134,7 @@ export class World {
   /** Undoes everything, including virtual functions. */
   async end(): Promise<void> {
     await this.space.close();
+    this.later.dispose();
     await this.taken?.giveBack();
     await this.host.kernel.writeFileAsync(NUMVFS, "0");
   }

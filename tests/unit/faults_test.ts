@@ -5,6 +5,8 @@
  * operation can be repeated.
  */
 import "../virtual_time.ts";
+import "./faults_no_iommu.ts";
+import "./faults_passed.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Kernel, KernelError, VfioError } from "../../mod.ts";
 import { errnoNumber } from "../../lib/kernel/errno.ts";

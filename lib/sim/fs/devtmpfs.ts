@@ -15,6 +15,7 @@ import type {
   Process,
 } from "./file.ts";
 import { GroupFile } from "../vfio/group_file.ts";
+import { KvmFile } from "../kvm/kvm.ts";
 import { IommufdFile } from "../iommu/iommufd_file.ts";
 import type { Machine } from "../machine/machine.ts";
 import { changeStatus, statusOf } from "./ownership.ts";
@@ -41,14 +42,34 @@ interface NodeOptions {
   readonly open: (process: Process) => OpenFile;
 }
 
+const IOMMU_NUMBER = "10:126";
+const VFIO_NUMBER = "10:196";
+const KVM_NUMBER = "10:232";
+
+/** Returns the numbers of the nodes that are `misc` devices, by their names. */
+export function miscDevices(machine: Machine): Map<string, string> {
+  const { features: { iommufd }, hasVfio } = machine;
+  return new Map([
+    ...iommufd ? [["iommu", IOMMU_NUMBER] as const] : [],
+    ["kvm", KVM_NUMBER] as const,
+    ...hasVfio ? [["vfio", VFIO_NUMBER] as const] : [],
+  ]);
+}
+
 /** Makes `/dev`. Its directories exist while they have entries. */
 export function devtmpfs(machine: Machine): Directory {
   const { features } = machine;
   const iommu: NodeOptions = {
     subject: machine,
     mode: 0o660,
-    device: "10:126",
+    device: IOMMU_NUMBER,
     open: () => new IommufdFile(machine),
+  };
+  const kvm: NodeOptions = {
+    subject: machine,
+    mode: 0o660,
+    device: KVM_NUMBER,
+    open: () => new KvmFile(machine),
   };
   const vfio = vfioDirectory(machine, "/dev/vfio");
   return pathTree([[
@@ -59,6 +80,7 @@ export function devtmpfs(machine: Machine): Directory {
         () => only("iommu", features.iommufd ? iommu : undefined),
         node,
       ),
+      mapDirectory("/dev", () => only("kvm", kvm), node),
       mapDirectory(
         "/dev",
         () => only("vfio", machine.hasVfio ? vfio : undefined),
@@ -72,7 +94,7 @@ function vfioDirectory(machine: Machine, path: string): Directory {
   const container: NodeOptions = {
     subject: machine,
     mode: 0o666,
-    device: "10:196",
+    device: VFIO_NUMBER,
     open: () => new ContainerFile(machine),
   };
   const devices = mapDirectory(

@@ -129,4 +129,9 @@ export interface Process {
   install(file: OpenFile): number;
   /** Returns the open file of a descriptor. EBADF where there is none. */
   file(fd: number): OpenFile;
+  /**
+   * Keeps the file of a descriptor open, and returns what ends that. EBADF where
+   * there is none.
+   */
+  hold(fd: number): () => void;
 }

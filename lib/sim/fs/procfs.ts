@@ -8,9 +8,11 @@ import type { Directory, FileNode, Link, Node, Process } from "./file.ts";
 import type { Machine } from "../machine/machine.ts";
 import { LOCK_EX } from "../../uapi/linux/fcntl.ts";
 import { refuse } from "../process/refusal.ts";
+import { pagemap } from "./pagemap.ts";
 import {
   attribute,
   mapDirectory,
+  only,
   pathTree,
   readOnly,
   type Table,
@@ -41,7 +43,15 @@ export function procfs(machine: Machine): Directory {
         [...machine.processes.values()]
           .map((process) => [String(process.pid), process]),
       ),
-    processDirectory,
+    (process, path) =>
+      union(
+        processDirectory(process, path),
+        mapDirectory(
+          path,
+          () => only("pagemap", process),
+          (process) => pagemap(machine, process),
+        ),
+      ),
   );
   const self: Directory = {
     kind: "directory",

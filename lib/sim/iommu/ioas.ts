@@ -179,6 +179,25 @@ export class Ioas {
     return unmapped === 0n ? refuse("ENOENT") : unmapped;
   }
 
+  /**
+   * Returns where memory is, and how much of it is contiguous, at most `length`
+   * bytes (`iopt_get_phys()`). EOPNOTSUPP where the first page table to have the
+   * mapping is one that the IOMMU uses.
+   */
+  locate(iova: bigint, length: bigint): { address: bigint; length: bigint } {
+    const [area] = this.map.within(iova, iova);
+    if (area === undefined) return refuse("ENOENT");
+    if (this.#tables === 0 || this.#translating > 0) refuse("EOPNOTSUPP");
+    const { pages, start } = area.pinned!;
+    const located = this.#machine.physical
+      .locate(pages, start + Number(iova - area.iova));
+    const most = min(length, area.last - iova + 1n);
+    return {
+      address: located.address,
+      length: min(BigInt(located.length), most),
+    };
+  }
+
   /** Unmaps everything, and returns the number of bytes unmapped. */
   unmapAll(): bigint {
     return [...this.map.areas]

@@ -18,6 +18,8 @@ import {
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
+  IOMMU_IOAS_NOIOMMU_GET_PA,
+  iommu_ioas_noiommu_get_pa,
   IOMMU_IOAS_UNMAP,
   iommu_ioas_unmap,
   iommu_iova_range,
@@ -135,6 +137,11 @@ export class IommufdFile implements OpenFile {
         return this.#map(argument, process);
       case IOMMU_IOAS_UNMAP.request:
         return this.#unmap(argument);
+      case IOMMU_IOAS_NOIOMMU_GET_PA.request:
+        // CONFIG_IOMMUFD_NOIOMMU
+        return this.#machine.since(7, 3)
+          ? this.#getPhysical(argument, process)
+          : refuse("ENOTTY");
       default:
         return refuse("ENOTTY");
     }
@@ -192,6 +199,20 @@ export class IommufdFile implements OpenFile {
     const unmap = received(iommu_ioas_unmap, argument);
     const bytes = this.#ioas(unmap.ioas_id).unmapRange(unmap);
     put64(argument, iommu_ioas_unmap.offset.length, bytes);
+    return 0;
+  }
+
+  #getPhysical(argument: Uint8Array | bigint, process: Process): number {
+    const layout = iommu_ioas_noiommu_get_pa;
+    const request = received(layout, argument);
+    if (process.uid !== 0) refuse("EPERM");
+    if (request.flags !== 0 || request.__reserved !== 0) refuse("EOPNOTSUPP");
+    if (request.length === 0n) refuse("EINVAL");
+    if (request.iova === MAX) refuse("EOVERFLOW");
+    const { address, length } = this.#ioas(request.ioas_id)
+      .locate(request.iova, request.length);
+    put64(argument, layout.offset.length, length);
+    put64(argument, layout.offset.out_phys, address);
     return 0;
   }
 

@@ -13,6 +13,7 @@ import {
   SimKernel,
   type System,
 } from "../process/kernel.ts";
+import { PhysicalMemory } from "../process/physical.ts";
 import { Numbers } from "./numbers.ts";
 import { resolve } from "../fs/path.ts";
 import { Refusal, refuse } from "../process/refusal.ts";
@@ -69,6 +70,8 @@ export class Machine implements System {
   readonly processes = new Map<number, SimKernel>();
   /** Its pool of huge pages. */
   readonly hugePages = new HugePages();
+  /** Where the memory of its processes is. */
+  readonly physical = new PhysicalMemory();
   /** Bytes that iommufd has pinned, by user. */
   readonly pinnedByUser = new Map<number, number>();
   /** The numbers of its IOMMU groups. */

@@ -2,14 +2,12 @@ import { ConfigSpace, type Identity } from "./config_space.ts";
 import { Interrupts } from "../vfio/interrupts.ts";
 import type { IoMap, Piece } from "../iommu/io_map.ts";
 import type { DeviceKind, DeviceModel, DevicePort } from "../models/model.ts";
+import type { PhysicalMemory } from "../process/physical.ts";
 import { PCI_COMMAND_INTX_DISABLE } from "../../uapi/pci/regs.ts";
 
 /** The device of a {@linkcode PciCore}. */
 export interface Requester {
-  /**
-   * Its group. DMA of a device without a group, or without an IOMMU, reaches
-   * nothing: physical addresses of memory are not simulated.
-   */
+  /** Its group. DMA of a device without a group reaches nothing. */
   readonly group: {
     readonly kind: string;
     readonly domain: { readonly map: IoMap } | undefined;
@@ -19,9 +17,13 @@ export interface Requester {
   /** The addresses of its BARs, by number. */
   readonly barAddresses: readonly (bigint | undefined)[];
   /**
-   * Its machine. `since` returns whether the kernel is of a version or newer.
+   * Its machine. `since` returns whether the kernel is of a version or newer;
+   * `physical` is what a device reaches that no IOMMU isolates.
    */
-  readonly machine: { since(major: number, minor: number): boolean };
+  readonly machine: {
+    since(major: number, minor: number): boolean;
+    readonly physical: PhysicalMemory;
+  };
   /** Called for DMA to an IOVA that is not mapped. An IOMMU reports a fault. */
   blocked(iova: bigint): void;
 }
@@ -138,12 +140,12 @@ export class PciCore implements DevicePort {
     length: number,
     direction: "readable" | "writable",
   ): Generator<Piece> {
-    const { group } = this.#requester;
+    const { group, machine } = this.#requester;
     if (!this.config.master) return yield { iova, length, bytes: undefined };
     const translated = group?.kind !== "emulated";
-    const domain = group?.kind === "noiommu" ? undefined : group?.domain;
-    const pieces =
-      domain?.map.translate(iova, length, { direction, translated }) ??
+    const pieces = group?.kind === "noiommu"
+      ? machine.physical.translate(iova, length)
+      : group?.domain?.map.translate(iova, length, { direction, translated }) ??
         [{ iova, length, bytes: undefined }];
     for (const piece of pieces) {
       if (piece.bytes === undefined) this.#requester.blocked(piece.iova);

@@ -4,6 +4,15 @@ import { refuse } from "./refusal.ts";
 /** The default size of a huge page, as the base-2 logarithm: 2 MiB. */
 const DEFAULT_SHIFT = 21;
 
+/** Returns the size of the huge pages that an mmap with these flags gives. */
+export function hugePageSize(flags: number): number {
+  return 2 ** shiftOf(flags);
+}
+
+function shiftOf(flags: number): number {
+  return flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK || DEFAULT_SHIFT;
+}
+
 /** Huge pages of one size on one NUMA node. */
 interface Pool {
   total: number;
@@ -66,7 +75,7 @@ export class HugePages {
    * @returns A function that frees them.
    */
   take(length: number, flags: number): () => void {
-    const shift = flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK || DEFAULT_SHIFT;
+    const shift = shiftOf(flags);
     if (!this.#pools.has(shift)) refuse("EINVAL");
     let count = Math.ceil(length / 2 ** shift);
     if (this.free(shift) < count) refuse("ENOMEM");

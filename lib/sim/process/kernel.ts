@@ -44,9 +44,10 @@ import type {
 } from "../fs/file.ts";
 import { PathFile } from "../fs/path_file.ts";
 import { lock, lockOf } from "../fs/flock.ts";
-import type { HugePages } from "./huge_pages.ts";
+import { type HugePages, hugePageSize } from "./huge_pages.ts";
 import { AddressMap, Pages } from "./memory.ts";
 import { MemoryFile } from "./memory_file.ts";
+import type { PhysicalMemory } from "./physical.ts";
 import { SocketEnd } from "./socket_pair.ts";
 import {
   makeDirectory,
@@ -78,6 +79,16 @@ export interface ProcessOptions {
   readonly gid?: number;
   /** RLIMIT_MEMLOCK in bytes. It does not apply to user 0. */
   readonly memlock?: number;
+  /**
+   * What it inherits: descriptors of another process, which are its descriptors
+   * from 3 on. Default: none.
+   */
+  readonly inherits?: {
+    /** The other process. */
+    readonly from: Kernel;
+    /** Its descriptors. */
+    readonly fds: readonly number[];
+  };
 }
 
 /** The parts of the system that processes share. */
@@ -86,6 +97,8 @@ export interface System {
   readonly root: Directory;
   /** The pools of huge pages. */
   readonly hugePages: HugePages;
+  /** Where the memory of processes is. */
+  readonly physical: PhysicalMemory;
   /** Makes a socket. Refuses unknown kinds. */
   socket(
     process: Process,
@@ -143,6 +156,20 @@ export class SimKernel implements Kernel, Process {
     this.uid = uid;
     this.gid = gid;
     this.memlock = memlock;
+    const { inherits } = options;
+    if (inherits === undefined) return;
+    const { from, fds } = inherits;
+    if (!(from instanceof SimKernel)) {
+      throw new TypeError("Cannot inherit descriptors of another system");
+    }
+    for (const fd of fds) {
+      const description = from.#open.find(fd);
+      if (description === undefined) {
+        throw new TypeError(`Cannot inherit descriptor ${fd}: it is not open`);
+      }
+      description.hold();
+      this.#open.install(description);
+    }
   }
 
   get files(): ReadonlyMap<number, OpenFile> {
@@ -161,6 +188,12 @@ export class SimKernel implements Kernel, Process {
 
   file(fd: number): OpenFile {
     return this.#open.get(fd).file;
+  }
+
+  hold(fd: number): () => void {
+    const description = this.#open.get(fd);
+    description.hold();
+    return () => description.release();
   }
 
   /** Ends the process, as SIGKILL does. Its files are closed. */
@@ -236,11 +269,19 @@ export class SimKernel implements Kernel, Process {
     return call("mmap", undefined, () => {
       if (length <= 0) refuse("EINVAL");
       if ((flags & MAP_ANONYMOUS) !== 0) {
+        const { hugePages, physical } = this.#system;
         const release = (flags & MAP_HUGETLB) === 0
           ? () => {}
-          : this.#system.hugePages.take(length, flags);
+          : hugePages.take(length, flags);
         const bytes = new Uint8Array(pagesUp(length));
-        return this.memory.map(new Pages(bytes), release, alignment);
+        const unit = (flags & MAP_HUGETLB) === 0
+          ? this.pageSize
+          : hugePageSize(flags);
+        const pages = new Pages(bytes, undefined, unit);
+        return this.memory.map(pages, () => {
+          physical.forget(pages);
+          release();
+        }, alignment);
       }
       const description = this.#open.get(fd);
       const pages = description.file.mmap?.(length, offset) ?? refuse("ENODEV");

@@ -13,16 +13,24 @@ export class Pages {
   bytes: Uint8Array<ArrayBuffer>;
   /** The views of device registers, whose accesses have side effects. */
   readonly registers: RegisterViews | undefined;
+  /** How many bytes of it are contiguous in physical memory: a page's. */
+  readonly unit: number;
 
   /**
    * Makes memory of bytes.
    *
    * @param bytes The bytes.
    * @param registers The views, if it is device registers.
+   * @param unit The size of its pages in bytes.
    */
-  constructor(bytes: Uint8Array<ArrayBuffer>, registers?: RegisterViews) {
+  constructor(
+    bytes: Uint8Array<ArrayBuffer>,
+    registers?: RegisterViews,
+    unit = 4096,
+  ) {
     this.bytes = bytes;
     this.registers = registers;
+    this.unit = unit;
   }
 }
 

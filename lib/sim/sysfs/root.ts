@@ -10,16 +10,19 @@ import type { Directory } from "../fs/file.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { MediatedTypes } from "../driver/mediated.ts";
 import { PciFunction } from "../pci/function.ts";
+import { miscDevices } from "../fs/devtmpfs.ts";
 import { busesDirectory } from "./buses.ts";
 import { DevicesDirectory } from "./devices.ts";
 import { hugePagesDirectory, numaNodesDirectory } from "./huge_pages.ts";
 import { groupsDirectory, iommuNames, iommusDirectory } from "./iommu.ts";
 import { modulesDirectory } from "./modules.ts";
 import {
+  attribute,
   type Keyed,
   linksDirectory,
   linkTo,
   mapDirectory,
+  only,
   onlyWhere,
   pathTree,
   readOnly,
@@ -34,6 +37,7 @@ import {
 } from "../vfio/core.ts";
 
 const VIRTUAL = "/sys/devices/virtual";
+const MISC = `${VIRTUAL}/misc`;
 
 /**
  * `/sys`.
@@ -48,6 +52,17 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
     [
       "/sys/class/iommu",
       (path) => linksDirectory(path, () => iommuNames(machine)),
+    ],
+    [
+      "/sys/class/misc",
+      (path) =>
+        linksDirectory(path, () => {
+          const devices = miscDevices(machine);
+          return {
+            keys: () => devices.keys(),
+            get: (name) => devices.has(name) ? `${MISC}/${name}` : undefined,
+          };
+        }),
     ],
     [
       "/sys/class/net",
@@ -70,6 +85,10 @@ export function sysfs(machine: Machine, types: MediatedTypes): Directory {
     ],
     ["/sys/devices", () => devices],
     ["/sys/devices/system/node", (path) => numaNodesDirectory(machine, path)],
+    [
+      MISC,
+      (path) => mapDirectory(path, () => miscDevices(machine), miscDirectory),
+    ],
     [`${VIRTUAL}/iommu`, (path) => iommusDirectory(machine, path)],
     [`${VIRTUAL}/vfio`, (path) => vfioGroupsDirectory(machine, path)],
     [
@@ -130,6 +149,15 @@ function vfioGroupsDirectory(machine: Machine, path: string): Directory {
     path,
     () => groupsWithNode(machine),
     ({ node }, path) => tableDirectory(node!, path, table),
+  );
+}
+
+/** The directory of a device of `misc`, by its number. */
+function miscDirectory(number: string, path: string): Directory {
+  return mapDirectory(
+    path,
+    () => only("dev", `${number}\n`),
+    (text, path) => attribute({}, path, 0o444, () => ({ show: () => text })),
   );
 }
 

@@ -176,6 +176,7 @@ const RANGE = {
   file: undefined,
   bytes: 0x20_0000,
   writable: true,
+  noIommu: false,
 };
 
 const LIMIT =

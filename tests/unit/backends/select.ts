@@ -98,8 +98,11 @@ for (
   });
 }
 
-Deno.test("selectBackend() chooses legacy when there is no IOMMU", () => {
-  const { select } = setUp({ nodes: BOTH, noIommu: true });
+Deno.test("selectBackend() chooses legacy when there is no IOMMU and the device has no node of its own", () => {
+  const { select } = setUp({
+    nodes: { [GROUP]: "", "/dev/iommu": "" },
+    noIommu: true,
+  });
   assertEquals(select("auto"), {
     backend: "legacy",
     reason: "without an IOMMU only the container serves the device",
@@ -109,6 +112,12 @@ Deno.test("selectBackend() chooses legacy when there is no IOMMU", () => {
     `vfio ${A}: iommufd was asked for, but without an IOMMU only the ` +
       "container serves the device",
   );
+});
+
+Deno.test("selectBackend() chooses iommufd when there is no IOMMU and the device has a node of its own", () => {
+  const { select } = setUp({ nodes: BOTH, noIommu: true });
+  assertEquals(select("auto").backend, "iommufd");
+  assertEquals(select("iommufd").backend, "iommufd");
 });
 
 Deno.test("selectBackend() chooses a backend when that is asked for", () => {

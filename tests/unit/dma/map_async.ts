@@ -26,6 +26,8 @@ function setUp(answer: (call: number) => void = () => {}) {
       answer(calls.push(`map ${text(range)}`));
     },
     unmap: (range) => void calls.push(`unmap ${text(range)}`),
+    physical: () => ({ address: 0n, length: 0 }),
+    noIommu: false,
   }, UNATTACHED);
   return { mappings, calls };
 }

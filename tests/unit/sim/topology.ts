@@ -40,7 +40,7 @@ Deno.test("simulate() makes an empty host when the topology is empty", () => {
   const host = simulate();
   assertEquals(host.functions(), []);
   assertEquals(host.groups(), []);
-  assertEquals(host.kernel.readdir("/dev"), ["iommu", "vfio"]);
+  assertEquals(host.kernel.readdir("/dev"), ["iommu", "kvm", "vfio"]);
 });
 
 Deno.test("simulate() makes a function with all that the topology has", () => {
@@ -204,14 +204,14 @@ Deno.test("simulate() makes the nodes that its kernel has", () => {
     const { kernel } = simulate({ ...topology, functions });
     return [kernel.readdir("/dev"), kernel.readdir("/dev/vfio")];
   };
-  assertEquals(nodes({}), [["iommu", "vfio"], ["0", "devices", "vfio"]]);
+  assertEquals(nodes({}), [["iommu", "kvm", "vfio"], ["0", "devices", "vfio"]]);
   assertEquals(nodes({ kernel: { release: "6.1.0-13-amd64" } }), [
-    ["vfio"],
+    ["kvm", "vfio"],
     ["0", "vfio"],
   ]);
   assertEquals(
     nodes({ kernel: { release: "6.12.1", iommufd: false } })[0],
-    ["vfio"],
+    ["kvm", "vfio"],
   );
   assertEquals(
     nodes({ iommu: "none", kernel: { unsafeNoIommu: true } })[1],
