@@ -1,5 +1,6 @@
 import { ConfigSpace, type Identity } from "./config_space.ts";
 import { Interrupts } from "../vfio/interrupts.ts";
+import { IoEventFds } from "../vfio/io_eventfds.ts";
 import type { IoMap, Piece } from "../iommu/io_map.ts";
 import type { DeviceKind, DeviceModel, DevicePort } from "../models/model.ts";
 import { PCI_COMMAND_INTX_DISABLE } from "../../uapi/pci/regs.ts";
@@ -34,6 +35,8 @@ export class PciCore implements DevicePort {
   readonly config: ConfigSpace;
   /** Its interrupts. */
   readonly interrupts: Interrupts;
+  /** The writes that eventfds make. */
+  readonly ioeventfds = new IoEventFds(() => this.config.memory);
   /** Whether a read or write can be one access of 8 bytes. */
   readonly hasWideAccess: boolean;
   readonly #requester: Requester;
@@ -74,6 +77,8 @@ export class PciCore implements DevicePort {
   /** Takes the function back from user space. */
   disable(): void {
     this.interrupts.clear();
+    this.ioeventfds.clear();
+    this.model.driver?.closed();
     this.config.disable();
     this.#resetIfAble();
   }
