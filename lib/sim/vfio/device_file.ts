@@ -24,6 +24,7 @@ import {
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_NUM_IRQS,
   VFIO_PCI_NUM_REGIONS,
+  VFIO_PCI_ROM_REGION_INDEX,
   vfio_region_info,
 } from "../../uapi/vfio/all.ts";
 import { answerInfo, inMemory, received, sizeOf } from "../process/argument.ts";
@@ -32,8 +33,15 @@ import type { OpenFile, Process } from "../fs/file.ts";
 import { Pages } from "../process/memory.ts";
 import { type AddedRegion, type Bar, msixBar } from "../models/model.ts";
 import type { PciCore } from "../pci/core.ts";
+import { PciFunction } from "../pci/function.ts";
+import { type RomWindow, romWindow } from "../pci/rom_window.ts";
 import { refuse } from "../process/refusal.ts";
-import { deviceCapabilities, regionInfo } from "./region_info.ts";
+import {
+  type Accessed,
+  deviceCapabilities,
+  readableRom,
+  regionInfo,
+} from "./region_info.ts";
 import { registerViews } from "./register_views.ts";
 import type { VfioDevice } from "./device.ts";
 
@@ -41,9 +49,6 @@ import type { VfioDevice } from "./device.ts";
 const REGION_SHIFT = 40n;
 const PAGE = 4096;
 const OFFSET_MASK = (1n << REGION_SHIFT) - 1n;
-
-/** What is read and written. */
-type Accessed = Pick<Bar, "read" | "size" | "write">;
 
 /** An open device with its registers and interrupts. */
 export class DeviceFile implements OpenFile {
@@ -123,7 +128,9 @@ export class DeviceFile implements OpenFile {
     if (driver !== undefined) return driver.pwrite(from, offset);
     const { index, at } = place(offset);
     const added = this.#added(index);
-    if (added !== undefined && !added.writable) refuse("EINVAL");
+    const isReadOnly = index === VFIO_PCI_ROM_REGION_INDEX ||
+      added !== undefined && !added.writable;
+    if (isReadOnly) refuse("EINVAL");
     return this.#transfer(index, at, from.length, (bar, to, width, done) => {
       let value = 0n;
       for (let i = width - 1; i >= 0; i--) {
@@ -160,6 +167,20 @@ export class DeviceFile implements OpenFile {
     return this.core.model.bars[index];
   }
 
+  get #rom(): RomWindow | undefined {
+    const { device } = this;
+    return device instanceof PciFunction ? romWindow(device) : undefined;
+  }
+
+  /** What is at a region's index, except config space. */
+  #accessed(index: number): Accessed | undefined {
+    if (index !== VFIO_PCI_ROM_REGION_INDEX) {
+      return this.#added(index) ?? this.#bar(index);
+    }
+    const rom = this.#rom;
+    return rom && readableRom(rom);
+  }
+
   #added(index: number): AddedRegion | undefined {
     return this.core.model.addedRegions?.[index - VFIO_PCI_NUM_REGIONS];
   }
@@ -180,7 +201,11 @@ export class DeviceFile implements OpenFile {
 
   #getRegionInfo(argument: Uint8Array | bigint): number {
     const { index } = received(vfio_region_info, argument);
-    const { flags, size, capabilities } = regionInfo(this.core, index);
+    const { flags, size, capabilities } = regionInfo(
+      this.core,
+      index,
+      this.#rom,
+    );
     answerInfo(argument, vfio_region_info, {
       index,
       flags,
@@ -251,10 +276,10 @@ export class DeviceFile implements OpenFile {
       config();
       return length;
     }
-    const added = this.#added(index);
-    const bar = added ?? this.#bar(index);
+    const bar = this.#accessed(index);
     if (bar === undefined || at >= bar.size) return refuse("EINVAL");
-    if (added === undefined && !bar.io && !this.core.config.memory) {
+    const isMemory = index < VFIO_PCI_NUM_REGIONS && !this.#bar(index)?.io;
+    if (isMemory && !this.core.config.memory) {
       refuse("EIO");
     }
     const count = Math.min(length, bar.size - at);

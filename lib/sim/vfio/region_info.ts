@@ -7,6 +7,7 @@ import {
   VFIO_PCI_ATOMIC_COMP64,
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_NUM_REGIONS,
+  VFIO_PCI_ROM_REGION_INDEX,
   VFIO_PCI_VGA_REGION_INDEX,
   VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
   VFIO_REGION_INFO_CAP_TYPE,
@@ -16,10 +17,14 @@ import {
   VFIO_REGION_INFO_FLAG_READ,
   VFIO_REGION_INFO_FLAG_WRITE,
 } from "../../uapi/vfio/all.ts";
-import { type DeviceModel, msixBar } from "../models/model.ts";
+import { type Bar, type DeviceModel, msixBar } from "../models/model.ts";
 import type { PciCore } from "../pci/core.ts";
+import type { RomWindow } from "../pci/rom_window.ts";
 import type { InfoCapability } from "../process/argument.ts";
 import { refuse } from "../process/refusal.ts";
+
+/** What is read and written. */
+export type Accessed = Pick<Bar, "read" | "size" | "write">;
 
 /** What vfio-pci says of a region. */
 export interface SimRegionInfo {
@@ -46,9 +51,14 @@ const ATOMICS = {
 export function regionInfo(
   { model, config }: PciCore,
   index: number,
+  rom: RomWindow | undefined,
 ): SimRegionInfo {
   if (index >= VFIO_PCI_NUM_REGIONS) return addedRegion(model, index);
   if (index === VFIO_PCI_VGA_REGION_INDEX) refuse("EINVAL");
+  if (index === VFIO_PCI_ROM_REGION_INDEX) {
+    const flags = rom === undefined ? 0 : VFIO_REGION_INFO_FLAG_READ;
+    return { ...NO_REGION, flags, size: rom?.size ?? 0 };
+  }
   const bar = model.bars[index];
   const size = index === VFIO_PCI_CONFIG_REGION_INDEX
     ? config.size
@@ -76,6 +86,21 @@ function addedRegion(model: DeviceModel, index: number): SimRegionInfo {
   const bytes = vfio_region_info_cap_type.alloc({ type, subtype });
   const capabilities = [{ id: VFIO_REGION_INFO_CAP_TYPE, bytes }];
   return { flags, size, capabilities };
+}
+
+/** A ROM, as reads access it: ones behind its images. */
+export function readableRom({ size, images }: RomWindow): Accessed {
+  return {
+    size,
+    read(offset, width) {
+      let value = 0n;
+      for (let i = width - 1; i >= 0; i--) {
+        value = value << 8n | BigInt(images[offset + i] ?? 0xff);
+      }
+      return value;
+    },
+    write: () => refuse("EINVAL"),
+  };
 }
 
 /** Returns what vfio-pci says of a function (`vfio_pci_info_atomic_cap()`). */
