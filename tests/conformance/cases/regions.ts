@@ -21,6 +21,11 @@ const LIVENESS = 4;
 /** A register of 64 bits. */
 const DMA_SOURCE = 0x80;
 
+/** Writes 0 there: no reset does. */
+function clear(edu: DeviceFile): void {
+  edu.write(BAR, LIVENESS, new Uint8Array(4));
+}
+
 function liveness(edu: DeviceFile): number {
   const bytes = edu.read(BAR, LIVENESS, 4);
   return ~new DataView(bytes.buffer).getUint32(0, true) >>> 0;
@@ -40,8 +45,9 @@ forEachBackend(
       setup.kernel.write(fd, bytes);
       await setup.bench.settle();
     };
+    clear(edu);
     assertEquals(set(0x1234n, fd), undefined);
-    assertEquals(liveness(edu), 0xffff_ffff);
+    assertEquals(liveness(edu), 0);
     await signal(5n);
     assertEquals([liveness(edu), eventfd.count()], [0x1234, 0]);
 
@@ -51,7 +57,7 @@ forEachBackend(
     assertEquals(set(0x5678n, -1), "ENODEV");
     assertEquals(set(0x1234n, -1), undefined);
     assertEquals(set(0x1234n, -1), "ENODEV");
-    edu.write(BAR, LIVENESS, new Uint8Array(4));
+    clear(edu);
     await signal(1n);
     assertEquals([liveness(edu), eventfd.count()], [0, 1]);
 
@@ -115,6 +121,7 @@ forEachBackend(
     const eventfd = setup.eventfd();
     const { fd } = eventfd;
     const offset = BigInt(LIVENESS);
+    clear(edu);
     edu.ioeventfd({ flags: 4, offset, data: 7n, fd });
     const region = VFIO_PCI_CONFIG_REGION_INDEX;
     const command = edu.read(region, PCI_COMMAND, 2);
@@ -123,7 +130,7 @@ forEachBackend(
     await setup.bench.settle();
     assert(command[0]! & PCI_COMMAND_MEMORY);
     edu.write(region, PCI_COMMAND, command);
-    assertEquals([liveness(edu), eventfd.count()], [0xffff_ffff, 0]);
+    assertEquals([liveness(edu), eventfd.count()], [0, 0]);
   },
 );
 
