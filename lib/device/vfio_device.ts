@@ -229,8 +229,8 @@ export class VfioDevice implements AsyncDisposable {
    * import { AddressSpace, VfioDevice } from "@passthru/vfio";
    *
    * await using space = new AddressSpace();
-   * await using igd = await VfioDevice.attach("0000:00:02.0", space);
-   * const region = igd.findRegion("intel-opregion");
+   * await using device = await VfioDevice.attach("0000:01:00.0", space);
+   * const region = device.findRegion("intel-opregion");
    * const bytes = new Uint8Array(region?.size ?? 0);
    * region?.read(0, bytes);
    * ```

@@ -37,14 +37,19 @@ export interface PlaneBuffer extends Disposable {
  * @example Take a picture
  * ```ts
  * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
  *
- * await using space = new AddressSpace();
- * const path = "/sys/bus/mdev/devices/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+ * const uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+ * const parent = "/sys/devices/virtual/mdpy/mdpy";
+ * const host = simulate({ mediated: { [uuid]: { parent, type: "mdpy-vga" } } });
+ * await using space = new AddressSpace({ host });
+ * const path = `/sys/bus/mdev/devices/${uuid}`;
  * await using gpu = await VfioDevice.attach(path, space);
  * const plane = gpu.display.plane();
  * if (plane !== undefined) {
  *   const pixels = gpu.display.capture(plane);
  *   console.log(plane.width, plane.height, plane.format, pixels.length);
+ *   // 640 480 XR24 1228800
  * }
  * ```
  */
