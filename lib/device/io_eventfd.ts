@@ -13,8 +13,7 @@ import { assertAccess } from "./registers.ts";
 /** How an eventfd writes to a register. */
 export interface IoEventFdOptions {
   /**
-   * The width of the register, in bytes. Before Linux 6.11 some machines have
-   * none of 8.
+   * The width of the register, in bytes.
    *
    * @default {4}
    */

@@ -36,7 +36,7 @@ export class PciCore implements DevicePort {
   /** Its interrupts. */
   readonly interrupts: Interrupts;
   /** The writes that eventfds make. */
-  readonly ioeventfds: IoEventFds;
+  readonly ioeventfds = new IoEventFds(() => this.config.memory);
   /** Whether a read or write can be one access of 8 bytes. */
   readonly hasWideAccess: boolean;
   readonly #requester: Requester;
@@ -54,10 +54,6 @@ export class PciCore implements DevicePort {
     const { msi, msix, intx } = this.model;
     const { machine } = requester;
     this.hasWideAccess = machine.since(6, 11);
-    this.ioeventfds = new IoEventFds(
-      () => this.config.memory,
-      this.hasWideAccess ? 8 : 4,
-    );
     this.interrupts = new Interrupts({
       msi,
       msix,

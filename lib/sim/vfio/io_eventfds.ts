@@ -25,16 +25,11 @@ export interface BarPlace {
 /** The writes that eventfds make (`vfio_pci_ioeventfd()`). */
 export class IoEventFds {
   readonly #isDecoded: () => boolean;
-  readonly #widest: number;
   readonly #present = new Map<string, Disposable>();
 
-  /**
-   * @param isDecoded Returns whether memory decoding is on.
-   * @param widest The widest write, in bytes.
-   */
-  constructor(isDecoded: () => boolean, widest: number) {
+  /** @param isDecoded Returns whether memory decoding is on. */
+  constructor(isDecoded: () => boolean) {
     this.#isDecoded = isDecoded;
-    this.#widest = widest;
   }
 
   /**
@@ -56,7 +51,7 @@ export class IoEventFds {
       LEAST,
     );
     const width = flags & VFIO_DEVICE_IOEVENTFD_SIZE_MASK;
-    const isWidth = [1, 2, 4, 8].includes(width) && width <= this.#widest;
+    const isWidth = [1, 2, 4, 8].includes(width);
     if (flags !== width || !isWidth || fd < -1) refuse("EINVAL");
     const { bar, at, tableEnd } = placeOf(offset);
     if (at + width > bar.size || at < tableEnd) refuse("EINVAL");
