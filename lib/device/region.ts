@@ -17,14 +17,18 @@ import {
   assertValue64,
   type Registers,
 } from "./registers.ts";
-import { type Present, until32 } from "./until.ts";
+import { until32 } from "./until.ts";
 
 /** What a region needs of its device. */
-export interface RegionDevice extends Present {
+export interface RegionDevice {
+  /** Its name, for errors. */
+  readonly name: string;
   /** The system that is asked. */
   readonly kernel: Kernel;
   /** Its descriptor; throws `DETACHED` once it is detached. */
   readonly fd: number;
+  /** Returns whether it still answers. */
+  isPresent(): boolean;
   /**
    * Has something released at its detach at the latest. The function that it
    * returns is called when that was released before.

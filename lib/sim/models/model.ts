@@ -75,10 +75,14 @@ export interface DeviceModel {
    * it. Default: none.
    */
   readonly atomics?: readonly (32 | 64 | 128)[];
-  /** The driver of a mediated device. Default: it is used as by vfio-pci. */
-  readonly driver?: MediatedDriver;
   /** Resets it to its state at power-on. */
   reset(): void;
+}
+
+/** A running device, which can have a driver of its own. */
+export interface DrivenModel extends DeviceModel {
+  /** The driver of a mediated device. Default: it is used as by vfio-pci. */
+  readonly driver?: MediatedDriver;
 }
 
 /** Returns the number of the BAR with the MSI-X table: the last memory BAR. */

@@ -31,7 +31,7 @@ import type { Process } from "../fs/file.ts";
 import type { Pages } from "../process/memory.ts";
 import { refuse } from "../process/refusal.ts";
 import type { MediatedDriver } from "./mediated_driver.ts";
-import type { DeviceModel } from "./model.ts";
+import type { DrivenModel } from "./model.ts";
 
 /** Bytes of config space: one less than a function has. */
 export const SAMPLE_CONFIG_SIZE = 0xff;
@@ -57,7 +57,7 @@ export interface SampleIrq {
 }
 
 /** A sample driver and its device. */
-export abstract class SampleDriver implements DeviceModel, MediatedDriver {
+export abstract class SampleDriver implements DrivenModel, MediatedDriver {
   readonly bars = [];
   readonly msi = 0;
   readonly msix = 0;

@@ -2,7 +2,7 @@ import { ConfigSpace, type Identity } from "./config_space.ts";
 import { Interrupts } from "../vfio/interrupts.ts";
 import { IoEventFds } from "../vfio/io_eventfds.ts";
 import type { IoMap, Piece } from "../iommu/io_map.ts";
-import type { DeviceKind, DeviceModel, DevicePort } from "../models/model.ts";
+import type { DeviceKind, DevicePort, DrivenModel } from "../models/model.ts";
 import { PCI_COMMAND_INTX_DISABLE } from "../../uapi/pci/regs.ts";
 
 /** The device of a {@linkcode PciCore}. */
@@ -30,7 +30,7 @@ export interface Requester {
 /** The parts of a PCI function: config space, a model, interrupts. */
 export class PciCore implements DevicePort {
   /** Its model. */
-  readonly model: DeviceModel;
+  readonly model: DrivenModel;
   /** Its config space. */
   readonly config: ConfigSpace;
   /** Its interrupts. */

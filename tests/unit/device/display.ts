@@ -105,7 +105,7 @@ Deno.test("Edid.plug() refuses an EDID of the wrong length", async () => {
   await space.close();
 });
 
-Deno.test("Edid throws KERNEL when the driver keeps the monitor as it was", async () => {
+Deno.test("Edid throws KERNEL when the driver keeps the monitor as it was", () => {
   for (const state of [1, 2]) {
     const region = {
       read32: (offset: number) => offset === 20 ? state : 256,

@@ -110,7 +110,7 @@ for (
   });
 }
 
-Deno.test("IoEventFd can be disposed of again when the kernel refused", async () => {
+Deno.test("IoEventFd can be disposed of again when the kernel refused", () => {
   const { calls, make } = setUp([undefined, "ENOMEM"]);
   const made = make(0, 1);
   failure("KERNEL", () => made[Symbol.dispose]());
