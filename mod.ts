@@ -32,8 +32,8 @@ export type {
   IovaRange,
 } from "./backends/backend.ts";
 export type { Selection } from "./backends/select.ts";
-export * from "./lib/device/display/display.ts";
-export * from "./lib/device/display/edid.ts";
+export type * from "./lib/device/display/display.ts";
+export type * from "./lib/device/display/edid.ts";
 export type * from "./lib/device/display/plane.ts";
 export type { DeviceCapability } from "./lib/device/info/capabilities.ts";
 export type { DeviceApi } from "./lib/device/info/device_info.ts";

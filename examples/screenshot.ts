@@ -90,9 +90,10 @@ export async function main(host: Host): Promise<Uint8Array<ArrayBuffer>> {
     `/sys/bus/mdev/devices/${DISPLAY.uuid}`,
     space,
   );
-  const plane = gpu.display.plane();
+  const display = await gpu.display();
+  const plane = display.plane();
   if (plane === undefined) throw new Error("The display shows nothing");
-  return encodePng(plane, gpu.display.capture(plane));
+  return encodePng(plane, display.capture(plane));
 }
 
 if (import.meta.main) {

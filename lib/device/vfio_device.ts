@@ -8,7 +8,7 @@ import type { Fd } from "../kernel/fd.ts";
 import { traced, type TracedEvent } from "../tracing.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
 import { VFIO_DEVICE_RESET } from "../uapi/vfio/device.ts";
-import { Display } from "./display/display.ts";
+import type { Display } from "./display/display.ts";
 import { type DeviceInfo, readDeviceInfo } from "./info/device_info.ts";
 import type { RegionType, RegionTypeName } from "./info/region_type.ts";
 import { isPresent } from "./present.ts";
@@ -42,7 +42,6 @@ export class VfioDevice implements AsyncDisposable {
   readonly #space: AddressSpace;
   readonly #attachment: Attachment;
   readonly #regions: Regions;
-  #display: Display | undefined;
   readonly #resources = new Resources();
   #detaching: Promise<void> | undefined;
   /** The device as the host has it. */
@@ -240,13 +239,14 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   /**
-   * The display of a virtual GPU.
+   * The display of a virtual GPU. What shows it is loaded here.
    *
    * @throws {VfioError} `NOT_SUPPORTED` if it has none, `DETACHED`, or
    * `KERNEL`.
    */
-  get display(): Display {
-    return this.#display ??= new Display(this.#regionDevice(), this.#regions);
+  async display(): Promise<Display> {
+    const { Display } = await import("./display/display.ts");
+    return new Display(this.#regionDevice(), this.#regions);
   }
 
   /**

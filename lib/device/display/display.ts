@@ -45,9 +45,10 @@ export interface PlaneBuffer extends Disposable {
  * await using space = new AddressSpace({ host });
  * const path = `/sys/bus/mdev/devices/${uuid}`;
  * await using gpu = await VfioDevice.attach(path, space);
- * const plane = gpu.display.plane();
+ * const display = await gpu.display();
+ * const plane = display.plane();
  * if (plane !== undefined) {
- *   const pixels = gpu.display.capture(plane);
+ *   const pixels = display.capture(plane);
  *   console.log(plane.width, plane.height, plane.format, pixels.length);
  *   // 640 480 XR24 1228800
  * }

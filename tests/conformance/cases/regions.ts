@@ -217,11 +217,12 @@ forEachBackend(
       const absent of [
         () => device.bar(4),
         () => device.vga,
-        () => device.display,
       ]
     ) {
       assertEquals(assertThrows(absent, VfioError).code, "NOT_SUPPORTED");
     }
+    const error = await assertRejects(() => device.display(), VfioError);
+    assertEquals(error.code, "NOT_SUPPORTED");
   },
 );
 

@@ -263,7 +263,7 @@ forEachBackend(
     await using made = await mediated(setup, "mdpy-vga");
     const space = setup.space();
     const device = await VfioDevice.attach(made.device, space);
-    const { display } = device;
+    const display = await device.display();
     const { width, height, stride, format, source } = display.plane()!;
     assertEquals(
       [display.kind, format, width, height, stride],
@@ -300,7 +300,7 @@ forEachBackend(
       [["BAR 0", 2 ** 22], ["BAR 2", 4096], ["config", 255], ["edid", 4096]],
     );
     assertEquals(device.findRegion("edid")!.index, 9);
-    const { display } = device;
+    const display = await device.display();
     assertEquals([display.kind, display.plane()], ["dma-buf", undefined]);
 
     const [width, height] = [64, 66];

@@ -1,5 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { AddressSpace, type Kernel, VfioDevice } from "../../../mod.ts";
+import {
+  AddressSpace,
+  type Display,
+  type Kernel,
+  VfioDevice,
+} from "../../../mod.ts";
 import { Edid } from "../../../lib/device/display/edid.ts";
 import type { Region } from "../../../lib/device/region.ts";
 import { Host } from "../../../lib/host/host.ts";
@@ -9,12 +14,13 @@ import { F_SETFD } from "../../../lib/uapi/linux/fcntl.ts";
 import type { Ioctl } from "../../../lib/uapi/ioctl.ts";
 import { buildMachine } from "../../../lib/sim/machine/build.ts";
 import type { SimKernel } from "../../../lib/sim/process/kernel.ts";
-import { failure } from "../../failures.ts";
+import { failure, refused } from "../../failures.ts";
 
 const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 
 /** A display whose picture has 64 by 64 pixels in a dma-buf. */
-async function setUp(fails: Partial<Record<string, string>> = {}) {
+async function setUp() {
+  const fails: Partial<Record<string, string>> = {};
   const parent = "/sys/devices/virtual/mbochs/mbochs";
   const process: SimKernel = buildMachine({
     functions: {},
@@ -35,69 +41,67 @@ async function setUp(fails: Partial<Record<string, string>> = {}) {
   for (const [i, value] of [64, 64, 32, 1].entries()) {
     device.bar(2).write16(0x502 + 2 * i, value);
   }
+  const display = await device.display();
   const files = () => [...process.files.values()].map((f) => f.linkText);
-  return { device, space, calls, files, fails };
+  return { device, display, space, calls, files, fails };
 }
 
 /** The plane of a display, whose first query fails. */
-function planeOf({ display }: VfioDevice) {
+function planeOf(display: Display) {
   assertThrows(() => display.plane(), Error, "ENOMEM");
   return display.plane()!;
 }
 
 Deno.test("Display.export() returns a descriptor that is closed at exec and at the detach", async () => {
-  const { device, space, calls, files } = await setUp();
-  const plane = planeOf(device);
-  const first = device.display.export(plane);
+  const { device, display, space, calls, files } = await setUp();
+  const plane = planeOf(display);
+  const first = display.export(plane);
   assertEquals(first.size, 64 * 64 * 4);
   assertEquals(calls.at(-1), `fcntl ${F_SETFD} 1`);
   first[Symbol.dispose]();
   assertEquals([first.fd, files().includes("/dmabuf:")], [-1, false]);
-  const second = device.display.export(plane);
+  const second = display.export(plane);
   assertEquals(files().includes("/dmabuf:"), true);
   await device.detach();
   assertEquals([second.fd, files().includes("/dmabuf:")], [-1, false]);
   second[Symbol.dispose]();
-  failure("DETACHED", () => device.display.plane());
-  failure("DETACHED", () => device.display.export(plane));
+  failure("DETACHED", () => display.plane());
+  failure("DETACHED", () => display.export(plane));
   await space.close();
 });
 
 for (const call of ["fcntl", "mmap", "munmap", "VFIO_DEVICE_GET_GFX_DMABUF"]) {
   Deno.test(`Display.capture() leaves no descriptor when ${call} fails`, async () => {
-    const { device, space, files, fails } = await setUp();
-    const plane = planeOf(device);
+    const { display, space, files, fails } = await setUp();
+    const plane = planeOf(display);
     const before = files();
     fails[call] = "ENOMEM";
-    failure("KERNEL", () => device.display.capture(plane));
+    failure("KERNEL", () => display.capture(plane));
     assertEquals(files(), before);
     delete fails[call];
-    assertEquals(device.display.capture(plane).length, plane.size);
+    assertEquals(display.capture(plane).length, plane.size);
     await space.close();
   });
 }
 
-Deno.test("VfioDevice.display throws NOT_SUPPORTED when the driver has none, and KERNEL else", async () => {
-  const { device, space, fails } = await setUp({
-    VFIO_DEVICE_QUERY_GFX_PLANE: "ENOTTY",
-  });
-  failure("NOT_SUPPORTED", () => device.display);
+Deno.test("VfioDevice.display() throws NOT_SUPPORTED when the driver has none, and KERNEL else", async () => {
+  const { device, space, fails } = await setUp();
+  fails.VFIO_DEVICE_QUERY_GFX_PLANE = "ENOTTY";
+  await refused("NOT_SUPPORTED", () => device.display());
   fails.VFIO_DEVICE_QUERY_GFX_PLANE = "EIO";
-  failure("KERNEL", () => device.display);
+  await refused("KERNEL", () => device.display());
   delete fails.VFIO_DEVICE_QUERY_GFX_PLANE;
-  assertEquals(device.display.kind, "dma-buf");
+  const display = await device.display();
+  assertEquals(display.kind, "dma-buf");
   fails.VFIO_DEVICE_QUERY_GFX_PLANE = "EINVAL";
-  const error = failure(
-    "NOT_SUPPORTED",
-    () => device.display.plane("overlay"),
-  );
+  const error = failure("NOT_SUPPORTED", () => display.plane("overlay"));
   assertEquals(error.problem, "it has no overlay plane");
   await space.close();
 });
 
 Deno.test("Edid.plug() refuses an EDID of the wrong length", async () => {
-  const { device, space } = await setUp();
-  const edid = device.display.edid!;
+  const { display, space } = await setUp();
+  const edid = display.edid!;
   for (const length of [0, 1025]) {
     assertThrows(() => edid.plug(new Uint8Array(length)), RangeError);
   }

@@ -127,7 +127,7 @@ Deno.test("VfioDevice.bar() throws when there is no such BAR", async () => {
       "intel-lpc-config, region 12",
   );
   failure("NOT_SUPPORTED", () => device.vga);
-  failure("NOT_SUPPORTED", () => device.display);
+  await refused("NOT_SUPPORTED", () => device.display());
   await space.close();
   failure("DETACHED", () => device.bar(1));
 });
