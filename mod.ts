@@ -34,6 +34,16 @@ export type {
   PhysicalRange,
 } from "./backends/backend.ts";
 export type { Selection } from "./backends/select.ts";
+export type * from "./lib/device/display/display.ts";
+export type * from "./lib/device/display/edid.ts";
+export type * from "./lib/device/display/plane.ts";
+export type { DeviceCapability } from "./lib/device/info/capabilities.ts";
+export type { DeviceApi } from "./lib/device/info/device_info.ts";
+export type {
+  RegionType,
+  RegionTypeName,
+} from "./lib/device/info/region_type.ts";
+export * from "./lib/device/io_eventfd.ts";
 export * from "./lib/device/kvm.ts";
 export * from "./lib/device/mapped_registers.ts";
 export type {

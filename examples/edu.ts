@@ -21,6 +21,9 @@ const STATUS_COMPUTING = 1;
 const DMA_RUN = 1n;
 const DMA_FROM_DEVICE = 2n;
 
+/** How long the device may take. */
+const LONGEST = { timeout: 30_000 };
+
 /** The address of the device's own memory, 4 KiB. */
 const BUFFER = 0x40000n;
 /**
@@ -49,7 +52,7 @@ export class Edu {
   async factorial(n: number): Promise<number> {
     const registers = this.#registers;
     registers.write32(FACTORIAL, n);
-    await until(() => (registers.read32(STATUS) & STATUS_COMPUTING) === 0);
+    await registers.until32(STATUS, STATUS_COMPUTING, 0, LONGEST);
     return registers.read32(FACTORIAL);
   }
 
@@ -85,16 +88,7 @@ export class Edu {
     registers.write64(DMA_TARGET, to);
     registers.write64(DMA_COUNT, BigInt(size));
     registers.write64(DMA_COMMAND, command);
-    await until(() => (registers.read64(DMA_COMMAND) & DMA_RUN) === 0n);
-  }
-}
-
-/** Waits for the device, and leaves the processor to others meanwhile. */
-async function until(done: () => boolean): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  while (!done()) {
-    if (performance.now() > deadline) throw new Error("No answer in 30 s");
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await registers.until32(DMA_COMMAND, Number(DMA_RUN), 0, LONGEST);
   }
 }
 
@@ -104,7 +98,7 @@ if (import.meta.main) {
   await using device = await VfioDevice.attach(taken.device, space);
   device.setBusMaster(true);
 
-  using registers = device.region(0).map();
+  using registers = device.bar(0).map();
   const edu = new Edu(registers);
   console.log(
     `device 0x${edu.id.toString(16)}, 10! = ${await edu.factorial(10)}`,

@@ -19,6 +19,7 @@ import { printable, printableLines } from "./printable.ts";
  * | `DETACHED` | the device was detached, or the memory freed, and is used still |
  * | `DETACH_INCOMPLETE` | the device was detached, but something of it could not be released |
  * | `DEVICE_BUSY` | another process has the device, or its group, open, or has taken it |
+ * | `DEVICE_LOST` | the device no longer answers: it was removed, or failed |
  * | `DEVICE_NOT_FOUND` | the host has no such device |
  * | `DRIVER_FAILED` | a driver could not be bound, or did not take the device |
  * | `GROUP_IN_OTHER_SPACE` | the IOMMU group belongs to another address space of this process |
@@ -49,6 +50,7 @@ export type VfioErrorCode =
   | "DETACHED"
   | "DETACH_INCOMPLETE"
   | "DEVICE_BUSY"
+  | "DEVICE_LOST"
   | "DEVICE_NOT_FOUND"
   | "DRIVER_FAILED"
   | "GROUP_IN_OTHER_SPACE"

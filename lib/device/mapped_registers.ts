@@ -1,4 +1,5 @@
 import { toVfioError, VfioError } from "../errors.ts";
+import type { WaitOptions } from "../host/driver/deadline.ts";
 import type { Mapping } from "../kernel/kernel.ts";
 import {
   assertAccess,
@@ -6,6 +7,7 @@ import {
   assertValue64,
   type Registers,
 } from "./registers.ts";
+import { until32 } from "./until.ts";
 
 // Every read stores its value here. Otherwise the compiler would remove a load
 // whose value is not used, and merge two loads of one address with no store
@@ -25,6 +27,7 @@ const sink64 = new BigUint64Array(1);
 export class MappedRegisters implements Registers, Disposable {
   readonly #device: string;
   readonly #unmap: () => void;
+  readonly #isPresent: () => boolean;
   #mapped = true;
   readonly #u8: Uint8Array;
   readonly #u16: Uint16Array;
@@ -37,9 +40,11 @@ export class MappedRegisters implements Registers, Disposable {
     device: string,
     { buffer, length, registers }: Mapping,
     unmap: () => void,
+    isPresent: () => boolean = () => true,
   ) {
     this.#device = device;
     this.#unmap = unmap;
+    this.#isPresent = isPresent;
     this.#size = length;
     const words = (width: number) => Math.floor(length / width);
     this.#u8 = registers?.u8 ?? new Uint8Array(buffer);
@@ -103,6 +108,16 @@ export class MappedRegisters implements Registers, Disposable {
     this.#check(offset, 8);
     assertValue64(value);
     this.#u64[offset / 8] = value;
+  }
+
+  until32(
+    offset: number,
+    mask: number,
+    value: number,
+    options?: WaitOptions,
+  ): Promise<number> {
+    const device = { name: this.#device, isPresent: this.#isPresent };
+    return until32(this, device, { offset, mask, value }, options);
   }
 
   /**

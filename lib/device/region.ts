@@ -1,19 +1,15 @@
 import { toVfioError, VfioError } from "../errors.ts";
-import { infoCapabilities, readInfo } from "../../backends/info.ts";
+import type { WaitOptions } from "../host/driver/deadline.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../uapi/linux/mman.ts";
+import type { DeviceApi } from "./info/device_info.ts";
 import {
-  VFIO_DEVICE_GET_REGION_INFO,
-  vfio_region_info,
-  VFIO_REGION_INFO_FLAG_MMAP,
-  VFIO_REGION_INFO_FLAG_READ,
-  VFIO_REGION_INFO_FLAG_WRITE,
-} from "../uapi/vfio/device.ts";
-import {
-  VFIO_REGION_INFO_CAP_SPARSE_MMAP,
-  vfio_region_info_cap_sparse_mmap,
-  vfio_region_sparse_mmap_area,
-} from "../uapi/vfio/region.ts";
+  type Area,
+  readRegionInfo,
+  type RegionInfo,
+} from "./info/region_info.ts";
+import { regionName, type RegionType } from "./info/region_type.ts";
+import { IoEventFd, type IoEventFdOptions } from "./io_eventfd.ts";
 import { MappedRegisters } from "./mapped_registers.ts";
 import {
   assertAccess,
@@ -21,14 +17,7 @@ import {
   assertValue64,
   type Registers,
 } from "./registers.ts";
-
-/** A part of a region, in bytes. */
-export interface Area {
-  /** Where it begins in the region. */
-  readonly offset: number;
-  /** How long it is. */
-  readonly size: number;
-}
+import { until32 } from "./until.ts";
 
 /** What a region needs of its device. */
 export interface RegionDevice {
@@ -38,12 +27,16 @@ export interface RegionDevice {
   readonly kernel: Kernel;
   /** Its descriptor; throws `DETACHED` once it is detached. */
   readonly fd: number;
+  /** Returns whether it still answers. */
+  isPresent(): boolean;
   /**
    * Has something released at its detach at the latest. The function that it
    * returns is called when that was released before.
    */
   hold(what: string, release: () => void): () => void;
 }
+
+export type { Area };
 
 /**
  * A region of a device: a BAR, the ROM, config space, or one that its driver
@@ -52,9 +45,7 @@ export interface RegionDevice {
  */
 export class Region implements Registers {
   readonly #device: RegionDevice;
-  /** Where the region begins in the device's file. */
-  readonly #start: bigint;
-  readonly #flags: number;
+  readonly #info: RegionInfo;
   #lastOffset = -1;
   /** Where the last access was, in the device's file. */
   #lastPlace = 0n;
@@ -65,39 +56,56 @@ export class Region implements Registers {
   );
   /** Its number: a BAR's, or another of `VFIO_PCI_*_REGION_INDEX`. */
   readonly index: number;
-  /** Bytes in it; 0 where the device has no such region. */
-  readonly size: number;
-  /** The parts that can be mapped; empty where there are none. */
-  readonly mappable: readonly Area[];
 
   /** Made by `VfioDevice.region`. */
-  constructor(device: RegionDevice, index: number) {
-    const bytes = readInfo(
-      (argument) =>
-        device.kernel.ioctl(device.fd, VFIO_DEVICE_GET_REGION_INFO, argument),
-      vfio_region_info,
-      { index },
-    );
-    const info = vfio_region_info.decode(bytes);
+  constructor(device: RegionDevice, index: number, api?: DeviceApi) {
     this.#device = device;
-    this.#start = info.offset;
-    this.#flags = info.flags;
+    this.#info = readRegionInfo(
+      (operation, argument) =>
+        device.kernel.ioctl(device.fd, operation, argument),
+      index,
+    );
     this.index = index;
-    this.size = Number(info.size);
-    this.mappable = (info.flags & VFIO_REGION_INFO_FLAG_MMAP) === 0
-      ? []
-      : sparseAreas(bytes, info.cap_offset) ??
-        [{ offset: 0, size: this.size }];
+    this.name = regionName(api, index, this.type);
+  }
+
+  /**
+   * Its name for people: `"BAR 0"`, `"ROM"`, `"config"`, `"VGA"`, that of its
+   * type (`"intel-opregion"`), or `"region 9"`.
+   */
+  readonly name: string;
+
+  /** Bytes in it; 0 where the device has no such region. */
+  get size(): number {
+    return this.#info.size;
+  }
+
+  /** The parts that can be mapped; empty where there are none. */
+  get mappable(): readonly Area[] {
+    return this.#info.mappable;
+  }
+
+  /** What it is, where the device's driver adds it to the fixed ones. */
+  get type(): RegionType | undefined {
+    return this.#info.type;
+  }
+
+  /**
+   * Whether all of it can be mapped although the MSI-X table is in it. That
+   * table is the kernel's: do not write to it.
+   */
+  get msixMappable(): boolean {
+    return this.#info.msixMappable;
   }
 
   /** Whether it can be read. */
   get readable(): boolean {
-    return (this.#flags & VFIO_REGION_INFO_FLAG_READ) !== 0;
+    return this.#info.readable;
   }
 
   /** Whether it can be written. */
   get writable(): boolean {
-    return (this.#flags & VFIO_REGION_INFO_FLAG_WRITE) !== 0;
+    return this.#info.writable;
   }
 
   /**
@@ -201,7 +209,7 @@ export class Region implements Registers {
     this.#assertMappable(area);
     const protection = (this.readable ? PROT_READ : 0) |
       (this.writable ? PROT_WRITE : 0);
-    const start = this.#start + BigInt(area.offset);
+    const start = this.#info.start + BigInt(area.offset);
     try {
       const mapping = kernel.mmap(
         area.size,
@@ -214,7 +222,7 @@ export class Region implements Registers {
         kernel.munmap(mapping);
         this.#mapped.delete(registers);
         released();
-      });
+      }, () => this.#device.isPresent());
       const released = this.#device.hold(
         `the registers of region ${this.index}`,
         () => registers.unmap(),
@@ -224,6 +232,50 @@ export class Region implements Registers {
     } catch (error) {
       throw toVfioError(error, `map region ${this.index}`, name);
     }
+  }
+
+  until32(
+    offset: number,
+    mask: number,
+    value: number,
+    options?: WaitOptions,
+  ): Promise<number> {
+    return until32(this, this.#device, { offset, mask, value }, options);
+  }
+
+  /**
+   * Has the kernel write to a register of a BAR whenever an eventfd is
+   * signalled: once a signal, without this process. Doorbells of virtual
+   * machines are made so. Nothing is written while the function's memory
+   * decoding is off.
+   *
+   * @param offset Where the register is, in bytes.
+   * @param value What is written.
+   * @param options The width, and an eventfd of the caller's.
+   * @throws {RangeError} If the register is not inside the region, or the
+   * value has more bits.
+   * @throws {VfioError} `NOT_SUPPORTED` if it is no BAR, has the MSI-X table
+   * there, or the device's driver has no such function; `DETACHED`; `KERNEL`
+   * if that write of that value has an eventfd already.
+   *
+   * @example A doorbell that another process rings
+   * ```ts
+   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   *
+   * await using space = new AddressSpace();
+   * await using device = await VfioDevice.attach("0000:01:00.0", space);
+   * using doorbell = device.bar(0).ioeventfd(0x1000, 1);
+   * doorbell.signal(); // or whoever has doorbell.fd
+   * ```
+   */
+  ioeventfd(
+    offset: number,
+    value: number | bigint,
+    options?: IoEventFdOptions,
+  ): IoEventFd {
+    const { index, name, size } = this;
+    const region = { index, name, size, start: this.#info.start };
+    return new IoEventFd(this.#device, region, offset, value, options);
   }
 
   /** The parts that are mapped. */
@@ -260,7 +312,7 @@ export class Region implements Registers {
     // A driver accesses few registers often: their places are not made anew.
     if (offset !== this.#lastOffset) {
       this.#lastOffset = offset;
-      this.#lastPlace = this.#start + BigInt(offset);
+      this.#lastPlace = this.#info.start + BigInt(offset);
     }
     let done: number;
     try {
@@ -291,20 +343,4 @@ function assertInside(size: number, offset: number, length: number): void {
     `Cannot access ${length} bytes at offset ${offset}: expected them inside ` +
       `${size} bytes`,
   );
-}
-
-/** The parts that may be mapped, where the kernel restricts them. */
-function sparseAreas(bytes: Uint8Array, first: number): Area[] | undefined {
-  const layout = vfio_region_info_cap_sparse_mmap;
-  for (const { id, at } of infoCapabilities(bytes, first)) {
-    if (id !== VFIO_REGION_INFO_CAP_SPARSE_MMAP) continue;
-    const { nr_areas } = layout.decode(bytes, at);
-    return vfio_region_sparse_mmap_area
-      .decodeArray(bytes, nr_areas, at + layout.offset.areas)
-      .map(({ offset, size }) => ({
-        offset: Number(offset),
-        size: Number(size),
-      }));
-  }
-  return undefined;
 }

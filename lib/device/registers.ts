@@ -1,3 +1,5 @@
+import type { WaitOptions } from "../host/driver/deadline.ts";
+
 /**
  * Little-endian access to a device's registers. Each call is exactly one access
  * of its width, and accesses happen in the order of the calls.
@@ -25,6 +27,38 @@ export interface Registers {
   write32(offset: number, value: number): void;
   /** Writes 64 bits. */
   write64(offset: number, value: bigint): void;
+  /**
+   * Waits until bits of a register of 32 bits have a value:
+   * `(read32(offset) & mask) === value`. It reads a few times at once, then
+   * after pauses of 1 to 16 ms, in which the event loop goes on.
+   *
+   * @param offset Where the register is, in bytes.
+   * @param mask The bits that count.
+   * @param value What they are to be.
+   * @param options The time limit, 10 s by default, and a signal.
+   * @returns The value of the register, with all its bits.
+   * @throws {RangeError} If the value has bits that the mask has not.
+   * @throws {VfioError} `TIMED_OUT`; `DEVICE_LOST` if the register reads as
+   * ones because the device is gone; `DETACHED`.
+   * @throws The signal's reason, when it is aborted.
+   *
+   * @example Wait until a controller is ready
+   * ```ts
+   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   *
+   * await using space = new AddressSpace();
+   * await using nvme = await VfioDevice.attach("0000:01:00.0", space);
+   * using registers = nvme.bar(0).map();
+   * registers.write32(0x14, 0);
+   * await registers.until32(0x1c, 1, 0, { timeout: 5000 });
+   * ```
+   */
+  until32(
+    offset: number,
+    mask: number,
+    value: number,
+    options?: WaitOptions,
+  ): Promise<number>;
 }
 
 /**

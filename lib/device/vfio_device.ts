@@ -8,29 +8,17 @@ import { hasErrno } from "../kernel/errno.ts";
 import type { Fd } from "../kernel/fd.ts";
 import { traced, type TracedEvent } from "../tracing.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
-import {
-  VFIO_DEVICE_FLAGS_PCI,
-  VFIO_DEVICE_FLAGS_RESET,
-  VFIO_DEVICE_GET_INFO,
-  vfio_device_info,
-  VFIO_DEVICE_RESET,
-} from "../uapi/vfio/device.ts";
-import { VFIO_PCI_CONFIG_REGION_INDEX } from "../uapi/vfio/pci.ts";
+import { VFIO_DEVICE_RESET } from "../uapi/vfio/device.ts";
+import type { Display } from "./display/display.ts";
+import { type DeviceInfo, readDeviceInfo } from "./info/device_info.ts";
+import type { RegionType, RegionTypeName } from "./info/region_type.ts";
 import { findTarget, type PassedTarget } from "./passed.ts";
-import { Region, type RegionDevice } from "./region.ts";
+import { isPresent } from "./present.ts";
+import type { Region, RegionDevice } from "./region.ts";
+import { Regions } from "./regions.ts";
 import { Resources } from "./resources.ts";
 
-/** What a device says of itself. */
-export interface DeviceInfo {
-  /** Whether it is a PCI function. */
-  readonly pci: boolean;
-  /** Whether it can be reset: {@linkcode VfioDevice.reset}. */
-  readonly resettable: boolean;
-  /** How many regions it has; their indexes count from 0. */
-  readonly regions: number;
-  /** How many kinds of interrupt it has; their indexes count from 0. */
-  readonly irqs: number;
-}
+export type { DeviceInfo };
 
 /** How often a reset is tried while the device is locked, and the pause. */
 const RESET_TRIES = 10;
@@ -55,7 +43,7 @@ const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 export class VfioDevice implements AsyncDisposable {
   readonly #space: AddressSpace;
   readonly #attachment: Attachment;
-  readonly #regions = new Map<number, Region>();
+  readonly #regions: Regions;
   readonly #resources = new Resources();
   #detaching: Promise<void> | undefined;
   /** The device as the host has it. */
@@ -79,6 +67,7 @@ export class VfioDevice implements AsyncDisposable {
     this.#space = space;
     this.#attachment = attachment;
     this.info = info;
+    this.#regions = new Regions(this.#regionDevice(), info);
   }
 
   /**
@@ -204,41 +193,101 @@ export class VfioDevice implements AsyncDisposable {
    * does a VGA region where there is none, `DETACHED`, or `KERNEL`.
    */
   region(index: number): Region {
-    const present = this.#regions.get(index);
-    if (present !== undefined) return present;
-    if (!Number.isInteger(index) || index < 0 || index >= this.info.regions) {
-      throw new RangeError(
-        `Cannot take region ${index}: the device has ${this.info.regions}`,
-      );
-    }
-    try {
-      const region = new Region(this.#regionDevice(), index);
-      this.#regions.set(index, region);
-      return region;
-    } catch (error) {
-      if (hasErrno(error, "EINVAL")) {
-        throw new VfioError("NOT_SUPPORTED", {
-          device: this.name,
-          problem: `it has no region ${index}`,
-          cause: error,
-        });
-      }
-      throw toVfioError(error, `read the info of region ${index}`, this.name);
-    }
+    return this.#regions.get(index);
+  }
+
+  /**
+   * A BAR of a PCI function.
+   *
+   * @param index Its number, 0 to 5.
+   * @throws {RangeError} If there is no such number.
+   * @throws {VfioError} `NOT_SUPPORTED` if it has no such BAR or is no PCI
+   * function, `DETACHED`, or `KERNEL`.
+   */
+  bar(index: number): Region {
+    return this.#regions.bar(index);
+  }
+
+  /**
+   * A PCI function's expansion ROM.
+   *
+   * @throws {VfioError} As {@linkcode VfioDevice.bar}.
+   */
+  get rom(): Region {
+    return this.#regions.rom;
   }
 
   /**
    * A PCI function's config space.
    *
-   * @throws {VfioError} `NOT_SUPPORTED` if it is no PCI function, `DETACHED`,
-   * or `KERNEL`.
+   * @throws {VfioError} As {@linkcode VfioDevice.bar}.
    */
   get config(): Region {
-    if (this.info.pci) return this.region(VFIO_PCI_CONFIG_REGION_INDEX);
-    throw new VfioError("NOT_SUPPORTED", {
-      device: this.name,
-      problem: "it is no PCI function, and has no config space",
-    });
+    return this.#regions.config;
+  }
+
+  /**
+   * The VGA ports and memory of a PCI function, each at its own address: ports
+   * 0x3b0-0x3bb and 0x3c0-0x3df, memory 0xa0000-0xbffff. A kernel with
+   * `CONFIG_VFIO_PCI_VGA` has it for a VGA controller.
+   *
+   * @throws {VfioError} As {@linkcode VfioDevice.bar}.
+   */
+  get vga(): Region {
+    return this.#regions.vga;
+  }
+
+  /**
+   * The regions that the device has, in the order of their indexes.
+   *
+   * @throws {VfioError} `DETACHED` or `KERNEL`.
+   */
+  regions(): Region[] {
+    return this.#regions.all();
+  }
+
+  /**
+   * Finds a region that the device's driver adds to the fixed ones.
+   *
+   * @param type What it is, by name or by the kernel's numbers.
+   * @returns The region; `undefined` if the device has none of the type.
+   * @throws {VfioError} `DETACHED` or `KERNEL`.
+   *
+   * @example Read the OpRegion of Intel's graphics
+   * ```ts
+   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   *
+   * await using space = new AddressSpace();
+   * await using device = await VfioDevice.attach("0000:01:00.0", space);
+   * const region = device.findRegion("intel-opregion");
+   * const bytes = new Uint8Array(region?.size ?? 0);
+   * region?.read(0, bytes);
+   * ```
+   */
+  findRegion(type: RegionTypeName | RegionType): Region | undefined {
+    return this.#regions.find(type);
+  }
+
+  /**
+   * The display of a virtual GPU. What shows it is loaded here.
+   *
+   * @throws {VfioError} `NOT_SUPPORTED` if it has none, `DETACHED`, or
+   * `KERNEL`.
+   */
+  async display(): Promise<Display> {
+    const { Display } = await import("./display/display.ts");
+    return new Display(this.#regionDevice(), this.#regions);
+  }
+
+  /**
+   * Whether a PCI function still answers. One that was pulled out, or that
+   * failed, reads as ones; then {@linkcode Registers.until32} throws
+   * `DEVICE_LOST`. Of other devices it is not known, and this is true.
+   *
+   * @throws {VfioError} `DETACHED` or `KERNEL`.
+   */
+  get present(): boolean {
+    return !this.info.pci || isPresent(this.config);
   }
 
   /**
@@ -317,6 +366,7 @@ export class VfioDevice implements AsyncDisposable {
     return {
       name,
       kernel,
+      isPresent: () => this.present,
       hold: (what, release) => this.#resources.hold(what, release),
       get fd() {
         return fd();
@@ -369,18 +419,6 @@ function assertMediated({ bus, name }: HostDevice): void {
       `${bus} bus`,
     hint: "leave pinsOnDemand out",
   });
-}
-
-function readDeviceInfo(fd: Fd): DeviceInfo {
-  const bytes = vfio_device_info.alloc();
-  fd.ioctl(VFIO_DEVICE_GET_INFO, bytes);
-  const { flags, num_regions, num_irqs } = vfio_device_info.decode(bytes);
-  return {
-    pci: (flags & VFIO_DEVICE_FLAGS_PCI) !== 0,
-    resettable: (flags & VFIO_DEVICE_FLAGS_RESET) !== 0,
-    regions: num_regions,
-    irqs: num_irqs,
-  };
 }
 
 function stillLocked(device: string, cause: unknown): VfioError {

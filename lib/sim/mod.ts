@@ -25,6 +25,7 @@ export type { SimulatedMachine, SimulatedProcess } from "./machine/control.ts";
 export type { DmaFault } from "./machine/machine.ts";
 export type * from "./machine/topology.ts";
 export type {
+  AddedRegion,
   Bar as ModelBar,
   DeviceKind,
   DeviceModel,

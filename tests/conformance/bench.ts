@@ -10,6 +10,9 @@ import type { MachineInfo } from "../vm/machine_env.ts";
 /** An address below `vm.mmap_min_addr`, where no process has memory. */
 export const NOBODYS_MEMORY = 0x1000n;
 
+/** The kernel's samples of mediated devices. */
+export type Sample = "mbochs" | "mdpy" | "mtty";
+
 /** The resources of an attached device that a process holds. */
 export interface Holdings {
   /** The target of each file descriptor. */
@@ -49,8 +52,8 @@ export interface Bench extends AsyncDisposable {
   holdings(): Holdings;
   /** Waits until interrupts that were raised have arrived. */
   settle(): Promise<void>;
-  /** Loads the module that makes mediated devices, where the kernel has it. */
-  loadMtty(): Promise<void>;
+  /** Loads the module of a sample that the kernel has. */
+  loadSample(name: Sample): Promise<void>;
   /** This process's name in the library's messages. */
   readonly processName: string;
   /** Another process, where {@linkcode System.startOther} has started it. */
@@ -71,6 +74,8 @@ export interface System {
   readonly machine: MachineInfo;
   /** Whether it is a real kernel. */
   readonly isReal: boolean;
+  /** The samples that its kernel has. */
+  readonly samples: readonly Sample[];
   /** Returns it for one test. */
   bench(): Bench;
   /** Starts another process for several tests, until it is disposed of. */

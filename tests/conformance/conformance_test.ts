@@ -19,6 +19,8 @@ import "./cases/mediated.ts";
 import "./cases/no_iommu.ts";
 import "./cases/physical.ts";
 import "./cases/random.ts";
+import "./cases/regions.ts";
 import "./cases/rom.ts";
+import "./cases/samples.ts";
 import "./cases/sriov.ts";
 import "./cases/type1.ts";

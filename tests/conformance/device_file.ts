@@ -19,10 +19,15 @@ import {
   vfio_device_bind_iommufd,
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
   vfio_device_detach_iommufd_pt,
+  VFIO_DEVICE_GET_GFX_DMABUF,
   VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_GET_REGION_INFO,
+  vfio_device_gfx_plane_info,
   vfio_device_info,
+  VFIO_DEVICE_IOEVENTFD,
+  vfio_device_ioeventfd,
+  VFIO_DEVICE_QUERY_GFX_PLANE,
   VFIO_DEVICE_RESET,
   VFIO_DEVICE_SET_IRQS,
   vfio_irq_info,
@@ -75,6 +80,26 @@ export class DeviceFile extends KernelFile {
     argument.set(vfio_irq_set.alloc({ argsz, ...values }).subarray(0, head));
     argument.set(new Uint8Array(data.buffer), head);
     this.ioctl(VFIO_DEVICE_SET_IRQS, argument);
+  }
+
+  /** VFIO_DEVICE_IOEVENTFD. */
+  ioeventfd(values: Values<typeof vfio_device_ioeventfd>): void {
+    this.ioctl(VFIO_DEVICE_IOEVENTFD, vfio_device_ioeventfd.alloc(values));
+  }
+
+  /** VFIO_DEVICE_QUERY_GFX_PLANE. */
+  plane(
+    values: Values<typeof vfio_device_gfx_plane_info>,
+  ): Decoded<FieldsOf<typeof vfio_device_gfx_plane_info>> {
+    const argument = vfio_device_gfx_plane_info.alloc(values);
+    this.ioctl(VFIO_DEVICE_QUERY_GFX_PLANE, argument);
+    return vfio_device_gfx_plane_info.decode(argument);
+  }
+
+  /** VFIO_DEVICE_GET_GFX_DMABUF. Returns the descriptor. */
+  planeBuffer(id: number): number {
+    const argument = new Uint8Array(new Uint32Array([id]).buffer);
+    return this.ioctl(VFIO_DEVICE_GET_GFX_DMABUF, argument);
   }
 
   /** VFIO_DEVICE_RESET. */

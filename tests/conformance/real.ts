@@ -4,12 +4,12 @@
  * @module
  */
 import { assert } from "@std/assert";
-import { Host } from "../../mod.ts";
+import { Host, type Kernel } from "../../mod.ts";
 import { loadAll } from "../host/load_all.ts";
 import { assertFault, holdings } from "../vm/guest/observe.ts";
 import { OtherProcess } from "../vm/guest/other_process.ts";
 import type { MachineInfo } from "../vm/machine_env.ts";
-import type { Bench, System } from "./bench.ts";
+import type { Bench, Sample, System } from "./bench.ts";
 
 /**
  * The system around this process.
@@ -31,9 +31,9 @@ export async function realSystem(machine: MachineInfo): Promise<System> {
     host,
     holdings,
     settle: () => new Promise((resolve) => setTimeout(resolve, 20)),
-    loadMtty: async () => {
+    loadSample: async (name) => {
       const { success, stderr } = await new Deno.Command("modprobe", {
-        args: ["mtty"],
+        args: [name],
       }).output();
       assert(success, new TextDecoder().decode(stderr));
     },
@@ -49,7 +49,15 @@ export async function realSystem(machine: MachineInfo): Promise<System> {
     name,
     machine,
     isReal: true,
+    samples: samplesOf(kernel, release),
     bench: () => bench,
     startOther: () => other = new OtherProcess(),
   };
+}
+
+/** The samples whose modules are there. */
+function samplesOf(kernel: Kernel, release: string): readonly Sample[] {
+  const modules = kernel.readFile(`/lib/modules/${release}/modules.dep`);
+  const names: readonly Sample[] = ["mbochs", "mdpy", "mtty"];
+  return names.filter((name) => modules.includes(`/${name}.ko`));
 }

@@ -6,7 +6,7 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import type { BackendName, Kernel, Mapping } from "../../mod.ts";
+import type { BackendName, HostDevice, Kernel, Mapping } from "../../mod.ts";
 import { vfioNodes } from "../../lib/host/iommu/nodes.ts";
 import {
   MAP_ANONYMOUS,
@@ -17,7 +17,7 @@ import {
 import { VFIO_TYPE1v2_IOMMU } from "../../lib/uapi/vfio/all.ts";
 import { Attachments } from "../attachments.ts";
 import { currentMachine } from "../vm/machine_env.ts";
-import type { Bench, System } from "./bench.ts";
+import type { Bench, Sample, System } from "./bench.ts";
 import { Cdev, type DeviceFile } from "./device_file.ts";
 import { EventFd } from "./event_fd.ts";
 import { type Expected, expectedOf } from "./expected.ts";
@@ -167,6 +167,25 @@ export class Setup extends Attachments {
     return this.use(group.device(this.address(name)));
   }
 
+  /**
+   * A mediated device whose registers can be used, by the backend under test.
+   *
+   * @param device The device.
+   */
+  mediatedFile(device: HostDevice): DeviceFile {
+    const { group, cdev } = vfioNodes(device);
+    if (this.backend === "iommufd") {
+      const file = this.use(new Cdev(this.kernel, cdev!));
+      file.bind(this.iommufd());
+      return file;
+    }
+    const container = this.container();
+    const file = this.use(new Group(this.kernel, group!));
+    file.setContainer(container);
+    container.setIommu(VFIO_TYPE1v2_IOMMU);
+    return this.use(file.device(device.name));
+  }
+
   /** Memory of this process. */
   memory(length: number): Mapping {
     const { kernel } = this;
@@ -205,6 +224,11 @@ export interface Scope {
   readonly backend?: BackendName;
   /** A backend that the system has to have. */
   readonly on?: BackendName;
+  /**
+   * A sample of mediated devices that the kernel has to have. On one without it
+   * the test is ignored, by its name.
+   */
+  readonly sample?: Sample;
 }
 
 /**
@@ -219,14 +243,18 @@ export interface Scope {
 export function forEachBackend(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
-  { backend: only, on }: Scope = {},
+  { backend: only, on, sample }: Scope = {},
 ): void {
   for (const system of SYSTEMS) {
     const { backends } = system.machine;
     if (on !== undefined && !backends.includes(on)) continue;
     for (const backend of backends) {
       if (only !== undefined && backend !== only) continue;
-      testOn(system, backend, `${system.name} ${backend}: ${name}`, test);
+      const title = `${system.name} ${backend}: ${name}`;
+      const ignore = sample !== undefined && !system.samples.includes(sample);
+      // The older kernels have no samples at all.
+      if (ignore && system.samples.length === 0) continue;
+      testOn(system, backend, title, test, ignore);
     }
   }
 }
@@ -236,8 +264,9 @@ function testOn(
   backend: BackendName,
   name: string,
   test: (setup: Setup) => void | Promise<void>,
+  ignore = false,
 ): void {
-  Deno.test(name, async () => {
+  Deno.test({ name, ignore }, async () => {
     await using bench = system.bench();
     const before = bench.holdings();
     {

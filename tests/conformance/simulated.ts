@@ -61,11 +61,21 @@ const MODELS: Readonly<Record<string, FunctionTopology>> = {
   },
 };
 
-/** The mediated types of the kernel's sample. */
-const MTTY: NonNullable<Topology["mediatedTypes"]> = {
+/** The mediated types of the kernel's samples. */
+const SAMPLES: NonNullable<Topology["mediatedTypes"]> = {
   "/sys/devices/virtual/mtty/mtty": {
     "mtty-1": { instances: 24 },
     "mtty-2": { instances: 12 },
+  },
+  "/sys/devices/virtual/mdpy/mdpy": {
+    "mdpy-vga": { instances: 4 },
+    "mdpy-xga": { instances: 4 },
+    "mdpy-hd": { instances: 4 },
+  },
+  "/sys/devices/virtual/mbochs/mbochs": {
+    "mbochs-small": { instances: 64 },
+    "mbochs-medium": { instances: 16 },
+    "mbochs-large": { instances: 4 },
   },
 };
 
@@ -91,7 +101,7 @@ export function simulationOf(
     iommu,
     kernel: { release, iommufd: kernel === "testbed" },
     functions: functions(names),
-    mediatedTypes: kernel === "testbed" ? MTTY : {},
+    mediatedTypes: kernel === "testbed" ? SAMPLES : {},
     files: { "/proc/cpuinfo": "flags\t\t: fpu hypervisor\n" },
   };
   const version = release.match(/^\d+\.\d+/)![0];
@@ -99,6 +109,7 @@ export function simulationOf(
     name: `simulated ${version}${iommu === "none" ? " without IOMMU" : ""}`,
     machine,
     isReal: false,
+    samples: kernel === "testbed" ? ["mbochs", "mdpy", "mtty"] : [],
     bench: () => new SimulatedBench(machine, topology),
     // Each bench has its own other process.
     startOther: () => new AsyncDisposableStack(),
@@ -163,8 +174,8 @@ class SimulatedBench implements Bench {
   // Interrupts arrive as they are raised.
   async settle(): Promise<void> {}
 
-  // The module is there from the beginning.
-  async loadMtty(): Promise<void> {}
+  // The modules are there from the beginning.
+  async loadSample(): Promise<void> {}
 
   get processName(): string {
     return nameOf(this.#process);

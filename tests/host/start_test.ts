@@ -38,7 +38,7 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 88,
+    most: 95,
     within: [
       "mod.ts",
       "backends",
@@ -101,7 +101,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 157,
+    most: 168,
     within: [
       "lib/sim",
       "lib/ranges.ts",

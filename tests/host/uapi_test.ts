@@ -22,6 +22,7 @@ import * as pciExtendedRegs from "../../lib/uapi/pci/extended_regs.ts";
 import * as pciRegs from "../../lib/uapi/pci/regs.ts";
 import * as poll from "../../lib/uapi/linux/poll.ts";
 import * as rtnetlink from "../../lib/uapi/linux/rtnetlink.ts";
+import * as serialReg from "../../lib/uapi/linux/serial_reg.ts";
 import * as socket from "../../lib/uapi/linux/socket.ts";
 import * as statx from "../../lib/uapi/linux/statx.ts";
 import * as vfio from "../../lib/uapi/vfio/all.ts";
@@ -223,6 +224,7 @@ const MODULES: Record<string, { module: object; headers: string[] }> = {
     module: rtnetlink,
     headers: ["linux/rtnetlink.h", "linux/if_link.h", "linux/if_ether.h"],
   },
+  "serial_reg.ts": { module: serialReg, headers: ["linux/serial_reg.h"] },
   "socket.ts": { module: socket, headers: ["sys/socket.h"] },
   "statx.ts": { module: statx, headers: ["fcntl.h", "sys/stat.h"] },
 };

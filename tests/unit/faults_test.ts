@@ -203,6 +203,36 @@ failEachCall("MappedRegisters.unmap() is all or nothing", {
   act: (_, { registers }) => registers.unmap(),
 });
 
+failEachCall("VfioDevice.regions() changes nothing", {
+  prepare: (world) => world.attach(A),
+  act: (_, device) => void device.regions(),
+  // EINVAL says that there is no such region.
+  otherwise: (_, fault) => "code" in fault && fault.code === "EINVAL",
+});
+
+failEachCall("Region.ioeventfd() leaves nothing behind", {
+  prepare: (world) => world.attach(A),
+  act: (_, device) => void device.bar(0).ioeventfd(0, 1),
+});
+
+failEachCall("IoEventFd is ended or goes on", {
+  async prepare(world) {
+    const device = await world.attach(A);
+    return device.bar(0).ioeventfd(0, 1);
+  },
+  act: (_, ioeventfd) => ioeventfd[Symbol.dispose](),
+});
+
+failEachCall("VfioDevice.detach() completes with an ioeventfd", {
+  async prepare(world) {
+    const device = await world.attach(A);
+    device.bar(0).ioeventfd(0, 1);
+    return device;
+  },
+  act: (_, device) => device.detach(),
+  leaves: "done",
+});
+
 failEachCall("VfioDevice.setBusMaster() can be repeated", {
   prepare: (world) => world.attach(A),
   act: (_, device) => device.setBusMaster(true),

@@ -11,7 +11,7 @@ import { LOADED } from "../../host/snapshot/recording.ts";
 import { type Built, FunctionBuilder } from "./function_builder.ts";
 import { Iommu } from "../iommu/iommu.ts";
 import { addBusDevices } from "./bus_devices.ts";
-import { kindNamed } from "./kinds.ts";
+import { kindNamed, kindOfType } from "./kinds.ts";
 import { type KernelFeatures, Machine, versionOf } from "./machine.ts";
 import { MediatedType, type MediatedTypes } from "../driver/mediated.ts";
 import { newSocket } from "../process/netlink.ts";
@@ -162,13 +162,13 @@ function mediatedTypes(
   const types = new Map<string, Map<string, MediatedType>>();
   const add = (parent: string, name: string, instances: number) => {
     const path = parentPath(machine, parent);
-    const { driver = name.split("-")[0]!, model = "plain" } =
+    const { driver = name.split("-")[0]!, model } =
       mediatedTypes[parent]?.[name] ?? {};
     const key = `mdev/${driver}`;
     const found = machine.drivers.get(key) ??
       makeDriver("mdev", driver, { dma: "user" });
     machine.drivers.set(key, found);
-    const kind = kindNamed(model);
+    const kind = model === undefined ? kindOfType(name) : kindNamed(model);
     const options = { name, parent: path, driver: found, instances, kind };
     const type = new MediatedType(machine, options);
     types.set(path, (types.get(path) ?? new Map()).set(name, type));

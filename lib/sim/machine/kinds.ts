@@ -1,9 +1,14 @@
 import { shortJson } from "../../printable.ts";
 import { edu } from "../models/edu.ts";
+import { MBOCHS } from "../models/mbochs.ts";
+import { MDPY } from "../models/mdpy.ts";
 import type { DeviceKind } from "../models/model.ts";
+import { MTTY } from "../models/mtty.ts";
 import { plain } from "../models/plain.ts";
 
-const KINDS: readonly DeviceKind[] = [edu, plain];
+/** Those of mediated devices have the names of their types. */
+const SAMPLES: readonly DeviceKind[] = [...MTTY, ...MDPY, ...MBOCHS];
+const KINDS: readonly DeviceKind[] = [edu, plain, ...SAMPLES];
 
 /**
  * Returns the behaviour of a device model.
@@ -24,4 +29,12 @@ export function kindNamed(model: string | DeviceKind): DeviceKind {
 /** Returns the known model for a vendor and device id, if there is one. */
 export function kindWithId(id: string): DeviceKind | undefined {
   return id === edu.id ? edu : undefined;
+}
+
+/**
+ * Returns the behaviour of a type of mediated devices: that of the kernel's
+ * sample with its name, or none.
+ */
+export function kindOfType(type: string): DeviceKind {
+  return SAMPLES.find(({ name }) => name === type) ?? plain;
 }

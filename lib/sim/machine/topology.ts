@@ -69,6 +69,9 @@ export interface FunctionTopology extends FunctionRecording {
 
 /** A type of mediated devices, with properties that are not recorded. */
 export interface MediatedTypeTopology extends MediatedTypeRecording {
-  /** Their model: a name, or a model of your own. Default: `"plain"`. */
+  /**
+   * Their model: a name, or a model of your own. Default: that of the kernel's
+   * sample with the name of the type, such as `"mdpy-vga"`, else `"plain"`.
+   */
   readonly model?: string | DeviceKind;
 }

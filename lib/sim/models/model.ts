@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { MediatedDriver } from "./mediated_driver.ts";
+
 /** The services of the bus for a device. */
 export interface DevicePort {
   /**
@@ -46,6 +48,16 @@ export interface Bar {
   write(offset: number, width: number, value: bigint): void;
 }
 
+/** A region that the device's driver adds to the fixed ones. */
+export interface AddedRegion extends Omit<Bar, "mappable"> {
+  /** `VFIO_REGION_TYPE_*`. */
+  readonly type: number;
+  /** `VFIO_REGION_SUBTYPE_*`. */
+  readonly subtype: number;
+  /** Whether it can be written. Default: false. */
+  readonly writable?: boolean;
+}
+
 /** A running device. */
 export interface DeviceModel {
   /** Its BARs, by number. */
@@ -56,8 +68,21 @@ export interface DeviceModel {
   readonly msix: number;
   /** Whether it has an INTx pin. */
   readonly intx: boolean;
+  /** Its regions from index 9 on, as Intel's graphics have. Default: none. */
+  readonly addedRegions?: readonly AddedRegion[];
+  /**
+   * The widths, in bits, of the AtomicOps that the root complex completes for
+   * it. Default: none.
+   */
+  readonly atomics?: readonly (32 | 64 | 128)[];
   /** Resets it to its state at power-on. */
   reset(): void;
+}
+
+/** A running device, which can have a driver of its own. */
+export interface DrivenModel extends DeviceModel {
+  /** The driver of a mediated device. Default: it is used as by vfio-pci. */
+  readonly driver?: MediatedDriver;
 }
 
 /** Returns the number of the BAR with the MSI-X table: the last memory BAR. */

@@ -1,7 +1,8 @@
 import { ConfigSpace, type Identity } from "./config_space.ts";
 import { Interrupts } from "../vfio/interrupts.ts";
+import { IoEventFds } from "../vfio/io_eventfds.ts";
 import type { IoMap, Piece } from "../iommu/io_map.ts";
-import type { DeviceKind, DeviceModel, DevicePort } from "../models/model.ts";
+import type { DeviceKind, DevicePort, DrivenModel } from "../models/model.ts";
 import type { PhysicalMemory } from "../process/physical.ts";
 import { PCI_COMMAND_INTX_DISABLE } from "../../uapi/pci/regs.ts";
 
@@ -31,11 +32,13 @@ export interface Requester {
 /** The parts of a PCI function: config space, a model, interrupts. */
 export class PciCore implements DevicePort {
   /** Its model. */
-  readonly model: DeviceModel;
+  readonly model: DrivenModel;
   /** Its config space. */
   readonly config: ConfigSpace;
   /** Its interrupts. */
   readonly interrupts: Interrupts;
+  /** The writes that eventfds make. */
+  readonly ioeventfds = new IoEventFds(() => this.config.memory);
   /** Whether a read or write can be one access of 8 bytes. */
   readonly hasWideAccess: boolean;
   readonly #requester: Requester;
@@ -76,6 +79,8 @@ export class PciCore implements DevicePort {
   /** Takes the function back from user space. */
   disable(): void {
     this.interrupts.clear();
+    this.ioeventfds.clear();
+    this.model.driver?.closed();
     this.config.disable();
     this.#resetIfAble();
   }

@@ -36,6 +36,11 @@ export class EventFile implements OpenFile {
     return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
   }
 
+  /** Whether the counter is not 0. */
+  get isSignalled(): boolean {
+    return this.#count > 0n;
+  }
+
   /** Adds to the counter, as an interrupt does. */
   signal(count = 1n): void {
     this.#count = this.#count + count > MAX_COUNT

@@ -11,6 +11,7 @@ import {
   F_DUPFD_CLOEXEC,
   F_GETFD,
   F_GETFL,
+  F_SETFD,
   FD_CLOEXEC,
   O_ACCMODE,
   O_CLOEXEC,
@@ -431,6 +432,8 @@ export class SimKernel implements Kernel, Process {
         // Every descriptor is closed by execve, of which there is none.
         case F_GETFD:
           return FD_CLOEXEC;
+        case F_SETFD:
+          return 0;
         case F_GETFL:
           return description.flags & ~O_CLOEXEC;
         default:

@@ -2,9 +2,8 @@ import type { FileNode, OpenFile } from "../fs/file.ts";
 import { boolean } from "./input.ts";
 import { changeStatus, statusOf } from "../fs/ownership.ts";
 import type { PciFunction } from "../pci/function.ts";
-import { ROM } from "../machine/placement.ts";
+import { romWindow } from "../pci/rom_window.ts";
 import { refuse } from "../process/refusal.ts";
-import { makeRom, romSize } from "../pci/rom.ts";
 
 const STATUS = { mode: 0o100600, uid: 0, gid: 0, device: "0:0" };
 
@@ -24,7 +23,7 @@ export function romAttribute(
   fn: PciFunction,
   path: string,
 ): FileNode | undefined {
-  const window = fn.resources[ROM]?.size;
+  const window = romWindow(fn)?.size;
   if (window === undefined) return undefined;
   return {
     kind: "file",
@@ -83,9 +82,7 @@ class RomFile implements OpenFile {
 
   /** Returns the images that the kernel finds, if the function answers. */
   #images(): Uint8Array {
-    const { core, identity, romContents = makeRom(identity) } = this.#fn;
-    if (!core.config.memory) return new Uint8Array();
-    const rom = romContents.subarray(0, this.#window);
-    return rom.subarray(0, romSize(rom));
+    const answers = this.#fn.core.config.memory;
+    return answers ? romWindow(this.#fn)!.images : new Uint8Array();
   }
 }

@@ -6,41 +6,41 @@
  */
 
 import type { Ioctl } from "../../uapi/ioctl.ts";
+import { PCI_MSIX_ENTRY_SIZE } from "../../uapi/pci/regs.ts";
 import {
   VFIO_DEVICE_BIND_IOMMUFD,
+  VFIO_DEVICE_FLAGS_CAPS,
   VFIO_DEVICE_FLAGS_RESET,
   VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_GET_REGION_INFO,
   vfio_device_info,
+  VFIO_DEVICE_IOEVENTFD,
   VFIO_DEVICE_RESET,
   VFIO_DEVICE_SET_IRQS,
-  vfio_info_cap_header,
   vfio_irq_info,
   vfio_irq_set,
   VFIO_PCI_CONFIG_REGION_INDEX,
-  VFIO_PCI_VGA_REGION_INDEX,
+  VFIO_PCI_NUM_REGIONS,
+  VFIO_PCI_ROM_REGION_INDEX,
   vfio_region_info,
-  VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
-  VFIO_REGION_INFO_FLAG_CAPS,
-  VFIO_REGION_INFO_FLAG_MMAP,
-  VFIO_REGION_INFO_FLAG_READ,
-  VFIO_REGION_INFO_FLAG_WRITE,
 } from "../../uapi/vfio/all.ts";
-import {
-  answerInfo,
-  type InfoCapability,
-  inMemory,
-  received,
-  sizeOf,
-} from "../process/argument.ts";
+import { answerInfo, inMemory, received, sizeOf } from "../process/argument.ts";
 import type { Device } from "../driver/bus.ts";
 import type { OpenFile, Process } from "../fs/file.ts";
 import { Pages } from "../process/memory.ts";
-import { type Bar, msixBar } from "../models/model.ts";
+import { type AddedRegion, type Bar, msixBar } from "../models/model.ts";
 import type { PciCore } from "../pci/core.ts";
+import { PciFunction } from "../pci/function.ts";
+import { type RomWindow, romWindow } from "../pci/rom_window.ts";
 import { refuse } from "../process/refusal.ts";
 import { type Layout, layoutOf } from "./layout.ts";
+import {
+  type Accessed,
+  deviceCapabilities,
+  readableRom,
+  regionInfo,
+} from "./region_info.ts";
 import { registerViews } from "./register_views.ts";
 import type { VfioDevice } from "./device.ts";
 
@@ -89,6 +89,9 @@ export class DeviceFile implements OpenFile {
     argument: Uint8Array | bigint,
     process: Process,
   ): number | Promise<number> {
+    const { driver } = this.core.model;
+    const answer = driver?.ioctl(operation, argument, process);
+    if (answer !== undefined) return answer;
     switch (operation.request) {
       case VFIO_DEVICE_GET_INFO.request:
         return this.#getInfo(argument);
@@ -100,6 +103,8 @@ export class DeviceFile implements OpenFile {
         return this.#setIrqs(argument, process);
       case VFIO_DEVICE_RESET.request:
         return this.#reset();
+      case VFIO_DEVICE_IOEVENTFD.request:
+        return this.#ioeventfd(argument, process);
       case VFIO_DEVICE_BIND_IOMMUFD.request:
         return refuse("EINVAL");
       default:
@@ -108,6 +113,8 @@ export class DeviceFile implements OpenFile {
   }
 
   pread(into: Uint8Array, offset: bigint): number {
+    const { driver } = this.core.model;
+    if (driver !== undefined) return driver.pread(into, offset);
     const { index, at } = place(offset);
     return this.#transfer(index, at, into.length, (bar, from, width, done) => {
       const value = bar.read(from, width);
@@ -118,7 +125,13 @@ export class DeviceFile implements OpenFile {
   }
 
   pwrite(from: Uint8Array, offset: bigint): number {
+    const { driver } = this.core.model;
+    if (driver !== undefined) return driver.pwrite(from, offset);
     const { index, at } = place(offset);
+    const added = this.#added(index);
+    const isReadOnly = index === VFIO_PCI_ROM_REGION_INDEX ||
+      added !== undefined && !added.writable;
+    if (isReadOnly) refuse("EINVAL");
     return this.#transfer(index, at, from.length, (bar, to, width, done) => {
       let value = 0n;
       for (let i = width - 1; i >= 0; i--) {
@@ -129,6 +142,8 @@ export class DeviceFile implements OpenFile {
   }
 
   mmap(length: number, offset: bigint): Pages {
+    const { driver } = this.core.model;
+    if (driver !== undefined) return driver.mmap(length, offset);
     const { index, at } = place(offset);
     const bar = this.#bar(index);
     if (bar === undefined || !bar.mappable) return refuse("EINVAL");
@@ -163,42 +178,67 @@ export class DeviceFile implements OpenFile {
     return !this.#layout.isPci || this.core.config.memory;
   }
 
+  get #rom(): RomWindow | undefined {
+    const { device } = this;
+    return device instanceof PciFunction ? romWindow(device) : undefined;
+  }
+
+  /** What is at a region's index, except config space. */
+  #accessed(index: number): Accessed | undefined {
+    if (index !== VFIO_PCI_ROM_REGION_INDEX) {
+      return this.#added(index) ?? this.#bar(index);
+    }
+    const rom = this.#rom;
+    return rom && readableRom(rom);
+  }
+
+  #added(index: number): AddedRegion | undefined {
+    return this.core.model.addedRegions?.[index - VFIO_PCI_NUM_REGIONS];
+  }
+
   #getInfo(argument: Uint8Array | bigint): number {
     received(vfio_device_info, argument, 16);
     const { flag, regions, irqs } = this.#layout;
+    const capabilities = deviceCapabilities(this.core.model);
     answerInfo(argument, vfio_device_info, {
       flags: flag |
-        (this.device.resets.length > 0 ? VFIO_DEVICE_FLAGS_RESET : 0),
-      num_regions: regions,
+        (this.device.resets.length > 0 ? VFIO_DEVICE_FLAGS_RESET : 0) |
+        (capabilities.length > 0 ? VFIO_DEVICE_FLAGS_CAPS : 0),
+      num_regions: regions + (this.core.model.addedRegions?.length ?? 0),
       num_irqs: irqs,
-    }, []);
+    }, capabilities);
     return 0;
   }
 
   #getRegionInfo(argument: Uint8Array | bigint): number {
     const { index } = received(vfio_region_info, argument);
     const { isPci, regions } = this.#layout;
-    const end = isPci ? VFIO_PCI_VGA_REGION_INDEX : regions;
-    if (index >= end) refuse("EINVAL");
-    const bar = this.#bar(index);
-    const size = this.#isConfig(index) ? this.core.config.size : bar?.size ?? 0;
-    const msix = bar?.mappable && index === msixBar(this.core.model);
-    const capabilities: InfoCapability[] = msix
-      ? [{
-        id: VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
-        bytes: vfio_info_cap_header.alloc(),
-      }]
-      : [];
-    const flags = size === 0 ? 0 : VFIO_REGION_INFO_FLAG_READ |
-      VFIO_REGION_INFO_FLAG_WRITE |
-      (bar?.mappable ? VFIO_REGION_INFO_FLAG_MMAP : 0) |
-      (msix ? VFIO_REGION_INFO_FLAG_CAPS : 0);
+    if (!isPci && index >= regions) refuse("EINVAL");
+    const { flags, size, capabilities } = regionInfo(
+      this.core,
+      index,
+      this.#rom,
+    );
     answerInfo(argument, vfio_region_info, {
       index,
       flags,
       size: BigInt(size),
       offset: BigInt(index) << REGION_SHIFT,
     }, capabilities);
+    return 0;
+  }
+
+  #ioeventfd(argument: Uint8Array | bigint, process: Process): number {
+    const { model, ioeventfds } = this.core;
+    if (model.driver !== undefined) refuse("ENOTTY");
+    ioeventfds.set(argument, (offset) => {
+      const { index, at } = place(offset);
+      const bar = this.#bar(index) ?? refuse("EINVAL");
+      const tableEnd = index === msixBar(model)
+        ? model.msix * PCI_MSIX_ENTRY_SIZE
+        : 0;
+      return { bar, at, tableEnd };
+    }, (fd) => process.file(fd));
     return 0;
   }
 
@@ -242,7 +282,7 @@ export class DeviceFile implements OpenFile {
     index: number,
     at: number,
     length: number,
-    access: (bar: Bar, at: number, width: number, done: number) => void,
+    access: (bar: Accessed, at: number, width: number, done: number) => void,
     config: () => void,
   ): number {
     if (length === 0) return 0;
@@ -251,9 +291,10 @@ export class DeviceFile implements OpenFile {
       config();
       return length;
     }
-    const bar = this.#bar(index);
+    const bar = this.#accessed(index);
     if (bar === undefined || at >= bar.size) return refuse("EINVAL");
-    if (!bar.io && !this.#answers) refuse("EIO");
+    const isMemory = index < VFIO_PCI_NUM_REGIONS && !this.#bar(index)?.io;
+    if (isMemory && !this.#answers) refuse("EIO");
     const count = Math.min(length, bar.size - at);
     for (let done = 0; done < count;) {
       const width = this.#widths.find((width) =>

@@ -5,9 +5,8 @@
  */
 
 import { PciFunction } from "../../../lib/host/pci/function.ts";
-import type { Area, Region } from "../../../lib/device/region.ts";
+import type { Area } from "../../../lib/device/region.ts";
 import type { VfioDevice } from "../../../lib/device/vfio_device.ts";
-import { VfioError } from "../../../lib/errors.ts";
 import { hasErrno } from "../../../lib/kernel/errno.ts";
 import {
   VFIO_DEVICE_GET_IRQ_INFO,
@@ -22,7 +21,7 @@ import {
 export interface RegionJson {
   /** Its index. */
   readonly index: number;
-  /** `"BAR 0"`, `"ROM"`, `"config"`, `"VGA"`, `"region 9"`. */
+  /** `"BAR 0"`, `"ROM"`, `"config"`, `"VGA"`, `"intel-opregion"`, `"region 9"`. */
   readonly name: string;
   /** Bytes. */
   readonly size: number;
@@ -58,27 +57,19 @@ export interface IrqJson {
   readonly resizable: boolean;
 }
 
-const PCI_REGIONS = [
-  ...[0, 1, 2, 3, 4, 5].map((index) => `BAR ${index}`),
-  "ROM",
-  "config",
-  "VGA",
-];
 const PCI_IRQS = ["INTx", "MSI", "MSI-X", "error", "request"];
 
 /** The regions that a device has. */
 export function regionsOf(device: VfioDevice): RegionJson[] {
-  return indexes(device.info.regions).flatMap((index) => {
-    const region = regionAt(device, index);
-    if (region === undefined || region.size === 0) return [];
-    const { hostDevice, info } = device;
+  const { hostDevice } = device;
+  return device.regions().map((region) => {
+    const { index, name, size, readable, writable, mappable } = region;
     const bar = hostDevice instanceof PciFunction
       ? hostDevice.bars.find((bar) => bar.index === index)
       : undefined;
-    const { size, readable, writable, mappable } = region;
-    return [{
+    return {
       index,
-      name: (info.pci ? PCI_REGIONS[index] : undefined) ?? `region ${index}`,
+      name,
       size,
       readable,
       writable,
@@ -86,7 +77,7 @@ export function regionsOf(device: VfioDevice): RegionJson[] {
       kind: bar?.kind ?? null,
       is64bit: bar?.is64bit ?? null,
       prefetchable: bar?.prefetchable ?? null,
-    }];
+    };
   });
 }
 
@@ -120,14 +111,4 @@ export function irqsOf(device: VfioDevice): IrqJson[] {
 
 function indexes(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index);
-}
-
-function regionAt(device: VfioDevice, index: number): Region | undefined {
-  try {
-    return device.region(index);
-  } catch (error) {
-    const absent = error instanceof VfioError && error.code === "NOT_SUPPORTED";
-    if (absent) return undefined;
-    throw error;
-  }
 }

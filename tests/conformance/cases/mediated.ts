@@ -3,7 +3,7 @@
  * sample `mtty`.
  */
 import { assertEquals } from "@std/assert";
-import { type HostDevice, VfioDevice } from "../../../mod.ts";
+import { VfioDevice } from "../../../mod.ts";
 import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import { exists } from "../../../lib/host/sysfs.ts";
 import {
@@ -13,49 +13,24 @@ import {
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_TYPE1v2_IOMMU,
 } from "../../../lib/uapi/vfio/all.ts";
-import { answer, answerOf } from "../answer.ts";
+import { answer } from "../answer.ts";
 import { Cdev } from "../device_file.ts";
+import { mediated, MEDIATED_UUID, typePath, writeSysfs } from "../mediated.ts";
 import { Group } from "../nodes.ts";
-import { forEachBackend, type Setup, withIommufd } from "../setup.ts";
+import { forEachBackend, withIommufd } from "../setup.ts";
 
 const BUS = "/sys/bus/mdev";
-const PARENT = "/sys/devices/virtual/mtty/mtty";
-const TYPE = `${PARENT}/mdev_supported_types/mtty-1`;
-const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+const TYPE = typePath("mtty-1");
+const UUID = MEDIATED_UUID;
 
-/** Writes to a file of sysfs, and returns the answer. */
-function write(
-  { kernel }: Setup,
-  path: string,
-  text: string,
-): Promise<string | void> {
-  return answerOf(() => kernel.writeFileAsync(path, text));
-}
-
-/** A mediated device, until it is disposed of. */
-async function mediated(
-  setup: Setup,
-): Promise<AsyncDisposable & { readonly device: HostDevice }> {
-  await setup.bench.loadMtty();
-  assertEquals(await write(setup, `${TYPE}/create`, UUID), undefined);
-  return {
-    device: setup.host.find(`${BUS}/devices/${UUID}`),
-    [Symbol.asyncDispose]: async () => {
-      // An open file would make it wait.
-      setup.closeAll();
-      await write(setup, `${BUS}/devices/${UUID}/remove`, "1");
-    },
-  };
-}
-
-/** Limits a test to systems with mediated devices. */
-const MTTY = { on: "iommufd" } as const;
+/** Limits a test to systems with such mediated devices. */
+const MTTY = { sample: "mtty" } as const;
 
 forEachBackend(
   "a mediated device is made, unbound and removed",
   async (setup) => {
     const { kernel, host } = setup;
-    await using made = await mediated(setup);
+    await using made = await mediated(setup, "mtty-1");
     const { device } = made;
     for (
       const [text, expected] of [
@@ -68,7 +43,11 @@ forEachBackend(
         [UUID.toUpperCase(), "EEXIST"],
       ] as const
     ) {
-      assertEquals(await write(setup, `${TYPE}/create`, text), expected, text);
+      assertEquals(
+        await writeSysfs(setup, `${TYPE}/create`, text),
+        expected,
+        text,
+      );
     }
     assertEquals(device.bus, "mdev");
     assertEquals(device.driver, "mtty");
@@ -88,20 +67,23 @@ forEachBackend(
 
     // No driver takes it again after it is unbound.
     const unbind = `${BUS}/drivers/mtty/unbind`;
-    assertEquals(await write(setup, unbind, UUID), undefined);
-    assertEquals(await write(setup, unbind, UUID), "ENODEV");
+    assertEquals(await writeSysfs(setup, unbind, UUID), undefined);
+    assertEquals(await writeSysfs(setup, unbind, UUID), "ENODEV");
     const unbound = host.find(device.path);
     assertEquals([unbound.driver, unbound.iommuGroup], [undefined, undefined]);
     const bind = `${BUS}/drivers/mtty/bind`;
-    assertEquals(await write(setup, bind, UUID), "ENODEV");
-    assertEquals(await write(setup, `${BUS}/drivers_probe`, UUID), undefined);
+    assertEquals(await writeSysfs(setup, bind, UUID), "ENODEV");
+    assertEquals(
+      await writeSysfs(setup, `${BUS}/drivers_probe`, UUID),
+      undefined,
+    );
     assertEquals(host.find(device.path).driver, undefined);
 
     const remove = `${device.path}/remove`;
-    assertEquals(await write(setup, remove, "x"), "EINVAL");
-    assertEquals(await write(setup, remove, "0"), undefined);
+    assertEquals(await writeSysfs(setup, remove, "x"), "EINVAL");
+    assertEquals(await writeSysfs(setup, remove, "0"), undefined);
     assertEquals(exists(kernel, device.path), true);
-    assertEquals(await write(setup, remove, "1"), undefined);
+    assertEquals(await writeSysfs(setup, remove, "1"), undefined);
     assertEquals(exists(kernel, device.path), false);
     assertEquals(kernel.readFile(`${TYPE}/available_instances`), "24\n");
   },
@@ -111,7 +93,7 @@ forEachBackend(
 forEachBackend(
   "VfioDevice.attach() takes a mediated device, and detach() leaves nothing behind",
   async (setup) => {
-    await using made = await mediated(setup);
+    await using made = await mediated(setup, "mtty-1");
     const before = setup.bench.holdings();
     const space = setup.space();
     const device = await VfioDevice.attach(made.device, space);
@@ -131,7 +113,7 @@ forEachBackend(
 forEachBackend(
   "a container with a mediated device has all IOVAs, and pins nothing",
   async (setup) => {
-    await using made = await mediated(setup);
+    await using made = await mediated(setup, "mtty-1");
     const { kernel } = setup;
     const group = setup.use(new Group(kernel, vfioNodes(made.device).group!));
     const container = setup.container();
@@ -172,7 +154,7 @@ forEachBackend(
 withIommufd(
   "a mediated device is attached to an IOAS without a page table, and pins nothing",
   async (setup) => {
-    await using made = await mediated(setup);
+    await using made = await mediated(setup, "mtty-1");
     const cdev = setup.use(
       new Cdev(setup.kernel, vfioNodes(made.device).cdev!),
     );
@@ -227,7 +209,7 @@ withIommufd(
 withIommufd(
   "a mediated device shares an IOAS with a device that the IOMMU isolates",
   async (setup) => {
-    await using made = await mediated(setup);
+    await using made = await mediated(setup, "mtty-1");
     const cdev = setup.use(
       new Cdev(setup.kernel, vfioNodes(made.device).cdev!),
     );

@@ -72,6 +72,7 @@ function setUp(options: Options = {}) {
     name: "gpu",
     kernel,
     hold: () => () => {},
+    isPresent: () => true,
     get fd() {
       if (fd < 0) throw new VfioError("DETACHED", { problem: "gone" });
       return fd;

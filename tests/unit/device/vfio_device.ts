@@ -106,10 +106,13 @@ Deno.test("VfioDevice.attach() reads the device's info", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   assertEquals(device.info, {
+    api: "pci",
     pci: true,
     resettable: true,
     regions: 9,
     irqs: 5,
+    atomics: [],
+    capabilities: [],
   });
   await device.detach();
   vfio.deviceFlags = 0;

@@ -9,6 +9,7 @@ import comingFrom from "../../../docs/coming_from.md" with { type: "text" };
 import desiredState from "../../../docs/desired_state.md" with { type: "text" };
 import errors from "../../../docs/errors.md" with { type: "text" };
 import graphicsCard from "../../../docs/graphics_card.md" with { type: "text" };
+import support from "../../../docs/support.md" with { type: "text" };
 import tests from "../../../docs/tests.md" with { type: "text" };
 import testAScript from "../../../docs/test_a_script.md" with { type: "text" };
 import trace from "../../../docs/trace.md" with { type: "text" };
@@ -52,6 +53,7 @@ const PAGES: Readonly<Record<string, string>> = {
   "docs/desired_state.md": desiredState,
   "docs/errors.md": errors,
   "docs/graphics_card.md": graphicsCard,
+  "docs/support.md": support,
   "docs/test_a_script.md": testAScript,
   "docs/tests.md": tests,
   "docs/trace.md": trace,

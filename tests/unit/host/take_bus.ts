@@ -56,10 +56,13 @@ Deno.test("VfioDevice.attach() attaches a platform device that was taken", async
   await using taken = await host.take(PATH);
   await using device = await VfioDevice.attach(taken.device, space);
   assertEquals(device.info, {
+    api: "platform",
     pci: false,
     resettable: false,
     regions: 1,
     irqs: 0,
+    atomics: [],
+    capabilities: [],
   });
   device.region(0).write32(4, 7);
   assertEquals(device.region(0).map().read32(4), 7);

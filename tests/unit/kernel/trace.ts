@@ -15,6 +15,11 @@ import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
   VFIO_DEVICE_FEATURE,
   VFIO_DEVICE_FEATURE_SET,
+  VFIO_DEVICE_GET_GFX_DMABUF,
+  vfio_device_gfx_plane_info,
+  VFIO_DEVICE_IOEVENTFD,
+  vfio_device_ioeventfd,
+  VFIO_DEVICE_QUERY_GFX_PLANE,
   VFIO_DEVICE_RESET,
   VFIO_GET_API_VERSION,
   VFIO_GROUP_GET_DEVICE_FD,
@@ -61,6 +66,38 @@ Deno.test("traced() prints a call with its arguments and its result", () => {
     "eventfd(0, 2048) = 8",
     'stat("/dev/null") = {mode=420, uid=0, gid=0, device="1:3"}',
   ]);
+});
+
+Deno.test("traced() prints ioeventfds, planes and dma-bufs decoded", () => {
+  const { kernel, lines } = tracing({
+    ioctl(_, { name }, argument) {
+      if (name !== "VFIO_DEVICE_QUERY_GFX_PLANE") return 9;
+      vfio_device_gfx_plane_info.encode(argument as Uint8Array, {
+        argsz: 64,
+        flags: 4,
+        drm_format: 0x3432_5258,
+        width: 640,
+        height: 480,
+        stride: 2560,
+        region_index: 16,
+      });
+      return 0;
+    },
+  });
+  const data = { flags: 4, offset: 0x60n, data: 1n, fd: 30 };
+  kernel.ioctl(7, VFIO_DEVICE_IOEVENTFD, vfio_device_ioeventfd.alloc(data));
+  const plane = vfio_device_gfx_plane_info.alloc({ flags: 4 });
+  kernel.ioctl(7, VFIO_DEVICE_QUERY_GFX_PLANE, plane);
+  kernel.ioctl(7, VFIO_DEVICE_GET_GFX_DMABUF, new Uint8Array([3, 0, 0, 0]));
+  assertStringIncludes(
+    lines[0]!,
+    "ioctl(7, VFIO_DEVICE_IOEVENTFD, {argsz=32, flags=4, offset=0x60, " +
+      "data=0x1, fd=30, reserved=0}) = 9",
+  );
+  assertStringIncludes(lines[1]!, "VFIO_DEVICE_QUERY_GFX_PLANE, {argsz=64, ");
+  assertStringIncludes(lines[1]!, "drm_format=875713112");
+  assertStringIncludes(lines[1]!, "region_index=16");
+  assertEquals(lines[2], "ioctl(7, VFIO_DEVICE_GET_GFX_DMABUF, [3]) = 9");
 });
 
 Deno.test("traced() prints the length of memory, not its contents", () => {

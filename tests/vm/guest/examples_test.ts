@@ -89,6 +89,34 @@ Deno.test({
   },
 });
 
+/** Whether the kernel has its sample drivers of mediated devices. */
+const withSamples = machine.kernel === "testbed";
+
+async function loadSample(name: string): Promise<void> {
+  const { success } = await new Deno.Command("modprobe", { args: [name] })
+    .output();
+  assertEquals(success, true);
+}
+
+Deno.test({
+  name: "serial_echo.ts receives what it sends",
+  ignore: !withSamples || withoutIommu,
+  async fn() {
+    await loadSample("mtty");
+    const text = "through a serial port";
+    assertEquals(await example("serial_echo.ts", text), `${text}\n`);
+  },
+});
+
+Deno.test({
+  name: "screenshot.ts prints a PNG",
+  ignore: !withSamples || withoutIommu,
+  async fn() {
+    await loadSample("mdpy");
+    assertMatch(await example("screenshot.ts"), /^\ufffdPNG\r\n.*IHDR/s);
+  },
+});
+
 Deno.test({
   name: "nvme_identify.ts prints a controller's model, serial and firmware",
   ignore: withoutIommu,
