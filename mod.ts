@@ -44,8 +44,25 @@ export type {
   RegionTypeName,
 } from "./lib/device/info/region_type.ts";
 export * from "./lib/device/io_eventfd.ts";
+export type {
+  DmaLog,
+  DmaLogOptions,
+  LoggedRange,
+} from "./lib/device/features/dma_log.ts";
+export type { FeatureName } from "./lib/device/features/feature_name.ts";
+export type { Features } from "./lib/device/features/features.ts";
+export type { Sleep, SleepOptions } from "./lib/device/features/low_power.ts";
+export type { FeatureDirection } from "./lib/device/features/request.ts";
 export * from "./lib/device/kvm.ts";
 export * from "./lib/device/mapped_registers.ts";
+export type { LoadOptions } from "./lib/device/migration/load.ts";
+export {
+  type Migration,
+  saveTogether,
+} from "./lib/device/migration/migration.ts";
+export type { PrecopyInfo } from "./lib/device/migration/progress.ts";
+export type { SaveOptions, SaveProgress } from "./lib/device/migration/save.ts";
+export type { MigrationState } from "./lib/device/migration/state.ts";
 export type {
   PassedDevice,
   PassedGroup,
@@ -94,5 +111,6 @@ export type {
   ReceivedMessage,
   RegisterViews,
 } from "./lib/kernel/kernel.ts";
+export type { Fd } from "./lib/kernel/fd.ts";
 export type { SignalOptions } from "./lib/kernel/abort.ts";
 export type { Ioctl, IoctlArgument, StructLayout } from "./lib/uapi/ioctl.ts";

@@ -34,6 +34,7 @@ import { printable, printableLines } from "./printable.ts";
  * | `LOCKED` | another process is changing the host |
  * | `MAPPING_LIMIT` | the kernel's limit on the number of DMA mappings is reached |
  * | `MEMLOCK_LIMIT` | the mapping needs more locked memory than the process may have |
+ * | `MIGRATION_FAILED` | the device refused a state, or its data; the message says where it is |
  * | `NOT_SUPPORTED` | the device or the backend has no such function, or the firmware allows none |
  * | `NO_IOMMU_GROUP` | no IOMMU isolates the device |
  * | `NO_MEMORY` | the system has no memory, or no huge pages, left to give |
@@ -65,6 +66,7 @@ export type VfioErrorCode =
   | "LOCKED"
   | "MAPPING_LIMIT"
   | "MEMLOCK_LIMIT"
+  | "MIGRATION_FAILED"
   | "NOT_SUPPORTED"
   | "NO_IOMMU_GROUP"
   | "NO_MEMORY"

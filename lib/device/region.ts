@@ -1,5 +1,6 @@
 import { toVfioError, VfioError } from "../errors.ts";
 import type { WaitOptions } from "../host/driver/deadline.ts";
+import type { Fd } from "../kernel/fd.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../uapi/linux/mman.ts";
 import type { DeviceApi } from "./info/device_info.ts";
@@ -10,6 +11,7 @@ import {
 } from "./info/region_info.ts";
 import { regionName, type RegionType } from "./info/region_type.ts";
 import { IoEventFd, type IoEventFdOptions } from "./io_eventfd.ts";
+import { exportDmaBuf } from "./features/dma_buf.ts";
 import { MappedRegisters } from "./mapped_registers.ts";
 import {
   assertAccess,
@@ -276,6 +278,25 @@ export class Region implements Registers {
     const { index, name, size } = this;
     const region = { index, name, size, start: this.#info.start };
     return new IoEventFd(this.#device, region, offset, value, options);
+  }
+
+  /**
+   * Makes a dma-buf of parts of a BAR, by which another device reaches them:
+   * for an IOMMU to map, or another process. Linux 6.19 and later do.
+   *
+   * While the function's memory decoding is off, and at a reset, in low power
+   * and at the detach, the kernel takes the memory back: an IOMMU's mapping of
+   * it is gone for good, and can be made anew of the same dma-buf.
+   *
+   * @param areas The parts, whole pages, in the order that they have in it.
+   * Default: all of the BAR.
+   * @returns The dma-buf, which the caller closes.
+   * @throws {RangeError} If that is not inside the BAR.
+   * @throws {VfioError} `NOT_SUPPORTED`, `DETACHED`, or `KERNEL`.
+   */
+  exportDmaBuf(...areas: readonly Area[]): Fd {
+    const all = [{ offset: 0, size: this.size }];
+    return exportDmaBuf(this.#device, this, areas.length > 0 ? areas : all);
   }
 
   /** The parts that are mapped. */

@@ -10,8 +10,12 @@ import { traced, type TracedEvent } from "../tracing.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
 import { VFIO_DEVICE_RESET } from "../uapi/vfio/device.ts";
 import type { Display } from "./display/display.ts";
+import type { FeatureDevice } from "./features/feature_device.ts";
+import { Features } from "./features/features.ts";
+import { assertToken } from "./features/vf_token.ts";
 import { type DeviceInfo, readDeviceInfo } from "./info/device_info.ts";
 import type { RegionType, RegionTypeName } from "./info/region_type.ts";
+import { Migration } from "./migration/migration.ts";
 import { findTarget, type PassedTarget } from "./passed.ts";
 import { isPresent } from "./present.ts";
 import type { Region, RegionDevice } from "./region.ts";
@@ -23,8 +27,6 @@ export type { DeviceInfo };
 /** How often a reset is tried while the device is locked, and the pause. */
 const RESET_TRIES = 10;
 const RESET_PAUSE_MS = 20;
-
-const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 
 /**
  * A device in a security context: it reaches what its address space maps and
@@ -45,6 +47,8 @@ export class VfioDevice implements AsyncDisposable {
   readonly #attachment: Attachment;
   readonly #regions: Regions;
   readonly #resources = new Resources();
+  #features: Features | undefined;
+  #migration: { readonly of: Migration | undefined } | undefined;
   #detaching: Promise<void> | undefined;
   /** The device as the host has it. */
   readonly hostDevice: HostDevice;
@@ -291,18 +295,37 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   /**
-   * Allows or forbids a PCI function to start DMA (`PCI_COMMAND_MASTER`). After
-   * an attach it is forbidden.
+   * Allows or forbids the device to start DMA (`PCI_COMMAND_MASTER` of a PCI
+   * function). After an attach it is forbidden.
    *
    * @param enabled Whether it may.
    * @throws {VfioError} `NOT_SUPPORTED`, `DETACHED` or `KERNEL`.
    */
   setBusMaster(enabled: boolean): void {
+    if (!this.info.pci) return this.features.setBusMaster(enabled);
     const command = this.config.read16(PCI_COMMAND);
     this.config.write16(
       PCI_COMMAND,
       enabled ? command | PCI_COMMAND_MASTER : command & ~PCI_COMMAND_MASTER,
     );
+  }
+
+  /**
+   * What its driver and the kernel offer beyond registers, interrupts and
+   * resets, and which of it: `VFIO_DEVICE_FEATURE`.
+   */
+  get features(): Features {
+    return this.#features ??= new Features(this.#featureDevice());
+  }
+
+  /**
+   * Saves its state, and loads one; `undefined` if its driver cannot.
+   *
+   * @throws {VfioError} `DETACHED` or `KERNEL`.
+   */
+  get migration(): Migration | undefined {
+    this.#migration ??= { of: Migration.of(this.#featureDevice()) };
+    return this.#migration.of;
   }
 
   /**
@@ -374,6 +397,20 @@ export class VfioDevice implements AsyncDisposable {
     };
   }
 
+  #featureDevice(): FeatureDevice {
+    const handle = () => this.#handle;
+    const { name, kernel, hold } = this.#regionDevice();
+    return {
+      name,
+      kernel,
+      hold,
+      mapped: () => this.#regions.mapped(),
+      get handle() {
+        return handle();
+      },
+    };
+  }
+
   async #detach(): Promise<void> {
     // The last close ends all DMA. Where the caller has it open still, nothing
     // does, and without an IOMMU it would go on.
@@ -399,15 +436,6 @@ export class VfioDevice implements AsyncDisposable {
 /** What a trace tells of a device. */
 function described(device: HostDevice): TracedEvent {
   return { device: device.name, group: device.iommuGroup?.id };
-}
-
-function assertToken(token: string | undefined): void {
-  // The kernel reads 16 bytes, even where fewer are given.
-  if (token === undefined || UUID.test(token)) return;
-  throw new TypeError(
-    "Cannot use the VF token: expected a UUID such as " +
-      "00112233-4455-6677-8899-aabbccddeeff",
-  );
 }
 
 // The IOMMU of any other device reaches all that is mapped, at any time.

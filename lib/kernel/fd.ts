@@ -61,6 +61,24 @@ export class Fd implements Disposable {
     return await untilAborted(this.#count(call), signal);
   }
 
+  /** Reads from it as a stream: {@linkcode Kernel.readAsync}. */
+  async readAsync(
+    into: Uint8Array,
+    { signal }: SignalOptions = {},
+  ): Promise<number> {
+    const call = this.#kernel.readAsync(this.#number, into);
+    return await untilAborted(this.#count(call), signal);
+  }
+
+  /** Writes to it as a stream: {@linkcode Kernel.writeAsync}. */
+  async writeAsync(
+    from: Uint8Array,
+    { signal }: SignalOptions = {},
+  ): Promise<number> {
+    const call = this.#kernel.writeAsync(this.#number, from);
+    return await untilAborted(this.#count(call), signal);
+  }
+
   /** Counts a call while it is under way. */
   async #count<T>(call: Promise<T>): Promise<T> {
     this.#calls++;

@@ -1,11 +1,13 @@
 import type { Ioctl } from "../uapi/ioctl.ts";
+import { VFIO_DEVICE_FEATURE } from "../uapi/vfio/feature.ts";
+import { decodeFeatureRequest } from "../uapi/vfio/feature_request.ts";
 import { KernelError } from "./errno.ts";
 import { intercept, type KernelCall } from "./intercept.ts";
 import type { Kernel } from "./kernel.ts";
 
 /**
- * A VF token in the string of VFIO_GROUP_GET_DEVICE_FD: it is a secret. The
- * bytes behind a struct, where VFIO_DEVICE_FEATURE has it, are not printed.
+ * A VF token in the string of VFIO_GROUP_GET_DEVICE_FD: it is a secret. That of
+ * VFIO_DEVICE_FEATURE is not decoded.
  */
 const TOKEN = /(\bvf_token=)\S*/g;
 
@@ -75,6 +77,10 @@ function describeArgument(
   argument: Uint8Array | bigint | undefined,
 ): string {
   if (!(argument instanceof Uint8Array)) return argument?.toString() ?? "";
+  if (operation === VFIO_DEVICE_FEATURE) {
+    const { feature, data } = decodeFeatureRequest(argument);
+    return data === undefined ? feature : `${feature} ${describeValue(data)}`;
+  }
   const view = new DataView(argument.buffer, argument.byteOffset);
   switch (operation.argument) {
     case "fd":

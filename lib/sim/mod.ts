@@ -25,6 +25,12 @@ export type { SimulatedMachine, SimulatedProcess } from "./machine/control.ts";
 export type { DmaFault } from "./machine/machine.ts";
 export type * from "./machine/topology.ts";
 export type {
+  LoadedData,
+  ModelLog,
+  ModelMigration,
+  SavedData,
+} from "./models/migration.ts";
+export type {
   AddedRegion,
   Bar as ModelBar,
   DeviceKind,

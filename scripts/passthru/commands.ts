@@ -295,6 +295,28 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         "resets its bus, where it is alone on it",
     },
   },
+  migrate: {
+    about: "save a device's state to a file, or load it into another device",
+    details: "The device's driver must be able to: one made for it, not " +
+      "vfio-pci. The file - is standard output or input. A saved device is " +
+      "stopped, and after Ctrl-C or an error it runs. Most drivers reset a " +
+      "device as the command ends: then only the file remains.",
+    operands: [
+      { name: "ACTION", kind: ["save", "load"] },
+      { name: "ADDRESS|UUID", kind: "address" },
+      FILE,
+    ],
+    options: {
+      precopy: { about: "save: stop the device for the end of its state only" },
+    },
+    examples: {
+      "passthru migrate save 01:00.2 device.state": "stops it, and saves it",
+      "passthru migrate load 01:00.3 device.state":
+        "into another virtual function of the same kind",
+      "passthru migrate save 01:00.2 - | ssh HOST passthru migrate load 01:00.2 -":
+        "to another host",
+    },
+  },
   dump: {
     about: "decode a function's config space, capability by capability",
     details: "Root sees all of it, others the first 64 bytes.",

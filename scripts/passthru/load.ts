@@ -25,5 +25,6 @@ export const LOADERS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   snapshot: () => import("./commands/snapshot.ts"),
   attach: () => import("./commands/attach.ts"),
   reset: () => import("./commands/reset.ts"),
+  migrate: () => import("./commands/migrate.ts"),
   qemu: () => import("./commands/qemu.ts"),
 };

@@ -19,6 +19,8 @@ import {
   vfio_device_bind_iommufd,
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
   vfio_device_detach_iommufd_pt,
+  VFIO_DEVICE_FEATURE,
+  vfio_device_feature,
   VFIO_DEVICE_GET_GFX_DMABUF,
   VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_GET_IRQ_INFO,
@@ -100,6 +102,25 @@ export class DeviceFile extends KernelFile {
   planeBuffer(id: number): number {
     const argument = new Uint8Array(new Uint32Array([id]).buffer);
     return this.ioctl(VFIO_DEVICE_GET_GFX_DMABUF, argument);
+  }
+
+  /**
+   * VFIO_DEVICE_FEATURE.
+   *
+   * @param flags The feature's number, and `VFIO_DEVICE_FEATURE_*` bits.
+   * @param data Its struct, into which the answer is put.
+   * @param argsz Default: the right one.
+   */
+  feature(flags: number, data = new Uint8Array(), argsz?: number): number {
+    const { size } = vfio_device_feature;
+    const values = argsz === undefined ? { flags } : { flags, argsz };
+    const argument = vfio_device_feature.alloc(values, data.length);
+    argument.set(data, size);
+    try {
+      return this.ioctl(VFIO_DEVICE_FEATURE, argument);
+    } finally {
+      data.set(argument.subarray(size));
+    }
   }
 
   /** VFIO_DEVICE_RESET. */

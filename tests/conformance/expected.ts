@@ -24,6 +24,8 @@ export interface Expected {
   readonly moreVectors: string | undefined;
   /** The widest access that a read or a write makes to a register, in bytes. */
   readonly widestAccess: 4 | 8;
+  /** VFIO_DEVICE_FEATURE: what a kernel answers of dma-bufs of BARs. */
+  readonly dmaBuf: "ENOTTY" | undefined;
   /** A DMA mapping whose last byte is beyond 2^64 - 1. */
   readonly wraps: string;
 }
@@ -39,6 +41,7 @@ export function expectedOf(release: string): Expected {
     errorOfConventional: linux(6, 18) ? undefined : "EINVAL",
     moreVectors: linux(6, 5) ? undefined : "EINVAL",
     widestAccess: linux(6, 11) ? 8 : 4,
+    dmaBuf: linux(6, 19) ? undefined : "ENOTTY",
     wraps: linux(6, 18) ? "EOVERFLOW" : "EINVAL",
   };
 }

@@ -38,12 +38,17 @@ export function writeSysfs(
  *
  * @param setup The system.
  * @param type Its type.
+ * @param uuid Its name. Default: {@linkcode MEDIATED_UUID}.
  */
-export async function mediated(setup: Setup, type: string): Promise<Mediated> {
+export async function mediated(
+  setup: Setup,
+  type: string,
+  uuid = MEDIATED_UUID,
+): Promise<Mediated> {
   await setup.bench.loadSample(sampleOf(type));
   const create = `${typePath(type)}/create`;
-  assertEquals(await writeSysfs(setup, create, MEDIATED_UUID), undefined);
-  const path = `/sys/bus/mdev/devices/${MEDIATED_UUID}`;
+  assertEquals(await writeSysfs(setup, create, uuid), undefined);
+  const path = `/sys/bus/mdev/devices/${uuid}`;
   return {
     device: setup.host.find(path),
     [Symbol.asyncDispose]: async () => {

@@ -175,6 +175,17 @@ const IOCTLS: Readonly<Record<string, readonly string[]>> = {
     "ENOMEM",
     "ENOTTY",
   ],
+  // ENOTTY is that of a feature which the device does not have.
+  VFIO_DEVICE_FEATURE: [
+    "EBUSY",
+    "EFAULT",
+    "EINVAL",
+    "EIO",
+    "EMFILE",
+    "ENODEV",
+    "ENOMEM",
+  ],
+  VFIO_MIG_GET_PRECOPY_INFO: ["EFAULT", "EINVAL", "EIO", "ENODEV"],
   VFIO_DEVICE_RESET: ["EAGAIN", "EINVAL", "EIO", "ENOTTY", "ETIMEDOUT"],
   VFIO_IOMMU_GET_INFO: ["EFAULT", "EINVAL", "ENOMEM"],
   VFIO_IOMMU_MAP_DMA: [

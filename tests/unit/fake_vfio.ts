@@ -160,6 +160,8 @@ export class FakeVfio {
         vfio_region_info.encode(bytes, { index, flags: 7, size: 4096n });
         return 0;
       }
+      case "VFIO_DEVICE_FEATURE":
+        throw new KernelError(errnoNumber("ENOTTY"), name);
       case "VFIO_IOMMU_GET_INFO":
         this.#info(bytes);
         return 0;

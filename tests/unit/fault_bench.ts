@@ -42,6 +42,8 @@ export const SPARE = "0000:04:00.0";
 export const UNBOUND = "0000:05:00.0";
 /** A function with a host driver by its override. */
 export const OVERRIDDEN = "0000:06:00.0";
+/** A function that can migrate. */
+export const MOVED = "0000:08:00.0";
 
 /** A function with vfio-pci that no IOMMU isolates. */
 export const NAKED = "0000:07:00.0";
@@ -63,6 +65,7 @@ const TOPOLOGY: Topology = {
     [SPARE]: { ...NETWORK, driver: "e1000e", power: "auto" },
     [UNBOUND]: NETWORK,
     [NAKED]: { ...ON_VFIO, group: null },
+    [MOVED]: { model: "scratchpad", driver: "mlx5_vfio_pci" },
     [OVERRIDDEN]: { ...NETWORK, driver: "pci-stub", override: "pci-stub" },
   },
 };
@@ -99,7 +102,8 @@ export class Bench {
         const { name, driver, override, vfio } = device;
         const power = device instanceof PciFunction ? device.power : "";
         return `${name} driver=${driver?.name} override=${override} ` +
-          `power=${power} open=${vfio?.isOpen ?? false}`;
+          `power=${power} open=${vfio?.isOpen ?? false}` +
+          (vfio?.isOpen ? ` state=${device.core.migration?.state}` : "");
       }),
     };
   }

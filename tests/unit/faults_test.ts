@@ -5,6 +5,7 @@
  * operation can be repeated.
  */
 import "../virtual_time.ts";
+import "./device/migration_faults.ts";
 import "./faults_no_iommu.ts";
 import "./faults_passed.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";

@@ -2,6 +2,10 @@ import { simulate } from "../../lib/sim/mod.ts";
 import { Host } from "../../lib/host/host.ts";
 import type { Topology } from "../../lib/sim/machine/topology.ts";
 import { main } from "../../scripts/passthru/main.ts";
+import {
+  readableFile,
+  writableFile,
+} from "../../scripts/passthru/run/byte_streams.ts";
 import type { Terminal } from "../../scripts/passthru/terminal/terminal.ts";
 
 /** The result of a command. */
@@ -48,6 +52,10 @@ export async function call(
     progress: () => {},
     command: () => Promise.resolve(["/usr/local/bin/passthru"]),
     read: (path) => Promise.resolve(files[path]!),
+    // deno-lint-ignore require-await
+    readable: async (path) => readableFile(target.kernel, path),
+    // deno-lint-ignore require-await
+    writable: async (path) => writableFile(target.kernel, path),
   };
   const code = await main(argv, terminal, {
     host: () => Promise.resolve(target),

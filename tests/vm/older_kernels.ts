@@ -40,6 +40,10 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     on: ["debian-6.1"],
     why: "drivers are modules, and sysfs shows them in an older way",
   },
+  "low_power_test.ts": {
+    on: ["debian-6.12"],
+    why: "Debian's kernels suspend devices (CONFIG_PM)",
+  },
   "provision_test.ts": {
     on: BOTH,
     why: "the modules' parameters and power management are Debian's",

@@ -125,8 +125,13 @@ export interface Process {
   readonly files: ReadonlyMap<number, OpenFile>;
   /** Returns the lock that a descriptor's opening holds, `LOCK_*`. */
   lockOf(fd: number): number | undefined;
-  /** Gives an open file a descriptor. */
-  install(file: OpenFile): number;
+  /**
+   * Gives an open file a descriptor.
+   *
+   * @param file The file.
+   * @param flags What it is open for, `O_*` bits. Default: `O_RDWR`.
+   */
+  install(file: OpenFile, flags?: number): number;
   /** Returns the open file of a descriptor. EBADF where there is none. */
   file(fd: number): OpenFile;
   /**

@@ -5,6 +5,7 @@
  */
 
 import type { MediatedDriver } from "./mediated_driver.ts";
+import type { ModelLog, ModelMigration } from "./migration.ts";
 
 /** The services of the bus for a device. */
 export interface DevicePort {
@@ -75,6 +76,13 @@ export interface DeviceModel {
    * it. Default: none.
    */
   readonly atomics?: readonly (32 | 64 | 128)[];
+  /**
+   * Saves and loads its state. Of a PCI function, `vfio-pci` does not: bind it to
+   * a driver made for it, such as `mlx5_vfio_pci`. Default: it cannot.
+   */
+  readonly migration?: ModelMigration;
+  /** Logs its DMA, under the same drivers. Default: it cannot. */
+  readonly log?: ModelLog;
   /** Resets it to its state at power-on. */
   reset(): void;
 }

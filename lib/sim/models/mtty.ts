@@ -22,6 +22,8 @@ import type { Pages } from "../process/memory.ts";
 import { refuse } from "../process/refusal.ts";
 import { irqData } from "../vfio/irq_request.ts";
 import type { DeviceKind } from "./model.ts";
+import type { ModelMigration } from "./migration.ts";
+import { MTTY_LOG, mttyMigration } from "./mtty_migration.ts";
 import { MttyInterrupts } from "./mtty_interrupts.ts";
 import {
   SAMPLE_CONFIG_SIZE,
@@ -49,6 +51,8 @@ class Mtty extends SampleDriver {
   protected readonly regions = VFIO_PCI_NUM_REGIONS;
   readonly #interrupts = new MttyInterrupts();
   readonly #ports: readonly SerialPort[];
+  readonly migration: ModelMigration;
+  readonly log = MTTY_LOG;
 
   constructor(ports: number) {
     super();
@@ -56,6 +60,7 @@ class Mtty extends SampleDriver {
       { length: ports },
       () => new SerialPort(() => this.#interrupts.fire()),
     );
+    this.migration = mttyMigration(this.#ports);
     this.#putConfig();
   }
 

@@ -1,3 +1,4 @@
+import { bytes, struct, u16, u8 } from "../../uapi/layout.ts";
 import {
   UART_FCR,
   UART_FCR_CLEAR_RCVR,
@@ -38,6 +39,24 @@ import {
 
 const FIFO_SIZE = 16;
 
+/** `struct serial_port`, without the FIFO in it. */
+const state = struct("serial_port", {
+  uart_reg: bytes(8),
+  fifo: bytes(FIFO_SIZE),
+  head: u8,
+  tail: u8,
+  count: u8,
+  dlab: u8,
+  overrun: u8,
+  divisor: u16,
+  fcr: u8,
+  max_fifo_size: u8,
+  intr_trigger_level: u8,
+});
+
+/** Bytes of a port's saved state. */
+export const PORT_STATE_SIZE: number = state.size;
+
 /**
  * A serial port of `samples/vfio-mdev/mtty.c`: a 16550 that receives what it
  * sends.
@@ -50,6 +69,9 @@ export class SerialPort {
   #tail = 0;
   #count = 0;
   #room = FIFO_SIZE;
+  #fifoControl = 0;
+  /** 1 once the FIFO was set up, whatever was asked for. */
+  #triggerLevel = 0;
   #overrun = false;
   #divisor = 0;
 
@@ -96,6 +118,8 @@ export class SerialPort {
         if ((value & (UART_FCR_CLEAR_RCVR | UART_FCR_CLEAR_XMIT)) !== 0) {
           this.#count = this.#head = this.#tail = 0;
         }
+        this.#fifoControl = value;
+        this.#triggerLevel = 1;
         this.#room = (value & UART_FCR_ENABLE_FIFO) !== 0 ? FIFO_SIZE : 1;
         return;
       case UART_LCR:
@@ -111,6 +135,38 @@ export class SerialPort {
       case UART_SCR:
         this.#registers[UART_SCR] = value;
     }
+  }
+
+  /** Saves its state, as `struct serial_port`. */
+  save(): Uint8Array {
+    return state.alloc({
+      uart_reg: this.#registers,
+      fifo: this.#fifo,
+      head: this.#head,
+      tail: this.#tail,
+      count: this.#count,
+      dlab: Number(this.#latched),
+      overrun: Number(this.#overrun),
+      divisor: this.#divisor,
+      fcr: this.#fifoControl,
+      max_fifo_size: this.#room,
+      intr_trigger_level: this.#triggerLevel,
+    });
+  }
+
+  /** Loads a state that was saved. */
+  load(saved: Uint8Array): void {
+    const loaded = state.decode(saved);
+    this.#registers.set(loaded.uart_reg);
+    this.#fifo.set(loaded.fifo);
+    this.#head = loaded.head;
+    this.#tail = loaded.tail;
+    this.#count = loaded.count;
+    this.#overrun = loaded.overrun !== 0;
+    this.#divisor = loaded.divisor;
+    this.#fifoControl = loaded.fcr;
+    this.#room = loaded.max_fifo_size;
+    this.#triggerLevel = loaded.intr_trigger_level;
   }
 
   get #latched(): boolean {
@@ -151,14 +207,16 @@ export class SerialPort {
     this.#count++;
     this.#head = (this.#head + 1) % FIFO_SIZE;
     this.#overrun = false;
-    // Its trigger level is 1, whatever was asked for.
-    if (this.#enabled(UART_IER_RDI) && this.#count === 1) this.#interrupt();
+    const isTrigger = this.#count === this.#triggerLevel;
+    if (isTrigger && this.#enabled(UART_IER_RDI)) this.#interrupt();
   }
 
   #cause(): number {
     let cause = 0;
     if (this.#enabled(UART_IER_RLSI) && this.#overrun) cause |= UART_IIR_RLSI;
-    if (this.#enabled(UART_IER_RDI) && this.#count >= 1) cause |= UART_IIR_RDI;
+    if (this.#enabled(UART_IER_RDI) && this.#count >= this.#triggerLevel) {
+      cause |= UART_IIR_RDI;
+    }
     if (this.#enabled(UART_IER_THRI) && this.#isEmpty) cause |= UART_IIR_THRI;
     // The cause of a change of the line is 0, which is not seen.
     return cause === 0 ? UART_IIR_NO_INT : cause;

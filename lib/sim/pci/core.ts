@@ -4,6 +4,9 @@ import { IoEventFds } from "../vfio/io_eventfds.ts";
 import type { IoMap, Piece } from "../iommu/io_map.ts";
 import type { DeviceKind, DevicePort, DrivenModel } from "../models/model.ts";
 import type { PhysicalMemory } from "../process/physical.ts";
+import { DmaLog } from "../vfio/features/dma_log.ts";
+import { LowPower } from "../vfio/features/low_power.ts";
+import { Migration } from "../vfio/features/migration.ts";
 import { PCI_COMMAND_INTX_DISABLE } from "../../uapi/pci/regs.ts";
 
 /** The device of a {@linkcode PciCore}. */
@@ -41,6 +44,12 @@ export class PciCore implements DevicePort {
   readonly ioeventfds = new IoEventFds(() => this.config.memory);
   /** Whether a read or write can be one access of 8 bytes. */
   readonly hasWideAccess: boolean;
+  /** Whether its user lets it sleep. */
+  readonly lowPower = new LowPower();
+  /** Its migration, if its driver has one. */
+  readonly migration: Migration | undefined;
+  /** The log of its DMA, if its driver has one. */
+  readonly log: DmaLog | undefined;
   readonly #requester: Requester;
 
   /**
@@ -55,6 +64,9 @@ export class PciCore implements DevicePort {
     this.model = kind.create(this);
     const { msi, msix, intx } = this.model;
     const { machine } = requester;
+    const { migration, log } = this.model;
+    this.migration = migration && new Migration(migration);
+    this.log = log && new DmaLog(log);
     this.hasWideAccess = machine.since(6, 11);
     this.interrupts = new Interrupts({
       msi,
@@ -70,9 +82,15 @@ export class PciCore implements DevicePort {
     });
   }
 
+  /** Whether the kernel is of a version or newer. */
+  since(major: number, minor: number): boolean {
+    return this.#requester.machine.since(major, minor);
+  }
+
   /** Gives the function to user space. It is reset before, if it can be. */
   enable(): void {
     this.#resetIfAble();
+    this.migration?.opened();
     this.config.enable(this.#requester.barAddresses);
   }
 
@@ -81,6 +99,9 @@ export class PciCore implements DevicePort {
     this.interrupts.clear();
     this.ioeventfds.clear();
     this.model.driver?.closed();
+    this.migration?.closed();
+    this.log?.stop();
+    this.lowPower.exit();
     this.config.disable();
     this.#resetIfAble();
   }
@@ -88,6 +109,7 @@ export class PciCore implements DevicePort {
   /** Resets the function. The kernel preserves its config space. */
   reset(): void {
     this.model.reset();
+    this.migration?.reset();
   }
 
   dmaRead(iova: bigint, into: Uint8Array): boolean {
@@ -106,6 +128,7 @@ export class PciCore implements DevicePort {
   }
 
   dmaWrite(iova: bigint, from: Uint8Array): boolean {
+    this.log?.note(iova, from.length);
     let at = 0;
     let complete = true;
     for (

@@ -9,6 +9,7 @@ import type { Ioctl } from "../../uapi/ioctl.ts";
 import { PCI_MSIX_ENTRY_SIZE } from "../../uapi/pci/regs.ts";
 import {
   VFIO_DEVICE_BIND_IOMMUFD,
+  VFIO_DEVICE_FEATURE,
   VFIO_DEVICE_FLAGS_CAPS,
   VFIO_DEVICE_FLAGS_RESET,
   VFIO_DEVICE_GET_INFO,
@@ -34,6 +35,7 @@ import type { PciCore } from "../pci/core.ts";
 import { PciFunction } from "../pci/function.ts";
 import { type RomWindow, romWindow } from "../pci/rom_window.ts";
 import { refuse } from "../process/refusal.ts";
+import { deviceFeature } from "./features/features.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import {
   type Accessed,
@@ -89,9 +91,16 @@ export class DeviceFile implements OpenFile {
     argument: Uint8Array | bigint,
     process: Process,
   ): number | Promise<number> {
-    const { driver } = this.core.model;
+    const { lowPower, migration, model: { driver } } = this.core;
+    lowPower.access();
+    if (operation.request === VFIO_DEVICE_FEATURE.request) {
+      return deviceFeature(this.device, argument, process);
+    }
     const answer = driver?.ioctl(operation, argument, process);
-    if (answer !== undefined) return answer;
+    if (answer !== undefined) {
+      if (operation.request === VFIO_DEVICE_RESET.request) migration?.reset();
+      return answer;
+    }
     switch (operation.request) {
       case VFIO_DEVICE_GET_INFO.request:
         return this.#getInfo(argument);
@@ -113,6 +122,7 @@ export class DeviceFile implements OpenFile {
   }
 
   pread(into: Uint8Array, offset: bigint): number {
+    this.core.lowPower.access();
     const { driver } = this.core.model;
     if (driver !== undefined) return driver.pread(into, offset);
     const { index, at } = place(offset);
@@ -125,6 +135,7 @@ export class DeviceFile implements OpenFile {
   }
 
   pwrite(from: Uint8Array, offset: bigint): number {
+    this.core.lowPower.access();
     const { driver } = this.core.model;
     if (driver !== undefined) return driver.pwrite(from, offset);
     const { index, at } = place(offset);
@@ -154,7 +165,12 @@ export class DeviceFile implements OpenFile {
     // The device answers each access, so nothing is stored here. The buffer is
     // resizable, since V8 only maps such memory and does not clear it.
     const memory = new ArrayBuffer(length, { maxByteLength: length });
-    const views = registerViews(bar, at, memory, () => this.#answers);
+    const views = registerViews(
+      bar,
+      at,
+      memory,
+      () => this.#answers && !this.core.lowPower.engaged,
+    );
     return new Pages(new Uint8Array(memory), views);
   }
 

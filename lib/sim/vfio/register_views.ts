@@ -5,7 +5,7 @@ type Words = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
 
 const SIGBUS =
   "A real process would be ended by SIGBUS: the function's memory " +
-  "decoding is off (PCI_COMMAND_MEMORY)";
+  "decoding is off (PCI_COMMAND_MEMORY), or it sleeps";
 
 /**
  * Makes views of a mapped BAR. Each access to a view is one access to the
@@ -14,7 +14,7 @@ const SIGBUS =
  * @param bar The BAR.
  * @param start The offset of the mapping in the BAR, in bytes.
  * @param memory The mapped memory. The views have its length.
- * @param isDecoded Returns whether memory decoding is on.
+ * @param isDecoded Returns whether memory decoding is on, and it is awake.
  */
 export function registerViews(
   bar: Bar,

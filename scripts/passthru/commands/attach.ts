@@ -6,6 +6,7 @@
 
 import { hex } from "../../../lib/hex.ts";
 import type { BackendName } from "../../../backends/backend.ts";
+import type { FeatureName } from "../../../lib/device/features/feature_name.ts";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import type { Host } from "../../../lib/host/host.ts";
@@ -34,6 +35,7 @@ export interface AttachJson {
     readonly resettable: boolean;
     readonly regions: readonly RegionJson[];
     readonly irqs: readonly IrqJson[];
+    readonly features: readonly FeatureName[];
   }[];
   /** The IOVAs that can be mapped, hexadecimal; both ends are inside. */
   readonly dmaRanges: readonly {
@@ -114,6 +116,7 @@ function describe(
       resettable: device.info.resettable,
       regions: regionsOf(device),
       irqs: irqsOf(device),
+      features: device.features.list(),
     })),
     dmaRanges: ranges.map(({ start, last }) => ({
       start: hex(start),
@@ -161,12 +164,15 @@ function layoutText(terminal: Terminal, shown: AttachJson): string {
   const title = (line: string) => styled(terminal, "bold", line);
   return [
     ...shown.devices.flatMap((
-      { address, driver, regions, irqs, resettable },
+      { address, driver, regions, irqs, resettable, features },
     ) => [
       `${title(address)}  ${driver}, by ${shown.backend}: ${shown.reason}` +
       (resettable ? "" : "; cannot be reset"),
       ...regions.map(regionText),
       ...irqs.map(irqText),
+      ...(features.length === 0
+        ? []
+        : [`  ${"features".padEnd(10)}${features.join(", ")}`]),
     ]),
     title("DMA"),
     ...shown.dmaRanges.map(({ start, last }) => `  ${start} to ${last}`),

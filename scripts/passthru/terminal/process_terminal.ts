@@ -102,5 +102,15 @@ export function processTerminal(signal: AbortSignal): Terminal {
       const { localKernel } = await import("../../../lib/kernel/local.ts");
       return localKernel().readFile(path);
     },
+    async readable(path) {
+      const { localKernel } = await import("../../../lib/kernel/local.ts");
+      const { readableFile } = await import("../run/byte_streams.ts");
+      return readableFile(localKernel(), path);
+    },
+    async writable(path) {
+      const { localKernel } = await import("../../../lib/kernel/local.ts");
+      const { writableFile } = await import("../run/byte_streams.ts");
+      return writableFile(localKernel(), path);
+    },
   };
 }

@@ -16,6 +16,10 @@ export interface Terminal {
   progress(text: string | undefined): void;
   /** Reads a file; `-` is standard input. */
   read(path: string): Promise<string>;
+  /** Opens a file whose bytes are read; `-` is standard input. */
+  readable(path: string): Promise<ReadableStream<Uint8Array>>;
+  /** Makes a file that bytes are written to; `-` is standard output. */
+  writable(path: string): Promise<WritableStream<Uint8Array>>;
   /** Returns the words that run this command, without its arguments. */
   command(): Promise<readonly string[]>;
   /** Columns of standard output; `Infinity` where it is not a terminal. */

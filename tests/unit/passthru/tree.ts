@@ -56,6 +56,8 @@ function text(topology: Topology, width = Infinity, colour = false): string {
     progress() {},
     command: () => Promise.resolve([]),
     read: () => Promise.resolve(""),
+    readable: () => Promise.resolve(new ReadableStream()),
+    writable: () => Promise.resolve(new WritableStream()),
     width,
     colour,
     isTerminal: colour,
