@@ -18,7 +18,7 @@ import { VfioDescriptors } from "../lib/handoff/mod.ts";
 const NOBODY = 65534;
 
 await using taken = await new Host().take(Deno.args[0]!);
-await using open = await VfioDescriptors.open([taken.function]);
+await using open = await VfioDescriptors.open([taken.device]);
 
 const child = spawn(Deno.execPath(), [
   ...["run", "--no-prompt", "--allow-ffi"],
