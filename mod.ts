@@ -76,7 +76,13 @@ export {
   type AddressSpaceOptions,
   type SpaceLimits,
 } from "./lib/dma/address_space.ts";
-export * from "./lib/dma/mapping.ts";
+export {
+  DmaMapping,
+  type MapOptions,
+  type MappingOwner,
+  type MemoryRange,
+  type TrackedMemory,
+} from "./lib/dma/mapping.ts";
 export {
   type AllocateOptions,
   DmaMemory,

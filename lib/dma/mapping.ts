@@ -49,10 +49,11 @@ export interface MappingOwner {
 }
 
 /**
- * The names of the mappings before and behind one in the list of its memory's.
- * `mod.ts` does not export them.
+ * The name of the mapping before one, in the list of its memory's. `mod.ts`
+ * does not export it, nor the next.
  */
 export const BEFORE: unique symbol = Symbol("before");
+/** The name of the mapping behind one. */
 export const BEHIND: unique symbol = Symbol("behind");
 
 /** The name of what a mapping's owner tells it. `mod.ts` does not export it. */

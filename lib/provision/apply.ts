@@ -8,6 +8,7 @@ import { refuseInUse } from "../host/guards/refuse.ts";
 import type { Host } from "../host/host.ts";
 import type { PciFunction } from "../host/pci/function.ts";
 import { isVfioDriver } from "../host/driver/vfio_driver.ts";
+import { traced } from "../tracing.ts";
 import { functionIfThere } from "./steps/functions.ts";
 import {
   type Applied,
@@ -69,14 +70,20 @@ export async function apply(
   options: ApplyOptions = {},
 ): Promise<Applied> {
   const { insist, timeout, signal } = options;
-  return await underLock(host, options, async () => {
-    const { steps } = plan(host, state);
-    await refuseInUse(host, takenBy(host, steps), insist, {
-      ...timeout === undefined ? {} : { timeout },
-      ...signal === undefined ? {} : { signal },
-    });
-    return await makeSteps(host, steps, options);
-  });
+  const describe = () => ({ devices: state.functions?.length ?? 0 });
+  return await traced(
+    "apply",
+    describe,
+    () =>
+      underLock(host, options, async () => {
+        const { steps } = plan(host, state);
+        await refuseInUse(host, takenBy(host, steps), insist, {
+          ...timeout === undefined ? {} : { timeout },
+          ...signal === undefined ? {} : { signal },
+        });
+        return await makeSteps(host, steps, options);
+      }),
+  );
 }
 
 /** The functions that steps take from the host, or remove. */

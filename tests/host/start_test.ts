@@ -97,7 +97,13 @@ const STARTS: Readonly<Record<string, Start>> = {
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
     most: 111,
-    within: ["lib/provision", "lib/rule.ts", "lib/suggest.ts", ...HOST],
+    within: [
+      "lib/provision",
+      "lib/rule.ts",
+      "lib/suggest.ts",
+      "lib/tracing.ts",
+      ...HOST,
+    ],
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],

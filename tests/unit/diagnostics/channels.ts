@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { channels, type TracedEvent } from "../../../lib/diagnostics/mod.ts";
+import { apply } from "../../../lib/provision/mod.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
 import { AddressSpace, VfioDevice } from "../../../mod.ts";
 
@@ -100,4 +101,25 @@ Deno.test("channels.map tells of a mapping where it is, and how large", async ()
     { what: "end", ...before },
     { what: "asyncEnd", ...before, iova: mapping.iova },
   ]);
+});
+
+Deno.test("channels.apply tells how many functions a state concerns", async () => {
+  const told: TracedEvent[] = [];
+  const subscriber = {
+    start: (event: TracedEvent) => void told.push(event),
+    end() {},
+    asyncStart() {},
+    asyncEnd() {},
+    error() {},
+  };
+  channels.apply.subscribe(subscriber);
+  const host = simulate({
+    functions: { [ADDRESS]: { id: "8086:10d3", driver: "e1000e", group: 4 } },
+  });
+  const applied = await apply(host, {
+    functions: [{ select: ADDRESS, driver: "vfio-pci" }],
+  });
+  await applied.restore();
+  channels.apply.unsubscribe(subscriber);
+  assertEquals(told.map(({ devices }) => devices), [1]);
 });
