@@ -34,6 +34,7 @@ const FURTHER_MODULES = [
   "bochs",
   "mtty",
   "mdpy",
+  "mbochs",
   "ext4",
   "crc32c_generic",
   "dm_mod",
