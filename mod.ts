@@ -32,6 +32,14 @@ export type {
   IovaRange,
 } from "./backends/backend.ts";
 export type { Selection } from "./backends/select.ts";
+export { type EnableOptions, Irq } from "./lib/device/interrupts/irq.ts";
+export { IrqEvents } from "./lib/device/interrupts/irq_events.ts";
+export type { IrqName } from "./lib/device/interrupts/irq_names.ts";
+export type { VectorRange } from "./lib/device/interrupts/irq_set.ts";
+export {
+  IrqVector,
+  type ListenOptions,
+} from "./lib/device/interrupts/irq_vector.ts";
 export * from "./lib/device/mapped_registers.ts";
 export * from "./lib/device/region.ts";
 export type { Registers } from "./lib/device/registers.ts";
@@ -77,4 +85,5 @@ export type {
   RegisterViews,
 } from "./lib/kernel/kernel.ts";
 export type { SignalOptions } from "./lib/kernel/abort.ts";
+export type { EventSource } from "./lib/kernel/event_counts.ts";
 export type { Ioctl, IoctlArgument, StructLayout } from "./lib/uapi/ioctl.ts";

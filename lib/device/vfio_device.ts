@@ -8,6 +8,8 @@ import type { Fd } from "../kernel/fd.ts";
 import { traced, type TracedEvent } from "../tracing.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
 import {
+  VFIO_DEVICE_FLAGS_AP,
+  VFIO_DEVICE_FLAGS_CCW,
   VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_FLAGS_RESET,
   VFIO_DEVICE_GET_INFO,
@@ -15,11 +17,20 @@ import {
   VFIO_DEVICE_RESET,
 } from "../uapi/vfio/device.ts";
 import { VFIO_PCI_CONFIG_REGION_INDEX } from "../uapi/vfio/pci.ts";
+import { Interrupts } from "./interrupts/interrupts.ts";
+import type { Irq } from "./interrupts/irq.ts";
+import type { IrqEvents } from "./interrupts/irq_events.ts";
+import type { IrqName } from "./interrupts/irq_names.ts";
 import { Region, type RegionDevice } from "./region.ts";
 import { Resources } from "./resources.ts";
 
+/** What a device is used as. It decides what its indexes mean. */
+export type DeviceApi = "pci" | "ccw" | "ap";
+
 /** What a device says of itself. */
 export interface DeviceInfo {
+  /** What it is used as; `undefined` for another kind. */
+  readonly api: DeviceApi | undefined;
   /** Whether it is a PCI function. */
   readonly pci: boolean;
   /** Whether it can be reset: {@linkcode VfioDevice.reset}. */
@@ -55,6 +66,7 @@ export class VfioDevice implements AsyncDisposable {
   readonly #attachment: Attachment;
   readonly #regions = new Map<number, Region>();
   readonly #resources = new Resources();
+  readonly #interrupts: Interrupts;
   #detaching: Promise<void> | undefined;
   /** The device as the host has it. */
   readonly hostDevice: HostDevice;
@@ -77,6 +89,16 @@ export class VfioDevice implements AsyncDisposable {
     this.#space = space;
     this.#attachment = attachment;
     this.info = info;
+    const handle = () => this.#handle;
+    this.#interrupts = new Interrupts({
+      name: hostDevice.name,
+      kernel: hostDevice.host.kernel,
+      info,
+      hold: (what, release) => this.#resources.hold(what, release),
+      get handle() {
+        return handle();
+      },
+    });
   }
 
   /**
@@ -212,6 +234,56 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   /**
+   * A kind of interrupt of the device.
+   *
+   * @param which `"msix"`, `"msi"`, `"intx"`, `"error"` or `"request"` of a PCI
+   * function; or an index, as a device of another bus has them.
+   * @throws {RangeError} If the device has fewer indexes.
+   * @throws {TypeError} If there is no such name.
+   * @throws {VfioError} `NOT_SUPPORTED` if it has no interrupts of this kind,
+   * `DETACHED`, or `KERNEL`.
+   */
+  irq(which: IrqName | number): Irq {
+    return this.#interrupts.get(which);
+  }
+
+  /**
+   * The kinds of interrupt that the device has.
+   *
+   * @throws {VfioError} `DETACHED`, or `KERNEL`.
+   */
+  get interrupts(): readonly Irq[] {
+    return this.#interrupts.all;
+  }
+
+  /**
+   * The kernel asks for the device back, as somebody unbinds it or pulls it out:
+   * at once, then every ten seconds until it is detached. Meanwhile the device
+   * cannot be reset, nor is it when it is detached.
+   *
+   * @example Give the device up when it is asked for
+   * ```ts
+   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   *
+   * await using space = new AddressSpace();
+   * await using device = await VfioDevice.attach("0000:01:00.0", space);
+   * await device.requests.next();
+   * await device.detach();
+   * ```
+   */
+  get requests(): IrqEvents {
+    return this.#interrupts.requests;
+  }
+
+  /**
+   * Errors that a PCI function reports (AER). The kernel recovers nothing: stop
+   * using it, then reset or detach it.
+   */
+  get errors(): IrqEvents {
+    return this.#interrupts.errors;
+  }
+
+  /**
    * Allows or forbids a PCI function to start DMA (`PCI_COMMAND_MASTER`). After
    * an attach it is forbidden.
    *
@@ -341,6 +413,13 @@ function readDeviceInfo(fd: Fd): DeviceInfo {
   fd.ioctl(VFIO_DEVICE_GET_INFO, bytes);
   const { flags, num_regions, num_irqs } = vfio_device_info.decode(bytes);
   return {
+    api: (flags & VFIO_DEVICE_FLAGS_PCI) !== 0
+      ? "pci"
+      : (flags & VFIO_DEVICE_FLAGS_CCW) !== 0
+      ? "ccw"
+      : (flags & VFIO_DEVICE_FLAGS_AP) !== 0
+      ? "ap"
+      : undefined,
     pci: (flags & VFIO_DEVICE_FLAGS_PCI) !== 0,
     resettable: (flags & VFIO_DEVICE_FLAGS_RESET) !== 0,
     regions: num_regions,

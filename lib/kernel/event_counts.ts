@@ -3,8 +3,11 @@ import type { Kernel } from "./kernel.ts";
 
 /** What can be waited for until it has a count, such as an eventfd. */
 export interface EventSource {
-  /** Calls `ready` once, in another turn of the event loop, when it has one. */
-  arm(ready: () => void): void;
+  /**
+   * Calls `ready` once, in another turn of the event loop, when it has one. A
+   * wait in the background does not keep the process alive.
+   */
+  arm(ready: () => void, inBackground?: boolean): void;
   /** Takes that back. */
   disarm(): void;
   /** Takes the count; `undefined` where somebody else has taken it. */

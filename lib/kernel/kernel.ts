@@ -10,6 +10,7 @@
 
 import type { Ioctl } from "../uapi/ioctl.ts";
 import type { SignalOptions } from "./abort.ts";
+import type { EventSource } from "./event_counts.ts";
 
 /** Mapped memory by width; an index counts in words of that width. */
 export interface RegisterViews {
@@ -191,6 +192,12 @@ export interface Kernel {
    * up while nobody asks for the next. The descriptor can be closed meanwhile.
    */
   watch(fd: number, options?: SignalOptions): AsyncIterableIterator<number>;
+  /**
+   * An eventfd that can be waited for without a promise, and without a thread
+   * for each. It is made with `EFD_NONBLOCK`, and stays open until the source is
+   * released.
+   */
+  eventSource(fd: number): EventSource;
 
   /** Makes a directory with the permission bits of `mode`, less the umask's. */
   mkdir(path: string, mode: number): void;

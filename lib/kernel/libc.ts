@@ -49,7 +49,7 @@ import type {
   ReceivedMessage,
 } from "./kernel.ts";
 import { type SignalOptions, untilAborted } from "./abort.ts";
-import { EventCounts, readCount } from "./event_counts.ts";
+import { EventCounts, type EventSource, readCount } from "./event_counts.ts";
 import { BlockingCalls } from "./libc_blocking.ts";
 import { ChildCalls } from "./libc_child.ts";
 import { loadMachineCode, type MachineCode } from "./libc_code.ts";
@@ -478,12 +478,11 @@ export class LibcKernel implements Kernel {
     // One of its own: the number could become that of another file.
     const own = this.fcntl(fd, F_DUPFD_CLOEXEC, 0);
     try {
-      const { release, ...source } = this.#watcher.add(own);
+      const source = this.eventSource(own);
       return new EventCounts({
         ...source,
-        read: () => readCount(this, own),
         release: () => {
-          const released = release();
+          const released = source.release();
           this.close(own);
           return released;
         },
@@ -492,6 +491,10 @@ export class LibcKernel implements Kernel {
       this.close(own);
       throw error;
     }
+  }
+
+  eventSource(fd: number): EventSource {
+    return { ...this.#watcher.add(fd), read: () => readCount(this, fd) };
   }
 
   mkdir(path: string, mode: number): void {

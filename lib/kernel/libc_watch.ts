@@ -91,7 +91,7 @@ export class Watcher {
       if (thread.isUnused) thread.stop();
     }
     return {
-      arm: (ready) => thread.arm(fd, ready),
+      arm: (ready, inBackground) => thread.arm(fd, ready, inBackground),
       disarm: () => thread.disarm(fd),
       release: () => {
         thread.remove(fd);
@@ -118,7 +118,8 @@ class WatchThread {
   readonly #thread = new BigUint64Array(1);
   /** The descriptors, and what is called when an armed one is ready. */
   readonly #ready = new Map<number, (() => void) | undefined>();
-  #armed = 0;
+  /** Those that the process stays for. */
+  readonly #awaited = new Set<number>();
   #ended = false;
 
   constructor(
@@ -151,17 +152,19 @@ class WatchThread {
     this.#ready.set(fd, undefined);
   }
 
-  arm(fd: number, ready: () => void): void {
-    this.#ready.set(fd, ready);
-    // The process does not end while somebody waits.
-    if (this.#armed++ === 0) this.#callback.ref();
+  arm(fd: number, ready: () => void, inBackground = false): void {
     this.#control(EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLONESHOT);
+    this.#ready.set(fd, ready);
+    if (inBackground) return;
+    if (this.#awaited.size === 0) this.#callback.ref();
+    this.#awaited.add(fd);
   }
 
   disarm(fd: number): void {
-    if (this.#ready.get(fd) === undefined) return;
     this.#ready.set(fd, undefined);
-    if (--this.#armed === 0) this.#callback.unref();
+    if (this.#awaited.delete(fd) && this.#awaited.size === 0) {
+      this.#callback.unref();
+    }
   }
 
   remove(fd: number): void {

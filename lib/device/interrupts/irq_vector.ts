@@ -1,0 +1,251 @@
+import { toVfioError, VfioError } from "../../errors.ts";
+import type { SignalOptions } from "../../kernel/abort.ts";
+import type { EventSource } from "../../kernel/event_counts.ts";
+import type { Fd } from "../../kernel/fd.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import {
+  type Consumer,
+  type Hub,
+  Listener,
+  OneCount,
+  VectorCounts,
+} from "./vector_counts.ts";
+
+/** How a function is called with counts. */
+export interface ListenOptions {
+  /**
+   * Whether the process can end while it listens.
+   *
+   * @default {false}
+   */
+  readonly inBackground?: boolean;
+}
+
+/** The name of what ends a vector, for its `Irq` and nobody else. */
+export const CLOSE: unique symbol = Symbol("close");
+
+/** How an eventfd is waited for. */
+type Wait = "not" | "in background" | "awaited";
+
+/**
+ * One interrupt of a device, connected to an eventfd. It says how often it was
+ * signalled: a number of 1 or more, as interrupts that nobody waits for add up
+ * in the kernel and cost nothing.
+ *
+ * Each iteration, wait and listener gets every interrupt that arrives while it
+ * waits, and an iteration also those that another one was given meanwhile.
+ * Where the vector is disabled or its device is detached, iterations end, and
+ * whoever waits for a single count gets a `VfioError` `DETACHED`. A reset of
+ * the device changes nothing: the eventfd stays connected.
+ *
+ * @example Each interrupt of an NVMe's first queue, for a second
+ * ```ts
+ * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+ *
+ * await using space = new AddressSpace();
+ * await using device = await VfioDevice.attach("0000:01:00.0", space);
+ * const [vector] = await device.irq("msix").enable();
+ * const signal = AbortSignal.timeout(1000);
+ * for await (const count of vector!.counts({ signal })) {
+ *   console.log(`${count} interrupts`);
+ * }
+ * ```
+ */
+export class IrqVector implements AsyncIterable<number> {
+  readonly #device: string;
+  readonly #kernel: Kernel;
+  readonly #eventfd: Fd;
+  readonly #consumers = new Set<Consumer>();
+  #source: EventSource | undefined;
+  #state: Wait = "not";
+  /** The kind of interrupt: `"msix"`. */
+  readonly irq: string;
+  /** Its number among those of its kind. */
+  readonly index: number;
+
+  /** Made by `Irq.enable`. */
+  constructor(
+    device: { readonly name: string; readonly kernel: Kernel },
+    irq: string,
+    index: number,
+    eventfd: Fd,
+  ) {
+    this.#device = device.name;
+    this.#kernel = device.kernel;
+    this.#eventfd = eventfd;
+    this.irq = irq;
+    this.index = index;
+  }
+
+  /** Whether it is connected: not once it was disabled, or detached. */
+  get connected(): boolean {
+    return this.#eventfd.number >= 0;
+  }
+
+  /**
+   * The eventfd that it signals, which does not block: to hand to KVM, to a
+   * child process, or to `poll`. Whoever reads it takes the count. It is closed
+   * when the vector is disabled, or its device detached.
+   *
+   * @throws {VfioError} `DETACHED`.
+   */
+  get fd(): number {
+    this.#assertConnected();
+    return this.#eventfd.number;
+  }
+
+  /**
+   * Waits for the next interrupt, or takes those that nobody has waited for.
+   *
+   * @param options A signal, which gives the wait up.
+   * @returns How many there were.
+   * @throws {VfioError} `DETACHED` when the vector is disabled, or its device
+   * detached; `KERNEL`.
+   * @throws The signal's reason, when it is aborted.
+   */
+  async next({ signal }: SignalOptions = {}): Promise<number> {
+    signal?.throwIfAborted();
+    this.#assertConnected();
+    const one = new OneCount(this.#hub, () => this.#disconnected(), signal);
+    this.#add(one);
+    return await one.count;
+  }
+
+  /**
+   * Iterates over the counts as they come, and ends when the vector is
+   * disabled, or its device detached.
+   *
+   * @param options A signal, which ends it with its reason as the error.
+   * @throws {VfioError} `DETACHED` if it is so already.
+   */
+  counts({ signal }: SignalOptions = {}): AsyncIterableIterator<number> {
+    this.#assertConnected();
+    const counts = new VectorCounts(this.#hub, signal);
+    this.#consumers.add(counts);
+    return counts;
+  }
+
+  /** The same as {@linkcode IrqVector.counts} without a signal. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<number> {
+    return this.counts();
+  }
+
+  /**
+   * Calls a function with each count, without a promise for each.
+   *
+   * @param listener The function. What it throws is an uncaught error, as in a
+   * timer.
+   * @param options Whether the process can end meanwhile.
+   * @returns To be disposed of when it is to be called no more; that also ends
+   * with the vector.
+   * @throws {VfioError} `DETACHED`, `KERNEL`.
+   */
+  listen(
+    listener: (count: number) => void,
+    { inBackground = false }: ListenOptions = {},
+  ): Disposable {
+    this.#assertConnected();
+    const consumer = new Listener(this.#hub, listener, inBackground);
+    this.#add(consumer);
+    return consumer;
+  }
+
+  /**
+   * Ends everything that waits, and closes the eventfd.
+   *
+   * @ignore
+   */
+  async [CLOSE](): Promise<void> {
+    if (!this.connected) return;
+    const source = this.#source;
+    this.#source = undefined;
+    this.#end();
+    try {
+      await source?.release();
+    } finally {
+      this.#eventfd[Symbol.dispose]();
+    }
+  }
+
+  readonly #hub: Hub = {
+    changed: () => this.#wait(),
+    remove: (consumer) => {
+      if (this.#consumers.delete(consumer)) this.#wait();
+    },
+  };
+
+  /** Adds a consumer that waits. */
+  #add(consumer: Consumer): void {
+    this.#consumers.add(consumer);
+    this.#wait();
+  }
+
+  /** Waits for the eventfd, where and as long as a consumer does. */
+  #wait(): void {
+    try {
+      const state = this.#wanted();
+      if (state === this.#state) return;
+      if (state !== "not") {
+        this.#source ??= this.#kernel.eventSource(this.fd);
+      }
+      if (this.#state !== "not") this.#source?.disarm();
+      this.#state = "not";
+      if (state === "not") return;
+      this.#source!.arm(this.#ready, state === "in background");
+      this.#state = state;
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #wanted(): Wait {
+    let state: Wait = "not";
+    for (const { isWaiting, inBackground } of this.#consumers) {
+      if (!isWaiting) continue;
+      if (!inBackground) return "awaited";
+      state = "in background";
+    }
+    return state;
+  }
+
+  // An error that leaves a callback ends the process.
+  readonly #ready = (): void => {
+    this.#state = "not";
+    try {
+      const count = this.#source?.read();
+      if (count !== undefined) {
+        for (const consumer of this.#consumers) consumer.deliver(count);
+      }
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#wait();
+  };
+
+  #fail(error: unknown): void {
+    const doing = `wait for vector ${this.index} of ${this.irq}`;
+    this.#end(toVfioError(error, doing, this.#device));
+  }
+
+  #end(error?: unknown): void {
+    const consumers = [...this.#consumers];
+    this.#consumers.clear();
+    if (this.#state !== "not") this.#source?.disarm();
+    this.#state = "not";
+    for (const consumer of consumers) consumer.end(error);
+  }
+
+  #assertConnected(): void {
+    if (!this.connected) throw this.#disconnected();
+  }
+
+  #disconnected(): VfioError {
+    return new VfioError("DETACHED", {
+      device: this.#device,
+      problem: `vector ${this.index} of ${this.irq} was disabled, or the ` +
+        "device was detached",
+      hint: `enable it again: device.irq("${this.irq}").enable`,
+    });
+  }
+}
