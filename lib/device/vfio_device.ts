@@ -41,6 +41,17 @@ export interface DeviceInfo {
   readonly irqs: number;
 }
 
+/** How a device is attached. */
+export interface DeviceOptions extends AttachOptions {
+  /**
+   * Whether it is detached when the kernel asks for it back
+   * ({@linkcode VfioDevice.requests}): somebody who unbinds it waits until then.
+   *
+   * @default {false}
+   */
+  readonly detachOnRequest?: boolean;
+}
+
 /** How often a reset is tried while the device is locked, and the pause. */
 const RESET_TRIES = 10;
 const RESET_PAUSE_MS = 20;
@@ -68,6 +79,8 @@ export class VfioDevice implements AsyncDisposable {
   readonly #resources = new Resources();
   readonly #interrupts: Interrupts;
   #detaching: Promise<void> | undefined;
+  /** Whether it was detached since the kernel has asked for it. */
+  #requested = false;
   /** The device as the host has it. */
   readonly hostDevice: HostDevice;
   /** What it says of itself. */
@@ -111,37 +124,45 @@ export class VfioDevice implements AsyncDisposable {
    * @param target A PCI address (`0000:01:00.0`, or `01:00.0` in domain 0), a
    * device's path in sysfs, or a device of the space's host.
    * @param space The address space that it joins.
-   * @param options A VF's token, and how a mediated device pins memory.
+   * @param options A VF's token, how a mediated device pins memory, and whether
+   * it is detached when the kernel asks for it back.
    * @throws {TypeError} If the address, or the token, is malformed.
    * @throws {VfioError} `DEVICE_NOT_FOUND`, `WRONG_DRIVER`, `NO_IOMMU_GROUP`,
    * `GROUP_NOT_VIABLE`, `GROUP_IN_OTHER_SPACE`, `ALREADY_ATTACHED`,
    * `DEVICE_BUSY`, `PERMISSION_DENIED`, `BACKEND_UNAVAILABLE`,
    * `MEMLOCK_LIMIT`, `MAPPING_LIMIT`, `IOVA_OUT_OF_RANGE`, `KERNEL`;
-   * `NOT_SUPPORTED` where the firmware keeps memory mapped for its group, and
-   * for `pinsOnDemand` of a device that is not mediated.
+   * `NOT_SUPPORTED` where the firmware keeps memory mapped for its group, where
+   * the kernel would not ask for the device back, and for `pinsOnDemand` of a
+   * device that is not mediated.
    */
   static async attach(
     target: string | HostDevice,
     space: AddressSpace,
-    options: AttachOptions = {},
+    options: DeviceOptions = {},
   ): Promise<VfioDevice> {
     const device = space.host.find(target);
     assertToken(options.vfToken);
-    const { pinsOnDemand = false } = options;
+    const { pinsOnDemand = false, detachOnRequest = false } = options;
     if (pinsOnDemand) assertMediated(device);
     return await traced("attach", () => described(device), async (event) => {
       try {
-        return await space[MEMBERS].attach(device, options, (attachment) => {
-          if (event !== undefined) event.backend = space.backend?.backend;
-          const info = readDeviceInfo(attachment.fd);
-          return new VfioDevice(
-            device,
-            space,
-            attachment,
-            info,
-            pinsOnDemand,
-          );
-        });
+        const attached = await space[MEMBERS].attach(
+          device,
+          options,
+          (attachment) => {
+            if (event !== undefined) event.backend = space.backend?.backend;
+            const info = readDeviceInfo(attachment.fd);
+            return new VfioDevice(
+              device,
+              space,
+              attachment,
+              info,
+              pinsOnDemand,
+            );
+          },
+        );
+        if (detachOnRequest) await attached.#detachOnRequest();
+        return attached;
       } catch (error) {
         throw toVfioError(error, "attach", device.name);
       }
@@ -182,7 +203,9 @@ export class VfioDevice implements AsyncDisposable {
     if (this.attached) return;
     throw new VfioError("DETACHED", {
       device: this.name,
-      problem: "the device was detached",
+      problem: this.#requested
+        ? "the kernel asked for the device back, so it was detached"
+        : "the device was detached",
       hint: "attach it again: VfioDevice.attach",
     });
   }
@@ -351,6 +374,20 @@ export class VfioDevice implements AsyncDisposable {
   /** The same as {@linkcode VfioDevice.detach}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.detach();
+  }
+
+  async #detachOnRequest(): Promise<void> {
+    try {
+      const vector = await this.requests.vector();
+      vector.listen(() => {
+        this.#requested ||= this.attached;
+        // Whoever detaches it gets the same error.
+        this.detach().catch(() => {});
+      }, { inBackground: true });
+    } catch (error) {
+      await this.detach();
+      throw error;
+    }
   }
 
   #regionDevice(): RegionDevice {

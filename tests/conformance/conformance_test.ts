@@ -14,6 +14,7 @@ import "./cases/files.ts";
 import "./cases/groups.ts";
 import "./cases/interrupts.ts";
 import "./cases/iommufd.ts";
+import "./cases/irqs.ts";
 import "./cases/mediated.ts";
 import "./cases/no_iommu.ts";
 import "./cases/random.ts";
