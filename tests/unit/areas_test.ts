@@ -12,6 +12,7 @@ import "./demo/order.ts";
 import "./demo/simulated.ts";
 import "./dev/random_sequences.ts";
 import "./dev/std.ts";
+import "./device/irq.ts";
 import "./device/mapped_registers.ts";
 import "./device/region.ts";
 import "./device/resources.ts";

@@ -42,6 +42,8 @@ export const SPARE = "0000:04:00.0";
 export const UNBOUND = "0000:05:00.0";
 /** A function with a host driver by its override. */
 export const OVERRIDDEN = "0000:06:00.0";
+/** A function with vfio-pci and eight MSI-X vectors. */
+export const VECTORS = "0000:07:00.0";
 
 const ON_VFIO = { model: "edu", driver: "vfio-pci", override: "vfio-pci" };
 const NETWORK = { id: "8086:10d3", class: 0x020000 };
@@ -57,6 +59,7 @@ const TOPOLOGY: Topology = {
     },
     [SPARE]: { ...NETWORK, driver: "e1000e", power: "auto" },
     [UNBOUND]: NETWORK,
+    [VECTORS]: { ...NETWORK, driver: "vfio-pci", interrupts: { msix: 8 } },
     [OVERRIDDEN]: { ...NETWORK, driver: "pci-stub", override: "pci-stub" },
   },
 };

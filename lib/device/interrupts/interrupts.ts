@@ -1,5 +1,6 @@
 import { toVfioError } from "../../errors.ts";
 import { hasErrno } from "../../kernel/errno.ts";
+import type { Fd } from "../../kernel/fd.ts";
 import { Irq } from "./irq.ts";
 import type { IrqDevice } from "./irq_device.ts";
 import { IrqEvents } from "./irq_events.ts";
@@ -13,7 +14,7 @@ export class Interrupts {
   readonly #device: IrqDevice;
   readonly #names: readonly IrqName[];
   readonly #turns = new Turns();
-  readonly #irqs = new Map<number, Irq | undefined>();
+  readonly #irqs = new Map<number, Irq>();
   /** The requests of the kernel to have the device back. */
   readonly requests: IrqEvents;
   /** The errors that the device reports. */
@@ -29,7 +30,8 @@ export class Interrupts {
 
   /** All kinds that there are, by their indexes. */
   get all(): readonly Irq[] {
-    return Array.from({ length: this.#device.info.irqs }, (_, i) => this.#at(i))
+    const { handle, info } = this.#device;
+    return Array.from({ length: info.irqs }, (_, i) => this.#at(i, handle))
       .filter((irq) => irq !== undefined);
   }
 
@@ -40,13 +42,13 @@ export class Interrupts {
    */
   get(which: IrqName | number): Irq {
     const index = typeof which === "number" ? which : this.#indexOf(which);
-    const { name, info } = this.#device;
+    const { name, info, handle } = this.#device;
     if (!Number.isInteger(index) || index < 0 || index >= info.irqs) {
       throw new RangeError(
         `Cannot take interrupts ${index}: the device has ${info.irqs} kinds`,
       );
     }
-    return this.#at(index) ?? this.#refuse(name, this.#nameOf(index));
+    return this.#at(index, handle) ?? this.#refuse(name, this.#nameOf(index));
   }
 
   #indexOf(which: IrqName): number {
@@ -77,26 +79,24 @@ export class Interrupts {
     return this.#names[index] ?? `irq ${index}`;
   }
 
-  #at(index: number): Irq | undefined {
-    if (this.#irqs.has(index)) return this.#irqs.get(index);
-    const info = this.#read(index);
-    const irq = info === undefined || info.count === 0 ? undefined : new Irq(
-      this.#device,
-      {
-        take: (work) => this.#turns.take(work),
-        inTheWayOf: (irq) => this.#inTheWayOf(irq),
-      },
-      index,
-      this.#nameOf(index),
-      info,
-    );
+  #at(index: number, fd: Fd): Irq | undefined {
+    const present = this.#irqs.get(index);
+    if (present !== undefined) return present;
+    const info = this.#read(index, fd);
+    if (info === undefined || info.count === 0) return undefined;
+    const peers = {
+      take: <T>(work: () => Promise<T>) => this.#turns.take(work),
+      inTheWayOf: (irq: Irq) => this.#inTheWayOf(irq),
+    };
+    const name = this.#nameOf(index);
+    const irq = new Irq(this.#device, peers, index, name, info);
     this.#irqs.set(index, irq);
     return irq;
   }
 
-  #read(index: number): IrqInfo | undefined {
+  #read(index: number, fd: Fd): IrqInfo | undefined {
     try {
-      return readIrqInfo(this.#device.handle, index);
+      return readIrqInfo(fd, index);
     } catch (error) {
       // Before Linux 6.18 a conventional PCI function has no errors.
       if (hasErrno(error, "EINVAL")) return undefined;
@@ -108,8 +108,7 @@ export class Interrupts {
   #inTheWayOf(irq: Irq): Irq | undefined {
     if (!excludesOthers(irq.name)) return undefined;
     return [...this.#irqs.values()].find((other) =>
-      other !== undefined && other !== irq && other.enabled &&
-      excludesOthers(other.name)
+      other !== irq && other.enabled && excludesOthers(other.name)
     );
   }
 }

@@ -105,7 +105,7 @@ export class IrqVector implements AsyncIterable<number> {
    */
   async next({ signal }: SignalOptions = {}): Promise<number> {
     signal?.throwIfAborted();
-    this.#assertConnected();
+    this.#open();
     const one = new OneCount(this.#hub, () => this.#disconnected(), signal);
     this.#add(one);
     return await one.count;
@@ -116,10 +116,10 @@ export class IrqVector implements AsyncIterable<number> {
    * disabled, or its device detached.
    *
    * @param options A signal, which ends it with its reason as the error.
-   * @throws {VfioError} `DETACHED` if it is so already.
+   * @throws {VfioError} `DETACHED` if it is so already, `KERNEL`.
    */
   counts({ signal }: SignalOptions = {}): AsyncIterableIterator<number> {
-    this.#assertConnected();
+    this.#open();
     const counts = new VectorCounts(this.#hub, signal);
     this.#consumers.add(counts);
     return counts;
@@ -144,7 +144,7 @@ export class IrqVector implements AsyncIterable<number> {
     listener: (count: number) => void,
     { inBackground = false }: ListenOptions = {},
   ): Disposable {
-    this.#assertConnected();
+    this.#open();
     const consumer = new Listener(this.#hub, listener, inBackground);
     this.#add(consumer);
     return consumer;
@@ -174,6 +174,16 @@ export class IrqVector implements AsyncIterable<number> {
     },
   };
 
+  /** Makes what waits for the eventfd, once. */
+  #open(): void {
+    this.#assertConnected();
+    try {
+      this.#source ??= this.#kernel.eventSource(this.#eventfd.number);
+    } catch (error) {
+      throw this.#error(error);
+    }
+  }
+
   /** Adds a consumer that waits. */
   #add(consumer: Consumer): void {
     this.#consumers.add(consumer);
@@ -185,9 +195,6 @@ export class IrqVector implements AsyncIterable<number> {
     try {
       const state = this.#wanted();
       if (state === this.#state) return;
-      if (state !== "not") {
-        this.#source ??= this.#kernel.eventSource(this.fd);
-      }
       if (this.#state !== "not") this.#source?.disarm();
       this.#state = "not";
       if (state === "not") return;
@@ -224,8 +231,12 @@ export class IrqVector implements AsyncIterable<number> {
   };
 
   #fail(error: unknown): void {
+    this.#end(this.#error(error));
+  }
+
+  #error(error: unknown): unknown {
     const doing = `wait for vector ${this.index} of ${this.irq}`;
-    this.#end(toVfioError(error, doing, this.#device));
+    return toVfioError(error, doing, this.#device);
   }
 
   #end(error?: unknown): void {

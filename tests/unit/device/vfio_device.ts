@@ -106,6 +106,7 @@ Deno.test("VfioDevice.attach() reads the device's info", async () => {
   const vfio = new FakeVfio();
   const { device } = await vfio.attach();
   assertEquals(device.info, {
+    api: "pci",
     pci: true,
     resettable: true,
     regions: 9,
