@@ -70,6 +70,7 @@ import "./kernel/intercept.ts";
 import "./kernel/trace.ts";
 import "./printable.ts";
 import "./ranges.ts";
+import "./passthru/events.ts";
 import "./passthru/look.ts";
 import "./passthru/main.ts";
 import "./passthru/state.ts";

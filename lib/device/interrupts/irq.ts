@@ -2,6 +2,7 @@ import { toVfioError } from "../../errors.ts";
 import {
   VFIO_DEVICE_SET_IRQS,
   VFIO_IRQ_INFO_AUTOMASKED,
+  VFIO_IRQ_INFO_EVENTFD,
   VFIO_IRQ_INFO_MASKABLE,
   VFIO_IRQ_INFO_NORESIZE,
   VFIO_IRQ_SET_ACTION_MASK,
@@ -81,6 +82,11 @@ export class Irq {
     this.name = name;
     this.count = count;
     this.#table = new VectorTable(device, this);
+  }
+
+  /** Whether it signals eventfds. Without, it cannot be enabled. */
+  get signalsEventfds(): boolean {
+    return this.#has(VFIO_IRQ_INFO_EVENTFD);
   }
 
   /** Whether it can be masked. */
@@ -328,6 +334,9 @@ export class Irq {
         `${this.name} is enabled already`,
         "resize it, or disable it before",
       );
+    }
+    if (!this.signalsEventfds) {
+      throw unsupported(device, `${this.name} signals no eventfds`);
     }
     const other = this.#peers.inTheWayOf(this);
     if (other === undefined) return;

@@ -29,7 +29,7 @@ function hostWith(vectors?: number) {
       [ADDRESS]: {
         id: "8086:10d3",
         driver: "vfio-pci",
-        interrupts: { intx: true, msi: 16, msix: 16 },
+        interrupts: { intx: true, msi: 16, msix: 64 },
         ...vectors === undefined ? {} : { vectors },
       },
     },
@@ -294,4 +294,22 @@ Deno.test("IrqEvents.counts() is given up by a signal, and by whoever iterates",
   // The interrupt is its own, and was enabled once.
   const [vector] = device.irq("request").vectors;
   assertEquals(await device.requests.vector(), vector as IrqVector);
+});
+
+Deno.test("Irq.enable() and disable() leave nothing behind after a thousand rounds of 64 vectors", async () => {
+  await using bench = await attached();
+  const { device, kernel } = bench;
+  const { files } = kernel as unknown as {
+    files: ReadonlyMap<number, unknown>;
+  };
+  const before = files.size;
+  const irq = device.irq("msix");
+  for (let round = 0; round < 1000; round++) {
+    const vectors = await irq.enable(64);
+    const next = vectors[round % 64]!.next();
+    irq.trigger(round % 64);
+    assertEquals(await next, 1);
+    await irq.disable();
+  }
+  assertEquals(files.size, before);
 });
