@@ -3,6 +3,7 @@ import type { AddressSpace } from "../dma/address_space.ts";
 import { MEMBERS } from "../dma/members.ts";
 import { toVfioError, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
+import { markRelease } from "../host/release_mark.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Fd } from "../kernel/fd.ts";
 import { traced, type TracedEvent } from "../tracing.ts";
@@ -45,7 +46,9 @@ export interface DeviceInfo {
 export interface DeviceOptions extends AttachOptions {
   /**
    * Whether it is detached when the kernel asks for it back
-   * ({@linkcode VfioDevice.requests}): somebody who unbinds it waits until then.
+   * ({@linkcode VfioDevice.requests}), as it does of who unbinds it and waits.
+   * `Host.take` and `passthru unbind` of other processes then do so at once; else
+   * they refuse a device that is open.
    *
    * @default {false}
    */
@@ -378,7 +381,10 @@ export class VfioDevice implements AsyncDisposable {
 
   async #detachOnRequest(): Promise<void> {
     try {
+      const { kernel } = this.hostDevice.host;
       const vector = await this.requests.vector();
+      const mark = markRelease(kernel, this.name);
+      this.#resources.hold("a file in memory", () => mark[Symbol.dispose]());
       vector.listen(() => {
         this.#requested ||= this.attached;
         // Whoever detaches it gets the same error.

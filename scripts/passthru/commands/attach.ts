@@ -73,7 +73,7 @@ export async function run(
   const devices = [];
   for (const fn of functions) {
     terminal.progress(`attaching ${fn.address}`);
-    devices.push(await VfioDevice.attach(fn, space));
+    devices.push(await VfioDevice.attach(fn, space, { detachOnRequest: true }));
   }
   terminal.progress(undefined);
   const shown = describe(space, devices);

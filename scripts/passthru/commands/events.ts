@@ -52,7 +52,7 @@ export async function run(
   );
   terminal.progress(undefined);
   await using space = new AddressSpace({ host });
-  const device = await VfioDevice.attach(fn, space);
+  const device = await VfioDevice.attach(fn, space, { detachOnRequest: true });
   const irq = chosen(device, args.value("irq"));
   const start = performance.now();
   const print = (irq: Irq, vector: number, count: number) => {
@@ -67,8 +67,9 @@ export async function run(
   for (const name of ["error", "request"] as const) {
     const events = device.interrupts.find((each) => each.name === name);
     if (events === undefined) continue;
-    const [vector] = await events.enable();
-    vector!.listen((count) => print(events, 0, count));
+    const { errors, requests } = device;
+    const vector = await (name === "error" ? errors : requests).vector();
+    vector.listen((count) => print(events, 0, count));
   }
   if (terminal.isTerminal) {
     const what = irq === undefined
