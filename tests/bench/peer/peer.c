@@ -13,6 +13,9 @@
  *   ioctl TIMES PIPE                   FIONREAD of a named pipe
  *   memory TIMES                       32 bits of memory, as a mapped BAR
  *   thread                             starts one, which does nothing
+ *   latency TIMES COUNT PERCENT        until one of COUNT eventfds is read, at
+ *                                      a percentile
+ *   wake TIMES FD...                   signals eventfds that it was given
  */
 #include "peer.h"
 
@@ -48,7 +51,7 @@ void device_info(int fd)
 	must(ioctl(fd, VFIO_DEVICE_GET_INFO, &info), "DEVICE_GET_INFO");
 }
 
-static uint64_t now(void)
+uint64_t now(void)
 {
 	struct timespec time;
 
@@ -56,8 +59,7 @@ static uint64_t now(void)
 	return time.tv_sec * 1000000000ull + time.tv_nsec;
 }
 
-/* Returns the next word of the command line. */
-static const char *word(void)
+const char *word(void)
 {
 	const char *found = strtok(NULL, " \n");
 
@@ -296,6 +298,8 @@ static const struct {
 	{ "ioctl", one_ioctl },
 	{ "memory", read_memory },
 	{ "thread", start_thread },
+	{ "latency", latency },
+	{ "wake", wake_others },
 };
 
 static uint64_t run(const char *name)

@@ -42,6 +42,15 @@ struct backend {
 
 extern const struct backend legacy, iommufd;
 
+/* Nanoseconds of the monotonic clock. */
+uint64_t now(void);
+
+/* Returns the next word of the command line. */
+const char *word(void);
+
+/* Commands that have a file of their own. */
+uint64_t latency(void), wake_others(void);
+
 /* Returns `result` if it means success, else ends the program. */
 int must(int result, const char *call);
 
