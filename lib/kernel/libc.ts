@@ -49,7 +49,7 @@ import type {
   ReceivedMessage,
 } from "./kernel.ts";
 import { type SignalOptions, untilAborted } from "./abort.ts";
-import { EventCounts, type EventSource, readCount } from "./event_counts.ts";
+import { EventCounts, type EventSource } from "./event_counts.ts";
 import { BlockingCalls } from "./libc_blocking.ts";
 import { ChildCalls } from "./libc_child.ts";
 import { loadMachineCode, type MachineCode } from "./libc_code.ts";
@@ -478,7 +478,7 @@ export class LibcKernel implements Kernel {
     // One of its own: the number could become that of another file.
     const own = this.fcntl(fd, F_DUPFD_CLOEXEC, 0);
     try {
-      const source = this.eventSource(own);
+      const source = this.#watcher.add(own);
       return new EventCounts({
         ...source,
         release: () => {
@@ -494,7 +494,7 @@ export class LibcKernel implements Kernel {
   }
 
   eventSource(fd: number): EventSource {
-    return { ...this.#watcher.add(fd), read: () => readCount(this, fd) };
+    return this.#watcher.add(fd);
   }
 
   mkdir(path: string, mode: number): void {

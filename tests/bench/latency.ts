@@ -52,9 +52,9 @@ export async function* measureLatency(
           {
             what,
             ...percent === 50 ? TARGET : {},
-            warmUp: 1000,
+            warmUp: 400,
             times: 200,
-            rounds: Math.ceil(rounds / 10),
+            rounds,
           },
           {
             ts: waiting(kernel, peer, fds.slice(0, count), wait, percent),

@@ -138,3 +138,37 @@ Deno.test("LibcKernel.mmap() aligns as it is told", () => {
     kernel.munmap(mapping);
   }
 });
+
+Deno.test("LibcKernel.eventSource() keeps the process only while it waits, and not in the background", async () => {
+  const script = (wait: string) =>
+    runScript(
+      `
+      import { LibcKernel } from "/lib/kernel/libc.ts";
+      const kernel = new LibcKernel();
+      const fd = kernel.eventfd(0, ${EFD_NONBLOCK});
+      const source = kernel.eventSource(fd);
+      ${wait}
+      console.log("end");`,
+      ["--allow-ffi"],
+    );
+  const one = "kernel.write(fd, new Uint8Array(BigUint64Array.of(7n).buffer));";
+  for (
+    const [wait, expected] of [
+      ["source.arm(() => {}, true);", "end\n"],
+      // The wait for something else is over, and the one in the background
+      // goes on.
+      [
+        `source.arm(() => source.arm(() => {}, true)); ${one}`,
+        "end\n",
+      ],
+      [
+        `source.arm(() => console.log(source.read(), source.read())); ${one}`,
+        "end\n7 undefined\n",
+      ],
+      ["source.arm(() => {}); source.disarm();", "end\n"],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await script(wait);
+    assertEquals([code, stdout, stderr], [0, expected, ""], wait);
+  }
+});

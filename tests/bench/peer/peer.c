@@ -15,6 +15,8 @@
  *   thread                             starts one, which does nothing
  *   latency TIMES COUNT PERCENT        until one of COUNT eventfds is read, at
  *                                      a percentile
+ *   vectors TIMES COUNT                enables MSI-X vectors, disables them
+ *   interrupt TIMES                    an edu's, until it is read
  *   wake TIMES FD...                   signals eventfds that it was given
  */
 #include "peer.h"
@@ -88,7 +90,7 @@ static void *memory_of(size_t size, int flags, int fd, off_t offset)
 /* The device that `open` has attached. */
 static const struct backend *backend;
 static struct space space;
-static struct device device;
+struct device device;
 
 /* Devices that are attached and detached together. */
 static struct together {
@@ -300,6 +302,8 @@ static const struct {
 	{ "thread", start_thread },
 	{ "latency", latency },
 	{ "wake", wake_others },
+	{ "vectors", vectors },
+	{ "interrupt", interrupt },
 };
 
 static uint64_t run(const char *name)

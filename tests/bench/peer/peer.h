@@ -31,6 +31,9 @@ struct device {
 	int group;
 };
 
+/* The device that `open` has attached. */
+extern struct device device;
+
 struct backend {
 	const char *name;
 	struct device (*attach)(struct space *space, const char *address);
@@ -49,7 +52,7 @@ uint64_t now(void);
 const char *word(void);
 
 /* Commands that have a file of their own. */
-uint64_t latency(void), wake_others(void);
+uint64_t latency(void), wake_others(void), vectors(void), interrupt(void);
 
 /* Returns `result` if it means success, else ends the program. */
 int must(int result, const char *call);
