@@ -293,8 +293,10 @@ export class VfioDevice implements AsyncDisposable {
    *
    * await using space = new AddressSpace();
    * await using device = await VfioDevice.attach("0000:01:00.0", space);
-   * await device.requests.next();
-   * await device.detach();
+   * device.requests.next().then(
+   *   () => device.detach(),
+   *   () => {}, // detached before that
+   * );
    * ```
    */
   get requests(): IrqEvents {

@@ -50,7 +50,7 @@ export interface IrqPeers {
  * const msix = device.irq("msix");
  * const vectors = await msix.enable(8);
  * msix.trigger(3);
- * console.log(await vectors[3]!.next()); // 1
+ * console.log(await vectors[3]!.next()); // => 1
  * ```
  */
 export class Irq {

@@ -38,16 +38,19 @@ type Wait = "not" | "in background" | "awaited";
  * whoever waits for a single count gets a `VfioError` `DETACHED`. A reset of
  * the device changes nothing: the eventfd stays connected.
  *
- * @example Each interrupt of an NVMe's first queue, for a second
+ * @example Interrupts as they come
  * ```ts
  * import { AddressSpace, VfioDevice } from "@passthru/vfio";
  *
  * await using space = new AddressSpace();
  * await using device = await VfioDevice.attach("0000:01:00.0", space);
- * const [vector] = await device.irq("msix").enable();
- * const signal = AbortSignal.timeout(1000);
- * for await (const count of vector!.counts({ signal })) {
- *   console.log(`${count} interrupts`);
+ * const msix = device.irq("msix");
+ * const [vector] = await msix.enable();
+ * // In place of the device.
+ * msix.trigger();
+ * for await (const count of vector!) {
+ *   console.log(count); // => 1
+ *   break;
  * }
  * ```
  */
