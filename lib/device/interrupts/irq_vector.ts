@@ -1,15 +1,9 @@
 import { toVfioError, VfioError } from "../../errors.ts";
 import type { SignalOptions } from "../../kernel/abort.ts";
-import type { EventSource } from "../../kernel/event_counts.ts";
 import type { Fd } from "../../kernel/fd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import {
-  type Consumer,
-  type Hub,
-  Listener,
-  OneCount,
-  VectorCounts,
-} from "./vector_counts.ts";
+import { Listener, OneCount, VectorCounts } from "./vector_counts.ts";
+import { VectorWaits } from "./vector_waits.ts";
 
 /** How a function is called with counts. */
 export interface ListenOptions {
@@ -23,9 +17,6 @@ export interface ListenOptions {
 
 /** The name of what ends a vector, for its `Irq` and nobody else. */
 export const CLOSE: unique symbol = Symbol("close");
-
-/** How an eventfd is waited for. */
-type Wait = "not" | "in background" | "awaited";
 
 /**
  * One interrupt of a device, connected to an eventfd. It says how often it was
@@ -58,9 +49,8 @@ export class IrqVector implements AsyncIterable<number> {
   readonly #device: string;
   readonly #kernel: Kernel;
   readonly #eventfd: Fd;
-  readonly #consumers = new Set<Consumer>();
-  #source: EventSource | undefined;
-  #state: Wait = "not";
+  /** What waits for the eventfd, from the first time on. */
+  #waits: VectorWaits | undefined;
   /** The kind of interrupt: `"msix"`. */
   readonly irq: string;
   /** Its number among those of its kind. */
@@ -108,9 +98,9 @@ export class IrqVector implements AsyncIterable<number> {
    */
   async next({ signal }: SignalOptions = {}): Promise<number> {
     signal?.throwIfAborted();
-    this.#open();
-    const one = new OneCount(this.#hub, () => this.#disconnected(), signal);
-    this.#add(one);
+    const waits = this.#open();
+    const one = new OneCount(waits, () => this.#disconnected(), signal);
+    waits.add(one);
     return await one.count;
   }
 
@@ -122,9 +112,9 @@ export class IrqVector implements AsyncIterable<number> {
    * @throws {VfioError} `DETACHED` if it is so already, `KERNEL`.
    */
   counts({ signal }: SignalOptions = {}): AsyncIterableIterator<number> {
-    this.#open();
-    const counts = new VectorCounts(this.#hub, signal);
-    this.#consumers.add(counts);
+    const waits = this.#open();
+    const counts = new VectorCounts(waits, signal);
+    waits.add(counts);
     return counts;
   }
 
@@ -147,107 +137,43 @@ export class IrqVector implements AsyncIterable<number> {
     listener: (count: number) => void,
     { inBackground = false }: ListenOptions = {},
   ): Disposable {
-    this.#open();
-    const consumer = new Listener(this.#hub, listener, inBackground);
-    this.#add(consumer);
+    const waits = this.#open();
+    const consumer = new Listener(waits, listener, inBackground);
+    waits.add(consumer);
     return consumer;
   }
 
   /**
    * Ends everything that waits, and closes the eventfd.
    *
+   * @returns Done when nothing of it is left, where that takes time.
    * @ignore
    */
-  async [CLOSE](): Promise<void> {
-    if (!this.connected) return;
-    const source = this.#source;
-    this.#source = undefined;
-    this.#end();
+  [CLOSE](): Promise<void> | void {
     try {
-      await source?.release();
+      return this.#waits?.close();
     } finally {
+      this.#waits = undefined;
       this.#eventfd[Symbol.dispose]();
     }
   }
 
-  readonly #hub: Hub = {
-    changed: () => this.#wait(),
-    remove: (consumer) => {
-      if (this.#consumers.delete(consumer)) this.#wait();
-    },
-  };
-
   /** Makes what waits for the eventfd, once. */
-  #open(): void {
+  #open(): VectorWaits {
     this.#assertConnected();
     try {
-      this.#source ??= this.#kernel.eventSource(this.#eventfd.number);
+      return this.#waits ??= new VectorWaits(
+        this.#kernel.eventSource(this.#eventfd.number),
+        (error) => this.#error(error),
+      );
     } catch (error) {
       throw this.#error(error);
     }
   }
 
-  /** Adds a consumer that waits. */
-  #add(consumer: Consumer): void {
-    this.#consumers.add(consumer);
-    this.#wait();
-  }
-
-  /** Waits for the eventfd, where and as long as a consumer does. */
-  #wait(): void {
-    try {
-      const state = this.#wanted();
-      if (state === this.#state) return;
-      if (this.#state !== "not") this.#source?.disarm();
-      this.#state = "not";
-      if (state === "not") return;
-      this.#source!.arm(this.#ready, state === "in background");
-      this.#state = state;
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  #wanted(): Wait {
-    let state: Wait = "not";
-    for (const { isWaiting, inBackground } of this.#consumers) {
-      if (!isWaiting) continue;
-      if (!inBackground) return "awaited";
-      state = "in background";
-    }
-    return state;
-  }
-
-  // An error that leaves a callback ends the process.
-  readonly #ready = (): void => {
-    this.#state = "not";
-    try {
-      const count = this.#source?.read();
-      if (count !== undefined) {
-        for (const consumer of this.#consumers) consumer.deliver(count);
-      }
-    } catch (error) {
-      this.#fail(error);
-      return;
-    }
-    this.#wait();
-  };
-
-  #fail(error: unknown): void {
-    this.#end(this.#error(error));
-  }
-
   #error(error: unknown): unknown {
     const doing = `wait for vector ${this.index} of ${this.irq}`;
     return toVfioError(error, doing, this.#device);
-  }
-
-  #end(error?: unknown): void {
-    const consumers = [...this.#consumers];
-    this.#consumers.clear();
-    if (this.#state !== "not") this.#source?.disarm();
-    this.#state = "not";
-    for (const consumer of consumers) consumer.end(error);
   }
 
   #assertConnected(): void {

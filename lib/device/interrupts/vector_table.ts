@@ -259,16 +259,19 @@ export class VectorTable {
   /** Makes vectors with eventfds that nothing signals. */
   #make({ start, count }: VectorRange): IrqVector[] {
     const { kernel } = this.#device;
-    using eventfds = new DisposableStack();
+    const { name } = this.#of;
     const vectors: IrqVector[] = [];
-    for (let index = start; index < start + count; index++) {
-      const number = kernel.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-      const eventfd = eventfds.use(Fd.adopt(kernel, number));
-      const { name } = this.#of;
-      vectors.push(new IrqVector(this.#device, name, index, eventfd));
+    try {
+      for (let index = start; index < start + count; index++) {
+        const fd = kernel.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        const eventfd = Fd.adopt(kernel, fd);
+        vectors.push(new IrqVector(this.#device, name, index, eventfd));
+      }
+      return vectors;
+    } catch (error) {
+      for (const vector of vectors) vector[CLOSE]();
+      throw error;
     }
-    eventfds.move();
-    return vectors;
   }
 
   #add(vectors: readonly IrqVector[]): void {
@@ -281,5 +284,8 @@ function fdsOf(vectors: readonly IrqVector[]): number[] {
 }
 
 async function closeAll(vectors: readonly IrqVector[]): Promise<void> {
-  await Promise.all(vectors.map((vector) => vector[CLOSE]()));
+  const closing = vectors.map((vector) => vector[CLOSE]())
+    .filter((closed) => closed !== undefined);
+  // Where nobody has waited for them, nothing takes time.
+  if (closing.length > 0) await Promise.all(closing);
 }
