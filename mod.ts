@@ -77,6 +77,7 @@ export { type Bar, PciFunction } from "./lib/host/pci/function.ts";
 export type * from "./lib/host/snapshot/recording.ts";
 export { KernelError } from "./lib/kernel/errno.ts";
 export type {
+  EventSource,
   FileStatus,
   Kernel,
   Mapping,
@@ -85,5 +86,4 @@ export type {
   RegisterViews,
 } from "./lib/kernel/kernel.ts";
 export type { SignalOptions } from "./lib/kernel/abort.ts";
-export type { EventSource } from "./lib/kernel/event_counts.ts";
 export type { Ioctl, IoctlArgument, StructLayout } from "./lib/uapi/ioctl.ts";

@@ -10,7 +10,6 @@
 
 import type { Ioctl } from "../uapi/ioctl.ts";
 import type { SignalOptions } from "./abort.ts";
-import type { EventSource } from "./event_counts.ts";
 
 /** Mapped memory by width; an index counts in words of that width. */
 export interface RegisterViews {
@@ -69,6 +68,25 @@ export interface PollRequest {
   readonly fd: number;
   /** The `POLL*` bits to wait for. */
   readonly events: number;
+}
+
+/** What can be waited for until it has a count, such as an eventfd. */
+export interface EventSource {
+  /**
+   * Calls `ready` once, in another turn of the event loop, when it has one. A
+   * wait in the background does not keep the process alive.
+   */
+  arm(ready: () => void, inBackground?: boolean): void;
+  /** Takes that back. */
+  disarm(): void;
+  /** Takes the count; `undefined` where somebody else has taken it. */
+  read(): number | undefined;
+  /**
+   * Gives it up. Nothing else is called after that.
+   *
+   * @returns Done when nothing of it is left, where that takes time.
+   */
+  release(): Promise<void> | void;
 }
 
 /**

@@ -42,6 +42,7 @@ import {
 } from "../uapi/linux/statx.ts";
 import { errnoNumber, KernelError } from "./errno.ts";
 import type {
+  EventSource,
   FileStatus,
   Kernel,
   Mapping,
@@ -49,7 +50,7 @@ import type {
   ReceivedMessage,
 } from "./kernel.ts";
 import { type SignalOptions, untilAborted } from "./abort.ts";
-import { EventCounts, type EventSource } from "./event_counts.ts";
+import { EventCounts } from "./event_counts.ts";
 import { BlockingCalls } from "./libc_blocking.ts";
 import { ChildCalls } from "./libc_child.ts";
 import { loadMachineCode, type MachineCode } from "./libc_code.ts";

@@ -17,7 +17,7 @@ import {
   u64,
 } from "../uapi/layout.ts";
 import { hasErrno } from "./errno.ts";
-import type { EventSource } from "./event_counts.ts";
+import type { EventSource } from "./kernel.ts";
 import type { MachineCode } from "./libc_code.ts";
 import type { WATCH } from "./libc_symbols.ts";
 

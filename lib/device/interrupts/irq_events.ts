@@ -12,7 +12,11 @@ export class IrqEvents implements AsyncIterable<number> {
   readonly #irq: () => Irq;
   #enabling: Promise<IrqVector> | undefined;
 
-  /** @param irq Finds the kind of interrupt; it may throw. */
+  /**
+   * Made by `VfioDevice.requests` and `VfioDevice.errors`.
+   *
+   * @param irq Finds the kind of interrupt; it may throw.
+   */
   constructor(irq: () => Irq) {
     this.#irq = irq;
   }

@@ -1,4 +1,4 @@
-import type { EventSource } from "../../kernel/event_counts.ts";
+import type { EventSource } from "../../kernel/kernel.ts";
 import type { Consumer, Hub } from "./vector_counts.ts";
 
 /** How an eventfd is waited for. */

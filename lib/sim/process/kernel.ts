@@ -1,10 +1,7 @@
 import { type SignalOptions, untilAborted } from "../../kernel/abort.ts";
-import {
-  EventCounts,
-  type EventSource,
-  readCount,
-} from "../../kernel/event_counts.ts";
+import { EventCounts, readCount } from "../../kernel/event_counts.ts";
 import type {
+  EventSource,
   FileStatus,
   Kernel,
   Mapping,

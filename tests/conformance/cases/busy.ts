@@ -75,7 +75,7 @@ forEachBackend(
     const driver = { driver: "pci-stub", timeout: 5000 };
     await using _theirs = await other.attach(address, setup.backend, true);
     await using taken = await setup.host.take(address, driver);
-    assertEquals(taken.function.driver, "pci-stub");
+    assertEquals(taken.device.driver, "pci-stub");
     await taken.giveBack();
     await setup.attach("edu0");
   },

@@ -266,10 +266,9 @@ Deno.test("VfioDevice.requests has a request every ten seconds until the device 
   const start = performance.now();
   const other = machine.spawn();
   const unbind = "/sys/bus/pci/drivers/vfio-pci/unbind";
-  let unbound: Promise<void> | undefined;
   const times: number[] = [];
   await device.requests.vector();
-  unbound = other.writeFileAsync(unbind, ADDRESS);
+  const unbound = other.writeFileAsync(unbind, ADDRESS);
   for await (const count of device.requests) {
     assertEquals(count, 1);
     times.push(performance.now() - start);

@@ -214,7 +214,7 @@ for (const backend of ["legacy", "iommufd"] as const) {
     const start = performance.now();
     const taken = await host.take(A, { driver: "pci-stub" });
     assertEquals(performance.now() - start < 1000, true);
-    assertEquals([device.attached, taken.function.driver], [false, "pci-stub"]);
+    assertEquals([device.attached, taken.device.driver], [false, "pci-stub"]);
     // Without that it is refused, as long as the device is open.
     await taken.giveBack();
     const kept = await VfioDevice.attach(A, space);

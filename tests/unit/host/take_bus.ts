@@ -56,6 +56,7 @@ Deno.test("VfioDevice.attach() attaches a platform device that was taken", async
   await using taken = await host.take(PATH);
   await using device = await VfioDevice.attach(taken.device, space);
   assertEquals(device.info, {
+    api: undefined,
     pci: false,
     resettable: false,
     regions: 1,
