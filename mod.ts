@@ -54,6 +54,14 @@ export type { Features } from "./lib/device/features/features.ts";
 export type { Sleep, SleepOptions } from "./lib/device/features/low_power.ts";
 export type { FeatureDirection } from "./lib/device/features/request.ts";
 export * from "./lib/device/kvm.ts";
+export { type EnableOptions, Irq } from "./lib/device/interrupts/irq.ts";
+export { IrqEvents } from "./lib/device/interrupts/irq_events.ts";
+export type { IrqName } from "./lib/device/interrupts/irq_names.ts";
+export type { VectorRange } from "./lib/device/interrupts/irq_set.ts";
+export {
+  IrqVector,
+  type ListenOptions,
+} from "./lib/device/interrupts/irq_vector.ts";
 export * from "./lib/device/mapped_registers.ts";
 export type { LoadOptions } from "./lib/device/migration/load.ts";
 export {
@@ -110,6 +118,7 @@ export { type Bar, PciFunction } from "./lib/host/pci/function.ts";
 export type * from "./lib/host/snapshot/recording.ts";
 export { KernelError } from "./lib/kernel/errno.ts";
 export type {
+  EventSource,
   FileStatus,
   Kernel,
   Mapping,

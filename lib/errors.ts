@@ -16,7 +16,7 @@ import { printable, printableLines } from "./printable.ts";
  * | `AMBIGUOUS` | what was said of a device is true of several |
  * | `BACKEND_UNAVAILABLE` | the backend asked for cannot be used for this device on this host |
  * | `CHANGED` | somebody else has changed since what was to be brought back |
- * | `DETACHED` | the device was detached, or the memory freed, and is used still |
+ * | `DETACHED` | the device was detached, the memory freed or the interrupt disabled, and is used still |
  * | `DETACH_INCOMPLETE` | the device was detached, but something of it could not be released |
  * | `DEVICE_BUSY` | another process has the device, or its group, open, or has taken it |
  * | `DEVICE_LOST` | the device no longer answers: it was removed, or failed |
@@ -41,6 +41,7 @@ import { printable, printableLines } from "./printable.ts";
  * | `PERMISSION_DENIED` | this user may not open the device node, or write the attribute or the journal |
  * | `RESTORE_INCOMPLETE` | not all of what was changed could be brought back; the journal has the rest |
  * | `TIMED_OUT` | the kernel did not answer in time |
+ * | `VECTORS_EXHAUSTED` | the host has fewer interrupt vectors for the device than were asked for |
  * | `WRONG_DRIVER` | the device is not bound to a VFIO driver |
  */
 export type VfioErrorCode =
@@ -73,6 +74,7 @@ export type VfioErrorCode =
   | "PERMISSION_DENIED"
   | "RESTORE_INCOMPLETE"
   | "TIMED_OUT"
+  | "VECTORS_EXHAUSTED"
   | "WRONG_DRIVER";
 
 /** What a {@linkcode VfioError} is made of. */

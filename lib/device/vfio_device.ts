@@ -4,6 +4,7 @@ import type { AddressSpace } from "../dma/address_space.ts";
 import { MEMBERS } from "../dma/members.ts";
 import { toVfioError, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
+import { markRelease } from "../host/release_mark.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Fd } from "../kernel/fd.ts";
 import { traced, type TracedEvent } from "../tracing.ts";
@@ -15,6 +16,10 @@ import { Features } from "./features/features.ts";
 import { assertToken } from "./features/vf_token.ts";
 import { type DeviceInfo, readDeviceInfo } from "./info/device_info.ts";
 import type { RegionType, RegionTypeName } from "./info/region_type.ts";
+import { Interrupts } from "./interrupts/interrupts.ts";
+import type { Irq } from "./interrupts/irq.ts";
+import type { IrqEvents } from "./interrupts/irq_events.ts";
+import type { IrqName } from "./interrupts/irq_names.ts";
 import { Migration } from "./migration/migration.ts";
 import { findTarget, type PassedTarget } from "./passed.ts";
 import { isPresent } from "./present.ts";
@@ -23,6 +28,20 @@ import { Regions } from "./regions.ts";
 import { Resources } from "./resources.ts";
 
 export type { DeviceInfo };
+
+/** How a device is attached. */
+export interface DeviceOptions extends AttachOptions {
+  /**
+   * Whether it is detached when the kernel asks for it back
+   * ({@linkcode VfioDevice.requests}), as it does of who unbinds it and waits.
+   * `Host.take` and `passthru unbind` of other processes then do so at once; else
+   * they refuse a device that is open.
+   *
+   * @default {false}
+   */
+  readonly detachOnRequest?: boolean;
+}
+
 
 /** How often a reset is tried while the device is locked, and the pause. */
 const RESET_TRIES = 10;
@@ -47,9 +66,12 @@ export class VfioDevice implements AsyncDisposable {
   readonly #attachment: Attachment;
   readonly #regions: Regions;
   readonly #resources = new Resources();
+  readonly #interrupts: Interrupts;
   #features: Features | undefined;
   #migration: { readonly of: Migration | undefined } | undefined;
   #detaching: Promise<void> | undefined;
+  /** Whether it was detached since the kernel has asked for it. */
+  #requested = false;
   /** The device as the host has it. */
   readonly hostDevice: HostDevice;
   /** What it says of itself. */
@@ -72,6 +94,16 @@ export class VfioDevice implements AsyncDisposable {
     this.#attachment = attachment;
     this.info = info;
     this.#regions = new Regions(this.#regionDevice(), info);
+    const handle = () => this.#handle;
+    this.#interrupts = new Interrupts({
+      name: hostDevice.name,
+      kernel: hostDevice.host.kernel,
+      info,
+      hold: (what, release) => this.#resources.hold(what, release),
+      get handle() {
+        return handle();
+      },
+    });
   }
 
   /**
@@ -86,16 +118,18 @@ export class VfioDevice implements AsyncDisposable {
    * somebody with more rights has opened. These stay the caller's: they are not
    * closed, and a device by its own descriptor stays bound when it is detached.
    * @param space The address space that it joins.
-   * @param options A VF's token, the virtual machine that it is for, and how a
-   * mediated device pins memory.
+   * @param options A VF's token, the virtual machine that it is for, how a
+   * mediated device pins memory, and whether it is detached when the kernel asks
+   * for it back.
    * @throws {TypeError} If the address, or the token, is malformed; if a
    * descriptor is of another file.
    * @throws {VfioError} `DEVICE_NOT_FOUND`, `WRONG_DRIVER`, `NO_IOMMU_GROUP`,
    * `GROUP_NOT_VIABLE`, `GROUP_IN_OTHER_SPACE`, `ALREADY_ATTACHED`,
    * `DEVICE_BUSY`, `PERMISSION_DENIED`, `BACKEND_UNAVAILABLE`,
    * `MEMLOCK_LIMIT`, `MAPPING_LIMIT`, `IOVA_OUT_OF_RANGE`, `KERNEL`;
-   * `NOT_SUPPORTED` where the firmware keeps memory mapped for its group, and
-   * for `pinsOnDemand` of a device that is not mediated.
+   * `NOT_SUPPORTED` where the firmware keeps memory mapped for its group, where
+   * the kernel would not ask for the device back, and for `pinsOnDemand` of a
+   * device that is not mediated.
    *
    * @example A device by descriptors
    * ```ts
@@ -114,26 +148,32 @@ export class VfioDevice implements AsyncDisposable {
   static async attach(
     target: string | HostDevice | PassedTarget,
     space: AddressSpace,
-    options: AttachOptions = {},
+    options: DeviceOptions = {},
   ): Promise<VfioDevice> {
     const { device, passed } = findTarget(space.host, target);
     assertToken(options.vfToken);
-    const { pinsOnDemand = false } = options;
+    const { pinsOnDemand = false, detachOnRequest = false } = options;
     if (pinsOnDemand) assertMediated(device);
     const request = passed === undefined ? options : { ...options, passed };
     return await traced("attach", () => described(device), async (event) => {
       try {
-        return await space[MEMBERS].attach(device, request, (attachment) => {
-          if (event !== undefined) event.backend = space.backend?.backend;
-          const info = readDeviceInfo(attachment.fd);
-          return new VfioDevice(
-            device,
-            space,
-            attachment,
-            info,
-            pinsOnDemand,
-          );
-        });
+        const attached = await space[MEMBERS].attach(
+          device,
+          request,
+          (attachment) => {
+            if (event !== undefined) event.backend = space.backend?.backend;
+            const info = readDeviceInfo(attachment.fd);
+            return new VfioDevice(
+              device,
+              space,
+              attachment,
+              info,
+              pinsOnDemand,
+            );
+          },
+        );
+        if (detachOnRequest) await attached.#detachOnRequest();
+        return attached;
       } catch (error) {
         throw toVfioError(error, "attach", device.name);
       }
@@ -183,7 +223,9 @@ export class VfioDevice implements AsyncDisposable {
     if (this.attached) return;
     throw new VfioError("DETACHED", {
       device: this.name,
-      problem: "the device was detached",
+      problem: this.#requested
+        ? "the kernel asked for the device back, so it was detached"
+        : "the device was detached",
       hint: "attach it again: VfioDevice.attach",
     });
   }
@@ -295,6 +337,58 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   /**
+   * A kind of interrupt of the device.
+   *
+   * @param which `"msix"`, `"msi"`, `"intx"`, `"error"` or `"request"` of a PCI
+   * function; or an index, as a device of another bus has them.
+   * @throws {RangeError} If the device has fewer indexes.
+   * @throws {TypeError} If there is no such name.
+   * @throws {VfioError} `NOT_SUPPORTED` if it has no interrupts of this kind,
+   * `DETACHED`, or `KERNEL`.
+   */
+  irq(which: IrqName | number): Irq {
+    return this.#interrupts.get(which);
+  }
+
+  /**
+   * The kinds of interrupt that the device has.
+   *
+   * @throws {VfioError} `DETACHED`, or `KERNEL`.
+   */
+  get interrupts(): readonly Irq[] {
+    return this.#interrupts.all;
+  }
+
+  /**
+   * The kernel asks for the device back, as somebody unbinds it or pulls it out:
+   * at once, then every ten seconds until it is detached. Meanwhile the device
+   * cannot be reset, nor is it when it is detached.
+   *
+   * @example Give the device up when it is asked for
+   * ```ts
+   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   *
+   * await using space = new AddressSpace();
+   * await using device = await VfioDevice.attach("0000:01:00.0", space);
+   * device.requests.next().then(
+   *   () => device.detach(),
+   *   () => {}, // detached before that
+   * );
+   * ```
+   */
+  get requests(): IrqEvents {
+    return this.#interrupts.requests;
+  }
+
+  /**
+   * Errors that a PCI function reports (AER). The kernel recovers nothing: stop
+   * using it, then reset or detach it.
+   */
+  get errors(): IrqEvents {
+    return this.#interrupts.errors;
+  }
+
+  /**
    * Allows or forbids the device to start DMA (`PCI_COMMAND_MASTER` of a PCI
    * function). After an attach it is forbidden.
    *
@@ -381,6 +475,23 @@ export class VfioDevice implements AsyncDisposable {
   /** The same as {@linkcode VfioDevice.detach}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.detach();
+  }
+
+  async #detachOnRequest(): Promise<void> {
+    try {
+      const { kernel } = this.hostDevice.host;
+      const vector = await this.requests.vector();
+      const mark = markRelease(kernel, this.name);
+      this.#resources.hold("a file in memory", () => mark[Symbol.dispose]());
+      vector.listen(() => {
+        this.#requested ||= this.attached;
+        // Whoever detaches it gets the same error.
+        this.detach().catch(() => {});
+      }, { inBackground: true });
+    } catch (error) {
+      await this.detach();
+      throw error;
+    }
   }
 
   #regionDevice(): RegionDevice {

@@ -126,7 +126,8 @@ export function readable<T>(read: () => T): T | undefined {
   }
 }
 
-function openFiles(kernel: Kernel, pid: number): Set<string> {
+/** The paths of the files that a process has open, as `/proc` shows them. */
+export function openFiles(kernel: Kernel, pid: number): Set<string> {
   const directory = `/proc/${pid}/fd`;
   const fds = readable(() => kernel.readdir(directory)) ?? [];
   return new Set(

@@ -1,21 +1,5 @@
 import { hasErrno } from "./errno.ts";
-import type { Kernel } from "./kernel.ts";
-
-/** What can be waited for until it has a count, such as an eventfd. */
-export interface EventSource {
-  /** Calls `ready` once, in another turn of the event loop, when it has one. */
-  arm(ready: () => void): void;
-  /** Takes that back. */
-  disarm(): void;
-  /** Takes the count; `undefined` where somebody else has taken it. */
-  read(): number | undefined;
-  /**
-   * Gives it up. Nothing else is called after that.
-   *
-   * @returns Done when nothing of it is left, where that takes time.
-   */
-  release(): Promise<void> | void;
-}
+import type { EventSource, Kernel } from "./kernel.ts";
 
 /**
  * The counts of an eventfd as they come. While nobody asks for the next one,

@@ -70,6 +70,25 @@ export interface PollRequest {
   readonly events: number;
 }
 
+/** What can be waited for until it has a count, such as an eventfd. */
+export interface EventSource {
+  /**
+   * Calls `ready` once, in another turn of the event loop, when it has one. A
+   * wait in the background does not keep the process alive.
+   */
+  arm(ready: () => void, inBackground?: boolean): void;
+  /** Takes that back. */
+  disarm(): void;
+  /** Takes the count; `undefined` where somebody else has taken it. */
+  read(): number | undefined;
+  /**
+   * Gives it up. Nothing else is called after that.
+   *
+   * @returns Done when nothing of it is left, where that takes time.
+   */
+  release(): Promise<void> | void;
+}
+
 /**
  * The operating system.
  *
@@ -191,6 +210,12 @@ export interface Kernel {
    * up while nobody asks for the next. The descriptor can be closed meanwhile.
    */
   watch(fd: number, options?: SignalOptions): AsyncIterableIterator<number>;
+  /**
+   * An eventfd that can be waited for without a promise, and without a thread
+   * for each. It is made with `EFD_NONBLOCK`, and stays open until the source is
+   * released.
+   */
+  eventSource(fd: number): EventSource;
 
   /** Makes a directory with the permission bits of `mode`, less the umask's. */
   mkdir(path: string, mode: number): void;

@@ -42,6 +42,7 @@ import {
 } from "../uapi/linux/statx.ts";
 import { errnoNumber, KernelError } from "./errno.ts";
 import type {
+  EventSource,
   FileStatus,
   Kernel,
   Mapping,
@@ -49,7 +50,7 @@ import type {
   ReceivedMessage,
 } from "./kernel.ts";
 import { type SignalOptions, untilAborted } from "./abort.ts";
-import { EventCounts, readCount } from "./event_counts.ts";
+import { EventCounts } from "./event_counts.ts";
 import { BlockingCalls } from "./libc_blocking.ts";
 import { ChildCalls } from "./libc_child.ts";
 import { loadMachineCode, type MachineCode } from "./libc_code.ts";
@@ -478,12 +479,11 @@ export class LibcKernel implements Kernel {
     // One of its own: the number could become that of another file.
     const own = this.fcntl(fd, F_DUPFD_CLOEXEC, 0);
     try {
-      const { release, ...source } = this.#watcher.add(own);
+      const source = this.#watcher.add(own);
       return new EventCounts({
         ...source,
-        read: () => readCount(this, own),
         release: () => {
-          const released = release();
+          const released = source.release();
           this.close(own);
           return released;
         },
@@ -492,6 +492,10 @@ export class LibcKernel implements Kernel {
       this.close(own);
       throw error;
     }
+  }
+
+  eventSource(fd: number): EventSource {
+    return this.#watcher.add(fd);
   }
 
   mkdir(path: string, mode: number): void {

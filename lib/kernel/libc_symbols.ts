@@ -327,6 +327,13 @@ export const WATCH = {
     nonblocking: true,
   },
   eventfd: DEVICES.eventfd,
+  eventfd_read: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // eventfd_t *value
+    ],
+    result: "i32",
+  },
   eventfd_write: {
     parameters: [
       "i32", // int fd

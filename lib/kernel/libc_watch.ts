@@ -16,7 +16,8 @@ import {
   type U64,
   u64,
 } from "../uapi/layout.ts";
-import type { EventSource } from "./event_counts.ts";
+import { hasErrno } from "./errno.ts";
+import type { EventSource } from "./kernel.ts";
 import type { MachineCode } from "./libc_code.ts";
 import type { WATCH } from "./libc_symbols.ts";
 
@@ -58,6 +59,8 @@ export class Watcher {
   readonly #libc: WatchSymbols;
   readonly #code: MachineCode;
   readonly #fail: (syscall: string) => never;
+  /** The low and the high half of a count. */
+  readonly #count = new Uint32Array(2);
   #thread: WatchThread | undefined;
 
   /**
@@ -76,31 +79,54 @@ export class Watcher {
   }
 
   /**
-   * Begins to watch a descriptor, which stays open until it is released.
+   * Begins to watch an eventfd, which stays open until it is released.
    *
    * @param fd The descriptor.
-   * @returns What waits for it, and releases it.
    */
-  add(fd: number): Omit<EventSource, "read"> {
+  add(fd: number): EventSource {
     const thread = this.#thread ??
       new WatchThread(this.#libc, this.#code, this.#fail);
     try {
-      thread.add(fd);
+      const watched = thread.add(fd);
+      return {
+        arm: (ready, inBackground) => thread.arm(watched, ready, inBackground),
+        disarm: () => thread.disarm(watched),
+        read: () => this.#read(fd),
+        release: () => {
+          thread.remove(watched);
+          if (!thread.isUnused) return;
+          this.#thread = undefined;
+          return thread.stop();
+        },
+      };
     } finally {
       this.#thread = thread.isUnused ? undefined : thread;
       if (thread.isUnused) thread.stop();
     }
-    return {
-      arm: (ready) => thread.arm(fd, ready),
-      disarm: () => thread.disarm(fd),
-      release: () => {
-        thread.remove(fd);
-        if (!thread.isUnused) return;
-        this.#thread = undefined;
-        return thread.stop();
-      },
-    };
   }
+
+  #read(fd: number): number | undefined {
+    const count = this.#count;
+    if (this.#libc.eventfd_read(fd, count) === 0) {
+      return count[0]! + count[1]! * 2 ** 32;
+    }
+    try {
+      return this.#fail("read");
+    } catch (error) {
+      if (hasErrno(error, "EAGAIN")) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** A descriptor, and what is called when it is ready. */
+interface Watched {
+  readonly fd: number;
+  /** What the kernel gives for it. Its number could become another's. */
+  readonly id: number;
+  /** Asks the kernel to report it once. */
+  readonly event: Uint8Array<ArrayBuffer>;
+  ready: (() => void) | undefined;
 }
 
 /** A thread that waits by `epoll_pwait`, and calls back. */
@@ -112,13 +138,13 @@ class WatchThread {
   readonly #end: number;
   readonly #events = new Uint8Array(BATCH * epoll_event.size);
   readonly #eventsView = new DataView(this.#events.buffer);
-  readonly #event = epoll_event.alloc();
   readonly #argument: Uint8Array<ArrayBuffer>;
   readonly #callback: Deno.UnsafeCallback<typeof CALLBACK>;
   readonly #thread = new BigUint64Array(1);
-  /** The descriptors, and what is called when an armed one is ready. */
-  readonly #ready = new Map<number, (() => void) | undefined>();
-  #armed = 0;
+  readonly #watched = new Map<number, Watched>();
+  /** Those that the process stays for. */
+  readonly #awaited = new Set<Watched>();
+  #lastId = END;
   #ended = false;
 
   constructor(
@@ -131,7 +157,7 @@ class WatchThread {
     this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC);
     if (this.#epoll < 0) fail("epoll_create1");
     this.#end = libc.eventfd(0, EFD_CLOEXEC);
-    this.#control(EPOLL_CTL_ADD, this.#end, EPOLLIN);
+    this.#control(EPOLL_CTL_ADD, this.#end, eventOf(END, EPOLLIN));
     this.#callback = Deno.UnsafeCallback.threadSafe(
       CALLBACK,
       (count) => this.#report(count),
@@ -146,33 +172,46 @@ class WatchThread {
     libc.pthread_create(this.#thread, null, code.watch, this.#argument);
   }
 
-  add(fd: number): void {
-    this.#control(EPOLL_CTL_ADD, fd, 0);
-    this.#ready.set(fd, undefined);
+  add(fd: number): Watched {
+    const id = ++this.#lastId;
+    const event = eventOf(id, EPOLLIN | EPOLLONESHOT);
+    this.#control(EPOLL_CTL_ADD, fd, eventOf(id, 0));
+    const watched = { fd, id, event, ready: undefined };
+    this.#watched.set(id, watched);
+    return watched;
   }
 
-  arm(fd: number, ready: () => void): void {
-    this.#ready.set(fd, ready);
-    // The process does not end while somebody waits.
-    if (this.#armed++ === 0) this.#callback.ref();
-    this.#control(EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLONESHOT);
+  arm(watched: Watched, ready: () => void, inBackground = false): void {
+    this.#control(EPOLL_CTL_MOD, watched.fd, watched.event);
+    watched.ready = ready;
+    if (inBackground) this.#leave(watched);
+    else {
+      if (this.#awaited.size === 0) this.#callback.ref();
+      this.#awaited.add(watched);
+    }
   }
 
-  disarm(fd: number): void {
-    if (this.#ready.get(fd) === undefined) return;
-    this.#ready.set(fd, undefined);
-    if (--this.#armed === 0) this.#callback.unref();
+  disarm(watched: Watched): void {
+    watched.ready = undefined;
+    this.#leave(watched);
   }
 
-  remove(fd: number): void {
-    this.disarm(fd);
-    this.#ready.delete(fd);
-    this.#control(EPOLL_CTL_DEL, fd, 0);
+  /** Lets the process end while this one is not ready. */
+  #leave(watched: Watched): void {
+    if (this.#awaited.delete(watched) && this.#awaited.size === 0) {
+      this.#callback.unref();
+    }
+  }
+
+  remove(watched: Watched): void {
+    this.disarm(watched);
+    this.#watched.delete(watched.id);
+    this.#control(EPOLL_CTL_DEL, watched.fd, watched.event);
   }
 
   /** Whether it has no descriptor to wait for. */
   get isUnused(): boolean {
-    return this.#ready.size === 0;
+    return this.#watched.size === 0;
   }
 
   /** Ends the thread, and closes what it used when it has ended. */
@@ -188,24 +227,33 @@ class WatchThread {
   #report(count: number): number {
     const { offset, size } = epoll_event;
     for (let at = 0; at < count * size; at += size) {
-      const fd = this.#eventsView.getInt32(at + offset.data, true);
-      const ready = this.#ready.get(fd);
-      this.disarm(fd);
-      ready?.();
+      const id = this.#eventsView.getUint32(at + offset.data, true);
+      const watched = this.#watched.get(id);
+      const ready = watched?.ready;
+      if (ready === undefined) continue;
+      watched!.ready = undefined;
+      ready();
+      // Mostly it is armed again by now, and the process stays.
+      if (watched!.ready === undefined) this.disarm(watched!);
     }
     return this.#ended ? 0 : 1;
   }
 
-  #control(operation: number, fd: number, events: number): void {
-    epoll_event.encode(this.#event, { events, data: BigInt(fd) });
-    const result = this.#libc.epoll_ctl(
-      this.#epoll,
-      operation,
-      fd,
-      this.#event,
-    );
+  #control(
+    operation: number,
+    fd: number,
+    event: Uint8Array<ArrayBuffer>,
+  ): void {
+    const result = this.#libc.epoll_ctl(this.#epoll, operation, fd, event);
     if (result < 0) this.#fail("epoll_ctl");
   }
+}
+
+/** What the kernel gives when the thread is to end. */
+const END = 0;
+
+function eventOf(id: number, events: number): Uint8Array<ArrayBuffer> {
+  return epoll_event.alloc({ events, data: BigInt(id) });
 }
 
 function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {

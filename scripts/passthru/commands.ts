@@ -277,6 +277,27 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru attach 01:00.0 --no-hold --json": "only the layout",
     },
   },
+  events: {
+    about: "print a function's interrupts as they come, until Ctrl-C",
+    details:
+      "Its errors too, and the kernel's request for it, with which the " +
+      "command ends. With --json each line is a value. Nobody serves the " +
+      "function: a line is unmasked a second after it has fired.",
+    operands: [ADDRESS],
+    options: {
+      irq: {
+        value: "NAME",
+        kind: ["intx", "msi", "msix"],
+        about: "the interrupts; MSI-X unless given, or what there is",
+      },
+      "whole-group": WHOLE_GROUP,
+      insist: INSIST,
+    },
+    examples: {
+      "passthru events 01:00.0": "all vectors, errors and requests",
+      "passthru events 01:00.0 --irq intx": "the interrupt line",
+    },
+  },
   reset: {
     about: "reset a function",
     details: "It uses the kernel's first method, unless one is named.",

@@ -24,6 +24,7 @@ export const LOADERS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   status: () => import("./commands/status.ts"),
   snapshot: () => import("./commands/snapshot.ts"),
   attach: () => import("./commands/attach.ts"),
+  events: () => import("./commands/events.ts"),
   reset: () => import("./commands/reset.ts"),
   migrate: () => import("./commands/migrate.ts"),
   qemu: () => import("./commands/qemu.ts"),

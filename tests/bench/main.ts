@@ -15,6 +15,7 @@ import { prepare } from "../vm/prepare.ts";
 import { duration } from "../vm/progress.ts";
 import type { Comparison } from "./compare.ts";
 import { measureHost } from "./host.ts";
+import { measureLatency } from "./latency.ts";
 import { compilePeer } from "./peer.ts";
 import { outcome, table } from "./report.ts";
 import { measureStarts } from "./start.ts";
@@ -88,6 +89,8 @@ async function measure(quick: boolean): Promise<Place[]> {
     const program = await compilePeer(dir);
     const here = measureHost(program, dir, quick ? 21 : 101);
     for await (const comparison of here) found(places[0])(comparison);
+    const latencies = measureLatency(program, quick ? 5 : 11);
+    for await (const comparison of latencies) found(places[0])(comparison);
     const rounds = quick ? 9 : 31;
     const starts = measureStarts(dir, rounds);
     for await (const comparison of starts) found(places[1])(comparison);

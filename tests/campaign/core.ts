@@ -7,13 +7,14 @@
  * @module
  */
 import fc from "fast-check";
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   AddressSpace,
   type BackendName,
   type DmaMapping,
   type DmaMemory,
   Host,
+  type Irq,
   VfioDevice,
   VfioError,
 } from "../../mod.ts";
@@ -66,6 +67,10 @@ const WHATS = [
   "unmap",
   "unmapAll",
   "registers",
+  "enable",
+  "disable",
+  "interrupt",
+  "iterate",
   "limits",
   "close",
 ] as const;
@@ -76,7 +81,13 @@ export const ROUNDS: fc.Arbitrary<readonly Event[]> = fc.array(
     {
       weight: 3,
       arbitrary: fc.record<Action>({
-        what: fc.constantFrom(...WHATS, "attach", "attach", "allocate"),
+        what: fc.constantFrom(
+          ...WHATS,
+          "attach",
+          "attach",
+          "allocate",
+          "enable",
+        ),
         device: fc.constantFrom(0, 1, 2, 3),
         space: fc.constantFrom(0, 1),
         atOnce: fc.boolean(),
@@ -102,6 +113,8 @@ class World {
   readonly devices: VfioDevice[] = [];
   readonly memories: DmaMemory[] = [];
   readonly mappings: DmaMapping[] = [];
+  /** Iterations over interrupts, which end when the devices are detached. */
+  readonly iterations: Promise<void>[] = [];
   /** All spaces that there were. */
   readonly all: AddressSpace[] = [];
 
@@ -152,6 +165,23 @@ const ACTIONS = {
     const registers = attached.region(0).map();
     assertEquals(registers.read32(0), 0x010000ed);
   },
+  enable: (world: World, action: Action) => irqOf(world, action)?.enable(),
+  disable: (world: World, action: Action) => irqOf(world, action)?.disable(),
+  async interrupt(world: World, action: Action) {
+    const irq = irqOf(world, action);
+    const [vector] = irq?.vectors ?? [];
+    if (vector === undefined) return;
+    irq!.trigger();
+    assert(await vector.next() > 0);
+  },
+  iterate(world: World, action: Action) {
+    const [vector] = irqOf(world, action)?.vectors ?? [];
+    if (vector === undefined) return;
+    const counts = vector.counts();
+    world.iterations.push((async () => {
+      for await (const count of counts) assert(count > 0);
+    })());
+  },
   limits: (world: World, { space }: Action) =>
     void world.spaces[space].limits(),
   async close(world: World, { space }: Action) {
@@ -163,6 +193,12 @@ const ACTIONS = {
   typeof WHATS[number],
   (world: World, action: Action) => unknown
 >;
+
+/** Interrupts of a device: its line, messages, or requests. */
+function irqOf(world: World, { device, space }: Action): Irq | undefined {
+  const attached = pick(world.devices, device);
+  return attached?.irq(space === 1 ? "msi" : device === 0 ? "request" : "intx");
+}
 
 /** The last but some of what was made. */
 function pick<T>(made: readonly T[], back: number): T | undefined {
@@ -283,6 +319,7 @@ export async function playRound(
   await Promise.all(running);
   disturber.over = true;
   for (const space of world.all) await finish(space);
+  await Promise.all(world.iterations);
   assertEquals(disturber.violation, undefined);
   assertEquals(held(), before, "descriptors, mappings, locked, pinned");
   // Everything can be had again.

@@ -32,8 +32,13 @@ export interface OtherProcess {
    *
    * @param address The PCI address, bound to vfio-pci.
    * @param backend The backend that it takes.
+   * @param detachOnRequest Whether it gives the device up when it is asked to.
    */
-  attach(address: string, backend: BackendName): Promise<AsyncDisposable>;
+  attach(
+    address: string,
+    backend: BackendName,
+    detachOnRequest?: boolean,
+  ): Promise<AsyncDisposable>;
   /** Detaches its device. */
   detach(): Promise<void>;
 }

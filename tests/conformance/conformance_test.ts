@@ -15,6 +15,7 @@ import "./cases/files.ts";
 import "./cases/groups.ts";
 import "./cases/interrupts.ts";
 import "./cases/iommufd.ts";
+import "./cases/irqs.ts";
 import "./cases/kvm.ts";
 import "./cases/mediated.ts";
 import "./cases/migration.ts";

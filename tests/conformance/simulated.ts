@@ -216,11 +216,12 @@ class SimulatedProcess implements OtherProcess {
   async attach(
     address: string,
     backend: BackendName,
+    detachOnRequest = false,
   ): Promise<AsyncDisposable> {
     await this.detach();
     const host = new Host({ kernel: this.#process });
     this.#space = new AddressSpace({ host, backend });
-    await VfioDevice.attach(address, this.#space);
+    await VfioDevice.attach(address, this.#space, { detachOnRequest });
     return { [Symbol.asyncDispose]: () => this.detach() };
   }
 

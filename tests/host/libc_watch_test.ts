@@ -1,4 +1,5 @@
 /** Waiting for eventfds, and for streams. */
+import { cpuUsage } from "node:process";
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { LibcKernel } from "../../lib/kernel/libc.ts";
 import { EFD_NONBLOCK } from "../../lib/uapi/linux/eventfd.ts";
@@ -94,6 +95,32 @@ Deno.test("LibcKernel.watch() keeps the process only while somebody waits", asyn
   }
 });
 
+Deno.test("LibcKernel.eventSource() takes no time while 256 descriptors are quiet, and once for a storm", async () => {
+  const fds = Array.from(
+    { length: 256 },
+    () => kernel.eventfd(0, EFD_NONBLOCK),
+  );
+  const sources = fds.map((fd) => kernel.eventSource(fd));
+  let calls = 0;
+  for (const source of sources) source.arm(() => calls++);
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 300));
+  await pause();
+  const before = cpuUsage();
+  await pause();
+  const { user, system } = cpuUsage(before);
+  assertLess(user + system, 100_000, "microseconds of 300,000");
+  // Nobody asks for the next count.
+  for (let i = 0; i < 10_000; i++) count(fds[i % 8]!, 1n);
+  await pause();
+  assertEquals(calls, 8);
+  assertEquals(sources.slice(0, 9).map((source) => source.read()), [
+    ...Array(8).fill(1250),
+    undefined,
+  ]);
+  for (const source of sources) await source.release();
+  for (const fd of fds) kernel.close(fd);
+});
+
 Deno.test("LibcKernel.readAsync() and writeAsync() give what the call gives, and are given up", async () => {
   const [one, other] = kernel.socketpair(AF_UNIX, SOCK_STREAM, 0);
   const into = new Uint8Array(8);
@@ -136,5 +163,39 @@ Deno.test("LibcKernel.mmap() aligns as it is told", () => {
     bytes[8191] = 1;
     assert(bytes[8191] === 1);
     kernel.munmap(mapping);
+  }
+});
+
+Deno.test("LibcKernel.eventSource() keeps the process only while it waits, and not in the background", async () => {
+  const script = (wait: string) =>
+    runScript(
+      `
+      import { LibcKernel } from "/lib/kernel/libc.ts";
+      const kernel = new LibcKernel();
+      const fd = kernel.eventfd(0, ${EFD_NONBLOCK});
+      const source = kernel.eventSource(fd);
+      ${wait}
+      console.log("end");`,
+      ["--allow-ffi"],
+    );
+  const one = "kernel.write(fd, new Uint8Array(BigUint64Array.of(7n).buffer));";
+  for (
+    const [wait, expected] of [
+      ["source.arm(() => {}, true);", "end\n"],
+      // The wait for something else is over, and the one in the background
+      // goes on.
+      [
+        `source.arm(() => source.arm(() => {}, true)); ${one}`,
+        "end\n",
+      ],
+      [
+        `source.arm(() => console.log(source.read(), source.read())); ${one}`,
+        "end\n7 undefined\n",
+      ],
+      ["source.arm(() => {}); source.disarm();", "end\n"],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await script(wait);
+    assertEquals([code, stdout, stderr], [0, expected, ""], wait);
   }
 });

@@ -48,6 +48,9 @@ export const MOVED = "0000:08:00.0";
 /** A function with vfio-pci that no IOMMU isolates. */
 export const NAKED = "0000:07:00.0";
 
+/** A function with vfio-pci and eight MSI-X vectors. */
+export const VECTORS = "0000:09:00.0";
+
 const ON_VFIO = { model: "edu", driver: "vfio-pci", override: "vfio-pci" };
 const NETWORK = { id: "8086:10d3", class: 0x020000 };
 const TOPOLOGY: Topology = {
@@ -66,6 +69,7 @@ const TOPOLOGY: Topology = {
     [UNBOUND]: NETWORK,
     [NAKED]: { ...ON_VFIO, group: null },
     [MOVED]: { model: "scratchpad", driver: "mlx5_vfio_pci" },
+    [VECTORS]: { ...NETWORK, driver: "vfio-pci", interrupts: { msix: 8 } },
     [OVERRIDDEN]: { ...NETWORK, driver: "pci-stub", override: "pci-stub" },
   },
 };

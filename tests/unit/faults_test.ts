@@ -9,7 +9,7 @@ import "./device/migration_faults.ts";
 import "./faults_no_iommu.ts";
 import "./faults_passed.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Kernel, KernelError, VfioError } from "../../mod.ts";
+import { type Kernel, KernelError, VfioDevice, VfioError } from "../../mod.ts";
 import { errnoNumber } from "../../lib/kernel/errno.ts";
 import { type Failing, faulty, Hang } from "../kernels/fault.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
@@ -28,6 +28,7 @@ import {
   SPARE,
   textOf,
   UNBOUND,
+  VECTORS,
   type Wanted,
   World,
 } from "./fault_bench.ts";
@@ -237,6 +238,59 @@ failEachCall("VfioDevice.detach() completes with an ioeventfd", {
 failEachCall("VfioDevice.setBusMaster() can be repeated", {
   prepare: (world) => world.attach(A),
   act: (_, device) => device.setBusMaster(true),
+});
+
+failEachCall("Irq.enable() leaves nothing behind", {
+  prepare: (world) => world.attach(VECTORS),
+  act: (_, device) => device.irq("msix").enable(4),
+});
+
+failEachCall("Irq.resize() is all or nothing", {
+  async prepare(world) {
+    const irq = (await world.attach(VECTORS)).irq("msix");
+    await irq.enable(4);
+    await irq.disconnect({ start: 1, count: 1 });
+    return irq;
+  },
+  act: (_, irq) => irq.resize(8),
+});
+
+failEachCall("Irq.disable() is all or nothing", {
+  async prepare(world) {
+    const irq = (await world.attach(VECTORS)).irq("msix");
+    await irq.enable(4);
+    return irq;
+  },
+  act: (_, irq) => irq.disable(),
+});
+
+failEachCall("IrqVector.next() leaves nothing behind", {
+  async prepare(world) {
+    const irq = (await world.attach(VECTORS)).irq("msix");
+    const [vector] = await irq.enable();
+    irq.trigger();
+    return vector!;
+  },
+  act: (_, vector) => vector.next(),
+});
+
+failEachCall("VfioDevice.detach() completes when interrupts are enabled", {
+  async prepare(world) {
+    const device = await world.attach(VECTORS);
+    for (const irq of [device.irq("msix"), device.irq("request")]) {
+      const [vector] = await irq.enable();
+      vector!.listen(() => {});
+    }
+    return device;
+  },
+  act: (_, device) => device.detach(),
+  leaves: "done",
+});
+
+failEachCall("VfioDevice.attach() leaves nothing behind of a request", {
+  prepare: () => {},
+  act: ({ space }) =>
+    VfioDevice.attach(VECTORS, space, { detachOnRequest: true }),
 });
 
 failEachCall("Writing sriov_numvfs is all or nothing", {

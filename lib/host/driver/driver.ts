@@ -210,7 +210,8 @@ export class DriverMove {
   }
 
   /**
-   * Waits until nobody uses the device, or its group, through VFIO. Unbinding
+   * Waits until nobody uses the device, or its group, through VFIO, but those
+   * who release it when the kernel asks for it. Unbinding
    * it does not return before that, and after a signal for the unbinding
    * process nothing interrupts the wait (`vfio_unregister_group_dev()` in
    * `drivers/vfio/vfio_main.c`): a process that uses the device itself would

@@ -8,6 +8,7 @@ import { VfioError } from "../../errors.ts";
 import { nodePaths } from "../iommu/nodes.ts";
 import type { HostDevice } from "../device.ts";
 import { type Opener, openers, openersText } from "../openers.ts";
+import { releasesOnRequest } from "../release_mark.ts";
 import { linkName } from "../sysfs.ts";
 import type { Deadline } from "./deadline.ts";
 
@@ -21,8 +22,8 @@ export function groupNodes(device: HostDevice): string[] {
 }
 
 /**
- * Waits until nobody has a device's group open. Where this process has, it does
- * not wait.
+ * Waits until nobody has a device's group open, but those who release the device
+ * when the kernel asks for it. Where this process has, it does not wait.
  *
  * @param device The device.
  * @param deadline How long to wait.
@@ -38,7 +39,11 @@ export async function untilReleased(
   await deadline.until(() => {
     holders = openers(kernel, nodes);
     if (holdsOne(device, holders)) throw busyError(device, nodes, holders);
-    return holders.length === 0 ? true : undefined;
+    // To unbind it is to ask for it.
+    const areAsked = holders.every(({ pid }) =>
+      releasesOnRequest(kernel, pid, device.name)
+    );
+    return areAsked ? true : undefined;
   }, () => busyError(device, nodes, holders));
 }
 

@@ -24,6 +24,14 @@ export interface SimulatedMachine {
    * @throws {KernelError} `ENOENT` and so on when there is no such file.
    */
   setOwnership(path: string, to: Ownership): void;
+  /**
+   * Has a function report an uncorrectable error (AER), as user space that has
+   * it attached is told of.
+   *
+   * @param address Its PCI address.
+   * @throws {TypeError} When there is no such function.
+   */
+  reportError(address: string): void;
 }
 
 /** A process on a simulated machine. */

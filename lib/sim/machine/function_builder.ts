@@ -265,6 +265,7 @@ export class FunctionBuilder {
       numaNode: topology.numaNode ?? -1,
       reserved: (topology.reserved ?? []).map(parseReserved),
       romContents: topology.romContents,
+      vectors: topology.vectors,
       network: topology.network === undefined
         ? undefined
         : { name: topology.network, index: this.#nextInterface++ },

@@ -161,6 +161,17 @@ export class Machine implements System {
     node.change(to);
   }
 
+  /**
+   * Has a function report an uncorrectable error.
+   *
+   * @param address Its PCI address.
+   */
+  reportError(address: string): void {
+    const fn = this.devices.on("pci").get(address);
+    if (fn === undefined) throw new TypeError(`There is no ${address}`);
+    fn.core.interrupts.reportError();
+  }
+
   /** Makes a group with the lowest free number. */
   newGroup(kind: GroupKind): Group {
     return new Group(String(this.groupNumbers.take()), kind);

@@ -65,6 +65,11 @@ export interface FunctionTopology extends FunctionRecording {
    * for this function.
    */
   readonly romContents?: Uint8Array;
+  /**
+   * How many vectors of MSI or MSI-X the host has for it: one of MSI where
+   * nothing remaps interrupts. Default: all.
+   */
+  readonly vectors?: number;
 }
 
 /** A type of mediated devices, with properties that are not recorded. */

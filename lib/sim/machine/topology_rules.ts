@@ -112,6 +112,7 @@ const FUNCTION: Fields<FunctionTopology> = {
   serial: anyText,
   model: anything,
   romContents: anything,
+  vectors: wholeNumber("a number from 1 to 2048", 1, 2048),
 };
 
 const kernel = object<KernelRecording>("a kernel", {

@@ -18,6 +18,8 @@ export interface Requester {
   } | undefined;
   /** Its reset methods. */
   readonly resets: readonly string[];
+  /** How many vectors the host has for it. Default: all. */
+  readonly vectors?: number;
   /** The addresses of its BARs, by number. */
   readonly barAddresses: readonly (bigint | undefined)[];
   /**
@@ -74,6 +76,7 @@ export class PciCore implements DevicePort {
       intx,
       errors: identity.express || machine.since(6, 18),
       dynamic: machine.since(6, 5),
+      available: requester.vectors ?? Infinity,
     });
     this.config = new ConfigSpace(identity, this.model, {
       resets: requester.resets.includes("flr"),

@@ -38,6 +38,8 @@ export interface PciFunctionOptions {
   readonly network?: NetworkInterface | undefined;
   /** The contents of its ROM, if it has one. Default: one image for it. */
   readonly romContents?: Uint8Array | undefined;
+  /** How many vectors the host has for it. Default: all. */
+  readonly vectors?: number | undefined;
   /** Makes the lines of `resource`, at the first access. */
   readonly resources: (fn: PciFunction) => readonly (Resource | undefined)[];
 }
@@ -61,6 +63,8 @@ export class PciFunction extends Device {
   d3cold = true;
   /** The contents of its ROM, if it has one. Default: one image for it. */
   readonly romContents: Uint8Array | undefined;
+  /** How many vectors the host has for it. */
+  readonly vectors: number;
   /** Whether its ROM can be read: `rom`. */
   romEnabled = false;
   readonly #kind: DeviceKind;
@@ -94,6 +98,7 @@ export class PciFunction extends Device {
     this.resets = resets;
     this.reserved = options.reserved;
     this.romContents = options.romContents;
+    this.vectors = options.vectors ?? Infinity;
     this.#network = options.network;
     this.#resources = options.resources;
   }

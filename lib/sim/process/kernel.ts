@@ -1,6 +1,7 @@
 import { type SignalOptions, untilAborted } from "../../kernel/abort.ts";
 import { EventCounts, readCount } from "../../kernel/event_counts.ts";
 import type {
+  EventSource,
   FileStatus,
   Kernel,
   Mapping,
@@ -478,23 +479,33 @@ export class SimKernel implements Kernel, Process {
   ): AsyncIterableIterator<number> {
     signal?.throwIfAborted();
     const own = this.fcntl(fd, F_DUPFD_CLOEXEC);
-    let armed: (() => void) | undefined;
-    const arm = (ready: () => void) => {
-      armed = ready;
-      this.#until(own, POLLIN).then(() => {
-        if (armed === ready) ready();
-      });
-    };
-    const disarm = () => void (armed = undefined);
+    const source = this.eventSource(own);
     return new EventCounts({
-      arm,
-      disarm,
-      read: () => readCount(this, own),
+      ...source,
       release: () => {
-        disarm();
+        source.release();
         this.close(own);
       },
     }, signal);
+  }
+
+  eventSource(fd: number): EventSource {
+    call("epoll_ctl", undefined, () => this.#open.toRead(fd));
+    let armed: { readonly ready: () => void } | undefined;
+    const disarm = () => void (armed = undefined);
+    return {
+      arm: (ready) => {
+        const mine = armed = { ready };
+        this.#until(fd, POLLIN).then(() => {
+          if (armed !== mine) return;
+          armed = undefined;
+          ready();
+        });
+      },
+      disarm,
+      read: () => readCount(this, fd),
+      release: disarm,
+    };
   }
 
   mkdir(path: string, mode: number): void {

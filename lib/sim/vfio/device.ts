@@ -1,3 +1,6 @@
+/** How often user space is asked, in milliseconds: `vfio_unregister_group_dev()`. */
+const REQUEST_INTERVAL = 10_000;
+
 /**
  * The VFIO device of a device that is bound to a VFIO driver
  * (`drivers/vfio/vfio_main.c`): its number, and its open files.
@@ -57,13 +60,19 @@ export class VfioDevice {
   }
 
   /**
-   * Asks user space to release the device, and waits until the last of its
-   * files is closed.
+   * Asks user space to release the device, at once and then every ten seconds,
+   * and waits until the last of its files is closed.
    */
   requested(): Promise<void> {
     this.#askForRelease();
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiting.push(resolve);
+    const again = setInterval(this.#askForRelease, REQUEST_INTERVAL);
+    // The process can end while a driver is being unbound.
+    Deno.unrefTimer(again);
+    this.#waiting.push(() => {
+      clearInterval(again);
+      resolve();
+    });
     return promise;
   }
 }

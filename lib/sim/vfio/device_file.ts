@@ -282,8 +282,8 @@ export class DeviceFile implements OpenFile {
       bytes.byteOffset + least,
       Math.max(0, Math.min(request.argsz, bytes.length) - least),
     );
-    this.core.interrupts.set(request, data, (fd) => process.file(fd));
-    return 0;
+    const { interrupts } = this.core;
+    return interrupts.set(request, data, (fd) => process.file(fd));
   }
 
   async #reset(): Promise<number> {

@@ -37,6 +37,8 @@ export interface InterruptTraits {
   readonly errors: boolean;
   /** Whether MSI-X vectors can be added while others are in use. */
   readonly dynamic: boolean;
+  /** How many vectors of MSI or MSI-X the host has for it. */
+  readonly available: number;
 }
 
 /** Returns the open file of a descriptor. EBADF where there is none. */
@@ -52,6 +54,8 @@ export class Interrupts {
   /** The number of enabled vectors. */
   #enabled = 0;
   readonly #vectors = new Map<number, EventFile>();
+  /** The vectors that were added to the enabled ones. */
+  readonly #further = new Set<number>();
   /** The eventfds of errors and of requests. */
   readonly #singles = new Map<number, EventFile>();
 
@@ -91,8 +95,11 @@ export class Interrupts {
     return VFIO_IRQ_INFO_EVENTFD | (grows ? 0 : otherFlags);
   }
 
-  /** Does VFIO_DEVICE_SET_IRQS. `bytes` follow the struct. */
-  set(request: IrqRequest, bytes: DataView, fileOf: FileOf): void {
+  /**
+   * Does VFIO_DEVICE_SET_IRQS. `bytes` follow the struct. Returns 0, or how many
+   * vectors the host has, where they are fewer and none is enabled.
+   */
+  set(request: IrqRequest, bytes: DataView, fileOf: FileOf): number {
     const { flags, index } = request;
     const data = irqData(request, bytes, this.count(index));
     const action = flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
@@ -101,12 +108,15 @@ export class Interrupts {
       if (index === INDEX.INTX) this.#triggerIntx(data, toEventFile);
       else if (index >= VFIO_PCI_ERR_IRQ_INDEX) {
         this.#triggerSingle(index, data, toEventFile);
-      } else this.#triggerMessages(index, request.start, data, toEventFile);
+      } else {
+        return this.#triggerMessages(index, request.start, data, toEventFile);
+      }
     } else if (index !== INDEX.INTX) refuse("ENOTTY");
     else if (action === VFIO_IRQ_SET_ACTION_MASK) this.#mask(data);
     else if (action === VFIO_IRQ_SET_ACTION_UNMASK) {
       this.#unmask(data, toEventFile);
     } else refuse("ENOTTY");
+    return 0;
   }
 
   /** Signals the eventfd of a vector, when the device sends a message. */
@@ -117,6 +127,11 @@ export class Interrupts {
   /** Asks user space to release the device. */
   request(): void {
     this.#singles.get(VFIO_PCI_REQ_IRQ_INDEX)?.signal();
+  }
+
+  /** Tells user space of an error of the device. */
+  reportError(): void {
+    this.#singles.get(VFIO_PCI_ERR_IRQ_INDEX)?.signal();
   }
 
   /** Disconnects all eventfds. */
@@ -157,20 +172,29 @@ export class Interrupts {
     start: number,
     data: IrqData,
     toEventFile: EventFileOf,
-  ): void {
+  ): number {
     const active = this.#messages === index;
-    if (data.isEmpty && active) return this.#disableMessages();
+    if (data.isEmpty && active) {
+      this.#disableMessages();
+      return 0;
+    }
     if (this.intx.connected || (this.sendsMessages && !active)) {
       refuse("EINVAL");
     }
     if (data.kind !== "eventfd") {
       if (!active) refuse("EINVAL");
       data.bools.forEach((fires, i) => fires && this.fire(start + i));
-      return;
+      return 0;
     }
-    if (active) return this.#connect(start, data.fds, toEventFile);
-    this.#enabled = start + data.length;
-    if (this.#enabled === 0) refuse("ERANGE");
+    if (active) {
+      this.#connect(start, data.fds, toEventFile);
+      return 0;
+    }
+    const { available } = this.#traits;
+    const wanted = start + data.length;
+    if (wanted === 0) refuse("ERANGE");
+    if (wanted > available) return available;
+    this.#enabled = wanted;
     this.#messages = index;
     try {
       this.#connect(start, data.fds, toEventFile);
@@ -178,6 +202,7 @@ export class Interrupts {
       this.#disableMessages();
       throw error;
     }
+    return 0;
   }
 
   /** Connects vectors. If one is refused, none of them is connected. */
@@ -201,11 +226,22 @@ export class Interrupts {
     if (fd < 0) return;
     const grows = this.#messages === INDEX.MSIX && this.#traits.dynamic;
     if (vector >= this.#enabled && !grows) refuse("EINVAL");
+    this.#assertAvailable(vector);
     this.#vectors.set(vector, toEventFile(fd));
+  }
+
+  /** The host allocates each further vector when it is first connected. */
+  #assertAvailable(vector: number): void {
+    if (vector < this.#enabled || this.#further.has(vector)) return;
+    if (this.#enabled + this.#further.size >= this.#traits.available) {
+      refuse("ENOSPC");
+    }
+    this.#further.add(vector);
   }
 
   #disableMessages(): void {
     this.#messages = undefined;
+    this.#further.clear();
     this.#vectors.clear();
   }
 

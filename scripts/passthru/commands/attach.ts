@@ -19,6 +19,7 @@ import {
   type RegionJson,
   regionsOf,
 } from "../output/layout.ts";
+import { ended } from "../run/ended.ts";
 import { takeForVfio } from "../run/taking.ts";
 import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
 
@@ -74,31 +75,18 @@ export async function run(
   const devices = [];
   for (const fn of functions) {
     terminal.progress(`attaching ${fn.address}`);
-    devices.push(await VfioDevice.attach(fn, space));
+    devices.push(await VfioDevice.attach(fn, space, { detachOnRequest: true }));
   }
   terminal.progress(undefined);
   const shown = describe(space, devices);
   if (args.has("json")) writeJson(terminal, shown);
   else terminal.write(layoutText(terminal, shown));
-  if (!args.has("no-hold")) await waitForInterrupt(terminal);
+  if (!args.has("no-hold")) {
+    if (terminal.isTerminal) terminal.warn("attached until Ctrl-C\n");
+    await ended(terminal, devices);
+  }
   terminal.progress("detaching");
   return EXIT.DONE;
-}
-
-/** Waits for Ctrl-C, which is how the command ends successfully. */
-async function waitForInterrupt(terminal: Terminal): Promise<void> {
-  const { signal } = terminal;
-  if (terminal.isTerminal) terminal.warn("attached until Ctrl-C\n");
-  await new Promise<void>((resolve) => {
-    // A timer keeps the process alive, which a listener does not.
-    const timer = setInterval(() => {}, 2 ** 30);
-    const end = () => {
-      clearInterval(timer);
-      resolve();
-    };
-    if (signal.aborted) end();
-    else signal.addEventListener("abort", end, { once: true });
-  });
 }
 
 function describe(

@@ -7,15 +7,7 @@
 import { PciFunction } from "../../../lib/host/pci/function.ts";
 import type { Area } from "../../../lib/device/region.ts";
 import type { VfioDevice } from "../../../lib/device/vfio_device.ts";
-import { hasErrno } from "../../../lib/kernel/errno.ts";
-import {
-  VFIO_DEVICE_GET_IRQ_INFO,
-  vfio_irq_info,
-  VFIO_IRQ_INFO_AUTOMASKED,
-  VFIO_IRQ_INFO_EVENTFD,
-  VFIO_IRQ_INFO_MASKABLE,
-  VFIO_IRQ_INFO_NORESIZE,
-} from "../../../lib/uapi/vfio/device.ts";
+import { VfioError } from "../../../lib/errors.ts";
 
 /** A region in JSON. */
 export interface RegionJson {
@@ -57,7 +49,12 @@ export interface IrqJson {
   readonly resizable: boolean;
 }
 
-const PCI_IRQS = ["INTx", "MSI", "MSI-X", "error", "request"];
+/** How people write the names of interrupts. */
+const IRQS: Readonly<Record<string, string>> = {
+  intx: "INTx",
+  msi: "MSI",
+  msix: "MSI-X",
+};
 
 /** The regions that a device has. */
 export function regionsOf(device: VfioDevice): RegionJson[] {
@@ -82,31 +79,21 @@ export function regionsOf(device: VfioDevice): RegionJson[] {
 }
 
 /** The interrupts that a device has. */
-export function irqsOf(device: VfioDevice): IrqJson[] {
-  const { kernel } = device.hostDevice.host;
-  return indexes(device.info.irqs).flatMap((index) => {
-    const bytes = vfio_irq_info.alloc({ argsz: vfio_irq_info.size, index });
-    try {
-      kernel.ioctl(device.fd, VFIO_DEVICE_GET_IRQ_INFO, bytes);
-    } catch (error) {
-      // vfio_pci_core.c: only PCIe functions have the error interrupt.
-      if (hasErrno(error, "EINVAL")) return [];
-      throw error;
-    }
-    const { flags, count } = vfio_irq_info.decode(bytes);
-    if (count === 0) return [];
-    const has = (flag: number) => (flags & flag) !== 0;
-    const names = device.info.pci ? PCI_IRQS : [];
-    return [{
-      index,
-      name: names[index] ?? `irq ${index}`,
-      count,
-      eventfd: has(VFIO_IRQ_INFO_EVENTFD),
-      maskable: has(VFIO_IRQ_INFO_MASKABLE),
-      automasked: has(VFIO_IRQ_INFO_AUTOMASKED),
-      resizable: !has(VFIO_IRQ_INFO_NORESIZE),
-    }];
-  });
+export function irqsOf({ interrupts }: VfioDevice): IrqJson[] {
+  return interrupts.map((irq) => ({
+    index: irq.index,
+    name: irqText(irq.name),
+    count: irq.count,
+    eventfd: irq.signalsEventfds,
+    maskable: irq.maskable,
+    automasked: irq.automasked,
+    resizable: irq.resizable,
+  }));
+}
+
+/** Writes the name of a kind of interrupt as people do: `"MSI-X"`. */
+export function irqText(name: string): string {
+  return IRQS[name] ?? name;
 }
 
 function indexes(count: number): number[] {

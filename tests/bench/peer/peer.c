@@ -13,6 +13,11 @@
  *   ioctl TIMES PIPE                   FIONREAD of a named pipe
  *   memory TIMES                       32 bits of memory, as a mapped BAR
  *   thread                             starts one, which does nothing
+ *   latency TIMES COUNT PERCENT        until one of COUNT eventfds is read, at
+ *                                      a percentile
+ *   vectors TIMES COUNT                enables MSI-X vectors, disables them
+ *   interrupt TIMES                    an edu's, until it is read
+ *   wake TIMES FD...                   signals eventfds that it was given
  */
 #include "peer.h"
 
@@ -48,7 +53,7 @@ void device_info(int fd)
 	must(ioctl(fd, VFIO_DEVICE_GET_INFO, &info), "DEVICE_GET_INFO");
 }
 
-static uint64_t now(void)
+uint64_t now(void)
 {
 	struct timespec time;
 
@@ -56,8 +61,7 @@ static uint64_t now(void)
 	return time.tv_sec * 1000000000ull + time.tv_nsec;
 }
 
-/* Returns the next word of the command line. */
-static const char *word(void)
+const char *word(void)
 {
 	const char *found = strtok(NULL, " \n");
 
@@ -86,7 +90,7 @@ static void *memory_of(size_t size, int flags, int fd, off_t offset)
 /* The device that `open` has attached. */
 static const struct backend *backend;
 static struct space space;
-static struct device device;
+struct device device;
 
 /* Devices that are attached and detached together. */
 static struct together {
@@ -296,6 +300,10 @@ static const struct {
 	{ "ioctl", one_ioctl },
 	{ "memory", read_memory },
 	{ "thread", start_thread },
+	{ "latency", latency },
+	{ "wake", wake_others },
+	{ "vectors", vectors },
+	{ "interrupt", interrupt },
 };
 
 static uint64_t run(const char *name)

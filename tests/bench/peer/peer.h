@@ -31,6 +31,9 @@ struct device {
 	int group;
 };
 
+/* The device that `open` has attached. */
+extern struct device device;
+
 struct backend {
 	const char *name;
 	struct device (*attach)(struct space *space, const char *address);
@@ -41,6 +44,15 @@ struct backend {
 };
 
 extern const struct backend legacy, iommufd;
+
+/* Nanoseconds of the monotonic clock. */
+uint64_t now(void);
+
+/* Returns the next word of the command line. */
+const char *word(void);
+
+/* Commands that have a file of their own. */
+uint64_t latency(void), wake_others(void), vectors(void), interrupt(void);
 
 /* Returns `result` if it means success, else ends the program. */
 int must(int result, const char *call);

@@ -68,6 +68,20 @@ for (const otherBackend of ["legacy", "iommufd"] as const) {
 }
 
 forEachBackend(
+  "Host.take() has another process release the function at once, where it does so on request",
+  async (setup) => {
+    const { other } = setup.bench;
+    const { address } = await setup.take("edu0");
+    const driver = { driver: "pci-stub", timeout: 5000 };
+    await using _theirs = await other.attach(address, setup.backend, true);
+    await using taken = await setup.host.take(address, driver);
+    assertEquals(taken.device.driver, "pci-stub");
+    await taken.giveBack();
+    await setup.attach("edu0");
+  },
+);
+
+forEachBackend(
   "VfioDevice.attach() names this process when it has the group open by other means",
   async (setup) => {
     const { iommuGroup } = await setup.take("edu0");

@@ -10,7 +10,7 @@ import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import { VfioError } from "../../../lib/errors.ts";
 import { Host } from "../../../lib/host/host.ts";
-import { SimulatedHost } from "../../../lib/sim/host.ts";
+import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import { faulty } from "../../kernels/fault.ts";
 import type { FunctionTopology } from "../../../lib/sim/machine/topology.ts";
 import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
@@ -202,3 +202,25 @@ Deno.test("TakenDevice.giveBack() can be repeated when any one kernel call fails
   }
   assertGreater(failed, 10);
 });
+
+for (const backend of ["legacy", "iommufd"] as const) {
+  Deno.test(`Host.take() has another process release the device by ${backend}, where that does so on request`, async () => {
+    const host = simulate({
+      functions: { [A]: { id: "8086:10d3", driver: "vfio-pci" } },
+    });
+    const other = new SimulatedHost(host.machine, { name: "holder" });
+    await using space = new AddressSpace({ host: other, backend });
+    const device = await VfioDevice.attach(A, space, { detachOnRequest: true });
+    const start = performance.now();
+    const taken = await host.take(A, { driver: "pci-stub" });
+    assertEquals(performance.now() - start < 1000, true);
+    assertEquals([device.attached, taken.device.driver], [false, "pci-stub"]);
+    // Without that it is refused, as long as the device is open.
+    await taken.giveBack();
+    const kept = await VfioDevice.attach(A, space);
+    const options = { driver: "pci-stub", timeout: 100 };
+    const error = await failure(host.take(A, options));
+    assertEquals(error.code, "DEVICE_BUSY");
+    assertEquals([kept.attached, host.function(A).driver], [true, "vfio-pci"]);
+  });
+}

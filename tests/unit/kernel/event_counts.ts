@@ -1,8 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import {
-  EventCounts,
-  type EventSource,
-} from "../../../lib/kernel/event_counts.ts";
+import { EventCounts } from "../../../lib/kernel/event_counts.ts";
+import type { EventSource } from "../../../lib/kernel/kernel.ts";
 
 /** A source that is ready in a turn of its own, as the real one is. */
 function source(methods: Partial<EventSource>): EventSource {

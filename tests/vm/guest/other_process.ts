@@ -36,14 +36,16 @@ export class OtherProcess implements AsyncDisposable {
    *
    * @param address The PCI address, bound to vfio-pci.
    * @param backend The backend that it takes.
+   * @param detachOnRequest Whether it gives the device up when it is asked to.
    * @returns Detaches the device when it is disposed of.
    * @throws {Error} With the error of the other process.
    */
   async attach(
     address: string,
     backend: BackendName,
+    detachOnRequest = false,
   ): Promise<AsyncDisposable> {
-    await this.#order(address, backend);
+    await this.#order(address, backend, String(detachOnRequest));
     return { [Symbol.asyncDispose]: () => this.detach() };
   }
 
@@ -70,9 +72,10 @@ export class OtherProcess implements AsyncDisposable {
 async function carryOut(order: string, space: AddressSpace | undefined) {
   await space?.close();
   if (order === "") return undefined;
-  const [address, backend] = order.split(" ");
+  const [address, backend, onRequest] = order.split(" ");
   const next = new AddressSpace({ backend: backend as BackendName });
-  await VfioDevice.attach(address!, next);
+  const detachOnRequest = onRequest === "true";
+  await VfioDevice.attach(address!, next, { detachOnRequest });
   return next;
 }
 
