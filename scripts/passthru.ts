@@ -21,8 +21,10 @@ if (import.meta.main) {
     },
     async simulated(snapshot) {
       await interruption.start();
-      const { simulate } = await import("../lib/sim/mod.ts");
-      return simulate(snapshot as Parameters<typeof simulate>[0]);
+      const { simulatedHost } = await import(
+        "./passthru/run/simulated_host.ts"
+      );
+      return simulatedHost(snapshot);
     },
   });
   Deno.exit(code);

@@ -29,6 +29,7 @@ import "./dma/memory_in_use.ts";
 import "./errors/vfio_error.ts";
 import "./handoff/descriptors.ts";
 import "./handoff/qemu.ts";
+import "./pci/class_names.ts";
 import "./pci/config.ts";
 import "./host/deadline.ts";
 import "./host/device.ts";

@@ -36,7 +36,7 @@ const HOST: Topology = {
       group: 12,
     },
     "0000:02:00.0": { id: "1af4:1041", driver: "vfio-pci", group: 13 },
-    "0001:00:00.0": { id: "1af4:1042", group: null },
+    "0001:00:00.0": { id: "1af4:1042", class: 0x550000, group: null },
   },
   files: { "/usr/share/misc/pci.ids": PCI_IDS },
 };
