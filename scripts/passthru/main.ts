@@ -13,6 +13,7 @@ import {
   guarded,
   styled,
   type Terminal,
+  warnLines,
   writeJson,
 } from "./terminal/terminal.ts";
 
@@ -314,8 +315,8 @@ async function report(
   } else {
     const subject = device === undefined ? "" : `${device}: `;
     const label = styled(terminal, "red", "passthru:");
-    terminal.warn(`${label} ${subject}${message}\n`);
-    if (hint !== undefined) terminal.warn(`hint: ${hint}\n`);
+    warnLines(terminal, `${label} `, `${subject}${message}`);
+    if (hint !== undefined) warnLines(terminal, "hint: ", hint);
   }
   if (stack !== undefined) terminal.warn(`${stack}\n`);
   return exit;

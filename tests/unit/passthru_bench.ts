@@ -37,6 +37,7 @@ export async function call(
   let err = "";
   const terminal: Terminal = {
     width: width ?? Infinity,
+    errorWidth: width ?? Infinity,
     isTerminal: width !== undefined,
     colour,
     signal: signal ?? new AbortController().signal,

@@ -15,6 +15,7 @@ import {
 import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { applyState, restoreDevices, showPlan } from "../run/applying.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
+import { typed } from "../run/typed.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -58,13 +59,13 @@ async function create(
   const state: DesiredState = {
     mediated: [{ uuid, parent: selector(host, parent!), type: type! }],
   };
-  if (args.has("dry-run")) return showPlan(args, host, terminal, state);
-  return await applyState(
-    args,
-    host,
-    terminal,
+  if (args.has("dry-run")) {
+    return typed(state, () => showPlan(args, host, terminal, state));
+  }
+  const name = `passthru mdev create ${parent} ${type} ${uuid}`;
+  return await typed(
     state,
-    `passthru mdev create ${parent} ${type} ${uuid}`,
+    () => applyState(args, host, terminal, state, name),
   );
 }
 

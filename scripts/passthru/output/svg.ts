@@ -10,6 +10,7 @@ import {
   type PciTree,
 } from "../../../lib/host/pci/tree.ts";
 import { isVfioDriver } from "../../../lib/host/driver/vfio_driver.ts";
+import { counted } from "./format.ts";
 import { shortened } from "./table.ts";
 import {
   type Box,
@@ -96,8 +97,8 @@ export function renderSvg(tree: PciTree): string {
   const { width } = layOut(tree, 0);
   const legend = legendOf(colours, nodes, width - 2 * SIZE.margin);
   const layout = layOut(tree, SIZE.margin + 34 + legend.height + 12);
-  const summary = `${count(nodes.length, "function")} in ` +
-    `${count(groups.size, "IOMMU group")}`;
+  const summary = `${counted(nodes.length, "function")} in ` +
+    `${counted(groups.size, "IOMMU group")}`;
   const parts = [
     ...layout.panels.map(panel),
     ...layout.cells.map(cellsFrame),
@@ -132,10 +133,6 @@ function all(nodes: readonly PciNode[]): PciNode[] {
     ...all(node.behind),
     ...all(node.virtualFunctions),
   ]);
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
 /** Chooses a colour for each driver, the most frequent one first. */
@@ -256,7 +253,7 @@ function functionRow(
 
 function cellsFrame({ physical, x, y, width, height }: PlacedCells): string {
   const number = physical.virtualFunctions.length;
-  const label = count(number, "virtual function");
+  const label = counted(number, "virtual function");
   return `<g>${title(`${label} of ${physical.address}`)}` +
     rect({ x, y, width, height }, "cells", 6) +
     text(x + 8, y + 14, "faint", label) + "</g>";

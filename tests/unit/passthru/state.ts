@@ -163,7 +163,10 @@ for (const path of ["state.json", "state.yaml", "-"]) {
     assertEquals(dry, planned);
     assertEquals(await stateOf(host), before);
     const { out, code } = await call(host, ["apply", path], surroundings);
-    assertEquals([code, out], [0, planned.out]);
+    assertEquals(
+      [code, out],
+      [0, planned.out.replace("1 step", "Applied: 1 step")],
+    );
     assertEquals(host.function(A).driver, "vfio-pci");
     const again = await call(host, ["apply", path], surroundings);
     assertEquals([again.code, again.out], [0, "Nothing to do.\n"]);

@@ -57,6 +57,7 @@ function text(topology: Topology, width = Infinity, colour = false): string {
     command: () => Promise.resolve([]),
     read: () => Promise.resolve(""),
     width,
+    errorWidth: width,
     colour,
     isTerminal: colour,
     signal: AbortSignal.any([]),
