@@ -73,6 +73,7 @@ import "./ranges.ts";
 import "./passthru/advice.ts";
 import "./passthru/look.ts";
 import "./passthru/main.ts";
+import "./passthru/shapes.ts";
 import "./passthru/state.ts";
 import "./passthru/state_file.ts";
 import "./passthru/tree.ts";

@@ -7,6 +7,7 @@
 import type { Host } from "../../../lib/host/host.ts";
 import { basename, dirname } from "../../../lib/host/path.ts";
 import {
+  exists,
   ifPresent,
   linkName,
   linkTarget,
@@ -44,7 +45,7 @@ export async function run(
           "passthru mdev lists them",
         );
       }
-      return await restoreDevices(args, host, terminal, operands);
+      return await remove(args, host, terminal, operands[0]!.toLowerCase());
     default:
       return list(args, host, terminal);
   }
@@ -67,6 +68,23 @@ async function create(
     state,
     () => applyState(args, host, terminal, state, name),
   );
+}
+
+async function remove(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+  uuid: string,
+): Promise<number> {
+  const code = await restoreDevices(args, host, terminal, [uuid]);
+  const path = `/sys/bus/mdev/devices/${uuid}`;
+  if (code === EXIT.DONE && !args.has("json") && exists(host.kernel, path)) {
+    terminal.warn(
+      `${uuid} is there still: somebody else has created it\n` +
+        `hint: echo 1 > ${path}/remove\n`,
+    );
+  }
+  return code;
 }
 
 /**
