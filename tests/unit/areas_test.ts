@@ -76,6 +76,7 @@ import "./passthru/main.ts";
 import "./passthru/shapes.ts";
 import "./passthru/state.ts";
 import "./passthru/state_file.ts";
+import "./passthru/svg.ts";
 import "./passthru/tree.ts";
 import "./provision/apply.ts";
 import "./provision/callbacks.ts";
