@@ -76,5 +76,6 @@ export type {
   ReceivedMessage,
   RegisterViews,
 } from "./lib/kernel/kernel.ts";
+export { Interruption } from "./lib/kernel/interruption.ts";
 export type { SignalOptions } from "./lib/kernel/abort.ts";
 export type { Ioctl, IoctlArgument, StructLayout } from "./lib/uapi/ioctl.ts";

@@ -7,11 +7,11 @@
  */
 
 import { main } from "./passthru/main.ts";
-import { Interruption } from "./passthru/run/interruption.ts";
+import { CommandInterruption } from "./passthru/run/interruption.ts";
 import { processTerminal } from "./passthru/terminal/process_terminal.ts";
 
 if (import.meta.main) {
-  const interruption = new Interruption();
+  const interruption = new CommandInterruption();
   const terminal = processTerminal(interruption.signal);
   const code = await main(Deno.args, terminal, {
     async host() {

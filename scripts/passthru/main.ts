@@ -13,7 +13,6 @@ import {
   guarded,
   styled,
   type Terminal,
-  warnLines,
   writeJson,
 } from "./terminal/terminal.ts";
 
@@ -299,6 +298,7 @@ async function report(
   json: boolean,
 ): Promise<number> {
   const { explain } = await import("./failure.ts");
+  const { warnLines } = await import("./terminal/lines.ts");
   const { code, device, message, hint, exit, stack } = explain(
     error,
     terminal.signal,

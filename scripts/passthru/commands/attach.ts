@@ -9,6 +9,7 @@ import type { BackendName } from "../../../backends/backend.ts";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import type { Host } from "../../../lib/host/host.ts";
+import { untilAborted } from "../../../lib/kernel/interruption.ts";
 import { stepLine } from "../run/applying.ts";
 import { type Arguments, EXIT, fromUser } from "../command.ts";
 import { counted, sizeText } from "../output/format.ts";
@@ -85,18 +86,8 @@ export async function run(
 
 /** Waits for Ctrl-C, which is how the command ends successfully. */
 async function waitForInterrupt(terminal: Terminal): Promise<void> {
-  const { signal } = terminal;
   if (terminal.isTerminal) terminal.warn("attached until Ctrl-C\n");
-  await new Promise<void>((resolve) => {
-    // A timer keeps the process alive, which a listener does not.
-    const timer = setInterval(() => {}, 2 ** 30);
-    const end = () => {
-      clearInterval(timer);
-      resolve();
-    };
-    if (signal.aborted) end();
-    else signal.addEventListener("abort", end, { once: true });
-  });
+  await untilAborted(terminal.signal);
 }
 
 function describe(

@@ -21,12 +21,8 @@ import { driverStyle } from "./list.ts";
 import { obstacleJson } from "./show.ts";
 import { renderSvg } from "../output/svg.ts";
 import { shortened } from "../output/table.ts";
-import {
-  styled,
-  type Terminal,
-  warnLines,
-  writeJson,
-} from "../terminal/terminal.ts";
+import { warnLines } from "../terminal/lines.ts";
+import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
 import { writeTree } from "../output/tree.ts";
 
 function memberJson(device: HostDevice, names: Names) {

@@ -21,7 +21,8 @@ import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import type { Step } from "../../../lib/provision/steps/step.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { errorJson, leftJson, stepJson } from "../output/state_json.ts";
-import { type Terminal, warnLines, writeJson } from "../terminal/terminal.ts";
+import { warnLines } from "../terminal/lines.ts";
+import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
 /** The time limit that was asked for, in milliseconds. */
 export function timeoutOf(args: Arguments): { timeout?: number } {

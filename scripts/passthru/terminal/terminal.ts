@@ -5,7 +5,6 @@
  */
 
 import { printable, printableLines } from "../../../lib/printable.ts";
-import { breakLines } from "../../../lib/text.ts";
 
 /** What a command reads from and writes to. */
 export interface Terminal {
@@ -56,22 +55,6 @@ export function styled(
   if (!colour || style === undefined || text === "") return text;
   const [on, off] = CODES[style];
   return `\x1b[${on}m${text}\x1b[${off}m`;
-}
-
-/**
- * Writes a text to standard error, in lines that fit the terminal.
- *
- * @param terminal Where it is written.
- * @param first What the first line begins with.
- * @param text The text.
- */
-export function warnLines(
-  terminal: Terminal,
-  first: string,
-  text: string,
-): void {
-  const lines = breakLines(first, text, terminal.errorWidth);
-  terminal.warn(lines.map((line) => `${line}\n`).join(""));
 }
 
 /** Writes a value as JSON. It escapes all control characters. */
