@@ -315,8 +315,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: {
       by: {
         value: "WAY",
-        kind: ["legacy", "iommufd", "fds"],
-        about: "how QEMU gets the devices",
+        kind: ["auto", "iommufd", "legacy", "fds"],
+        about: "how QEMU gets the devices; auto unless given",
       },
       user: {
         value: "USER",
