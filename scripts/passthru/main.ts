@@ -89,10 +89,13 @@ async function simulated(
   terminal: Terminal,
   hosts: Hosts,
 ): Promise<Host> {
-  const { readInput } = await import("./run/input.ts");
+  const [{ readInput }, { parseJson }] = await Promise.all([
+    import("./run/input.ts"),
+    import("./run/json.ts"),
+  ]);
   const text = await readInput(terminal, path);
   try {
-    return await hosts.simulated(JSON.parse(text));
+    return await hosts.simulated(parseJson(text));
   } catch (error) {
     const { message } = error as Error;
     throw new UsageError(

@@ -111,6 +111,7 @@ import "./sim/snapshot.ts";
 import "./sim/sriov.ts";
 import "./sim/sysfs_pci.ts";
 import "./sim/topology.ts";
+import "./sim/topology_rules.ts";
 import "./sim/vfio_nodes.ts";
 import "./text.ts";
 import "./uapi/layout.ts";

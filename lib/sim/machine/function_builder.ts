@@ -27,6 +27,7 @@ import { parseBars, placement, virtualPlacement } from "./placement.ts";
 import { AddressSpaces } from "../pci/resources.ts";
 import {
   PhysicalFunction,
+  spacingOf,
   type SriovCapability,
   virtualAddress,
   VirtualFunction,
@@ -58,6 +59,7 @@ export class FunctionBuilder {
   readonly #toConventional: ReadonlySet<string | undefined>;
   readonly #spaces = new AddressSpaces();
   readonly #placed = new Map<string, Placed>();
+  readonly #added = new Set<Placed>();
   /** The functions in domains that drivers make, by the drivers' functions. */
   readonly #made = new Map<string, readonly Placed[]>();
   readonly #groups = new Map<string, Group>();
@@ -147,8 +149,13 @@ export class FunctionBuilder {
     return placed;
   }
 
+  /** Adds a function, after what it is behind. */
   #add(placed: Placed): void {
+    if (this.#added.has(placed)) return;
+    this.#added.add(placed);
     const { address, topology, isBridge, toConventional } = placed;
+    const upstream = placed.bridges[0] ?? placed.maker;
+    if (upstream !== undefined) this.#add(upstream);
     const { sriov } = topology;
     const fn = this.#make(placed);
     // pcieport does not bind bridges to conventional PCI
@@ -240,6 +247,12 @@ export class FunctionBuilder {
     const kind = this.#kind(placed);
     const conventional = topology.conventional ??
       bridges[0]?.toConventional ?? kind.conventional ?? false;
+    if (conventional && topology.serial !== undefined) {
+      throw new TypeError(
+        `functions["${address}"].serial: a conventional function can have no ` +
+          "serial number",
+      );
+    }
     const usual = isBridge || conventional ? [] : ["flr"];
     const [vendor, device] = parseId(address, topology.id ?? kind.id);
     const [subsystemVendor, subsystem] = topology.subsystem === undefined
@@ -306,7 +319,7 @@ export class FunctionBuilder {
       );
     }
     const capability: SriovCapability = {
-      ...spacing(sriov),
+      ...spacingOf(sriov),
       total: sriov.total,
       device,
     };
@@ -380,28 +393,11 @@ function parseId(address: string, id: string): [number, number] {
   return [parseInt(match[1]!, 16), parseInt(match[2]!, 16)];
 }
 
-/**
- * Returns offset and stride. The defaults are those of Intel's 82576, whose
- * virtual functions are in slot 10.
- */
-function spacing({ offset = 128, stride = 2 }: SriovRecording): {
-  offset: number;
-  stride: number;
-} {
-  return { offset, stride };
-}
-
 function enabledAddresses(address: string, sriov: SriovRecording): string[] {
-  const { enabled = 0, total } = sriov;
-  if (enabled > total) {
-    throw new TypeError(
-      `Cannot simulate ${address}: it has ${enabled} virtual functions, and ` +
-        `can have ${total}`,
-    );
-  }
+  const { enabled = 0 } = sriov;
   const routing = parseAddress(address);
   return Array.from(
     { length: enabled },
-    (_, i) => virtualAddress(routing, spacing(sriov), i),
+    (_, i) => virtualAddress(routing, spacingOf(sriov), i),
   );
 }

@@ -91,7 +91,7 @@ Deno.test("passthru exits with 1 and shows the hint when the library fails", asy
   assertEquals(
     err,
     "passthru: 0000:02:00.0: there is no PCI function at this address\n" +
-      "hint: lspci -D lists the present ones\n",
+      "hint: passthru list shows the present ones\n",
   );
 });
 
@@ -146,7 +146,11 @@ Deno.test("passthru acts on a simulated host when --simulate names a snapshot", 
 });
 
 Deno.test("passthru exits with 2 when --simulate names another file than a snapshot", async () => {
-  const files = { "a.json": "{", "b.json": '{"functions":{"x":{}}}' };
+  const files = {
+    "a.json": "{",
+    "b.json": '{"functions":{"x":{}}}',
+    "c.json": '{"functions":{},"functions":{}}',
+  };
   for (const path of Object.keys(files)) {
     const { code, err } = await call(HOST, ["list", "--simulate", path], {
       files,
