@@ -34,6 +34,7 @@ export const COMMON: Readonly<Record<string, Option>> = {
     kind: "file",
     about: "act on a simulated host, made from this snapshot",
   },
+  keep: { about: "with --simulate: keep in that file what is changed" },
   help: { about: "show this" },
 };
 

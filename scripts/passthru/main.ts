@@ -5,6 +5,7 @@
  */
 
 import type { Host } from "../../lib/host/host.ts";
+import type { SimulatedHost } from "../../lib/sim/host.ts";
 import { parseArgs } from "./args.ts";
 import { Arguments, type Command, EXIT, UsageError } from "./command.ts";
 import { COMMANDS, COMMON } from "./commands.ts";
@@ -21,7 +22,7 @@ export interface Hosts {
   /** This machine. */
   host(): Promise<Host>;
   /** A simulated host, from a snapshot. */
-  simulated(snapshot: unknown): Promise<Host>;
+  simulated(snapshot: unknown): Promise<SimulatedHost>;
 }
 
 /** A parsed command line. */
@@ -75,6 +76,7 @@ async function run(
   hosts: Hosts,
 ): Promise<number> {
   const snapshot = args.value("simulate");
+  if (args.has("keep")) return await keep(name, args, terminal, hosts);
   const [{ run }, host] = await Promise.all([
     LOADERS[name]!(),
     snapshot === undefined
@@ -84,11 +86,34 @@ async function run(
   return await run(args, host, terminal);
 }
 
+/** Runs a command on a simulated host, and keeps what it has changed. */
+async function keep(
+  name: string,
+  args: Arguments,
+  terminal: Terminal,
+  hosts: Hosts,
+): Promise<number> {
+  const path = args.value("simulate");
+  if (path === undefined || path === "-") {
+    throw new UsageError("--keep needs a file: --simulate FILE --keep");
+  }
+  const [{ run }, { keeping }, host] = await Promise.all([
+    LOADERS[name]!(),
+    import("./run/keeping.ts"),
+    simulated(path, terminal, hosts),
+  ]);
+  return await keeping(
+    host.machine,
+    (text) => terminal.save(path, text),
+    () => run(args, host, terminal),
+  );
+}
+
 async function simulated(
   path: string,
   terminal: Terminal,
   hosts: Hosts,
-): Promise<Host> {
+): Promise<SimulatedHost> {
   const [{ readInput }, { parseJson }] = await Promise.all([
     import("./run/input.ts"),
     import("./run/json.ts"),

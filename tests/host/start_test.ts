@@ -91,7 +91,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 39,
+    most: 40,
     within: ["lib/handoff", "backends", ...HOST],
   },
   "@passthru/vfio/provision": {
@@ -104,7 +104,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 157,
+    most: 164,
     within: [
       "lib/sim",
       "lib/ranges.ts",

@@ -21,6 +21,8 @@ export interface Surroundings {
   readonly colour?: boolean;
   /** The signal that Ctrl-C aborts. */
   readonly signal?: AbortSignal;
+  /** Called with what is written to a file. */
+  readonly saved?: (path: string, text: string) => void;
   /** Called with the whole output so far after each write. */
   readonly written?: (out: string) => void;
 }
@@ -49,6 +51,7 @@ export async function call(
     progress: () => {},
     command: () => Promise.resolve(["/usr/local/bin/passthru"]),
     read: (path) => Promise.resolve(files[path]!),
+    save: (path, text) => Promise.resolve(surroundings.saved?.(path, text)),
   };
   const code = await main(argv, terminal, {
     host: () => Promise.resolve(target),

@@ -45,7 +45,8 @@ export interface Built {
   readonly topology: FunctionTopology;
 }
 
-const BRIDGE: FunctionTopology = { id: "8086:a110", class: 0x060400 };
+/** What a bridge is that is only named. */
+export const BRIDGE: FunctionTopology = { id: "8086:a110", class: 0x060400 };
 const UNASSIGNED_CLASS = 0xff0000;
 
 /** Makes the functions of one machine. */
@@ -60,6 +61,8 @@ export class FunctionBuilder {
   readonly #spaces = new AddressSpaces();
   readonly #placed = new Map<string, Placed>();
   readonly #added = new Set<Placed>();
+  /** The addresses of functions that are not there. */
+  readonly #absent: ReadonlySet<string>;
   /** The functions in domains that drivers make, by the drivers' functions. */
   readonly #made = new Map<string, readonly Placed[]>();
   readonly #groups = new Map<string, Group>();
@@ -71,8 +74,9 @@ export class FunctionBuilder {
    * @param machine The machine that the functions are added to.
    * @param topology The topology.
    */
-  constructor(machine: Machine, { functions = {}, drivers }: Topology) {
+  constructor(machine: Machine, { functions = {}, drivers, kept }: Topology) {
     this.#machine = machine;
+    this.#absent = new Set(kept?.absent);
     this.#pcieport = drivers?.["pcieport"] !== false;
     this.#topologies = new Map(Object.entries(functions));
     for (const { behind } of Object.values(functions)) {
@@ -107,7 +111,8 @@ export class FunctionBuilder {
     for (const each of placed) {
       const { address, maker } = each;
       if (maker === undefined) continue;
-      if ((maker.topology.driver ?? null) === null) {
+      const isThere = !this.#absent.has(address);
+      if (isThere && (maker.topology.driver ?? null) === null) {
         throw new TypeError(
           `${address} cannot be behind ${maker.address}: that has no driver ` +
             "to make its domain",
@@ -151,7 +156,7 @@ export class FunctionBuilder {
 
   /** Adds a function, after what it is behind. */
   #add(placed: Placed): void {
-    if (this.#added.has(placed)) return;
+    if (this.#added.has(placed) || this.#absent.has(placed.address)) return;
     this.#added.add(placed);
     const { address, topology, isBridge, toConventional } = placed;
     const upstream = placed.bridges[0] ?? placed.maker;

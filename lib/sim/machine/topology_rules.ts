@@ -27,6 +27,7 @@ import type {
 } from "../../host/snapshot/recording.ts";
 import { parseBar } from "../../host/snapshot/bar_text.ts";
 import { parseReserved } from "../iommu/iommu.ts";
+import { KEPT } from "../kept/rules.ts";
 import type { DeviceKind } from "../models/model.ts";
 import type {
   DeviceTopology,
@@ -266,6 +267,7 @@ const TOPOLOGY = object<Topology>("an object", {
       }),
     ),
   ),
+  kept: KEPT,
 }, { title: "A topology" });
 
 /**

@@ -205,6 +205,8 @@ _passthru() {
 ${names}  )
   _arguments -C \\
     '--simulate[${described(COMMON.simulate!.about)}]:FILE:_files' \\
+    '--keep[${described(COMMON.keep!.about)}]' \\
+    '--json[${described(COMMON.json!.about)}]' \\
     '--help[${described(COMMON.help!.about)}]' \\
     '1:command:->command' '*::argument:->argument'
   case $state in

@@ -103,5 +103,16 @@ export function processTerminal(signal: AbortSignal): Terminal {
       const { localKernel } = await import("../../../lib/kernel/local.ts");
       return localKernel().readFile(path);
     },
+    async save(path, text) {
+      const { localKernel } = await import("../../../lib/kernel/local.ts");
+      const { setOwnership, writeFileAtomically } = await import(
+        "../../../lib/kernel/files.ts"
+      );
+      const kernel = localKernel();
+      const absolute = path.startsWith("/") ? path : `./${path}`;
+      const { uid, gid, mode } = kernel.stat(absolute);
+      writeFileAtomically(kernel, absolute, text, mode & 0o777);
+      setOwnership(kernel, absolute, { uid, gid, mode: mode & 0o777 });
+    },
   };
 }

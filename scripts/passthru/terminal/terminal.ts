@@ -16,6 +16,8 @@ export interface Terminal {
   progress(text: string | undefined): void;
   /** Reads a file; `-` is standard input. */
   read(path: string): Promise<string>;
+  /** Writes a file, which a reader finds either as it was or complete. */
+  save(path: string, text: string): Promise<void>;
   /** Returns the words that run this command, without its arguments. */
   command(): Promise<readonly string[]>;
   /** Columns of standard output; `Infinity` where it is not a terminal. */

@@ -11,6 +11,7 @@ function text(topology: Topology, width = Infinity, colour = false): string {
     progress() {},
     command: () => Promise.resolve([]),
     read: () => Promise.resolve(""),
+    save: () => Promise.resolve(),
     width,
     errorWidth: width,
     colour,
