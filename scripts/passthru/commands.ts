@@ -253,6 +253,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru --simulate host.json list": "look at it anywhere",
       "passthru --simulate host.json bind 01:00.0":
         "try what a command would do",
+      "passthru --simulate host.json --keep bind 01:00.0":
+        "and keep it in the file, for the next command",
     },
   },
   attach: {

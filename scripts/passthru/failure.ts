@@ -38,6 +38,7 @@ const ADVICE: readonly (readonly [RegExp, string])[] = [
   [/^pass the token:/, "a script can pass the token:"],
   [/^take the (legacy|iommufd) backend, or/, "--backend $1, or"],
   [/, with the backend "legacy"/, ", with --backend legacy"],
+  [/by iommufd, or legacy$/, "--by iommufd, or --by legacy"],
   [/lspci -D(?:nn)? lists/, "passthru list shows"],
   [/ask the device for its group/, "passthru list shows that of each function"],
 ];

@@ -9,13 +9,10 @@ import { O_CREAT, O_TRUNC, O_WRONLY } from "../../uapi/linux/fcntl.ts";
 import type { FileStatus } from "../../kernel/kernel.ts";
 import { writeAll } from "../../kernel/files.ts";
 import type { SimKernel } from "../process/kernel.ts";
-import {
-  type DiskAccess,
-  type DiskEntry,
-  type Kept,
-  nodeMode,
-  PERMISSIONS,
-} from "./kept.ts";
+import type { DiskAccess, DiskEntry, Kept } from "./kept.ts";
+
+/** The permission bits of `st_mode`. */
+const PERMISSIONS = 0o7777;
 
 const FILE_MODE = 0o644;
 const DIRECTORY_MODE = 0o755;
@@ -80,6 +77,13 @@ function accessOf(
   };
 }
 
+/** The modes of nodes, unless they were changed. */
+const NODE_MODES: Readonly<Record<string, number>> = {
+  "/dev/iommu": 0o660,
+  "/dev/vfio/vfio": 0o666,
+};
+const DEVICE_NODE_MODE = 0o600;
+
 /**
  * Reads the owners and modes of the nodes of VFIO and iommufd that are not at
  * their defaults.
@@ -95,7 +99,7 @@ export function nodesOf(init: SimKernel): NonNullable<Kept["nodes"]> {
       return;
     }
     const bits = mode & PERMISSIONS;
-    if (uid + gid > 0 || bits !== nodeMode(path)) {
+    if (uid + gid > 0 || bits !== (NODE_MODES[path] ?? DEVICE_NODE_MODE)) {
       nodes[path] = { uid, gid, mode: bits };
     }
   };
@@ -111,6 +115,7 @@ export function nodesOf(init: SimKernel): NonNullable<Kept["nodes"]> {
  * @param init A process of root's.
  * @param path Where it goes.
  * @param entry The entry.
+ * @returns The owner and the mode to give it, but for a link.
  */
 export function putOnDisk(
   init: SimKernel,

@@ -61,15 +61,3 @@ export type DiskEntry =
   | DiskAccess & { readonly base64: string }
   | DiskAccess & { readonly directory: true }
   | { readonly target: string };
-
-/** The permission bits of `st_mode`. */
-export const PERMISSIONS = 0o7777;
-
-/** Returns the default permission bits of a node of `/dev`. */
-export function nodeMode(path: string): number {
-  return path === "/dev/iommu"
-    ? 0o660
-    : path === "/dev/vfio/vfio"
-    ? 0o666
-    : 0o600;
-}

@@ -76,9 +76,9 @@ function inPlace(part: keyof Kept, key: string, work: () => void): void {
   try {
     work();
   } catch (error) {
-    if (!(error instanceof KernelError || error instanceof TypeError)) {
-      throw error;
-    }
+    const isRefusal = error instanceof KernelError ||
+      error instanceof TypeError || error instanceof SyntaxError;
+    if (!isRefusal) throw error;
     throw new TypeError(
       `kept.${part}[${JSON.stringify(key)}]: ${error.message}`,
       { cause: error },

@@ -10,10 +10,12 @@ import type {
   KernelRecording,
   MediatedRecording,
 } from "../../host/snapshot/recording.ts";
-import type { Driver } from "../driver/bus.ts";
+import type { Driver, Group } from "../driver/bus.ts";
+import { BusDevice } from "../driver/bus_device.ts";
 import { MediatedDevice, type MediatedTypes } from "../driver/mediated.ts";
 import type { Machine } from "../machine/machine.ts";
 import type {
+  DeviceTopology,
   FunctionTopology,
   MediatedTypeTopology,
   Topology,
@@ -22,8 +24,9 @@ import { BRIDGE } from "../machine/function_builder.ts";
 import { PciFunction } from "../pci/function.ts";
 import { PhysicalFunction, VirtualFunction } from "../pci/sriov.ts";
 import type { SimKernel } from "../process/kernel.ts";
+import { changesOf } from "./changes.ts";
 import { diskOf, nodesOf } from "./files.ts";
-import type { Kept, VfioNumbers, VirtualNetwork } from "./kept.ts";
+import type { Kept } from "./kept.ts";
 
 /**
  * Makes the topology of a machine as it is.
@@ -50,18 +53,12 @@ export function topologyOf(
       !Object.hasOwn(present, address) &&
       (id !== undefined || model !== undefined)
     );
+  const devices = [...machine.devices]
+    .filter((device) => device instanceof BusDevice);
   const kept: Kept = {
     nextPid: machine.nextPid,
     absent: absent.map(([address]) => address),
-    vfio: vfioNumbers(machine),
-    virtualNetworks: virtualNetworks(functions),
-    attributes: {
-      ...attributesOf(functions),
-      ...poolsOf(machine),
-      ...machine.features.enableSriov && {
-        "/sys/module/vfio_pci/parameters/enable_sriov": "Y",
-      },
-    },
+    ...changesOf(machine, functions, devices),
     disk: diskOf(init),
     nodes: nodesOf(init),
   };
@@ -70,6 +67,12 @@ export function topologyOf(
     iommu: made.iommu ?? "intel",
     kernel: kernelOf(machine),
     functions: { ...Object.fromEntries(absent), ...present },
+    devices: Object.fromEntries(
+      devices.map((device) => [
+        `${device.bus}/${device.name}`,
+        deviceOf(machine, device, made),
+      ]),
+    ),
     drivers: driversOf(machine, made),
     mediatedTypes: mediatedTypesOf(types, made),
     mediated: mediatedOf(machine),
@@ -80,7 +83,7 @@ export function topologyOf(
 }
 
 function functionOf(
-  { iommu }: Machine,
+  machine: Machine,
   fn: PciFunction,
   made: Topology,
 ): FunctionTopology {
@@ -94,8 +97,7 @@ function functionOf(
     driver: driver?.name ?? null,
     power,
     ...(override !== undefined && { override }),
-    ...(iommu !== undefined &&
-      { group: group?.kind === "iommu" ? Number(group.id) : null }),
+    ...groupOf(machine, group),
     ...(fn instanceof PhysicalFunction && base.sriov !== undefined && {
       sriov: {
         ...base.sriov,
@@ -104,6 +106,29 @@ function functionOf(
       },
     }),
   };
+}
+
+function deviceOf(
+  machine: Machine,
+  { bus, name, driver, override, group }: BusDevice,
+  made: Topology,
+): DeviceTopology {
+  const { override: _, ...rest } = made.devices?.[`${bus}/${name}`] ?? {};
+  return {
+    ...rest,
+    driver: driver?.name ?? null,
+    ...(override !== undefined && { override }),
+    ...groupOf(machine, group),
+  };
+}
+
+/** The group of a device, if the machine has an IOMMU. */
+function groupOf(
+  { iommu }: Machine,
+  group: Group | undefined,
+): { readonly group?: number | null } {
+  if (iommu === undefined) return {};
+  return { group: group?.kind === "iommu" ? Number(group.id) : null };
 }
 
 function kernelOf({ features }: Machine): KernelRecording {
@@ -118,17 +143,21 @@ function kernelOf({ features }: Machine): KernelRecording {
   };
 }
 
-/** The drivers of PCI, with all that was derived from their functions. */
+/** The drivers, with all that was derived from their devices. */
 function driversOf(
   { drivers }: Machine,
   made: Topology,
 ): Record<string, DriverRecording | false> {
   const missing = Object.entries(made.drivers ?? {})
     .filter(([, driver]) => driver === false);
-  const loaded = [...drivers.values()].filter(({ bus }) => bus === "pci");
+  // Those of mediated devices come with their types.
+  const loaded = [...drivers.values()].filter(({ bus }) => bus !== "mdev");
   return Object.fromEntries([
     ...missing,
-    ...loaded.map((driver) => [driver.name, driverOf(driver)]),
+    ...loaded.map((driver) => {
+      const { bus, name } = driver;
+      return [bus === "pci" ? name : `${bus}/${name}`, driverOf(driver)];
+    }),
   ]);
 }
 
@@ -185,67 +214,6 @@ function hugePagesOf({ hugePages }: Machine): Record<string, number> {
       const unit = Math.floor((shift - 10) / 10);
       const size = `${2 ** (shift - 10 - 10 * unit)}${"KMG"[unit]}`;
       return [size, hugePages.total(shift)];
-    }),
-  );
-}
-
-/** The huge pages of each NUMA node, where there are several. */
-function poolsOf({ hugePages }: Machine): Record<string, string> {
-  if (hugePages.nodes === 1) return {};
-  return Object.fromEntries(
-    [...hugePages.shifts].flatMap((shift) =>
-      Array.from({ length: hugePages.nodes }, (_, node) => [
-        `/sys/devices/system/node/node${node}/hugepages/` +
-        `hugepages-${2 ** (shift - 10)}kB/nr_hugepages`,
-        String(hugePages.total(shift, node)),
-      ])
-    ),
-  );
-}
-
-/** The attributes of functions that are not at their defaults. */
-function attributesOf(
-  functions: readonly PciFunction[],
-): Record<string, string> {
-  return Object.fromEntries(
-    functions.flatMap((fn) => {
-      const { path, resets, supportedResets, d3cold } = fn;
-      const text = resets.join(" ");
-      return [
-        ...text === supportedResets.join(" ")
-          ? []
-          : [[`${path}/reset_method`, `${text}\n`]],
-        ...d3cold === !(fn instanceof VirtualFunction)
-          ? []
-          : [[`${path}/d3cold_allowed`, d3cold ? "1" : "0"]],
-      ];
-    }),
-  );
-}
-
-function vfioNumbers(machine: Machine): Record<string, VfioNumbers> {
-  return Object.fromEntries(
-    [...machine.vfioDevices.values()].map((device) => {
-      const { id, kind, node } = device.group!;
-      return [device.name, {
-        number: device.vfio!.number,
-        minor: node!.minor,
-        ...(kind !== "iommu" && { group: Number(id) }),
-      }];
-    }),
-  );
-}
-
-function virtualNetworks(
-  functions: readonly PciFunction[],
-): Record<string, VirtualNetwork> {
-  return Object.fromEntries(
-    functions.flatMap((fn) => {
-      if (!(fn instanceof VirtualFunction)) return [];
-      const { address, vlan, qos } = fn.settings;
-      const mac = address.toHex();
-      const isSet = vlan + qos > 0 || !/^0*$/.test(mac);
-      return isSet ? [[fn.name, { mac, vlan, qos }]] : [];
     }),
   );
 }

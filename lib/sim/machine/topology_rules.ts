@@ -179,8 +179,8 @@ const driver = object<DriverRecording>("a driver", {
   ids: list(
     "a list of ids",
     text(
-      'an id such as "8086:10d3" or "class:010802"',
-      /^([0-9a-f]{4}:[0-9a-f]{4}|class:[0-9a-f]{6})$/,
+      'an id such as "8086:10d3" or "class:010802", or the name of a device',
+      NAME,
     ),
   ),
   dma: oneOf('"kernel", "user" or "none"', ["kernel", "user", "none"]),

@@ -133,7 +133,9 @@ export async function restoreDevices(
   } else {
     terminal.write(
       undone.length + left.length + damaged.length === 0
-        ? "Nothing to undo.\n"
+        ? `Nothing to undo${
+          name === undefined ? "" : ` under the name ${name}`
+        }.\n`
         : undone.map((step) => `undone: ${lineOf(step)}\n`).join(""),
     );
     for (const { step, error } of left) {

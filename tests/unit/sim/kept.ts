@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { hasErrno, KernelError } from "../../../lib/kernel/errno.ts";
+import { KernelError } from "../../../lib/kernel/errno.ts";
 import { S_IFDIR, S_IFLNK, S_IFMT } from "../../../lib/uapi/linux/statx.ts";
 import { apply } from "../../../lib/provision/apply.ts";
 import { restore } from "../../../lib/provision/restore.ts";
@@ -202,6 +202,24 @@ Deno.test("SimulatedMachine.topology() keeps a domain whose driver is not bound"
   const addresses = (each: SimulatedHost) =>
     each.functions().map(({ address, driver }) => [address, driver]);
   assertEquals(addresses(later), addresses(host));
+});
+
+Deno.test("SimulatedMachine.topology() keeps devices on other buses, and who has them", async () => {
+  const host = simulate({
+    devices: {
+      "platform/a.0": { driver: "its_own", regions: ["4K"] },
+      "platform/b.0": { group: 7 },
+    },
+    functions: { [NIC]: { id: "8086:10c9", driver: "vfio-pci" } },
+  });
+  assertEquals(treeOf(again(host)), treeOf(host));
+  const path = "/sys/bus/platform/devices/a.0";
+  await host.take(path);
+  host.kernel.writeFile(`${path}/power/control`, "on");
+  const later = again(host);
+  assertEquals(treeOf(later), treeOf(host));
+  assertEquals((await restore(later)).left, []);
+  assertEquals(later.find(path).driver, "its_own");
 });
 
 Deno.test("SimulatedMachine.topology() keeps files that are no text, links and directories", () => {
