@@ -100,7 +100,7 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
  * const { signal } = interruption;
  * await using taken = await new Host().take("0000:01:00.0", { signal });
  * await using space = new AddressSpace();
- * await using device = await VfioDevice.attach(taken.function, space);
+ * await using device = await VfioDevice.attach(taken.device, space);
  * await interruption.wait();
  * // Here everything is put back.
  * ```
