@@ -96,7 +96,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
-    most: 112,
+    most: 113,
     within: [
       ...["lib/provision", "lib/rule.ts", "lib/suggest.ts", "lib/text.ts"],
       ...HOST,
@@ -104,7 +104,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 164,
+    most: 166,
     within: [
       "lib/sim",
       "lib/ranges.ts",
