@@ -127,5 +127,6 @@ export type {
   RegisterViews,
 } from "./lib/kernel/kernel.ts";
 export type { Fd } from "./lib/kernel/fd.ts";
+export { Interruption } from "./lib/kernel/interruption.ts";
 export type { SignalOptions } from "./lib/kernel/abort.ts";
 export type { Ioctl, IoctlArgument, StructLayout } from "./lib/uapi/ioctl.ts";

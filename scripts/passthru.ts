@@ -7,11 +7,11 @@
  */
 
 import { main } from "./passthru/main.ts";
-import { Interruption } from "./passthru/run/interruption.ts";
+import { CommandInterruption } from "./passthru/run/interruption.ts";
 import { processTerminal } from "./passthru/terminal/process_terminal.ts";
 
 if (import.meta.main) {
-  const interruption = new Interruption();
+  const interruption = new CommandInterruption();
   const terminal = processTerminal(interruption.signal);
   const code = await main(Deno.args, terminal, {
     async host() {
@@ -21,8 +21,10 @@ if (import.meta.main) {
     },
     async simulated(snapshot) {
       await interruption.start();
-      const { simulate } = await import("../lib/sim/mod.ts");
-      return simulate(snapshot as Parameters<typeof simulate>[0]);
+      const { simulatedHost } = await import(
+        "./passthru/run/simulated_host.ts"
+      );
+      return simulatedHost(snapshot);
     },
   });
   Deno.exit(code);

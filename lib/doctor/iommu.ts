@@ -10,6 +10,7 @@ import {
   explainNoIommu,
   noIommuModeOn,
 } from "../host/iommu/no_iommu.ts";
+import { counted } from "../text.ts";
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 
@@ -57,7 +58,7 @@ export function* iommu(examined: Examined): Generator<Finding> {
     text: `${maker?.[1] ?? "an IOMMU"} translates` +
       (units.length > 0 ? ` (${units.join(", ")})` : "") +
       (identity ? ", though not for the host's own drivers" : "") +
-      `; ${groups.length} IOMMU ${groups.length === 1 ? "group" : "groups"}`,
+      `; ${counted(groups.length, "IOMMU group")}`,
   };
 }
 

@@ -1,8 +1,7 @@
 import { printable } from "../printable.ts";
+import { breakLines, counted } from "../text.ts";
 import type { Diagnosis, Finding } from "./finding.ts";
 
-/** A text in narrower columns is unreadable. */
-const LEAST_ROOM = 30;
 /** How many devices are named in a line. */
 const MAX_NAMED = 4;
 
@@ -45,8 +44,8 @@ export function diagnosisText(
     findings.filter(({ verdict }) => verdict === wanted).length;
   const [fails, warns] = [count("fail"), count("warn")];
   const counts = [
-    ...fails > 0 ? [`${fails} ${fails === 1 ? "failure" : "failures"}`] : [],
-    ...warns > 0 ? [`${warns} ${warns === 1 ? "warning" : "warnings"}`] : [],
+    ...fails > 0 ? [counted(fails, "failure")] : [],
+    ...warns > 0 ? [counted(warns, "warning")] : [],
   ].join(", ");
   lines.push(
     `This host is ${fit ? "" : "not "}fit for passthrough${subject}` +
@@ -63,22 +62,4 @@ function devices(sameFindings: readonly Finding[]): string {
     `${names.length - MAX_NAMED + 1} more`,
   ];
   return `${named.join(", ")}: `;
-}
-
-/**
- * Breaks a text into lines of a width, between words, and indents all but the
- * first.
- */
-function breakLines(first: string, text: string, width: number): string[] {
-  const room = Math.max(width - first.length, LEAST_ROOM);
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const line = lines.at(-1)!;
-    const longer = line === "" ? word : `${line} ${word}`;
-    if (line !== "" && longer.length > room) lines.push(word);
-    else lines[lines.length - 1] = longer;
-  }
-  return lines.map((line, i) =>
-    (i === 0 ? first : " ".repeat(first.length)) + line
-  );
 }

@@ -10,6 +10,8 @@
 import { shortJson } from "../printable.ts";
 import { VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
+import { vfioNodes } from "../host/iommu/nodes.ts";
+import { exists } from "../host/sysfs.ts";
 
 /** A value of one of QEMU's properties; JSON alone can carry structures. */
 export type QemuValue =
@@ -46,12 +48,16 @@ export interface QemuDevice {
 /**
  * How QEMU gets its devices:
  *
+ * - `auto`: by `iommufd`, where the host has `/dev/iommu` and each device a node
+ *   of its own, else by `legacy`. The devices are bound to their VFIO drivers
+ *   already, and QEMU is 9.0 or newer;
  * - `legacy`: it opens the nodes of their groups and a container;
  * - `iommufd`: it opens `/dev/iommu` and the devices' own nodes (QEMU 9.0);
  * - `fds`: it opens nothing and inherits what was opened for it, by the
  *   numbers that they have in QEMU's process (QEMU 9.0).
  */
 export type QemuAccess =
+  | { readonly by: "auto" }
   | { readonly by: "legacy" }
   | { readonly by: "iommufd" }
   | {
@@ -71,6 +77,11 @@ export interface QemuSyntax {
   readonly syntax?: "keyval" | "json";
 }
 
+/** How QEMU gets its devices, once that is chosen. */
+type ChosenAccess = Exclude<QemuAccess, { by: "auto" }>;
+
+const IOMMUFD_NODE = "/dev/iommu";
+
 /** The name of the one iommufd that all devices of a machine share. */
 const IOMMUFD_ID = "iommufd0";
 
@@ -89,7 +100,8 @@ const IOMMUFD_ID = "iommufd0";
  * when an id or a property's name is none that QEMU takes, when two ids are the
  * same, when a property is what this function decides, or when one that is not
  * mediated is said to pin on demand.
- * @throws {VfioError} `NOT_SUPPORTED` for a mediated device by descriptors.
+ * @throws {VfioError} `NOT_SUPPORTED` for a mediated device by descriptors;
+ * `WRONG_DRIVER` by `auto` for a device without a VFIO driver.
  * @throws {RangeError} When the descriptors are not as many as the devices, or
  * no numbers of descriptors.
  *
@@ -111,6 +123,7 @@ export function qemuArguments(
 ): string[] {
   if (access.by === "fds") validateDescriptors(devices, access);
   if (devices.length === 0) return [];
+  const chosen = access.by === "auto" ? { by: chooseWay(devices) } : access;
   const { syntax } = options;
   const ids = new Set([IOMMUFD_ID]);
   const written = devices.map((given, place) => {
@@ -120,19 +133,40 @@ export function qemuArguments(
     return write("driver", {
       driver: "vfio-pci",
       id: validId(id),
-      ...reach(device, access, place),
+      ...reach(device, chosen, place),
       ...balloon(given),
       ...furtherProperties(properties),
     }, syntax);
   });
   return [
-    ...object(access, syntax),
+    ...object(chosen, syntax),
     ...written.flatMap((text) => ["-device", text]),
   ];
 }
 
+/** Chooses between the ways by which QEMU opens its devices itself. */
+function chooseWay(devices: readonly QemuDevice[]): "iommufd" | "legacy" {
+  const allHaveNodes = devices.map(({ device }) => {
+    const { group, cdev } = vfioNodes(device);
+    if (group === undefined && cdev === undefined) throw notBound(device);
+    return cdev !== undefined;
+  }).every((hasNode) => hasNode);
+  const { kernel } = devices[0]!.device.host;
+  return allHaveNodes && exists(kernel, IOMMUFD_NODE) ? "iommufd" : "legacy";
+}
+
+function notBound({ name, driver }: HostDevice): VfioError {
+  return new VfioError("WRONG_DRIVER", {
+    device: name,
+    problem: "it has no VFIO nodes, by which the way is chosen: " +
+      (driver === undefined ? "no driver has it" : `${driver} has it`),
+    hint: 'bind it to a VFIO driver first, or name the way: by: "iommufd" or ' +
+      'by: "legacy"',
+  });
+}
+
 /** The iommufd, where there is one. */
-function object(access: QemuAccess, syntax: QemuSyntax["syntax"]): string[] {
+function object(access: ChosenAccess, syntax: QemuSyntax["syntax"]): string[] {
   if (access.by === "legacy") return [];
   const properties = {
     "qom-type": "iommufd",
@@ -145,7 +179,7 @@ function object(access: QemuAccess, syntax: QemuSyntax["syntax"]): string[] {
 /** The properties by which QEMU finds a device. */
 function reach(
   device: HostDevice,
-  access: QemuAccess,
+  access: ChosenAccess,
   place: number,
 ): Record<string, QemuValue> {
   const where = whereabouts(device);

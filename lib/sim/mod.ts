@@ -21,6 +21,7 @@
 
 export type { Ownership } from "./fs/file.ts";
 export { simulate, SimulatedHost } from "./host.ts";
+export type * from "./kept/kept.ts";
 export type { SimulatedMachine, SimulatedProcess } from "./machine/control.ts";
 export type { DmaFault } from "./machine/machine.ts";
 export type * from "./machine/topology.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ignoresHangup } from "../passthru/run/hangup.ts";
+import { onEndSignal } from "../../lib/kernel/interruption.ts";
 import { type BackendName, Host, VfioError } from "../../mod.ts";
 import { MachineError } from "../../tests/vm/errors.ts";
 import { objections } from "./in_use.ts";
@@ -31,14 +31,9 @@ export async function demonstrateHere(
     });
   }
   const interrupt = new AbortController();
-  const ignored = ignoresHangup();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    const isIgnored = signal === "SIGHUP" && ignored;
-    Deno.addSignalListener(signal, () => {
-      if (isIgnored) return;
-      interrupt.abort(new MachineError("Interrupted: everything is put back"));
-    });
-  }
+  using _ = onEndSignal(() =>
+    interrupt.abort(new MachineError("Interrupted: everything is put back"))
+  );
   await demonstrate(host, fn, new Report(), {
     backend,
     scratch: false,

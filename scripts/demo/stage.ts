@@ -3,11 +3,12 @@
  *
  * @module
  */
+import { onEndSignal } from "../../lib/kernel/interruption.ts";
 import type { BackendName } from "../../mod.ts";
 import { endCommands, lines } from "../../tests/vm/command.ts";
 import { requirePackages } from "../../tests/vm/debian.ts";
 import { MachineError } from "../../tests/vm/errors.ts";
-import { runInGuest, SIGNALS } from "../../tests/vm/guest.ts";
+import { runInGuest } from "../../tests/vm/guest.ts";
 import { cacheModules, denoCommand } from "../../tests/vm/guest_deno.ts";
 import { hasKernel, kernel } from "../../tests/vm/kernel.ts";
 import type { Machine } from "../../tests/vm/machines.ts";
@@ -88,12 +89,10 @@ export async function withCleanup<T>(work: () => Promise<T>): Promise<T> {
     note("Removing what is not finished: interrupt again to leave it there");
     endCommands(interruption);
   };
-  for (const signal of SIGNALS) Deno.addSignalListener(signal, interrupt);
+  using _ = onEndSignal(interrupt);
   try {
     return await work();
   } catch (error) {
     throw interruption ?? error;
-  } finally {
-    for (const signal of SIGNALS) Deno.removeSignalListener(signal, interrupt);
   }
 }

@@ -55,7 +55,8 @@ const TEXT_RULES: ReadonlyArray<{
     breach: "spells an ioctl number: only lib/uapi/ may",
   },
   {
-    text: /\bDeno\.(Command|lstat|mkdir|open|read|remove|rename|stat|write)/,
+    text:
+      /\bDeno\.(Command|lstat|mkdir|open|read|remove(?!Signal)|rename|stat|write)/,
     breach: "calls the system: use the Kernel, which needs one permission",
   },
 ];

@@ -34,6 +34,7 @@ export const COMMON: Readonly<Record<string, Option>> = {
     kind: "file",
     about: "act on a simulated host, made from this snapshot",
   },
+  keep: { about: "with --simulate: keep in that file what is changed" },
   help: { about: "show this" },
 };
 
@@ -252,6 +253,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru --simulate host.json list": "look at it anywhere",
       "passthru --simulate host.json bind 01:00.0":
         "try what a command would do",
+      "passthru --simulate host.json --keep bind 01:00.0":
+        "and keep it in the file, for the next command",
     },
   },
   attach: {
@@ -358,8 +361,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: {
       by: {
         value: "WAY",
-        kind: ["legacy", "iommufd", "fds"],
-        about: "how QEMU gets the devices",
+        kind: ["auto", "iommufd", "legacy", "fds"],
+        about: "how QEMU gets the devices; auto unless given",
       },
       user: {
         value: "USER",

@@ -31,9 +31,24 @@ const EXITS: Partial<Record<VfioErrorCode | string, number>> = {
   NO_IOMMU_GROUP: EXIT.UNFIT,
 };
 
+/** Advice to a script, and what is typed in its place. */
+const ADVICE: readonly (readonly [RegExp, string])[] = [
+  [/host\.take\("([^"]+)"\)/g, "passthru bind $1"],
+  [/, or insist: \[.*\] in a script/, ""],
+  [/^pass the token:/, "a script can pass the token:"],
+  [/^take the (legacy|iommufd) backend, or/, "--backend $1, or"],
+  [/, with the backend "legacy"/, ", with --backend legacy"],
+  [/by iommufd, or legacy$/, "--by iommufd, or --by legacy"],
+  [/lspci -D(?:nn)? lists/, "passthru list shows"],
+  [/ask the device for its group/, "passthru list shows that of each function"],
+];
+
 /** Replaces the function calls of a hint by commands. */
 function asCommand(hint: string | undefined): string | undefined {
-  return hint?.replace(/host\.take\("([^"]+)"\)/g, "passthru bind $1");
+  return ADVICE.reduce<string | undefined>(
+    (text, [advice, instead]) => text?.replace(advice, instead),
+    hint,
+  );
 }
 
 /** Whether an error is the reason of an aborted signal. */

@@ -5,6 +5,7 @@
  */
 
 import type { Host } from "../../lib/host/host.ts";
+import type { SimulatedHost } from "../../lib/sim/host.ts";
 import { parseArgs } from "./args.ts";
 import { Arguments, type Command, EXIT, UsageError } from "./command.ts";
 import { COMMANDS, COMMON } from "./commands.ts";
@@ -21,7 +22,7 @@ export interface Hosts {
   /** This machine. */
   host(): Promise<Host>;
   /** A simulated host, from a snapshot. */
-  simulated(snapshot: unknown): Promise<Host>;
+  simulated(snapshot: unknown): Promise<SimulatedHost>;
 }
 
 /** A parsed command line. */
@@ -75,6 +76,7 @@ async function run(
   hosts: Hosts,
 ): Promise<number> {
   const snapshot = args.value("simulate");
+  if (args.has("keep")) return await keep(name, args, terminal, hosts);
   const [{ run }, host] = await Promise.all([
     LOADERS[name]!(),
     snapshot === undefined
@@ -84,15 +86,41 @@ async function run(
   return await run(args, host, terminal);
 }
 
+/** Runs a command on a simulated host, and keeps what it has changed. */
+async function keep(
+  name: string,
+  args: Arguments,
+  terminal: Terminal,
+  hosts: Hosts,
+): Promise<number> {
+  const path = args.value("simulate");
+  if (path === undefined || path === "-") {
+    throw new UsageError("--keep needs a file: --simulate FILE --keep");
+  }
+  const [{ run }, { keeping }, host] = await Promise.all([
+    LOADERS[name]!(),
+    import("./run/keeping.ts"),
+    simulated(path, terminal, hosts),
+  ]);
+  return await keeping(
+    host.machine,
+    (text) => terminal.save(path, text),
+    () => run(args, host, terminal),
+  );
+}
+
 async function simulated(
   path: string,
   terminal: Terminal,
   hosts: Hosts,
-): Promise<Host> {
-  const { readInput } = await import("./run/input.ts");
+): Promise<SimulatedHost> {
+  const [{ readInput }, { parseJson }] = await Promise.all([
+    import("./run/input.ts"),
+    import("./run/json.ts"),
+  ]);
   const text = await readInput(terminal, path);
   try {
-    return await hosts.simulated(JSON.parse(text));
+    return await hosts.simulated(parseJson(text));
   } catch (error) {
     const { message } = error as Error;
     throw new UsageError(
@@ -298,6 +326,7 @@ async function report(
   json: boolean,
 ): Promise<number> {
   const { explain } = await import("./failure.ts");
+  const { warnLines } = await import("./terminal/lines.ts");
   const { code, device, message, hint, exit, stack } = explain(
     error,
     terminal.signal,
@@ -314,8 +343,8 @@ async function report(
   } else {
     const subject = device === undefined ? "" : `${device}: `;
     const label = styled(terminal, "red", "passthru:");
-    terminal.warn(`${label} ${subject}${message}\n`);
-    if (hint !== undefined) terminal.warn(`hint: ${hint}\n`);
+    warnLines(terminal, `${label} `, `${subject}${message}`);
+    if (hint !== undefined) warnLines(terminal, "hint: ", hint);
   }
   if (stack !== undefined) terminal.warn(`${stack}\n`);
   return exit;

@@ -2,7 +2,7 @@
  * Runs a script of the guides in a process, with the signals and the
  * permissions that the guide names.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { toFileUrl } from "@std/path";
 import { ROOT } from "../../scripts/dev/deno.ts";
 import { chooseConfig } from "../../scripts/dev/std.ts";
@@ -25,57 +25,103 @@ async function scriptOf(page: string, name: string, host: string) {
     .replaceAll("https://HOST/PATH/", ROOT.href);
 }
 
-for (const signal of [undefined, "SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  const when = signal === undefined ? "QEMU ends" : `it gets ${signal}`;
-  Deno.test(`the script for a graphics card gives it back when ${when}`, async () => {
+/** A script of the page, running, with a QEMU that ends when it is told to. */
+class PageScript {
+  readonly #folder: string;
+  readonly #child: Deno.ChildProcess;
+  readonly #printed: Promise<string>;
+  /** Its standard error so far. */
+  #errors = "";
+
+  private constructor(folder: string, child: Deno.ChildProcess) {
+    this.#folder = folder;
+    this.#child = child;
+    this.#printed = new Response(child.stdout).text();
+  }
+
+  /**
+   * Starts the script.
+   *
+   * @param qemu What QEMU does once it runs, in sh.
+   * @param before The program that starts it, if any.
+   */
+  static async start(
+    qemu: string,
+    before: readonly string[] = [],
+  ): Promise<PageScript> {
     const folder = await Deno.makeTempDir();
-    try {
-      const qemu = `${folder}/qemu-system-x86_64`;
-      const runs = signal === undefined ? "" : "exec sleep 60";
-      await Deno.writeTextFile(qemu, `#!/bin/sh\necho running >&2\n${runs}\n`, {
-        mode: 0o755,
-      });
-      await Deno.writeTextFile(
-        `${folder}/windows.ts`,
-        await scriptOf(
-          "docs/graphics_card.md",
-          "windows.ts",
-          "tests/docs/desk.json",
-        ),
-      );
-      const child = new Deno.Command(Deno.execPath(), {
-        args: [
-          ...["run", "--no-prompt", "--no-lock", "--config", CONFIG],
-          ...["--allow-ffi", "--allow-run=qemu-system-x86_64"],
-          toFileUrl(`${folder}/windows.ts`).href,
-        ],
-        env: { PATH: `${folder}:${Deno.env.get("PATH")}`, NO_COLOR: "1" },
-        stdin: "null",
-        stdout: "piped",
-        stderr: "piped",
-      }).spawn();
-      const printed = new Response(child.stdout).text();
-      let output = "";
-      for await (
-        const text of child.stderr.pipeThrough(new TextDecoderStream())
-      ) {
-        output += text;
-        if (signal !== undefined && output.includes("running")) {
-          child.kill(signal);
-        }
-      }
-      assertEquals((await child.status).code, 0, output);
-      const lines = (await printed).trimEnd().split("\n");
-      assertEquals(
-        [lines[0], lines[1], lines.at(-1)],
-        [
-          "nouveau, snd_hda_intel",
-          "vfio-pci, vfio-pci",
-          "nouveau, snd_hda_intel",
-        ],
-      );
-    } finally {
-      await Deno.remove(folder, { recursive: true });
+    await Deno.writeTextFile(
+      `${folder}/qemu-system-x86_64`,
+      `#!/bin/sh\necho running >&2\n${qemu}\n`,
+      { mode: 0o755 },
+    );
+    const page = "docs/graphics_card.md";
+    await Deno.writeTextFile(
+      `${folder}/windows.ts`,
+      await scriptOf(page, "windows.ts", "tests/docs/desk.json"),
+    );
+    const [program, ...args] = [
+      ...[...before, Deno.execPath(), "run", "--no-prompt", "--no-lock"],
+      ...["--config", CONFIG, "--allow-ffi"],
+      "--allow-run=qemu-system-x86_64",
+      toFileUrl(`${folder}/windows.ts`).href,
+    ];
+    const child = new Deno.Command(program!, {
+      args,
+      env: { PATH: `${folder}:${Deno.env.get("PATH")}`, NO_COLOR: "1" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    return new PageScript(folder, child);
+  }
+
+  /**
+   * Waits for its end, and calls `runs` once QEMU runs. Returns its standard
+   * error.
+   */
+  async end(runs: (child: Deno.ChildProcess) => void): Promise<string> {
+    const errors = this.#child.stderr.pipeThrough(new TextDecoderStream());
+    for await (const text of errors) {
+      const wasRunning = this.#errors.includes("running");
+      this.#errors += text;
+      if (!wasRunning && this.#errors.includes("running")) runs(this.#child);
     }
+    assertEquals((await this.#child.status).code, 0, this.#errors);
+    const lines = (await this.#printed).trimEnd().split("\n");
+    assertEquals(
+      [lines[0], lines[1], lines.at(-1)],
+      [
+        "nouveau, snd_hda_intel",
+        "vfio-pci, vfio-pci",
+        "nouveau, snd_hda_intel",
+      ],
+    );
+    return this.#errors;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}
+
+Deno.test("the script for a graphics card gives it back when QEMU ends", async () => {
+  await using script = await PageScript.start("");
+  await script.end(() => {});
+});
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.test(`the script for a graphics card gives it back when it gets ${signal}`, async () => {
+    await using script = await PageScript.start("exec sleep 60");
+    await script.end((child) => child.kill(signal));
   });
 }
+
+Deno.test("the script for a graphics card goes on after SIGHUP when nohup has started it", async () => {
+  await using script = await PageScript.start(
+    "sleep 0.5; echo ended by itself >&2",
+    ["nohup"],
+  );
+  const errors = await script.end((child) => child.kill("SIGHUP"));
+  assertStringIncludes(errors, "ended by itself");
+});

@@ -117,6 +117,39 @@ Deno.test("passthru apply takes a state from standard input when it is -", async
   }
 });
 
+Deno.test("passthru --keep replaces the file of --simulate, with its mode", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${folder}/host.json`, SNAPSHOT, { mode: 0o640 });
+    await Deno.chmod(`${folder}/host.json`, 0o640);
+    const run = async (...words: string[]) => {
+      const { code, stdout, stderr } = await new Deno.Command(
+        Deno.execPath(),
+        {
+          args: [
+            ...[...ARGS, "--allow-ffi", SCRIPT, "--simulate", "host.json"],
+            ...words,
+          ],
+          cwd: folder,
+        },
+      ).output();
+      const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+      assertEquals([code, text(stderr)], [0, ""]);
+      return text(stdout);
+    };
+    await run("--keep", "bind", "01:00.0");
+    assertStringIncludes(await run("status"), "holds  0000:01:00.0");
+    const { mode } = await Deno.stat(`${folder}/host.json`);
+    assertEquals(mode! & 0o7777, 0o640);
+    assertEquals(
+      Array.from(Deno.readDirSync(folder), ({ name }) => name),
+      ["host.json"],
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   Deno.test(`passthru attach holds the device until ${signal}`, async () => {
     const path = await Deno.makeTempFile({ suffix: ".json" });

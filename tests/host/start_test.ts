@@ -87,27 +87,28 @@ const STARTS: Readonly<Record<string, Start>> = {
   "@passthru/vfio/doctor": {
     entries: ["lib/doctor/mod.ts"],
     most: 40,
-    within: ["lib/doctor", ...HOST],
+    within: ["lib/doctor", "lib/text.ts", ...HOST],
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 37,
+    most: 40,
     within: ["lib/handoff", "backends", ...HOST],
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
-    most: 111,
+    most: 115,
     within: [
       "lib/provision",
       "lib/rule.ts",
       "lib/suggest.ts",
+      "lib/text.ts",
       "lib/tracing.ts",
       ...HOST,
     ],
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 168,
+    most: 172,
     within: [
       "lib/sim",
       "lib/ranges.ts",

@@ -25,6 +25,8 @@ export interface Surroundings {
   readonly colour?: boolean;
   /** The signal that Ctrl-C aborts. */
   readonly signal?: AbortSignal;
+  /** Called with what is written to a file. */
+  readonly saved?: (path: string, text: string) => void;
   /** Called with the whole output so far after each write. */
   readonly written?: (out: string) => void;
 }
@@ -41,6 +43,7 @@ export async function call(
   let err = "";
   const terminal: Terminal = {
     width: width ?? Infinity,
+    errorWidth: width ?? Infinity,
     isTerminal: width !== undefined,
     colour,
     signal: signal ?? new AbortController().signal,
@@ -56,6 +59,7 @@ export async function call(
     readable: async (path) => readableFile(target.kernel, path),
     // deno-lint-ignore require-await
     writable: async (path) => writableFile(target.kernel, path),
+    save: (path, text) => Promise.resolve(surroundings.saved?.(path, text)),
   };
   const code = await main(argv, terminal, {
     host: () => Promise.resolve(target),

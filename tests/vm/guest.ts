@@ -5,6 +5,7 @@
  */
 import { homedir } from "node:os";
 import { dirname, fromFileUrl, join } from "@std/path";
+import { onEndSignal } from "../../lib/kernel/interruption.ts";
 import { type Accelerator, accelerator } from "./accelerator.ts";
 import { cacheDir } from "./cache.ts";
 import { lines, quote } from "./command.ts";
@@ -32,9 +33,6 @@ const BOOT_LIMITS: Readonly<Record<Accelerator, number>> = {
   kvm: 60_000,
   tcg: 300_000,
 };
-
-/** The signals that end the guest before this process. */
-export const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** What to run in a guest, and where its output goes. */
 export interface GuestOptions {
@@ -210,14 +208,13 @@ async function boot(
     limit,
   );
   const aborted = () => end(String(signal!.reason));
-  const interrupted = () => end("interrupted");
   signal?.addEventListener("abort", aborted);
-  for (const name of SIGNALS) Deno.addSignalListener(name, interrupted);
+  const listening = onEndSignal(() => end("interrupted"));
 
   const status = await qemu.status;
   clearTimeout(bootLimit);
   signal?.removeEventListener("abort", aborted);
-  for (const name of SIGNALS) Deno.removeSignalListener(name, interrupted);
+  listening[Symbol.dispose]();
   await ports.close();
   if (exitCode !== undefined && reason === undefined) return exitCode;
 

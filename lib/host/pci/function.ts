@@ -6,6 +6,7 @@
 
 import { HostDevice } from "../device.ts";
 import { comparePciAddresses } from "../../pci/address.ts";
+import { className } from "../../pci/class_names.ts";
 import { pciIds } from "./ids.ts";
 import {
   ifPresent,
@@ -183,9 +184,13 @@ export class PciFunction extends HostDevice {
     return pciIds(this.host.kernel).device(this.vendor, this.device);
   }
 
-  /** What it is, where `pci.ids` is installed: `"Ethernet controller"`. */
+  /**
+   * What it is, as `pci.ids` has it, or else the PCI specification: `"Ethernet
+   * controller"`.
+   */
   get className(): string | undefined {
-    return pciIds(this.host.kernel).class(this.class);
+    const code = this.class;
+    return pciIds(this.host.kernel).class(code) ?? className(code);
   }
 
   #linked(name: string): PciFunction | undefined {

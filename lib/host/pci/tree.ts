@@ -4,7 +4,7 @@
  * @module
  */
 
-import { idPair } from "../../hex.ts";
+import { hexDigits, idPair } from "../../hex.ts";
 import { acsOf } from "./acs.ts";
 import type { DeviceHost } from "../device.ts";
 import { makerPath } from "./made_domain.ts";
@@ -27,9 +27,13 @@ export interface PciNode {
   readonly id: string;
   /** Class code, 24 bits. */
   readonly class: number;
-  /** What it is, where `pci.ids` is installed: `"Ethernet controller"`. */
+  /** What it is: `"Ethernet controller"`. */
   readonly className?: string;
-  /** Its vendor's and its own name, where `pci.ids` has them. */
+  /**
+   * Its vendor's and its own name, where `pci.ids` has them: `"Intel Corporation
+   * 82574L"`, or `"Intel Corporation device 10d3"` where it has only the
+   * vendor's.
+   */
   readonly name?: string;
   /** The driver that it is bound to. */
   readonly driver?: string;
@@ -166,12 +170,12 @@ function place(functions: readonly PciFunction[]): Placed[] {
 /** Names of a function, which many share: the database is searched once. */
 type Names = Pick<PciNode, "name" | "className">;
 
-function namesOf({ className, vendorName, deviceName }: PciFunction): Names {
-  const name = [vendorName, deviceName]
-    .filter((part) => part !== undefined).join(" ");
+function namesOf(fn: PciFunction): Names {
+  const { className, vendorName } = fn;
+  const deviceName = fn.deviceName ?? `device ${hexDigits(fn.device, 4)}`;
   return {
     ...(className !== undefined && { className }),
-    ...(name !== "" && { name }),
+    ...(vendorName !== undefined && { name: `${vendorName} ${deviceName}` }),
   };
 }
 

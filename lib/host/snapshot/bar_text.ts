@@ -38,7 +38,7 @@ export function parseBar(text: string): BarSpec {
   const size = Number(digits) * 2 ** (10 * UNITS.indexOf(unit));
   // A recorded BAR can be a range that no register holds, as with IDE.
   const fits = size >= 4 && Number.isInteger(Math.log2(size)) ||
-    start !== undefined;
+    size > 0 && start !== undefined;
   if (match === null || !fits) {
     throw new TypeError(
       `Cannot parse BAR ${shortJson(text)}: expected a power of two, ` +

@@ -16,6 +16,7 @@ import {
   standsInTheWay,
 } from "../../host/driver/vfio_driver.ts";
 import type { DriverStep } from "../steps/step.ts";
+import { counted } from "../../text.ts";
 import { type Entry, reasonFor, type Target } from "./target.ts";
 
 /**
@@ -145,8 +146,8 @@ function assertMovable(
   if (length === 0) return;
   throw new VfioError("DRIVER_FAILED", {
     device: fn.address,
-    problem: `it has ${length} virtual functions, which its driver would ` +
-      `remove (${at})`,
+    problem: `it has ${counted(length, "virtual function")}, which its ` +
+      `driver would remove (${at})`,
     hint: "give their number: " +
       '"virtualFunctions": { "count": 0 }',
   });
@@ -182,8 +183,7 @@ function assertViable(
     hint: obstacles.some((each) => after.has(each.name))
       ? "the state itself gives that driver: give another, or null"
       : obstacles.every((each) => isEndpoint(each))
-      ? `to give them to ${state.driver} too: "group": "all endpoints" in ` +
-        `${at}, or --whole-group where a command names the device`
+      ? `to give them to ${state.driver} too: "group": "all endpoints" in ${at}`
       : "unbind the devices that are no endpoints, or move the card to a " +
         "slot that the IOMMU isolates",
   });

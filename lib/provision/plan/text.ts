@@ -6,10 +6,13 @@
 
 import { basename } from "../../host/path.ts";
 import { printable } from "../../printable.ts";
+import { breakLines, counted } from "../../text.ts";
 import type { NodeStep, Step } from "../steps/step.ts";
 
 /** The widest column, in characters. */
 const WIDEST = 40;
+/** The room that reasons have in a line, at least. */
+const LEAST_ROOM = 30;
 
 /**
  * Describes for people what a step does: `"driver vfio-pci"`.
@@ -33,7 +36,7 @@ function doneText(step: Step): string {
     case "file":
       return step.text === null
         ? "no file"
-        : linesText(step.text.split("\n").length - 1);
+        : counted(step.text.split("\n").length - 1, "line");
     case "link":
       return `link to ${step.target}`;
     case "mediated device":
@@ -50,19 +53,15 @@ function doneText(step: Step): string {
           : [step.vlan === 0 ? "no VLAN" : `VLAN ${step.vlan}`],
       ].join(", ");
     case "virtual functions":
-      return step.count === 1
-        ? "1 virtual function"
-        : `${step.count || "no"} virtual functions`;
+      return step.count === 0
+        ? "no virtual functions"
+        : counted(step.count, "virtual function");
   }
 }
 
 /** Names what a step changes: a device, a path, or the host. */
 export function stepSubject(step: Step): string {
   return printable(step.device ?? subject(step));
-}
-
-function linesText(count: number): string {
-  return count === 1 ? "1 line" : `${count} lines`;
 }
 
 function subject(step: Step): string {
@@ -77,27 +76,41 @@ function subject(step: Step): string {
   }
 }
 
-/** Writes the steps of a plan in columns, and a line that sums them up. */
-export function planText(steps: readonly Step[]): string {
+/**
+ * Writes steps in columns, and a line that sums them up.
+ *
+ * @param steps The steps.
+ * @param options Columns that lines are broken at, by default none; and what
+ * the sum begins with.
+ */
+export function planText(
+  steps: readonly Step[],
+  { width = Infinity, label = "" }: {
+    readonly width?: number;
+    readonly label?: string;
+  } = {},
+): string {
   if (steps.length === 0) return "Nothing to do.";
   const rows = steps.map((step) => [stepSubject(step), stepText(step)]);
   // A path that is longer than its column widens its own line only.
-  const width = (column: number) =>
+  const columnWidth = (column: number) =>
     Math.max(
       ...rows.map((row) => row[column]!.length)
         .filter((length) => length <= WIDEST),
     );
-  const lines = rows.map(([subject = "", text = ""], i) =>
-    `${subject.padEnd(width(0))}  ${text.padEnd(width(1))}  ${
-      printable(steps[i]!.why)
-    }`
-  );
+  const lines = rows.flatMap(([subject = "", text = ""], i) => {
+    const left = `${subject.padEnd(columnWidth(0))}  ${
+      text.padEnd(columnWidth(1))
+    }  `;
+    const why = printable(steps[i]!.why);
+    return width - left.length >= LEAST_ROOM
+      ? breakLines(left, why, width)
+      : [left.trimEnd(), ...breakLines("    ", why, width)];
+  });
   const devices = new Set(steps.flatMap(({ device }) => device ?? [])).size;
-  const count = (number: number, name: string) =>
-    `${number} ${name}${number === 1 ? "" : "s"}`;
-  const summary = count(steps.length, "step") +
-    (devices === 0 ? "" : ` on ${count(devices, "device")}`);
-  return [...lines, `${summary}.`].join("\n");
+  const sum = counted(steps.length, "step") +
+    (devices === 0 ? "" : ` on ${counted(devices, "device")}`);
+  return [...lines, `${label}${sum}.`].join("\n");
 }
 
 /** The pool of huge pages, with its NUMA node: `node0 hugepages-2048kB`. */

@@ -11,6 +11,7 @@ import { dirname } from "../../host/path.ts";
 import { PciFunction } from "../../host/pci/function.ts";
 import { exists, ifPresent } from "../../host/sysfs.ts";
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
+import { counted } from "../../text.ts";
 import { isOnNetwork } from "./network.ts";
 import type {
   VirtualFunctionsState,
@@ -184,7 +185,9 @@ function assertPossible(fn: PciFunction, count: number): void {
   if (count <= total) return;
   throw new VfioError("NOT_SUPPORTED", {
     device: fn.address,
-    problem: `it can have ${total} virtual functions, and ${count} are wanted`,
+    problem:
+      `it can have ${counted(total, "virtual function")}, and ${count} ` +
+      "are wanted",
     hint: "some cards have a setting for this in their firmware",
   });
 }

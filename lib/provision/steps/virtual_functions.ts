@@ -12,6 +12,7 @@ import {
 import type { PciFunction } from "../../host/pci/function.ts";
 import { exists } from "../../host/sysfs.ts";
 import { inTurn } from "../../host/driver/exclusive.ts";
+import { counted } from "../../text.ts";
 import { functionIfThere } from "./functions.ts";
 import type { VirtualFunctionsStep } from "./step.ts";
 import { read, write } from "./attribute.ts";
@@ -113,6 +114,11 @@ async function configure(
   await write(work, countPath(fn), String(count), address);
   await deadline.until(
     () => fn.virtualFunctions.length === count ? true : undefined,
-    () => late(address, `${count} virtual functions did not appear`, deadline),
+    () =>
+      late(
+        address,
+        `${counted(count, "virtual function")} did not appear`,
+        deadline,
+      ),
   );
 }

@@ -1,6 +1,6 @@
-/** A range of IOVAs, `last` inclusive. */
-
 import { shortJson } from "../../printable.ts";
+
+/** A range of IOVAs, `last` inclusive. */
 export interface IovaWindow {
   /** The first IOVA. */
   readonly start: bigint;
@@ -26,7 +26,9 @@ export interface ReservedRegion extends IovaWindow {
 export function parseReserved(text: string): ReservedRegion {
   const [, start, last, type] =
     /^(0x[0-9a-f]+) (0x[0-9a-f]+) (direct|direct-relaxable)$/.exec(text) ?? [];
-  if (start === undefined || last === undefined) {
+  if (
+    start === undefined || last === undefined || BigInt(start) > BigInt(last)
+  ) {
     throw new TypeError(
       `Cannot parse reserved memory ${shortJson(text)}: ` +
         'expected a text such as "0xe8000 0xe8fff direct"',

@@ -10,6 +10,8 @@ import { makeDriver } from "../driver/drivers.ts";
 import { LOADED } from "../../host/snapshot/recording.ts";
 import { type Built, FunctionBuilder } from "./function_builder.ts";
 import { Iommu } from "../iommu/iommu.ts";
+import { expectNumbers, restoreKept } from "../kept/load.ts";
+import { topologyOf } from "../kept/save.ts";
 import { addBusDevices } from "./bus_devices.ts";
 import { kindNamed, kindOfType } from "./kinds.ts";
 import { type KernelFeatures, Machine, versionOf } from "./machine.ts";
@@ -58,11 +60,20 @@ export function buildMachine(topology: Topology = {}): Machine {
   }
   const built = new FunctionBuilder(machine, topology).build();
   addDrivers(machine, topology, built);
-  for (const each of built) bindAtBoot(machine, each);
+  const numbers = topology.kept?.vfio ?? {};
+  for (const each of built) {
+    expectNumbers(machine, each.fn.group, numbers[each.fn.name]);
+    bindAtBoot(machine, each);
+  }
   addBusDevices(machine, topology);
   const types = mediatedTypes(machine, topology);
+  expectNumbers(machine);
   machine.socket = (...wanted) => newSocket(machine, ...wanted);
   machine.root = rootDirectory(machine, types, topology.files);
+  if (topology.kept !== undefined) {
+    restoreKept(machine, machine.init, topology.kept);
+  }
+  machine.topology = () => topologyOf(machine, types, machine.init, topology);
   return machine;
 }
 
@@ -104,7 +115,7 @@ function pageShift(size: string): number {
  */
 function addDrivers(
   machine: Machine,
-  { drivers = {}, functions = {} }: Topology,
+  { drivers = {}, functions = {}, kept }: Topology,
   built: readonly Built[],
 ): void {
   const driversInUse = new Map<string, { ids: string[]; sriov: boolean }>();
@@ -127,7 +138,10 @@ function addDrivers(
     const { ids, sriov } = driversInUse.get(name) ?? {};
     const topology = drivers[name] ?? {};
     if (topology === false) continue;
-    const driver = makeDriver("pci", name, topology, ids, sriov);
+    // What was derived when the machine was first made is kept.
+    const driver = kept === undefined
+      ? makeDriver("pci", name, topology, ids, sriov)
+      : makeDriver("pci", name, topology);
     machine.drivers.set(`pci/${name}`, driver);
   }
 }
@@ -157,7 +171,7 @@ function bindAtBoot(machine: Machine, { fn, driver, topology }: Built): void {
 /** Makes the types of mediated devices, and their devices. */
 function mediatedTypes(
   machine: Machine,
-  { mediatedTypes = {}, mediated = {} }: Topology,
+  { mediatedTypes = {}, mediated = {}, kept }: Topology,
 ): MediatedTypes {
   const types = new Map<string, Map<string, MediatedType>>();
   const add = (parent: string, name: string, instances: number) => {
@@ -185,6 +199,7 @@ function mediatedTypes(
         .filter((other) => other.parent === parent && other.type === type);
       add(parent, type, sameType.length);
     }
+    expectNumbers(machine, undefined, kept?.vfio?.[uuid.toLowerCase()]);
     try {
       run(found()!.create(uuid));
     } catch (error) {

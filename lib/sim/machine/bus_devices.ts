@@ -9,6 +9,7 @@ import { vfioDriverOf } from "../../host/driver/vfio_driver.ts";
 import { Group } from "../driver/bus.ts";
 import { BusDevice } from "../driver/bus_device.ts";
 import { makeDriver } from "../driver/drivers.ts";
+import { expectNumbers } from "../kept/load.ts";
 import { Refusal } from "../process/refusal.ts";
 import type { Machine } from "./machine.ts";
 import { parseBars } from "./placement.ts";
@@ -29,6 +30,7 @@ export function addBusDevices(machine: Machine, topology: Topology): void {
     const device = new BusDevice(machine, bus, name, parseBars(each.regions));
     machine.devices.add(device);
     join(machine, device, each.group);
+    expectNumbers(machine, device.group, topology.kept?.vfio?.[name]);
     bindAtBoot(machine, device, each);
   }
 }
@@ -45,7 +47,7 @@ function split(key: string): { bus: string; name: string } {
  */
 function addDrivers(
   machine: Machine,
-  { devices = {}, drivers = {} }: Topology,
+  { devices = {}, drivers = {}, kept }: Topology,
 ): void {
   const ids = new Map<string, string[]>();
   for (const [key, { driver }] of Object.entries(devices)) {
@@ -61,7 +63,8 @@ function addDrivers(
     const { bus, name } = split(key);
     const topology = drivers[key] ?? {};
     if (topology === false) continue;
-    machine.drivers.set(key, makeDriver(bus, name, topology, ids.get(key)));
+    const derived = kept === undefined ? ids.get(key) : [];
+    machine.drivers.set(key, makeDriver(bus, name, topology, derived));
   }
 }
 

@@ -8,11 +8,19 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import type { Ownership } from "../fs/file.ts";
 import type { ProcessOptions } from "../process/kernel.ts";
 import type { DmaFault } from "./machine.ts";
+import type { Topology } from "./topology.ts";
 
 /** A simulated machine, as tests control it. */
 export interface SimulatedMachine {
   /** The DMA that its IOMMU blocked, in order. */
   readonly faults: readonly DmaFault[];
+  /**
+   * Makes a topology of which {@linkcode simulate} makes this machine as it is:
+   * with the drivers that devices have, the virtual and mediated devices, the
+   * settings and the files. Processes are not in it, nor what devices have in
+   * their registers.
+   */
+  topology(): Topology;
   /** Starts a process. */
   spawn(options?: ProcessOptions): SimulatedProcess;
   /**

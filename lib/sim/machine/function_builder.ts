@@ -27,6 +27,7 @@ import { parseBars, placement, virtualPlacement } from "./placement.ts";
 import { AddressSpaces } from "../pci/resources.ts";
 import {
   PhysicalFunction,
+  spacingOf,
   type SriovCapability,
   virtualAddress,
   VirtualFunction,
@@ -44,7 +45,8 @@ export interface Built {
   readonly topology: FunctionTopology;
 }
 
-const BRIDGE: FunctionTopology = { id: "8086:a110", class: 0x060400 };
+/** What a bridge is that is only named. */
+export const BRIDGE: FunctionTopology = { id: "8086:a110", class: 0x060400 };
 const UNASSIGNED_CLASS = 0xff0000;
 
 /** Makes the functions of one machine. */
@@ -58,6 +60,9 @@ export class FunctionBuilder {
   readonly #toConventional: ReadonlySet<string | undefined>;
   readonly #spaces = new AddressSpaces();
   readonly #placed = new Map<string, Placed>();
+  readonly #added = new Set<Placed>();
+  /** The addresses of functions that are not there. */
+  readonly #absent: ReadonlySet<string>;
   /** The functions in domains that drivers make, by the drivers' functions. */
   readonly #made = new Map<string, readonly Placed[]>();
   readonly #groups = new Map<string, Group>();
@@ -69,8 +74,9 @@ export class FunctionBuilder {
    * @param machine The machine that the functions are added to.
    * @param topology The topology.
    */
-  constructor(machine: Machine, { functions = {}, drivers }: Topology) {
+  constructor(machine: Machine, { functions = {}, drivers, kept }: Topology) {
     this.#machine = machine;
+    this.#absent = new Set(kept?.absent);
     this.#pcieport = drivers?.["pcieport"] !== false;
     this.#topologies = new Map(Object.entries(functions));
     for (const { behind } of Object.values(functions)) {
@@ -105,7 +111,8 @@ export class FunctionBuilder {
     for (const each of placed) {
       const { address, maker } = each;
       if (maker === undefined) continue;
-      if ((maker.topology.driver ?? null) === null) {
+      const isThere = !this.#absent.has(address);
+      if (isThere && (maker.topology.driver ?? null) === null) {
         throw new TypeError(
           `${address} cannot be behind ${maker.address}: that has no driver ` +
             "to make its domain",
@@ -147,8 +154,13 @@ export class FunctionBuilder {
     return placed;
   }
 
+  /** Adds a function, after what it is behind. */
   #add(placed: Placed): void {
+    if (this.#added.has(placed) || this.#absent.has(placed.address)) return;
+    this.#added.add(placed);
     const { address, topology, isBridge, toConventional } = placed;
+    const upstream = placed.bridges[0] ?? placed.maker;
+    if (upstream !== undefined) this.#add(upstream);
     const { sriov } = topology;
     const fn = this.#make(placed);
     // pcieport does not bind bridges to conventional PCI
@@ -240,6 +252,12 @@ export class FunctionBuilder {
     const kind = this.#kind(placed);
     const conventional = topology.conventional ??
       bridges[0]?.toConventional ?? kind.conventional ?? false;
+    if (conventional && topology.serial !== undefined) {
+      throw new TypeError(
+        `functions["${address}"].serial: a conventional function can have no ` +
+          "serial number",
+      );
+    }
     const usual = isBridge || conventional ? [] : ["flr"];
     const [vendor, device] = parseId(address, topology.id ?? kind.id);
     const [subsystemVendor, subsystem] = topology.subsystem === undefined
@@ -307,7 +325,7 @@ export class FunctionBuilder {
       );
     }
     const capability: SriovCapability = {
-      ...spacing(sriov),
+      ...spacingOf(sriov),
       total: sriov.total,
       device,
     };
@@ -381,28 +399,11 @@ function parseId(address: string, id: string): [number, number] {
   return [parseInt(match[1]!, 16), parseInt(match[2]!, 16)];
 }
 
-/**
- * Returns offset and stride. The defaults are those of Intel's 82576, whose
- * virtual functions are in slot 10.
- */
-function spacing({ offset = 128, stride = 2 }: SriovRecording): {
-  offset: number;
-  stride: number;
-} {
-  return { offset, stride };
-}
-
 function enabledAddresses(address: string, sriov: SriovRecording): string[] {
-  const { enabled = 0, total } = sriov;
-  if (enabled > total) {
-    throw new TypeError(
-      `Cannot simulate ${address}: it has ${enabled} virtual functions, and ` +
-        `can have ${total}`,
-    );
-  }
+  const { enabled = 0 } = sriov;
   const routing = parseAddress(address);
   return Array.from(
     { length: enabled },
-    (_, i) => virtualAddress(routing, spacing(sriov), i),
+    (_, i) => virtualAddress(routing, spacingOf(sriov), i),
   );
 }

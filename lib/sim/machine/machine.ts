@@ -16,6 +16,7 @@ import {
 import { PhysicalMemory } from "../process/physical.ts";
 import { Numbers } from "./numbers.ts";
 import { resolve } from "../fs/path.ts";
+import type { Topology } from "./topology.ts";
 import { Refusal, refuse } from "../process/refusal.ts";
 
 /** The configuration and the parameters of the simulated kernel. */
@@ -86,11 +87,15 @@ export class Machine implements System {
   readonly faults: DmaFault[] = [];
   /** The root directory; set while the machine is built. */
   root!: Directory;
+  /** Makes its topology as it is; set while the machine is built. */
+  topology!: () => Topology;
   /** Makes a socket; set while the machine is built. */
   socket!: System["socket"];
   readonly #version: readonly [major: number, minor: number];
-  readonly #init: SimKernel;
-  #nextPid = 1;
+  /** Its first process, which is root's. */
+  readonly init: SimKernel;
+  /** The id of the next process. */
+  nextPid = 1;
 
   /**
    * Makes a machine without devices.
@@ -102,8 +107,8 @@ export class Machine implements System {
     this.features = features;
     this.#version = versionOf(features.release);
     this.iommu = iommu;
-    this.#init = this.spawn({ name: "init" });
-    this.#nextPid = 1000;
+    this.init = this.spawn({ name: "init" });
+    this.nextPid = 1000;
   }
 
   /** Whether its kernel is of this version or newer. */
@@ -135,7 +140,7 @@ export class Machine implements System {
 
   /** Starts a process. */
   spawn(options: ProcessOptions = {}): SimKernel {
-    const process = new SimKernel(this, this.#nextPid++, options);
+    const process = new SimKernel(this, this.nextPid++, options);
     this.processes.set(process.pid, process);
     return process;
   }
@@ -153,8 +158,8 @@ export class Machine implements System {
    * @param to The new owner or mode.
    */
   setOwnership(path: string, to: Ownership): void {
-    this.#init.stat(path);
-    const node = resolve(this.root, path, this.#init);
+    this.init.stat(path);
+    const node = resolve(this.root, path, this.init);
     if (node instanceof Refusal || node.change === undefined) {
       throw new TypeError(`Cannot change the owner or the mode of ${path}`);
     }

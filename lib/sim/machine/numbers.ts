@@ -2,12 +2,19 @@
 export class Numbers {
   readonly #taken = new Set<number>();
   #lowest = 0;
+  #expected: number | undefined;
 
-  /** Takes the lowest free number. */
+  /** Takes the number that is expected, or else the lowest free one. */
   take(): number {
-    const number = this.#lowest;
+    const number = this.#expected ?? this.#lowest;
+    this.#expected = undefined;
     this.reserve(number);
     return number;
+  }
+
+  /** Expects a number to be taken next; `undefined` for the lowest free one. */
+  expect(number: number | undefined): void {
+    this.#expected = number;
   }
 
   /** Takes a given number. */

@@ -9,6 +9,7 @@ import type {
   MediatedTypeRecording,
   Recording,
 } from "../../host/snapshot/recording.ts";
+import type { Kept } from "../kept/kept.ts";
 import type { DeviceKind } from "../models/model.ts";
 
 /**
@@ -31,6 +32,11 @@ export interface Topology extends Recording {
   readonly mediatedTypes?: Readonly<
     Record<string, Readonly<Record<string, MediatedTypeTopology>>>
   >;
+  /**
+   * What processes have changed, as {@linkcode SimulatedMachine.topology}
+   * writes it. Nothing is derived then from what is not said.
+   */
+  readonly kept?: Kept;
 }
 
 /** A device on a bus other than PCI, such as a platform device. */

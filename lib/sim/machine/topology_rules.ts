@@ -25,16 +25,21 @@ import type {
   MediatedRecording,
   SriovRecording,
 } from "../../host/snapshot/recording.ts";
+import { parseBar } from "../../host/snapshot/bar_text.ts";
+import { parseReserved } from "../iommu/iommu.ts";
+import { KEPT } from "../kept/rules.ts";
+import type { DeviceKind } from "../models/model.ts";
 import type {
   DeviceTopology,
   FunctionTopology,
   MediatedTypeTopology,
   Topology,
 } from "./topology.ts";
+import { assertConsistent } from "./topology_checks.ts";
 
 const ADDRESS = {
   expected: 'an address such as "0000:01:00.0"',
-  pattern: /^[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]$/,
+  pattern: /^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/,
 };
 /** Names of drivers, interfaces and types. They become part of a path. */
 const NAME = /^[A-Za-z0-9_+-][A-Za-z0-9_.:+-]*$/;
@@ -52,7 +57,51 @@ const anything: Rule<never> = {
   schema: {},
   check(_value: unknown): asserts _value is never {},
 };
-const bars = list("a list of BARs", orNull("a BAR or null", anyText));
+const romContents: Rule<Uint8Array> = {
+  schema: {},
+  check(value: unknown, at: string): asserts value is Uint8Array {
+    if (value instanceof Uint8Array) return;
+    throw mismatch(at, "the bytes of a ROM", value);
+  },
+};
+const model: Rule<string | DeviceKind> = {
+  schema: { type: "string" },
+  check(value: unknown, at: string): asserts value is string | DeviceKind {
+    const isKind = typeof value === "object" && value !== null &&
+      "create" in value && typeof value.create === "function";
+    if (isKind || typeof value === "string") return;
+    throw mismatch(at, "a model or the name of one", value);
+  },
+};
+const bar = read(
+  'a BAR of a power of two such as "128K", "32 io" or ' +
+    '"8G 64bit prefetchable at 0x4000000000"',
+  parseBar,
+);
+const bars = list("a list of BARs", orNull(`${bar.expected}, or null`, bar));
+const reserved = read(
+  'reserved memory such as "0xe8000 0xe8fff direct"',
+  parseReserved,
+);
+
+/** Makes a rule for a text that a function reads, or throws for. */
+function read(
+  expected: string,
+  parse: (text: string) => unknown,
+): Rule<string> & { readonly expected: string } {
+  return {
+    expected,
+    schema: { type: "string" },
+    check(value: unknown, at: string): asserts value is string {
+      try {
+        if (typeof value === "string") return void parse(value);
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error;
+      }
+      throw mismatch(at, expected, value);
+    },
+  };
+}
 
 const interrupts = object<InterruptsRecording>("interrupts", {
   intx: yesNo,
@@ -101,17 +150,20 @@ const FUNCTION: Fields<FunctionTopology> = {
     "the number of a group or null",
     wholeNumber("the number of a group", 0, 2 ** 31 - 1),
   ),
-  reserved: list("a list of reserved regions", anyText),
+  reserved: list("a list of reserved regions", reserved),
   numaNode: wholeNumber("the number of a NUMA node", -1, 1023),
   bars,
-  rom: anyText,
+  rom: bar,
   reset: list("a list of reset methods", name),
   interrupts,
   network: name,
   sriov,
-  serial: anyText,
-  model: anything,
-  romContents: anything,
+  serial: text(
+    'a serial number such as "a0-36-9f-ff-ff-12-34-56"',
+    /^[0-9a-fA-F]{2}(-[0-9a-fA-F]{2}){7}$/,
+  ),
+  model,
+  romContents,
   vectors: wholeNumber("a number from 1 to 2048", 1, 2048),
 };
 
@@ -125,7 +177,13 @@ const kernel = object<KernelRecording>("a kernel", {
 }, { title: "A kernel" });
 
 const driver = object<DriverRecording>("a driver", {
-  ids: list("a list of ids", anyText),
+  ids: list(
+    "a list of ids",
+    text(
+      'an id such as "8086:10d3" or "class:010802", or the name of a device',
+      NAME,
+    ),
+  ),
   dma: oneOf('"kernel", "user" or "none"', ["kernel", "user", "none"]),
   virtualFunctions: oneOf('"removed" or "kept"', ["removed", "kept"]),
   bindable: yesNo,
@@ -179,7 +237,7 @@ const TOPOLOGY = object<Topology>("an object", {
       object<MediatedTypeTopology>("a type", {
         instances: wholeNumber("a number from 0 on", 0, 0xffff),
         driver: name,
-        model: anything,
+        model,
       }, { title: "A type", required: ["instances"] }),
     ),
   ),
@@ -202,16 +260,19 @@ const TOPOLOGY = object<Topology>("an object", {
     either(
       "a text or a link",
       anyText,
-      object<LinkRecording>("a link", { link: anyText }, {
+      object<LinkRecording>("a link", {
+        link: text("an absolute path", /^\//),
+      }, {
         title: "A link",
         required: ["link"],
       }),
     ),
   ),
+  kept: KEPT,
 }, { title: "A topology" });
 
 /**
- * Checks a topology, so far as one part can be checked without the others.
+ * Checks a topology.
  *
  * @param value What was read.
  * @throws {TypeError} When it is none. The message says where.
@@ -222,23 +283,5 @@ export function assertTopology(value: unknown): asserts value is Topology {
     throw mismatch("the recording", "an object", value);
   }
   rule.check(value, "");
-  assertBridges(value as Topology);
-}
-
-/** Checks that no function is behind itself. */
-function assertBridges({ functions = {} }: Topology): void {
-  const known = new Set<string>();
-  for (const start of Object.keys(functions)) {
-    const way = new Set<string>();
-    let each: string | undefined = start;
-    while (each !== undefined && !known.has(each)) {
-      if (way.has(each)) {
-        const at = `functions["${each}"].behind`;
-        throw mismatch(at, "a bridge that is not behind it", [...way]);
-      }
-      way.add(each);
-      each = functions[each]?.behind;
-    }
-    for (const passed of way) known.add(passed);
-  }
+  assertConsistent(value as Topology);
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { SriovRecording } from "../../host/snapshot/recording.ts";
 import { ETH_P_8021Q } from "../../uapi/linux/rtnetlink.ts";
 import type { Steps } from "../process/blocking.ts";
 import type { Driver } from "../driver/bus.ts";
@@ -168,6 +169,16 @@ export class VirtualFunction extends PciFunction {
     }
     super.assertTakable(driver);
   }
+}
+
+/**
+ * Returns where virtual functions are. The defaults are those of Intel's 82576,
+ * whose virtual functions are in slot 10.
+ */
+export function spacingOf(
+  { offset = 128, stride = 2 }: SriovRecording,
+): Pick<SriovCapability, "offset" | "stride"> {
+  return { offset, stride };
 }
 
 /** Computes the address of a virtual function. */

@@ -10,6 +10,7 @@ import type { FeatureName } from "../../../lib/device/features/feature_name.ts";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import type { Host } from "../../../lib/host/host.ts";
+import { untilAborted } from "../../../lib/kernel/interruption.ts";
 import { stepLine } from "../run/applying.ts";
 import { type Arguments, EXIT, fromUser } from "../command.ts";
 import { counted, sizeText } from "../output/format.ts";

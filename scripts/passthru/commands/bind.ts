@@ -8,6 +8,7 @@ import type { Host } from "../../../lib/host/host.ts";
 import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { applyState, showPlan } from "../run/applying.ts";
 import { type Arguments, fromUser } from "../command.ts";
+import { typed } from "../run/typed.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
 /** Binds functions to a driver. */
@@ -25,7 +26,12 @@ export async function run(
       ...args.has("whole-group") && { group: "all endpoints" },
     }],
   };
-  if (args.has("dry-run")) return showPlan(args, host, terminal, state);
+  if (args.has("dry-run")) {
+    return typed(state, () => showPlan(args, host, terminal, state));
+  }
   const name = `passthru bind ${fn.address} ${driver}`;
-  return await applyState(args, host, terminal, state, name);
+  return await typed(
+    state,
+    () => applyState(args, host, terminal, state, name),
+  );
 }

@@ -46,7 +46,8 @@ function bashWords(kind: Kind | undefined): string {
   if (kind === "driver") {
     return `COMPREPLY=($(compgen -W "$(${DRIVERS})" -- "$cur"))`;
   }
-  if (kind === "file") return `COMPREPLY=($(compgen -f -- "$cur"))`;
+  // Readline itself completes files: it knows of folders and of quotes.
+  if (kind === "file") return "compopt -o default";
   if (kind === "text" || kind === undefined) return ":";
   return `COMPREPLY=($(compgen -W "${kind.join(" ")}" -- "$cur"))`;
 }
@@ -86,12 +87,20 @@ $(sed -n 's/^0000://p' <<< "$all")"
   fi
 }
 _passthru() {
-  local line=\${COMP_LINE:0:COMP_POINT} cur="" prev="" command="" word
+  local rest=\${COMP_LINE:0:COMP_POINT} cur="" prev="" command="" word gap
   local operands=0 i
   local -a words
   COMPREPLY=()
-  read -ra words <<< "$line"
-  if [[ $line == *[[:space:]] ]]; then words+=(""); fi
+  # Bash ends words at colons and equals signs too: these are joined again.
+  for ((i = 0; i <= COMP_CWORD; i++)); do
+    gap=\${rest%%[![:space:]]*}
+    rest=\${rest#"$gap"}
+    word=\${COMP_WORDS[i]}
+    ((i < COMP_CWORD)) || word=$rest
+    rest=\${rest#"$word"}
+    if [[ $i == 0 || -n $gap ]]; then words+=("$word")
+    else words[-1]+=$word; fi
+  done
   cur=\${words[-1]}
   for ((i = 1; i < \${#words[@]} - 1; i++)); do
     word=\${words[i]}
@@ -110,12 +119,17 @@ _passthru() {
         # The next word is its value.
         ((i + 1 < \${#words[@]} - 1)) && { ((i++)); prev=\${words[i]}; }
         ;;
+      --) compopt -o default; return ;;
       -*) ;;
       *)
         if [[ -z $command ]]; then command=$word; else ((operands++)); fi
         ;;
     esac
   done
+  if [[ $cur == --*=* ]]; then
+    prev=\${cur%%=*}
+    cur=\${cur#*=}
+  fi
   case "$command" in
     "")
       if [[ $prev == --simulate ]]; then ${bashWords("file")}; return; fi
@@ -128,7 +142,7 @@ _passthru() {
   }" -- "$cur")) ;;
 ${commands}  esac
 }
-complete -o default -F _passthru passthru
+complete -F _passthru passthru
 `;
 }
 
@@ -191,6 +205,8 @@ _passthru() {
 ${names}  )
   _arguments -C \\
     '--simulate[${described(COMMON.simulate!.about)}]:FILE:_files' \\
+    '--keep[${described(COMMON.keep!.about)}]' \\
+    '--json[${described(COMMON.json!.about)}]' \\
     '--help[${described(COMMON.help!.about)}]' \\
     '1:command:->command' '*::argument:->argument'
   case $state in

@@ -5,6 +5,7 @@
  */
 
 import { hexDigits } from "../../../lib/hex.ts";
+import { breakLines } from "../../../lib/text.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import type { HostDevice, IommuGroup } from "../../../lib/host/device.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
@@ -20,6 +21,7 @@ import { driverStyle } from "./list.ts";
 import { obstacleJson } from "./show.ts";
 import { renderSvg } from "../output/svg.ts";
 import { shortened } from "../output/table.ts";
+import { warnLines } from "../terminal/lines.ts";
 import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
 import { writeTree } from "../output/tree.ts";
 
@@ -62,7 +64,7 @@ export function run(
     : args.operands.map((id) => fromUser(() => host.group(id)));
   const shown = groups.map((group) => groupJson(group, names));
   if (args.has("json")) writeJson(terminal, shown);
-  else if (shown.length === 0) terminal.warn(`${noGroups(host)}\n`);
+  else if (shown.length === 0) warnOfNoGroups(host, terminal);
   else {
     terminal.write(
       shown.map((group) => groupText(terminal, group)).join("\n"),
@@ -114,11 +116,11 @@ function treeJson({ buses, sharedGroups }: PciTree) {
   };
 }
 
-function noGroups(host: Host): string {
+function warnOfNoGroups(host: Host, terminal: Terminal): void {
   const [first] = host.functions();
-  if (first === undefined) return "There are no PCI functions";
-  const { hint } = explainNoGroup(first);
-  return `There are no IOMMU groups\nhint: ${hint}`;
+  if (first === undefined) return terminal.warn("There are no PCI functions\n");
+  terminal.warn("There are no IOMMU groups\n");
+  warnLines(terminal, "hint: ", explainNoGroup(first).hint);
 }
 
 function groupText(
@@ -140,6 +142,10 @@ function groupText(
       styled(terminal, driverStyle(driver), (driver ?? "-").padEnd(width)) +
       `  ${shortened(name, Math.max(room, 8))}`.trimEnd();
   });
-  const remedies = viable ? [] : obstacles.map(({ remedy }) => `  ${remedy}`);
+  const remedies = viable
+    ? []
+    : obstacles.flatMap(({ remedy }) =>
+      breakLines("  ", remedy, terminal.width)
+    );
   return [head, ...lines, ...remedies].map((line) => `${line}\n`).join("");
 }

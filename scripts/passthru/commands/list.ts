@@ -4,7 +4,6 @@
  * @module
  */
 
-import { VfioError } from "../../../lib/errors.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import { isVfioDriver } from "../../../lib/host/driver/vfio_driver.ts";
 import { type Arguments, EXIT } from "../command.ts";
@@ -53,13 +52,6 @@ export function run(
   const classText = args.value("class")?.toLowerCase();
   const names = new Names();
   const all = host.functions().map((fn) => functionJson(fn, names));
-  const isName = classText !== undefined && !/^[0-9a-f]{2,6}$/.test(classText);
-  if (isName && all.length > 0 && all.every((fn) => fn.className === null)) {
-    throw new VfioError("NOT_SUPPORTED", {
-      problem: "the names of classes are unknown: this host has no pci.ids",
-      hint: "name the class by its digits: passthru list --class 0200",
-    });
-  }
   const functions = all
     .filter((fn) => driver === undefined || (fn.driver ?? "none") === driver)
     .filter((fn) =>

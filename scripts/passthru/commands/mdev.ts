@@ -7,6 +7,7 @@
 import type { Host } from "../../../lib/host/host.ts";
 import { basename, dirname } from "../../../lib/host/path.ts";
 import {
+  exists,
   ifPresent,
   linkName,
   linkTarget,
@@ -15,6 +16,7 @@ import {
 import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { applyState, restoreDevices, showPlan } from "../run/applying.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
+import { typed } from "../run/typed.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -43,7 +45,7 @@ export async function run(
           "passthru mdev lists them",
         );
       }
-      return await restoreDevices(args, host, terminal, operands);
+      return await remove(args, host, terminal, operands[0]!.toLowerCase());
     default:
       return list(args, host, terminal);
   }
@@ -58,14 +60,31 @@ async function create(
   const state: DesiredState = {
     mediated: [{ uuid, parent: selector(host, parent!), type: type! }],
   };
-  if (args.has("dry-run")) return showPlan(args, host, terminal, state);
-  return await applyState(
-    args,
-    host,
-    terminal,
+  if (args.has("dry-run")) {
+    return typed(state, () => showPlan(args, host, terminal, state));
+  }
+  const name = `passthru mdev create ${parent} ${type} ${uuid}`;
+  return await typed(
     state,
-    `passthru mdev create ${parent} ${type} ${uuid}`,
+    () => applyState(args, host, terminal, state, name),
   );
+}
+
+async function remove(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+  uuid: string,
+): Promise<number> {
+  const code = await restoreDevices(args, host, terminal, [uuid]);
+  const path = `/sys/bus/mdev/devices/${uuid}`;
+  if (code === EXIT.DONE && !args.has("json") && exists(host.kernel, path)) {
+    terminal.warn(
+      `${uuid} is there still: somebody else has created it\n` +
+        `hint: echo 1 > ${path}/remove\n`,
+    );
+  }
+  return code;
 }
 
 /**

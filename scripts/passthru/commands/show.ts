@@ -188,7 +188,7 @@ function showText(terminal: Terminal, shown: ShowJson): string {
       "used by",
       shown.openers.length === 0 ? undefined : openersText(shown.openers),
     ],
-  ]);
+  ], terminal.width);
 }
 
 function groupText(

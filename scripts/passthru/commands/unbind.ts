@@ -7,7 +7,7 @@
 import { isVfioDriver } from "../../../lib/host/driver/vfio_driver.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import { restoreDevices } from "../run/applying.ts";
-import { type Arguments, fromUser } from "../command.ts";
+import { type Arguments, EXIT, fromUser } from "../command.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
 /** Gives functions back to the drivers that they had. */
@@ -20,7 +20,8 @@ export async function run(
     fromUser(() => host.function(address)).address
   );
   const code = await restoreDevices(args, host, terminal, addresses);
-  for (const address of args.has("json") ? [] : addresses) {
+  if (code !== EXIT.DONE || args.has("json")) return code;
+  for (const address of addresses) {
     const { driver } = host.function(address);
     if (driver === undefined || !isVfioDriver(driver)) continue;
     terminal.warn(

@@ -8,6 +8,7 @@ import type { Host } from "../../../lib/host/host.ts";
 import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { applyState, showPlan } from "../run/applying.ts";
 import { type Arguments, fromUser, UsageError } from "../command.ts";
+import { typed } from "../run/typed.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
 /** Creates virtual functions, or removes them. */
@@ -32,7 +33,12 @@ export async function run(
       },
     }],
   };
-  if (args.has("dry-run")) return showPlan(args, host, terminal, state);
+  if (args.has("dry-run")) {
+    return typed(state, () => showPlan(args, host, terminal, state));
+  }
   const name = `passthru vfs ${fn.address} ${text}`;
-  return await applyState(args, host, terminal, state, name);
+  return await typed(
+    state,
+    () => applyState(args, host, terminal, state, name),
+  );
 }

@@ -4,22 +4,26 @@
  * @module
  */
 
+import { breakLines } from "../../../lib/text.ts";
+
 export { sizeText } from "../../../lib/host/size_text.ts";
+export { counted } from "../../../lib/text.ts";
 
-/** `"1 function"`, `"2 functions"`. */
-export function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
-}
-
-/** Writes names and values in two columns. */
+/**
+ * Writes names and values in two columns.
+ *
+ * @param rows The names and values. Lines of a value stay lines.
+ * @param width Columns that lines are broken at.
+ */
 export function fields(
   rows: readonly (readonly [name: string, value: string | undefined])[],
+  width: number,
 ): string {
   const present = rows.filter(([, value]) => value !== undefined);
-  const width = Math.max(...present.map(([name]) => name.length)) + 2;
-  return present.map(([name, value]) =>
-    `${name.padEnd(width)}${
-      value!.replaceAll("\n", `\n${" ".repeat(width)}`)
-    }\n`
-  ).join("");
+  const column = Math.max(...present.map(([name]) => name.length)) + 2;
+  return present.flatMap(([name, value]) =>
+    value!.split("\n").flatMap((line, i) =>
+      breakLines((i === 0 ? name : "").padEnd(column), line, width)
+    )
+  ).map((line) => `${line}\n`).join("");
 }

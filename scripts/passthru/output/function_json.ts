@@ -21,7 +21,7 @@ export interface FunctionJson {
   readonly vendorName: string | null;
   /** As in `pci.ids`. */
   readonly deviceName: string | null;
-  /** As in `pci.ids`. */
+  /** As in `pci.ids`, or else in the PCI specification. */
   readonly className: string | null;
   /** The driver that it is bound to. */
   readonly driver: string | null;

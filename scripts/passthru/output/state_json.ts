@@ -14,9 +14,19 @@ export function stepJson(step: Step): Record<string, unknown> {
 }
 
 /** An error in JSON. */
-export function errorJson(
-  error: unknown,
-): Record<"code" | "device" | "message" | "hint", string | null> {
+export interface ErrorJson {
+  /** A `VfioErrorCode`, or `USAGE`, `INTERRUPTED`, `KERNEL`, `INTERNAL`. */
+  readonly code: string;
+  /** The device that it is about. */
+  readonly device: string | null;
+  /** What was wrong. */
+  readonly message: string;
+  /** What to do. */
+  readonly hint: string | null;
+}
+
+/** Describes an error in JSON. */
+export function errorJson(error: unknown): ErrorJson {
   const { code, device, message, hint } = explain(
     error,
     new AbortController().signal,

@@ -9,10 +9,11 @@ import {
   type PciNode,
   type PciTree,
 } from "../../../lib/host/pci/tree.ts";
-import { isVfioDriver } from "../../../lib/host/driver/vfio_driver.ts";
+import { counted } from "./format.ts";
+import { coloursOf, legendOf } from "./svg_legend.ts";
+import { MONO_12, rect, SANS_12, swatch, text, title } from "./svg_shapes.ts";
 import { shortened } from "./table.ts";
 import {
-  type Box,
   layOut,
   type Panel,
   type PlacedCells,
@@ -23,30 +24,8 @@ import {
 } from "./svg_layout.ts";
 import { nodeText } from "./tree.ts";
 
-/** The approximate widths of characters, by font and size. */
-const MONO_12 = 7.3;
-const SANS_12 = 7;
-
-const NO_DRIVER = "#98a2b3";
-const BRIDGE_DRIVER = "#64748b";
-/** The colours of VFIO drivers, all of them greens. */
-const VFIO = ["#1f9d55", "#0f766e", "#65a30d"];
-const OTHERS = [
-  "#4269d0",
-  "#e39a0b",
-  "#e5484d",
-  "#a463f2",
-  "#0ea5b7",
-  "#d6539c",
-  "#9c6b4e",
-  "#7c90f2",
-  "#b45309",
-  "#c026d3",
-  "#475569",
-  "#0369a1",
-];
-/** The distance between further hues when all colours are taken, in degrees. */
-const GOLDEN_ANGLE = 137.5;
+/** How much of the room in its row a driver's name takes at most. */
+const DRIVER_SHARE = 0.5;
 
 const STYLE = `
 svg { font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
@@ -94,10 +73,10 @@ export function renderSvg(tree: PciTree): string {
   const groups = new Set(nodes.flatMap(({ group }) => group ?? []));
   // The legend is as wide as the layout, whose width is known only then.
   const { width } = layOut(tree, 0);
-  const legend = legendOf(colours, nodes, width - 2 * SIZE.margin);
+  const legend = legendOf(colours, tree, nodes, width - 2 * SIZE.margin);
   const layout = layOut(tree, SIZE.margin + 34 + legend.height + 12);
-  const summary = `${count(nodes.length, "function")} in ` +
-    `${count(groups.size, "IOMMU group")}`;
+  const summary = `${counted(nodes.length, "function")} in ` +
+    `${counted(groups.size, "IOMMU group")}`;
   const parts = [
     ...layout.panels.map(panel),
     ...layout.cells.map(cellsFrame),
@@ -134,71 +113,6 @@ function all(nodes: readonly PciNode[]): PciNode[] {
   ]);
 }
 
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
-}
-
-/** Chooses a colour for each driver, the most frequent one first. */
-function coloursOf(nodes: readonly PciNode[]): Map<string, string> {
-  const frequent = [...Map.groupBy(nodes, ({ driver }) => driver)]
-    .sort(([a = "", aNodes], [b = "", bNodes]) =>
-      bNodes.length - aNodes.length || (a < b ? -1 : 1)
-    );
-  const vfio = [...VFIO];
-  const others = [...OTHERS];
-  const colours = new Map<string, string>();
-  for (const [driver, [first]] of frequent) {
-    if (driver === undefined) continue;
-    const hue = Math.round(colours.size * GOLDEN_ANGLE) % 360;
-    const colour = isVfioDriver(driver)
-      ? vfio.shift()
-      : first!.bridge
-      ? BRIDGE_DRIVER
-      : others.shift();
-    colours.set(driver, colour ?? `hsl(${hue}, 55%, 50%)`);
-  }
-  return colours;
-}
-
-/** Draws the legend: the colour of each driver. */
-function legendOf(
-  colours: ReadonlyMap<string, string>,
-  nodes: readonly PciNode[],
-  width: number,
-): { svg: string; height: number } {
-  const without = nodes.some(({ driver }) => driver === undefined);
-  const entries = [
-    ...[...colours].map(([driver, colour]) => ({
-      name: driver,
-      number: nodes.filter((node) => node.driver === driver).length,
-      colour,
-    })),
-    ...without
-      ? [{
-        name: "no driver",
-        number: nodes.filter(({ driver }) => driver === undefined).length,
-        colour: undefined,
-      }]
-      : [],
-  ];
-  const LINE = 22;
-  let x = 0;
-  let y = 0;
-  const parts = entries.map(({ name, number, colour }) => {
-    const label = `${name} × ${number}`;
-    const needed = 18 + label.length * SANS_12 + 20;
-    if (x > 0 && x + needed > width) {
-      x = 0;
-      y += LINE;
-    }
-    const part = `<g transform="translate(${round(x)} ${y})">` +
-      swatch(0, 1, 12, 12, colour) + text(18, 11, "ink", label) + "</g>";
-    x += needed;
-    return part;
-  });
-  return { svg: parts.join("\n"), height: y + LINE };
-}
-
 function panel({ bus, continued, x, y, width, height }: Panel): string {
   const node = bus.numaNode === undefined ? "" : `NUMA node ${bus.numaNode}`;
   return `<g>${title(`Root bus ${bus.name}${node && `, ${node}`}`)}` +
@@ -223,13 +137,21 @@ function groupBox(
     ? "shared"
     : "group";
   const name = group.group === undefined ? "no group" : `group ${group.group}`;
+  const fits = name.length * SANS_12 <= SIZE.gutter - 16;
   const cause = causes.get(group.group ?? "") ?? "";
   const caption = kind === "outside" ? "No IOMMU group" : `IOMMU ${name}` +
     (kind === "shared" ? `, which ${members} functions share` : "") +
     (cause === "" ? "" : `: ${cause}`);
   return `<g>${title(caption)}` +
     rect({ x, y, width, height }, kind, 6) +
-    text(x + width - 8, y + height / 2 + 4, "faint", name, "end") + "</g>";
+    text(
+      x + width - 8,
+      y + height / 2 + 4,
+      "faint",
+      fits ? name : group.group!,
+      "end",
+    ) +
+    "</g>";
 }
 
 function wire({ x, top, bottom, right }: Wire): string {
@@ -243,20 +165,21 @@ function functionRow(
   const { address, driver } = node;
   const base = y + height / 2 + 4;
   const addressWidth = address.length * MONO_12;
-  const driverWidth = (driver?.length ?? 1) * SANS_12;
   const from = x + 14 + addressWidth + 10;
-  const room = x + width - driverWidth - 14 - from;
-  const words = shortened(shortText(node), Math.floor(room / SANS_12));
+  // Characters that fit between the address and the end.
+  const room = Math.floor((x + width - from) / SANS_12);
+  const driverText = shortened(driver ?? "–", Math.floor(room * DRIVER_SHARE));
+  const words = fittedText(node, room - driverText.length - 2);
   return `<g class="node">${title(fullText(node))}` +
     swatch(x + 4, y + 5, 5, height - 10, colourOf(driver, colours)) +
     text(x + 14, base, `mono ${node.bridge ? "faint" : "ink"}`, address) +
     text(from, base, node.bridge ? "faint" : "ink", words) +
-    text(x + width, base, "faint", driver ?? "–", "end") + "</g>";
+    text(x + width, base, "faint", driverText, "end") + "</g>";
 }
 
 function cellsFrame({ physical, x, y, width, height }: PlacedCells): string {
   const number = physical.virtualFunctions.length;
-  const label = count(number, "virtual function");
+  const label = counted(number, "virtual function");
   return `<g>${title(`${label} of ${physical.address}`)}` +
     rect({ x, y, width, height }, "cells", 6) +
     text(x + 8, y + 14, "faint", label) + "</g>";
@@ -290,6 +213,19 @@ function shortText(node: PciNode): string {
     .replace(/,? (?:Corporation|Inc\.|Co\.|Ltd\.?|Technologies)(?=,? )/g, "");
 }
 
+/**
+ * Describes a function in as many characters as there is room for. What tells a
+ * function without a name from others, its id, stays.
+ */
+function fittedText(node: PciNode, room: number): string {
+  const words = shortText(node);
+  if (words.length <= room) return words;
+  const [id = ""] = / (?:device [0-9a-f]{4}|[0-9a-f]{4}:[0-9a-f]{4})$/
+    .exec(words) ?? [];
+  const rest = words.slice(0, words.length - id.length);
+  return shortened(rest, room - id.length) + id;
+}
+
 /** Describes a function in full, for tooltips and screen readers. */
 function fullText(node: PciNode): string {
   const { address, id, driver, group } = node;
@@ -298,60 +234,4 @@ function fullText(node: PciNode): string {
     driver === undefined ? "no driver" : `driver ${driver}`,
     group === undefined ? "no IOMMU group" : `IOMMU group ${group}`,
   ].join("; ");
-}
-
-/** Draws a patch of colour; hollow where there is no driver. */
-function swatch(
-  x: number,
-  y: number,
-  width: number,
-  height: number,
-  colour: string | undefined,
-): string {
-  return `<rect x="${round(x)}" y="${round(y)}" width="${width}" ` +
-    `height="${height}" rx="2" ` +
-    (colour === undefined
-      ? `fill="none" stroke="${NO_DRIVER}"/>`
-      : `fill="${colour}"/>`);
-}
-
-function rect({ x, y, width, height }: Box, kind: string, radius: number) {
-  return `<rect class="${kind}" x="${round(x)}" y="${round(y)}" ` +
-    `width="${round(width)}" height="${round(height)}" rx="${radius}"/>`;
-}
-
-function text(
-  x: number,
-  y: number,
-  kind: string,
-  words: string,
-  anchor?: "end",
-): string {
-  if (words === "") return "";
-  return `<text class="${kind}" x="${round(x)}" y="${round(y)}"` +
-    `${anchor === undefined ? "" : ` text-anchor="${anchor}"`}>` +
-    `${escaped(words)}</text>`;
-}
-
-function title(words: string): string {
-  return `<title>${escaped(words)}</title>`;
-}
-
-function round(length: number): number {
-  return Math.round(length * 10) / 10;
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-/** Escapes a text for XML. Names come from a database that anybody can edit. */
-function escaped(words: string): string {
-  return words.replace(/[&<>"']/g, (character) => ENTITIES[character]!)
-    // XML allows no control characters, not even escaped ones.
-    .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "�");
 }

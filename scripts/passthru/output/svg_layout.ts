@@ -15,13 +15,13 @@ export const SIZE = {
   /** The width of a function, without its indentation. */
   node: 430,
   /** The column of the groups' numbers, right of the functions. */
-  gutter: 74,
+  gutter: 90,
   /** Around everything, and between columns. */
   margin: 24,
   /** Inside a panel. */
   padding: 14,
   panelHead: 30,
-  cell: { width: 92, height: 22, gap: 5 },
+  cell: { width: 100, height: 22, gap: 5 },
   cellsHead: 20,
 } as const;
 

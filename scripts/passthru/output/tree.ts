@@ -10,6 +10,7 @@ import {
   type PciNode,
   type PciTree,
 } from "../../../lib/host/pci/tree.ts";
+import { breakLines } from "../../../lib/text.ts";
 import { isVfioDriver } from "../../../lib/host/driver/vfio_driver.ts";
 import { type Column, writeTable } from "./table.ts";
 import { type Style, styled, type Terminal } from "../terminal/terminal.ts";
@@ -69,9 +70,12 @@ export function writeTree(terminal: Terminal, tree: PciTree): void {
   writeTable(terminal, rows, COLUMNS);
   const shared = tree.sharedGroups.filter(({ causes }) => causes.length > 0);
   if (shared.length === 0) return;
-  const lines = shared.map(({ group, causes }) =>
-    `${styled(terminal, "bold", `group ${group}`)} is shared: ` +
-    causes.map(causeText).join("; ")
+  const lines = shared.flatMap(({ group, causes }) =>
+    breakLines(
+      `${styled(terminal, "bold", `group ${group}`)} is shared: `,
+      causes.map(causeText).join("; "),
+      terminal.width,
+    )
   );
   terminal.write(`\n${lines.join("\n")}\n`);
 }

@@ -7,8 +7,12 @@
 import type { Host } from "../../../lib/host/host.ts";
 import { apply } from "../../../lib/provision/apply.ts";
 import type { StepEvent } from "../../../lib/provision/make.ts";
-import { Plan, plan } from "../../../lib/provision/plan/plan.ts";
-import { stepSubject, stepText } from "../../../lib/provision/plan/text.ts";
+import { plan } from "../../../lib/provision/plan/plan.ts";
+import {
+  planText,
+  stepSubject,
+  stepText,
+} from "../../../lib/provision/plan/text.ts";
 import {
   type DamagedJournal,
   restore,
@@ -17,6 +21,7 @@ import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import type { Step } from "../../../lib/provision/steps/step.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { errorJson, leftJson, stepJson } from "../output/state_json.ts";
+import { warnLines } from "../terminal/lines.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
 /** The time limit that was asked for, in milliseconds. */
@@ -40,7 +45,7 @@ export function showPlan(
   state: DesiredState,
 ): number {
   const { steps } = fromUser(() => plan(host, state));
-  writeSteps(args, terminal, steps);
+  writeSteps(args, terminal, steps, "");
   return EXIT.DONE;
 }
 
@@ -73,7 +78,7 @@ export async function applyState(
     await applied[Symbol.asyncDispose]();
     throw error;
   }
-  writeSteps(args, terminal, applied.steps);
+  writeSteps(args, terminal, applied.steps, "Applied: ");
   return EXIT.DONE;
 }
 
@@ -90,10 +95,14 @@ function writeSteps(
   args: Arguments,
   terminal: Terminal,
   steps: readonly Step[],
+  label: string,
 ): void {
   if (args.has("json")) {
     writeJson(terminal, { version: 1, steps: steps.map(stepJson) });
-  } else terminal.write(`${new Plan(steps)}\n`);
+  } else {
+    const { width } = terminal;
+    terminal.write(`${planText(steps, { width, label })}\n`);
+  }
 }
 
 /** Undoes what was applied to some devices, or to all, and prints the steps. */
@@ -124,16 +133,17 @@ export async function restoreDevices(
   } else {
     terminal.write(
       undone.length + left.length + damaged.length === 0
-        ? "Nothing to undo.\n"
+        ? `Nothing to undo${
+          name === undefined ? "" : ` under the name ${name}`
+        }.\n`
         : undone.map((step) => `undone: ${lineOf(step)}\n`).join(""),
     );
-    for (const each of left) {
-      const { error: { device, message, hint } } = leftJson(each) as {
-        error: Record<string, string | null>;
-      };
-      terminal.warn(`not undone: ${lineOf(each.step)}\n`);
-      terminal.warn(`  ${device === null ? "" : `${device}: `}${message}\n`);
-      if (hint !== null) terminal.warn(`  hint: ${hint}\n`);
+    for (const { step, error } of left) {
+      const { device, message, hint } = errorJson(error);
+      const subject = device === null ? "" : `${device}: `;
+      terminal.warn(`not undone: ${lineOf(step)}\n`);
+      warnLines(terminal, "  ", `${subject}${message}`);
+      if (hint !== null) warnLines(terminal, "  hint: ", hint);
     }
     warnOfDamage(terminal, damaged);
   }
@@ -147,7 +157,7 @@ export function warnOfDamage(
 ): void {
   for (const { error } of damaged) {
     const { message, hint } = errorJson(error);
-    terminal.warn(`not undone: ${message}\n`);
-    if (hint !== null) terminal.warn(`  hint: ${hint}\n`);
+    warnLines(terminal, "not undone: ", message);
+    if (hint !== null) warnLines(terminal, "  hint: ", hint);
   }
 }

@@ -1,14 +1,12 @@
 /**
- * The signals that interrupt the command: Ctrl-C, and those of a terminal or a
- * session that ends.
+ * The interruption of the command: Ctrl-C, and the end of its terminal or
+ * session.
  *
  * @module
  */
 
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
 /** The interruption of this process. */
-export class Interruption {
+export class CommandInterruption {
   readonly #abort = new AbortController();
 
   /** Aborted by the first signal. */
@@ -21,21 +19,10 @@ export class Interruption {
    * ends the process, which so starts without libc.
    */
   async start(): Promise<void> {
-    // Read first: with any listener Deno takes SIGHUP as well.
-    const { ignoresHangup } = await import("./hangup.ts");
-    const isIgnored = ignoresHangup();
-    const interrupt = () => {
-      // A second signal ends the process at once. `passthru restore` undoes
-      // what is left.
-      for (const signal of SIGNALS) {
-        if (signal === "SIGHUP" && isIgnored) continue;
-        Deno.removeSignalListener(signal, interrupt);
-      }
-      this.#abort.abort();
-    };
-    for (const signal of SIGNALS) {
-      const ignores = signal === "SIGHUP" && isIgnored;
-      Deno.addSignalListener(signal, ignores ? () => {} : interrupt);
-    }
+    const { Interruption } = await import(
+      "../../../lib/kernel/interruption.ts"
+    );
+    const { signal } = new Interruption();
+    signal.addEventListener("abort", () => this.#abort.abort(signal.reason));
   }
 }

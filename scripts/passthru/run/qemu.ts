@@ -7,7 +7,6 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { memoryLock } from "../../../lib/host/iommu/memory_lock.ts";
-import { vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import type { Host } from "../../../mod.ts";
 import {
   type FunctionState,
@@ -40,8 +39,8 @@ export interface QemuRun {
   /** The addresses of functions that are taken although the host uses them. */
   readonly insist?: readonly string[] | undefined;
   /**
-   * How QEMU gets them. Default: `fds` where a user is named, else `iommufd`
-   * where the host and QEMU have it, else `legacy`.
+   * How QEMU gets them. Default: `auto`, which is `fds` where a user is named,
+   * else `iommufd` where the host and QEMU have it, else `legacy`.
    */
   readonly by?: QemuWay | undefined;
   /**
@@ -106,7 +105,8 @@ export async function runQemu(run: QemuRun): Promise<number> {
   using signals = new Signals();
   const program = run.program ?? "qemu-system-x86_64";
   const devices = run.devices.map((name) => host.find(name));
-  const wanted = run.by ?? (user === undefined ? undefined : "fds");
+  const asked = run.by === "auto" ? undefined : run.by;
+  const wanted = asked ?? (user === undefined ? undefined : "fds");
   const iommufd = wanted !== "legacy" && await hasIommufd(program);
   if (!iommufd && (wanted === "iommufd" || wanted === "fds")) {
     throw new TypeError(
@@ -128,10 +128,7 @@ export async function runQemu(run: QemuRun): Promise<number> {
       note(`${stepSubject(step)}: ${stepText(step)} (${phase})`);
     },
   });
-  const by = wanted ??
-    (iommufd && devices.every((device) => vfioNodes(device).cdev)
-      ? "iommufd"
-      : "legacy");
+  const by = wanted ?? (iommufd ? "auto" : "legacy");
   await using open = by === "fds"
     ? await VfioDescriptors.open(devices)
     : undefined;

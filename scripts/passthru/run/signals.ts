@@ -4,12 +4,10 @@
  * @module
  */
 
-import { ignoresHangup } from "./hangup.ts";
-
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
-/** The signals that ask a program to end. */
-export type EndSignal = typeof SIGNALS[number];
+import {
+  type EndSignal,
+  onEndSignal,
+} from "../../../lib/kernel/interruption.ts";
 
 /**
  * Keeps signals from ending this process until it is disposed of, so that the
@@ -17,26 +15,15 @@ export type EndSignal = typeof SIGNALS[number];
  */
 export class Signals implements Disposable {
   readonly #abort = new AbortController();
-  readonly #stack = new DisposableStack();
+  readonly #listening: Disposable;
   #receiver: ((signal: EndSignal) => void) | undefined;
 
   /** Starts to receive the signals. */
   constructor() {
-    const ignored = ignoresHangup();
-    for (const signal of SIGNALS) {
-      const isIgnored = signal === "SIGHUP" && ignored;
-      const receive = () => {
-        if (isIgnored) return;
-        if (this.#receiver !== undefined) this.#receiver(signal);
-        else {
-          this.#abort.abort(
-            new DOMException(`Ended by ${signal}`, "AbortError"),
-          );
-        }
-      };
-      Deno.addSignalListener(signal, receive);
-      this.#stack.defer(() => Deno.removeSignalListener(signal, receive));
-    }
+    this.#listening = onEndSignal((signal) => {
+      if (this.#receiver !== undefined) return this.#receiver(signal);
+      this.#abort.abort(new DOMException(`Ended by ${signal}`, "AbortError"));
+    });
   }
 
   /** Aborted by a signal that comes before {@linkcode passOn}. */
@@ -51,6 +38,6 @@ export class Signals implements Disposable {
 
   /** Lets signals end this process again. */
   [Symbol.dispose](): void {
-    this.#stack.dispose();
+    this.#listening[Symbol.dispose]();
   }
 }

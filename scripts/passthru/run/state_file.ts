@@ -10,6 +10,7 @@ import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { fromUser, UsageError } from "../command.ts";
 import { loadYaml } from "../deps.ts";
 import { readInput } from "./input.ts";
+import { parseJson } from "./json.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
 /**
@@ -30,7 +31,7 @@ export async function readState(
 ): Promise<DesiredState> {
   const text = await readInput(terminal, path);
   const name = path === "-" ? "standard input" : printable(path);
-  const parse = isYaml(path, text) ? await yamlParser(name) : JSON.parse;
+  const parse = isYaml(path, text) ? await yamlParser(name) : parseJson;
   let value: unknown;
   try {
     value = parse(text);

@@ -15,6 +15,9 @@ import type {
   FunctionState,
 } from "../../../lib/provision/state/state.ts";
 
+import { UsageError } from "../command.ts";
+import { typed } from "./typed.ts";
+
 /** How devices are taken. */
 export interface TakingOptions extends ApplyOptions {
   /** What happens to the other endpoints of their groups. */
@@ -33,12 +36,14 @@ export interface TakingOptions extends ApplyOptions {
  * @returns Gives them back when it is disposed of; `undefined` when there was
  * nothing to do.
  * @throws {VfioError} The same as `apply`.
+ * @throws {UsageError} When a device is named twice.
  */
 export async function takeForVfio(
   host: Host,
   devices: readonly HostDevice[],
   { group = "refuse", ...options }: TakingOptions,
 ): Promise<AsyncDisposable | undefined> {
+  assertDistinct(devices);
   const functions = devices.filter((device) => device instanceof PciFunction);
   const state: DesiredState = {
     functions: functions.map(({ address, driver = "" }) => ({
@@ -47,6 +52,16 @@ export async function takeForVfio(
       group,
     })),
   };
-  if (plan(host, state).steps.length === 0) return undefined;
-  return await apply(host, state, { ...options, held: true });
+  if (typed(state, () => plan(host, state)).steps.length === 0) {
+    return undefined;
+  }
+  return await typed(state, () => apply(host, state, { ...options, held: true }));
+}
+
+/** Refuses a device that is named twice. */
+function assertDistinct(devices: readonly HostDevice[]): void {
+  const names = devices.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice === undefined) return;
+  throw new UsageError(`${twice} is given twice`);
 }

@@ -47,7 +47,7 @@ function columns(): number {
  */
 export function processTerminal(signal: AbortSignal): Terminal {
   const isTerminal = Deno.stdout.isTerminal();
-  const showsProgress = Deno.stderr.isTerminal();
+  const showsErrors = Deno.stderr.isTerminal();
   let failure: string | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let shown = false;
@@ -60,6 +60,7 @@ export function processTerminal(signal: AbortSignal): Terminal {
   return {
     isTerminal,
     width: isTerminal ? columns() : Infinity,
+    errorWidth: showsErrors ? columns() : Infinity,
     colour: isTerminal && !Deno.noColor,
     signal,
     // A command that changes the host goes on when its reader is gone, or the
@@ -74,7 +75,7 @@ export function processTerminal(signal: AbortSignal): Terminal {
       writeAll(Deno.stderr, text);
     },
     progress(text) {
-      if (!showsProgress) return;
+      if (!showsErrors) return;
       // Not called without a timer: the first call loads Deno's timers, which
       // takes a third of the time that Deno takes to start.
       if (timer !== undefined) clearTimeout(timer);
@@ -111,6 +112,17 @@ export function processTerminal(signal: AbortSignal): Terminal {
       const { localKernel } = await import("../../../lib/kernel/local.ts");
       const { writableFile } = await import("../run/byte_streams.ts");
       return writableFile(localKernel(), path);
+    },
+    async save(path, text) {
+      const { localKernel } = await import("../../../lib/kernel/local.ts");
+      const { setOwnership, writeFileAtomically } = await import(
+        "../../../lib/kernel/files.ts"
+      );
+      const kernel = localKernel();
+      const absolute = path.startsWith("/") ? path : `./${path}`;
+      const { uid, gid, mode } = kernel.stat(absolute);
+      writeFileAtomically(kernel, absolute, text, mode & 0o777);
+      setOwnership(kernel, absolute, { uid, gid, mode: mode & 0o777 });
     },
   };
 }

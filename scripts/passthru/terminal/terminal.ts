@@ -20,10 +20,14 @@ export interface Terminal {
   readable(path: string): Promise<ReadableStream<Uint8Array>>;
   /** Makes a file that bytes are written to; `-` is standard output. */
   writable(path: string): Promise<WritableStream<Uint8Array>>;
+  /** Writes a file, which a reader finds either as it was or complete. */
+  save(path: string, text: string): Promise<void>;
   /** Returns the words that run this command, without its arguments. */
   command(): Promise<readonly string[]>;
   /** Columns of standard output; `Infinity` where it is not a terminal. */
   readonly width: number;
+  /** Columns of standard error; `Infinity` where it is not a terminal. */
+  readonly errorWidth: number;
   /** Whether standard output may be coloured. */
   readonly colour: boolean;
   /** Whether standard output is a terminal. */

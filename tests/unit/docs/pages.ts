@@ -162,6 +162,7 @@ class Page {
     const interrupted = new AbortController();
     const { code, out, err } = await call(this.host, argv, {
       files: Object.fromEntries(this.#files),
+      saved: (path, text) => void this.#files.set(path, text),
       signal: interrupted.signal,
       // `attach` goes on until it is interrupted.
       written: () => argv.includes("attach") && interrupted.abort(),

@@ -40,6 +40,9 @@ export interface Surroundings {
   readonly interruptedBy?: Deno.Signal | undefined;
 }
 
+/** What a script does at a signal, by the signal's name. */
+type Listeners = Map<string, () => void>;
+
 /** The result of a script. */
 export interface ScriptRun {
   /** Its output. */
@@ -62,6 +65,7 @@ export async function runScript(
   let out = "";
   const programs: string[] = [];
   const tests: Array<() => unknown> = [];
+  const listeners: Listeners = new Map();
   const console = {
     log(...values: unknown[]) {
       const words = values.map((value) =>
@@ -75,8 +79,8 @@ export async function runScript(
   );
   await module.default(
     console,
-    pretendedDeno(surroundings, programs, tests),
-    (specifier: string) => moduleOf(specifier, host),
+    pretendedDeno(surroundings, programs, tests, listeners),
+    (specifier: string) => moduleOf(specifier, host, listeners),
   );
   for (const test of tests) await test();
   return { out, programs };
@@ -107,6 +111,7 @@ ${body}
 function moduleOf(
   specifier: string,
   host: SimulatedHost,
+  listeners: Listeners,
 ): Readonly<Record<string, unknown>> {
   if (specifier === "@std/assert") return assert;
   const path = specifier.startsWith(URL_OF_PROJECT)
@@ -118,6 +123,23 @@ function moduleOf(
     );
   const module = MODULES[path];
   if (module === undefined) throw new TypeError(`No entry point: ${specifier}`);
+  class Interruption {
+    readonly #abort = new AbortController();
+    constructor() {
+      for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+        listeners.set(name, () => this.#abort.abort());
+      }
+    }
+    get signal() {
+      return this.#abort.signal;
+    }
+    // The script is interrupted at once.
+    wait() {
+      this.#abort.abort();
+      return Promise.resolve();
+    }
+    [Symbol.dispose]() {}
+  }
   // Replaces functions that take a host, and classes that make one by default.
   const here = {
     Host: function () {
@@ -126,6 +148,7 @@ function moduleOf(
     Inventory: function () {
       return host;
     },
+    Interruption,
   };
   return { ...module, ...pick(here, module) };
 }
@@ -157,8 +180,8 @@ function pretendedDeno(
   { args, files, interruptedBy }: Surroundings,
   programs: string[],
   tests: Array<() => unknown>,
+  listeners: Listeners,
 ) {
-  const listeners = new Map<string, () => void>();
   class Command {
     readonly #signal: AbortSignal | undefined;
     constructor(
@@ -187,8 +210,6 @@ function pretendedDeno(
     Command,
     // Deno's own is there where OTEL_DENO is set.
     telemetry: { tracerProvider: { getTracer: () => ({ startSpan }) } },
-    addSignalListener: (name: string, listener: () => void) =>
-      void listeners.set(name, listener),
     readTextFile: (path: string) => {
       const text = files.get(path);
       if (text === undefined) throw new Deno.errors.NotFound(path);

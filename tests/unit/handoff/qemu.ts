@@ -67,6 +67,39 @@ Deno.test("qemuArguments() names only descriptors when QEMU inherits them", () =
   ]);
 });
 
+Deno.test("qemuArguments() takes iommufd by auto when the host and each device have it, else legacy", () => {
+  const functions = {
+    [A]: { id: "8086:10d3", driver: "vfio-pci" },
+    [B]: { id: "8086:10d3", driver: "vfio-pci" },
+  };
+  for (
+    const [topology, by] of [
+      [{ functions }, "iommufd"],
+      [{ functions, kernel: { release: "6.1.0" } }, "legacy"],
+      [{
+        functions: { ...functions, [B]: { ...functions[B], group: null } },
+        kernel: { release: "6.12.0", unsafeNoIommu: true },
+      }, "legacy"],
+    ] as const
+  ) {
+    const devices = simulate(topology).functions()
+      .map((device) => ({ device }));
+    assertEquals(
+      qemuArguments(devices, { by: "auto" }),
+      qemuArguments(devices, { by }),
+    );
+  }
+  assertEquals(qemuArguments([], { by: "auto" }), []);
+});
+
+Deno.test("qemuArguments() throws WRONG_DRIVER by auto when a device is not bound yet", () => {
+  const error = assertThrows(
+    () => qemuArguments([mediated, a], { by: "auto" }),
+    VfioError,
+  );
+  assertEquals([error.code, error.device], ["WRONG_DRIVER", A]);
+});
+
 Deno.test("qemuArguments() names a mediated device by its path", () => {
   const sysfsdev = `sysfsdev=/sys/bus/mdev/devices/${UUID}`;
   assertEquals(qemuArguments([mediated], { by: "legacy" }), [

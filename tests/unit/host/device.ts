@@ -10,6 +10,7 @@ import { Host } from "../../../lib/host/host.ts";
 import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import { nodePaths, vfioNodes } from "../../../lib/host/iommu/nodes.ts";
 import { PciFunction } from "../../../lib/host/pci/function.ts";
+import { lendPciIds } from "../../../lib/host/pci/ids.ts";
 import {
   isVfioDriver,
   standsInTheWay,
@@ -228,6 +229,22 @@ Deno.test("PciFunction has names from pci.ids when that is installed", () => {
     [fn.vendorName, fn.deviceName, fn.className],
     ["Intel", "82574L", "Ethernet"],
   );
+});
+
+Deno.test("PciFunction.className is the specification's when pci.ids is not installed", () => {
+  const host = setUp({ [A]: { class: 0x020000 }, [B]: { class: 0x550000 } });
+  assertEquals(host.function(A).className, "Ethernet controller");
+  assertEquals(host.function(B).className, undefined);
+});
+
+Deno.test("lendPciIds() lends names when the other system has none", () => {
+  const at = "/usr/share/misc/pci.ids";
+  const lender = setUp({}, { [at]: "8086  Lent" });
+  for (const [own, name] of [[{}, "Lent"], [{ [at]: "8086  Own" }, "Own"]]) {
+    const host = setUp({ [A]: {} }, own as Record<string, string>);
+    lendPciIds(lender.kernel, host.kernel);
+    assertEquals(host.function(A).vendorName, name as string);
+  }
 });
 
 Deno.test("PciFunction.revision throws PERMISSION_DENIED when it may not be read", () => {

@@ -5,7 +5,10 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import type { Topology } from "../../../lib/sim/machine/topology.ts";
+import type {
+  FunctionTopology,
+  Topology,
+} from "../../../lib/sim/machine/topology.ts";
 import { call, json } from "../passthru_bench.ts";
 
 const PCI_IDS = `8086  Intel Corporation
@@ -36,7 +39,7 @@ const HOST: Topology = {
       group: 12,
     },
     "0000:02:00.0": { id: "1af4:1041", driver: "vfio-pci", group: 13 },
-    "0001:00:00.0": { id: "1af4:1042", group: null },
+    "0001:00:00.0": { id: "1af4:1042", class: 0x550000, group: null },
   },
   files: { "/usr/share/misc/pci.ids": PCI_IDS },
 };
@@ -209,4 +212,42 @@ Deno.test("passthru dump writes a dump for lspci when --hex is given", async () 
   const { out } = await call(HOST, ["dump", "01:00.0", "--hex"]);
   assertStringIncludes(out, "\n00: 86 80 d3 10 ");
   assertStringIncludes(out, "\nff0: 00 ");
+});
+
+Deno.test("passthru breaks its lines at words when the terminal is narrow", async () => {
+  const functions = Object.fromEntries(
+    Array.from({ length: 12 }, (_, i): [string, FunctionTopology] => [
+      `0000:01:00.${i % 8}`.replace("01", i < 8 ? "01" : "02"),
+      { id: "8086:10d3", class: 0x020000, driver: "e1000e", group: 1 },
+    ]),
+  );
+  const host = { functions };
+  const files = { "s.json": '{"memoryLimit":{"2000":"1G"}}' };
+  for (
+    const [argv, words] of [
+      [["show", "01:00.0"], "take 0000:02:00.3: passthru bind"],
+      [["groups"], "take 0000:02:00.3: passthru bind"],
+      [["plan", "s.json"], "user 2000 may lock 1G"],
+      [["bind", "01:00.0"], "to give them to vfio-pci too: --whole-group"],
+      [
+        ["bind", "01:00.0", "--whole-group", "--dry-run"],
+        "0000:01:00.0: e1000e has it",
+      ],
+    ] as const
+  ) {
+    const wide = await call(host, argv, { files });
+    // A path is not broken.
+    const width = argv[0] === "plan" ? 60 : 44;
+    const { out, err } = await call(host, argv, { files, width });
+    const lines = `${out}${err}`.split("\n");
+    for (const line of lines) assert(line.length <= width, line);
+    // Names are shortened instead.
+    const flat = (text: string) =>
+      text.replace(/\s+/g, " ").replace(
+        /Ethernet(?: controller: vendor 8086 device 10d3|[^…]*…)/g,
+        "",
+      );
+    assertEquals(flat(out + err), flat(wide.out + wide.err));
+    assertStringIncludes(flat(out + err), words);
+  }
 });

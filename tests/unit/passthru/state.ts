@@ -139,6 +139,26 @@ Deno.test("passthru mdev lists, creates and removes mediated devices", async () 
   assertEquals((await json(host, ["mdev"])).devices, []);
 });
 
+Deno.test("passthru mdev remove tells of a device that it has not created", async () => {
+  const parent = "/sys/devices/virtual/mtty/mtty";
+  const host = simulate({
+    ...HOST,
+    mediated: { [UUID]: { parent, type: "mtty-1" } },
+  });
+  const { code, out, err } = await call(host, ["mdev", "remove", UUID]);
+  assertEquals([code, out], [0, "Nothing to undo.\n"]);
+  assertEquals(
+    err,
+    `${UUID} is there still: somebody else has created it\n` +
+      `hint: echo 1 > /sys/bus/mdev/devices/${UUID}/remove\n`,
+  );
+  await host.kernel.writeFileAsync(
+    `/sys/bus/mdev/devices/${UUID}/remove`,
+    "1",
+  );
+  assertEquals((await call(host, ["mdev", "remove", UUID])).err, "");
+});
+
 Deno.test("passthru mdev exits with 2 when it is called wrongly", async () => {
   assertEquals((await call(HOST, ["mdev", "create", A])).code, 2);
   assertEquals((await call(HOST, ["mdev", "remove"])).code, 2);
@@ -163,7 +183,10 @@ for (const path of ["state.json", "state.yaml", "-"]) {
     assertEquals(dry, planned);
     assertEquals(await stateOf(host), before);
     const { out, code } = await call(host, ["apply", path], surroundings);
-    assertEquals([code, out], [0, planned.out]);
+    assertEquals(
+      [code, out],
+      [0, planned.out.replace("1 step", "Applied: 1 step")],
+    );
     assertEquals(host.function(A).driver, "vfio-pci");
     const again = await call(host, ["apply", path], surroundings);
     assertEquals([again.code, again.out], [0, "Nothing to do.\n"]);

@@ -44,6 +44,19 @@ for (
       "s.json: ",
     ],
     [
+      "JSON has a key twice",
+      "s.json",
+      '{"functions": [\n  {"select": "01:00.0", "driver": "a", "driver": "b"}]}',
+      's.json: "driver" is given twice in one object, again in line 2, column 40',
+    ],
+    [
+      "JSON has a key twice, once escaped",
+      "-",
+      '{"functions":[],"\\u0066unctions":[]}',
+      'standard input: "functions" is given twice in one object, again in ' +
+      "line 1, column 17",
+    ],
+    [
       "JSON is nested deeply",
       "s.json",
       `{"functions":${"[".repeat(1e5)}${"]".repeat(1e5)}}`,
@@ -83,4 +96,27 @@ Deno.test("passthru plan takes aliases in reason", async () => {
   });
   assertEquals(code, 0);
   assertStringIncludes(out, "0000:02:00.0");
+});
+
+Deno.test("passthru plan takes the same key in several objects, and braces in texts", async () => {
+  const functions = {
+    "0000:01:00.0": { id: "8086:10d3" },
+    "0000:02:00.0": { id: "8086:10d3" },
+  };
+  const state = {
+    functions: Object.keys(functions).map((select) => ({
+      select,
+      driver: "vfio-pci",
+    })),
+    memoryLimit: {},
+  };
+  const { code, err } = await call({ functions }, ["plan", "s.json"], {
+    files: { "s.json": JSON.stringify(state) },
+  });
+  assertEquals([code, err], [0, ""]);
+  const odd = '{"memoryLimit": {"a:{\\"}": "1G", "a:{": "2G"}}';
+  const refused = await call({ functions }, ["plan", "s.json"], {
+    files: { "s.json": odd },
+  });
+  assertStringIncludes(refused.err, "memoryLimit: expected the name");
 });

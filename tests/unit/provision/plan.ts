@@ -119,7 +119,7 @@ Deno.test("plan() throws GROUP_NOT_VIABLE when another function of the group is 
       `vfio ${A}: its IOMMU group 7 would not be viable with ` +
         `${B} on snd_hda\n` +
         'hint: to give them to vfio-pci too: "group": "all endpoints" in ' +
-        "functions[0], or --whole-group where a command names the device",
+        "functions[0]",
     );
   }
   // Also when there is nothing else to do.

@@ -29,13 +29,13 @@ Deno.test("simulate() throws when a serial number is malformed, or not possible"
   assertThrows(
     () => serialNumber(card({ serial: "12" }).function(A)),
     TypeError,
-    'Cannot parse serial number "12"',
+    'serial: expected a serial number such as "a0-36-9f-ff-ff-12-34-56", got "12"',
   );
   assertThrows(
     () =>
       serialNumber(card({ serial: SERIAL, conventional: true }).function(A)),
     TypeError,
-    "A conventional function can have no serial number",
+    "a conventional function can have no serial number",
   );
 });
 
