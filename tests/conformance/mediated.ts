@@ -52,7 +52,7 @@ export async function mediated(
   return {
     device: setup.host.find(path),
     [Symbol.asyncDispose]: async () => {
-      // An open file would make it wait.
+      // An open file would make it wait: attached devices are detached before.
       setup.closeAll();
       await writeSysfs(setup, `${path}/remove`, "1");
     },

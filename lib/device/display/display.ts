@@ -1,6 +1,7 @@
 import { toVfioError, VfioError } from "../../errors.ts";
 import { hasErrno } from "../../kernel/errno.ts";
 import { Fd } from "../../kernel/fd.ts";
+import type { Mapping } from "../../kernel/kernel.ts";
 import { F_SETFD, FD_CLOEXEC } from "../../uapi/linux/fcntl.ts";
 import { MAP_SHARED, PROT_READ } from "../../uapi/linux/mman.ts";
 import {
@@ -140,7 +141,8 @@ export class Display {
    *
    * @param plane The plane, as it was asked for last.
    * @returns Its rows: `stride * height` bytes.
-   * @throws {VfioError} `DETACHED` or `KERNEL`.
+   * @throws {VfioError} `NOT_SUPPORTED` if its dma-buf cannot be mapped,
+   * `DETACHED`, or `KERNEL`.
    */
   capture(plane: Plane): Uint8Array<ArrayBuffer> {
     const { source, stride, height } = plane;
@@ -157,17 +159,11 @@ export class Display {
       return pixels;
     }
     using buffer = this.export(plane);
-    const { kernel, name } = this.#device;
+    const mapping = this.#map(buffer);
     try {
-      const { fd, size } = buffer;
-      const mapping = kernel.mmap(size, PROT_READ, MAP_SHARED, fd, 0n);
-      try {
-        pixels.set(new Uint8Array(mapping.buffer, 0, pixels.length));
-      } finally {
-        kernel.munmap(mapping);
-      }
-    } catch (error) {
-      throw toVfioError(error, "read the dma-buf of a plane", name);
+      pixels.set(new Uint8Array(mapping.buffer, 0, pixels.length));
+    } finally {
+      this.#unmap(mapping);
     }
     return pixels;
   }
@@ -204,6 +200,34 @@ export class Display {
       return this.#held(made, size);
     } catch (error) {
       throw toVfioError(error, "export a plane", name);
+    }
+  }
+
+  #map({ fd, size }: PlaneBuffer): Mapping {
+    const { kernel, name } = this.#device;
+    try {
+      return kernel.mmap(size, PROT_READ, MAP_SHARED, fd, 0n);
+    } catch (error) {
+      if (!hasErrno(error, "EACCES", "EINVAL", "ENODEV")) {
+        throw toVfioError(error, "map the dma-buf of a plane", name);
+      }
+      // A driver need not let it be mapped, and the kernel maps no part of a
+      // page (dma_buf_mmap_internal() in drivers/dma-buf/dma-buf.c).
+      throw new VfioError("NOT_SUPPORTED", {
+        device: name,
+        problem: "the dma-buf of a plane cannot be mapped",
+        hint: "give it to a viewer that imports dma-bufs: display.export",
+        cause: error,
+      });
+    }
+  }
+
+  #unmap(mapping: Mapping): void {
+    const { kernel, name } = this.#device;
+    try {
+      kernel.munmap(mapping);
+    } catch (error) {
+      throw toVfioError(error, "unmap the dma-buf of a plane", name);
     }
   }
 

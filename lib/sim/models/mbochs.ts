@@ -215,11 +215,9 @@ class Mbochs extends SampleDriver {
       const id = new DataView(bytes.buffer, bytes.byteOffset)
         .getUint32(0, true);
       const shown = this.#shown.find((shown) => shown.id === id);
-      const { offset, size } = shown?.mode ?? refuse("ENOENT");
+      const { offset } = shown?.mode ?? refuse("ENOENT");
       if (offset % PAGE !== 0) refuse("EINVAL");
-      return process.install(
-        new PlaneFile(() => this.#memory.bytes.slice(offset, offset + size)),
-      );
+      return process.install(new PlaneFile());
     }
     return undefined;
   }

@@ -96,7 +96,7 @@ forEachBackend(
     await using made = await mediated(setup, "mtty-1");
     const before = setup.bench.holdings();
     const space = setup.space();
-    const device = await VfioDevice.attach(made.device, space);
+    await using device = await VfioDevice.attach(made.device, space);
     const { locked } = setup;
     const memory = space.allocate(8192);
     // Memory is pinned only when the device's driver needs it.

@@ -241,9 +241,9 @@ forEachBackend(
         "TIMED_OUT",
       );
     }
-    const detached = mapped.until32(0x20, 1, 1);
+    const detached = assertRejects(() => mapped.until32(0x20, 1, 1), VfioError);
     await device.detach();
-    const error = await assertRejects(() => detached, VfioError);
+    const error = await detached;
     assertEquals(error.code, "DETACHED");
   },
 );

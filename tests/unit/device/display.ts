@@ -18,6 +18,20 @@ import { failure, refused } from "../../failures.ts";
 
 const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 
+/**
+ * Answers in place of the simulation, in which no dma-buf can be mapped, as in
+ * the sample.
+ */
+function answerOf(name: string, args: readonly unknown[]): unknown {
+  if (name !== "mmap" && name !== "munmap") return undefined;
+  if (name === "munmap") return true;
+  const length = args[0] as number;
+  return { address: 1n, length, buffer: PICTURE.slice().buffer };
+}
+
+/** The pixels. */
+const PICTURE = Uint8Array.from({ length: 64 * 64 * 4 }, (_, i) => i % 251);
+
 /** A display whose picture has 64 by 64 pixels in a dma-buf. */
 async function setUp() {
   const fails: Partial<Record<string, string>> = {};
@@ -31,7 +45,7 @@ async function setUp() {
     const name = method === "ioctl" ? (args[1] as Ioctl).name : method;
     calls.push(name === "fcntl" ? `fcntl ${args[1]} ${args[2]}` : name);
     const errno = fails[name];
-    if (errno === undefined) return proceed();
+    if (errno === undefined) return answerOf(name, args) ?? proceed();
     throw new KernelError(errnoNumber(errno), name);
   });
   const host = new Host({ kernel });
@@ -79,7 +93,19 @@ for (const call of ["fcntl", "mmap", "munmap", "VFIO_DEVICE_GET_GFX_DMABUF"]) {
     failure("KERNEL", () => display.capture(plane));
     assertEquals(files(), before);
     delete fails[call];
-    assertEquals(display.capture(plane).length, plane.size);
+    assertEquals(display.capture(plane), PICTURE);
+    await space.close();
+  });
+}
+
+for (const errno of ["EACCES", "EINVAL", "ENODEV"]) {
+  Deno.test(`Display.capture() throws NOT_SUPPORTED when mmap fails with ${errno}`, async () => {
+    const { display, space, files, fails } = await setUp();
+    const plane = planeOf(display);
+    const before = files();
+    fails.mmap = errno;
+    failure("NOT_SUPPORTED", () => display.capture(plane));
+    assertEquals(files(), before);
     await space.close();
   });
 }
