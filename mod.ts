@@ -64,10 +64,7 @@ export {
 } from "./lib/device/interrupts/irq_vector.ts";
 export * from "./lib/device/mapped_registers.ts";
 export type { LoadOptions } from "./lib/device/migration/load.ts";
-export {
-  type Migration,
-  saveTogether,
-} from "./lib/device/migration/migration.ts";
+export type { Migration } from "./lib/device/migration/migration.ts";
 export type { PrecopyInfo } from "./lib/device/migration/progress.ts";
 export type { SaveOptions, SaveProgress } from "./lib/device/migration/save.ts";
 export type { MigrationState } from "./lib/device/migration/state.ts";

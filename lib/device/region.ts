@@ -11,7 +11,6 @@ import {
 } from "./info/region_info.ts";
 import { regionName, type RegionType } from "./info/region_type.ts";
 import { IoEventFd, type IoEventFdOptions } from "./io_eventfd.ts";
-import { exportDmaBuf } from "./features/dma_buf.ts";
 import { MappedRegisters } from "./mapped_registers.ts";
 import {
   assertAccess,
@@ -294,7 +293,8 @@ export class Region implements Registers {
    * @throws {RangeError} If that is not inside the BAR.
    * @throws {VfioError} `NOT_SUPPORTED`, `DETACHED`, or `KERNEL`.
    */
-  exportDmaBuf(...areas: readonly Area[]): Fd {
+  async exportDmaBuf(...areas: readonly Area[]): Promise<Fd> {
+    const { exportDmaBuf } = await import("./features/dma_buf.ts");
     const all = [{ offset: 0, size: this.size }];
     return exportDmaBuf(this.#device, this, areas.length > 0 ? areas : all);
   }

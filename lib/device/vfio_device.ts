@@ -7,20 +7,21 @@ import type { HostDevice } from "../host/device.ts";
 import { markRelease } from "../host/release_mark.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import type { Fd } from "../kernel/fd.ts";
-import { traced, type TracedEvent } from "../tracing.ts";
+import { traced } from "../tracing.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
 import { VFIO_DEVICE_RESET } from "../uapi/vfio/device.ts";
+import { assertMediated, assertToken, described } from "./attach_options.ts";
 import type { Display } from "./display/display.ts";
 import type { FeatureDevice } from "./features/feature_device.ts";
-import { Features } from "./features/features.ts";
-import { assertToken } from "./features/vf_token.ts";
+import type { Features } from "./features/features.ts";
 import { type DeviceInfo, readDeviceInfo } from "./info/device_info.ts";
 import type { RegionType, RegionTypeName } from "./info/region_type.ts";
 import { Interrupts } from "./interrupts/interrupts.ts";
 import type { Irq } from "./interrupts/irq.ts";
+import type { IrqDevice } from "./interrupts/irq_device.ts";
 import type { IrqEvents } from "./interrupts/irq_events.ts";
 import type { IrqName } from "./interrupts/irq_names.ts";
-import { Migration } from "./migration/migration.ts";
+import type { Migration } from "./migration/migration.ts";
 import { findTarget, type PassedTarget } from "./passed.ts";
 import { isPresent } from "./present.ts";
 import type { Region, RegionDevice } from "./region.ts";
@@ -41,7 +42,6 @@ export interface DeviceOptions extends AttachOptions {
    */
   readonly detachOnRequest?: boolean;
 }
-
 
 /** How often a reset is tried while the device is locked, and the pause. */
 const RESET_TRIES = 10;
@@ -67,8 +67,7 @@ export class VfioDevice implements AsyncDisposable {
   readonly #regions: Regions;
   readonly #resources = new Resources();
   readonly #interrupts: Interrupts;
-  #features: Features | undefined;
-  #migration: { readonly of: Migration | undefined } | undefined;
+  #migration: Migration | undefined;
   #detaching: Promise<void> | undefined;
   /** Whether it was detached since the kernel has asked for it. */
   #requested = false;
@@ -93,17 +92,8 @@ export class VfioDevice implements AsyncDisposable {
     this.#space = space;
     this.#attachment = attachment;
     this.info = info;
-    this.#regions = new Regions(this.#regionDevice(), info);
-    const handle = () => this.#handle;
-    this.#interrupts = new Interrupts({
-      name: hostDevice.name,
-      kernel: hostDevice.host.kernel,
-      info,
-      hold: (what, release) => this.#resources.hold(what, release),
-      get handle() {
-        return handle();
-      },
-    });
+    this.#regions = new Regions(this.#port(), info);
+    this.#interrupts = new Interrupts(this.#port());
   }
 
   /**
@@ -322,7 +312,7 @@ export class VfioDevice implements AsyncDisposable {
    */
   async display(): Promise<Display> {
     const { Display } = await import("./display/display.ts");
-    return new Display(this.#regionDevice(), this.#regions);
+    return new Display(this.#port(), this.#regions);
   }
 
   /**
@@ -389,14 +379,13 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   /**
-   * Allows or forbids the device to start DMA (`PCI_COMMAND_MASTER` of a PCI
-   * function). After an attach it is forbidden.
+   * Allows or forbids a PCI function to start DMA (`PCI_COMMAND_MASTER`). After
+   * an attach it is forbidden.
    *
    * @param enabled Whether it may.
    * @throws {VfioError} `NOT_SUPPORTED`, `DETACHED` or `KERNEL`.
    */
   setBusMaster(enabled: boolean): void {
-    if (!this.info.pci) return this.features.setBusMaster(enabled);
     const command = this.config.read16(PCI_COMMAND);
     this.config.write16(
       PCI_COMMAND,
@@ -404,22 +393,21 @@ export class VfioDevice implements AsyncDisposable {
     );
   }
 
-  /**
-   * What its driver and the kernel offer beyond registers, interrupts and
-   * resets, and which of it: `VFIO_DEVICE_FEATURE`.
-   */
-  get features(): Features {
-    return this.#features ??= new Features(this.#featureDevice());
+  /** What its driver offers besides: `VFIO_DEVICE_FEATURE`; loaded here. */
+  async features(): Promise<Features> {
+    const { Features } = await import("./features/features.ts");
+    return new Features(this.#port());
   }
 
   /**
-   * Saves its state, and loads one; `undefined` if its driver cannot.
+   * Saves its state, and loads one. What does is loaded here.
    *
+   * @returns The migration; `undefined` if its driver has none.
    * @throws {VfioError} `DETACHED` or `KERNEL`.
    */
-  get migration(): Migration | undefined {
-    this.#migration ??= { of: Migration.of(this.#featureDevice()) };
-    return this.#migration.of;
+  async migration(): Promise<Migration | undefined> {
+    const { Migration } = await import("./migration/migration.ts");
+    return this.#migration ??= Migration.of(this.#port());
   }
 
   /**
@@ -494,30 +482,21 @@ export class VfioDevice implements AsyncDisposable {
     }
   }
 
-  #regionDevice(): RegionDevice {
+  #port(): RegionDevice & FeatureDevice & IrqDevice {
     const { name, host: { kernel } } = this.hostDevice;
-    const fd = () => this.fd;
+    const handle = () => this.#handle;
     return {
       name,
       kernel,
+      info: this.info,
       isPresent: () => this.present,
       hold: (what, release) => this.#resources.hold(what, release),
-      get fd() {
-        return fd();
-      },
-    };
-  }
-
-  #featureDevice(): FeatureDevice {
-    const handle = () => this.#handle;
-    const { name, kernel, hold } = this.#regionDevice();
-    return {
-      name,
-      kernel,
-      hold,
       mapped: () => this.#regions.mapped(),
       get handle() {
         return handle();
+      },
+      get fd() {
+        return handle().number;
       },
     };
   }
@@ -542,22 +521,6 @@ export class VfioDevice implements AsyncDisposable {
       cause: first.cause,
     });
   }
-}
-
-/** What a trace tells of a device. */
-function described(device: HostDevice): TracedEvent {
-  return { device: device.name, group: device.iommuGroup?.id };
-}
-
-// The IOMMU of any other device reaches all that is mapped, at any time.
-function assertMediated({ bus, name }: HostDevice): void {
-  if (bus === "mdev") return;
-  throw new VfioError("NOT_SUPPORTED", {
-    device: name,
-    problem: "only a mediated device can pin on demand, and it is on the " +
-      `${bus} bus`,
-    hint: "leave pinsOnDemand out",
-  });
 }
 
 function stillLocked(device: string, cause: unknown): VfioError {

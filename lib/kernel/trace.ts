@@ -1,6 +1,4 @@
 import type { Ioctl } from "../uapi/ioctl.ts";
-import { VFIO_DEVICE_FEATURE } from "../uapi/vfio/feature.ts";
-import { decodeFeatureRequest } from "../uapi/vfio/feature_request.ts";
 import { KernelError } from "./errno.ts";
 import { intercept, type KernelCall } from "./intercept.ts";
 import type { Kernel } from "./kernel.ts";
@@ -77,9 +75,8 @@ function describeArgument(
   argument: Uint8Array | bigint | undefined,
 ): string {
   if (!(argument instanceof Uint8Array)) return argument?.toString() ?? "";
-  if (operation === VFIO_DEVICE_FEATURE) {
-    const { feature, data } = decodeFeatureRequest(argument);
-    return data === undefined ? feature : `${feature} ${describeValue(data)}`;
+  if (operation.decode !== undefined) {
+    return describeValue(operation.decode(argument));
   }
   const view = new DataView(argument.buffer, argument.byteOffset);
   switch (operation.argument) {

@@ -46,6 +46,10 @@ export interface Ioctl {
   readonly argument: IoctlArgument;
   /** The struct, where the argument is one. */
   readonly struct?: StructLayout;
+  /** Decodes an argument whose kind depends on what is in it, for people. */
+  readonly decode?: (
+    argument: Uint8Array,
+  ) => Readonly<Record<string, unknown>>;
 }
 
 /**

@@ -8,8 +8,7 @@ import {
   vfio_device_feature_dma_buf,
   vfio_region_dma_range,
 } from "../../uapi/vfio/feature.ts";
-import { featureRefused } from "./feature_device.ts";
-import { request } from "./request.ts";
+import { featureRefused, request } from "./request.ts";
 
 /** A part of a region, in bytes. */
 export interface DmaBufArea {

@@ -7,8 +7,8 @@ import {
   VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
   VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
 } from "../../uapi/vfio/migration.ts";
-import { type FeatureDevice, featureRefused } from "./feature_device.ts";
-import { requestAsync } from "./request.ts";
+import type { FeatureDevice } from "./feature_device.ts";
+import { featureRefused, requestAsync } from "./request.ts";
 
 /** IOVAs, in bytes. */
 export interface LoggedRange {

@@ -1,5 +1,3 @@
-import { toVfioError, VfioError } from "../../errors.ts";
-import { hasErrno } from "../../kernel/errno.ts";
 import type { Fd } from "../../kernel/fd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 
@@ -18,29 +16,4 @@ export interface FeatureDevice {
    * returns is called when that was released before.
    */
   hold(what: string, release: () => void | Promise<void>): () => void;
-}
-
-/**
- * Explains why the kernel refused a feature.
- *
- * @param device The device.
- * @param feature What it is, as in "it has no VF token".
- * @param doing What was being done, as in "cannot set the VF token".
- * @param cause The kernel's answer.
- */
-export function featureRefused(
-  { name }: { readonly name: string },
-  feature: string,
-  doing: string,
-  cause: unknown,
-): unknown {
-  if (!hasErrno(cause, "ENOTTY", "EOPNOTSUPP")) {
-    return toVfioError(cause, doing, name);
-  }
-  return new VfioError("NOT_SUPPORTED", {
-    device: name,
-    problem: `it has no ${feature}`,
-    hint: "device.features.list() has what its driver and this kernel offer",
-    cause,
-  });
 }

@@ -4,30 +4,27 @@ import {
   VFIO_DEVICE_FEATURE_BUS_MASTER,
   vfio_device_feature_bus_master,
   VFIO_DEVICE_FEATURE_CLEAR_MASTER,
+  VFIO_DEVICE_FEATURE_PCI_VF_TOKEN,
   VFIO_DEVICE_FEATURE_SET_MASTER,
   vfio_device_feature_zpci_err,
   VFIO_DEVICE_FEATURE_ZPCI_ERROR,
 } from "../../uapi/vfio/feature.ts";
-import {
-  type DmaLog,
-  type DmaLogOptions,
-  type LoggedRange,
-  startDmaLog,
-} from "./dma_log.ts";
-import { type FeatureDevice, featureRefused } from "./feature_device.ts";
+import { assertToken } from "../attach_options.ts";
+import type { DmaLog, DmaLogOptions, LoggedRange } from "./dma_log.ts";
+import type { FeatureDevice } from "./feature_device.ts";
 import {
   FEATURE_NAMES,
   type FeatureName,
   featureNumber,
 } from "./feature_name.ts";
-import { type Sleep, sleep, type SleepOptions } from "./low_power.ts";
+import type { Sleep, SleepOptions } from "./low_power.ts";
 import {
   type FeatureDirection,
+  featureRefused,
   probe,
   request,
   requestAsync,
 } from "./request.ts";
-import { setVfToken } from "./vf_token.ts";
 
 /** More than the kernel writes of an s390 PCI error. */
 const ZPCI_ERROR_ROOM = 4096;
@@ -42,13 +39,14 @@ const ZPCI_ERROR_ROOM = 4096;
  *
  * await using space = new AddressSpace();
  * await using device = await VfioDevice.attach("0000:01:00.0", space);
- * console.log(device.features.list());
+ * const features = await device.features();
+ * console.log(features.list());
  * ```
  */
 export class Features {
   readonly #device: FeatureDevice;
 
-  /** Made by `VfioDevice.features`. */
+  /** Given by `VfioDevice.features`. */
   constructor(device: FeatureDevice) {
     this.#device = device;
   }
@@ -135,7 +133,17 @@ export class Features {
    * `vfio-pci`, `DETACHED`, or `KERNEL`.
    */
   setVfToken(token: string): void {
-    setVfToken(this.#device, token);
+    assertToken(token);
+    const bytes = Uint8Array.fromHex(token.replaceAll("-", ""));
+    const { handle } = this.#device;
+    try {
+      request(handle, VFIO_DEVICE_FEATURE_PCI_VF_TOKEN, "set", bytes);
+    } catch (error) {
+      const feature = "VF token, as a physical function with vfio-pci has";
+      throw featureRefused(this.#device, feature, "set the VF token", error);
+    } finally {
+      bytes.fill(0);
+    }
   }
 
   /**
@@ -157,12 +165,14 @@ export class Features {
    *
    * await using space = new AddressSpace();
    * await using device = await VfioDevice.attach("0000:01:00.0", space);
-   * await using _sleep = await device.features.sleep();
+   * const features = await device.features();
+   * await using _sleep = await features.sleep();
    * await new Promise((resolve) => setTimeout(resolve, 60_000));
    * ```
    */
-  sleep(options?: SleepOptions): Promise<Sleep> {
-    return sleep(this.#device, options);
+  async sleep(options?: SleepOptions): Promise<Sleep> {
+    const { sleep } = await import("./low_power.ts");
+    return await sleep(this.#device, options);
   }
 
   /**
@@ -182,16 +192,18 @@ export class Features {
    * await using device = await VfioDevice.attach("0000:01:00.0", space);
    * using memory = space.allocate(2 ** 20);
    * const range = { iova: memory.iova, size: BigInt(memory.size) };
-   * await using log = await device.features.startDmaLog([range]);
+   * const features = await device.features();
+   * await using log = await features.startDmaLog([range]);
    * const written = await log.report(range);
    * console.log(written[0]! & 1);
    * ```
    */
-  startDmaLog(
+  async startDmaLog(
     ranges: readonly LoggedRange[],
     options?: DmaLogOptions,
   ): Promise<DmaLog> {
-    return startDmaLog(this.#device, ranges, options);
+    const { startDmaLog } = await import("./dma_log.ts");
+    return await startDmaLog(this.#device, ranges, options);
   }
 
   /**

@@ -8,8 +8,8 @@ import {
   VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
   vfio_device_low_power_entry_with_wakeup,
 } from "../../uapi/vfio/feature.ts";
-import { type FeatureDevice, featureRefused } from "./feature_device.ts";
-import { requestAsync } from "./request.ts";
+import type { FeatureDevice } from "./feature_device.ts";
+import { featureRefused, requestAsync } from "./request.ts";
 
 /** How a device sleeps. */
 export interface SleepOptions {

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { toVfioError, VfioError } from "../../errors.ts";
+import { hasErrno } from "../../kernel/errno.ts";
 import type { Fd } from "../../kernel/fd.ts";
 import {
   VFIO_DEVICE_FEATURE,
@@ -11,7 +13,7 @@ import {
   VFIO_DEVICE_FEATURE_GET,
   VFIO_DEVICE_FEATURE_PROBE,
   VFIO_DEVICE_FEATURE_SET,
-} from "../../uapi/vfio/feature.ts";
+} from "../../uapi/vfio/feature_ioctl.ts";
 
 /** Whether a feature is read or set. */
 export type FeatureDirection = "get" | "set";
@@ -93,4 +95,29 @@ export async function requestAsync(
   } finally {
     data.set(argument.subarray(HEAD));
   }
+}
+
+/**
+ * Explains why the kernel refused a feature.
+ *
+ * @param device The device.
+ * @param feature What it is, as in "it has no VF token".
+ * @param doing What was being done, as in "cannot set the VF token".
+ * @param cause The kernel's answer.
+ */
+export function featureRefused(
+  { name }: { readonly name: string },
+  feature: string,
+  doing: string,
+  cause: unknown,
+): unknown {
+  if (!hasErrno(cause, "ENOTTY", "EOPNOTSUPP")) {
+    return toVfioError(cause, doing, name);
+  }
+  return new VfioError("NOT_SUPPORTED", {
+    device: name,
+    problem: `it has no ${feature}`,
+    hint: "features.list() has what its driver and this kernel offer",
+    cause,
+  });
 }

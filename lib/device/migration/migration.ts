@@ -18,9 +18,6 @@ import { SaveGroup } from "./save_group.ts";
 import type { MigrationState } from "./state.ts";
 import { Stepper } from "./stepper.ts";
 
-/** Gives {@linkcode saveTogether} what it needs of a device. */
-const STEPPER: unique symbol = Symbol("stepper");
-
 /**
  * Moves a device to another host or process: its state is saved on one side,
  * and loaded into a device of the same kind on the other. Drivers that can are
@@ -33,8 +30,9 @@ const STEPPER: unique symbol = Symbol("stepper");
  * await using space = new AddressSpace();
  * await using device = await VfioDevice.attach("0000:01:00.2", space);
  * using file = await Deno.create("device.state");
- * await device.migration!.save().pipeTo(file.writable);
- * console.log(await device.migration!.state()); // stop
+ * const migration = await device.migration();
+ * await migration!.save().pipeTo(file.writable);
+ * console.log(await migration!.state()); // stop
  * ```
  *
  * @example Load it into another one, which runs then
@@ -44,7 +42,8 @@ const STEPPER: unique symbol = Symbol("stepper");
  * await using space = new AddressSpace();
  * await using device = await VfioDevice.attach("0000:01:00.3", space);
  * using file = await Deno.open("device.state");
- * await file.readable.pipeTo(device.migration!.load());
+ * const migration = await device.migration();
+ * await file.readable.pipeTo(migration!.load());
  * ```
  */
 export class Migration {
@@ -55,6 +54,11 @@ export class Migration {
   /** Whether its state can be read while it runs: `pre-copy`. */
   readonly precopy: boolean;
 
+  /** The device's name. */
+  get name(): string {
+    return this.#device.name;
+  }
+
   private constructor(device: FeatureDevice, flags: number) {
     this.#device = device;
     this.#stepper = new Stepper(device);
@@ -62,7 +66,7 @@ export class Migration {
     this.precopy = (flags & VFIO_MIGRATION_PRE_COPY) !== 0;
   }
 
-  /** What `VfioDevice.migration` is of a device. */
+  /** What `VfioDevice.migration` gives of a device. */
   static of(device: FeatureDevice): Migration | undefined {
     const data = vfio_device_feature_migration.alloc();
     try {
@@ -75,11 +79,6 @@ export class Migration {
     const migration = new Migration(device, flags);
     if (migration.precopy) migration.#askForReinit();
     return migration;
-  }
-
-  /** For `saveTogether`. */
-  get [STEPPER](): Stepper {
-    return this.#stepper;
   }
 
   /** Has the kernel tell of new initial data, where it can. */
@@ -184,7 +183,54 @@ export class Migration {
    * @throws {VfioError} `NOT_SUPPORTED` if it cannot be saved while it runs.
    */
   save(options: SaveOptions = {}): ReadableStream<Uint8Array> {
-    return saveTogether([this], options)[0]!;
+    return this.saveWith([], options)[0]!;
+  }
+
+  /**
+   * Saves the states of this and other devices, which reach each other by DMA.
+   * All of them stop starting such DMA before the first one is stopped, and when
+   * one is given up or fails, all run on.
+   *
+   * @param others The other devices.
+   * @param options How they are saved.
+   * @returns The bytes of each one's state, this one's first, as of
+   * {@linkcode Migration.save}. They can be read one after the other, or at
+   * once.
+   * @throws {RangeError} If the size of a chunk is not positive.
+   * @throws {VfioError} `NOT_SUPPORTED` if one of several cannot stop DMA to
+   * others, or cannot be saved while it runs.
+   *
+   * @example Two devices of a virtual machine
+   * ```ts
+   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   *
+   * await using space = new AddressSpace();
+   * await using one = await VfioDevice.attach("0000:01:00.2", space);
+   * await using other = await VfioDevice.attach("0000:01:00.3", space);
+   * const [first, second] = await Promise.all(
+   *   [one, other].map((device) => device.migration()),
+   * );
+   * const streams = first!.saveWith([second!]);
+   * for (const [i, stream] of streams.entries()) {
+   *   using file = await Deno.create(`device${i}.state`);
+   *   await stream.pipeTo(file.writable);
+   * }
+   * ```
+   */
+  saveWith(
+    others: readonly Migration[],
+    options: SaveOptions = {},
+  ): ReadableStream<Uint8Array>[] {
+    const all = [this, ...others];
+    for (const { name, precopy, p2p } of all) {
+      if (options.precopy && !precopy) throw noPrecopy(name);
+      if (all.length > 1 && !p2p) throw noP2p(name);
+    }
+    const steppers = all.map((migration) => migration.#stepper);
+    const group = new SaveGroup(steppers);
+    return steppers.map((stepper) =>
+      new Save(stepper, group, options).stream()
+    );
   }
 
   /**
@@ -202,45 +248,6 @@ export class Migration {
   load(options: LoadOptions = {}): WritableStream<Uint8Array> {
     return load(this.#stepper, options);
   }
-}
-
-/**
- * Saves the states of devices that reach each other by DMA. All of them stop
- * starting such DMA before the first one is stopped, and when one is given up
- * or fails, all run on.
- *
- * @param migrations The devices.
- * @param options How they are saved.
- * @returns The bytes of each one's state, as of {@linkcode Migration.save}. They
- * can be read one after the other, or at once.
- * @throws {VfioError} `NOT_SUPPORTED` if one of several cannot stop DMA to
- * others, or cannot be saved while it runs.
- *
- * @example Two devices of a virtual machine
- * ```ts
- * import { AddressSpace, saveTogether, VfioDevice } from "@passthru/vfio";
- *
- * await using space = new AddressSpace();
- * await using one = await VfioDevice.attach("0000:01:00.2", space);
- * await using other = await VfioDevice.attach("0000:01:00.3", space);
- * const streams = saveTogether([one.migration!, other.migration!]);
- * for (const [i, stream] of streams.entries()) {
- *   using file = await Deno.create(`device${i}.state`);
- *   await stream.pipeTo(file.writable);
- * }
- * ```
- */
-export function saveTogether(
-  migrations: readonly Migration[],
-  options: SaveOptions = {},
-): ReadableStream<Uint8Array>[] {
-  const steppers = migrations.map((migration) => migration[STEPPER]);
-  for (const [i, { precopy, p2p }] of migrations.entries()) {
-    if (options.precopy && !precopy) throw noPrecopy(steppers[i]!.name);
-    if (migrations.length > 1 && !p2p) throw noP2p(steppers[i]!.name);
-  }
-  const group = new SaveGroup(steppers);
-  return steppers.map((stepper) => new Save(stepper, group, options).stream());
 }
 
 function noP2p(device: string): VfioError {

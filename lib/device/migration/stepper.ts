@@ -296,7 +296,7 @@ export class Stepper {
       problem: `cannot move it from ${from} to ${to}, and it is in the state ` +
         `${now}: ${cause.message}`,
       hint: now === "error" || now === "resuming"
-        ? "reset it: device.migration.recover()"
+        ? "have it run: migration.recover()"
         : undefined,
       cause,
     });

@@ -1,10 +1,9 @@
 /**
- * `linux/vfio.h`: VFIO_DEVICE_FEATURE and its features, but for migration's.
+ * `linux/vfio.h`: the features of VFIO_DEVICE_FEATURE, but for migration's.
  *
  * @module
  */
 
-import { io, type Ioctl } from "../ioctl.ts";
 import {
   type Flexible,
   flexible,
@@ -16,37 +15,7 @@ import {
   u32,
   type U64,
   u64,
-  type U8,
-  u8,
 } from "../layout.ts";
-import { VFIO_BASE, VFIO_TYPE } from "./container.ts";
-
-/** The feature's own struct, or the VF token's 16 bytes, follow in `data`. */
-export const vfio_device_feature: Struct<{
-  argsz: U32;
-  flags: U32;
-  data: Flexible<U8>;
-}> = struct("vfio_device_feature", {
-  argsz: u32,
-  flags: u32,
-  data: flexible(u8),
-});
-/** The part of `flags` that selects the feature. */
-export const VFIO_DEVICE_FEATURE_MASK = 0xffff;
-/** Read the feature into `data`. */
-export const VFIO_DEVICE_FEATURE_GET = 1 << 16;
-/** Set the feature from `data`. */
-export const VFIO_DEVICE_FEATURE_SET = 1 << 17;
-/** Only ask whether GET or SET, as given too, are supported. */
-export const VFIO_DEVICE_FEATURE_PROBE = 1 << 18;
-
-/** Reads, sets or probes one of VFIO_DEVICE_FEATURE_*. */
-export const VFIO_DEVICE_FEATURE: Ioctl = io(
-  "VFIO_DEVICE_FEATURE",
-  VFIO_TYPE,
-  VFIO_BASE + 17,
-  vfio_device_feature,
-);
 
 /** SET: the secret, a UUID, that a user of the PF's VFs has to know. */
 export const VFIO_DEVICE_FEATURE_PCI_VF_TOKEN = 0;

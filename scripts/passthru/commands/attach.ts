@@ -10,7 +10,6 @@ import type { FeatureName } from "../../../lib/device/features/feature_name.ts";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import type { Host } from "../../../lib/host/host.ts";
-import { untilAborted } from "../../../lib/kernel/interruption.ts";
 import { stepLine } from "../run/applying.ts";
 import { type Arguments, EXIT, fromUser } from "../command.ts";
 import { counted, sizeText } from "../output/format.ts";
@@ -79,7 +78,7 @@ export async function run(
     devices.push(await VfioDevice.attach(fn, space, { detachOnRequest: true }));
   }
   terminal.progress(undefined);
-  const shown = describe(space, devices);
+  const shown = await describe(space, devices);
   if (args.has("json")) writeJson(terminal, shown);
   else terminal.write(layoutText(terminal, shown));
   if (!args.has("no-hold")) {
@@ -90,23 +89,23 @@ export async function run(
   return EXIT.DONE;
 }
 
-function describe(
+async function describe(
   space: AddressSpace,
   devices: readonly VfioDevice[],
-): AttachJson {
+): Promise<AttachJson> {
   const { ranges, alignment, mappingsAvailable, memoryLock } = space.limits();
   const { backend, reason } = space.backend!;
   return {
     backend,
     reason,
-    devices: devices.map((device) => ({
+    devices: await Promise.all(devices.map(async (device) => ({
       address: device.name,
       driver: device.hostDevice.driver ?? null,
       resettable: device.info.resettable,
       regions: regionsOf(device),
       irqs: irqsOf(device),
-      features: device.features.list(),
-    })),
+      features: (await device.features()).list(),
+    }))),
     dmaRanges: ranges.map(({ start, last }) => ({
       start: hex(start),
       last: hex(last),

@@ -31,7 +31,7 @@ export async function run(
   const device = fromUser(() => find(host, operand));
   await using space = new AddressSpace({ host });
   await using attached = await VfioDevice.attach(device, space);
-  const migration = attached.migration ?? cannotMigrate(device);
+  const migration = await attached.migration() ?? cannotMigrate(device);
   const bytes = saves
     ? await save(args, migration, terminal, path)
     : await load(migration, terminal, path);

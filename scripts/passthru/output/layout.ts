@@ -7,7 +7,6 @@
 import { PciFunction } from "../../../lib/host/pci/function.ts";
 import type { Area } from "../../../lib/device/region.ts";
 import type { VfioDevice } from "../../../lib/device/vfio_device.ts";
-import { VfioError } from "../../../lib/errors.ts";
 
 /** A region in JSON. */
 export interface RegionJson {
@@ -94,8 +93,4 @@ export function irqsOf({ interrupts }: VfioDevice): IrqJson[] {
 /** Writes the name of a kind of interrupt as people do: `"MSI-X"`. */
 export function irqText(name: string): string {
   return IRQS[name] ?? name;
-}
-
-function indexes(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => index);
 }

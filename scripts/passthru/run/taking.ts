@@ -55,7 +55,10 @@ export async function takeForVfio(
   if (typed(state, () => plan(host, state)).steps.length === 0) {
     return undefined;
   }
-  return await typed(state, () => apply(host, state, { ...options, held: true }));
+  return await typed(
+    state,
+    () => apply(host, state, { ...options, held: true }),
+  );
 }
 
 /** Refuses a device that is named twice. */

@@ -3,16 +3,18 @@ import { assert, assertEquals } from "@std/assert";
 import {
   VFIO_DEVICE_FEATURE_DMA_BUF,
   vfio_device_feature_dma_buf,
-  VFIO_DEVICE_FEATURE_GET as GET,
   VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY,
   VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
   VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
   VFIO_DEVICE_FEATURE_PCI_VF_TOKEN,
-  VFIO_DEVICE_FEATURE_PROBE as PROBE,
-  VFIO_DEVICE_FEATURE_SET as SET,
   vfio_device_low_power_entry_with_wakeup,
   vfio_region_dma_range,
 } from "../../../lib/uapi/vfio/feature.ts";
+import {
+  VFIO_DEVICE_FEATURE_GET as GET,
+  VFIO_DEVICE_FEATURE_PROBE as PROBE,
+  VFIO_DEVICE_FEATURE_SET as SET,
+} from "../../../lib/uapi/vfio/feature_ioctl.ts";
 import {
   vfio_device_feature_dma_logging_control,
   vfio_device_feature_dma_logging_range,

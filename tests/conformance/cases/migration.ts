@@ -10,7 +10,7 @@ import {
 import {
   VFIO_DEVICE_FEATURE_GET as GET,
   VFIO_DEVICE_FEATURE_SET as SET,
-} from "../../../lib/uapi/vfio/feature.ts";
+} from "../../../lib/uapi/vfio/feature_ioctl.ts";
 import {
   VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
   VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
@@ -235,33 +235,35 @@ forEachBackend(
     const space = setup.space();
     const source = await VfioDevice.attach(made.device, space);
     const target = await VfioDevice.attach(other.device, space);
+    const saved = (await source.migration())!;
+    const loaded = (await target.migration())!;
     source.region(0).write8(UART_SCR, 0x42);
     for (const precopy of [false, true]) {
       const before = setup.bench.holdings();
-      await source.migration!.save({ precopy, chunkSize: 7 })
-        .pipeTo(target.migration!.load());
-      assertEquals(await source.migration!.state(), "stop");
-      assertEquals(await target.migration!.state(), "running");
+      await saved.save({ precopy, chunkSize: 7 })
+        .pipeTo(loaded.load());
+      assertEquals(await saved.state(), "stop");
+      assertEquals(await loaded.state(), "running");
       assertEquals(target.region(0).read8(UART_SCR), 0x42);
       assertEquals(setup.bench.holdings(), before);
-      await source.migration!.moveTo("running");
+      await saved.moveTo("running");
     }
-    const reader = source.migration!.save({ chunkSize: 7 }).getReader();
+    const reader = saved.save({ chunkSize: 7 }).getReader();
     await reader.read();
     await reader.cancel();
-    assertEquals(await source.migration!.state(), "running");
-    const writer = target.migration!.load().getWriter();
+    assertEquals(await saved.state(), "running");
+    const writer = loaded.load().getWriter();
     await writer.write(new Uint8Array(1));
     await writer.abort();
-    assertEquals(await target.migration!.state(), "running");
+    assertEquals(await loaded.state(), "running");
     assertEquals(target.region(0).read8(UART_SCR), 0x42);
     // Half way, as the process ends.
-    await source.migration!.save({ chunkSize: 7 }).getReader().read();
-    await target.migration!.load().getWriter().write(new Uint8Array(1));
+    await saved.save({ chunkSize: 7 }).getReader().read();
+    await loaded.load().getWriter().write(new Uint8Array(1));
     await source.detach();
     await target.detach();
     const again = await VfioDevice.attach(other.device, space);
-    assertEquals(await again.migration!.state(), "running");
+    assertEquals(await (await again.migration())!.state(), "running");
     assertEquals(again.region(0).read8(UART_SCR), 0x42);
     await again.detach();
   },

@@ -1,10 +1,11 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
-  type Migration,
-  type SaveProgress,
-  saveTogether,
-  VfioDevice,
-} from "../../../mod.ts";
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { type Migration, type SaveProgress, VfioDevice } from "../../../mod.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import { refused } from "../../failures.ts";
@@ -12,8 +13,8 @@ import { bytesOf, MOVABLE, movable, SCRATCHPAD } from "./movable.ts";
 
 Deno.test("device.migration is undefined where the driver cannot move a device", async () => {
   await using setup = await movable();
-  assertEquals(setup.fixed.migration, undefined);
-  assertEquals(setup.one.migration === setup.one.migration, true);
+  assertEquals(await setup.fixed.migration(), undefined);
+  assertStrictEquals(await setup.one.migration(), setup.source);
   const { source } = setup;
   assertEquals([source.p2p, source.precopy], [true, true]);
   assertEquals(await source.state(), "running");
@@ -208,7 +209,7 @@ Deno.test("a move that fails half way leaves the device where it was", async () 
   assertEquals(await source.state(), "running");
 });
 
-Deno.test("saveTogether() quiets all devices before it stops the first", async () => {
+Deno.test("saveWith() quiets all devices before it stops the first", async () => {
   const sets: string[] = [];
   await using setup = await movable((kernel) =>
     intercept(kernel, ({ method, args }, proceed) => {
@@ -221,7 +222,7 @@ Deno.test("saveTogether() quiets all devices before it stops the first", async (
   );
   const both = [setup.source, setup.target];
   for (const precopy of [false, true]) {
-    const streams = saveTogether(both, { precopy });
+    const streams = setup.source.saveWith([setup.target], { precopy });
     // One after the other: the second is read when the first one is over.
     for (const stream of streams) assert((await bytesOf(stream)).length > 0);
     const begin = precopy ? ["6"] : [];
@@ -231,7 +232,9 @@ Deno.test("saveTogether() quiets all devices before it stops the first", async (
     for (const each of both) await each.moveTo("running");
     sets.length = 0;
   }
-  const [first, second] = saveTogether(both).map((each) => each.getReader());
+  const [first, second] = setup.source.saveWith([setup.target]).map((each) =>
+    each.getReader()
+  );
   await first!.read();
   await second!.read();
   const states = () => Promise.all(both.map((each) => each.state()));
@@ -263,7 +266,7 @@ Deno.test("detach() in the middle of a migration ends it, and leaves no descript
   await refused("DETACHED", () => writer.write(new Uint8Array(1)));
   await refused("DETACHED", () => source.state());
   const again = await VfioDevice.attach(MOVABLE[0], space);
-  assertEquals(await again.migration!.state(), "running");
+  assertEquals(await (await again.migration())!.state(), "running");
 });
 
 Deno.test("a reset by somebody else ends a migration", async () => {

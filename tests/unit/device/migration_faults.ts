@@ -9,7 +9,7 @@ import { bytesOf } from "./movable.ts";
 /** Attaches a device, and takes its migration. */
 async function migrationOf(world: World) {
   const device: VfioDevice = await world.attach(MOVED);
-  return { device, migration: device.migration! };
+  return { device, migration: (await device.migration())! };
 }
 
 failEachCall("save() leaves the device running", {
@@ -66,7 +66,8 @@ failEachCall("VfioDevice.detach() completes in the middle of a migration", {
 
 failEachCall("features.sleep() leaves nothing behind", {
   prepare: (world) => world.attach(MOVED),
-  async act(_, { features }) {
+  async act(_, device) {
+    const features = await device.features();
     await using _sleep = await features.sleep({ wakeup: true });
   },
   leaves: "part",

@@ -5,6 +5,7 @@
  */
 import {
   AddressSpace,
+  type Features,
   Host,
   type Kernel,
   type Migration,
@@ -33,6 +34,10 @@ export interface Movable extends AsyncDisposable {
   readonly one: VfioDevice;
   readonly other: VfioDevice;
   readonly fixed: VfioDevice;
+  /** The features of the first device. */
+  readonly features: Features;
+  /** Those of the device that cannot migrate. */
+  readonly fixedFeatures: Features;
   /** The migration of the first device. */
   readonly source: Migration;
   /** That of the second one. */
@@ -71,8 +76,10 @@ export async function movable(
     one,
     other,
     fixed,
-    source: one.migration!,
-    target: other.migration!,
+    features: await one.features(),
+    fixedFeatures: await fixed.features(),
+    source: (await one.migration())!,
+    target: (await other.migration())!,
     [Symbol.asyncDispose]: () => space.close(),
   };
 }

@@ -286,7 +286,8 @@ Deno.test("traced() prints no VF token", () => {
   );
   assertEquals(
     lines[1],
-    "ioctl(7, VFIO_DEVICE_FEATURE, SET PCI_VF_TOKEN) = 1 SET PCI_VF_TOKEN",
+    'ioctl(7, VFIO_DEVICE_FEATURE, {feature="SET PCI_VF_TOKEN"}) = 1 ' +
+      '{feature="SET PCI_VF_TOKEN"}',
   );
 });
 
@@ -311,11 +312,12 @@ Deno.test("traced() prints which feature is asked of a device", () => {
   ask(VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, 8);
   ask(VFIO_DEVICE_FEATURE_SET | 99, 8);
   assertEquals(lines, [
-    "ioctl(7, VFIO_DEVICE_FEATURE, PROBE GET MIGRATION) = 0 " +
-    "PROBE GET MIGRATION",
+    'ioctl(7, VFIO_DEVICE_FEATURE, {feature="PROBE GET MIGRATION"}) = 0 ' +
+    '{feature="PROBE GET MIGRATION"}',
     "ioctl(7, VFIO_DEVICE_FEATURE, " +
-    "GET MIG_DEVICE_STATE {device_state=0, data_fd=0}) = 0 " +
-    "GET MIG_DEVICE_STATE {device_state=3, data_fd=0}",
-    "ioctl(7, VFIO_DEVICE_FEATURE, SET 99) = 0 SET 99",
+    '{feature="GET MIG_DEVICE_STATE", data={device_state=0, data_fd=0}}) = 0 ' +
+    '{feature="GET MIG_DEVICE_STATE", data={device_state=3, data_fd=0}}',
+    'ioctl(7, VFIO_DEVICE_FEATURE, {feature="SET 99"}) = 0 ' +
+    '{feature="SET 99"}',
   ]);
 });

@@ -57,7 +57,7 @@ Deno.test("passthru migrate load leaves a device running that the file is not fo
   assertStringIncludes(err, "cannot load a state into it: write: EINVAL");
   await using space = new AddressSpace({ host });
   await using device = await VfioDevice.attach(A, space);
-  assertEquals(await device.migration!.state(), "running");
+  assertEquals(await (await device.migration())!.state(), "running");
 });
 
 Deno.test("passthru migrate save leaves no file, and the device running, when it is interrupted", async () => {

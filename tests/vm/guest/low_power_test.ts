@@ -13,6 +13,7 @@ async function suspendable(setup: Setup) {
   const status = () => host.kernel.readFile(`${power}/runtime_status`).trim();
   return {
     device,
+    features: await device.features(),
     status,
     isSuspended: () =>
       until(() => status() === "suspended", "the function's suspend"),
@@ -24,10 +25,10 @@ forEachBackend(
   async (setup) => {
     const suspended = await suspendable(setup);
     if (suspended === undefined) return;
-    const { device, status, isSuspended } = suspended;
+    const { device, features, status, isSuspended } = suspended;
     assertEquals(status(), "active");
     {
-      await using _sleep = await device.features.sleep();
+      await using _sleep = await features.sleep();
       await isSuspended();
       assertEquals(device.config.read16(0), 0x8086);
       await isSuspended();
@@ -42,8 +43,8 @@ forEachBackend(
   async (setup) => {
     const suspended = await suspendable(setup);
     if (suspended === undefined) return;
-    const { device, status, isSuspended } = suspended;
-    await using sleep = await device.features.sleep({ wakeup: true });
+    const { device, features, status, isSuspended } = suspended;
+    await using sleep = await features.sleep({ wakeup: true });
     await isSuspended();
     const woken = sleep.woken();
     assertEquals(device.config.read16(0), 0x8086);
@@ -51,7 +52,7 @@ forEachBackend(
     assertEquals(status(), "active");
     await sleep.wake();
     // It can sleep again, and a detach ends that.
-    await device.features.sleep();
+    await features.sleep();
     await isSuspended();
     await device.detach();
   },

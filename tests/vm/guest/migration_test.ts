@@ -52,7 +52,7 @@ const scratch = (port: Port) =>
   withPort(port, (device) => device.region(0).read8(UART_SCR));
 
 const stateOf = (port: Port) =>
-  withPort(port, (device) => device.migration!.state());
+  withPort(port, async (device) => (await device.migration())!.state());
 
 /** Runs a shell's line, in which `passthru` is the command. */
 async function shell(line: string): Promise<string> {
@@ -98,7 +98,10 @@ Deno.test({
     assertEquals(await scratch(third), 0x6d);
     // The device that it came from runs again if that is wanted.
     assertEquals(await stateOf(source), "stop");
-    await withPort(source, (device) => device.migration!.moveTo("running"));
+    await withPort(
+      source,
+      async (device) => (await device.migration())!.moveTo("running"),
+    );
     assertEquals(await scratch(source), 0x6d);
   },
 });
@@ -120,14 +123,13 @@ for (const backend of machine.backends) {
           const attach = (path: string) =>
             VfioDevice.attach(host.find(path), space);
           const [source, target] = await Promise.all(paths.map(attach));
-          const reader = source!.migration!.save({ chunkSize: 30 }).getReader();
+          const saved = (await source!.migration())!;
+          const loaded = (await target!.migration())!;
+          const reader = saved.save({ chunkSize: 30 }).getReader();
           const { value } = await reader.read();
-          const writer = target!.migration!.load().getWriter();
+          const writer = loaded.load().getWriter();
           await writer.write(value!);
-          send([
-            await source!.migration!.state(),
-            await target!.migration!.state(),
-          ]);
+          send([await saved.state(), await loaded.state()]);
           await new Promise((resolve) => setTimeout(resolve, 2 ** 30));
         },
         [source.path, target.path],
@@ -143,18 +145,20 @@ for (const backend of machine.backends) {
         use: (device: VfioDevice) => T | Promise<T>,
       ) => withPort(port, use, backend);
       await use(target, async (device) => {
-        assertEquals(await device.migration!.state(), "resuming");
-        await device.migration!.moveTo("running");
-        assertEquals(await device.migration!.state(), "running");
+        const migration = (await device.migration())!;
+        assertEquals(await migration.state(), "resuming");
+        await migration.moveTo("running");
+        assertEquals(await migration.state(), "running");
       });
-      const state = await use(source, async ({ migration }) => {
-        assertEquals(await migration!.state(), "stop-copy");
-        return await new Response(migration!.save() as BodyInit).bytes();
+      const state = await use(source, async (device) => {
+        const migration = (await device.migration())!;
+        assertEquals(await migration.state(), "stop-copy");
+        return await new Response(migration.save() as BodyInit).bytes();
       });
       assertEquals(state.length, 60);
       await use(target, async (device) => {
         const stream = new Response(state).body!;
-        await stream.pipeTo(device.migration!.load());
+        await stream.pipeTo((await device.migration())!.load());
         assert(device.region(0).read8(UART_SCR) === 7);
       });
     },

@@ -2,7 +2,7 @@ import {
   VFIO_DEVICE_FEATURE_GET,
   VFIO_DEVICE_FEATURE_PROBE,
   VFIO_DEVICE_FEATURE_SET,
-} from "../../../uapi/vfio/feature.ts";
+} from "../../../uapi/vfio/feature_ioctl.ts";
 import type { Process } from "../../fs/file.ts";
 import { refuse } from "../../process/refusal.ts";
 

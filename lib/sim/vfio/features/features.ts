@@ -8,7 +8,7 @@
 import {
   vfio_device_feature,
   VFIO_DEVICE_FEATURE_MASK,
-} from "../../../uapi/vfio/feature.ts";
+} from "../../../uapi/vfio/feature_ioctl.ts";
 import {
   vfio_device_feature_dma_logging_control,
   VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,

@@ -1,24 +1,30 @@
 /**
- * What a VFIO_DEVICE_FEATURE asks, for people: `vfio.h` has no such thing.
+ * `linux/vfio.h`: VFIO_DEVICE_FEATURE itself.
  *
  * @module
  */
 
-import type { StructLayout } from "../ioctl.ts";
+import { io, type Ioctl, type StructLayout } from "../ioctl.ts";
 import {
-  vfio_device_feature,
+  type Flexible,
+  flexible,
+  type Struct,
+  struct,
+  type U32,
+  u32,
+  type U8,
+  u8,
+} from "../layout.ts";
+import { VFIO_BASE, VFIO_TYPE } from "./container.ts";
+import {
   VFIO_DEVICE_FEATURE_BUS_MASTER,
   vfio_device_feature_bus_master,
   VFIO_DEVICE_FEATURE_DMA_BUF,
   vfio_device_feature_dma_buf,
-  VFIO_DEVICE_FEATURE_GET,
   VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY,
   VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
   VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
-  VFIO_DEVICE_FEATURE_MASK,
   VFIO_DEVICE_FEATURE_PCI_VF_TOKEN,
-  VFIO_DEVICE_FEATURE_PROBE,
-  VFIO_DEVICE_FEATURE_SET,
   vfio_device_feature_zpci_err,
   VFIO_DEVICE_FEATURE_ZPCI_ERROR,
   vfio_device_low_power_entry_with_wakeup,
@@ -37,6 +43,25 @@ import {
   VFIO_DEVICE_FEATURE_MIGRATION,
   vfio_device_feature_migration,
 } from "./migration.ts";
+
+/** The feature's own struct, or the VF token's 16 bytes, follow in `data`. */
+export const vfio_device_feature: Struct<{
+  argsz: U32;
+  flags: U32;
+  data: Flexible<U8>;
+}> = struct("vfio_device_feature", {
+  argsz: u32,
+  flags: u32,
+  data: flexible(u8),
+});
+/** The part of `flags` that selects the feature. */
+export const VFIO_DEVICE_FEATURE_MASK = 0xffff;
+/** Read the feature into `data`. */
+export const VFIO_DEVICE_FEATURE_GET = 1 << 16;
+/** Set the feature from `data`. */
+export const VFIO_DEVICE_FEATURE_SET = 1 << 17;
+/** Only ask whether GET or SET, as given too, are supported. */
+export const VFIO_DEVICE_FEATURE_PROBE = 1 << 18;
 
 /** A feature: its name after VFIO_DEVICE_FEATURE_, and its struct. */
 type Feature = readonly [name: string, struct?: StructLayout];
@@ -89,20 +114,11 @@ const FLAGS = [
   [VFIO_DEVICE_FEATURE_SET, "SET"],
 ] as const;
 
-/** What a VFIO_DEVICE_FEATURE asks. */
-export interface FeatureRequest {
-  /** `"GET MIGRATION"`, or `"SET 99"` of an unknown feature. */
-  readonly feature: string;
-  /** The feature's struct, where it has one and all of it is there. */
-  readonly data?: Readonly<Record<string, unknown>>;
-}
-
 /**
- * Decodes the argument of a VFIO_DEVICE_FEATURE, without a VF token.
- *
- * @param argument The argument.
+ * Decodes what is asked: `{feature: "GET MIGRATION", data: {flags: 7n}}`, or
+ * `"SET 99"` of an unknown feature. A VF token is left out.
  */
-export function decodeFeatureRequest(argument: Uint8Array): FeatureRequest {
+function decode(argument: Uint8Array): Readonly<Record<string, unknown>> {
   const { flags } = vfio_device_feature.decode(argument);
   const number = flags & VFIO_DEVICE_FEATURE_MASK;
   const [name = String(number), struct] = FEATURES.get(number) ?? [];
@@ -113,3 +129,14 @@ export function decodeFeatureRequest(argument: Uint8Array): FeatureRequest {
   const present = struct !== undefined && argument.length >= at + struct.size;
   return present ? { feature, data: struct.decode(argument, at) } : { feature };
 }
+
+/** Reads, sets or probes one of VFIO_DEVICE_FEATURE_*. */
+export const VFIO_DEVICE_FEATURE: Ioctl = {
+  ...io(
+    "VFIO_DEVICE_FEATURE",
+    VFIO_TYPE,
+    VFIO_BASE + 17,
+    vfio_device_feature,
+  ),
+  decode,
+};
