@@ -54,7 +54,7 @@ export type { Features } from "./lib/device/features/features.ts";
 export type { Sleep, SleepOptions } from "./lib/device/features/low_power.ts";
 export type { FeatureDirection } from "./lib/device/features/request.ts";
 export * from "./lib/device/kvm.ts";
-export * from "./lib/device/mapped_registers.ts";
+export { MappedRegisters } from "./lib/device/mapped_registers.ts";
 export type { LoadOptions } from "./lib/device/migration/load.ts";
 export {
   type Migration,
@@ -69,7 +69,17 @@ export type {
   PassedTarget,
 } from "./lib/device/passed.ts";
 export * from "./lib/device/region.ts";
+export type {
+  RegisterClosure,
+  RegisterGate,
+} from "./lib/device/register_gate.ts";
 export type { Registers } from "./lib/device/registers.ts";
+export {
+  type AffectedFunction,
+  HotReset,
+} from "./lib/device/reset/hot_reset.ts";
+export type { HotResetObstacle } from "./lib/device/reset/obstacle.ts";
+export type { ResetOptions } from "./lib/device/reset/reset.ts";
 export * from "./lib/device/vfio_device.ts";
 export {
   AddressSpace,

@@ -8,7 +8,6 @@ import { hasErrno } from "../kernel/errno.ts";
 import type { Fd } from "../kernel/fd.ts";
 import { traced, type TracedEvent } from "../tracing.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
-import { VFIO_DEVICE_RESET } from "../uapi/vfio/device.ts";
 import type { Display } from "./display/display.ts";
 import type { FeatureDevice } from "./features/feature_device.ts";
 import { Features } from "./features/features.ts";
@@ -17,16 +16,17 @@ import { type DeviceInfo, readDeviceInfo } from "./info/device_info.ts";
 import type { RegionType, RegionTypeName } from "./info/region_type.ts";
 import { Migration } from "./migration/migration.ts";
 import { findTarget, type PassedTarget } from "./passed.ts";
+import { memoryGate } from "./memory_decoding.ts";
 import { isPresent } from "./present.ts";
 import type { Region, RegionDevice } from "./region.ts";
+import type { RegisterGate } from "./register_gate.ts";
 import { Regions } from "./regions.ts";
+import { HotReset } from "./reset/hot_reset.ts";
+import { enroll, type ResetTarget } from "./reset/reset_target.ts";
+import { resetDevice, type ResetOptions } from "./reset/reset.ts";
 import { Resources } from "./resources.ts";
 
 export type { DeviceInfo };
-
-/** How often a reset is tried while the device is locked, and the pause. */
-const RESET_TRIES = 10;
-const RESET_PAUSE_MS = 20;
 
 /**
  * A device in a security context: it reaches what its address space maps and
@@ -49,6 +49,8 @@ export class VfioDevice implements AsyncDisposable {
   readonly #resources = new Resources();
   #features: Features | undefined;
   #migration: { readonly of: Migration | undefined } | undefined;
+  readonly #gate: RegisterGate;
+  readonly #resets: ResetTarget;
   #detaching: Promise<void> | undefined;
   /** The device as the host has it. */
   readonly hostDevice: HostDevice;
@@ -71,7 +73,13 @@ export class VfioDevice implements AsyncDisposable {
     this.#space = space;
     this.#attachment = attachment;
     this.info = info;
+    this.#gate = memoryGate(hostDevice, info.pci, () => this.config);
     this.#regions = new Regions(this.#regionDevice(), info);
+    this.#resets = enroll(this, {
+      ownership: attachment.ownership,
+      gate: this.#gate,
+      handle: () => this.#handle,
+    });
   }
 
   /**
@@ -329,35 +337,33 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   /**
-   * Resets the device, by the method that the kernel prefers for it. Its
-   * registers are set back; its mappings stay.
+   * Resets the device, by the method that the kernel prefers for it, or by the
+   * one that is asked for. Its registers are set back; config space, DMA mappings
+   * and interrupts stay. Meanwhile its mapped registers throw `INACCESSIBLE`.
    *
-   * @throws {VfioError} `NOT_SUPPORTED` if the kernel has no method to reset
-   * it, `DEVICE_BUSY` while something else keeps it locked, `DETACHED`, or
+   * @param options The method.
+   * @throws {VfioError} `NOT_SUPPORTED` if the kernel has no method to reset it,
+   * or not this one; `DEVICE_BUSY` while something else keeps it locked;
+   * `PERMISSION_DENIED` if this user may not choose the method,
+   * `RESTORE_INCOMPLETE` if the choice could not be set back; `DETACHED`, or
    * `KERNEL`.
+   *
+   * @example Reset a function by its power state
+   * ```ts
+   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   *
+   * await using space = new AddressSpace();
+   * await using device = await VfioDevice.attach("0000:01:00.0", space);
+   * await device.reset({ method: "pm" });
+   * ```
    */
-  async reset(): Promise<void> {
-    this.#assertAttached();
-    if (!this.info.resettable) {
-      throw new VfioError("NOT_SUPPORTED", {
-        device: this.name,
-        problem: "the kernel has no method to reset it alone",
-        hint: "its reset_method in sysfs lists the methods of a PCI function",
-      });
-    }
-    for (let tries = 1;; tries++) {
-      try {
-        // It may have been detached since the last try.
-        await this.#handle.ioctlAsync(VFIO_DEVICE_RESET);
-        return;
-      } catch (error) {
-        if (!hasErrno(error, "EAGAIN")) {
-          throw toVfioError(error, "reset", this.name);
-        }
-        if (tries < RESET_TRIES) await pause(RESET_PAUSE_MS);
-        else throw stillLocked(this.name, error);
-      }
-    }
+  reset(options: ResetOptions = {}): Promise<void> {
+    return resetDevice(this.#resets, options);
+  }
+
+  /** Resets it with all that shares its bus or slot. */
+  get hotReset(): HotReset {
+    return new HotReset(this.#resets);
   }
 
   /**
@@ -390,6 +396,7 @@ export class VfioDevice implements AsyncDisposable {
       name,
       kernel,
       isPresent: () => this.present,
+      gate: this.#gate,
       hold: (what, release) => this.#resources.hold(what, release),
       get fd() {
         return fd();
@@ -447,17 +454,4 @@ function assertMediated({ bus, name }: HostDevice): void {
       `${bus} bus`,
     hint: "leave pinsOnDemand out",
   });
-}
-
-function stillLocked(device: string, cause: unknown): VfioError {
-  return new VfioError("DEVICE_BUSY", {
-    device,
-    problem: "cannot reset: something else keeps the device locked",
-    hint: "try again once its sysfs attributes are no longer being written",
-    cause,
-  });
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
