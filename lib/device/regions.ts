@@ -31,11 +31,6 @@ export class Regions {
     this.#info = info;
   }
 
-  /** Those of which something is mapped. */
-  mapped(): Region[] {
-    return [...this.#known.values()].filter(({ mapped }) => mapped.size > 0);
-  }
-
   /** As `VfioDevice.region`. */
   get(index: number): Region {
     const { regions } = this.#info;

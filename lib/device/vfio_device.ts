@@ -406,12 +406,12 @@ export class VfioDevice implements AsyncDisposable {
 
   #featureDevice(): FeatureDevice {
     const handle = () => this.#handle;
-    const { name, kernel, hold } = this.#regionDevice();
+    const { name, kernel, gate, hold } = this.#regionDevice();
     return {
       name,
       kernel,
+      gate,
       hold,
-      mapped: () => this.#regions.mapped(),
       get handle() {
         return handle();
       },
