@@ -62,7 +62,7 @@ export {
   IrqVector,
   type ListenOptions,
 } from "./lib/device/interrupts/irq_vector.ts";
-export * from "./lib/device/mapped_registers.ts";
+export { MappedRegisters } from "./lib/device/mapped_registers.ts";
 export type { LoadOptions } from "./lib/device/migration/load.ts";
 export type { Migration } from "./lib/device/migration/migration.ts";
 export type { PrecopyInfo } from "./lib/device/migration/progress.ts";
@@ -74,7 +74,17 @@ export type {
   PassedTarget,
 } from "./lib/device/passed.ts";
 export * from "./lib/device/region.ts";
+export type {
+  RegisterClosure,
+  RegisterGate,
+} from "./lib/device/register_gate.ts";
 export type { Registers } from "./lib/device/registers.ts";
+export {
+  type AffectedFunction,
+  HotReset,
+} from "./lib/device/reset/hot_reset.ts";
+export type { HotResetObstacle } from "./lib/device/reset/obstacle.ts";
+export type { ResetOptions } from "./lib/device/reset/reset.ts";
 export * from "./lib/device/vfio_device.ts";
 export {
   AddressSpace,

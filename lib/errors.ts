@@ -26,6 +26,7 @@ import { printable, printableLines } from "./printable.ts";
  * | `GROUP_NOT_VIABLE` | a function of the IOMMU group is bound to a driver that is not safe for VFIO |
  * | `HOST_IN_USE` | the host uses the device, for a mounted file system or its default route for example |
  * | `IDENTITY_CHANGED` | what is at this address, or has this UUID, is not what was said of it |
+ * | `INACCESSIBLE` | the device's registers cannot be accessed now: it is being reset, sleeps, or does not decode its memory |
  * | `IOVA_EXHAUSTED` | no free IOVA range is large enough |
  * | `IOVA_OUT_OF_RANGE` | the IOMMU cannot translate this IOVA |
  * | `IOVA_OVERLAP` | the IOVA range is mapped already |
@@ -35,11 +36,12 @@ import { printable, printableLines } from "./printable.ts";
  * | `MAPPING_LIMIT` | the kernel's limit on the number of DMA mappings is reached |
  * | `MEMLOCK_LIMIT` | the mapping needs more locked memory than the process may have |
  * | `MIGRATION_FAILED` | the device refused a state, or its data; the message says where it is |
+ * | `NOT_OWNED` | a hot reset would take a function that this process does not have, or that is on no VFIO driver |
  * | `NOT_SUPPORTED` | the device or the backend has no such function, or the firmware allows none |
  * | `NO_IOMMU_GROUP` | no IOMMU isolates the device |
  * | `NO_MEMORY` | the system has no memory, or no huge pages, left to give |
  * | `PERMISSION_DENIED` | this user may not open the device node, or write the attribute or the journal |
- * | `RESTORE_INCOMPLETE` | not all of what was changed could be brought back; the journal has the rest |
+ * | `RESTORE_INCOMPLETE` | not all of what was changed could be brought back; the journal, or the hint, has the rest |
  * | `TIMED_OUT` | the kernel did not answer in time |
  * | `VECTORS_EXHAUSTED` | the host has fewer interrupt vectors for the device than were asked for |
  * | `WRONG_DRIVER` | the device is not bound to a VFIO driver |
@@ -59,6 +61,7 @@ export type VfioErrorCode =
   | "GROUP_NOT_VIABLE"
   | "HOST_IN_USE"
   | "IDENTITY_CHANGED"
+  | "INACCESSIBLE"
   | "IOVA_EXHAUSTED"
   | "IOVA_OUT_OF_RANGE"
   | "IOVA_OVERLAP"
@@ -68,6 +71,7 @@ export type VfioErrorCode =
   | "MAPPING_LIMIT"
   | "MEMLOCK_LIMIT"
   | "MIGRATION_FAILED"
+  | "NOT_OWNED"
   | "NOT_SUPPORTED"
   | "NO_IOMMU_GROUP"
   | "NO_MEMORY"

@@ -16,23 +16,41 @@ const sink = new Uint32Array(1);
 const sink64 = new BigUint64Array(1);
 
 /**
+ * The name of the method that closes mapped registers. `mod.ts` does not export
+ * it.
+ */
+export const CLOSED: unique symbol = Symbol("closed");
+
+/**
  * A part of a region, mapped into this process. A register access is one load
  * or store by the processor, without a system call.
  *
  * On some platforms the device sees an access of 64 bits as two of 32.
  *
- * While a PCI function's memory decoding is off (`PCI_COMMAND_MEMORY`), an
- * access ends the process with SIGBUS.
+ * An access throws a `VfioError` `INACCESSIBLE` where it would end the process
+ * with SIGBUS, or wait in the kernel: while the function's memory decoding is off
+ * (`PCI_COMMAND_MEMORY`), while it is in D3hot, and while this process resets it.
+ * After that it works again. This library knows what was written to
+ * `VfioDevice.config`. It does not know what was written through another
+ * descriptor: then an access does end the process. While another process resets
+ * the function, an access waits until that is over, and the event loop with it.
+ * What a device does by itself, such as a reset by its firmware, does not end the
+ * process: a read of a device that does not answer is all ones.
  */
 export class MappedRegisters implements Registers, Disposable {
   readonly #device: string;
   readonly #unmap: () => void;
   readonly #isPresent: () => boolean;
   #mapped = true;
+  readonly #length: number;
+  #unmapping = false;
+  /** Throws what an access to closed registers throws, unless they open. */
+  #closed: (() => void) | undefined;
   readonly #u8: Uint8Array;
   readonly #u16: Uint16Array;
   readonly #u32: Uint32Array;
   readonly #u64: BigUint64Array;
+  /** Bytes that can be accessed; 0 while it is closed. */
   #size: number;
 
   /** Made by `Region.map`. */
@@ -45,6 +63,7 @@ export class MappedRegisters implements Registers, Disposable {
     this.#device = device;
     this.#unmap = unmap;
     this.#isPresent = isPresent;
+    this.#length = length;
     this.#size = length;
     const words = (width: number) => Math.floor(length / width);
     this.#u8 = registers?.u8 ?? new Uint8Array(buffer);
@@ -55,7 +74,7 @@ export class MappedRegisters implements Registers, Disposable {
 
   /** Bytes mapped; 0 once it is unmapped. */
   get size(): number {
-    return this.#size;
+    return this.#unmapping ? 0 : this.#length;
   }
 
   /** Reads 8 bits with one load. */
@@ -128,6 +147,7 @@ export class MappedRegisters implements Registers, Disposable {
    */
   unmap(): void {
     if (!this.#mapped) return;
+    this.#unmapping = true;
     this.#size = 0;
     try {
       this.#unmap();
@@ -135,6 +155,19 @@ export class MappedRegisters implements Registers, Disposable {
       throw toVfioError(error, "unmap registers", this.#device);
     }
     this.#mapped = false;
+  }
+
+  /**
+   * Closes the registers, or opens them.
+   *
+   * @ignore
+   * @param refuse Throws what an access is to throw, or opens the registers;
+   * `undefined` opens them.
+   */
+  [CLOSED](refuse: (() => void) | undefined): void {
+    if (this.#unmapping) return;
+    this.#closed = refuse;
+    this.#size = refuse === undefined ? this.#length : 0;
   }
 
   /** The same as {@linkcode MappedRegisters.unmap}. */
@@ -150,13 +183,14 @@ export class MappedRegisters implements Registers, Disposable {
 
   // A function of its own, so that the check is small enough to be inlined.
   #refuse(offset: number, width: number): void {
-    if (this.#size === 0) {
+    if (this.#unmapping) {
       throw new VfioError("DETACHED", {
         device: this.#device,
         problem: "its registers were unmapped, or the device was detached",
         hint: "map them again after attaching",
       });
     }
+    this.#closed?.();
     assertAccess(this.#size, offset, width);
   }
 }

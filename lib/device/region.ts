@@ -3,6 +3,7 @@ import type { WaitOptions } from "../host/driver/deadline.ts";
 import type { Fd } from "../kernel/fd.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../uapi/linux/mman.ts";
+import { VFIO_PCI_ROM_REGION_INDEX } from "../uapi/vfio/pci.ts";
 import type { DeviceApi } from "./info/device_info.ts";
 import {
   type Area,
@@ -12,6 +13,7 @@ import {
 import { regionName, type RegionType } from "./info/region_type.ts";
 import { IoEventFd, type IoEventFdOptions } from "./io_eventfd.ts";
 import { MappedRegisters } from "./mapped_registers.ts";
+import type { RegisterGate } from "./register_gate.ts";
 import {
   assertAccess,
   assertValue,
@@ -30,6 +32,8 @@ export interface RegionDevice {
   readonly fd: number;
   /** Returns whether it still answers. */
   isPresent(): boolean;
+  /** Closes its mapped registers while they cannot be accessed. */
+  readonly gate: RegisterGate;
   /**
    * Has something released at its detach at the latest. The function that it
    * returns is called when that was released before.
@@ -222,6 +226,7 @@ export class Region implements Registers {
       const registers = new MappedRegisters(name, mapping, () => {
         kernel.munmap(mapping);
         this.#mapped.delete(registers);
+        ungated();
         released();
       }, () => this.#device.isPresent());
       const released = this.#device.hold(
@@ -229,6 +234,7 @@ export class Region implements Registers {
         () => registers.unmap(),
       );
       this.#mapped.add(registers);
+      const ungated = this.#device.gate.add(registers);
       return registers;
     } catch (error) {
       throw toVfioError(error, `map region ${this.index}`, name);
@@ -328,6 +334,11 @@ export class Region implements Registers {
     this.#transfer("write", offset, this.#bytes[widthLog2]!);
   }
 
+  /** Whether it is a BAR or the ROM of a PCI function. */
+  get #isMemory(): boolean {
+    return this.index <= VFIO_PCI_ROM_REGION_INDEX;
+  }
+
   #transfer(verb: "read" | "write", offset: number, bytes: Uint8Array): void {
     const { kernel, fd } = this.#device;
     // A driver accesses few registers often: their places are not made anew.
@@ -341,7 +352,7 @@ export class Region implements Registers {
         ? kernel.pread(fd, bytes, this.#lastPlace)
         : kernel.pwrite(fd, bytes, this.#lastPlace);
     } catch (error) {
-      throw toVfioError(
+      throw this.#isMemory && this.#device.gate.explain(error) || toVfioError(
         error,
         `${verb} region ${this.index}`,
         this.#device.name,

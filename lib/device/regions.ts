@@ -13,6 +13,7 @@ import {
   type RegionTypeName,
   regionTypeNamed,
 } from "./info/region_type.ts";
+import { ConfigRegion } from "./config_region.ts";
 import { Region, type RegionDevice } from "./region.ts";
 
 /** The regions of a device. Each is asked about once. */
@@ -28,11 +29,6 @@ export class Regions {
   constructor(device: RegionDevice, info: DeviceInfo) {
     this.#device = device;
     this.#info = info;
-  }
-
-  /** Those of which something is mapped. */
-  mapped(): Region[] {
-    return [...this.#known.values()].filter(({ mapped }) => mapped.size > 0);
   }
 
   /** As `VfioDevice.region`. */
@@ -51,11 +47,19 @@ export class Regions {
    * counts (`mdpy`, for the picture of its display).
    */
   at(index: number): Region {
+    // Throws once the device is detached.
+    void this.#device.fd;
     const known = this.#known.get(index);
     if (known !== undefined) return known;
     const { name } = this.#device;
     try {
-      const region = new Region(this.#device, index, this.#info.api);
+      const { api, pci } = this.#info;
+      const isConfig = pci && index === VFIO_PCI_CONFIG_REGION_INDEX;
+      const region = new (isConfig ? ConfigRegion : Region)(
+        this.#device,
+        index,
+        api,
+      );
       this.#known.set(index, region);
       return region;
     } catch (error) {

@@ -9,7 +9,6 @@ import { hasErrno } from "../kernel/errno.ts";
 import type { Fd } from "../kernel/fd.ts";
 import { traced } from "../tracing.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
-import { VFIO_DEVICE_RESET } from "../uapi/vfio/device.ts";
 import { assertMediated, assertToken, described } from "./attach_options.ts";
 import type { Display } from "./display/display.ts";
 import type { FeatureDevice } from "./features/feature_device.ts";
@@ -23,9 +22,14 @@ import type { IrqEvents } from "./interrupts/irq_events.ts";
 import type { IrqName } from "./interrupts/irq_names.ts";
 import type { Migration } from "./migration/migration.ts";
 import { findTarget, type PassedTarget } from "./passed.ts";
+import { memoryGate } from "./memory_decoding.ts";
 import { isPresent } from "./present.ts";
 import type { Region, RegionDevice } from "./region.ts";
+import type { RegisterGate } from "./register_gate.ts";
 import { Regions } from "./regions.ts";
+import { HotReset } from "./reset/hot_reset.ts";
+import { enroll, type ResetTarget } from "./reset/reset_target.ts";
+import { resetDevice, type ResetOptions } from "./reset/reset.ts";
 import { Resources } from "./resources.ts";
 
 export type { DeviceInfo };
@@ -42,10 +46,6 @@ export interface DeviceOptions extends AttachOptions {
    */
   readonly detachOnRequest?: boolean;
 }
-
-/** How often a reset is tried while the device is locked, and the pause. */
-const RESET_TRIES = 10;
-const RESET_PAUSE_MS = 20;
 
 /**
  * A device in a security context: it reaches what its address space maps and
@@ -67,6 +67,8 @@ export class VfioDevice implements AsyncDisposable {
   readonly #regions: Regions;
   readonly #resources = new Resources();
   readonly #interrupts: Interrupts;
+  readonly #gate: RegisterGate;
+  readonly #resets: ResetTarget;
   #migration: Migration | undefined;
   #detaching: Promise<void> | undefined;
   /** Whether it was detached since the kernel has asked for it. */
@@ -92,8 +94,14 @@ export class VfioDevice implements AsyncDisposable {
     this.#space = space;
     this.#attachment = attachment;
     this.info = info;
+    this.#gate = memoryGate(hostDevice, info.pci, () => this.config);
     this.#regions = new Regions(this.#port(), info);
     this.#interrupts = new Interrupts(this.#port());
+    this.#resets = enroll(this, {
+      ownership: attachment.ownership,
+      gate: this.#gate,
+      handle: () => this.#handle,
+    });
   }
 
   /**
@@ -411,35 +419,33 @@ export class VfioDevice implements AsyncDisposable {
   }
 
   /**
-   * Resets the device, by the method that the kernel prefers for it. Its
-   * registers are set back; its mappings stay.
+   * Resets the device, by the method that the kernel prefers for it, or by the
+   * one that is asked for. Its registers are set back; config space, DMA mappings
+   * and interrupts stay. Meanwhile its mapped registers throw `INACCESSIBLE`.
    *
-   * @throws {VfioError} `NOT_SUPPORTED` if the kernel has no method to reset
-   * it, `DEVICE_BUSY` while something else keeps it locked, `DETACHED`, or
+   * @param options The method.
+   * @throws {VfioError} `NOT_SUPPORTED` if the kernel has no method to reset it,
+   * or not this one; `DEVICE_BUSY` while something else keeps it locked;
+   * `PERMISSION_DENIED` if this user may not choose the method,
+   * `RESTORE_INCOMPLETE` if the choice could not be set back; `DETACHED`, or
    * `KERNEL`.
+   *
+   * @example Reset a function by its power state
+   * ```ts
+   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   *
+   * await using space = new AddressSpace();
+   * await using device = await VfioDevice.attach("0000:01:00.0", space);
+   * await device.reset({ method: "pm" });
+   * ```
    */
-  async reset(): Promise<void> {
-    this.#assertAttached();
-    if (!this.info.resettable) {
-      throw new VfioError("NOT_SUPPORTED", {
-        device: this.name,
-        problem: "the kernel has no method to reset it alone",
-        hint: "its reset_method in sysfs lists the methods of a PCI function",
-      });
-    }
-    for (let tries = 1;; tries++) {
-      try {
-        // It may have been detached since the last try.
-        await this.#handle.ioctlAsync(VFIO_DEVICE_RESET);
-        return;
-      } catch (error) {
-        if (!hasErrno(error, "EAGAIN")) {
-          throw toVfioError(error, "reset", this.name);
-        }
-        if (tries < RESET_TRIES) await pause(RESET_PAUSE_MS);
-        else throw stillLocked(this.name, error);
-      }
-    }
+  reset(options: ResetOptions = {}): Promise<void> {
+    return resetDevice(this.#resets, options);
+  }
+
+  /** Resets it with all that shares its bus or slot. */
+  get hotReset(): HotReset {
+    return new HotReset(this.#resets);
   }
 
   /**
@@ -491,7 +497,7 @@ export class VfioDevice implements AsyncDisposable {
       info: this.info,
       isPresent: () => this.present,
       hold: (what, release) => this.#resources.hold(what, release),
-      mapped: () => this.#regions.mapped(),
+      gate: this.#gate,
       get handle() {
         return handle();
       },
@@ -521,17 +527,4 @@ export class VfioDevice implements AsyncDisposable {
       cause: first.cause,
     });
   }
-}
-
-function stillLocked(device: string, cause: unknown): VfioError {
-  return new VfioError("DEVICE_BUSY", {
-    device,
-    problem: "cannot reset: something else keeps the device locked",
-    hint: "try again once its sysfs attributes are no longer being written",
-    cause,
-  });
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

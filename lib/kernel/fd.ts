@@ -79,14 +79,25 @@ export class Fd implements Disposable {
     return await untilAborted(this.#count(call), signal);
   }
 
+  /**
+   * Keeps it from being closed while its number is in the argument of another
+   * descriptor's call.
+   *
+   * @returns Ends that when it is disposed of.
+   */
+  keep(): Disposable {
+    this.#calls++;
+    return {
+      [Symbol.dispose]: () => {
+        if (--this.#calls === 0) this.#idle?.resolve();
+      },
+    };
+  }
+
   /** Counts a call while it is under way. */
   async #count<T>(call: Promise<T>): Promise<T> {
-    this.#calls++;
-    try {
-      return await call;
-    } finally {
-      if (--this.#calls === 0) this.#idle?.resolve();
-    }
+    using _ = this.keep();
+    return await call;
   }
 
   /** Gives up the number without closing it. */

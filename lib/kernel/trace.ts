@@ -1,4 +1,4 @@
-import type { Ioctl } from "../uapi/ioctl.ts";
+import type { Ioctl, StructLayout } from "../uapi/ioctl.ts";
 import { KernelError } from "./errno.ts";
 import { intercept, type KernelCall } from "./intercept.ts";
 import type { Kernel } from "./kernel.ts";
@@ -92,8 +92,15 @@ function describeArgument(
     default:
       return operation.struct === undefined
         ? describeValue(argument)
-        : describeValue(operation.struct.decode(whole(operation, argument)));
+        : describeStruct(operation.struct, whole(operation, argument));
   }
+}
+
+function describeStruct(struct: StructLayout, bytes: Uint8Array): string {
+  return describeValue({
+    ...struct.decode(bytes),
+    ...struct.decodeTail?.(bytes),
+  });
 }
 
 // A caller sends the smallest struct that its flags need: what is left out

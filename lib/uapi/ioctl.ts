@@ -31,6 +31,8 @@ export interface StructLayout {
   readonly size: number;
   /** Reads the struct from `bytes`, from byte offset `at` on. */
   decode(bytes: Uint8Array, at?: number): Readonly<Record<string, unknown>>;
+  /** Reads the elements behind the struct, where its `count` says how many. */
+  decodeTail?(bytes: Uint8Array): Readonly<Record<string, unknown>>;
 }
 
 /** One ioctl of the kernel's. */

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Field, Overlay } from "./fields.ts";
+import type { Field, Flexible, Overlay } from "./fields.ts";
 
 export * from "./fields.ts";
 
@@ -129,6 +129,31 @@ export class Struct<F extends Fields>
       decoded.push(this.get(view, at + i * this.size));
     }
     return decoded;
+  }
+
+  /**
+   * Reads the elements of a flexible tail, as many as the member `count` says.
+   * Those that `bytes` ends before are left out, and so is a tail of bytes.
+   *
+   * @param bytes Holds the struct and its tail, from the beginning.
+   * @returns The tail by its name, or nothing.
+   */
+  decodeTail(bytes: Uint8Array): Readonly<Record<string, unknown[]>> {
+    const { count } = this.decode(bytes) as Record<string, unknown>;
+    const tail = Object.entries(this.fields)
+      .find(([, field]) => "flexible" in field);
+    if (tail === undefined || typeof count !== "number") return {};
+    const [name, { element }] = tail as [string, Flexible<Field<unknown>>];
+    if (element.size === 1) return {};
+    const start = this.offset[name]!;
+    const room = Math.floor((bytes.length - start) / element.size);
+    const view = this.#view(bytes, 0, this.size);
+    return {
+      [name]: Array.from(
+        { length: Math.min(count, room) },
+        (_, i) => element.get(view, start + i * element.size),
+      ),
+    };
   }
 
   /**

@@ -302,8 +302,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   reset: {
-    about: "reset a function",
-    details: "It uses the kernel's first method, unless one is named.",
+    about: "reset a function, or all that is on its bus",
+    details: "It uses the kernel's first method, unless one is named. With " +
+      "--hot it takes and attaches all functions on the bus, which VFIO resets " +
+      "as one, and gives them back.",
     operands: [ADDRESS],
     options: {
       method: {
@@ -311,12 +313,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         kind: ["device_specific", "acpi", "flr", "af_flr", "pm", "bus"],
         about: "the method",
       },
+      hot: { about: "reset its bus, with all that is on it" },
       insist: INSIST,
     },
     examples: {
       "passthru reset 01:00.0": "as the kernel prefers",
       "passthru reset 01:00.0 --method bus":
         "resets its bus, where it is alone on it",
+      "passthru reset 01:00.0 --hot": "resets its bus with all that is on it",
     },
   },
   migrate: {

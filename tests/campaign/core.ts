@@ -23,7 +23,14 @@ import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import { simulate } from "../../lib/sim/mod.ts";
 import { errnosOf } from "../kernels/errnos_of.ts";
 
-const EDU = { model: "edu", driver: "vfio-pci", reset: ["flr"] } as const;
+const EDU = {
+  model: "edu",
+  driver: "vfio-pci",
+  reset: ["flr", "pm"],
+} as const;
+
+/** Methods of a reset, one of which the devices lack. */
+const METHODS = ["flr", "pm", "bus", "flr"] as const;
 
 /** Two devices of their own groups, and two of one. */
 const ADDRESSES = [
@@ -61,6 +68,8 @@ const WHATS = [
   "attach",
   "detach",
   "reset",
+  "resetByMethod",
+  "hotReset",
   "allocate",
   "free",
   "map",
@@ -145,6 +154,10 @@ const ACTIONS = {
     pick(world.devices, device)?.detach(),
   reset: (world: World, { device }: Action) =>
     pick(world.devices, device)?.reset(),
+  resetByMethod: (world: World, { device }: Action) =>
+    pick(world.devices, device)?.reset({ method: METHODS[device]! }),
+  hotReset: (world: World, { device }: Action) =>
+    pick(world.devices, device)?.hotReset.reset(),
   allocate(world: World, { device, space }: Action) {
     world.memories.push(world.spaces[space].allocate((device + 1) * PAGE));
   },
@@ -286,7 +299,12 @@ export async function playRound(
     functions: Object.fromEntries(
       ADDRESSES.map((address, i) => [
         address,
-        { ...EDU, group: Math.min(i, 2) + 1 },
+        {
+          ...EDU,
+          group: Math.min(i, 2) + 1,
+          // The first one is on the root bus of its own.
+          ...i > 0 && { behind: "0000:00:1c.0" },
+        },
       ]),
     ),
   });

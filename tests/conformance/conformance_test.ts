@@ -23,6 +23,7 @@ import "./cases/no_iommu.ts";
 import "./cases/physical.ts";
 import "./cases/random.ts";
 import "./cases/regions.ts";
+import "./cases/reset.ts";
 import "./cases/rom.ts";
 import "./cases/samples.ts";
 import "./cases/sriov.ts";

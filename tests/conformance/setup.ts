@@ -229,6 +229,8 @@ export interface Scope {
    * the test is ignored, by its name.
    */
   readonly sample?: Sample;
+  /** The systems. Default: all. */
+  readonly systems?: readonly System[];
 }
 
 /**
@@ -243,9 +245,9 @@ export interface Scope {
 export function forEachBackend(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
-  { backend: only, on, sample }: Scope = {},
+  { backend: only, on, sample, systems = SYSTEMS }: Scope = {},
 ): void {
-  for (const system of SYSTEMS) {
+  for (const system of systems) {
     const { backends } = system.machine;
     if (on !== undefined && !backends.includes(on)) continue;
     for (const backend of backends) {

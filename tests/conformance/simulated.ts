@@ -26,7 +26,9 @@ const RELEASES: Readonly<Record<KernelName, string>> = {
 };
 
 /** The PCI Express port that a bus other than 00 is behind. */
-const PORT = "0000:00:1b.0";
+function portOf(bus: string): string {
+  return `0000:00:${(0x1a + parseInt(bus, 16)).toString(16)}.0`;
+}
 
 /** QEMU's devices, by the beginning of their `-device`. */
 const MODELS: Readonly<Record<string, FunctionTopology>> = {
@@ -35,6 +37,7 @@ const MODELS: Readonly<Record<string, FunctionTopology>> = {
     id: "1b36:0010",
     class: 0x010802,
     driver: "nvme",
+    reset: ["flr"],
     bars: ["16K 64bit", null],
     interrupts: { intx: true, msix: 65 },
   },
@@ -42,6 +45,7 @@ const MODELS: Readonly<Record<string, FunctionTopology>> = {
     id: "8086:10d3",
     class: 0x020000,
     driver: "e1000e",
+    reset: ["pm"],
     bars: ["128K", "128K", "32 io", "16K"],
     interrupts: { intx: true, msi: 1, msix: 5 },
   },
@@ -89,10 +93,12 @@ export function simulatedSystems(): readonly System[] {
  *
  * @param machine The machine.
  * @param names The functions that it has. Default: all.
+ * @param devices Describes them. Default: those of most machines.
  */
 export function simulationOf(
   machine: MachineInfo,
   names: readonly string[] = Object.keys(machine.devices),
+  devices: readonly Device[] = DEVICES,
 ): System {
   const { iommu } = machine;
   const kernel = machine.kernel as KernelName;
@@ -100,7 +106,7 @@ export function simulationOf(
   const topology: Topology = {
     iommu,
     kernel: { release, iommufd: kernel === "testbed" },
-    functions: functions(names),
+    functions: functions(devices.filter(({ name }) => names.includes(name))),
     mediatedTypes: kernel === "testbed" ? SAMPLES : {},
     files: { "/proc/cpuinfo": "flags\t\t: fpu hypervisor\n" },
   };
@@ -116,21 +122,31 @@ export function simulationOf(
   };
 }
 
-/** The topology of the machines' devices. */
+/** The topology of devices. */
 function functions(
-  names: readonly string[],
+  devices: readonly Device[],
 ): Record<string, FunctionTopology> {
   return Object.fromEntries(
-    DEVICES.filter(({ name }) => names.includes(name))
-      .map((device) => [device.address, functionOf(device)]),
+    devices.map((device) => [device.address, functionOf(device, devices)]),
   );
 }
 
-function functionOf({ address, model, rom }: Device): FunctionTopology {
+function functionOf(
+  { address, model, rom }: Device,
+  devices: readonly Device[],
+): FunctionTopology {
   const kind = model.split(",")[0]!;
   const topology = MODELS[kind];
   if (topology === undefined) throw new Error(`There is no model of "${kind}"`);
-  const behind = address.startsWith("0000:00:") ? {} : { behind: PORT };
+  const bus = address.slice(5, 7);
+  const behind = bus === "00" ? {} : { behind: portOf(bus) };
+  const neighbours = devices.filter(({ address }) =>
+    address.slice(5, 7) === bus
+  );
+  // The kernel resets a function by its bus only where it is alone on it.
+  const reset = bus === "00" || neighbours.length > 1
+    ? {}
+    : { reset: [...topology.reset ?? [], "bus"] };
   const total = Number(/sriov_max_vfs=(\d+)/.exec(model)?.[1] ?? 0);
   const { id, driver } = topology;
   const sriov = total === 0
@@ -141,7 +157,7 @@ function functionOf({ address, model, rom }: Device): FunctionTopology {
     rom: `${2 ** Math.ceil(Math.log2(rom.length))}`,
     romContents: rom,
   };
-  return { ...topology, ...behind, ...sriov, ...contents };
+  return { ...topology, ...behind, ...reset, ...sriov, ...contents };
 }
 
 /** A simulated machine for one test. */

@@ -23,6 +23,8 @@ import "./device/migration.ts";
 import "./device/passed.ts";
 import "./device/region.ts";
 import "./device/regions.ts";
+import "./device/register_gate.ts";
+import "./device/reset.ts";
 import "./device/resources.ts";
 import "./device/until.ts";
 import "./device/vfio_device.ts";

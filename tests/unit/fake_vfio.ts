@@ -16,6 +16,7 @@ import type {
   SimKernel,
 } from "../../lib/sim/process/kernel.ts";
 import type { Ioctl } from "../../lib/uapi/ioctl.ts";
+import { PCI_COMMAND, PCI_COMMAND_MEMORY } from "../../lib/uapi/pci/regs.ts";
 import {
   VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_FLAGS_RESET,
@@ -79,6 +80,7 @@ export class FakeVfio {
         : this.#record(call, () => answer === undefined ? 0 : answer(args));
     });
     this.host = new Host(this);
+    this.registers[PCI_COMMAND] = PCI_COMMAND_MEMORY;
   }
 
   /** Attaches the function to a new address space, and clears the record. */

@@ -57,9 +57,9 @@ const TOPOLOGY: Topology = {
   kernel: { unsafeNoIommu: true },
   hugePages: { "2M": 4 },
   functions: {
-    [A]: ON_VFIO,
-    [B]: { ...ON_VFIO, group: 9 },
-    [C]: { ...ON_VFIO, group: 9 },
+    [A]: { ...ON_VFIO, reset: ["flr", "pm"] },
+    [B]: { ...ON_VFIO, group: 9, behind: "0000:00:1c.0" },
+    [C]: { ...ON_VFIO, group: 9, behind: "0000:00:1c.0" },
     [PHYSICAL]: {
       id: "8086:10c9",
       driver: "igb",
@@ -103,10 +103,10 @@ export class Bench {
       owned: [...machine.groups.values()]
         .filter(({ userOwned }) => userOwned).map(({ id }) => id),
       functions: [...machine.devices].map((device) => {
-        const { name, driver, override, vfio } = device;
+        const { name, driver, override, vfio, resets } = device;
         const power = device instanceof PciFunction ? device.power : "";
         return `${name} driver=${driver?.name} override=${override} ` +
-          `power=${power} open=${vfio?.isOpen ?? false}` +
+          `power=${power} open=${vfio?.isOpen ?? false} resets=${resets}` +
           (vfio?.isOpen ? ` state=${device.core.migration?.state}` : "");
       }),
     };

@@ -293,6 +293,54 @@ failEachCall("VfioDevice.attach() leaves nothing behind of a request", {
     VfioDevice.attach(VECTORS, space, { detachOnRequest: true }),
 });
 
+/** Asserts that registers can be accessed after an operation, however it ended. */
+async function thenRead(
+  { registers }: { readonly registers: { read32(offset: number): number } },
+  operation: () => Promise<void>,
+): Promise<void> {
+  try {
+    await operation();
+  } finally {
+    assertEquals(registers.read32(0), 0x0100_00ed);
+  }
+}
+
+failEachCall("VfioDevice.reset() opens the registers again", {
+  prepare: (world) => withRegisters(world, A),
+  act: (_, attached) => thenRead(attached, () => attached.device.reset()),
+});
+
+failEachCall("VfioDevice.reset() sets the methods back", {
+  prepare: (world) => withRegisters(world, A),
+  act: (_, attached) =>
+    thenRead(attached, () => attached.device.reset({ method: "pm" })),
+  // Its file says that it has no methods, or others.
+  isTaken: ({ method, args }, fault) =>
+    method === "readFile" && String(args[0]).endsWith("/reset_method") &&
+    "code" in fault && ["ENOENT", "ENODEV", "ENOTDIR"].includes(fault.code),
+});
+
+failEachCall("HotReset.reset() opens the registers of all devices again", {
+  async prepare(world) {
+    const first = await withRegisters(world, B);
+    first.device.setBusMaster(true);
+    return { ...first, other: await withRegisters(world, C) };
+  },
+  act: (_, attached) =>
+    thenRead(
+      attached.other,
+      () => thenRead(attached, () => attached.device.hotReset.reset()),
+    ),
+});
+
+failEachCall("HotReset.affected() changes nothing", {
+  prepare: (world) => world.attach(B),
+  act: (_, device) => void device.hotReset.affected(),
+  // A driver's link, or a group's, that is said not to be there.
+  otherwise: ({ method }, fault) =>
+    /^(readlink|readdir)$/.test(method) && "code" in fault,
+});
+
 failEachCall("Writing sriov_numvfs is all or nothing", {
   backends: ["auto"],
   prepare: () => {},

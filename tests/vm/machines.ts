@@ -108,6 +108,28 @@ const SRIOV_DEVICES: readonly Device[] = [
   },
 ];
 
+/**
+ * Three functions that a reset of their port takes, one that is alone behind its
+ * port, and one on the root bus.
+ */
+const PORT_DEVICES: readonly Device[] = [
+  { name: "edu0", address: "0000:00:03.0", model: "edu" },
+  {
+    name: "port0",
+    address: "0000:01:00.0",
+    model: "nvme,serial=port0,multifunction=on",
+    behind: "disk",
+  },
+  { name: "port1", address: "0000:01:00.1", model: "edu" },
+  { name: "port2", address: "0000:01:00.2", model: "edu" },
+  {
+    name: "alone0",
+    address: "0000:02:00.0",
+    model: "nvme,serial=alone0",
+    behind: "disk",
+  },
+];
+
 /** The machines that run all tests. The first one is the default. */
 export const MACHINES: readonly Machine[] = [
   {
@@ -154,6 +176,15 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
     about: "32 virtual functions of an nvme, 7 of an igb",
     devices: SRIOV_DEVICES,
     tests: ["sriov_test.ts", "vf_network_test.ts"],
+  },
+  {
+    name: "testbed-ports",
+    kernel: "testbed",
+    iommu: "intel",
+    backends: ["legacy", "iommufd"],
+    about: "functions behind PCI Express ports, for hot resets",
+    devices: PORT_DEVICES,
+    tests: ["hot_reset_test.ts"],
   },
   {
     name: "debian-boot",

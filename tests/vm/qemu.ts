@@ -88,8 +88,14 @@ function ports(devices: readonly Device[]): string[] {
   const behind = [...buses].filter((bus) => bus !== "00").sort();
   return behind.flatMap((bus, i) => {
     const slot = (0x1d - behind.length + i).toString(16);
-    const port = `pcie-root-port,id=port${bus},chassis=${i + 1},addr=${slot}.0`;
-    return ["-device", port];
+    return [
+      "-device",
+      // After a reset of the bus the kernel waits for a faster link to come up,
+      // which QEMU does not say of it.
+      `pcie-root-port,id=port${bus},chassis=${
+        i + 1
+      },addr=${slot}.0,x-speed=2_5`,
+    ];
   });
 }
 

@@ -1,5 +1,6 @@
 import type { Fd } from "../../kernel/fd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
+import type { RegisterGate } from "../register_gate.ts";
 
 /** What features need of their device. */
 export interface FeatureDevice {
@@ -9,8 +10,8 @@ export interface FeatureDevice {
   readonly kernel: Kernel;
   /** Its descriptor; throws `DETACHED` once it is detached. */
   readonly handle: Fd;
-  /** Returns the regions of which something is mapped. */
-  mapped(): readonly { readonly index: number }[];
+  /** Closes its mapped registers while it sleeps. */
+  readonly gate: RegisterGate;
   /**
    * Has something released at its detach at the latest. The function that it
    * returns is called when that was released before.

@@ -151,13 +151,13 @@ export class Features {
    * host and `power/control` allow. A kernel with `CONFIG_PM` does.
    *
    * An access by a {@linkcode Region} or an ioctl wakes it for its duration.
-   * Mapped registers must not be used: unmap them before.
+   * Mapped registers throw `INACCESSIBLE` until it is woken by
+   * {@linkcode Sleep.wake}, or {@linkcode Sleep.woken} has told that it is.
    *
    * @param options Whether waking it ends its sleep, and is told.
    * @returns Wakes it when it is disposed of.
    * @throws {VfioError} `NOT_SUPPORTED` if it is no PCI function with Linux 6.1
-   * or later, `DEVICE_BUSY` while registers are mapped, `DETACHED`; `KERNEL` if
-   * it sleeps already.
+   * or later, `DETACHED`; `KERNEL` if it sleeps already.
    *
    * @example Let a device sleep for a minute
    * ```ts

@@ -1,4 +1,4 @@
-import { toVfioError, VfioError } from "../../errors.ts";
+import { toVfioError } from "../../errors.ts";
 import type { SignalOptions } from "../../kernel/abort.ts";
 import { Fd } from "../../kernel/fd.ts";
 import { EFD_NONBLOCK } from "../../uapi/linux/eventfd.ts";
@@ -8,6 +8,7 @@ import {
   VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
   vfio_device_low_power_entry_with_wakeup,
 } from "../../uapi/vfio/feature.ts";
+import type { RegisterClosure } from "../register_gate.ts";
 import type { FeatureDevice } from "./feature_device.ts";
 import { featureRefused, requestAsync } from "./request.ts";
 
@@ -22,6 +23,12 @@ export interface SleepOptions {
   readonly wakeup?: boolean;
 }
 
+/** Why registers are closed meanwhile. */
+const ASLEEP: RegisterClosure = {
+  problem: "it sleeps: features.sleep()",
+  hint: "wake it, or use the region's own read and write",
+};
+
 /**
  * Lets a device sleep.
  *
@@ -33,8 +40,9 @@ export async function sleep(
   { wakeup = false }: SleepOptions = {},
 ): Promise<Sleep> {
   const { kernel, handle } = device;
-  assertUnmapped(device);
   using stack = new DisposableStack();
+  // A mapped register of a device that sleeps would end the process by SIGBUS.
+  const closed = stack.use(device.gate.close(ASLEEP));
   let event: Fd | undefined;
   try {
     if (wakeup) {
@@ -54,31 +62,25 @@ export async function sleep(
     throw featureRefused(device, "low power state", "let it sleep", error);
   }
   void stack.move();
-  return new Sleep(device, event);
-}
-
-/** A mapped register of a device that sleeps would end the process by SIGBUS. */
-function assertUnmapped(device: FeatureDevice): void {
-  const [region] = device.mapped();
-  if (region === undefined) return;
-  throw new VfioError("DEVICE_BUSY", {
-    device: device.name,
-    problem: "cannot let it sleep: registers of region " +
-      `${region.index} are mapped`,
-    hint: "unmap them, and use the region's own read and write",
-  });
+  return new Sleep(device, closed, event);
 }
 
 /** A device that may sleep, until this is disposed of. */
 export class Sleep implements AsyncDisposable {
   readonly #device: FeatureDevice;
+  readonly #closed: Disposable;
   readonly #event: Fd | undefined;
   readonly #released: () => void;
   #waking: Promise<void> | undefined;
 
   /** Made by `Features.sleep`. */
-  constructor(device: FeatureDevice, event: Fd | undefined) {
+  constructor(
+    device: FeatureDevice,
+    closed: Disposable,
+    event: Fd | undefined,
+  ) {
     this.#device = device;
+    this.#closed = closed;
     this.#event = event;
     // The kernel wakes a device as its last descriptor is closed.
     this.#released = device.hold("its sleep", () => {
@@ -104,7 +106,8 @@ export class Sleep implements AsyncDisposable {
       );
     }
     const { kernel, handle: _attached } = this.#device;
-    for await (const _ of kernel.watch(this.#event.number, options)) return;
+    for await (const _ of kernel.watch(this.#event.number, options)) break;
+    this.#closed[Symbol.dispose]();
   }
 
   /**
@@ -135,6 +138,7 @@ export class Sleep implements AsyncDisposable {
     } catch (error) {
       throw toVfioError(error, "wake it", name);
     }
+    this.#closed[Symbol.dispose]();
     this.#released();
     this.#event?.[Symbol.dispose]();
   }

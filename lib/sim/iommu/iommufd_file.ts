@@ -70,6 +70,23 @@ export class IommufdFile implements OpenFile {
     return this.#add(device);
   }
 
+  /**
+   * Returns the id of a device, 0 where only its group is bound, or `undefined`
+   * (`vfio_iommufd_get_dev_id()` in `drivers/vfio/iommufd.c`).
+   */
+  deviceId(device: Device): number | undefined {
+    // Only what is on a VFIO driver can be owned.
+    if (device.vfio === undefined) return undefined;
+    let inGroup: number | undefined;
+    for (const [id, object] of this.#objects) {
+      if (object === device) return id;
+      if (!(object instanceof Ioas) && !(object instanceof PageTable)) {
+        if (object.group === device.group) inGroup = 0;
+      }
+    }
+    return inGroup;
+  }
+
   /** Undoes {@linkcode IommufdFile.bind}. */
   unbind(device: Device, id: number): void {
     this.detach(device);

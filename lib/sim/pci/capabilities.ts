@@ -7,11 +7,13 @@ import {
   PCI_CAP_ID_EXP,
   PCI_CAP_ID_MSI,
   PCI_CAP_ID_MSIX,
+  PCI_CAP_ID_PM,
   PCI_CAPABILITY_LIST,
   PCI_MSI_FLAGS,
   PCI_MSI_FLAGS_64BIT,
   PCI_MSIX_FLAGS,
   PCI_MSIX_TABLE,
+  PCI_PM_PMC,
   PCI_STATUS,
   PCI_STATUS_CAP_LIST,
 } from "../../uapi/pci/regs.ts";
@@ -30,37 +32,62 @@ interface Capability {
 /** The version of the PCI Express capability. */
 const EXPRESS_VERSION = 2;
 
+/** The version of the power management capability. */
+const POWER_VERSION = 3;
+
+/** What a function's capabilities say, besides its interrupts. */
+export interface CapabilityTraits {
+  /** Whether it is PCI Express. */
+  readonly express: boolean;
+  /** Whether it has a function level reset. */
+  readonly flr: boolean;
+  /** Whether its power state can be set. */
+  readonly pm: boolean;
+}
+
 /**
  * Writes the chain of a function's capabilities into its config space.
  *
  * @param view The config space.
- * @param fn Whether it is PCI Express, and has a function level reset.
+ * @param fn What they say.
  * @param model Its interrupts.
+ * @returns Where each begins, by its id.
  */
 export function putCapabilities(
   view: DataView,
-  fn: { readonly express: boolean; readonly resets: boolean },
+  fn: CapabilityTraits,
   model: DeviceModel,
-): void {
+): ReadonlyMap<number, number> {
   const chain = [
-    ...fn.express ? [express(fn.resets)] : [],
+    ...fn.express ? [express(fn.flr)] : [],
     ...model.msi > 0 ? [msi(model.msi)] : [],
     ...model.msix > 0 ? [msix(model)] : [],
+    ...fn.pm ? [POWER] : [],
   ];
-  if (chain.length === 0) return;
+  const places = new Map<number, number>();
+  if (chain.length === 0) return places;
   view.setUint16(PCI_STATUS, PCI_STATUS_CAP_LIST, true);
   let link = PCI_CAPABILITY_LIST;
   let at = FIRST;
   for (const { id, length, words } of chain) {
     view.setUint8(link, at);
     view.setUint8(at, id);
+    places.set(id, at);
     for (const [offset, word] of Object.entries(words)) {
       view.setUint16(at + Number(offset), word & 0xffff, true);
     }
     link = at + 1;
     at += Math.ceil(length / 4) * 4;
   }
+  return places;
 }
+
+/** It loses its state in D3hot. */
+const POWER: Capability = {
+  id: PCI_CAP_ID_PM,
+  length: 8,
+  words: { [PCI_PM_PMC]: POWER_VERSION },
+};
 
 function express(resets: boolean): Capability {
   return {

@@ -6,8 +6,14 @@
  */
 
 import {
+  PCI_EXP_DEVCTL,
+  PCI_EXP_DEVCTL_BCR_FLR,
+} from "../../uapi/pci/express_regs.ts";
+import {
   PCI_BASE_ADDRESS_0,
   PCI_CACHE_LINE_SIZE,
+  PCI_CAP_ID_EXP,
+  PCI_CAP_ID_PM,
   PCI_CFG_SPACE_EXP_SIZE,
   PCI_CFG_SPACE_SIZE,
   PCI_CLASS_REVISION,
@@ -22,6 +28,8 @@ import {
   PCI_HEADER_TYPE_MFD,
   PCI_INTERRUPT_LINE,
   PCI_INTERRUPT_PIN,
+  PCI_PM_CTRL,
+  PCI_PM_CTRL_STATE_MASK,
   PCI_STATUS,
   PCI_STATUS_INTERRUPT,
   PCI_SUBSYSTEM_ID,
@@ -66,33 +74,47 @@ const COMMAND_AT_BOOT = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_SERR;
 const COMMAND_BITS = COMMAND_AT_BOOT | PCI_COMMAND_MASTER |
   PCI_COMMAND_INTX_DISABLE;
 
+/** The value of PCI_PM_CTRL_STATE_MASK in which a function sleeps. */
+const D3HOT = 3;
+
+/** What a config space depends on, besides its header. */
+export interface ConfigTraits {
+  /** Whether it has a function level reset. */
+  readonly flr: boolean;
+  /** Whether its power state can be set. */
+  readonly pm: boolean;
+  /**
+   * Whether its memory is decoded whatever its command register says, as that of
+   * a virtual function.
+   */
+  readonly alwaysDecoded: boolean;
+  /** Called when its command register was written. */
+  readonly onCommand: (command: number) => void;
+  /** Called when it is reset: by a write, or by leaving D3hot. */
+  readonly onReset: () => void;
+}
+
 /** Config space. */
 export class ConfigSpace {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #bars: BarRegisters;
-  readonly #onCommand: (command: number) => void;
+  readonly #traits: ConfigTraits;
+  /** Where its capabilities begin, by their ids. */
+  readonly #capabilities: ReadonlyMap<number, number>;
 
   /**
    * Makes a function's config space as firmware leaves it.
    *
    * @param identity The ids of its header.
    * @param model Its BARs and interrupts.
-   * @param options Whether it has a function level reset, and a callback for
-   * writes to its command register.
+   * @param traits How it can be reset, and who hears of writes.
    */
-  constructor(
-    identity: Identity,
-    model: DeviceModel,
-    options: {
-      readonly resets: boolean;
-      readonly onCommand: (command: number) => void;
-    },
-  ) {
+  constructor(identity: Identity, model: DeviceModel, traits: ConfigTraits) {
     const size = identity.express ? PCI_CFG_SPACE_EXP_SIZE : PCI_CFG_SPACE_SIZE;
     this.#bytes = new Uint8Array(size);
     this.#view = new DataView(this.#bytes.buffer);
-    this.#onCommand = options.onCommand;
+    this.#traits = traits;
     this.#put16(PCI_VENDOR_ID, identity.vendor);
     this.#put16(PCI_DEVICE_ID, identity.device);
     this.#put16(PCI_SUBSYSTEM_VENDOR_ID, identity.subsystemVendor);
@@ -104,7 +126,11 @@ export class ConfigSpace {
     }
     this.#bytes[PCI_INTERRUPT_PIN] = model.intx ? 1 : 0;
     this.#bars = new BarRegisters(this.#view, model.bars);
-    putCapabilities(this.#view, { ...options, ...identity }, model);
+    this.#capabilities = putCapabilities(
+      this.#view,
+      { ...traits, ...identity },
+      model,
+    );
     putPort(this.#view, identity.port);
     if (identity.serial !== undefined) {
       putSerialNumber(this.#view, identity.serial);
@@ -124,7 +150,27 @@ export class ConfigSpace {
 
   /** Whether the function answers memory accesses. */
   get memory(): boolean {
-    return (this.#command & PCI_COMMAND_MEMORY) !== 0;
+    const decoded = this.#traits.alwaysDecoded ||
+      (this.#command & PCI_COMMAND_MEMORY) !== 0;
+    return decoded && !this.asleep;
+  }
+
+  /** Whether it is in D3hot. */
+  get asleep(): boolean {
+    const at = this.#powerControl;
+    return at !== undefined &&
+      (this.#bytes[at]! & PCI_PM_CTRL_STATE_MASK) === D3HOT;
+  }
+
+  /** Wakes it, as a reset does. */
+  wake(): void {
+    const at = this.#powerControl;
+    if (at !== undefined) this.#bytes[at]! &= ~PCI_PM_CTRL_STATE_MASK;
+  }
+
+  get #powerControl(): number | undefined {
+    const at = this.#capabilities.get(PCI_CAP_ID_PM);
+    return at === undefined ? undefined : at + PCI_PM_CTRL;
   }
 
   /**
@@ -162,13 +208,31 @@ export class ConfigSpace {
   /** Writes the bits that are writable. */
   write(offset: number, from: Uint8Array): void {
     const command = this.#command;
+    const wasAsleep = this.asleep;
     for (const [i, value] of from.entries()) {
       const mask = this.#writable(offset + i);
       const old = this.#bytes[offset + i]!;
       this.#bytes[offset + i] = (old & ~mask) | (value & mask);
     }
     this.#bars.mask();
-    if (this.#command !== command) this.#onCommand(this.#command);
+    if (this.#command !== command) this.#traits.onCommand(this.#command);
+    if (this.#takeFlr() || wasAsleep && !this.asleep) this.#traits.onReset();
+  }
+
+  /** Whether a function level reset was written; it reads as 0. */
+  #takeFlr(): boolean {
+    const at = this.#flrByte;
+    if (at === undefined || this.#bytes[at] === 0) return false;
+    this.#bytes[at] = 0;
+    return true;
+  }
+
+  /** The byte with the bit of the function level reset. */
+  get #flrByte(): number | undefined {
+    const at = this.#capabilities.get(PCI_CAP_ID_EXP);
+    return at === undefined || !this.#traits.flr
+      ? undefined
+      : at + PCI_EXP_DEVCTL + 1;
   }
 
   get #command(): number {
@@ -177,7 +241,7 @@ export class ConfigSpace {
 
   #setCommand(command: number): void {
     this.#put16(PCI_COMMAND, command);
-    this.#onCommand(command);
+    this.#traits.onCommand(command);
   }
 
   #writable(offset: number): number {
@@ -189,6 +253,10 @@ export class ConfigSpace {
       case PCI_INTERRUPT_LINE:
       case PCI_CACHE_LINE_SIZE:
         return 0xff;
+      case this.#powerControl:
+        return PCI_PM_CTRL_STATE_MASK;
+      case this.#flrByte:
+        return PCI_EXP_DEVCTL_BCR_FLR >> 8;
       default:
         return this.#bars.has(offset - PCI_BASE_ADDRESS_0) ? 0xff : 0;
     }

@@ -20,6 +20,8 @@ export interface Requester {
   readonly resets: readonly string[];
   /** How many vectors the host has for it. Default: all. */
   readonly vectors?: number;
+  /** Whether it is a virtual function. */
+  readonly isVirtual?: boolean;
   /** The addresses of its BARs, by number. */
   readonly barAddresses: readonly (bigint | undefined)[];
   /**
@@ -52,6 +54,8 @@ export class PciCore implements DevicePort {
   readonly migration: Migration | undefined;
   /** The log of its DMA, if its driver has one. */
   readonly log: DmaLog | undefined;
+  /** Whether it is being reset, so that accesses wait. */
+  resetting = false;
   readonly #requester: Requester;
 
   /**
@@ -79,7 +83,10 @@ export class PciCore implements DevicePort {
       available: requester.vectors ?? Infinity,
     });
     this.config = new ConfigSpace(identity, this.model, {
-      resets: requester.resets.includes("flr"),
+      flr: requester.resets.includes("flr"),
+      pm: requester.resets.includes("pm"),
+      alwaysDecoded: requester.isVirtual ?? false,
+      onReset: () => this.reset(),
       onCommand: (command) =>
         this.interrupts.intx.disable((command & PCI_COMMAND_INTX_DISABLE) > 0),
     });
@@ -109,8 +116,17 @@ export class PciCore implements DevicePort {
     this.#resetIfAble();
   }
 
+  /** Throws at an access that would wait in the kernel. */
+  assertNotResetting(): void {
+    if (!this.resetting) return;
+    throw new Error(
+      "A real process would wait here until the reset of the function has ended",
+    );
+  }
+
   /** Resets the function. The kernel preserves its config space. */
   reset(): void {
+    this.config.wake();
     this.model.reset();
     this.migration?.reset();
   }
@@ -159,7 +175,7 @@ export class PciCore implements DevicePort {
   }
 
   #resetIfAble(): void {
-    if (this.#requester.resets.length > 0) this.model.reset();
+    if (this.#requester.resets.length > 0) this.reset();
   }
 
   /**

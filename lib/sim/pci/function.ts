@@ -109,6 +109,11 @@ export class PciFunction extends Device {
     return present ? this.#network : undefined;
   }
 
+  /** Whether it is a virtual function. */
+  get isVirtual(): boolean {
+    return false;
+  }
+
   /** Whether it is a PCI bridge. */
   get isBridge(): boolean {
     return this.identity.class >> 8 === 0x0604;

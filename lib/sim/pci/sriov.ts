@@ -162,6 +162,10 @@ export class VirtualFunction extends PciFunction {
     this.d3cold = false;
   }
 
+  override get isVirtual(): boolean {
+    return true;
+  }
+
   override assertTakable(driver: Driver): void {
     // `pci_device_can_probe()` in `drivers/pci/pci-driver.c`
     if (!this.physical.autoprobe && this.override === undefined) {

@@ -23,6 +23,7 @@ import { put32, received, sizeOf } from "../process/argument.ts";
 import type { Device, GroupNode } from "../driver/bus.ts";
 import { DeviceFile } from "./device_file.ts";
 import type { Process } from "../fs/file.ts";
+import type { HotResetOwner } from "./hot_reset.ts";
 import { IommufdFile } from "../iommu/iommufd_file.ts";
 import type { Pages } from "../process/memory.ts";
 import { refuse } from "../process/refusal.ts";
@@ -50,6 +51,11 @@ export class CdevFile extends DeviceFile {
     super(device, () => this.#unbind());
     this.#takesToken = takesToken;
     this.linkText = `/dev/vfio/devices/${device.vfio!.name}`;
+  }
+
+  protected override get owner(): HotResetOwner {
+    const { iommufd } = this.#binding!;
+    return { deviceId: (device) => iommufd.deviceId(device) };
   }
 
   override ioctl(

@@ -14,9 +14,11 @@ import {
   VFIO_DEVICE_FLAGS_RESET,
   VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
   VFIO_DEVICE_GET_REGION_INFO,
   vfio_device_info,
   VFIO_DEVICE_IOEVENTFD,
+  VFIO_DEVICE_PCI_HOT_RESET,
   VFIO_DEVICE_RESET,
   VFIO_DEVICE_SET_IRQS,
   vfio_irq_info,
@@ -36,6 +38,7 @@ import { PciFunction } from "../pci/function.ts";
 import { type RomWindow, romWindow } from "../pci/rom_window.ts";
 import { refuse } from "../process/refusal.ts";
 import { deviceFeature } from "./features/features.ts";
+import { hotReset, hotResetInfo, type HotResetOwner } from "./hot_reset.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import {
   type Accessed,
@@ -81,6 +84,11 @@ export class DeviceFile implements OpenFile {
     if (this.#vfio.users++ === 0) this.core.enable();
   }
 
+  /** What it knows of the owners of other devices. */
+  protected get owner(): HotResetOwner {
+    return {};
+  }
+
   /** The registers and interrupts of the PCI function. */
   protected get core(): PciCore {
     return this.device.core;
@@ -114,6 +122,15 @@ export class DeviceFile implements OpenFile {
         return this.#reset();
       case VFIO_DEVICE_IOEVENTFD.request:
         return this.#ioeventfd(argument, process);
+      case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO.request:
+        return hotResetInfo(this.device, this.owner, argument);
+      case VFIO_DEVICE_PCI_HOT_RESET.request:
+        return hotReset(
+          this.device,
+          this.owner,
+          argument,
+          (fd) => process.file(fd),
+        );
       case VFIO_DEVICE_BIND_IOMMUFD.request:
         return refuse("EINVAL");
       default:
@@ -169,7 +186,10 @@ export class DeviceFile implements OpenFile {
       bar,
       at,
       memory,
-      () => this.#answers && !this.core.lowPower.engaged,
+      () => {
+        this.core.assertNotResetting();
+        return this.#answers && !this.core.lowPower.engaged;
+      },
     );
     return new Pages(new Uint8Array(memory), views);
   }
@@ -288,7 +308,9 @@ export class DeviceFile implements OpenFile {
 
   async #reset(): Promise<number> {
     if (this.device.resets.length === 0) refuse("EINVAL");
+    this.core.resetting = true;
     await Promise.resolve();
+    this.core.resetting = false;
     this.core.reset();
     return 0;
   }

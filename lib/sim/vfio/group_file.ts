@@ -27,7 +27,8 @@ import { groupNodeName } from "./core.ts";
 export class GroupFile implements OpenFile {
   readonly #path: string;
   readonly #machine: Machine;
-  readonly #group: Group;
+  /** The group. */
+  readonly group: Group;
   readonly #node: GroupNode;
   #container: ContainerFile | undefined;
   /** The number of device files, and the group's own descriptor. */
@@ -46,7 +47,7 @@ export class GroupFile implements OpenFile {
     if (node.bound > 0 || node.holder !== undefined) refuse("EBUSY");
     this.#path = `/dev/vfio/${groupNodeName(group)}`;
     this.#machine = machine;
-    this.#group = group;
+    this.group = group;
     this.#node = node;
     node.holder = this;
   }
@@ -64,7 +65,7 @@ export class GroupFile implements OpenFile {
   }
 
   get #gone(): boolean {
-    return this.#group.node !== this.#node;
+    return this.group.node !== this.#node;
   }
 
   ioctl(
@@ -95,7 +96,7 @@ export class GroupFile implements OpenFile {
     if (this.#gone) refuse("ENODEV");
     const flags = this.#container !== undefined
       ? VFIO_GROUP_FLAGS_CONTAINER_SET | VFIO_GROUP_FLAGS_VIABLE
-      : this.#group.claimed
+      : this.group.claimed
       ? 0
       : VFIO_GROUP_FLAGS_VIABLE;
     const argsz = sizeOf(argument);
@@ -112,7 +113,7 @@ export class GroupFile implements OpenFile {
     if (!(file instanceof ContainerFile)) {
       return refuse(this.#machine.since(6, 2) ? "EBADFD" : "EINVAL");
     }
-    file.attach(this.#group, process);
+    file.attach(this.group, process);
     this.#container = file;
     return 0;
   }
@@ -120,7 +121,7 @@ export class GroupFile implements OpenFile {
   #unsetContainer(): number {
     if (this.#container === undefined) refuse("EINVAL");
     if (this.#users > 1) refuse("EBUSY");
-    this.#container.detach(this.#group);
+    this.#container.detach(this.group);
     this.#container = undefined;
     return 0;
   }
@@ -150,7 +151,7 @@ export class GroupFile implements OpenFile {
   }
 
   #leave(): void {
-    this.#container?.detach(this.#group);
+    this.#container?.detach(this.group);
     this.#container = undefined;
   }
 }

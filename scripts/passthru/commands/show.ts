@@ -4,6 +4,7 @@
  * @module
  */
 
+import { functionsOfBus } from "../../../lib/host/pci/bus_reset.ts";
 import { hex, hexDigits } from "../../../lib/hex.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import type { Obstacle } from "../../../lib/host/device.ts";
@@ -76,6 +77,8 @@ export interface ShowJson extends FunctionJson {
   readonly bars: readonly BarJson[];
   /** The methods to reset it, the preferred one first. */
   readonly resetMethods: readonly string[];
+  /** What a reset of its bus takes, itself included; `null` on a root bus. */
+  readonly hotReset: readonly string[] | null;
   /** The physical function of a virtual function. */
   readonly physicalFunction: string | null;
   /** Its virtual functions. */
@@ -142,6 +145,7 @@ export function showJson(host: Host, fn: PciFunction): ShowJson {
     noGroup: group === undefined ? explainNoGroup(fn) : null,
     bars: fn.bars.map(barJson),
     resetMethods: fn.resetMethods,
+    hotReset: functionsOfBus(fn)?.map(({ address }) => address) ?? null,
     physicalFunction: fn.physicalFunction?.address ?? null,
     virtualFunctions: fn.virtualFunctions.map(({ address }) => address),
     nodes,
@@ -181,6 +185,7 @@ function showText(terminal: Terminal, shown: ShowJson): string {
     ["NUMA node", shown.numaNode?.toString()],
     ["BARs", orNone(shown.bars.map(barText), "\n")],
     ["resets", orNone(shown.resetMethods) ?? "none listed by the kernel"],
+    ["hot reset", orNone(shown.hotReset ?? [])],
     ["part of", shown.physicalFunction ?? undefined],
     ["virtual", orNone(shown.virtualFunctions, " ")],
     ["nodes", orNone(shown.nodes)],

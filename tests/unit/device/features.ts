@@ -127,11 +127,29 @@ Deno.test("features.sleep() tells when something has woken the device", async ()
   assertEquals(before.files.size, open);
 });
 
-Deno.test("features.sleep() refuses a device whose registers are mapped", async () => {
+Deno.test("features.sleep() closes mapped registers until the device is woken", async () => {
   await using setup = await movable();
-  const registers = setup.one.region(0).map();
-  await refused("DEVICE_BUSY", () => setup.features.sleep());
-  registers.unmap();
+  const { one, features } = setup;
+  const registers = one.region(0).map();
+  {
+    await using _sleep = await features.sleep();
+    failure("INACCESSIBLE", () => registers.read32(0));
+    const later = one.region(0).map();
+    failure("INACCESSIBLE", () => later.write32(0, 0));
+    await refused("KERNEL", () => features.sleep());
+    failure("INACCESSIBLE", () => registers.read32(0));
+  }
+  registers.read32(0);
+  const sleep = await features.sleep({ wakeup: true });
+  const woken = sleep.woken();
+  one.region(0).read32(0);
+  await woken;
+  registers.read32(0);
+  await sleep.wake();
+});
+
+Deno.test("features.sleep() ends with a detach", async () => {
+  await using setup = await movable();
   const sleep = await setup.features.sleep({ wakeup: true });
   await setup.one.detach();
   await sleep.wake();

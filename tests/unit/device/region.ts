@@ -5,6 +5,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { type Area, Region } from "../../../lib/device/region.ts";
+import { RegisterGate } from "../../../lib/device/register_gate.ts";
 import { VfioError } from "../../../lib/errors.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
@@ -71,6 +72,7 @@ function setUp(options: Options = {}) {
   const device = {
     name: "gpu",
     kernel,
+    gate: new RegisterGate("gpu", () => undefined),
     hold: () => () => {},
     isPresent: () => true,
     get fd() {

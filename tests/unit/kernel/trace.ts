@@ -21,9 +21,11 @@ import {
   VFIO_DEVICE_FEATURE_PROBE,
   VFIO_DEVICE_FEATURE_SET,
   VFIO_DEVICE_GET_GFX_DMABUF,
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
   vfio_device_gfx_plane_info,
   VFIO_DEVICE_IOEVENTFD,
   vfio_device_ioeventfd,
+  VFIO_DEVICE_PCI_HOT_RESET,
   VFIO_DEVICE_QUERY_GFX_PLANE,
   VFIO_DEVICE_RESET,
   VFIO_GET_API_VERSION,
@@ -33,6 +35,8 @@ import {
   vfio_group_status,
   VFIO_IOMMU_MAP_DMA,
   vfio_iommu_type1_dma_map,
+  vfio_pci_hot_reset,
+  vfio_pci_hot_reset_info,
 } from "../../../lib/uapi/vfio/all.ts";
 import { stubKernel } from "../stub_kernel.ts";
 
@@ -162,6 +166,27 @@ Deno.test("traced() decodes a struct that lies inside a larger buffer", () => {
   kernel.ioctl(7, VFIO_IOMMU_MAP_DMA, argument);
   const text = "{argsz=32, flags=3, vaddr=0x0, iova=0x10000000000, size=0x0}";
   assertEquals(lines, [`ioctl(7, VFIO_IOMMU_MAP_DMA, ${text}) = 0 ${text}`]);
+});
+
+Deno.test("traced() prints the elements behind a struct, as many as it counts", () => {
+  const { kernel, lines } = tracing({ ioctl: () => 0 });
+  const layout = vfio_pci_hot_reset;
+  const argument = layout.alloc({ count: 2 }, 12);
+  new Int32Array(argument.buffer, layout.size).set([7, 8, 9]);
+  kernel.ioctl(7, VFIO_DEVICE_PCI_HOT_RESET, argument);
+  // More than there are.
+  kernel.ioctl(
+    7,
+    VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+    vfio_pci_hot_reset_info.alloc({ count: 3 }, 8),
+  );
+  const fds = "{argsz=24, flags=0, count=2, group_fds=[7, 8]}";
+  const info = "{argsz=20, flags=0, count=3, devices=[{group_id=0, devid=0, " +
+    "segment=0, bus=0, devfn=0}]}";
+  assertEquals(lines, [
+    `ioctl(7, VFIO_DEVICE_PCI_HOT_RESET, ${fds}) = 0 ${fds}`,
+    `ioctl(7, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, ${info}) = 0 ${info}`,
+  ]);
 });
 
 Deno.test("traced() prints 0 for members that a shorter struct lacks", () => {

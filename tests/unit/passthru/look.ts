@@ -133,6 +133,7 @@ Deno.test("passthru show writes everything in its documented shape when it write
     "noGroup",
     "bars",
     "resetMethods",
+    "hotReset",
     "physicalFunction",
     "virtualFunctions",
     "nodes",
