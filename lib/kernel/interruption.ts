@@ -67,7 +67,7 @@ export function onEndSignal(receive: (signal: EndSignal) => void): Disposable {
  *
  * @param signal The signal.
  */
-export function untilAborted(signal: AbortSignal): Promise<void> {
+export function waitUntilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     // A timer keeps the process alive, which a listener does not.
     const timer = setInterval(() => {}, 2 ** 30);
@@ -126,7 +126,7 @@ export class Interruption implements Disposable {
 
   /** Waits for the first signal. Meanwhile the process does not end. */
   async wait(): Promise<void> {
-    await untilAborted(this.signal);
+    await waitUntilAborted(this.signal);
   }
 
   /** Lets signals end the process again. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { waitUntilAborted } from "../../../lib/kernel/interruption.ts";
 import type { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
@@ -18,25 +19,17 @@ export async function ended(
   terminal: Terminal,
   devices: readonly VfioDevice[],
 ): Promise<void> {
-  const { signal } = terminal;
-  const { promise, resolve } = Promise.withResolvers<void>();
   const stop = new AbortController();
-  // A timer keeps the process alive, which a listener does not.
-  const timer = setInterval(() => {}, 2 ** 30);
-  const end = () => resolve();
-  signal.addEventListener("abort", end);
-  if (signal.aborted) end();
+  const asked = new AbortController();
   for (const device of devices) {
     device.requests.next(stop).then(() => {
       terminal.warn(`${device.name}: the kernel asks for it back\n`);
-      end();
+      asked.abort();
     }, () => {});
   }
   try {
-    await promise;
+    await waitUntilAborted(AbortSignal.any([terminal.signal, asked.signal]));
   } finally {
-    clearInterval(timer);
-    signal.removeEventListener("abort", end);
     stop.abort();
   }
 }
