@@ -5,7 +5,6 @@ import { MEMBERS } from "../dma/members.ts";
 import { toVfioError, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { markRelease } from "../host/release_mark.ts";
-import { hasErrno } from "../kernel/errno.ts";
 import type { Fd } from "../kernel/fd.ts";
 import { traced } from "../tracing.ts";
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
