@@ -23,6 +23,13 @@ import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import { simulate } from "../../lib/sim/mod.ts";
 import { errnosOf } from "../kernels/errnos_of.ts";
 
+/** The second device can migrate. */
+const MOVABLE = {
+  model: "scratchpad",
+  driver: "mlx5_vfio_pci",
+  reset: ["flr"],
+} as const;
+
 const EDU = {
   model: "edu",
   driver: "vfio-pci",
@@ -80,6 +87,8 @@ const WHATS = [
   "disable",
   "interrupt",
   "iterate",
+  "save",
+  "load",
   "limits",
   "close",
 ] as const;
@@ -176,7 +185,24 @@ const ACTIONS = {
     const attached = pick(world.devices, device);
     if (attached === undefined) return;
     const registers = attached.region(0).map();
-    assertEquals(registers.read32(0), 0x010000ed);
+    const id = attached.name === ADDRESSES[1] ? 0x5c7a7c4e : 0x010000ed;
+    assertEquals(registers.read32(0), id);
+  },
+  async save(world: World, { device, space }: Action) {
+    const migration = await pick(world.devices, device)?.migration();
+    if (migration === undefined) return;
+    const reader = migration.save({ precopy: space === 1, chunkSize: 16 })
+      .getReader();
+    await reader.read();
+    // Else the rest of it is for whoever detaches the device.
+    if (device > 1) await reader.cancel();
+  },
+  async load(world: World, { device }: Action) {
+    const migration = await pick(world.devices, device)?.migration();
+    if (migration === undefined) return;
+    const writer = migration.load().getWriter();
+    await writer.write(Uint8Array.of(0x73));
+    if (device > 1) await writer.abort();
   },
   enable: (world: World, action: Action) => irqOf(world, action)?.enable(),
   disable: (world: World, action: Action) => irqOf(world, action)?.disable(),
@@ -299,6 +325,7 @@ export async function playRound(
     functions: Object.fromEntries(
       ADDRESSES.map((address, i) => [
         address,
+        { ...i === 1 ? MOVABLE : EDU, group: Math.min(i, 2) + 1 },
         {
           ...EDU,
           group: Math.min(i, 2) + 1,

@@ -8,7 +8,7 @@ import {
   VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
 } from "../../uapi/vfio/migration.ts";
 import type { FeatureDevice } from "./feature_device.ts";
-import { featureRefused, requestAsync } from "./request.ts";
+import { featureRefused, openHandle, requestAsync } from "./request.ts";
 
 /** IOVAs, in bytes. */
 export interface LoggedRange {
@@ -79,7 +79,6 @@ export async function startDmaLog(
 /** The log of which memory a device writes. */
 export class DmaLog implements AsyncDisposable {
   readonly #device: FeatureDevice;
-  readonly #released: () => void;
   #stopping: Promise<void> | undefined;
   /** The granularity that the device chose, in bytes. */
   readonly pageSize: number;
@@ -88,10 +87,6 @@ export class DmaLog implements AsyncDisposable {
   constructor(device: FeatureDevice, pageSize: number) {
     this.#device = device;
     this.pageSize = pageSize;
-    // A log ends as its device is closed.
-    this.#released = device.hold("the log of its DMA", () => {
-      this.#stopping = Promise.resolve();
-    });
   }
 
   /**
@@ -161,13 +156,13 @@ export class DmaLog implements AsyncDisposable {
   }
 
   async #stop(): Promise<void> {
-    const { handle, name } = this.#device;
+    const handle = openHandle(this.#device);
+    if (handle === undefined) return;
     try {
       await requestAsync(handle, VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, "set");
     } catch (error) {
-      throw toVfioError(error, "end the log of its DMA", name);
+      throw toVfioError(error, "end the log of its DMA", this.#device.name);
     }
-    this.#released();
   }
 }
 

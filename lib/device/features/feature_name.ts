@@ -24,7 +24,27 @@ import {
   VFIO_DEVICE_FEATURE_MIGRATION,
 } from "../../uapi/vfio/migration.ts";
 
-const NUMBERS = {
+/**
+ * The name of a feature: that of the kernel's `VFIO_DEVICE_FEATURE_*`, in lower
+ * case and with hyphens.
+ */
+export type FeatureName =
+  | "pci-vf-token"
+  | "migration"
+  | "mig-device-state"
+  | "low-power-entry"
+  | "low-power-entry-with-wakeup"
+  | "low-power-exit"
+  | "dma-logging-start"
+  | "dma-logging-stop"
+  | "dma-logging-report"
+  | "mig-data-size"
+  | "bus-master"
+  | "dma-buf"
+  | "mig-precopy-infov2"
+  | "zpci-error";
+
+const NUMBERS: Readonly<Record<FeatureName, number>> = {
   "pci-vf-token": VFIO_DEVICE_FEATURE_PCI_VF_TOKEN,
   "migration": VFIO_DEVICE_FEATURE_MIGRATION,
   "mig-device-state": VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
@@ -40,13 +60,7 @@ const NUMBERS = {
   "dma-buf": VFIO_DEVICE_FEATURE_DMA_BUF,
   "mig-precopy-infov2": VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2,
   "zpci-error": VFIO_DEVICE_FEATURE_ZPCI_ERROR,
-} as const;
-
-/**
- * The name of a feature: that of the kernel's `VFIO_DEVICE_FEATURE_*`, in lower
- * case and with hyphens.
- */
-export type FeatureName = keyof typeof NUMBERS;
+};
 
 /** The names of all features that Linux 7.3 has, by their numbers. */
 export const FEATURE_NAMES: readonly FeatureName[] =

@@ -10,7 +10,7 @@ import {
 } from "../../uapi/vfio/feature.ts";
 import type { RegisterClosure } from "../register_gate.ts";
 import type { FeatureDevice } from "./feature_device.ts";
-import { featureRefused, requestAsync } from "./request.ts";
+import { featureRefused, openHandle, requestAsync } from "./request.ts";
 
 /** How a device sleeps. */
 export interface SleepOptions {
@@ -39,31 +39,18 @@ export async function sleep(
   device: FeatureDevice,
   { wakeup = false }: SleepOptions = {},
 ): Promise<Sleep> {
-  const { kernel, handle } = device;
-  using stack = new DisposableStack();
-  // A mapped register of a device that sleeps would end the process by SIGBUS.
-  const closed = stack.use(device.gate.close(ASLEEP));
-  let event: Fd | undefined;
   try {
-    if (wakeup) {
-      event = stack.use(Fd.adopt(kernel, kernel.eventfd(0, EFD_NONBLOCK)));
-      await requestAsync(
-        handle,
-        VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
-        "set",
-        vfio_device_low_power_entry_with_wakeup.alloc({
-          wakeup_eventfd: event.number,
-        }),
-      );
-    } else {
-      await requestAsync(handle, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, "set");
-    }
+    // A detach that begins meanwhile closes the eventfd.
+    const sleep = new Sleep(device, wakeup);
+    await sleep[ENTERED];
+    return sleep;
   } catch (error) {
     throw featureRefused(device, "low power state", "let it sleep", error);
   }
-  void stack.move();
-  return new Sleep(device, closed, event);
 }
+
+/** What {@linkcode sleep} waits for. */
+const ENTERED: unique symbol = Symbol("entered");
 
 /** A device that may sleep, until this is disposed of. */
 export class Sleep implements AsyncDisposable {
@@ -71,22 +58,51 @@ export class Sleep implements AsyncDisposable {
   readonly #closed: Disposable;
   readonly #event: Fd | undefined;
   readonly #released: () => void;
+  /** Done when the kernel lets it sleep. */
+  readonly [ENTERED]: Promise<void>;
   #waking: Promise<void> | undefined;
 
-  /** Made by `Features.sleep`. */
-  constructor(
-    device: FeatureDevice,
-    closed: Disposable,
-    event: Fd | undefined,
-  ) {
+  /** Given by `Features.sleep`. */
+  constructor(device: FeatureDevice, wakeup: boolean) {
+    const { kernel, handle } = device;
     this.#device = device;
-    this.#closed = closed;
-    this.#event = event;
-    // The kernel wakes a device as its last descriptor is closed.
-    this.#released = device.hold("its sleep", () => {
-      this.#waking = Promise.resolve();
-      event?.close();
+    this.#event = wakeup
+      ? Fd.adopt(kernel, kernel.eventfd(0, EFD_NONBLOCK))
+      : undefined;
+    // A mapped register of a device that sleeps would end the process by SIGBUS.
+    this.#closed = device.gate.close(ASLEEP);
+    this[ENTERED] = this.#enter(handle);
+    this.#released = device.hold("its sleep", async () => {
+      await this[ENTERED].catch(() => {});
+      this.#event?.close();
     });
+  }
+
+  async #enter(handle: Fd): Promise<void> {
+    const event = this.#event;
+    try {
+      if (event === undefined) {
+        await requestAsync(handle, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, "set");
+      } else {
+        await requestAsync(
+          handle,
+          VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+          "set",
+          vfio_device_low_power_entry_with_wakeup.alloc({
+            wakeup_eventfd: event.number,
+          }),
+        );
+      }
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+  }
+
+  #release(): void {
+    this.#closed[Symbol.dispose]();
+    this.#released();
+    this.#event?.[Symbol.dispose]();
   }
 
   /**
@@ -132,14 +148,13 @@ export class Sleep implements AsyncDisposable {
   }
 
   async #wake(): Promise<void> {
-    const { handle, name } = this.#device;
+    const handle = openHandle(this.#device);
+    if (handle === undefined) return;
     try {
       await requestAsync(handle, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, "set");
     } catch (error) {
-      throw toVfioError(error, "wake it", name);
+      throw toVfioError(error, "wake it", this.#device.name);
     }
-    this.#closed[Symbol.dispose]();
-    this.#released();
-    this.#event?.[Symbol.dispose]();
+    this.#release();
   }
 }

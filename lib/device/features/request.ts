@@ -98,6 +98,23 @@ export async function requestAsync(
 }
 
 /**
+ * Returns the descriptor of a device; `undefined` once it is detached, which
+ * ends what its features began.
+ *
+ * @param device The device.
+ */
+export function openHandle(device: { readonly handle: Fd }): Fd | undefined {
+  try {
+    return device.handle;
+  } catch (error) {
+    if (error instanceof VfioError && error.code === "DETACHED") {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+/**
  * Explains why the kernel refused a feature.
  *
  * @param device The device.

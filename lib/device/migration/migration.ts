@@ -23,27 +23,23 @@ import { Stepper } from "./stepper.ts";
  * and loaded into a device of the same kind on the other. Drivers that can are
  * `mlx5_vfio_pci` and others made for one device; `vfio-pci` cannot.
  *
- * @example Save a device's state to a file
+ * @example Move a device's state into another one
  * ```ts
  * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+ * import { simulate } from "@passthru/vfio/sim";
  *
- * await using space = new AddressSpace();
- * await using device = await VfioDevice.attach("0000:01:00.2", space);
- * using file = await Deno.create("device.state");
- * const migration = await device.migration();
- * await migration!.save().pipeTo(file.writable);
- * console.log(await migration!.state()); // stop
- * ```
- *
- * @example Load it into another one, which runs then
- * ```ts
- * import { AddressSpace, VfioDevice } from "@passthru/vfio";
- *
- * await using space = new AddressSpace();
- * await using device = await VfioDevice.attach("0000:01:00.3", space);
- * using file = await Deno.open("device.state");
- * const migration = await device.migration();
- * await file.readable.pipeTo(migration!.load());
+ * const device = { model: "scratchpad", driver: "mlx5_vfio_pci" };
+ * const host = simulate({
+ *   functions: { "0000:01:00.2": device, "0000:01:00.3": device },
+ * });
+ * await using space = new AddressSpace({ host });
+ * await using here = await VfioDevice.attach("0000:01:00.2", space);
+ * await using there = await VfioDevice.attach("0000:01:00.3", space);
+ * const source = await here.migration();
+ * const target = await there.migration();
+ * // A file, a pipe or a socket may be in between.
+ * await source!.save().pipeTo(target!.load());
+ * console.log(await source!.state(), await target!.state()); // stop running
  * ```
  */
 export class Migration {
@@ -203,17 +199,19 @@ export class Migration {
    * @example Two devices of a virtual machine
    * ```ts
    * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   * import { simulate } from "@passthru/vfio/sim";
    *
-   * await using space = new AddressSpace();
+   * const device = { model: "scratchpad", driver: "mlx5_vfio_pci" };
+   * const host = simulate({
+   *   functions: { "0000:01:00.2": device, "0000:01:00.3": device },
+   * });
+   * await using space = new AddressSpace({ host });
    * await using one = await VfioDevice.attach("0000:01:00.2", space);
    * await using other = await VfioDevice.attach("0000:01:00.3", space);
-   * const [first, second] = await Promise.all(
-   *   [one, other].map((device) => device.migration()),
-   * );
-   * const streams = first!.saveWith([second!]);
-   * for (const [i, stream] of streams.entries()) {
-   *   using file = await Deno.create(`device${i}.state`);
-   *   await stream.pipeTo(file.writable);
+   * const first = await one.migration();
+   * const second = await other.migration();
+   * for (const stream of first!.saveWith([second!])) {
+   *   console.log((await new Response(stream).bytes()).length); // => 76
    * }
    * ```
    */

@@ -21,19 +21,16 @@ const QUIET: ReadonlyMap<MigrationState, MigrationState> = new Map([
   ["pre-copy", "pre-copy-p2p"],
 ]);
 
-/** The file of a device's data, until the device leaves the states with one. */
-interface Data {
-  readonly fd: Fd;
-  readonly released: () => void;
-}
-
 /**
  * Takes a device from state to state, one move at a time, and keeps the file of
  * its data.
  */
 export class Stepper {
   readonly #device: FeatureDevice;
-  #data: Data | undefined;
+  /** The file of its data, until it leaves the states with one. */
+  #data: Fd | undefined;
+  /** Lets go of the device, whose detach ends a migration. */
+  #released: (() => void) | undefined;
   /** Done when the moves so far are over. */
   #idle: Promise<unknown> = Promise.resolve();
   #transfers = false;
@@ -55,7 +52,7 @@ export class Stepper {
    */
   get data(): Fd {
     if (this.#data === undefined) throw this.#gone();
-    return this.#data.fd;
+    return this.#data;
   }
 
   /**
@@ -85,21 +82,20 @@ export class Stepper {
    * is back where it was or running, or in its error state.
    */
   move(to: MigrationState): Promise<void> {
-    return this.inTurn(() => this.#move(to));
+    return this.#step((handle) => this.#move(handle, to));
   }
 
   /** Has it start no DMA to other devices, if it runs. */
   quiesce(): Promise<void> {
-    return this.inTurn(async () => {
-      const state = await this.#state(this.#device.handle);
-      const to = QUIET.get(state);
-      if (to !== undefined) await this.#move(to);
+    return this.#step(async (handle) => {
+      const to = QUIET.get(await this.#state(handle));
+      if (to !== undefined) await this.#move(handle, to);
     });
   }
 
   /** Has the device run, whatever its state is. */
   recover(): Promise<void> {
-    return this.inTurn(() => this.#recover(this.#device.handle));
+    return this.#step((handle) => this.#recover(handle));
   }
 
   /** Explains why data could not be read or written. */
@@ -178,8 +174,31 @@ export class Stepper {
     return stateName(vfio_device_feature_mig_state.decode(data).device_state);
   }
 
-  async #move(to: MigrationState): Promise<void> {
-    const { handle } = this.#device;
+  /**
+   * Does a step in turn. A detach that begins meanwhile waits for its end: the
+   * kernel may be about to open a file.
+   */
+  #step(step: (handle: Fd) => Promise<void>): Promise<void> {
+    return this.inTurn(async () => {
+      const { handle } = this.#device;
+      this.#released ??= this.#device.hold(
+        "its migration",
+        () => this.#abandon(handle),
+      );
+      try {
+        await step(handle);
+      } finally {
+        if (this.#data === undefined) this.#letGo();
+      }
+    });
+  }
+
+  #letGo(): void {
+    this.#released?.();
+    this.#released = undefined;
+  }
+
+  async #move(handle: Fd, to: MigrationState): Promise<void> {
     let from = await this.#state(handle);
     // Another process left it so: its data is gone, and a driver may not expect
     // to be asked to load that.
@@ -216,26 +235,14 @@ export class Stepper {
       data,
     );
     const { data_fd } = vfio_device_feature_mig_state.decode(data);
-    if (data_fd >= 0) this.#open(data_fd, handle);
-    else if (!hasData(to)) this.#close();
-  }
-
-  /** Keeps a file that the kernel has opened. */
-  #open(number: number, handle: Fd): void {
+    if (data_fd < 0 && hasData(to)) return;
     this.#close();
-    const fd = Fd.adopt(this.#device.kernel, number);
-    const released = this.#device.hold(
-      "its migration",
-      () => this.#abandon(handle),
-    );
-    this.#data = { fd, released };
+    if (data_fd >= 0) this.#data = Fd.adopt(this.#device.kernel, data_fd);
   }
 
   #close(): void {
-    const data = this.#data;
+    this.#data?.[Symbol.dispose]();
     this.#data = undefined;
-    data?.released();
-    data?.fd[Symbol.dispose]();
   }
 
   /** Ends an unfinished migration as its device is detached. */
@@ -246,6 +253,7 @@ export class Stepper {
       // Closing the device ends it too.
     } finally {
       this.#close();
+      this.#letGo();
     }
   }
 

@@ -9,6 +9,7 @@ import { type Migration, type SaveProgress, VfioDevice } from "../../../mod.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import { refused } from "../../failures.ts";
+import { Hang } from "../../kernels/fault.ts";
 import { bytesOf, MOVABLE, movable, SCRATCHPAD } from "./movable.ts";
 
 Deno.test("device.migration is undefined where the driver cannot move a device", async () => {
@@ -243,6 +244,47 @@ Deno.test("saveWith() quiets all devices before it stops the first", async () =>
   assertEquals(await states(), ["running", "running"]);
   await refused("MIGRATION_FAILED", () => first!.read());
   assertThrows(() => setup.source.save({ chunkSize: 0 }), RangeError);
+});
+
+Deno.test("detach() waits for a move or a sleep that is under way, and leaves no descriptor", async () => {
+  let hang: Hang | undefined;
+  await using setup = await movable((kernel) =>
+    intercept(
+      kernel,
+      ({ method, args }, proceed) =>
+        hang !== undefined && method === "ioctlAsync" &&
+          (args[2] as Uint8Array)[6] === 2
+          ? hang.hold().then(proceed)
+          : proceed(),
+    )
+  );
+  const { host, source, one, other } = setup;
+  const files = () =>
+    (host.kernel as unknown as { files: Map<number, unknown> }).files.size;
+  const before = files();
+  for (
+    const [device, begin] of [
+      [one, () => source.moveTo("pre-copy")],
+      [
+        other,
+        async () => {
+          const features = await other.features();
+          await features.sleep({ wakeup: true });
+        },
+      ],
+    ] as const
+  ) {
+    hang = new Hang();
+    const begun = begin().catch(() => {});
+    await hang.reached;
+    const detached = device.detach();
+    await Promise.resolve();
+    hang.release();
+    hang = undefined;
+    await Promise.all([begun, detached]);
+  }
+  // Those of the two devices are gone too.
+  assertEquals(before - files(), 2);
 });
 
 Deno.test("detach() in the middle of a migration ends it, and leaves no descriptor", async () => {
