@@ -38,7 +38,7 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 95,
+    most: 129,
     within: [
       "mod.ts",
       "backends",
@@ -81,8 +81,8 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/diagnostics": {
     entries: ["lib/diagnostics/mod.ts"],
-    most: 2,
-    within: ["lib/diagnostics", "lib/tracing.ts"],
+    most: 3,
+    within: ["lib/diagnostics", "lib/tracing.ts", "node:diagnostics_channel"],
   },
   "@passthru/vfio/doctor": {
     entries: ["lib/doctor/mod.ts"],
@@ -91,12 +91,12 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 40,
-    within: ["lib/handoff", "backends", ...HOST],
+    most: 76,
+    within: ["lib/handoff", "lib/ranges.ts", "backends", ...HOST],
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
-    most: 115,
+    most: 116,
     within: [
       "lib/provision",
       "lib/rule.ts",
@@ -108,7 +108,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 172,
+    most: 198,
     within: [
       "lib/sim",
       "lib/ranges.ts",
