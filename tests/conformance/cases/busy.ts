@@ -71,13 +71,13 @@ forEachBackend(
   "Host.take() has another process release the function at once, where it does so on request",
   async (setup) => {
     const { other } = setup.bench;
-    const { address } = await setup.take("edu0");
-    const driver = { driver: "pci-stub", timeout: 5000 };
+    const { address } = await setup.take("nvme0");
+    const driver = { driver: "nvme", timeout: 5000 };
     await using _theirs = await other.attach(address, setup.backend, true);
     await using taken = await setup.host.take(address, driver);
-    assertEquals(taken.device.driver, "pci-stub");
+    assertEquals(taken.device.driver, "nvme");
     await taken.giveBack();
-    await setup.attach("edu0");
+    await setup.attach("nvme0");
   },
 );
 
