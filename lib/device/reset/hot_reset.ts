@@ -29,18 +29,19 @@ export interface AffectedFunction {
  * Resets a device's bus or slot, and so a device that cannot be reset alone:
  * `VfioDevice.hotReset`.
  *
- * @example Reset a graphics card with its audio function
+ * @example Reset a graphics card with all that shares its slot
  * ```ts
  * import { AddressSpace, VfioDevice } from "@passthru/vfio";
  *
  * await using space = new AddressSpace();
  * await using card = await VfioDevice.attach("0000:01:00.0", space);
- * await using audio = await VfioDevice.attach("0000:01:00.1", space);
- * for (const { function: fn, obstacle } of card.hotReset.affected()) {
+ * const affected = card.hotReset.affected();
+ * for (const { function: fn, obstacle } of affected) {
  *   console.log(fn.address, obstacle?.problem ?? "can be reset");
  * }
- * await card.hotReset.reset();
- * console.log(`${audio.name} was reset with it`);
+ * if (affected.every(({ obstacle }) => obstacle === undefined)) {
+ *   await card.hotReset.reset();
+ * }
  * ```
  */
 export class HotReset {
