@@ -24,8 +24,11 @@ import { errnoNumber } from "../../../lib/kernel/errno.ts";
 import { faulty } from "../../kernels/fault.ts";
 import { intercept, type KernelCall } from "../../../lib/kernel/intercept.ts";
 import {
+  VFIO_DEVICE_GET_REGION_INFO,
   VFIO_GROUP_SET_CONTAINER,
   VFIO_IOMMU_MAP_DMA,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  vfio_region_info,
 } from "../../../lib/uapi/vfio/all.ts";
 import { refused } from "../../failures.ts";
 import { Edu, EDU_ID } from "./edu.ts";
@@ -246,14 +249,19 @@ async function failEachIn(
 }
 
 function callText({ method, args }: KernelCall): string {
-  const subject = method.startsWith("ioctl")
-    ? (args[1] as Ioctl).name
-    : args[0];
-  return `${method} ${subject}`;
+  if (!method.startsWith("ioctl")) return `${method} ${args[0]}`;
+  const [, operation, argument] = args as [number, Ioctl, Uint8Array];
+  const text = `${method} ${operation.name}`;
+  return operation === VFIO_DEVICE_GET_REGION_INFO
+    ? `${text} ${vfio_region_info.decode(argument).index}`
+    : text;
 }
 
 /** How registers that are mapped look whether the device answers. */
-const LOOK = /^(pread |stat .*\/physfn$|ioctl VFIO_DEVICE_GET_REGION_INFO$)/;
+const LOOK = new RegExp(
+  "^(pread |stat .*/physfn$|ioctl VFIO_DEVICE_GET_REGION_INFO " +
+    `${VFIO_PCI_CONFIG_REGION_INDEX}$)`,
+);
 
 failEachCall("VfioDevice.attach() leaves nothing behind when any call fails", {
   act: (scene) => scene.attach(),
