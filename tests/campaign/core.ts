@@ -325,9 +325,8 @@ export async function playRound(
     functions: Object.fromEntries(
       ADDRESSES.map((address, i) => [
         address,
-        { ...i === 1 ? MOVABLE : EDU, group: Math.min(i, 2) + 1 },
         {
-          ...EDU,
+          ...i === 1 ? MOVABLE : EDU,
           group: Math.min(i, 2) + 1,
           // The first one is on the root bus of its own.
           ...i > 0 && { behind: "0000:00:1c.0" },

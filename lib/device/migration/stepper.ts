@@ -1,6 +1,7 @@
 import { toVfioError, VfioError } from "../../errors.ts";
 import { KernelError } from "../../kernel/errno.ts";
 import { Fd } from "../../kernel/fd.ts";
+import { RESETTING } from "../reset/reset.ts";
 import { VFIO_DEVICE_RESET } from "../../uapi/vfio/device.ts";
 import {
   VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
@@ -289,6 +290,7 @@ export class Stepper {
         // A reset leads out of every state.
       }
     }
+    using _ = this.#device.gate.close(RESETTING);
     await handle.ioctlAsync(VFIO_DEVICE_RESET);
   }
 
