@@ -221,7 +221,9 @@ export class Stepper {
     const now = await this.#state(handle);
     if (now === from || now === "error") return now;
     await this.#set(handle, hasData(from) ? "running" : from).catch(() => {});
-    return await this.#state(handle);
+    const then = await this.#state(handle);
+    if (!hasData(then)) this.#close();
+    return then;
   }
 
   async #set(handle: Fd, to: MigrationState): Promise<void> {
@@ -300,11 +302,11 @@ export class Stepper {
     now: MigrationState,
     cause: unknown,
   ): unknown {
-    if (!(cause instanceof KernelError)) return cause;
+    if (cause !== undefined && !(cause instanceof KernelError)) return cause;
     return new VfioError("MIGRATION_FAILED", {
       device: this.name,
       problem: `cannot move it from ${from} to ${to}, and it is in the state ` +
-        `${now}: ${cause.message}`,
+        `${now}: ${cause?.message ?? "the kernel refused nothing"}`,
       hint: now === "error" || now === "resuming"
         ? "have it run: migration.recover()"
         : undefined,
