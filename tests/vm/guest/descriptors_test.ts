@@ -72,8 +72,8 @@ Deno.test({
   ignore: !hasIommufd,
   async fn() {
     await using setup = new Setup("iommufd");
-    const before = descriptors();
     const edu = await setup.take("edu0");
+    const before = descriptors();
     {
       await using open = await VfioDescriptors.open([edu]);
       const fds = [open.iommufd, ...open.devices];
@@ -99,10 +99,10 @@ Deno.test({
   ignore: !hasIommufd,
   async fn() {
     await using setup = new Setup("iommufd");
-    const before = descriptors();
     const names = ["edu0", "edu1"];
     const functions = [];
     for (const name of names) functions.push(await setup.take(name));
+    const before = descriptors();
     const [ours, its] = kernel.socketpair(AF_UNIX, SOCK_SEQPACKET, 0);
     {
       await using open = await VfioDescriptors.open(functions);
