@@ -2,6 +2,8 @@
  * The suite in one module, as loading a module takes longer than most of its
  * tests, above all in a guest.
  */
+// First, as it needs huge pages at low addresses.
+import "./cases/physical.ts";
 import "./cases/attach.ts";
 import "./cases/busy.ts";
 import "./cases/cdev.ts";
@@ -20,7 +22,6 @@ import "./cases/kvm.ts";
 import "./cases/mediated.ts";
 import "./cases/migration.ts";
 import "./cases/no_iommu.ts";
-import "./cases/physical.ts";
 import "./cases/random.ts";
 import "./cases/regions.ts";
 import "./cases/reset.ts";
