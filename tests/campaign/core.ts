@@ -18,10 +18,9 @@ import {
   VfioDevice,
   VfioError,
 } from "../../mod.ts";
-import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
-import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
+import { intercept } from "../../lib/kernel/intercept.ts";
 import { simulate } from "../../lib/sim/mod.ts";
-import { errnosOf } from "../kernels/errnos_of.ts";
+import { type Disturbance, Disturber } from "./disturber.ts";
 
 /** The second device can migrate. */
 const MOVABLE = {
@@ -58,16 +57,6 @@ export interface Action {
   readonly atOnce: boolean;
 }
 
-/** How one call of the kernel fails, and another is delayed. */
-export interface Disturbance {
-  /** Which one, counted from the last disturbed one. */
-  readonly after: number;
-  /** Turns of the event loop before an asynchronous call is made. */
-  readonly delay: number;
-  /** Which of its errnos it fails with; none for `undefined`. */
-  readonly errno: number | undefined;
-}
-
 /** A part of a round. */
 export type Event = Action | Disturbance;
 
@@ -89,6 +78,7 @@ const WHATS = [
   "iterate",
   "save",
   "load",
+  "sleep",
   "limits",
   "close",
 ] as const;
@@ -204,6 +194,10 @@ const ACTIONS = {
     await writer.write(Uint8Array.of(0x73));
     if (device > 1) await writer.abort();
   },
+  async sleep(world: World, { device, space }: Action) {
+    const features = await pick(world.devices, device)?.features();
+    await using _ = await features?.sleep({ wakeup: space === 1 });
+  },
   enable: (world: World, action: Action) => irqOf(world, action)?.enable(),
   disable: (world: World, action: Action) => irqOf(world, action)?.disable(),
   async interrupt(world: World, action: Action) {
@@ -244,78 +238,6 @@ function pick<T>(made: readonly T[], back: number): T | undefined {
   return made.at(-1 - back) ?? made.at(-1);
 }
 
-/** Disturbs calls of the kernel as it is told. */
-class Disturber {
-  readonly #disturbances: Disturbance[];
-  /** Turns of the event loop before each asynchronous call, over and over. */
-  readonly #delays: readonly number[];
-  #asynchronous = 0;
-  #calls = 0;
-  /** Nothing more is disturbed. */
-  over = false;
-  /** What a call did that no call may do. */
-  violation: string | undefined;
-  /** The open file behind a descriptor. */
-  readonly fileOf: (fd: number) => unknown;
-  #last: string | undefined;
-
-  constructor(events: readonly Event[], fileOf: (fd: number) => unknown) {
-    this.fileOf = fileOf;
-    this.#disturbances = events.filter((event) => "after" in event);
-    this.#delays = this.#disturbances.map(({ delay }) => delay);
-  }
-
-  around(call: KernelCall, proceed: () => unknown): unknown {
-    if (this.over) return proceed();
-    const error = this.#nextError(call);
-    const isClose = call.method === "close" || call.method === "closeAsync";
-    const answer = () => {
-      if (error === undefined) return proceed();
-      // Linux closes a descriptor whatever it reports.
-      if (isClose) proceed();
-      throw error;
-    };
-    return call.method.endsWith("Async") ? this.#later(call, answer) : answer();
-  }
-
-  /** Makes an asynchronous call some turns of the event loop later. */
-  async #later(call: KernelCall, answer: () => unknown): Promise<unknown> {
-    // The kernel takes the file when the call begins.
-    const fd = call.args[0];
-    const file = typeof fd === "number" ? this.fileOf(fd) : undefined;
-    const turns = this.#delays[this.#asynchronous++ % this.#delays.length] ?? 0;
-    for (let turn = 0; turn < turns; turn++) await Promise.resolve();
-    if (typeof fd === "number" && this.fileOf(fd) !== file) {
-      this.violation ??= `${call.method}(${fd}) reached another file`;
-    }
-    return await answer();
-  }
-
-  /** The error of the call, where it is one that is to fail. */
-  #nextError(call: KernelCall): KernelError | undefined {
-    const next = this.#disturbances[0];
-    if (next === undefined || this.#calls++ < next.after) return undefined;
-    this.#calls = 0;
-    this.#disturbances.shift();
-    return this.#errorOf(call, next);
-  }
-
-  #errorOf(
-    call: KernelCall,
-    { errno }: Disturbance,
-  ): KernelError | undefined {
-    if (errno === undefined) return undefined;
-    // Linux refuses to unmap only for lack of memory, which passes.
-    if (call.method === "munmap" && this.#last === "munmap") return undefined;
-    this.#last = call.method;
-    const codes = errnosOf(call);
-    const code = codes[errno % Math.max(codes.length, 1)];
-    return code === undefined
-      ? undefined
-      : new KernelError(errnoNumber(code), call.method);
-  }
-}
-
 /** Carries out a round; throws when something is left, or an error is none. */
 export async function playRound(
   events: readonly Event[],
@@ -347,7 +269,10 @@ export async function playRound(
     process.pinned,
   ];
   const before = held();
-  const disturber = new Disturber(events, (fd) => process.files.get(fd));
+  const disturber = new Disturber(
+    events.filter((event) => "after" in event),
+    (fd) => process.files.get(fd),
+  );
   const kernel = intercept(
     simulated.kernel,
     (call, proceed) => disturber.around(call, proceed),
