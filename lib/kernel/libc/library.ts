@@ -92,11 +92,14 @@ const pathBuffer = new Uint8Array(PATH_BYTES);
  * one path and have read it when they return.
  */
 export function cPath(path: string): Uint8Array<ArrayBuffer> {
-  // A character becomes three bytes at most.
-  if (path.length * 3 >= PATH_BYTES || path.includes("\0")) {
-    return cString(path);
+  const { length } = path;
+  if (length >= PATH_BYTES) return cString(path);
+  // Encoding it takes longer than opening the file.
+  for (let i = 0; i < length; i++) {
+    const code = path.charCodeAt(i);
+    if (code === 0 || code > 0x7f) return cString(path);
+    pathBuffer[i] = code;
   }
-  const { written } = encoder.encodeInto(path, pathBuffer);
-  pathBuffer[written] = 0;
+  pathBuffer[length] = 0;
   return pathBuffer;
 }
