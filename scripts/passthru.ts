@@ -15,8 +15,8 @@ if (import.meta.main) {
   const terminal = processTerminal(interruption.signal);
   const code = await main(Deno.args, terminal, {
     async host() {
-      await interruption.start();
       const { Host } = await import("../lib/host/host.ts");
+      await interruption.start();
       return new Host();
     },
     async simulated(snapshot) {
