@@ -36,6 +36,7 @@ import "../kernel/libc/watch.ts";
 import "../kernel/local.ts";
 import "../kernel/trace.ts";
 import "../pci/address.ts";
+import "../pci/class_names.ts";
 import "../pci/ids.ts";
 import "../printable.ts";
 import "../uapi/fields.ts";
