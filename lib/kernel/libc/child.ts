@@ -152,11 +152,12 @@ export class ChildCalls {
   // Until then the child has a copy of every descriptor of this process, and
   // closing one here would not be its last close.
   #awaitAlone(call: Uint8Array): void {
+    const { sched_yield } = scheduling();
     const view = new DataView(call.buffer);
     const { alone } = child_call.offset;
     for (let turns = 0; turns < MAX_TURNS; turns++) {
       if (view.getUint32(alone, true) !== 0) return;
-      scheduling().sched_yield();
+      sched_yield();
     }
   }
 }
