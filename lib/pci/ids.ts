@@ -138,4 +138,4 @@ export class PciIds {
 const OUTER = /\n[^\t\n#]/g;
 
 /** The start of a line that is indented by one tab, or not at all. */
-const INNER = /\n(?:\t?[^\t\n#])/g;
+const INNER = /\n\t?[^\t\n#]/g;
