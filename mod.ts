@@ -23,6 +23,10 @@
  * @module
  */
 
+import "./lib/host/preload.ts";
+import "./backends/preload.ts";
+import "./lib/device/preload.ts";
+
 export type {
   AttachOptions,
   BackendName,

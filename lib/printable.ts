@@ -6,13 +6,21 @@
  */
 
 /**
- * C0, DEL and C1; the line and paragraph separators; the characters that change
- * the direction of text; and halves of surrogate pairs.
+ * The characters that are escaped. They are listed, as making the sets of
+ * Unicode, `\p{Cc}` and `\p{Cs}`, takes a twentieth of the time that an empty
+ * script takes.
  */
-const CONTROLS = /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+const RANGES = [
+  "\\0-\\x1f\\x7f-\\x9f", // C0, DEL and C1
+  "\\u2028\\u2029", // the line and paragraph separators
+  "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069", // the direction of text
+  "\\ud800-\\udfff", // halves of surrogate pairs
+].join("");
+
+const CONTROLS = new RegExp(`[${RANGES}]`, "gu");
 
 /** The same without the newline. */
-const LINE_CONTROLS = new RegExp(`(?!\\n)(?:${CONTROLS.source})`, "gu");
+const LINE_CONTROLS = new RegExp(`(?!\\n)[${RANGES}]`, "gu");
 
 const NAMED: Readonly<Record<string, string>> = {
   "\n": "\\n",

@@ -15,8 +15,9 @@ if (import.meta.main) {
   const terminal = processTerminal(interruption.signal);
   const code = await main(Deno.args, terminal, {
     async host() {
-      await interruption.start();
+      // First, as it loads at once what both need.
       const { Host } = await import("../lib/host/host.ts");
+      await interruption.start();
       return new Host();
     },
     async simulated(snapshot) {

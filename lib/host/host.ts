@@ -4,6 +4,7 @@
  * @module
  */
 
+import "./preload.ts";
 import { shortJson } from "../printable.ts";
 import { VfioError } from "../errors.ts";
 import { systemOf } from "../kernel/intercept.ts";

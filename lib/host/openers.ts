@@ -73,7 +73,7 @@ export function openersWhere(
 /**
  * The processes that write to a file by their standard input or output. A write
  * that can block is made by a child that has nothing open but the attribute, as
- * descriptor 0 (`libc_child.ts`); programs such as `dd` have it as 1.
+ * descriptor 0 (`lib/kernel/libc/child.ts`); programs such as `dd` have it as 1.
  *
  * @param kernel The system.
  * @param isWanted Whether a path is meant.

@@ -141,24 +141,26 @@ const TABLE: readonly (readonly [number, string, string])[] = [
   [133, "EHWPOISON", "Memory page has hardware error"],
 ];
 
-const BY_NUMBER = new Map(TABLE.map((row) => [row[0], row]));
-const NUMBERS = new Map(TABLE.map(([number, name]) => [name, number]));
+// Searched, as a script that only starts needs a few of them: no map is made.
+function rowOf(errno: number): typeof TABLE[number] | undefined {
+  return TABLE.find(([number]) => number === errno);
+}
 
 /** The name of an errno, `"EBUSY"`; an unknown one is `"E" + number`. */
 export function errnoName(errno: number): string {
-  return BY_NUMBER.get(errno)?.[1] ?? `E${errno}`;
+  return rowOf(errno)?.[1] ?? `E${errno}`;
 }
 
 /** What an errno means in words. */
 export function errnoMessage(errno: number): string {
-  return BY_NUMBER.get(errno)?.[2] ?? "Unknown error";
+  return rowOf(errno)?.[2] ?? "Unknown error";
 }
 
 /** The number behind a name such as `"EBUSY"`. */
 export function errnoNumber(name: string): number {
-  const number = NUMBERS.get(name);
-  if (number === undefined) throw new TypeError(`Unknown errno name "${name}"`);
-  return number;
+  const row = TABLE.find((row) => row[1] === name);
+  if (row === undefined) throw new TypeError(`Unknown errno name "${name}"`);
+  return row[0];
 }
 
 /** A system call that failed. */

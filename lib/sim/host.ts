@@ -8,7 +8,7 @@ import { Host } from "../host/host.ts";
 import { buildMachine } from "./machine/build.ts";
 import type { SimulatedMachine } from "./machine/control.ts";
 import type { Topology } from "./machine/topology.ts";
-import type { ProcessOptions } from "./process/kernel.ts";
+import type { ProcessOptions } from "./process/calls/process.ts";
 
 /**
  * Makes a host that exists in memory only and behaves like a real one. Scripts

@@ -38,4 +38,4 @@ export type {
   DeviceModel,
   DevicePort,
 } from "./models/model.ts";
-export type { ProcessOptions } from "./process/kernel.ts";
+export type { ProcessOptions } from "./process/calls/process.ts";

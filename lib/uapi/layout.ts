@@ -78,27 +78,30 @@ export class Struct<F extends Fields>
   /** Use {@linkcode struct}. */
   constructor(type: string, fields: F) {
     const offset: Record<string, number> = {};
+    const members: Member[] = [];
     let end = 0;
     let align = 1;
-    for (const [name, field] of Object.entries(fields)) {
+    for (const name of Object.keys(fields)) {
+      const field: Field<unknown> = fields[name]!;
+      let at: number;
       if (isOverlay(field)) {
-        offset[name] = offset[field.over]!;
-        continue;
+        at = offset[field.over]!;
+      } else {
+        at = alignUp(end, field.align);
+        end = at + field.size;
+        if (field.align > align) align = field.align;
       }
-      offset[name] = alignUp(end, field.align);
-      end = offset[name] + field.size;
-      align = Math.max(align, field.align);
+      offset[name] = at;
+      if (!("flexible" in field)) members.push({ name, field, at });
     }
-    const first = Object.keys(fields)[0];
+    const first = members[0]?.name;
     this.type = type;
     this.fields = fields;
     this.offset = offset as { [K in keyof F]: number };
     this.align = align;
     this.size = alignUp(end, align);
     this.#sized = first === "argsz" || first === "size";
-    this.#members = Object.entries(fields)
-      .filter(([, field]) => !("flexible" in field))
-      .map(([name, field]) => ({ name, field, at: offset[name]! }));
+    this.#members = members;
   }
 
   /**

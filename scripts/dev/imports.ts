@@ -46,8 +46,8 @@ const TEXT_RULES: ReadonlyArray<{
 }> = [
   {
     text: /\bDeno\.dlopen\(/,
-    place: "lib/kernel/libc.ts",
-    breach: "calls Deno.dlopen: only lib/kernel/libc.ts may",
+    place: "lib/kernel/libc/",
+    breach: "calls Deno.dlopen: only lib/kernel/libc/ may",
   },
   {
     text: /\b0x3b[0-9a-f]{2}\b/i,

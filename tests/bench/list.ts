@@ -5,7 +5,8 @@
  *     deno run -A scripts/dev/run.ts tests/bench/list.ts
  *
  * The functions are artificial: a tree in place of `/sys/bus/pci`, in a
- * separate mount namespace. All three programs read it in turn.
+ * separate mount namespace. All three programs read it in turn. What is compared
+ * is their processor time.
  *
  * @module
  */
@@ -13,6 +14,7 @@ import { join } from "@std/path";
 import { chooseConfig } from "../../scripts/dev/std.ts";
 import { installPackages } from "../vm/debian.ts";
 import { median } from "./compare.ts";
+import { processorTime } from "./processor_time.ts";
 
 /** How many functions. */
 const FUNCTIONS = 1024;
@@ -99,23 +101,22 @@ async function makeTree(root: string): Promise<void> {
 }
 
 /**
- * Runs a command, checks how many functions it lists, and returns its time in
- * milliseconds.
+ * Runs a command, checks how many functions it lists, and returns its processor
+ * time in milliseconds.
  */
-async function timed(
-  command: readonly string[],
-): Promise<{ time: number; lines: number }> {
+async function timed(command: readonly string[]): Promise<number> {
   const [program, ...args] = command;
-  const start = performance.now();
-  const { stdout, success } = await new Deno.Command(program!, {
-    args,
-    stdin: "null",
-    stderr: "null",
-  }).output();
-  const time = performance.now() - start;
-  const text = new TextDecoder().decode(stdout);
+  let text = "";
+  const time = await processorTime(async () => {
+    const { stdout, success } = await new Deno.Command(program!, {
+      args,
+      stdin: "null",
+      stderr: "null",
+    }).output();
+    if (success) text = new TextDecoder().decode(stdout);
+  });
   const lines = text.match(/^[\da-f:]+\.\d\b/gm)?.length ?? 0;
-  if (success && lines >= FUNCTIONS) return { time, lines };
+  if (lines >= FUNCTIONS) return time / 1e6;
   throw new Error(`${program} listed ${lines} functions of ${FUNCTIONS}`);
 }
 
@@ -133,7 +134,7 @@ async function measure(): Promise<boolean> {
   for (let round = 0; round <= ROUNDS; round++) {
     for (const [name, command] of Object.entries(commands)) {
       if (name.startsWith("driverctl") && round > SLOW_ROUNDS) continue;
-      const { time } = await timed(command);
+      const time = await timed(command);
       // The first round fills the caches.
       if (round > 0) times.set(name, [...times.get(name) ?? [], time]);
     }

@@ -16,9 +16,10 @@ import { explainNoGroup } from "../../lib/host/iommu/no_iommu.ts";
 import { openers } from "../../lib/host/openers.ts";
 import { localKernel } from "../../lib/kernel/local.ts";
 import { PciFunction } from "../../lib/host/pci/function.ts";
+import { loadAll } from "./load_all.ts";
 
 // libc is loaded here, and stays loaded, so that no test seems to leak it.
-localKernel().stat("/");
+await loadAll(localKernel());
 
 const PCI = "/sys/bus/pci/devices";
 

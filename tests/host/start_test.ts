@@ -38,7 +38,7 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 129,
+    most: 136,
     within: [
       "mod.ts",
       "backends",
@@ -49,7 +49,7 @@ const STARTS: Readonly<Record<string, Start>> = {
       ...HOST,
     ],
   },
-  "a host": { entries: ["lib/host/host.ts"], most: 40, within: HOST },
+  "a host": { entries: ["lib/host/host.ts"], most: 44, within: HOST },
   "the command's help": {
     entries: ["scripts/passthru.ts", "scripts/passthru/help.ts"],
     most: 11,
@@ -61,12 +61,12 @@ const STARTS: Readonly<Record<string, Start>> = {
       "lib/host/host.ts",
       "scripts/passthru/commands/list.ts",
     ],
-    most: 51,
+    most: 56,
     within: [...COMMAND, ...HOST],
   },
   "@passthru/vfio/host": {
     entries: ["lib/host/mod.ts"],
-    most: 63,
+    most: 67,
     within: HOST,
   },
   "@passthru/vfio/pci": {
@@ -91,12 +91,12 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 76,
+    most: 81,
     within: ["lib/handoff", "lib/ranges.ts", "backends", ...HOST],
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
-    most: 116,
+    most: 117,
     within: [
       "lib/provision",
       "lib/rule.ts",
@@ -108,7 +108,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 198,
+    most: 208,
     within: [
       "lib/sim",
       "lib/ranges.ts",
@@ -139,17 +139,31 @@ async function graph(entry: string): Promise<Map<string, Module>> {
   return new Map(modules.map((module) => [module.specifier, module]));
 }
 
+/** The modules that a module itself imports, by specifier. */
+function importedBy({ dependencies = [] }: Module): string[] {
+  return dependencies.flatMap(({ isDynamic, code }) =>
+    isDynamic ? [] : code?.specifier ?? []
+  );
+}
+
 /**
  * What is loaded when a module is imported: paths in the checkout, or other
  * specifiers.
+ *
+ * @param entry the module
+ * @param without modules that are left out, and what only they import
  */
-async function loaded(entry: string): Promise<string[]> {
+async function loaded(
+  entry: string,
+  without: readonly string[] = [],
+): Promise<string[]> {
   const modules = await graph(entry);
+  const left = new Set(without.map((path) => new URL(path, ROOT).href));
   const found = new Set([new URL(entry, ROOT).href]);
   for (const specifier of found) {
-    for (const next of modules.get(specifier)?.dependencies ?? []) {
-      const target = next.code?.specifier;
-      if (!next.isDynamic && target !== undefined) found.add(target);
+    const module = modules.get(specifier);
+    for (const next of module === undefined ? [] : importedBy(module)) {
+      if (!left.has(next)) found.add(next);
     }
   }
   return [...found].map((specifier) => specifier.replace(ROOT.href, ""));
@@ -157,7 +171,9 @@ async function loaded(entry: string): Promise<string[]> {
 
 for (const [name, { entries, most, within }] of Object.entries(STARTS)) {
   Deno.test(`${name} loads only the modules that it needs, and none of Node's`, async () => {
-    const lists = await Promise.all(entries.map(loaded));
+    const lists = await Promise.all(
+      entries.map((entry) => loaded(entry)),
+    );
     const modules = [...new Set(lists.flat())].sort();
     const foreign = modules.filter((path) =>
       !within.some((place) => path === place || path.startsWith(`${place}/`))
@@ -167,6 +183,31 @@ for (const [name, { entries, most, within }] of Object.entries(STARTS)) {
       modules.length <= most,
       true,
       `${modules.length} modules in place of ${most}:\n${modules.join("\n")}`,
+    );
+  });
+}
+
+/** Entry points, and the lists of all that they load. */
+const PRELOADS: Readonly<Record<string, readonly string[]>> = {
+  "lib/host/host.ts": ["lib/host/preload.ts"],
+  "mod.ts": [
+    "lib/host/preload.ts",
+    "backends/preload.ts",
+    "lib/device/preload.ts",
+  ],
+};
+
+for (const [entry, lists] of Object.entries(PRELOADS)) {
+  Deno.test(`${lists.at(-1)} lists what ${entry} loads, and nothing else`, async () => {
+    const modules = await graph(entry);
+    const listed = lists.flatMap((list) =>
+      importedBy(modules.get(new URL(list, ROOT).href)!)
+    ).map((specifier) => specifier.replace(ROOT.href, ""));
+    const entries = new Set(Object.keys(PRELOADS));
+    const needed = await loaded(entry, lists);
+    assertEquals(
+      listed.sort(),
+      needed.filter((path) => !entries.has(path)).sort(),
     );
   });
 }

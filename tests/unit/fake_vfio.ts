@@ -11,10 +11,8 @@ import { errnoNumber, KernelError } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel, Mapping } from "../../lib/kernel/kernel.ts";
 import { buildMachine } from "../../lib/sim/machine/build.ts";
-import type {
-  ProcessOptions,
-  SimKernel,
-} from "../../lib/sim/process/kernel.ts";
+import type { ProcessOptions } from "../../lib/sim/process/calls/process.ts";
+import type { SimKernel } from "../../lib/sim/process/kernel.ts";
 import type { Ioctl } from "../../lib/uapi/ioctl.ts";
 import { PCI_COMMAND, PCI_COMMAND_MEMORY } from "../../lib/uapi/pci/regs.ts";
 import {

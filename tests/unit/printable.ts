@@ -22,6 +22,15 @@ Deno.test("printable() escapes C0, DEL, C1 and bidi controls", () => {
   assertEquals(printable("\ud800"), "\\ud800");
 });
 
+Deno.test("printable() escapes all that Unicode calls a control or half a surrogate pair", () => {
+  const escaped =
+    /^[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]$/u;
+  for (let code = 0; code <= 0xffff; code++) {
+    const text = String.fromCharCode(code);
+    assertEquals(printable(text) !== text, escaped.test(text), code.toString());
+  }
+});
+
 Deno.test("printableLines() keeps newlines only", () => {
   assertEquals(printableLines("a\nb\r\x1b"), "a\nb\\r\\u001b");
 });

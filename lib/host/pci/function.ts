@@ -7,15 +7,9 @@
 import { HostDevice } from "../device.ts";
 import { comparePciAddresses } from "../../pci/address.ts";
 import { className } from "../../pci/class_names.ts";
+import { PciEvent } from "./event.ts";
 import { pciIds } from "./ids.ts";
-import {
-  ifPresent,
-  incomplete,
-  linkTarget,
-  namesIn,
-  readAttribute,
-  sysfsError,
-} from "../sysfs.ts";
+import { ifPresent, linkTarget, namesIn, readAttribute } from "../sysfs.ts";
 
 /** One base address register of a function. */
 export interface Bar {
@@ -77,7 +71,7 @@ export function barsIn(lines: readonly string[]): Bar[] {
  * ```
  */
 export class PciFunction extends HostDevice {
-  #event: string | undefined;
+  #lazyEvent: PciEvent | undefined;
   #revision: number | undefined;
 
   /** Its address as sysfs writes it: `0000:01:00.0`. */
@@ -87,27 +81,27 @@ export class PciFunction extends HostDevice {
 
   /** Vendor id, 16 bits. */
   get vendor(): number {
-    return this.#ids("PCI_ID")[0]!;
+    return this.#event.vendor;
   }
 
   /** Device id, 16 bits. */
   get device(): number {
-    return this.#ids("PCI_ID")[1]!;
+    return this.#event.device;
   }
 
   /** Subsystem vendor id, 16 bits. */
   get subsystemVendor(): number {
-    return this.#ids("PCI_SUBSYS_ID")[0]!;
+    return this.#event.subsystemVendor;
   }
 
   /** Subsystem id, 16 bits. */
   get subsystemDevice(): number {
-    return this.#ids("PCI_SUBSYS_ID")[1]!;
+    return this.#event.subsystemDevice;
   }
 
   /** Base class, subclass and programming interface, 24 bits: `0x020000`. */
   get class(): number {
-    return parseInt(this.#eventValue("PCI_CLASS"), 16);
+    return this.#event.class;
   }
 
   /** Revision id, 8 bits. */
@@ -120,7 +114,7 @@ export class PciFunction extends HostDevice {
 
   /** What modules are matched with: `pci:v00008086d…`. */
   get modalias(): string {
-    return this.#eventValue("MODALIAS");
+    return this.#event.modalias;
   }
 
   /** The NUMA node it is next to, where the host has several. */
@@ -200,22 +194,9 @@ export class PciFunction extends HostDevice {
       : new PciFunction(this.host, path, "pci");
   }
 
-  /** The two ids of a pair in its event. */
-  #ids(key: string): number[] {
-    return this.#eventValue(key).split(":").map((id) => parseInt(id, 16));
-  }
-
-  /**
-   * A value of its event, `pci_uevent()` in `drivers/pci/pci-driver.c`. Reading
-   * this one file in place of six makes listing a thousand functions fast.
-   */
-  #eventValue(key: string): string {
-    const path = `${this.path}/uevent`;
-    this.#event ??= `\n${readAttribute(this.host.kernel, path, this.name)}\n`;
-    const at = this.#event.indexOf(`\n${key}=`);
-    if (at < 0) throw sysfsError(incomplete(path), this.name);
-    const start = at + key.length + 2;
-    return this.#event.slice(start, this.#event.indexOf("\n", start));
+  /** What its hardware fixes is read once. */
+  get #event(): PciEvent {
+    return this.#lazyEvent ??= new PciEvent(this);
   }
 }
 

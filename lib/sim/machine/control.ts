@@ -6,7 +6,7 @@
 
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { Ownership } from "../fs/file.ts";
-import type { ProcessOptions } from "../process/kernel.ts";
+import type { ProcessOptions } from "../process/calls/process.ts";
 import type { DmaFault } from "./machine.ts";
 import type { Topology } from "./topology.ts";
 

@@ -5,14 +5,11 @@ import {
   type GroupKind,
 } from "../driver/bus.ts";
 import { DeviceTable } from "../driver/device_table.ts";
-import type { Directory, Ownership } from "../fs/file.ts";
+import type { Directory, Ownership, Process } from "../fs/file.ts";
 import { HugePages } from "../process/huge_pages.ts";
 import type { Iommu } from "../iommu/iommu.ts";
-import {
-  type ProcessOptions,
-  SimKernel,
-  type System,
-} from "../process/kernel.ts";
+import type { ProcessOptions, System } from "../process/calls/process.ts";
+import { SimKernel } from "../process/kernel.ts";
 import { PhysicalMemory } from "../process/physical.ts";
 import { Numbers } from "./numbers.ts";
 import { resolve } from "../fs/path.ts";
@@ -146,7 +143,7 @@ export class Machine implements System {
   }
 
   /** Forgets a process that has ended. */
-  reap(process: SimKernel): void {
+  reap(process: Process): void {
     this.processes.delete(process.pid);
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { hexDigits } from "../../../lib/hex.ts";
+import { PciEvent } from "../../../lib/host/pci/event.ts";
 import type { PciFunction } from "../../../lib/host/pci/function.ts";
 
 /** A function of a list, in JSON. */
@@ -50,9 +51,10 @@ export function functionJson(
   fn: PciFunction,
   names: Names = new Names(),
 ): FunctionJson {
-  const vendor = hexDigits(fn.vendor, 4);
-  const device = hexDigits(fn.device, 4);
-  const code = hexDigits(fn.class, 6);
+  const event = new PciEvent(fn);
+  const vendor = hexDigits(event.vendor, 4);
+  const device = hexDigits(event.device, 4);
+  const code = hexDigits(event.class, 6);
   const group = fn.iommuGroup;
   return {
     address: fn.address,
@@ -62,7 +64,7 @@ export function functionJson(
     vendorName: names.of(vendor, () => fn.vendorName) ?? null,
     deviceName: names.of(vendor + device, () => fn.deviceName) ?? null,
     className: names.of(`class ${code}`, () => fn.className) ?? null,
-    driver: fn.driver ?? null,
+    driver: event.driver ?? null,
     iommuGroup: group === undefined ? null : Number(group.id),
   };
 }

@@ -12,7 +12,7 @@ import type {
 } from "../../../lib/doctor/finding.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
-import type { ProcessOptions } from "../../../lib/sim/process/kernel.ts";
+import type { ProcessOptions } from "../../../lib/sim/process/calls/process.ts";
 import type {
   FunctionTopology,
   Topology,

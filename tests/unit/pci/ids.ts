@@ -34,6 +34,17 @@ Deno.test("PciIds.vendor() is undefined when the vendor is not listed", () => {
   assertEquals(ids.vendor(0x10d3), undefined); // that is a device
 });
 
+Deno.test("PciIds.vendor() finds vendors in any order, also where they are not sorted", () => {
+  const unsorted = new PciIds(`${TEXT}\n0002  Added at the end\n`);
+  for (const names of [ids, unsorted]) {
+    assertEquals(names.vendor(0x8086), "Intel Corporation");
+    assertEquals(names.vendor(0x0001), "SafeNet (wrong ID)");
+    assertEquals(names.vendor(0xffff), "Illegal Vendor ID");
+    assertEquals(names.vendor(0x1af4), "Red Hat, Inc.");
+  }
+  assertEquals(unsorted.vendor(0x0002), "Added at the end");
+});
+
 Deno.test("PciIds.device() finds a device only of its own vendor", () => {
   assertEquals(
     ids.device(0x8086, 0x10d3),

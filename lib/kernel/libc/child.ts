@@ -18,7 +18,7 @@ import {
   MAP_SHARED,
   PROT_READ,
   PROT_WRITE,
-} from "../uapi/linux/mman.ts";
+} from "../../uapi/linux/mman.ts";
 import {
   type Bytes,
   bytes,
@@ -30,13 +30,18 @@ import {
   u32,
   type U64,
   u64,
-} from "../uapi/layout.ts";
-import { SYS_read, SYS_write } from "../uapi/linux/syscall.ts";
-import type { BlockingCalls } from "./libc_blocking.ts";
-import type { MachineCode } from "./libc_code.ts";
-import type { CHILD } from "./libc_symbols.ts";
+} from "../../uapi/layout.ts";
+import { SYS_read, SYS_write } from "../../uapi/linux/syscall.ts";
+import type { BlockingCalls } from "./blocking.ts";
+import type { MachineCode } from "./code.ts";
+import { lazily } from "./library.ts";
+import { memory } from "./memory.ts";
 
-/** What the child's routine reads and writes (`libc_code.ts`). */
+const scheduling = lazily({
+  sched_yield: { parameters: [], result: "i32" },
+});
+
+/** What the child's routine reads and writes (`code.ts`). */
 const child_call: Struct<{
   number: U64;
   fd: I64;
@@ -87,21 +92,14 @@ const FORK = {
 
 /** Makes a read or a write in a child process. */
 export class ChildCalls {
-  readonly #libc: Deno.DynamicLibrary<typeof CHILD>["symbols"];
   readonly #blocking: BlockingCalls;
   readonly #fork: Deno.UnsafeFnPointer<typeof FORK>;
 
   /**
-   * @param libc Functions of libc.
    * @param code The routine that forks.
    * @param blocking Waits for the child.
    */
-  constructor(
-    libc: Deno.DynamicLibrary<typeof CHILD>["symbols"],
-    { child }: MachineCode,
-    blocking: BlockingCalls,
-  ) {
-    this.#libc = libc;
+  constructor({ child }: MachineCode, blocking: BlockingCalls) {
     this.#blocking = blocking;
     this.#fork = new Deno.UnsafeFnPointer(child, FORK);
   }
@@ -114,9 +112,9 @@ export class ChildCalls {
    * @returns The bytes read, or the negative errno.
    */
   async read(fd: number, into: Uint8Array): Promise<number> {
-    using memory = this.#memory(into.length);
-    const count = await this.#call(SYS_read, fd, memory);
-    if (count > 0) into.set(memory.bytes.subarray(0, count));
+    using shared = share(into.length);
+    const count = await this.#call(SYS_read, fd, shared);
+    if (count > 0) into.set(shared.bytes.subarray(0, count));
     return count;
   }
 
@@ -128,23 +126,23 @@ export class ChildCalls {
    * @returns The bytes written, or the negative errno.
    */
   async write(fd: number, from: Uint8Array): Promise<number> {
-    using memory = this.#memory(from.length);
-    memory.bytes.set(from);
-    return await this.#call(SYS_write, fd, memory);
+    using shared = share(from.length);
+    shared.bytes.set(from);
+    return await this.#call(SYS_write, fd, shared);
   }
 
-  async #call(number: number, fd: number, memory: Shared): Promise<number> {
-    const { call, bytes: data } = memory;
+  async #call(number: number, fd: number, shared: Shared): Promise<number> {
+    const { call, bytes: data } = shared;
     child_call.encode(call, {
       number: BigInt(number),
       fd: BigInt(fd),
-      buffer: memory.address + BigInt(child_call.size),
+      buffer: shared.address + BigInt(child_call.size),
       length: BigInt(data.length),
       result: KILLED,
       signals: ALL_SIGNALS,
       name: NAME,
     });
-    const pid = this.#fork.call(memory.pointer);
+    const pid = this.#fork.call(shared.pointer);
     if (pid < 0) return pid;
     this.#awaitAlone(call);
     await this.#blocking.wait(pid);
@@ -154,37 +152,13 @@ export class ChildCalls {
   // Until then the child has a copy of every descriptor of this process, and
   // closing one here would not be its last close.
   #awaitAlone(call: Uint8Array): void {
+    const { sched_yield } = scheduling();
     const view = new DataView(call.buffer);
     const { alone } = child_call.offset;
     for (let turns = 0; turns < MAX_TURNS; turns++) {
       if (view.getUint32(alone, true) !== 0) return;
-      this.#libc.sched_yield();
+      sched_yield();
     }
-  }
-
-  /** Makes memory that a child shares with this process. */
-  #memory(length: number): Shared {
-    const size = child_call.size + length;
-    const pointer = this.#libc.mmap(
-      0n,
-      BigInt(size),
-      PROT_READ | PROT_WRITE,
-      MAP_SHARED | MAP_ANONYMOUS,
-      -1,
-      0n,
-    )!;
-    const address = BigInt(Deno.UnsafePointer.value(pointer));
-    const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, size);
-    return {
-      pointer,
-      address,
-      call: new Uint8Array(buffer, 0, child_call.size),
-      bytes: new Uint8Array(buffer, child_call.size),
-      [Symbol.dispose]: () => {
-        buffer.transfer(0);
-        this.#libc.munmap(address, BigInt(size));
-      },
-    };
   }
 }
 
@@ -196,4 +170,29 @@ interface Shared extends Disposable {
   readonly call: Uint8Array<ArrayBuffer>;
   /** What is read into or written from. */
   readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Makes memory that a child shares with this process. */
+function share(length: number): Shared {
+  const size = child_call.size + length;
+  const pointer = memory().mmap(
+    0n,
+    BigInt(size),
+    PROT_READ | PROT_WRITE,
+    MAP_SHARED | MAP_ANONYMOUS,
+    -1,
+    0n,
+  )!;
+  const address = BigInt(Deno.UnsafePointer.value(pointer));
+  const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, size);
+  return {
+    pointer,
+    address,
+    call: new Uint8Array(buffer, 0, child_call.size),
+    bytes: new Uint8Array(buffer, child_call.size),
+    [Symbol.dispose]: () => {
+      buffer.transfer(0);
+      memory().munmap(address, BigInt(size));
+    },
+  };
 }

@@ -1,11 +1,77 @@
 import {
   cmsghdr,
   iovec,
+  MSG_CMSG_CLOEXEC,
+  MSG_NOSIGNAL,
   msghdr,
   SCM_RIGHTS,
+  SOCK_CLOEXEC,
   SOL_SOCKET,
-} from "../uapi/linux/socket.ts";
-import type { Kernel, ReceivedMessage } from "./kernel.ts";
+} from "../../uapi/linux/socket.ts";
+import type { Kernel, ReceivedMessage } from "../kernel.ts";
+import { errno, fail, lazily } from "./library.ts";
+import { LibcMemory } from "./memory.ts";
+
+const MESSAGE = {
+  parameters: [
+    "i32", // int sockfd
+    "buffer", // struct msghdr *msg
+    "i32", // int flags
+  ],
+  result: "isize",
+} as const satisfies Deno.ForeignFunction;
+
+const sockets = lazily({
+  socket: {
+    parameters: [
+      "i32", // int domain
+      "i32", // int type
+      "i32", // int protocol
+    ],
+    result: "i32",
+  },
+  socketpair: {
+    parameters: [
+      "i32", // int domain
+      "i32", // int type
+      "i32", // int protocol
+      "buffer", // int sv[2]
+    ],
+    result: "i32",
+  },
+  sendmsg: MESSAGE,
+  recvmsg: MESSAGE,
+});
+
+/** Sockets, which are read and written like files. */
+export class LibcSockets extends LibcMemory {
+  socket(domain: number, type: number, protocol: number): number {
+    const fd = sockets().socket(domain, type | SOCK_CLOEXEC, protocol);
+    return fd < 0 ? fail(errno[0]!, "socket") : fd;
+  }
+
+  socketpair(domain: number, type: number, protocol: number): [number, number] {
+    const pair = new Int32Array(2);
+    const all = type | SOCK_CLOEXEC;
+    const result = sockets().socketpair(domain, all, protocol, pair);
+    if (result < 0) fail(errno[0]!, "socketpair");
+    return [pair[0]!, pair[1]!];
+  }
+
+  sendmsg(fd: number, from: Uint8Array, fds: readonly number[] = []): number {
+    const message = Message.toSend(this, from, fds);
+    const bytes = sockets().sendmsg(fd, message.header, MSG_NOSIGNAL);
+    return bytes < 0 ? fail(errno[0]!, "sendmsg") : message.sent(bytes);
+  }
+
+  recvmsg(fd: number, into: Uint8Array, limit = 0): ReceivedMessage {
+    const message = Message.toReceive(this, into, limit);
+    const bytes = sockets().recvmsg(fd, message.header, MSG_CMSG_CLOEXEC);
+    return bytes < 0 ? fail(errno[0]!, "recvmsg") : message.received(bytes);
+  }
+}
+
+type Addresses = Pick<Kernel, "addressOf">;
 
 /** Bytes of a descriptor in a control message. */
 const FD_BYTES = 4;
@@ -18,7 +84,7 @@ const ALIGNMENT = 8;
  * has to be referenced until the call is over: {@linkcode Message.received} and
  * {@linkcode Message.sent} are called after it.
  */
-export class Message {
+class Message {
   readonly #bytes: Uint8Array;
   readonly #vector: Uint8Array<ArrayBuffer>;
   readonly #control: Uint8Array<ArrayBuffer>;
@@ -26,7 +92,7 @@ export class Message {
   readonly header: Uint8Array<ArrayBuffer>;
 
   private constructor(
-    kernel: Kernel,
+    kernel: Addresses,
     bytes: Uint8Array,
     control: Uint8Array<ArrayBuffer>,
   ) {
@@ -54,7 +120,7 @@ export class Message {
    * @param fds The descriptors.
    */
   static toSend(
-    kernel: Kernel,
+    kernel: Addresses,
     bytes: Uint8Array,
     fds: readonly number[],
   ): Message {
@@ -77,7 +143,11 @@ export class Message {
    * @param into Takes the message.
    * @param limit The most descriptors that are taken.
    */
-  static toReceive(kernel: Kernel, into: Uint8Array, limit: number): Message {
+  static toReceive(
+    kernel: Addresses,
+    into: Uint8Array,
+    limit: number,
+  ): Message {
     const control = new Uint8Array(limit === 0 ? 0 : space(limit));
     return new Message(kernel, into, control);
   }

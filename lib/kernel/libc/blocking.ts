@@ -5,8 +5,8 @@ import {
   SYS_read,
   SYS_wait4,
   SYS_write,
-} from "../uapi/linux/syscall.ts";
-import type { MachineCode } from "./libc_code.ts";
+} from "../../uapi/linux/syscall.ts";
+import type { MachineCode } from "./code.ts";
 
 // A register for which there is no argument holds anything: a call gets as many
 // as it has.

@@ -1,4 +1,4 @@
-import { EFD_CLOEXEC } from "../uapi/linux/eventfd.ts";
+import { EFD_CLOEXEC } from "../../uapi/linux/eventfd.ts";
 import {
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
@@ -7,7 +7,7 @@ import {
   epoll_event,
   EPOLLIN,
   EPOLLONESHOT,
-} from "../uapi/linux/epoll.ts";
+} from "../../uapi/linux/epoll.ts";
 import {
   type I32,
   i32,
@@ -15,19 +15,78 @@ import {
   struct,
   type U64,
   u64,
-} from "../uapi/layout.ts";
-import { hasErrno } from "./errno.ts";
-import type { EventSource } from "./kernel.ts";
-import type { MachineCode } from "./libc_code.ts";
-import type { WATCH } from "./libc_symbols.ts";
+} from "../../uapi/layout.ts";
+import { errnoNumber } from "../errno.ts";
+import type { EventSource } from "../kernel.ts";
+import type { MachineCode } from "./code.ts";
+import { files } from "./files.ts";
+import { errno, fail, lazily } from "./library.ts";
 
-/** Functions of libc that watching needs. */
-type WatchSymbols = Deno.DynamicLibrary<typeof WATCH>["symbols"];
+export const eventfds = lazily({
+  eventfd: {
+    parameters: [
+      "u32", // unsigned int initval
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
+});
+
+const watching = lazily({
+  epoll_create1: {
+    parameters: [
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
+  epoll_ctl: {
+    parameters: [
+      "i32", // int epfd
+      "i32", // int op
+      "i32", // int fd
+      "buffer", // struct epoll_event *event
+    ],
+    result: "i32",
+  },
+  pthread_create: {
+    parameters: [
+      "buffer", // pthread_t *thread
+      "pointer", // const pthread_attr_t *attr
+      "pointer", // void *(*start_routine)(void *)
+      "buffer", // void *arg
+    ],
+    result: "i32",
+  },
+  pthread_join: {
+    parameters: [
+      "u64", // pthread_t thread
+      "pointer", // void **retval
+    ],
+    result: "i32",
+    nonblocking: true,
+  },
+  eventfd_read: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // eventfd_t *value
+    ],
+    result: "i32",
+  },
+  eventfd_write: {
+    parameters: [
+      "i32", // int fd
+      "u64", // eventfd_t value
+    ],
+    result: "i32",
+  },
+});
+
+const EAGAIN = errnoNumber("EAGAIN");
 
 /** How many descriptors are reported at once. */
 const BATCH = 64;
 
-/** What the thread's routine reads (`libc_code.ts`). */
+/** What the thread's routine reads (`code.ts`). */
 const watch_thread: Struct<{
   epoll: I32;
   count: I32;
@@ -56,26 +115,14 @@ const CALLBACK = {
  * any.
  */
 export class Watcher {
-  readonly #libc: WatchSymbols;
   readonly #code: MachineCode;
-  readonly #fail: (syscall: string) => never;
   /** The low and the high half of a count. */
   readonly #count = new Uint32Array(2);
   #thread: WatchThread | undefined;
 
-  /**
-   * @param libc Functions of libc.
-   * @param code The routine of the thread.
-   * @param fail Throws errno's error, when the call that just failed was this.
-   */
-  constructor(
-    libc: WatchSymbols,
-    code: MachineCode,
-    fail: (syscall: string) => never,
-  ) {
-    this.#libc = libc;
+  /** @param code The routine of the thread. */
+  constructor(code: MachineCode) {
     this.#code = code;
-    this.#fail = fail;
   }
 
   /**
@@ -84,8 +131,7 @@ export class Watcher {
    * @param fd The descriptor.
    */
   add(fd: number): EventSource {
-    const thread = this.#thread ??
-      new WatchThread(this.#libc, this.#code, this.#fail);
+    const thread = this.#thread ?? new WatchThread(this.#code);
     try {
       const watched = thread.add(fd);
       return {
@@ -107,15 +153,11 @@ export class Watcher {
 
   #read(fd: number): number | undefined {
     const count = this.#count;
-    if (this.#libc.eventfd_read(fd, count) === 0) {
+    if (watching().eventfd_read(fd, count) === 0) {
       return count[0]! + count[1]! * 2 ** 32;
     }
-    try {
-      return this.#fail("read");
-    } catch (error) {
-      if (hasErrno(error, "EAGAIN")) return undefined;
-      throw error;
-    }
+    const failure = errno[0]!;
+    return failure === EAGAIN ? undefined : fail(failure, "read");
   }
 }
 
@@ -131,8 +173,6 @@ interface Watched {
 
 /** A thread that waits by `epoll_pwait`, and calls back. */
 class WatchThread {
-  readonly #libc: WatchSymbols;
-  readonly #fail: (syscall: string) => never;
   readonly #epoll: number;
   /** Readable when the thread is to end. */
   readonly #end: number;
@@ -147,16 +187,11 @@ class WatchThread {
   #lastId = END;
   #ended = false;
 
-  constructor(
-    libc: WatchSymbols,
-    code: MachineCode,
-    fail: (syscall: string) => never,
-  ) {
-    this.#libc = libc;
-    this.#fail = fail;
-    this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC);
-    if (this.#epoll < 0) fail("epoll_create1");
-    this.#end = libc.eventfd(0, EFD_CLOEXEC);
+  constructor(code: MachineCode) {
+    const { epoll_create1, pthread_create } = watching();
+    this.#epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (this.#epoll < 0) fail(errno[0]!, "epoll_create1");
+    this.#end = eventfds().eventfd(0, EFD_CLOEXEC);
     this.#control(EPOLL_CTL_ADD, this.#end, eventOf(END, EPOLLIN));
     this.#callback = Deno.UnsafeCallback.threadSafe(
       CALLBACK,
@@ -169,7 +204,7 @@ class WatchThread {
       events: addressOf(this.#events),
       callback: BigInt(Deno.UnsafePointer.value(this.#callback.pointer)),
     });
-    libc.pthread_create(this.#thread, null, code.watch, this.#argument);
+    pthread_create(this.#thread, null, code.watch, this.#argument);
   }
 
   add(fd: number): Watched {
@@ -217,11 +252,11 @@ class WatchThread {
   /** Ends the thread, and closes what it used when it has ended. */
   async stop(): Promise<void> {
     this.#ended = true;
-    this.#libc.eventfd_write(this.#end, 1n);
-    await this.#libc.pthread_join(this.#thread[0]!, null);
+    watching().eventfd_write(this.#end, 1n);
+    await watching().pthread_join(this.#thread[0]!, null);
     this.#callback.close();
-    this.#libc.close(this.#end);
-    this.#libc.close(this.#epoll);
+    files().close(this.#end);
+    files().close(this.#epoll);
   }
 
   #report(count: number): number {
@@ -244,8 +279,8 @@ class WatchThread {
     fd: number,
     event: Uint8Array<ArrayBuffer>,
   ): void {
-    const result = this.#libc.epoll_ctl(this.#epoll, operation, fd, event);
-    if (result < 0) this.#fail("epoll_ctl");
+    const result = watching().epoll_ctl(this.#epoll, operation, fd, event);
+    if (result < 0) fail(errno[0]!, "epoll_ctl");
   }
 }
 

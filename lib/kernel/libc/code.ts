@@ -16,14 +16,26 @@
  * @module
  */
 
-import type { CODE } from "./libc_symbols.ts";
 import {
   MAP_ANONYMOUS,
   MAP_PRIVATE,
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
-} from "../uapi/linux/mman.ts";
+} from "../../uapi/linux/mman.ts";
+import { lazily } from "./library.ts";
+import { memory } from "./memory.ts";
+
+const protection = lazily({
+  mprotect: {
+    parameters: [
+      "pointer", // void *addr
+      "usize", // size_t len
+      "i32", // int prot
+    ],
+    result: "i32",
+  },
+});
 
 /** The routines that a processor architecture has. */
 interface Routines {
@@ -231,15 +243,9 @@ const CODE_BYTES = 4096;
 /** Each routine begins at a multiple of it. */
 const ALIGNMENT = 64;
 
-/**
- * Puts the routines of this processor into memory that can be executed.
- *
- * @param libc Functions of libc.
- */
-export function loadMachineCode(
-  libc: Deno.DynamicLibrary<typeof CODE>["symbols"],
-): MachineCode {
-  const memory = libc.mmap(
+/** Puts the routines of this processor into memory that can be executed. */
+export function loadMachineCode(): MachineCode {
+  const page = memory().mmap(
     0n,
     BigInt(CODE_BYTES),
     PROT_READ | PROT_WRITE,
@@ -248,7 +254,7 @@ export function loadMachineCode(
     0n,
   )!;
   const bytes = new Uint8Array(
-    Deno.UnsafePointerView.getArrayBuffer(memory, CODE_BYTES),
+    Deno.UnsafePointerView.getArrayBuffer(page, CODE_BYTES),
   );
   let end = 0;
   // deno-lint-ignore no-explicit-any
@@ -257,7 +263,7 @@ export function loadMachineCode(
     const code = Uint8Array.fromHex(instructions.join(""));
     bytes.set(code, start);
     end = start + code.length;
-    return Deno.UnsafePointer.offset(memory, start)!;
+    return Deno.UnsafePointer.offset(page, start)!;
   };
   const { call, child, watch } = ROUTINES[Deno.build.arch];
   const code = {
@@ -267,6 +273,6 @@ export function loadMachineCode(
   };
   // Where an arm64 processor has instructions in a cache of their own, the
   // kernel makes it coherent when memory becomes executable.
-  libc.mprotect(memory, BigInt(CODE_BYTES), PROT_READ | PROT_EXEC);
+  protection().mprotect(page, BigInt(CODE_BYTES), PROT_READ | PROT_EXEC);
   return code;
 }
