@@ -5,6 +5,7 @@
  */
 import {
   AddressSpace,
+  type AddressSpaceOptions,
   type BackendName,
   type Host,
   type PciFunction,
@@ -50,11 +51,11 @@ export class Attachments implements AsyncDisposable {
   /**
    * Makes an address space.
    *
-   * @param backend Default: the backend under test.
+   * @param options What it is besides. Default: by the backend under test.
    */
-  space(backend: BackendName = this.backend): AddressSpace {
-    const { host } = this;
-    return this.#spaces.use(new AddressSpace({ host, backend }));
+  space(options: AddressSpaceOptions = {}): AddressSpace {
+    const { host, backend } = this;
+    return this.#spaces.use(new AddressSpace({ host, backend, ...options }));
   }
 
   /**

@@ -122,9 +122,9 @@ function cycles(modules: readonly Module[]): string[] {
  * @returns a line for each breach
  */
 export function breaches(modules: readonly Module[]): string[] {
-  const library = modules.filter(({ path }) => layerOf(path) !== undefined);
+  const layered = modules.filter(({ path }) => layerOf(path) !== undefined);
   return [
-    ...library.flatMap(({ path, imports }) =>
+    ...layered.flatMap(({ path, imports }) =>
       imports.flatMap((to) => {
         const problem = importBreach(path, to);
         return problem === undefined
@@ -132,7 +132,7 @@ export function breaches(modules: readonly Module[]): string[] {
           : [`${path} imports ${to}: ${problem}`];
       })
     ),
-    ...library.flatMap(({ path, source }) =>
+    ...layered.flatMap(({ path, source }) =>
       TEXT_RULES
         .filter(({ text, place = "(none)" }) =>
           !path.startsWith(place) && text.test(source)

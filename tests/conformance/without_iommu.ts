@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AddressSpace, type BackendName, VfioDevice } from "../../mod.ts";
+import type { AddressSpace, BackendName, VfioDevice } from "../../mod.ts";
 import { since } from "./bench.ts";
 import type { Setup } from "./setup.ts";
 
@@ -17,8 +17,6 @@ export async function attachUnsafely(
   setup: Setup,
   backend: BackendName,
 ): Promise<{ space: AddressSpace; device: VfioDevice }> {
-  const { host } = setup;
-  const fn = await setup.take("edu0");
-  const space = new AddressSpace({ host, backend, unsafeNoIommu: true });
-  return { space, device: await VfioDevice.attach(fn, space) };
+  const space = setup.space({ backend, unsafeNoIommu: true });
+  return { space, device: await setup.attach("edu0", space) };
 }

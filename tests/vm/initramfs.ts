@@ -43,7 +43,7 @@ export async function initramfs(kernel: Kernel): Promise<string> {
 }
 
 async function fill(root: string, kernel: Kernel, init: string): Promise<void> {
-  for (const dir of ["bin", "dev", "lower", "modules", "over", "root"]) {
+  for (const dir of ["bin", "dev", "lower", "modules", "over", "sysroot"]) {
     await Deno.mkdir(join(root, dir));
   }
   await Deno.copyFile(BUSYBOX, join(root, "bin/busybox"));

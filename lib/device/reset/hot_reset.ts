@@ -231,15 +231,11 @@ function explained(device: string, cause: unknown): unknown {
  *
  * @returns Allows it again, where it was allowed.
  */
-function stopDma({ device: { config } }: ResetTarget): () => void {
-  const command = config.read16(PCI_COMMAND);
+function stopDma({ device }: ResetTarget): () => void {
+  const command = device.config.read16(PCI_COMMAND);
   if ((command & PCI_COMMAND_MASTER) === 0) return () => {};
-  config.write16(PCI_COMMAND, command & ~PCI_COMMAND_MASTER);
-  return () =>
-    config.write16(
-      PCI_COMMAND,
-      config.read16(PCI_COMMAND) | PCI_COMMAND_MASTER,
-    );
+  device.setBusMaster(false);
+  return () => device.setBusMaster(true);
 }
 
 /** Runs a step, and returns its error unless the device was detached. */

@@ -21,6 +21,8 @@ export interface Resettable extends Member {
   readonly attached: boolean;
   /** Its config space; throws `DETACHED` once it is detached. */
   readonly config: Region;
+  /** Allows or forbids it to start DMA. */
+  setBusMaster(enabled: boolean): void;
 }
 
 /** What a reset needs besides, which only the device has. */

@@ -37,7 +37,7 @@ async function unsafe(
 withoutIommu(
   "VfioDevice.attach() throws NO_IOMMU_GROUP, and says what is missing, when the machine has no IOMMU",
   async (setup) => {
-    await using space = setup.space("legacy");
+    await using space = setup.space({ backend: "legacy" });
     const error = await refused(
       "NO_IOMMU_GROUP",
       () => VfioDevice.attach(setup.address("edu0"), space),

@@ -82,7 +82,7 @@ forEachBackend(
     await script[Symbol.asyncDispose]();
     assertEquals((await script.end()).signal, "SIGKILL");
     for (const backend of machine.backends) {
-      await using device = await setup.attach("edu0", setup.space(backend));
+      await using device = await setup.attach("edu0", setup.space({ backend }));
       assertEquals(device.config.read16(0), fn.vendor);
       assertEquals(device.region(0).map().read32(0), EDU_ID);
     }

@@ -60,10 +60,10 @@ export class Script implements AsyncDisposable {
     await Deno.chmod(file, 0o644);
     await Deno.writeTextFile(
       file,
-      `import * as library from "@passthru/vfio";
+      `import * as passthru from "@passthru/vfio";
 import { Edu } from "${import.meta.resolve("./edu.ts")}";
 const send = (value) => console.log(JSON.stringify(value));
-await (${body})({ ...library, Edu, send }, ...${JSON.stringify(args)});
+await (${body})({ ...passthru, Edu, send }, ...${JSON.stringify(args)});
 `,
     );
     const { uid, memlock, env = {} } = options;

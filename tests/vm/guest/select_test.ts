@@ -135,7 +135,11 @@ test(
       using _hidden = hide(node);
       const error = await refused(
         "BACKEND_UNAVAILABLE",
-        () => VfioDevice.attach(addressOf("edu0"), setup.space("iommufd")),
+        () =>
+          VfioDevice.attach(
+            addressOf("edu0"),
+            setup.space({ backend: "iommufd" }),
+          ),
       );
       assertStringIncludes(error.message, node);
     }
@@ -149,7 +153,11 @@ test(
     await setup.take("edu0");
     const error = await refused(
       "BACKEND_UNAVAILABLE",
-      () => VfioDevice.attach(addressOf("edu0"), setup.space("iommufd")),
+      () =>
+        VfioDevice.attach(
+          addressOf("edu0"),
+          setup.space({ backend: "iommufd" }),
+        ),
     );
     assertEquals(
       error.message,

@@ -20,14 +20,14 @@ mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro \
 mount -t tmpfs -o size=75%,mode=755 tmpfs /over
 mkdir /over/upper /over/work
 mount -t overlay \
-  -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work overlay /root ||
+  -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work overlay /sysroot ||
   fail "cannot mount the overlay"
 
 # PASSTHRU_RUN is from the kernel command line.
-. "/root$PASSTHRU_RUN/settings.sh" || fail "cannot read the run's settings"
+. "/sysroot$PASSTHRU_RUN/settings.sh" || fail "cannot read the run's settings"
 
-mount --move /dev /root/dev
-cd /root/dev
+mount --move /dev /sysroot/dev
+cd /sysroot/dev
 mkdir -p pts shm hugepages
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts pts
 mount -t tmpfs -o mode=1777 tmpfs shm
@@ -36,18 +36,18 @@ ln -s /proc/self/fd fd
 ln -s /proc/self/fd/0 stdin
 ln -s /proc/self/fd/1 stdout
 ln -s /proc/self/fd/2 stderr
-mount -t proc proc /root/proc
-mount -t sysfs sysfs /root/sys
-mount -t debugfs debugfs /root/sys/kernel/debug
-mount -t tmpfs -o mode=755 tmpfs /root/run
-mkdir -p "/root/lib/modules/$RELEASE"
-mount --bind "/root$MODULES" "/root/lib/modules/$RELEASE"
-echo "$NAME" > /root/proc/sys/kernel/hostname
+mount -t proc proc /sysroot/proc
+mount -t sysfs sysfs /sysroot/sys
+mount -t debugfs debugfs /sysroot/sys/kernel/debug
+mount -t tmpfs -o mode=755 tmpfs /sysroot/run
+mkdir -p "/sysroot/lib/modules/$RELEASE"
+mount --bind "/sysroot$MODULES" "/sysroot/lib/modules/$RELEASE"
+echo "$NAME" > /sysroot/proc/sys/kernel/hostname
 ip link set lo up
 
 # Lets an ordinary user of the guest enter the directories above the checkout,
 # Deno and the cache.
-cd /root
+cd /sysroot
 chmod o+x $REACH
 
-exec switch_root /root /bin/sh "$PASSTHRU_RUN/start.sh"
+exec switch_root /sysroot /bin/sh "$PASSTHRU_RUN/start.sh"
