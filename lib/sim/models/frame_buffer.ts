@@ -14,6 +14,8 @@ import type { Bar } from "./model.ts";
 
 /** `DRM_FORMAT_XRGB8888` of `drm_fourcc.h`: `"XR24"`. */
 export const XRGB8888 = 0x3432_5258;
+/** `offsetofend(struct vfio_device_gfx_plane_info, region_index)` */
+export const PLANE_INFO_SIZE = 60;
 
 /** The memory of a display. */
 export class FrameBuffer implements Bar {

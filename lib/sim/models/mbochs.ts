@@ -13,8 +13,6 @@ import {
   VFIO_REGION_INFO_CAP_TYPE,
   vfio_region_info_cap_type,
   VFIO_REGION_INFO_FLAG_MMAP,
-  VFIO_REGION_INFO_FLAG_READ,
-  VFIO_REGION_INFO_FLAG_WRITE,
   VFIO_REGION_SUBTYPE_GFX_EDID,
   VFIO_REGION_TYPE_GFX,
 } from "../../uapi/vfio/all.ts";
@@ -25,10 +23,16 @@ import { inMemory, received } from "../process/argument.ts";
 import { Pages } from "../process/memory.ts";
 import { refuse } from "../process/refusal.ts";
 import { registerViews } from "../vfio/register_views.ts";
-import { FrameBuffer, putDisplayConfig, XRGB8888 } from "./frame_buffer.ts";
+import {
+  FrameBuffer,
+  PLANE_INFO_SIZE,
+  putDisplayConfig,
+  XRGB8888,
+} from "./frame_buffer.ts";
 import type { DeviceKind } from "./model.ts";
 import { PlaneFile } from "./plane_file.ts";
 import {
+  READ_WRITE,
   SAMPLE_CONFIG_SIZE,
   SampleDriver,
   type SampleIrq,
@@ -42,9 +46,6 @@ const MEMORY = 3 * PAGE;
 const EDID_REGION = VFIO_PCI_NUM_REGIONS;
 const BLOB_OFFSET = PAGE / 2;
 const BLOB_SIZE = 0x400;
-const READ_WRITE = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-/** `offsetofend(struct vfio_device_gfx_plane_info, region_index)` */
-const PLANE_INFO_SIZE = 60;
 /** `DRM_PLANE_TYPE_PRIMARY` */
 const PRIMARY = 1;
 

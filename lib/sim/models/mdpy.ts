@@ -13,8 +13,6 @@ import {
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_NUM_REGIONS,
   VFIO_REGION_INFO_FLAG_MMAP,
-  VFIO_REGION_INFO_FLAG_READ,
-  VFIO_REGION_INFO_FLAG_WRITE,
 } from "../../uapi/vfio/all.ts";
 import type { Ioctl } from "../../uapi/ioctl.ts";
 import { inMemory, received } from "../process/argument.ts";
@@ -22,8 +20,14 @@ import { Pages } from "../process/memory.ts";
 import { refuse } from "../process/refusal.ts";
 import { registerViews } from "../vfio/register_views.ts";
 import type { DeviceKind } from "./model.ts";
-import { FrameBuffer, putDisplayConfig, XRGB8888 } from "./frame_buffer.ts";
 import {
+  FrameBuffer,
+  PLANE_INFO_SIZE,
+  putDisplayConfig,
+  XRGB8888,
+} from "./frame_buffer.ts";
+import {
+  READ_WRITE,
   SAMPLE_CONFIG_SIZE,
   SampleDriver,
   type SampleIrq,
@@ -35,9 +39,6 @@ const MODE = 0x40;
 const MEMORY_OFFSET = 4096;
 /** The region of the display, which is not among those that it counts. */
 const DISPLAY_REGION = 16;
-const READ_WRITE = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-/** `offsetofend(struct vfio_device_gfx_plane_info, region_index)` */
-const PLANE_INFO_SIZE = 60;
 
 /** The virtual displays of the kernel's sample (`samples/vfio-mdev/mdpy.c`). */
 export const MDPY: readonly DeviceKind[] = [

@@ -17,6 +17,8 @@ import {
   VFIO_PCI_NUM_IRQS,
   vfio_region_info,
   VFIO_REGION_INFO_FLAG_CAPS,
+  VFIO_REGION_INFO_FLAG_READ,
+  VFIO_REGION_INFO_FLAG_WRITE,
 } from "../../uapi/vfio/all.ts";
 import { PCI_BASE_ADDRESS_SPACE_IO } from "../../uapi/pci/regs.ts";
 import type { Ioctl } from "../../uapi/ioctl.ts";
@@ -35,6 +37,9 @@ import type { DrivenModel } from "./model.ts";
 
 /** Bytes of config space: one less than a function has. */
 export const SAMPLE_CONFIG_SIZE = 0xff;
+/** The flags of a region that can be read and written. */
+export const READ_WRITE = VFIO_REGION_INFO_FLAG_READ |
+  VFIO_REGION_INFO_FLAG_WRITE;
 
 /** A region of a sample. */
 export interface SampleRegion {
