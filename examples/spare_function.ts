@@ -17,11 +17,16 @@ import { AddressSpace, Host, VfioDevice } from "../mod.ts";
 /**
  * @param host The host that the function is on.
  * @param address The function: `0000:01:00.0`.
+ * @param timeout How long others may take to let go of it, in milliseconds.
  * @returns The lines to print.
  */
-export async function main(host: Host, address: string): Promise<string[]> {
+export async function main(
+  host: Host,
+  address: string,
+  timeout = 10_000,
+): Promise<string[]> {
   const fn = host.function(address);
-  await using _taken = await host.take(fn);
+  await using _taken = await host.take(fn, { timeout });
   await using space = new AddressSpace({ host });
   await using device = await VfioDevice.attach(fn, space);
 

@@ -66,7 +66,7 @@ Deno.test("main() names the process that has the device when it is busy", async 
   await using space = new AddressSpace({ host: qemu });
   await using _theirs = await VfioDevice.attach(SPARE, space);
 
-  const error = await assertRejects(() => main(host, SPARE), VfioError);
+  const error = await assertRejects(() => main(host, SPARE, 50), VfioError);
   assertEquals(error.code, "DEVICE_BUSY");
   assertStringIncludes(error.message, "qemu (process ");
   assertPutBack(host, "vfio-pci");
