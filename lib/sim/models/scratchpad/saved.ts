@@ -25,10 +25,10 @@ export class SavedScratchpad implements SavedData {
   constructor(state: Scratchpad) {
     this.#state = state;
     this.#initial = [registersRecord(state)];
-    const { memory } = state;
-    for (let at = 0; at < memory.length; at += PAGE) {
-      const page = memory.subarray(at, at + PAGE);
-      if (page.some((byte) => byte !== 0)) this.#dirty.add(at / PAGE);
+    const { buffer, byteOffset, length } = state.memory;
+    for (let at = 0; at < length; at += PAGE) {
+      const page = new Uint32Array(buffer, byteOffset + at, PAGE / 4);
+      if (page.some((word) => word !== 0)) this.#dirty.add(at / PAGE);
     }
   }
 
