@@ -93,7 +93,7 @@ export function waitUntilAborted(signal: AbortSignal): Promise<void> {
  * Make it before anything is changed, and before any other signal listener.
  *
  * @example Hold a device until Ctrl-C
- * ```ts
+ * ```ts ignore
  * import { AddressSpace, Host, Interruption, VfioDevice } from "@passthru/vfio";
  *
  * using interruption = new Interruption();

@@ -5,6 +5,7 @@
  * @module
  */
 import { basename } from "@std/path";
+import { ExampleTests } from "../../tests/docs/examples.ts";
 import { type Machine, MACHINES } from "../../tests/vm/machines.ts";
 import { runsOn } from "../../tests/vm/older_kernels.ts";
 import { prepare } from "../../tests/vm/prepare.ts";
@@ -72,14 +73,12 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
     name: string,
     machine: Machine,
     modules: readonly string[],
-    options: readonly string[] = [],
   ): Job => ({
     name,
     prepare: () => ready(machine),
     run: async () => {
       await ready(machine);
-      const how = { flags: [...options, ...flags], everything };
-      return await runTests(machine, modules, how);
+      return await runTests(machine, modules, { flags, everything });
     },
   });
   const newest = MACHINES[0]!;
@@ -93,14 +92,18 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
     );
   });
   if (docs.length > 0) {
-    // On a real kernel, as most examples attach a device. Early, as the first
-    // result takes minutes: Deno reads all files before.
-    jobs.unshift(
-      inGuest("docs", newest, docs, [
-        "--doc",
-        "--preload=tests/docs/stage.ts",
-      ]),
-    );
+    // On a real kernel, as most examples attach a device.
+    jobs.unshift({
+      name: "docs",
+      prepare: () => ready(newest),
+      run: async () => {
+        await ready(newest);
+        await using examples = await ExampleTests.write(docs);
+        const preload = "--preload=tests/docs/stage.ts";
+        const how = { flags: [preload, ...flags] };
+        return await runTests(newest, [examples.module], how);
+      },
+    });
   }
   if (host.length > 0) {
     jobs.push({

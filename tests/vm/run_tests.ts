@@ -9,6 +9,7 @@ import { runInGuest } from "./guest.ts";
 import { cacheModules, denoCommand } from "./guest_deno.ts";
 import { EVERYTHING } from "./machine_env.ts";
 import type { Machine } from "./machines.ts";
+import { OneModule } from "./one_module.ts";
 import type { Outcome } from "../../scripts/dev/outcome.ts";
 import { type KernelLog, TestReport } from "./test_report.ts";
 
@@ -23,10 +24,11 @@ export interface RunOptions {
 }
 
 /**
- * How long a guest may print nothing, in milliseconds. Deno prints each minute
- * which test it waits for, so this ends a guest that hangs, but not a slow one.
+ * How long a guest may take from one result to the next, in milliseconds: many
+ * times what the slowest test takes, so this ends a guest that hangs, but not a
+ * slow one.
  */
-const SILENCE_LIMIT = 900_000;
+const RESULT_LIMIT = 900_000;
 
 /**
  * Runs test files in a machine.
@@ -56,34 +58,35 @@ export async function runTests(
   files: readonly string[],
   { flags = [], everything = false, report = console.log }: RunOptions = {},
 ): Promise<Outcome> {
-  await cacheModules(files);
+  await using all = await OneModule.of(files);
+  await cacheModules([all.path]);
   const kernelConsole = await Deno.makeTempFile({ prefix: "passthru-" });
   const log = new ConsoleLog(kernelConsole);
-  const results = new TestReport(machine.name, report, log);
-  const silence = new AbortController();
+  const hang = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const alive = () => {
     clearTimeout(timer);
     timer = setTimeout(
-      () => silence.abort(`nothing heard for ${SILENCE_LIMIT / 1000} s`),
-      SILENCE_LIMIT,
+      () => hang.abort(`no result for ${RESULT_LIMIT / 1000} s`),
+      RESULT_LIMIT,
     );
   };
+  const results = new TestReport(machine.name, (lines) => {
+    alive();
+    report(lines);
+  }, log);
   alive();
   try {
     const exitCode = await runInGuest(machine, {
-      command: denoCommand("test", ["--no-prompt", ...flags, ...files]),
+      command: denoCommand("test", ["--no-prompt", ...flags, all.path]),
       env: {
         NO_COLOR: "1",
         ...everything ? { [EVERYTHING]: "1" } : {},
       },
-      signal: silence.signal,
+      signal: hang.signal,
       console: kernelConsole,
       stdout: async (stream) => {
-        for await (const chunk of stream) {
-          alive();
-          results.push(chunk);
-        }
+        for await (const chunk of stream) results.push(chunk);
       },
       stderr: async (stream) => {
         for await (const line of lines(stream)) results.note(line);

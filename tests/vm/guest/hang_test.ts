@@ -93,7 +93,7 @@ forEachBackend(
     await holder.detach();
     await unbind;
     // This one waits until the abandoned one is undone.
-    await host.take(fn, { timeout: 60_000 });
+    await using _again = await host.take(fn, { timeout: 60_000 });
     assertEquals(fn.driver, "vfio-pci");
   },
 );
