@@ -429,13 +429,13 @@ export class VfioDevice implements AsyncDisposable {
    * `RESTORE_INCOMPLETE` if the choice could not be set back; `DETACHED`, or
    * `KERNEL`.
    *
-   * @example Reset a function by its power state
+   * @example Reset a function by function level reset (FLR)
    * ```ts
    * import { AddressSpace, VfioDevice } from "@passthru/vfio";
    *
    * await using space = new AddressSpace();
    * await using device = await VfioDevice.attach("0000:01:00.0", space);
-   * await device.reset({ method: "pm" });
+   * await device.reset({ method: "flr" });
    * ```
    */
   reset(options: ResetOptions = {}): Promise<void> {
