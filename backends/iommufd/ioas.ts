@@ -39,7 +39,8 @@ import type {
   PhysicalRange,
 } from "../backend.ts";
 import { allocArgument, type Argument } from "../argument.ts";
-import { ignoreErrors, insist, mappingRefused, openNode } from "../explain.ts";
+import { mappingRefused, openNode } from "../explain.ts";
+import { ignoreErrors, insist } from "../teardown.ts";
 import { rawIoMissing } from "../no_iommu/permission.ts";
 
 /** The node behind which every iommufd is made. */
