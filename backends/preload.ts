@@ -6,6 +6,7 @@
  */
 
 import "./argument.ts";
+import "./create.ts";
 import "./explain.ts";
 import "./info.ts";
 import "./iommufd/bind.ts";

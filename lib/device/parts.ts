@@ -5,6 +5,7 @@
  * @module
  */
 
+import "../dma/attaching.ts";
 import "../../backends/hot_reset.ts";
 import "./attach_options.ts";
 import "./bus_master.ts";
@@ -48,7 +49,6 @@ import "../uapi/pci/regs.ts";
 import "../uapi/vfio/pci.ts";
 import "../uapi/vfio/region.ts";
 
-export { ignoreErrors } from "../../backends/teardown.ts";
 export { markRelease } from "../host/release_mark.ts";
 export { assertMediated, assertToken, described } from "./attach_options.ts";
 export { setBusMaster } from "./bus_master.ts";

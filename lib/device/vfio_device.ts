@@ -1,4 +1,5 @@
 import type { Attachment, AttachOptions } from "../../backends/backend.ts";
+import { ignoreErrors } from "../../backends/teardown.ts";
 import type { AddressSpace } from "../dma/address_space.ts";
 import { MEMBERS } from "../dma/members.ts";
 import { toVfioError, VfioError } from "../errors.ts";
@@ -506,7 +507,7 @@ export class VfioDevice implements AsyncDisposable {
     // The last close ends all DMA. Where the caller has it open still, nothing
     // does, and without an IOMMU it would go on.
     if (this.#attachment.borrowed) {
-      parts.ignoreErrors(() => this.setBusMaster(false));
+      ignoreErrors(() => this.setBusMaster(false));
     }
     // A mapping of registers keeps the device open, so what is open goes first.
     const unreleased = await this.#resources.release();

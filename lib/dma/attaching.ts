@@ -7,11 +7,8 @@
 
 import "../../backends/preload.ts";
 
-export {
-  createContext,
-  otherBackend,
-  selectBackend,
-} from "../../backends/select.ts";
+export { createContext } from "../../backends/create.ts";
+export { otherBackend, selectBackend } from "../../backends/select.ts";
 export { attachTarget } from "../../backends/target.ts";
 export { allocateWithin } from "./physical.ts";
 export { register } from "./registry.ts";

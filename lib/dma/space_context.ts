@@ -14,7 +14,9 @@ import { VfioError } from "../errors.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 
 /** The backends, which are loaded when the first device is attached. */
-type Backends = typeof import("../../backends/select.ts");
+type Backends =
+  & typeof import("../../backends/create.ts")
+  & typeof import("../../backends/select.ts");
 
 /**
  * What serves an address space in the kernel: a context of a backend, which
