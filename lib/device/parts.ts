@@ -1,6 +1,6 @@
 /**
  * What devices are made of, from the time on when one is attached. It is loaded
- * with the first one.
+ * with the first one. The imports are a list as `lib/host/preload.ts` is one.
  *
  * @module
  */
