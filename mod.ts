@@ -24,7 +24,6 @@
  */
 
 import "./lib/host/preload.ts";
-import "./backends/preload.ts";
 import "./lib/device/preload.ts";
 
 export type {
@@ -47,7 +46,7 @@ export type {
   RegionType,
   RegionTypeName,
 } from "./lib/device/info/region_type.ts";
-export * from "./lib/device/io_eventfd.ts";
+export type * from "./lib/device/io_eventfd.ts";
 export type {
   DmaLog,
   DmaLogOptions,
@@ -58,15 +57,15 @@ export type { Features } from "./lib/device/features/features.ts";
 export type { Sleep, SleepOptions } from "./lib/device/features/low_power.ts";
 export type { FeatureDirection } from "./lib/device/features/request.ts";
 export * from "./lib/device/kvm.ts";
-export { type EnableOptions, Irq } from "./lib/device/interrupts/irq.ts";
-export { IrqEvents } from "./lib/device/interrupts/irq_events.ts";
+export type { EnableOptions, Irq } from "./lib/device/interrupts/irq.ts";
+export type { IrqEvents } from "./lib/device/interrupts/irq_events.ts";
 export type { IrqName } from "./lib/device/interrupts/irq_names.ts";
 export type { VectorRange } from "./lib/device/interrupts/irq_set.ts";
-export {
+export type {
   IrqVector,
-  type ListenOptions,
+  ListenOptions,
 } from "./lib/device/interrupts/irq_vector.ts";
-export { MappedRegisters } from "./lib/device/mapped_registers.ts";
+export type { MappedRegisters } from "./lib/device/mapped_registers.ts";
 export type { LoadOptions } from "./lib/device/migration/load.ts";
 export type { Migration } from "./lib/device/migration/migration.ts";
 export type { PrecopyInfo } from "./lib/device/migration/progress.ts";
@@ -77,14 +76,14 @@ export type {
   PassedGroup,
   PassedTarget,
 } from "./lib/device/passed.ts";
-export * from "./lib/device/region.ts";
+export type * from "./lib/device/region.ts";
 export type {
   RegisterClosure,
   RegisterGate,
 } from "./lib/device/register_gate.ts";
 export type { Registers } from "./lib/device/registers.ts";
-export {
-  type AffectedFunction,
+export type {
+  AffectedFunction,
   HotReset,
 } from "./lib/device/reset/hot_reset.ts";
 export type { HotResetObstacle } from "./lib/device/reset/obstacle.ts";

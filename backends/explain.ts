@@ -22,32 +22,6 @@ import { rawIoMissing } from "./no_iommu/permission.ts";
 import type { AttachTarget, BackendName, DmaRange, Node } from "./backend.ts";
 
 /**
- * Does a step of a teardown and ignores its error. The steps after it release
- * the same things, the last of them by a close that cannot fail, and the caller
- * could do nothing about the error.
- */
-export function ignoreErrors<T>(step: () => T): T | Promise<void> | void {
-  try {
-    const result = step();
-    return result instanceof Promise ? result.catch(() => {}) : result;
-  } catch {
-    // See above.
-  }
-}
-
-/**
- * Does a step of a teardown, and once more if it fails, where closing a
- * descriptor does not do the same: a lack of memory passes.
- */
-export function insist(step: () => void): void {
-  try {
-    step();
-  } catch {
-    ignoreErrors(step);
-  }
-}
-
-/**
  * Opens a device node on behalf of a device. Of a descriptor that was passed in
  * it takes another, so that the caller's stays open.
  */

@@ -10,7 +10,7 @@
 import { VfioError } from "../lib/errors.ts";
 import type { Fd } from "../lib/kernel/fd.ts";
 import type { AttachTarget, KnowsDevices } from "./backend.ts";
-import { insist } from "./explain.ts";
+import { insist } from "./teardown.ts";
 
 /** Removes a file from a virtual machine, before it is closed. */
 export function removeFrom(kvm: KnowsDevices, file: Fd): void {

@@ -1,11 +1,12 @@
 /**
  * Every module that the backends load beside those of `lib/host/preload.ts`,
- * which says what such a list is for.
+ * which says what such a list is for, and of `lib/device/preload.ts`.
  *
  * @module
  */
 
 import "./argument.ts";
+import "./create.ts";
 import "./explain.ts";
 import "./info.ts";
 import "./iommufd/bind.ts";
@@ -22,13 +23,11 @@ import "./no_iommu/no_iommu.ts";
 import "./no_iommu/pagemap.ts";
 import "./no_iommu/permission.ts";
 import "./select.ts";
+import "./target.ts";
 import "../lib/host/iommu/direct_mapping.ts";
-import "../lib/host/iommu/memory_lock.ts";
+import "../lib/host/iommu/no_iommu.ts";
 import "../lib/host/iommu/nodes.ts";
 import "../lib/host/openers.ts";
-import "../lib/kernel/fd.ts";
-import "../lib/ranges.ts";
-import "../lib/uapi/ioctl.ts";
 import "../lib/uapi/iommufd/ioas.ts";
 import "../lib/uapi/linux/pagemap.ts";
 import "../lib/uapi/vfio/cdev.ts";

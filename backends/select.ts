@@ -5,24 +5,13 @@
  */
 
 import { VfioError } from "../lib/errors.ts";
+import { IOMMUFD_NODE } from "../lib/host/iommu/nodes.ts";
 import { exists } from "../lib/host/sysfs.ts";
 import { KernelError } from "../lib/kernel/errno.ts";
 import { Fd } from "../lib/kernel/fd.ts";
-import type { Kernel } from "../lib/kernel/kernel.ts";
 import { O_RDWR } from "../lib/uapi/linux/fcntl.ts";
-import type {
-  AttachTarget,
-  BackendName,
-  IommuContext,
-  Mapped,
-  Node,
-} from "./backend.ts";
-import { IommufdContext } from "./iommufd/context.ts";
-import { IOMMUFD_NODE } from "./iommufd/ioas.ts";
+import type { AttachTarget, BackendName, Node } from "./backend.ts";
 import { nodeName } from "./explain.ts";
-import { LegacyContext } from "./legacy/context.ts";
-import { TYPE1 } from "./legacy/type1.ts";
-import { NO_IOMMU } from "./no_iommu/no_iommu.ts";
 
 /** A backend, and the reason for it. */
 export interface Selection {
@@ -140,23 +129,4 @@ function iommufdClosed(target: AttachTarget): string | undefined {
 
 function iommufdNodes({ nodes }: AttachTarget): [iommufd: Node, cdev: Node] {
   return [nodes.iommufd ?? IOMMUFD_NODE, nodes.cdev!];
-}
-
-/**
- * Makes the context of a backend, without asking the kernel anything yet.
- *
- * @param backend The backend.
- * @param kernel The system that is asked.
- * @param noIommu Whether it is for devices without an IOMMU.
- * @param mapped What is mapped in the address space.
- */
-export function createContext(
-  backend: BackendName,
-  kernel: Kernel,
-  noIommu: boolean,
-  mapped: Mapped,
-): IommuContext {
-  return backend === "iommufd"
-    ? new IommufdContext(kernel, noIommu, mapped)
-    : new LegacyContext(kernel, noIommu ? NO_IOMMU : TYPE1, mapped);
 }

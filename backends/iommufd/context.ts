@@ -17,7 +17,8 @@ import type {
   Mapped,
   PhysicalRange,
 } from "../backend.ts";
-import { ignoreErrors, insist, noMemory, openNode } from "../explain.ts";
+import { noMemory, openNode } from "../explain.ts";
+import { ignoreErrors, insist } from "../teardown.ts";
 import { attachRefused, bind, bindRefused } from "./bind.ts";
 import { removeFrom } from "../kvm.ts";
 import { boundBefore, boundElsewhere, otherIommufd } from "./bound.ts";

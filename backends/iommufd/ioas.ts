@@ -1,3 +1,4 @@
+import { IOMMUFD_NODE } from "../../lib/host/iommu/nodes.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import type { Fd } from "../../lib/kernel/fd.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
@@ -39,11 +40,9 @@ import type {
   PhysicalRange,
 } from "../backend.ts";
 import { allocArgument, type Argument } from "../argument.ts";
-import { ignoreErrors, insist, mappingRefused, openNode } from "../explain.ts";
+import { mappingRefused, openNode } from "../explain.ts";
+import { ignoreErrors, insist } from "../teardown.ts";
 import { rawIoMissing } from "../no_iommu/permission.ts";
-
-/** The node behind which every iommufd is made. */
-export const IOMMUFD_NODE = "/dev/iommu";
 
 const MAP = iommu_ioas_map.offset;
 const UNMAP = iommu_ioas_unmap.offset;

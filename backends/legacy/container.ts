@@ -16,7 +16,8 @@ import type {
   IommuLimits,
   PhysicalRange,
 } from "../backend.ts";
-import { ignoreErrors, keptMapped, nodeRefused, openNode } from "../explain.ts";
+import { keptMapped, nodeRefused, openNode } from "../explain.ts";
+import { ignoreErrors } from "../teardown.ts";
 
 /** The node behind which every container is made. */
 const CONTAINER_NODE = "/dev/vfio/vfio";

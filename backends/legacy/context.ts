@@ -23,13 +23,9 @@ import type {
   Mapped,
   PhysicalRange,
 } from "../backend.ts";
-import {
-  ignoreErrors,
-  needlessToken,
-  nodeRefused,
-  wrongToken,
-} from "../explain.ts";
+import { needlessToken, nodeRefused, wrongToken } from "../explain.ts";
 import { GroupMachine } from "../kvm.ts";
+import { ignoreErrors } from "../teardown.ts";
 import { Container, type IommuDriver } from "./container.ts";
 import { openGroup } from "./group.ts";
 import { commonLimits } from "./limits.ts";

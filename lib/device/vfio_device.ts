@@ -1,37 +1,35 @@
 import type { Attachment, AttachOptions } from "../../backends/backend.ts";
-import { ignoreErrors } from "../../backends/explain.ts";
+import { ignoreErrors } from "../../backends/teardown.ts";
 import type { AddressSpace } from "../dma/address_space.ts";
 import { MEMBERS } from "../dma/members.ts";
 import { toVfioError, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
-import { markRelease } from "../host/release_mark.ts";
 import type { Fd } from "../kernel/fd.ts";
 import { traced } from "../tracing.ts";
-import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
-import { assertMediated, assertToken, described } from "./attach_options.ts";
 import type { Display } from "./display/display.ts";
 import type { FeatureDevice } from "./features/feature_device.ts";
 import type { Features } from "./features/features.ts";
-import { type DeviceInfo, readDeviceInfo } from "./info/device_info.ts";
+import type { DeviceInfo } from "./info/device_info.ts";
 import type { RegionType, RegionTypeName } from "./info/region_type.ts";
-import { Interrupts } from "./interrupts/interrupts.ts";
+import type { Interrupts } from "./interrupts/interrupts.ts";
 import type { Irq } from "./interrupts/irq.ts";
 import type { IrqDevice } from "./interrupts/irq_device.ts";
 import type { IrqEvents } from "./interrupts/irq_events.ts";
 import type { IrqName } from "./interrupts/irq_names.ts";
 import type { Migration } from "./migration/migration.ts";
-import { findTarget, type PassedTarget } from "./passed.ts";
-import { memoryGate } from "./memory_decoding.ts";
-import { isPresent } from "./present.ts";
+import type { PassedTarget } from "./passed.ts";
 import type { Region, RegionDevice } from "./region.ts";
 import type { RegisterGate } from "./register_gate.ts";
-import { Regions } from "./regions.ts";
-import { HotReset } from "./reset/hot_reset.ts";
-import { enroll, type ResetTarget } from "./reset/reset_target.ts";
-import { resetDevice, type ResetOptions } from "./reset/reset.ts";
-import { Resources } from "./resources.ts";
+import type { Regions } from "./regions.ts";
+import type { HotReset } from "./reset/hot_reset.ts";
+import type { ResetTarget } from "./reset/reset_target.ts";
+import type { ResetOptions } from "./reset/reset.ts";
+import type { Resources } from "./resources.ts";
 
 export type { DeviceInfo };
+
+/** What devices are made of, which is loaded when the first one is attached. */
+let parts: typeof import("./parts.ts");
 
 /** How a device is attached. */
 export interface DeviceOptions extends AttachOptions {
@@ -64,7 +62,7 @@ export class VfioDevice implements AsyncDisposable {
   readonly #space: AddressSpace;
   readonly #attachment: Attachment;
   readonly #regions: Regions;
-  readonly #resources = new Resources();
+  readonly #resources: Resources;
   readonly #interrupts: Interrupts;
   readonly #gate: RegisterGate;
   readonly #resets: ResetTarget;
@@ -93,10 +91,11 @@ export class VfioDevice implements AsyncDisposable {
     this.#space = space;
     this.#attachment = attachment;
     this.info = info;
-    this.#gate = memoryGate(hostDevice, info.pci, () => this.config);
-    this.#regions = new Regions(this.#port(), info);
-    this.#interrupts = new Interrupts(this.#port());
-    this.#resets = enroll(this, {
+    this.#resources = new parts.Resources();
+    this.#gate = parts.memoryGate(hostDevice, info.pci, () => this.config);
+    this.#regions = new parts.Regions(this.#port(), info);
+    this.#interrupts = new parts.Interrupts(this.#port());
+    this.#resets = parts.enroll(this, {
       ownership: attachment.ownership,
       gate: this.#gate,
       handle: () => this.#handle,
@@ -147,19 +146,21 @@ export class VfioDevice implements AsyncDisposable {
     space: AddressSpace,
     options: DeviceOptions = {},
   ): Promise<VfioDevice> {
-    const { device, passed } = findTarget(space.host, target);
-    assertToken(options.vfToken);
+    parts ??= await import("./parts.ts");
+    const { device, passed } = parts.findTarget(space.host, target);
+    parts.assertToken(options.vfToken);
     const { pinsOnDemand = false, detachOnRequest = false } = options;
-    if (pinsOnDemand) assertMediated(device);
+    if (pinsOnDemand) parts.assertMediated(device);
     const request = passed === undefined ? options : { ...options, passed };
-    return await traced("attach", () => described(device), async (event) => {
+    const description = () => parts.described(device);
+    return await traced("attach", description, async (event) => {
       try {
         const attached = await space[MEMBERS].attach(
           device,
           request,
           (attachment) => {
             if (event !== undefined) event.backend = space.backend?.backend;
-            const info = readDeviceInfo(attachment.fd);
+            const info = parts.readDeviceInfo(attachment.fd);
             return new VfioDevice(
               device,
               space,
@@ -330,7 +331,7 @@ export class VfioDevice implements AsyncDisposable {
    * @throws {VfioError} `DETACHED` or `KERNEL`.
    */
   get present(): boolean {
-    return !this.info.pci || isPresent(this.config);
+    return !this.info.pci || parts.isPresent(this.config);
   }
 
   /**
@@ -393,11 +394,7 @@ export class VfioDevice implements AsyncDisposable {
    * @throws {VfioError} `NOT_SUPPORTED`, `DETACHED` or `KERNEL`.
    */
   setBusMaster(enabled: boolean): void {
-    const command = this.config.read16(PCI_COMMAND);
-    this.config.write16(
-      PCI_COMMAND,
-      enabled ? command | PCI_COMMAND_MASTER : command & ~PCI_COMMAND_MASTER,
-    );
+    parts.setBusMaster(this.config, enabled);
   }
 
   /** What its driver offers besides: `VFIO_DEVICE_FEATURE`; loaded here. */
@@ -439,12 +436,12 @@ export class VfioDevice implements AsyncDisposable {
    * ```
    */
   reset(options: ResetOptions = {}): Promise<void> {
-    return resetDevice(this.#resets, options);
+    return parts.resetDevice(this.#resets, options);
   }
 
   /** Resets it with all that shares its bus or slot. */
   get hotReset(): HotReset {
-    return new HotReset(this.#resets);
+    return new parts.HotReset(this.#resets);
   }
 
   /**
@@ -460,7 +457,7 @@ export class VfioDevice implements AsyncDisposable {
   detach(): Promise<void> {
     return this.#detaching ??= traced(
       "detach",
-      () => described(this.hostDevice),
+      () => parts.described(this.hostDevice),
       () => this.#detach(),
     );
   }
@@ -474,7 +471,7 @@ export class VfioDevice implements AsyncDisposable {
     try {
       const { kernel } = this.hostDevice.host;
       const vector = await this.requests.vector();
-      const mark = markRelease(kernel, this.name);
+      const mark = parts.markRelease(kernel, this.name);
       this.#resources.hold("a file in memory", () => mark[Symbol.dispose]());
       vector.listen(() => {
         this.#requested ||= this.attached;

@@ -5,7 +5,6 @@ import type {
   IommuLimits,
 } from "../../backends/backend.ts";
 import type { Selection } from "../../backends/select.ts";
-import { attachTarget } from "../../backends/target.ts";
 import { toVfioError, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { Host } from "../host/host.ts";
@@ -14,9 +13,7 @@ import type { SignalOptions } from "../kernel/abort.ts";
 import { systemOf } from "../kernel/intercept.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { hex } from "../hex.ts";
-import { register } from "./registry.ts";
 import { Mappings } from "./mappings.ts";
-import { allocateWithin } from "./physical.ts";
 import { SpaceContext } from "./space_context.ts";
 import { UNATTACHED } from "./unattached.ts";
 import { type Member, MEMBERS, Members } from "./members.ts";
@@ -61,6 +58,9 @@ export interface SpaceLimits extends IommuLimits {
   /** How much memory this process may lock; what is mapped is locked. */
   readonly memoryLock: MemoryLock;
 }
+
+/** What serves devices, which is loaded when the first one is attached. */
+let attaching: typeof import("./attaching.ts") | undefined;
 
 /** The end of the addresses, in bytes. */
 const ADDRESS_END = 1n << 64n;
@@ -189,7 +189,7 @@ export class AddressSpace implements AsyncDisposable {
     if (!this.#context.noIommu) {
       return this.#allocate(bytes, options, mapMemory);
     }
-    return allocateWithin(
+    return attaching!.allocateWithin(
       options.dmaMask,
       () => this.#allocate(bytes, options, mapImmovable),
     );
@@ -377,18 +377,21 @@ export class AddressSpace implements AsyncDisposable {
     enter: (attachment: Attachment) => M,
   ): Promise<M> {
     this.#assertOpen();
+    const backends = attaching ??= await import("./attaching.ts");
     // A backend that comes with this device maps what is mapped by then.
     while (this.#maps.size > 0) await Promise.all(this.#maps);
     this.#assertOpen();
-    const target = attachTarget(
+    const target = backends.attachTarget(
       device,
       this.#unsafeNoIommu,
       options.passed,
     );
     await using stack = new AsyncDisposableStack();
-    const registration = stack.use(register(device, target.group, this));
+    const registration = stack.use(
+      backends.register(device, target.group, this),
+    );
     using _ = this.#mappings.arrive(() => target.group.reservedRegions);
-    const attachment = await this.#context.attach(target, options);
+    const attachment = await this.#context.attach(backends, target, options);
     // What is left can translate more, maybe. Without an answer the narrower
     // limits stay.
     stack.defer(() => void attempt(() => this.#refreshLimits()));

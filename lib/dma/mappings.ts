@@ -4,7 +4,7 @@ import type {
   IommuLimits,
   PhysicalRange,
 } from "../../backends/backend.ts";
-import { ignoreErrors } from "../../backends/explain.ts";
+import { ignoreErrors } from "../../backends/teardown.ts";
 import { toVfioError, VfioError } from "../errors.ts";
 import { hex } from "../hex.ts";
 import type { ReservedRegion } from "../host/device.ts";

@@ -1,4 +1,4 @@
-import { ignoreErrors } from "../../backends/explain.ts";
+import { ignoreErrors } from "../../backends/teardown.ts";
 import { VfioError } from "../errors.ts";
 import { hex } from "../hex.ts";
 import type { DmaMemory } from "./memory.ts";

@@ -9,14 +9,14 @@ import type {
   Mapped,
   PhysicalRange,
 } from "../../backends/backend.ts";
-import {
-  createContext,
-  otherBackend,
-  selectBackend,
-  type Selection,
-} from "../../backends/select.ts";
+import type { Selection } from "../../backends/select.ts";
 import { VfioError } from "../errors.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+
+/** The backends, which are loaded when the first device is attached. */
+type Backends =
+  & typeof import("../../backends/create.ts")
+  & typeof import("../../backends/select.ts");
 
 /**
  * What serves an address space in the kernel: a context of a backend, which
@@ -55,12 +55,14 @@ export class SpaceContext {
    * Attaches a device by the backend of those that are there, or by the one
    * that it gets.
    *
+   * @param backends The backends.
    * @param target The device.
    * @param options How it is attached.
    * @throws {VfioError} `NOT_SUPPORTED` for a device without an IOMMU beside one
    * with an IOMMU, and the other way round; and what a backend throws.
    */
   async attach(
+    backends: Backends,
     target: AttachTarget,
     options: AttachOptions,
   ): Promise<Attachment> {
@@ -68,7 +70,7 @@ export class SpaceContext {
     await using stack = new AsyncDisposableStack();
     this.#users++;
     stack.defer(() => this.#leave());
-    const attachment = await this.#attachBy(target, options);
+    const attachment = await this.#attachBy(backends, target, options);
     stack.defer(() => attachment.detach());
     const held = stack.move();
     return { ...attachment, detach: () => held.disposeAsync() };
@@ -140,13 +142,16 @@ export class SpaceContext {
   }
 
   async #attachBy(
+    { createContext, otherBackend, selectBackend }: Backends,
     target: AttachTarget,
     options: AttachOptions,
   ): Promise<Attachment> {
     const wanted = this.#context?.backend ?? this.#wanted;
     const selection = selectBackend(target, wanted);
     this.#selection ??= selection;
-    const context = this.#context ??= this.#make(selection.backend);
+    const make = ({ backend }: Selection) =>
+      createContext(backend, this.#kernel, this.#noIommu, this.#mapped);
+    const context = this.#context ??= make(selection);
     try {
       return await context.attach(target, options);
     } catch (error) {
@@ -155,13 +160,9 @@ export class SpaceContext {
         : undefined;
       if (other === undefined) throw error;
       this.#selection = other;
-      this.#context = this.#make(other.backend);
+      this.#context = make(other);
       return await this.#context.attach(target, options);
     }
-  }
-
-  #make(backend: BackendName): IommuContext {
-    return createContext(backend, this.#kernel, this.#noIommu, this.#mapped);
   }
 
   #leave(): void {

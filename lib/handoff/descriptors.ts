@@ -10,12 +10,11 @@ import { attachTarget } from "../../backends/target.ts";
 import type { PassedDevice } from "../device/passed.ts";
 import type { HostDevice } from "../host/device.ts";
 import { Host } from "../host/host.ts";
+import { IOMMUFD_NODE } from "../host/iommu/nodes.ts";
 import type { SignalOptions } from "../kernel/abort.ts";
 import type { Fd } from "../kernel/fd.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { receive, send } from "./message.ts";
-
-const IOMMUFD_NODE = "/dev/iommu";
 
 /** Where descriptors are received, and until when. */
 export interface ReceiveOptions extends SignalOptions {

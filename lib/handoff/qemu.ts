@@ -10,7 +10,7 @@
 import { shortJson } from "../printable.ts";
 import { VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
-import { vfioNodes } from "../host/iommu/nodes.ts";
+import { IOMMUFD_NODE, vfioNodes } from "../host/iommu/nodes.ts";
 import { exists } from "../host/sysfs.ts";
 
 /** A value of one of QEMU's properties; JSON alone can carry structures. */
@@ -79,8 +79,6 @@ export interface QemuSyntax {
 
 /** How QEMU gets its devices, once that is chosen. */
 type ChosenAccess = Exclude<QemuAccess, { by: "auto" }>;
-
-const IOMMUFD_NODE = "/dev/iommu";
 
 /** The name of the one iommufd that all devices of a machine share. */
 const IOMMUFD_ID = "iommufd0";

@@ -4,7 +4,8 @@
  * @module
  */
 import { join } from "@std/path";
-import { AddressSpace, Host, MappedRegisters } from "../../mod.ts";
+import { AddressSpace, Host } from "../../mod.ts";
+import { MappedRegisters } from "../../lib/device/mapped_registers.ts";
 import { IovaAllocator } from "../../lib/dma/iova_allocator.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import { LibcKernel } from "../../lib/kernel/libc.ts";

@@ -38,7 +38,7 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 136,
+    most: 65,
     within: [
       "mod.ts",
       "backends",
@@ -91,7 +91,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 81,
+    most: 59,
     within: ["lib/handoff", "lib/ranges.ts", "backends", ...HOST],
   },
   "@passthru/vfio/provision": {
@@ -192,7 +192,6 @@ const PRELOADS: Readonly<Record<string, readonly string[]>> = {
   "lib/host/host.ts": ["lib/host/preload.ts"],
   "mod.ts": [
     "lib/host/preload.ts",
-    "backends/preload.ts",
     "lib/device/preload.ts",
   ],
 };
@@ -211,6 +210,50 @@ for (const [entry, lists] of Object.entries(PRELOADS)) {
     );
   });
 }
+
+/** A list of what is loaded when the first device is attached. */
+interface LaterList {
+  /** What is loaded. It imports the list, or is it. */
+  readonly entry: string;
+  /** What was loaded before that. */
+  readonly after: readonly string[];
+}
+
+const LATER_LISTS: Readonly<Record<string, LaterList>> = {
+  "backends/preload.ts": { entry: "lib/dma/attaching.ts", after: ["mod.ts"] },
+  "lib/device/parts.ts": {
+    entry: "lib/device/parts.ts",
+    after: ["mod.ts", "lib/dma/attaching.ts"],
+  },
+};
+
+for (const [list, { entry, after }] of Object.entries(LATER_LISTS)) {
+  Deno.test(`${entry} and ${list} list what the first attach loads, and nothing else`, async () => {
+    const modules = await graph(entry);
+    const before = (await Promise.all(after.map((path) => loaded(path))))
+      .flat();
+    const known = new Set([entry, list, ...before]);
+    const listed = new Set(
+      [entry, list].flatMap((path) =>
+        importedBy(modules.get(new URL(path, ROOT).href)!)
+      ).map((specifier) => specifier.replace(ROOT.href, "")),
+    );
+    assertEquals(
+      [...listed].filter((path) => path !== list && !after.includes(path))
+        .sort(),
+      (await loaded(entry)).filter((path) => !known.has(path)).sort(),
+    );
+  });
+}
+
+Deno.test("mod.ts loads what serves an attached device only when one is attached", async () => {
+  const modules = await graph("mod.ts");
+  const first = new Set(await loaded("mod.ts"));
+  for (const entry of ["lib/dma/attaching.ts", "lib/device/parts.ts"]) {
+    assertEquals(modules.has(new URL(entry, ROOT).href), true, entry);
+    assertEquals(first.has(entry), false, entry);
+  }
+});
 
 Deno.test("mod.ts loads the code for taking and recording only when it is used", async () => {
   const later = /^lib\/host\/(guards|journal|snapshot|take|driver\/driver\.ts)/;

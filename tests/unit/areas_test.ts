@@ -7,6 +7,7 @@ import "../virtual_time.ts";
 import "./backends/explain.ts";
 import "./backends/select.ts";
 import "./backends/target.ts";
+import "./backends/teardown.ts";
 import "./backends/token.ts";
 import "./demo/order.ts";
 import "./demo/simulated.ts";

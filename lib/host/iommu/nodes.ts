@@ -7,6 +7,9 @@
 import type { HostDevice, IommuGroup } from "../device.ts";
 import { exists } from "../sysfs.ts";
 
+/** The node of iommufd. */
+export const IOMMUFD_NODE = "/dev/iommu";
+
 /** The nodes of a device that is bound to a VFIO driver. */
 export interface VfioNodes {
   /** Its group's node, `/dev/vfio/12`, where the kernel has groups. */

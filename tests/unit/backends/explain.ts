@@ -9,7 +9,6 @@ import {
   deviceBusy,
   groupHasOwner,
   groupNotViable,
-  ignoreErrors,
   mappingRefused,
   nodeRefused,
   openNode,
@@ -275,18 +274,5 @@ Deno.test("mappingRefused() returns the error unchanged when it is another one",
   assertStrictEquals(
     mappingRefused(stubKernel(), "legacy", RANGE, cause),
     cause,
-  );
-});
-
-Deno.test("ignoreErrors() returns the result of a step, and undefined when that fails", async () => {
-  const fail = () => {
-    throw refused("EIO");
-  };
-  assertEquals(ignoreErrors(() => 5), 5);
-  assertEquals(ignoreErrors(fail), undefined);
-  assertEquals(await ignoreErrors(() => Promise.resolve(5)), 5 as unknown);
-  assertEquals(
-    await ignoreErrors(() => Promise.reject(refused("EIO"))),
-    undefined,
   );
 });

@@ -1,0 +1,25 @@
+import type { Kernel } from "../lib/kernel/kernel.ts";
+import type { BackendName, IommuContext, Mapped } from "./backend.ts";
+import { IommufdContext } from "./iommufd/context.ts";
+import { LegacyContext } from "./legacy/context.ts";
+import { TYPE1 } from "./legacy/type1.ts";
+import { NO_IOMMU } from "./no_iommu/no_iommu.ts";
+
+/**
+ * Makes the context of a backend, without asking the kernel anything yet.
+ *
+ * @param backend The backend.
+ * @param kernel The system that is asked.
+ * @param noIommu Whether it is for devices without an IOMMU.
+ * @param mapped What is mapped in the address space.
+ */
+export function createContext(
+  backend: BackendName,
+  kernel: Kernel,
+  noIommu: boolean,
+  mapped: Mapped,
+): IommuContext {
+  return backend === "iommufd"
+    ? new IommufdContext(kernel, noIommu, mapped)
+    : new LegacyContext(kernel, noIommu ? NO_IOMMU : TYPE1, mapped);
+}
