@@ -31,6 +31,9 @@ export type { DeviceInfo };
 /** What devices are made of, which is loaded when the first one is attached. */
 let parts: typeof import("./parts.ts");
 
+/** The device as its parts see it. */
+type DevicePort = RegionDevice & FeatureDevice & IrqDevice;
+
 /** How a device is attached. */
 export interface DeviceOptions extends AttachOptions {
   /**
@@ -61,6 +64,7 @@ export interface DeviceOptions extends AttachOptions {
 export class VfioDevice implements AsyncDisposable {
   readonly #space: AddressSpace;
   readonly #attachment: Attachment;
+  readonly #port: DevicePort;
   readonly #regions: Regions;
   readonly #resources: Resources;
   readonly #interrupts: Interrupts;
@@ -93,8 +97,9 @@ export class VfioDevice implements AsyncDisposable {
     this.info = info;
     this.#resources = new parts.Resources();
     this.#gate = parts.memoryGate(hostDevice, info.pci, () => this.config);
-    this.#regions = new parts.Regions(this.#port(), info);
-    this.#interrupts = new parts.Interrupts(this.#port());
+    this.#port = this.#toPort();
+    this.#regions = new parts.Regions(this.#port, info);
+    this.#interrupts = new parts.Interrupts(this.#port);
     this.#resets = parts.enroll(this, {
       ownership: attachment.ownership,
       gate: this.#gate,
@@ -320,7 +325,7 @@ export class VfioDevice implements AsyncDisposable {
    */
   async display(): Promise<Display> {
     const { Display } = await import("./display/display.ts");
-    return new Display(this.#port(), this.#regions);
+    return new Display(this.#port, this.#regions);
   }
 
   /**
@@ -400,7 +405,7 @@ export class VfioDevice implements AsyncDisposable {
   /** What its driver offers besides: `VFIO_DEVICE_FEATURE`; loaded here. */
   async features(): Promise<Features> {
     const { Features } = await import("./features/features.ts");
-    return new Features(this.#port());
+    return new Features(this.#port);
   }
 
   /**
@@ -411,7 +416,7 @@ export class VfioDevice implements AsyncDisposable {
    */
   async migration(): Promise<Migration | undefined> {
     const { Migration } = await import("./migration/migration.ts");
-    return this.#migration ??= Migration.of(this.#port());
+    return this.#migration ??= Migration.of(this.#port);
   }
 
   /**
@@ -484,7 +489,7 @@ export class VfioDevice implements AsyncDisposable {
     }
   }
 
-  #port(): RegionDevice & FeatureDevice & IrqDevice {
+  #toPort(): DevicePort {
     const { name, host: { kernel } } = this.hostDevice;
     const handle = () => this.#handle;
     return {
