@@ -141,19 +141,28 @@ const TABLE: readonly (readonly [number, string, string])[] = [
   [133, "EHWPOISON", "Memory page has hardware error"],
 ];
 
-// Searched, as a script that only starts needs a few of them: no map is made.
+// The rows are in the order of their numbers, of which two are missing: a row is
+// at its number less one, or just before that.
 function rowOf(errno: number): typeof TABLE[number] | undefined {
-  return TABLE.find(([number]) => number === errno);
+  for (let at = Math.min(errno, TABLE.length) - 1; at >= 0; at--) {
+    const row = TABLE[at]!;
+    if (row[0] <= errno) return row[0] === errno ? row : undefined;
+  }
+  return undefined;
+}
+
+function unknown(errno: number): typeof TABLE[number] {
+  return [errno, `E${errno}`, "Unknown error"];
 }
 
 /** The name of an errno, `"EBUSY"`; an unknown one is `"E" + number`. */
 export function errnoName(errno: number): string {
-  return rowOf(errno)?.[1] ?? `E${errno}`;
+  return (rowOf(errno) ?? unknown(errno))[1];
 }
 
 /** What an errno means in words. */
 export function errnoMessage(errno: number): string {
-  return rowOf(errno)?.[2] ?? "Unknown error";
+  return (rowOf(errno) ?? unknown(errno))[2];
 }
 
 /** The number behind a name such as `"EBUSY"`. */
@@ -185,8 +194,8 @@ export class KernelError extends Error {
    */
   constructor(errno: number, syscall: string, path?: string) {
     const subject = path === undefined ? syscall : `${syscall} ${path}`;
-    const code = errnoName(errno);
-    super(`${subject}: ${code} (${errnoMessage(errno)})`);
+    const [, code, message] = rowOf(errno) ?? unknown(errno);
+    super(`${subject}: ${code} (${message})`);
     this.errno = errno;
     this.code = code;
     this.syscall = syscall;
