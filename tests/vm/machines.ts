@@ -130,6 +130,17 @@ const PORT_DEVICES: readonly Device[] = [
   },
 ];
 
+/**
+ * The same devices, of which the first `edu` reaches all of the machine's
+ * memory: whether there is a huge page in the 256 MiB that it reaches otherwise
+ * depends on what has run before.
+ */
+const FAR_REACHING: readonly Device[] = DEVICES.map((device) =>
+  device.name === "edu0"
+    ? { ...device, model: "edu,dma_mask=0xffffffff" }
+    : device
+);
+
 /** The machines that run all tests. The first one is the default. */
 export const MACHINES: readonly Machine[] = [
   {
@@ -146,7 +157,7 @@ export const MACHINES: readonly Machine[] = [
     iommu: "none",
     backends: [],
     about: "the same kernel on a machine without an IOMMU",
-    devices: DEVICES,
+    devices: FAR_REACHING,
   },
   {
     name: "debian-6.1",
