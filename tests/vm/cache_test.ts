@@ -29,8 +29,15 @@ Deno.test("cached() makes an entry once when a process wants it twice", async ()
 
 Deno.test("cached() makes an entry when the attempt that it waited for failed", async () => {
   await withCache(async () => {
-    const failing = cached("a", () => Promise.reject(new Error("no space")));
+    const making = Promise.withResolvers<void>();
+    const full = Promise.withResolvers<void>();
+    const failing = cached("a", () => {
+      making.resolve();
+      return full.promise;
+    });
+    await making.promise;
     const second = cached("a", (path) => Deno.writeTextFile(path, "made"));
+    full.reject(new Error("no space"));
     await assertRejects(() => failing, Error, "no space");
     assertEquals(await Deno.readTextFile(await second), "made");
   });
