@@ -12,6 +12,7 @@ import "./iommufd/bind.ts";
 import "./iommufd/bound.ts";
 import "./iommufd/context.ts";
 import "./iommufd/ioas.ts";
+import "./iommufd/map_file.ts";
 import "./kvm.ts";
 import "./legacy/container.ts";
 import "./legacy/context.ts";
