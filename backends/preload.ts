@@ -11,7 +11,7 @@ import "./info.ts";
 import "./iommufd/bind.ts";
 import "./iommufd/bound.ts";
 import "./iommufd/context.ts";
-import "./iommufd/ioas.ts";
+import "./iommufd/space_ioas.ts";
 import "./kvm.ts";
 import "./legacy/container.ts";
 import "./legacy/context.ts";
