@@ -18,7 +18,7 @@ import type {
   Node,
 } from "./backend.ts";
 import { IommufdContext } from "./iommufd/context.ts";
-import { IOMMUFD_NODE } from "./iommufd/ioas.ts";
+import { IOMMUFD_NODE } from "./iommufd/space_ioas.ts";
 import { nodeName } from "./explain.ts";
 import { LegacyContext } from "./legacy/context.ts";
 import { TYPE1 } from "./legacy/type1.ts";

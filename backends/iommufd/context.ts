@@ -23,7 +23,7 @@ import { ignoreErrors, insist, noMemory, openNode } from "../explain.ts";
 import { attachRefused, bind, bindRefused } from "./bind.ts";
 import { removeFrom } from "../kvm.ts";
 import { boundBefore, boundElsewhere, otherIommufd } from "./bound.ts";
-import { Ioas } from "./ioas.ts";
+import { SpaceIoas } from "./space_ioas.ts";
 
 /** An IOVA space in the kernel, as one IOAS. */
 export class IommufdContext implements IommuContext {
@@ -32,7 +32,7 @@ export class IommufdContext implements IommuContext {
   readonly #kernel: Kernel;
   readonly #mapped: Mapped;
   readonly #noIommu: boolean;
-  #ioas: Ioas | undefined;
+  #ioas: SpaceIoas | undefined;
   /** Devices attached, and those on the way. */
   #users = 0;
 
@@ -55,7 +55,7 @@ export class IommufdContext implements IommuContext {
     if (iommufd !== undefined && this.#ioas?.livesIn(iommufd) === false) {
       throw otherIommufd(target);
     }
-    const ioas = this.#ioas ??= Ioas.open(
+    const ioas = this.#ioas ??= SpaceIoas.open(
       this.#kernel,
       target,
       this.#mapped(),
@@ -108,7 +108,7 @@ export class IommufdContext implements IommuContext {
     return noMemory(this.#kernel, "iommufd", BigInt(size), cause);
   }
 
-  #leave(ioas: Ioas): void {
+  #leave(ioas: SpaceIoas): void {
     if (--this.#users > 0) return;
     this.#ioas = undefined;
     ioas.close();

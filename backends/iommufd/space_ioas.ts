@@ -36,6 +36,7 @@ import type {
   DmaRange,
   FileRange,
   IommuLimits,
+  IovaRange,
   Node,
   PhysicalRange,
 } from "../backend.ts";
@@ -52,8 +53,8 @@ const UNMAP = iommu_ioas_unmap.offset;
 const READ = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE;
 const READ_WRITE = READ | IOMMU_IOAS_MAP_WRITEABLE;
 
-/** An IO address space, and the iommufd that it lives in. */
-export class Ioas {
+/** The IO address space of a space, and the iommufd that it lives in. */
+export class SpaceIoas {
   readonly #kernel: Kernel;
   readonly #fd: Fd;
   /** What the iommufd was had by. */
@@ -76,14 +77,14 @@ export class Ioas {
     kernel: Kernel,
     target: AttachTarget,
     mapped: Iterable<DmaRange>,
-  ): Ioas {
+  ): SpaceIoas {
     using stack = new DisposableStack();
     const { iommufd = IOMMUFD_NODE } = target.nodes;
     const fd = stack.use(openNode(kernel, target, iommufd));
     const argument = iommu_ioas_alloc.alloc();
     fd.ioctl(IOMMU_IOAS_ALLOC, argument);
     const { out_ioas_id } = iommu_ioas_alloc.decode(argument);
-    const ioas = new Ioas(kernel, fd, iommufd, out_ioas_id);
+    const ioas = new SpaceIoas(kernel, fd, iommufd, out_ioas_id);
     stack.defer(() => ioas.#destroy());
     for (const range of mapped) ioas.map(range);
     stack.move();
@@ -196,7 +197,7 @@ export class Ioas {
    * @returns Whether it is the same iommufd: that of a descriptor that was
    * passed in for both.
    */
-  copy(range: DmaRange, from: DmaRange, source: Ioas): boolean {
+  copy(range: DmaRange, from: DmaRange, source: SpaceIoas): boolean {
     const isShared = typeof this.#node === "number" &&
       this.#node === source.#node;
     if (!isShared) return false;
@@ -242,30 +243,53 @@ export class Ioas {
   }
 
   limits(): IommuLimits {
-    // Reserved windows are few. Where there are more ranges than that, the
-    // kernel says how many.
-    for (let count = 16;;) {
-      const ranges = new Uint8Array(count * iommu_iova_range.size);
-      const argument = iommu_ioas_iova_ranges.alloc({
-        ioas_id: this.#id,
-        num_iovas: count,
-        allowed_iovas: this.#kernel.addressOf(ranges),
-      });
-      try {
-        this.#fd.ioctl(IOMMU_IOAS_IOVA_RANGES, argument);
-      } catch (error) {
-        const { num_iovas } = iommu_ioas_iova_ranges.decode(argument);
-        if (!hasErrno(error, "EMSGSIZE") || num_iovas <= count) throw error;
-        count = num_iovas;
-        continue;
-      }
-      const { num_iovas, out_iova_alignment } = iommu_ioas_iova_ranges
-        .decode(argument);
-      return {
-        ranges: iommu_iova_range.decodeArray(ranges, num_iovas),
-        alignment: out_iova_alignment,
-        mappingsAvailable: undefined,
-      };
+    const limits = readIovaRanges(this.#kernel, this.#fd, this.#id);
+    return { ...limits, mappingsAvailable: undefined };
+  }
+}
+
+/** What an IOAS can map. */
+export interface IovaLimits {
+  /** The IOVAs, ascending; reserved windows are left out. */
+  readonly ranges: readonly IovaRange[];
+  /** What IOVAs and sizes must be multiples of, in bytes. */
+  readonly alignment: bigint;
+}
+
+/**
+ * Asks what an IOAS can map.
+ *
+ * @param kernel The system.
+ * @param fd The iommufd.
+ * @param ioas The number of the IOAS.
+ */
+export function readIovaRanges(
+  kernel: Kernel,
+  fd: Fd,
+  ioas: number,
+): IovaLimits {
+  // Reserved windows are few. Where there are more ranges than that, the
+  // kernel says how many.
+  for (let count = 16;;) {
+    const ranges = new Uint8Array(count * iommu_iova_range.size);
+    const argument = iommu_ioas_iova_ranges.alloc({
+      ioas_id: ioas,
+      num_iovas: count,
+      allowed_iovas: kernel.addressOf(ranges),
+    });
+    try {
+      fd.ioctl(IOMMU_IOAS_IOVA_RANGES, argument);
+    } catch (error) {
+      const { num_iovas } = iommu_ioas_iova_ranges.decode(argument);
+      if (!hasErrno(error, "EMSGSIZE") || num_iovas <= count) throw error;
+      count = num_iovas;
+      continue;
     }
+    const { num_iovas, out_iova_alignment } = iommu_ioas_iova_ranges
+      .decode(argument);
+    return {
+      ranges: iommu_iova_range.decodeArray(ranges, num_iovas),
+      alignment: out_iova_alignment,
+    };
   }
 }
