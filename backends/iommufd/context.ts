@@ -23,6 +23,7 @@ import { ignoreErrors, insist, noMemory, openNode } from "../explain.ts";
 import { attachRefused, bind, bindRefused } from "./bind.ts";
 import { removeFrom } from "../kvm.ts";
 import { boundBefore, boundElsewhere, otherIommufd } from "./bound.ts";
+import type { AttachedDevice, HwptDirtyLog } from "./dirty_log.ts";
 import { SpaceIoas } from "./space_ioas.ts";
 
 /** An IOVA space in the kernel, as one IOAS. */
@@ -35,6 +36,8 @@ export class IommufdContext implements IommuContext {
   #ioas: SpaceIoas | undefined;
   /** Devices attached, and those on the way. */
   #users = 0;
+  readonly #devices = new Set<AttachedDevice>();
+  #dirtyLog: HwptDirtyLog | undefined;
 
   /**
    * @param kernel The system that is asked.
@@ -83,11 +86,17 @@ export class IommufdContext implements IommuContext {
       await stack.disposeAsync();
       throw bound ?? bindRefused(target, options, error);
     }
+    const device = { target, fd, deviceId };
     try {
-      ioas.attach(fd);
+      this.#attach(ioas, device);
     } catch (error) {
       throw this.#pinRefused(error) ?? attachRefused(target, error);
     }
+    this.#devices.add(device);
+    stack.defer(() => {
+      this.#devices.delete(device);
+      this.#dirtyLog?.remove(device);
+    });
     stack.defer(() => insist(() => ioas.detach(fd)));
     const held = stack.move();
     return {
@@ -96,6 +105,18 @@ export class IommufdContext implements IommuContext {
       borrowed: typeof cdev === "number",
       detach: () => held.disposeAsync(),
     };
+  }
+
+  /** Attaches a device, to a page table that logs while one does. */
+  #attach(ioas: SpaceIoas, device: AttachedDevice): void {
+    try {
+      if (this.#dirtyLog?.isOn) return this.#dirtyLog.attach(device);
+    } catch (error) {
+      const cannot = error instanceof VfioError &&
+        error.code === "NOT_SUPPORTED";
+      if (!cannot) throw error;
+    }
+    ioas.attach(device.fd);
   }
 
   // An IOAS without a device pins nothing: attaching the first device pins
@@ -111,6 +132,7 @@ export class IommufdContext implements IommuContext {
   #leave(ioas: SpaceIoas): void {
     if (--this.#users > 0) return;
     this.#ioas = undefined;
+    this.#dirtyLog = undefined;
     ioas.close();
   }
 
@@ -158,12 +180,11 @@ export class IommufdContext implements IommuContext {
 
   updateAddress(): void {}
 
-  startDirtyLog(): Promise<DirtyLog> {
-    return Promise.reject(
-      new VfioError("NOT_SUPPORTED", {
-        problem: "the page tables that iommufd makes by itself log no writes",
-      }),
-    );
+  async startDirtyLog(): Promise<DirtyLog> {
+    const { HwptDirtyLog } = await import("./dirty_log.ts");
+    const log = this.#dirtyLog ??= new HwptDirtyLog(this.#kernel, this.#ioas!);
+    log.start(this.#devices);
+    return log;
   }
 }
 

@@ -114,10 +114,16 @@ export class SpaceIoas {
     insist(() => void this.#fd.ioctl(IOMMU_DESTROY, argument));
   }
 
-  attach(fd: Fd): void {
+  /** Its number in the iommufd. */
+  get id(): number {
+    return this.#id;
+  }
+
+  /** Attaches a device, or moves it, to a page table; default: the kernel's. */
+  attach(fd: Fd, table: number = this.#id): void {
     const argument = vfio_device_attach_iommufd_pt.alloc({
       argsz: VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-      pt_id: this.#id,
+      pt_id: table,
     });
     fd.ioctl(VFIO_DEVICE_ATTACH_IOMMUFD_PT, argument);
   }

@@ -49,15 +49,22 @@ export class Iommu {
   readonly reserved: readonly IovaWindow[] = [MSI_WINDOW];
   /** The last IOVA. */
   readonly last: bigint;
+  /** Whether it logs which memory devices write. */
+  readonly dirtyTracking: boolean;
 
   /**
    * Makes an IOMMU.
    *
    * @param kind Its kind.
-   * @param addressBits The number of address bits that it translates.
+   * @param options What it can do, and the number of address bits that it
+   * translates.
    */
-  constructor(kind: "dmar" | "ivhd", addressBits = 48) {
+  constructor(
+    kind: "dmar" | "ivhd",
+    { dirtyTracking = false, addressBits = 48 } = {},
+  ) {
     this.kind = kind;
+    this.dirtyTracking = dirtyTracking;
     this.last = (1n << BigInt(addressBits)) - 1n;
   }
 

@@ -9,6 +9,10 @@ import type { Ioctl } from "../../uapi/ioctl.ts";
 import {
   IOMMU_DESTROY,
   iommu_destroy,
+  IOMMU_HWPT_ALLOC,
+  iommu_hwpt_alloc,
+  IOMMU_HWPT_GET_DIRTY_BITMAP,
+  IOMMU_HWPT_SET_DIRTY_TRACKING,
   IOMMU_IOAS_ALLOC,
   iommu_ioas_alloc,
   IOMMU_IOAS_COPY,
@@ -19,9 +23,6 @@ import {
   iommu_ioas_map,
   IOMMU_IOAS_MAP_FILE,
   iommu_ioas_map_file,
-  IOMMU_IOAS_MAP_FIXED_IOVA,
-  IOMMU_IOAS_MAP_READABLE,
-  IOMMU_IOAS_MAP_WRITEABLE,
   IOMMU_IOAS_NOIOMMU_GET_PA,
   iommu_ioas_noiommu_get_pa,
   IOMMU_IOAS_UNMAP,
@@ -31,14 +32,20 @@ import {
 import { put32, put64, received } from "../process/argument.ts";
 import type { Device } from "../driver/bus.ts";
 import type { OpenFile, Process } from "../fs/file.ts";
-import { Ioas, type IoasMapRequest } from "./ioas.ts";
+import {
+  getDirtyBitmap,
+  setDirtyTracking,
+  TableLog,
+  tableRequest,
+} from "./hwpt.ts";
+import { Ioas } from "./ioas.ts";
+import { copyRequest, mapFileRequest, mapRequest } from "./ioas_requests.ts";
 import type { Machine } from "../machine/machine.ts";
 import { Numbers } from "../machine/numbers.ts";
 import { PageTable } from "./page_table.ts";
 import { refuse } from "../process/refusal.ts";
 
 const MAX = 0xffff_ffff_ffff_ffffn;
-const ACCESS = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE;
 
 /** The objects of one iommufd, by id. */
 export class IommufdFile implements OpenFile {
@@ -117,6 +124,7 @@ export class IommufdFile implements OpenFile {
     if (!(object instanceof Ioas)) return refuse("EINVAL");
     for (const [id, table] of this.#objects) {
       if (!(table instanceof PageTable) || table.ioas !== object) continue;
+      if (!table.automatic) continue;
       if (!table.serves(device.group!)) continue;
       this.#move(device, table);
       return id;
@@ -156,6 +164,12 @@ export class IommufdFile implements OpenFile {
         return this.#iovaRanges(argument, process);
       case IOMMU_IOAS_MAP.request:
         return this.#map(argument, process);
+      case IOMMU_HWPT_ALLOC.request:
+        return this.#allocateTable(argument);
+      case IOMMU_HWPT_SET_DIRTY_TRACKING.request:
+        return setDirtyTracking(argument, (id) => this.#table(id));
+      case IOMMU_HWPT_GET_DIRTY_BITMAP.request:
+        return getDirtyBitmap(argument, process, (id) => this.#table(id));
       case IOMMU_IOAS_COPY.request:
         return this.#copy(argument);
       case IOMMU_IOAS_MAP_FILE.request:
@@ -188,10 +202,38 @@ export class IommufdFile implements OpenFile {
 
   #destroy(id: number): number {
     const object = this.#objects.get(id) ?? refuse("ENOENT");
+    if (object instanceof PageTable) {
+      if (object.automatic || object.inUse) refuse("EBUSY");
+      object.ioas.removeTable(object.translates);
+      this.#remove(id);
+      return 0;
+    }
     if (!(object instanceof Ioas) || object.inUse) return refuse("EBUSY");
     object.unmapAll();
     this.#remove(id);
     return 0;
+  }
+
+  /** Makes a page table with everything mapped, before a device has it. */
+  #allocateTable(argument: Uint8Array | bigint): number {
+    // Before Linux 6.7 there is no log.
+    if (!this.#machine.since(6, 7)) refuse("ENOTTY");
+    const { device, ioas, logs } = tableRequest(argument, this.#machine.iommu);
+    const bound = this.#objects.get(device);
+    if (bound === undefined || bound instanceof Ioas) refuse("ENOENT");
+    if (bound instanceof PageTable || isMediated(bound!)) refuse("ENOENT");
+    const object = this.#objects.get(ioas);
+    if (!(object instanceof Ioas)) return refuse("EINVAL");
+    object.addTable(true);
+    const log = logs ? new TableLog() : undefined;
+    const id = this.#add(new PageTable(object, true, log, false));
+    put32(argument, iommu_hwpt_alloc.offset.out_hwpt_id, id);
+    return 0;
+  }
+
+  #table(id: number): PageTable {
+    const object = this.#objects.get(id);
+    return object instanceof PageTable ? object : refuse("ENOENT");
   }
 
   #iovaRanges(argument: Uint8Array | bigint, process: Process): number {
@@ -212,38 +254,25 @@ export class IommufdFile implements OpenFile {
   }
 
   #map(argument: Uint8Array | bigint, process: Process): number {
-    const map = received(iommu_ioas_map, argument);
-    if (map.__reserved !== 0) refuse("EOPNOTSUPP");
-    assertMapFlags(map);
-    const request = { ...map, address: map.user_va };
-    const iova = this.#ioas(map.ioas_id).mapUser(request, process);
+    const map = mapRequest(argument);
+    const iova = this.#ioas(map.ioas_id).mapUser(map, process);
     put64(argument, iommu_ioas_map.offset.iova, iova);
     return 0;
   }
 
   #mapFile(argument: Uint8Array | bigint, process: Process): number {
-    const map = received(iommu_ioas_map_file, argument);
-    assertMapFlags(map);
+    const map = mapFileRequest(argument);
     const ioas = this.#ioas(map.ioas_id);
     const file = process.file(map.fd);
-    const request = { ...map, address: map.start, file };
     // Of a dma-buf it looks at all when it is mapped, of another file later.
-    file.dmaBuf?.(Number(map.start), Number(map.length));
-    const iova = ioas.mapUser(request, process);
+    file.dmaBuf?.(Number(map.address), Number(map.length));
+    const iova = ioas.mapUser({ ...map, file }, process);
     put64(argument, iommu_ioas_map_file.offset.iova, iova);
     return 0;
   }
 
   #copy(argument: Uint8Array | bigint): number {
-    const copy = received(iommu_ioas_copy, argument);
-    const { flags, src_iova, dst_iova, length } = copy;
-    if ((flags & ~(IOMMU_IOAS_MAP_FIXED_IOVA | ACCESS)) !== 0) {
-      refuse("EOPNOTSUPP");
-    }
-    if (length === MAX || src_iova === MAX || dst_iova === MAX) {
-      refuse("EOVERFLOW");
-    }
-    if ((flags & ACCESS) === 0) refuse("EINVAL");
+    const copy = copyRequest(argument);
     const source = this.#ioas(copy.src_ioas_id);
     const iova = this.#ioas(copy.dst_ioas_id).copyFrom(source, copy);
     put64(argument, iommu_ioas_copy.offset.dst_iova, iova);
@@ -323,7 +352,7 @@ export class IommufdFile implements OpenFile {
 
   /** Destroys a page table after its last device is gone. */
   #collect(table: PageTable): void {
-    if (table.inUse) return;
+    if (table.inUse || !table.automatic) return;
     table.ioas.removeTable(table.translates);
     for (const [id, object] of this.#objects) {
       if (object === table) this.#remove(id);
@@ -358,14 +387,4 @@ function isMediated({ group }: Device): boolean {
 /** Whether an IOMMU isolates a device, so that its DMA can be claimed. */
 function isIsolated({ group }: Device): boolean {
   return group!.kind === "iommu";
-}
-
-function assertMapFlags(
-  { flags, iova, length }: Omit<IoasMapRequest, "address">,
-): void {
-  if ((flags & ~(IOMMU_IOAS_MAP_FIXED_IOVA | ACCESS)) !== 0) {
-    refuse("EOPNOTSUPP");
-  }
-  if (iova === MAX || length === MAX) refuse("EOVERFLOW");
-  if ((flags & ACCESS) === 0) refuse("EINVAL");
 }

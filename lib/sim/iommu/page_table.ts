@@ -1,6 +1,7 @@
 import type { Device, Domain, Group } from "../driver/bus.ts";
 import type { IoMap } from "./io_map.ts";
 import type { Ioas } from "./ioas.ts";
+import type { TableLog } from "./hwpt.ts";
 import { refuse } from "../process/refusal.ts";
 
 /**
@@ -14,6 +15,10 @@ export class PageTable implements Domain {
   readonly ioas: Ioas;
   /** Whether the IOMMU uses it. */
   readonly translates: boolean;
+  /** Whether the kernel has made it, and destroys it, by itself. */
+  readonly automatic: boolean;
+  /** The log of what devices write, if it has one. */
+  readonly dirty: TableLog | undefined;
   readonly #groups = new Set<Group>();
 
   /**
@@ -21,10 +26,24 @@ export class PageTable implements Domain {
    *
    * @param ioas The address space.
    * @param translates Whether the IOMMU uses it.
+   * @param dirty Its log, if somebody has made it with one.
+   * @param automatic Whether the kernel makes it by itself.
    */
-  constructor(ioas: Ioas, translates: boolean) {
+  constructor(
+    ioas: Ioas,
+    translates: boolean,
+    dirty?: TableLog,
+    automatic = true,
+  ) {
     this.ioas = ioas;
     this.translates = translates;
+    this.dirty = dirty;
+    this.automatic = automatic;
+  }
+
+  /** Notes a write of a device. */
+  wrote(iova: bigint, length: number): void {
+    this.dirty?.note(iova, length);
   }
 
   /** Returns the page table that a device is attached to. */

@@ -65,6 +65,7 @@ export function topologyOf(
   return {
     version: 1,
     iommu: made.iommu ?? "intel",
+    ...made.iommuDirtyTracking ? { iommuDirtyTracking: true } : {},
     kernel: kernelOf(machine),
     functions: { ...Object.fromEntries(absent), ...present },
     devices: Object.fromEntries(

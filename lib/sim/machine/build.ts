@@ -45,7 +45,9 @@ export function buildMachine(topology: Topology = {}): Machine {
     featuresOf(topology.kernel),
     iommu === "none"
       ? undefined
-      : new Iommu(iommu === "intel" ? "dmar" : "ivhd"),
+      : new Iommu(iommu === "intel" ? "dmar" : "ivhd", {
+        dirtyTracking: topology.iommuDirtyTracking ?? false,
+      }),
   );
   machine.hugePages.nodes = 1 + Math.max(
     0,

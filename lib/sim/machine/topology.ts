@@ -17,6 +17,13 @@ import type { DeviceKind } from "../models/model.ts";
  * recording of a real host. Both are plain data, the same as JSON.
  */
 export interface Topology extends Recording {
+  /**
+   * Whether its IOMMU logs which memory devices write, as Intel's and AMD's do
+   * since about 2022.
+   *
+   * @default {false}
+   */
+  readonly iommuDirtyTracking?: boolean;
   /** Its PCI functions, by address: `"0000:01:00.0"`. */
   readonly functions?: Readonly<Record<string, FunctionTopology>>;
   /**

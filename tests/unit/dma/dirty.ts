@@ -10,22 +10,35 @@ import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
 import { VFIO_DEVICE_FEATURE } from "../../../lib/uapi/vfio/feature_ioctl.ts";
+import { IOMMU_HWPT_ALLOC } from "../../../lib/uapi/iommufd/hwpt.ts";
+import {
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  vfio_device_attach_iommufd_pt,
+} from "../../../lib/uapi/vfio/cdev.ts";
 import { VFIO_IOMMU_DIRTY_PAGES } from "../../../lib/uapi/vfio/type1.ts";
 import { refused } from "../../failures.ts";
+import { Edu } from "../../vm/guest/edu.ts";
 import { SCRATCHPAD } from "../device/movable.ts";
 
 const LOGGING = ["0000:01:00.0", "0000:02:00.0"] as const;
 const EDU = "0000:03:00.0";
+const OTHER = "0000:04:00.0";
 const PAGE = 4096;
+const dmaMask = 0xfff_ffffn;
 
 /** Devices that log what they write, and one that does not. */
-function host(decorate = (kernel: Kernel): Kernel => kernel): Host {
+function host(
+  decorate = (kernel: Kernel): Kernel => kernel,
+  iommuDirtyTracking = false,
+): Host {
   const device = { model: "scratchpad", driver: "mlx5_vfio_pci" };
   const { kernel } = simulate({
+    iommuDirtyTracking,
     functions: {
       [LOGGING[0]]: device,
       [LOGGING[1]]: device,
       [EDU]: { model: "edu", driver: "vfio-pci" },
+      [OTHER]: { model: "edu", driver: "vfio-pci" },
     },
   });
   return new Host({ kernel: decorate(kernel) });
@@ -220,4 +233,95 @@ Deno.test("space.dirty takes all memory as written where neither devices nor the
   const [mapping] = [space.map(memory)];
   assertEquals((await space.dirty.unmap(mapping)).dirtyPages, 8);
   await space.dirty.stop();
+});
+
+Deno.test("space.dirty of page tables tells exactly the pages that devices write", async () => {
+  await using space = new AddressSpace({
+    host: host(undefined, true),
+    backend: "iommufd",
+  });
+  const one = new Edu(await VfioDevice.attach(EDU, space));
+  const memory = space.allocate(64 * PAGE, { dmaMask });
+  const page = (number: number) => memory.iova + BigInt(number * PAGE);
+  await one.copyFromDevice(page(1), 8);
+  await space.dirty.start();
+  assertEquals(space.dirty.by, "hwpt");
+  assertEquals(space.dirty.reason, `${EDU} has no log of its own`);
+  const later = space.allocate(PAGE, { dmaMask });
+  const two = new Edu(await VfioDevice.attach(OTHER, space));
+  await one.copyFromDevice(page(2) - 4n, 8);
+  await two.copyFromDevice(page(63), 8);
+  await two.copyFromDevice(later.iova, 8);
+  const kept = await space.dirty.read(memory, { clear: false });
+  assertEquals(pagesOf(kept, memory), [1, 2, 63]);
+  assertEquals(kept.exact, true);
+  const part = { iova: page(2), size: 2 * PAGE };
+  assertEquals(pagesOf(await space.dirty.read(part), memory), [2]);
+  assertEquals(pagesOf(await space.dirty.read(memory), memory), [1, 63]);
+  assertEquals(pagesOf(await space.dirty.read(memory), memory), []);
+  const everything = { iova: 0n, size: 2 ** 28 };
+  assertEquals([...await space.dirty.read(everything)], [
+    { iova: later.iova, size: BigInt(PAGE) },
+  ]);
+  await space.dirty.stop();
+  await one.copyFromDevice(page(5), 8);
+  await space.dirty.start({ by: "iommu" });
+  assertEquals(space.dirty.reason, "asked for");
+  assertEquals((await space.dirty.read(memory)).dirtyPages, 0);
+});
+
+Deno.test("space.dirty.unmap() of page tables tells all unless no device writes", async () => {
+  await using space = new AddressSpace({
+    host: host(undefined, true),
+    backend: "iommufd",
+  });
+  const device = await VfioDevice.attach(EDU, space);
+  const edu = new Edu(device);
+  const memory = space.allocate(4 * PAGE, { dmaMask });
+  const [one, two] = [
+    space.map(memory, { dmaMask }),
+    space.map(memory, { dmaMask }),
+  ];
+  await space.dirty.start();
+  await edu.copyFromDevice(one!.iova, 8);
+  await edu.copyFromDevice(two!.iova + 4096n, 8);
+  const all = await space.dirty.unmap(one!);
+  assertEquals(all.dirtyPages, 4);
+  assert(all.reason!.includes(`${EDU} could write`));
+  device.setBusMaster(false);
+  const exact = await space.dirty.unmap(two!);
+  assertEquals(pagesOf(exact, two!), [1]);
+  assertEquals(exact.exact, true);
+});
+
+Deno.test("space.dirty takes all as written when a device joins page tables that cannot serve it", async () => {
+  let refuses = false;
+  const failing = (kernel: Kernel) =>
+    intercept(kernel, ({ args }, proceed) => {
+      if (!refuses) return proceed();
+      // As if it were another IOMMU's, which logs nothing.
+      if (args[1] === IOMMU_HWPT_ALLOC) {
+        throw new KernelError(errnoNumber("EOPNOTSUPP"), "ioctl");
+      }
+      if (args[1] !== VFIO_DEVICE_ATTACH_IOMMUFD_PT) return proceed();
+      const { pt_id } = vfio_device_attach_iommufd_pt
+        .decode(args[2] as Uint8Array);
+      if (pt_id === ioas) return proceed();
+      throw new KernelError(errnoNumber("EINVAL"), "ioctl");
+    });
+  // The first object of an iommufd.
+  const ioas = 1;
+  await using space = new AddressSpace({
+    host: host(failing, true),
+    backend: "iommufd",
+  });
+  await VfioDevice.attach(EDU, space);
+  const memory = space.allocate(4 * PAGE, { dmaMask });
+  await space.dirty.start();
+  assertEquals((await space.dirty.read(memory)).dirtyPages, 0);
+  refuses = true;
+  await VfioDevice.attach(OTHER, space);
+  const told = await space.dirty.read(memory);
+  assertEquals(told.dirtyPages, 4);
+  assert(told.reason!.includes(OTHER), told.reason);
 });
