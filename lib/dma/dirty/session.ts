@@ -121,8 +121,10 @@ export class DirtySession {
   }
 
   /**
-   * The next mappings without a hole between them, in pages: as far as they are
-   * asked for, or whole.
+   * The next mappings without a hole between them, in pages, as far as they are
+   * asked for; or the next mapping, whole. The kernel puts bits of a mapping
+   * that does not begin with a word also where no page of it is
+   * (`update_user_bitmap()`).
    */
   #stretch(
     from: number,
@@ -134,15 +136,13 @@ export class DirtySession {
     if (mapping === undefined) return undefined;
     const first = whole ? mapping.page : Math.max(mapping.page, from);
     let last = mapping.page + mapping.bytes / PAGE;
+    if (whole) return { first, end: last };
     while (last < end && last - first < CALL_PAGES) {
       const next = mappings.firstWithin(last, last + 1);
       if (next === undefined) break;
       last = next.page + next.bytes / PAGE;
     }
-    return {
-      first,
-      end: whole ? last : Math.min(last, end, first + CALL_PAGES),
-    };
+    return { first, end: Math.min(last, end, first + CALL_PAGES) };
   }
 
   /**

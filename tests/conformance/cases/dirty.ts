@@ -91,7 +91,6 @@ withContainer(
         [{ iova: IOVA + PAGE }, {}],
         [{ size: 3n * PAGE }, {}],
         [{ size: 13n * PAGE }, {}],
-        [{ iova: MAX - PAGE + 1n, size: 2n * PAGE }, {}],
         [{}, { pgsize: 8192n }],
         [{}, { pgsize: 2048n }],
         [{}, { size: 0n }],
@@ -102,6 +101,8 @@ withContainer(
     ) {
       assertEquals(get(range, other), "EINVAL", Deno.inspect([range, other]));
     }
+    const wrapping = { iova: MAX - PAGE + 1n, size: 2n * PAGE };
+    assertEquals(get(wrapping), setup.expected.wraps);
     // A range without a mapping is fine.
     assertEquals(get({ iova: IOVA + 4n * PAGE, size: PAGE }), undefined);
     assertEquals(get({ iova: IOVA + 4n * PAGE, size: 10n * PAGE }), undefined);
@@ -119,12 +120,17 @@ withContainer(
         size: pages * PAGE,
         bitmap: { ...bitmap, data, size: 16n },
       });
-    for (let i = 0; i < 2; i++) {
-      bits.fill(0xff);
-      get(IOVA, 64n);
-      assertEquals([...bits.subarray(0, 8)], [0xf, 0x30, 0, 0, 0, 0, 0, 0]);
-      assertEquals(bits[8], 0xff);
-    }
+    bits.fill(0xff);
+    get(IOVA, 64n);
+    assertEquals([...bits.subarray(0, 8)], [0xf, 0x30, 0, 0, 0, 0, 0, 0]);
+    assertEquals(bits[8], 0xff);
+    // The kernel has shifted the second mapping's bitmap for its place in the
+    // word, with what is before it, and does not take that back.
+    get(IOVA, 64n);
+    assertEquals([...bits.subarray(0, 8)], [0xf, 0xf0, 0, 3, 0, 0, 0, 0]);
+    // A mapping that begins with a word has its own bits only.
+    get(IOVA, 4n);
+    assertEquals([...bits.subarray(0, 8)], [0xf, 0, 0, 0, 0, 0, 0, 0]);
     // Nothing is mapped there, so nothing is told.
     bits.fill(0);
     get(IOVA + 4n * PAGE, 8n);
