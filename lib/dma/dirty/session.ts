@@ -204,7 +204,7 @@ export class DirtySession {
     if (blur !== undefined) part.blur(blur);
     if (atOnce) return;
     const writer = [...this.#space.members.values()]
-      .find((member) => member[MAY_WRITE]());
+      .find(mayWrite);
     if (writer === undefined) return;
     part.markAll(
       `${writer.name} could write between the read and the unmap: stop its ` +
@@ -243,6 +243,15 @@ export class DirtySession {
     for (const { page, bytes } of this.#space.mappings.values()) {
       this.#kept.addAll(iovaOf(page), bytes, this.pageSize, reason);
     }
+  }
+}
+
+/** Whether a device could write now; who does not answer could. */
+function mayWrite(member: Member): boolean {
+  try {
+    return member[MAY_WRITE]();
+  } catch {
+    return true;
   }
 }
 

@@ -176,13 +176,13 @@ export class DirtyTracking {
    * Stops to track. What was not read is forgotten. Calling it again does
    * nothing.
    *
-   * @throws {VfioError} `KERNEL` if a device's log does not end.
+   * @throws {VfioError} `KERNEL` if a device's log does not end: it goes on, and
+   * this can be called again.
    */
   stop(): Promise<void> {
     return this.#next(async () => {
-      const session = this.#session;
+      await this.#session?.stop();
       this.#session = undefined;
-      await session?.stop();
     });
   }
 

@@ -11,7 +11,6 @@ import {
   VFIO_TYPE1v2_IOMMU,
   VFIO_UPDATE_VADDR,
 } from "../../../lib/uapi/vfio/all.ts";
-import { failure } from "../../failures.ts";
 import { Edu, EDU_DMA_MASK } from "../../vm/guest/edu.ts";
 import { answer } from "../answer.ts";
 import { since } from "../bench.ts";
@@ -115,8 +114,10 @@ withContainer(
       { address: first.address, size: 8192 },
       { dmaMask: EDU_DMA_MASK },
     );
-    failure("KERNEL", () => space.updateAddresses());
+    space.updateAddresses();
     space.dropAddresses();
+    // What is mapped meanwhile has its address.
+    space.allocate(4096);
     kernel.munmap(first);
     const second = kernel.mmap(8192, 3, 1, fd, 0n);
     kernel.pwrite(fd, Uint8Array.of(1, 2, 3, 4), 0n);
