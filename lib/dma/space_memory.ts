@@ -1,4 +1,4 @@
-import { toVfioError, VfioError } from "../errors.ts";
+import { VfioError } from "../errors.ts";
 import { hex } from "../hex.ts";
 import type { SignalOptions } from "../kernel/abort.ts";
 import { systemOf } from "../kernel/intercept.ts";

@@ -10,7 +10,7 @@ import type {
   DirtySource,
   DirtyStartOptions,
   TrackedSpace,
-} from "./tracking.ts";
+} from "./tracked_space.ts";
 
 /** The unit of IOVAs, in bytes. */
 const PAGE = 4096;

@@ -16,8 +16,6 @@ import {
 import type { Process } from "../fs/file.ts";
 import { received } from "../process/argument.ts";
 import { refuse } from "../process/refusal.ts";
-import { DirtyPages } from "./dirty_pages.ts";
-import type { IoMap } from "./io_map.ts";
 import type { Iommu } from "./iommu.ts";
 import type { PageTable } from "./page_table.ts";
 
@@ -49,42 +47,6 @@ export function tableRequest(
   const cannot = logs && iommu?.dirtyTracking !== true;
   if (others !== 0 || request.data_type !== 0 || cannot) refuse("EOPNOTSUPP");
   return { device: request.dev_id, ioas: request.pt_id, logs };
-}
-
-/** The log of a page table. */
-export class TableLog {
-  readonly #written = new DirtyPages();
-  #on = false;
-
-  /** Notes a write of a device. */
-  note(iova: bigint, length: number): void {
-    if (this.#on) this.#written.note(iova, length);
-  }
-
-  /** Starts it, which clears it, or stops it. */
-  set(on: boolean): void {
-    this.#on = on;
-    if (on) this.#written.clear();
-  }
-
-  /** The pages from an IOVA on, up to the first hole of what is mapped. */
-  *read(
-    map: IoMap,
-    iova: bigint,
-    last: bigint,
-    clear: boolean,
-  ): Generator<bigint> {
-    if (!this.#on) return;
-    let end = iova;
-    for (const area of map.within(iova, last)) {
-      if (area.iova > end) break;
-      end = area.last + 1n;
-    }
-    if (end === iova) return;
-    const to = end - 1n < last ? end - 1n : last;
-    yield* this.#written.within(iova, to);
-    if (clear) this.#written.forget(iova, to);
-  }
 }
 
 /**

@@ -32,12 +32,8 @@ import {
 import { put32, put64, received } from "../process/argument.ts";
 import type { Device } from "../driver/bus.ts";
 import type { OpenFile, Process } from "../fs/file.ts";
-import {
-  getDirtyBitmap,
-  setDirtyTracking,
-  TableLog,
-  tableRequest,
-} from "./hwpt.ts";
+import { getDirtyBitmap, setDirtyTracking, tableRequest } from "./hwpt.ts";
+import { TableLog } from "./table_log.ts";
 import { Ioas } from "./ioas.ts";
 import { copyRequest, mapFileRequest, mapRequest } from "./ioas_requests.ts";
 import type { Machine } from "../machine/machine.ts";

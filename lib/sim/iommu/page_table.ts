@@ -1,7 +1,8 @@
-import type { Device, Domain, Group } from "../driver/bus.ts";
+import type { Device, Group } from "../driver/bus.ts";
+import type { Domain } from "./domain.ts";
 import type { IoMap } from "./io_map.ts";
 import type { Ioas } from "./ioas.ts";
-import type { TableLog } from "./hwpt.ts";
+import type { TableLog } from "./table_log.ts";
 import { refuse } from "../process/refusal.ts";
 
 /**

@@ -30,7 +30,8 @@ import {
   vfio_iova_range,
 } from "../../uapi/vfio/all.ts";
 import { answerInfo, put64, received } from "../process/argument.ts";
-import type { Domain, Group } from "../driver/bus.ts";
+import type { Group } from "../driver/bus.ts";
+import type { Domain } from "./domain.ts";
 import type { Process } from "../fs/file.ts";
 import type { IovaWindow } from "./iommu.ts";
 import { type IoArea, IoMap } from "./io_map.ts";
