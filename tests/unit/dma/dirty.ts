@@ -15,7 +15,12 @@ import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   vfio_device_attach_iommufd_pt,
 } from "../../../lib/uapi/vfio/cdev.ts";
-import { VFIO_IOMMU_DIRTY_PAGES } from "../../../lib/uapi/vfio/type1.ts";
+import { VFIO_GROUP_SET_CONTAINER } from "../../../lib/uapi/vfio/container.ts";
+import {
+  VFIO_IOMMU_DIRTY_PAGES,
+  vfio_iommu_type1_dirty_bitmap,
+  vfio_iommu_type1_dirty_bitmap_get,
+} from "../../../lib/uapi/vfio/type1.ts";
 import { refused } from "../../failures.ts";
 import { Edu } from "../../vm/guest/edu.ts";
 import { SCRATCHPAD } from "../device/movable.ts";
@@ -324,4 +329,76 @@ Deno.test("space.dirty takes all as written when a device joins page tables that
   const told = await space.dirty.read(memory);
   assertEquals(told.dirtyPages, 4);
   assert(told.reason!.includes(OTHER), told.reason);
+});
+
+Deno.test("space.dirty of several containers tells what is written in one of them, also in one that comes", async () => {
+  // The first container takes one group only.
+  let groups = 0;
+  const picky = (kernel: Kernel) =>
+    intercept(kernel, ({ args }, proceed) => {
+      if (args[1] === VFIO_GROUP_SET_CONTAINER && ++groups === 2) {
+        throw new KernelError(errnoNumber("EINVAL"), "ioctl");
+      }
+      return proceed();
+    });
+  await using space = new AddressSpace({
+    host: host(picky),
+    backend: "legacy",
+  });
+  await VfioDevice.attach(EDU, space);
+  const memory = space.allocate(4 * PAGE, { dmaMask });
+  await space.dirty.start();
+  const other = new Edu(await VfioDevice.attach(OTHER, space));
+  assertEquals(groups, 3);
+  const mapping = space.map(memory, { dmaMask });
+  await other.copyFromDevice(mapping.iova, 8);
+  assertEquals((await space.dirty.read(mapping)).dirtyPages, 4);
+  assertEquals((await space.dirty.unmap(mapping)).dirtyPages, 4);
+  assertEquals(space.translate(mapping.iova), undefined);
+  await space.dirty.stop();
+});
+
+Deno.test("space.dirty of a container without an IOMMU's group keeps what it tells beside what was asked for", async () => {
+  const uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+  const parent = "/sys/devices/virtual/mtty/mtty";
+  const simulated = simulate({
+    mediatedTypes: { [parent]: { "mtty-1": { instances: 2 } } },
+    mediated: { [uuid]: { parent, type: "mtty-1" } },
+  });
+  const { memory: process } = simulated.kernel as unknown as {
+    memory: { buffer(address: bigint): Uint8Array };
+  };
+  /** Pages of a mapping that the device's driver has written. */
+  let written: number[] = [];
+  const kernel = intercept(simulated.kernel, ({ args }, proceed) => {
+    if (args[1] !== VFIO_IOMMU_DIRTY_PAGES) return proceed();
+    const result = proceed();
+    const argument = args[2] as Uint8Array;
+    if (argument.length === vfio_iommu_type1_dirty_bitmap.size) return result;
+    const { bitmap } = vfio_iommu_type1_dirty_bitmap_get
+      .decode(argument, vfio_iommu_type1_dirty_bitmap.size);
+    const bits = process.buffer(bitmap.data);
+    for (const page of written) bits[page >> 3]! |= 1 << page % 8;
+    written = [];
+    return result;
+  });
+  const on = new Host({ kernel });
+  await using space = new AddressSpace({ host: on, backend: "legacy" });
+  const device = on.find(`/sys/bus/mdev/devices/${uuid}`);
+  await VfioDevice.attach(device, space);
+  const memory = space.allocate(70 * PAGE);
+  // The sample has a log of its own, which is always empty.
+  await space.dirty.start({ by: "iommu" });
+  written = [0, 3, 64, 69];
+  const page = (number: number) => memory.iova + BigInt(number * PAGE);
+  const first = await space.dirty.read({ iova: page(2), size: 3 * PAGE });
+  assertEquals(pagesOf(first, memory), [3]);
+  assertEquals(first.exact, true);
+  written = [1];
+  const kept = await space.dirty.read(memory, { clear: false });
+  assertEquals(pagesOf(kept, memory), [0, 1, 64, 69]);
+  const rest = await space.dirty.read({ iova: page(0), size: 65 * PAGE });
+  assertEquals(pagesOf(rest, memory), [0, 1, 64]);
+  assertEquals(pagesOf(await space.dirty.read(memory), memory), [69]);
+  assertEquals((await space.dirty.read(memory)).dirtyPages, 0);
 });
