@@ -38,7 +38,7 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 136,
+    most: 142,
     within: [
       "mod.ts",
       "backends",
@@ -86,12 +86,12 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/doctor": {
     entries: ["lib/doctor/mod.ts"],
-    most: 40,
+    most: 41,
     within: ["lib/doctor", "lib/text.ts", ...HOST],
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 81,
+    most: 82,
     within: ["lib/handoff", "lib/ranges.ts", "backends", ...HOST],
   },
   "@passthru/vfio/provision": {
@@ -108,7 +108,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 208,
+    most: 214,
     within: [
       "lib/sim",
       "lib/ranges.ts",
