@@ -95,6 +95,7 @@ export {
   type AddressSpaceOptions,
   type SpaceLimits,
 } from "./lib/dma/address_space.ts";
+export type { SpaceMemory, Translation } from "./lib/dma/space_memory.ts";
 export {
   DmaMapping,
   type MapOptions,
@@ -102,11 +103,17 @@ export {
   type MemoryRange,
   type TrackedMemory,
 } from "./lib/dma/mapping.ts";
-export {
-  type AllocateOptions,
-  DmaMemory,
-  type HugePageSize,
-} from "./lib/dma/memory.ts";
+export type { AllocateOptions, HugePageSize } from "./lib/dma/host_memory.ts";
+export { DmaMemory } from "./lib/dma/memory.ts";
+export type { MapFileOptions, MemorySource } from "./lib/dma/file_memory.ts";
+export type { DirtyBitmap, DirtyRange } from "./lib/dma/dirty/bitmap.ts";
+export type {
+  DirtyReadOptions,
+  DirtySource,
+  DirtyStartOptions,
+  DirtyTracking,
+  TrackedSpace,
+} from "./lib/dma/dirty/tracking.ts";
 export {
   VfioError,
   type VfioErrorCode,

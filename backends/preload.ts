@@ -11,6 +11,7 @@ import "./info.ts";
 import "./iommufd/bind.ts";
 import "./iommufd/bound.ts";
 import "./iommufd/context.ts";
+import "./iommufd/map_file.ts";
 import "./iommufd/space_ioas.ts";
 import "./kvm.ts";
 import "./legacy/container.ts";

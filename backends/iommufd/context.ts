@@ -5,12 +5,14 @@
  * @module
  */
 
+import { VfioError } from "../../lib/errors.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import type {
   Attachment,
   AttachOptions,
   AttachTarget,
+  DirtyLog,
   DmaRange,
   IommuContext,
   IommuLimits,
@@ -139,4 +141,36 @@ export class IommufdContext implements IommuContext {
     // What has no IOMMU takes any IOVA, and none is of use.
     return this.#noIommu ? { ...limits, ranges: [] } : limits;
   }
+
+  copy(range: DmaRange, from: DmaRange, source: IommuContext): boolean {
+    if (!(source instanceof IommufdContext)) return false;
+    const [into, other] = [this.#ioas, source.#ioas];
+    if (into === undefined || other === undefined) return false;
+    return into.copy(range, from, other);
+  }
+
+  // What is mapped by its file needs no address (IOMMU_IOAS_CHANGE_PROCESS).
+  dropAddresses(): void {
+    for (const { file } of this.#mapped()) {
+      if (file === undefined) throw fixedAddresses();
+    }
+  }
+
+  updateAddress(): void {}
+
+  startDirtyLog(): Promise<DirtyLog> {
+    return Promise.reject(
+      new VfioError("NOT_SUPPORTED", {
+        problem: "the page tables that iommufd makes by itself log no writes",
+      }),
+    );
+  }
+}
+
+function fixedAddresses(): VfioError {
+  return new VfioError("NOT_SUPPORTED", {
+    problem: "iommufd does not let go of this process's addresses",
+    hint: "map memory by its file: space.allocate(size, { memfd: true }), or " +
+      "space.mapFile()",
+  });
 }

@@ -7,12 +7,13 @@ import {
   iommu_destroy,
   IOMMU_IOAS_ALLOC,
   iommu_ioas_alloc,
+  IOMMU_IOAS_COPY,
+  iommu_ioas_copy,
   IOMMU_IOAS_IOVA_RANGES,
   iommu_ioas_iova_ranges,
   IOMMU_IOAS_MAP,
   iommu_ioas_map,
   IOMMU_IOAS_MAP_FILE,
-  iommu_ioas_map_file,
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
@@ -41,6 +42,7 @@ import type {
 } from "../backend.ts";
 import { allocArgument, type Argument } from "../argument.ts";
 import { ignoreErrors, insist, mappingRefused, openNode } from "../explain.ts";
+import { fileRefused, mapFileArgument } from "./map_file.ts";
 import { rawIoMissing } from "../no_iommu/permission.ts";
 
 /** The node behind which every iommufd is made. */
@@ -60,6 +62,8 @@ export class SpaceIoas {
   readonly #id: number;
   #map: Argument | undefined;
   #unmap: Argument | undefined;
+  /** Whether the kernel maps files, as far as is known. */
+  #mapsFiles = true;
 
   private constructor(kernel: Kernel, fd: Fd, node: Node, id: number) {
     this.#kernel = kernel;
@@ -127,22 +131,26 @@ export class SpaceIoas {
 
   map(range: DmaRange): void {
     try {
-      if (range.file !== undefined) {
-        this.#fd.ioctl(IOMMU_IOAS_MAP_FILE, this.#mapFile(range, range.file));
+      const file = this.#fileOf(range);
+      if (file !== undefined) {
+        const argument = mapFileArgument(this.#id, range, file);
+        this.#fd.ioctl(IOMMU_IOAS_MAP_FILE, argument);
         return;
       }
       const { bytes, view } = this.#map ??= allocArgument(iommu_ioas_map);
       this.#fillMap(view, range);
       this.#fd.ioctl(IOMMU_IOAS_MAP, bytes);
     } catch (error) {
-      throw mappingRefused(this.#kernel, "iommufd", range, error);
+      if (!this.#lacksFiles(range, error)) throw this.#refused(range, error);
+      this.map(range);
     }
   }
 
   async mapAsync(range: DmaRange): Promise<void> {
     try {
-      if (range.file !== undefined) {
-        const argument = this.#mapFile(range, range.file);
+      const file = this.#fileOf(range);
+      if (file !== undefined) {
+        const argument = mapFileArgument(this.#id, range, file);
         await this.#fd.ioctlAsync(IOMMU_IOAS_MAP_FILE, argument);
         return;
       }
@@ -150,8 +158,27 @@ export class SpaceIoas {
       this.#fillMap(view, range);
       await this.#fd.ioctlAsync(IOMMU_IOAS_MAP, bytes);
     } catch (error) {
-      throw mappingRefused(this.#kernel, "iommufd", range, error);
+      if (!this.#lacksFiles(range, error)) throw this.#refused(range, error);
+      await this.mapAsync(range);
     }
+  }
+
+  /** The file that is mapped in place of the memory. */
+  #fileOf({ file }: DmaRange): FileRange | undefined {
+    return this.#mapsFiles ? file : undefined;
+  }
+
+  /** Whether the kernel said that it maps no files, before Linux 6.13. */
+  #lacksFiles({ file, address }: DmaRange, error: unknown): boolean {
+    if (file === undefined || !this.#mapsFiles) return false;
+    if (!hasErrno(error, "ENOTTY") || address === 0n) return false;
+    this.#mapsFiles = false;
+    return true;
+  }
+
+  #refused(range: DmaRange, error: unknown): unknown {
+    return fileRefused(range, error) ??
+      mappingRefused(this.#kernel, "iommufd", range, error);
   }
 
   #fillMap(view: DataView, range: DmaRange): void {
@@ -163,15 +190,31 @@ export class SpaceIoas {
     setPages(view, MAP.iova, page);
   }
 
-  #mapFile(range: DmaRange, { fd, offset }: FileRange): Uint8Array {
-    return iommu_ioas_map_file.alloc({
+  /**
+   * Maps what another address space of the same iommufd has mapped. The memory
+   * stays pinned once.
+   *
+   * @returns Whether it is the same iommufd: that of a descriptor that was
+   * passed in for both.
+   */
+  copy(range: DmaRange, from: DmaRange, source: SpaceIoas): boolean {
+    const isShared = typeof this.#node === "number" &&
+      this.#node === source.#node;
+    if (!isShared) return false;
+    const argument = iommu_ioas_copy.alloc({
       flags: range.writable ? READ_WRITE : READ,
-      ioas_id: this.#id,
-      fd,
-      start: BigInt(offset),
+      dst_ioas_id: this.#id,
+      src_ioas_id: source.#id,
       length: BigInt(range.bytes),
-      iova: iovaOf(range.page),
+      dst_iova: iovaOf(range.page),
+      src_iova: iovaOf(from.page),
     });
+    try {
+      this.#fd.ioctl(IOMMU_IOAS_COPY, argument);
+      return true;
+    } catch (error) {
+      throw this.#refused(range, error);
+    }
   }
 
   unmap({ page, bytes }: DmaRange): void {

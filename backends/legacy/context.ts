@@ -9,6 +9,7 @@
  * @module
  */
 
+import { VfioError } from "../../lib/errors.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import { Fd } from "../../lib/kernel/fd.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
@@ -17,6 +18,7 @@ import type {
   Attachment,
   AttachOptions,
   AttachTarget,
+  DirtyLog,
   DmaRange,
   IommuContext,
   IommuLimits,
@@ -31,6 +33,7 @@ import {
 } from "../explain.ts";
 import { GroupMachine } from "../kvm.ts";
 import { Container, type IommuDriver } from "./container.ts";
+import type { ContainerDirtyLog } from "./dirty_log.ts";
 import { openGroup } from "./group.ts";
 import { commonLimits } from "./limits.ts";
 
@@ -54,6 +57,7 @@ export class LegacyContext implements IommuContext {
   readonly #mapped: Mapped;
   readonly #containers = new Set<Container>();
   readonly #groups = new Map<string, OpenGroup>();
+  #dirtyLog: ContainerDirtyLog | undefined;
 
   /**
    * @param kernel The system that is asked.
@@ -203,6 +207,33 @@ export class LegacyContext implements IommuContext {
     for (const { iommu } of this.#containers) iommu.unmap(range);
   }
 
+  // A container cannot refer to another's mappings.
+  copy(): boolean {
+    return false;
+  }
+
+  dropAddresses(): void {
+    const dropped: Container[] = [];
+    try {
+      for (const container of this.#containers) {
+        if (container.iommu.dropAddresses === undefined) throw noAddresses();
+        container.iommu.dropAddresses();
+        dropped.push(container);
+      }
+    } catch (error) {
+      for (const { iommu } of dropped) {
+        for (const range of this.#mapped()) {
+          ignoreErrors(() => iommu.updateAddress?.(range));
+        }
+      }
+      throw error;
+    }
+  }
+
+  updateAddress(range: DmaRange): void {
+    for (const { iommu } of this.#containers) iommu.updateAddress?.(range);
+  }
+
   physical(range: DmaRange, offset: number): PhysicalRange {
     const [container] = this.#containers;
     return container!.iommu.physical!(range, offset);
@@ -213,4 +244,21 @@ export class LegacyContext implements IommuContext {
       .map(({ iommu }) => iommu.limits())
       .reduce(commonLimits);
   }
+
+  async startDirtyLog(): Promise<DirtyLog> {
+    const { ContainerDirtyLog } = await import("./dirty_log.ts");
+    const log = this.#dirtyLog ??= new ContainerDirtyLog(
+      this.#kernel,
+      this.#containers,
+    );
+    log.start();
+    return log;
+  }
+}
+
+function noAddresses(): VfioError {
+  return new VfioError("NOT_SUPPORTED", {
+    problem: "without an IOMMU the kernel knows none of this process's " +
+      "addresses",
+  });
 }

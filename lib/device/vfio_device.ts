@@ -1,7 +1,14 @@
 import type { Attachment, AttachOptions } from "../../backends/backend.ts";
 import { ignoreErrors } from "../../backends/explain.ts";
 import type { AddressSpace } from "../dma/address_space.ts";
-import { MEMBERS } from "../dma/members.ts";
+import {
+  LOG_DMA,
+  type LoggedIovas,
+  MAY_WRITE,
+  type Member,
+  type MemberLog,
+  MEMBERS,
+} from "../dma/members.ts";
 import { toVfioError, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { markRelease } from "../host/release_mark.ts";
@@ -60,7 +67,7 @@ export interface DeviceOptions extends AttachOptions {
  * console.log(bar.read32(0).toString(16));
  * ```
  */
-export class VfioDevice implements AsyncDisposable {
+export class VfioDevice implements Member, AsyncDisposable {
   readonly #space: AddressSpace;
   readonly #attachment: Attachment;
   readonly #regions: Regions;
@@ -463,6 +470,22 @@ export class VfioDevice implements AsyncDisposable {
       () => described(this.hostDevice),
       () => this.#detach(),
     );
+  }
+
+  /** @ignore */
+  [MAY_WRITE](): boolean {
+    if (!this.info.pci) return true;
+    return (this.config.read16(PCI_COMMAND) & PCI_COMMAND_MASTER) !== 0;
+  }
+
+  /** @ignore */
+  async [LOG_DMA](
+    ranges: readonly LoggedIovas[],
+  ): Promise<MemberLog | undefined> {
+    const features = await this.features();
+    return features.supports("dma-logging-start")
+      ? await features.startDmaLog(ranges)
+      : undefined;
   }
 
   /** The same as {@linkcode VfioDevice.detach}. */

@@ -3,6 +3,7 @@ import type {
   AttachOptions,
   AttachTarget,
   BackendName,
+  DirtyLog,
   DmaRange,
   IommuContext,
   IommuLimits,
@@ -84,6 +85,25 @@ export class SpaceContext {
     await this.#context?.mapAsync(range);
   }
 
+  /** Maps what another space has mapped, for the devices that are there. */
+  copy(range: DmaRange, from: DmaRange, source: object): void {
+    const context = this.#context;
+    if (context === undefined) return;
+    const theirs = source instanceof SpaceContext ? source.#context : undefined;
+    if (theirs !== undefined && context.copy(range, from, theirs)) return;
+    context.map(range);
+  }
+
+  /** {@linkcode IommuContext.dropAddresses} */
+  dropAddresses(): void {
+    this.#context?.dropAddresses();
+  }
+
+  /** {@linkcode IommuContext.updateAddress} */
+  updateAddress(range: DmaRange): void {
+    this.#context?.updateAddress(range);
+  }
+
   /** Unmaps what goes, from the devices that are there. */
   unmap(range: DmaRange): void {
     this.#context?.unmap(range);
@@ -113,6 +133,11 @@ export class SpaceContext {
       problem: "an IOMMU translates for the devices of the address space",
       hint: "give them the IOVA",
     });
+  }
+
+  /** {@linkcode IommuContext.startDirtyLog}; a device must be attached. */
+  startDirtyLog(): Promise<DirtyLog> {
+    return this.#context!.startDirtyLog();
   }
 
   /** What can be mapped. A device must be attached. */

@@ -5,7 +5,7 @@ import {
 } from "../../uapi/iommufd/all.ts";
 import { min } from "../../ranges.ts";
 import type { Device } from "../driver/bus.ts";
-import type { Process } from "../fs/file.ts";
+import type { OpenFile, Process } from "../fs/file.ts";
 import { type IoArea, IoMap } from "./io_map.ts";
 import type { IovaWindow } from "./iommu.ts";
 import type { Machine } from "../machine/machine.ts";
@@ -17,16 +17,30 @@ const PAGE = 4096n;
 /** The largest alignment of an IOVA that the kernel chooses: a huge page. */
 const HUGE_PAGE = 1n << 21n;
 
-/** The arguments of IOMMU_IOAS_MAP, except the IOAS. */
+/** The arguments of IOMMU_IOAS_MAP or IOMMU_IOAS_MAP_FILE, except the IOAS. */
 export interface IoasMapRequest {
   /** `IOMMU_IOAS_MAP_*`. */
   readonly flags: number;
-  /** The address of the memory. */
-  readonly user_va: bigint;
+  /** The address of the memory, or where it begins in its file. */
+  readonly address: bigint;
+  /** The file. */
+  readonly file?: OpenFile;
   /** Its length in bytes. */
   readonly length: bigint;
   /** The IOVA, if it is fixed. */
   readonly iova: bigint;
+}
+
+/** The arguments of IOMMU_IOAS_COPY, except the address spaces. */
+export interface IoasCopyRequest {
+  /** `IOMMU_IOAS_MAP_*`. */
+  readonly flags: number;
+  /** Its length in bytes. */
+  readonly length: bigint;
+  /** Where it is mapped. */
+  readonly src_iova: bigint;
+  /** Where it will be, if that is fixed. */
+  readonly dst_iova: bigint;
 }
 
 /**
@@ -136,7 +150,7 @@ export class Ioas {
 
   /** Does IOMMU_IOAS_MAP, with valid flags, and returns the IOVA. */
   mapUser(request: IoasMapRequest, process: Process): bigint {
-    const { flags, user_va: address, length } = request;
+    const { flags, address, length, file } = request;
     if (address + length > LAST) refuse("EOVERFLOW");
     if (length === 0n || length % this.alignment !== 0n) refuse("EINVAL");
     const fixed = (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
@@ -152,12 +166,59 @@ export class Ioas {
       last,
       process,
       address,
+      ...file && { file },
+      charge: { pins: 0, bytes: 0 },
       readable: (flags & IOMMU_IOAS_MAP_READABLE) !== 0,
       writable: (flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0,
       pinned: undefined,
     };
     if (this.#tables > 0) pin(area, this.#account);
     this.map.add(area);
+    return iova;
+  }
+
+  /**
+   * Does IOMMU_IOAS_COPY, with valid flags, and returns the IOVA: whole or parts
+   * of mappings that follow each other (`iopt_get_pages()`).
+   */
+  copyFrom(source: Ioas, request: IoasCopyRequest): bigint {
+    const { flags, length, src_iova } = request;
+    if (length === 0n) refuse("EINVAL");
+    const last = src_iova + length - 1n;
+    if (last > LAST) refuse("EOVERFLOW");
+    const found = source.map.within(src_iova, last);
+    let at = src_iova;
+    for (const area of found) {
+      if (area.iova > at) refuse("ENOENT");
+      at = area.last + 1n;
+    }
+    if (at <= last) refuse("ENOENT");
+    const writes = (flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0;
+    const fixed = (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
+    const iova = fixed ? request.dst_iova : this.#find(0n, length);
+    if (iova % this.alignment !== 0n || length % this.alignment !== 0n) {
+      refuse("EINVAL");
+    }
+    if (!this.#isMappable(iova, iova + length - 1n)) refuse("EINVAL");
+    if (this.#isMapped({ start: iova, last: iova + length - 1n })) {
+      refuse("EEXIST");
+    }
+    if (writes && found.some(({ writable }) => !writable)) refuse("EPERM");
+    const copies = found.map((area): IoArea => {
+      const from = area.iova > src_iova ? area.iova : src_iova;
+      const to = min(area.last, last);
+      return {
+        ...area,
+        iova: iova + (from - src_iova),
+        last: iova + (to - src_iova),
+        address: area.address + (from - area.iova),
+        readable: (flags & IOMMU_IOAS_MAP_READABLE) !== 0,
+        writable: writes,
+        pinned: undefined,
+      };
+    });
+    if (this.#tables > 0) pinAll(copies, this.#account);
+    for (const copy of copies) this.map.add(copy);
     return iova;
   }
 

@@ -11,10 +11,14 @@ import {
   iommu_destroy,
   IOMMU_IOAS_ALLOC,
   iommu_ioas_alloc,
+  IOMMU_IOAS_COPY,
+  iommu_ioas_copy,
   IOMMU_IOAS_IOVA_RANGES,
   iommu_ioas_iova_ranges,
   IOMMU_IOAS_MAP,
   iommu_ioas_map,
+  IOMMU_IOAS_MAP_FILE,
+  iommu_ioas_map_file,
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
@@ -27,7 +31,7 @@ import {
 import { put32, put64, received } from "../process/argument.ts";
 import type { Device } from "../driver/bus.ts";
 import type { OpenFile, Process } from "../fs/file.ts";
-import { Ioas } from "./ioas.ts";
+import { Ioas, type IoasMapRequest } from "./ioas.ts";
 import type { Machine } from "../machine/machine.ts";
 import { Numbers } from "../machine/numbers.ts";
 import { PageTable } from "./page_table.ts";
@@ -152,6 +156,12 @@ export class IommufdFile implements OpenFile {
         return this.#iovaRanges(argument, process);
       case IOMMU_IOAS_MAP.request:
         return this.#map(argument, process);
+      case IOMMU_IOAS_COPY.request:
+        return this.#copy(argument);
+      case IOMMU_IOAS_MAP_FILE.request:
+        return this.#machine.since(6, 13)
+          ? this.#mapFile(argument, process)
+          : refuse("ENOTTY");
       case IOMMU_IOAS_UNMAP.request:
         return this.#unmap(argument);
       case IOMMU_IOAS_NOIOMMU_GET_PA.request:
@@ -203,12 +213,40 @@ export class IommufdFile implements OpenFile {
 
   #map(argument: Uint8Array | bigint, process: Process): number {
     const map = received(iommu_ioas_map, argument);
-    const unknown = map.flags & ~(IOMMU_IOAS_MAP_FIXED_IOVA | ACCESS);
-    if (unknown !== 0 || map.__reserved !== 0) refuse("EOPNOTSUPP");
-    if (map.iova === MAX || map.length === MAX) refuse("EOVERFLOW");
-    if ((map.flags & ACCESS) === 0) refuse("EINVAL");
-    const iova = this.#ioas(map.ioas_id).mapUser(map, process);
+    if (map.__reserved !== 0) refuse("EOPNOTSUPP");
+    assertMapFlags(map);
+    const request = { ...map, address: map.user_va };
+    const iova = this.#ioas(map.ioas_id).mapUser(request, process);
     put64(argument, iommu_ioas_map.offset.iova, iova);
+    return 0;
+  }
+
+  #mapFile(argument: Uint8Array | bigint, process: Process): number {
+    const map = received(iommu_ioas_map_file, argument);
+    assertMapFlags(map);
+    const ioas = this.#ioas(map.ioas_id);
+    const file = process.file(map.fd);
+    const request = { ...map, address: map.start, file };
+    // Of a dma-buf it looks at all when it is mapped, of another file later.
+    file.dmaBuf?.(Number(map.start), Number(map.length));
+    const iova = ioas.mapUser(request, process);
+    put64(argument, iommu_ioas_map_file.offset.iova, iova);
+    return 0;
+  }
+
+  #copy(argument: Uint8Array | bigint): number {
+    const copy = received(iommu_ioas_copy, argument);
+    const { flags, src_iova, dst_iova, length } = copy;
+    if ((flags & ~(IOMMU_IOAS_MAP_FIXED_IOVA | ACCESS)) !== 0) {
+      refuse("EOPNOTSUPP");
+    }
+    if (length === MAX || src_iova === MAX || dst_iova === MAX) {
+      refuse("EOVERFLOW");
+    }
+    if ((flags & ACCESS) === 0) refuse("EINVAL");
+    const source = this.#ioas(copy.src_ioas_id);
+    const iova = this.#ioas(copy.dst_ioas_id).copyFrom(source, copy);
+    put64(argument, iommu_ioas_copy.offset.dst_iova, iova);
     return 0;
   }
 
@@ -320,4 +358,14 @@ function isMediated({ group }: Device): boolean {
 /** Whether an IOMMU isolates a device, so that its DMA can be claimed. */
 function isIsolated({ group }: Device): boolean {
   return group!.kind === "iommu";
+}
+
+function assertMapFlags(
+  { flags, iova, length }: Omit<IoasMapRequest, "address">,
+): void {
+  if ((flags & ~(IOMMU_IOAS_MAP_FIXED_IOVA | ACCESS)) !== 0) {
+    refuse("EOPNOTSUPP");
+  }
+  if (iova === MAX || length === MAX) refuse("EOVERFLOW");
+  if ((flags & ACCESS) === 0) refuse("EINVAL");
 }
