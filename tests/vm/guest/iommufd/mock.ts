@@ -313,6 +313,7 @@ export class MockDevice extends IommufdDevice {
 
   /** Takes it out of the machine: it is detached and unbound. */
   unplug(): void {
+    this.detachPasids();
     this.leave();
     this.iommufd.destroy(this.#self, this.name);
   }
