@@ -130,6 +130,31 @@ export interface AttachOptions {
    * device is opened, and again before it is closed.
    */
   readonly kvm?: KnowsDevices;
+  /**
+   * The page table that the device is attached to in place of what the kernel
+   * chooses: one that was made by {@linkcode AddressSpace.iommufd} of the space.
+   * It is for the space's second and further devices, and those of the same
+   * iommufd.
+   */
+  readonly pageTable?: PageTable;
+}
+
+/** A page table of an iommufd: `Hwpt` of `@passthru/vfio/iommufd`. */
+export interface PageTable {
+  /** Its number in the iommufd. */
+  readonly id: number;
+  /** What errors call it. */
+  readonly name: string;
+  /** The iommufd that it lives in. */
+  readonly iommufd: object;
+}
+
+/** An iommufd that several may use: `Iommufd` of `@passthru/vfio/iommufd`. */
+export interface SharedIommufd {
+  /** Its descriptor. */
+  readonly fd: Fd;
+  /** Whether it was closed. */
+  readonly closed: boolean;
 }
 
 /** The same, of a device by descriptors that somebody passed in. */

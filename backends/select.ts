@@ -16,6 +16,7 @@ import type {
   IommuContext,
   Mapped,
   Node,
+  SharedIommufd,
 } from "./backend.ts";
 import { IommufdContext } from "./iommufd/context.ts";
 import { IOMMUFD_NODE } from "./iommufd/space_ioas.ts";
@@ -149,14 +150,16 @@ function iommufdNodes({ nodes }: AttachTarget): [iommufd: Node, cdev: Node] {
  * @param kernel The system that is asked.
  * @param noIommu Whether it is for devices without an IOMMU.
  * @param mapped What is mapped in the address space.
+ * @param shared The iommufd that it lives in, where that was passed in.
  */
 export function createContext(
   backend: BackendName,
   kernel: Kernel,
   noIommu: boolean,
   mapped: Mapped,
+  shared?: SharedIommufd,
 ): IommuContext {
   return backend === "iommufd"
-    ? new IommufdContext(kernel, noIommu, mapped)
+    ? new IommufdContext(kernel, noIommu, mapped, shared)
     : new LegacyContext(kernel, noIommu ? NO_IOMMU : TYPE1, mapped);
 }

@@ -1,27 +1,17 @@
 import { VfioError } from "../../lib/errors.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
-import type { Fd } from "../../lib/kernel/fd.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import {
   IOMMU_HWPT_ALLOC,
   iommu_hwpt_alloc,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
 } from "../../lib/uapi/iommufd/hwpt.ts";
-import type { AttachTarget, DirtyLog, DmaRange } from "../backend.ts";
+import type { DirtyLog, DmaRange } from "../backend.ts";
 import { ignoreErrors, insist } from "../explain.ts";
+import type { AttachedDevice } from "./attached_device.ts";
 import { IommufdFile } from "./core/iommufd_file.ts";
 import type { SpaceIoas } from "./space_ioas.ts";
 import { readDirty, setDirtyTracking } from "./tables/dirty.ts";
-
-/** A device that is attached to the IOAS, or to one of its page tables. */
-export interface AttachedDevice {
-  /** The device. */
-  readonly target: AttachTarget;
-  /** Its descriptor. */
-  readonly fd: Fd;
-  /** Its number in the iommufd. */
-  readonly deviceId: number;
-}
 
 /** A page table that logs what devices write. */
 interface Table {
@@ -38,10 +28,9 @@ export class HwptDirtyLog implements DirtyLog {
   readonly by = "hwpt";
   /** Part of a mapping can be read. */
   readonly wholeMappings = false;
-  /** It tells pages apart. */
-  readonly blur = undefined;
   readonly #iommufd: IommufdFile;
   readonly #ioas: SpaceIoas;
+  readonly #hasMoved: (device: AttachedDevice) => boolean;
   readonly #tables = new Set<Table>();
   #isOn = false;
   /** What a bit stands for, in bytes. */
@@ -50,11 +39,29 @@ export class HwptDirtyLog implements DirtyLog {
   /**
    * @param kernel The system that is asked.
    * @param ioas The IO address space.
+   * @param hasMoved Whether somebody has attached a device to another page table.
    */
-  constructor(kernel: Kernel, ioas: SpaceIoas) {
+  constructor(
+    kernel: Kernel,
+    ioas: SpaceIoas,
+    hasMoved: (device: AttachedDevice) => boolean,
+  ) {
+    this.#hasMoved = hasMoved;
     this.#iommufd = new IommufdFile(kernel, ioas.iommufd);
     this.#ioas = ioas;
     this.pageSize = Math.max(4096, Number(ioas.limits().alignment));
+  }
+
+  /** It tells pages apart, unless somebody has moved a device away. */
+  get blur(): string | undefined {
+    for (const { devices } of this.#tables) {
+      for (const device of devices) {
+        if (this.#hasMoved(device)) {
+          return `${device.name} was attached to another page table`;
+        }
+      }
+    }
+    return undefined;
   }
 
   /** Whether devices that come are attached to page tables that log. */
@@ -89,7 +96,7 @@ export class HwptDirtyLog implements DirtyLog {
    * that its IOMMU can use, or a new one.
    */
   attach(device: AttachedDevice): void {
-    assertTranslated(device);
+    this.#assertTracked(device);
     for (const table of this.#tables) {
       try {
         this.#ioas.attach(device.fd, table.id);
@@ -112,10 +119,10 @@ export class HwptDirtyLog implements DirtyLog {
     this.#tables.add({ id, devices: new Set([device]) });
   }
 
-  #allocate({ target, deviceId }: AttachedDevice): number {
+  #allocate({ name, id }: AttachedDevice): number {
     const argument = iommu_hwpt_alloc.alloc({
       flags: IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
-      dev_id: deviceId,
+      dev_id: id,
       pt_id: this.#ioas.id,
     });
     try {
@@ -123,7 +130,7 @@ export class HwptDirtyLog implements DirtyLog {
     } catch (error) {
       if (!hasErrno(error, "EOPNOTSUPP", "ENOTTY")) throw error;
       throw new VfioError("NOT_SUPPORTED", {
-        device: target.device.name,
+        device: name,
         problem: "its IOMMU logs no memory that devices write",
         hint:
           "take all memory as written, or stop the device before it is read",
@@ -191,14 +198,24 @@ export class HwptDirtyLog implements DirtyLog {
   #tableOf(device: AttachedDevice): Table | undefined {
     return this.#tables.values().find(({ devices }) => devices.has(device));
   }
-}
 
-/** Refuses a device whose driver does its DMA, without a page table. */
-function assertTranslated({ target: { device } }: AttachedDevice): void {
-  if (device.bus !== "mdev") return;
-  throw new VfioError("NOT_SUPPORTED", {
-    device: device.name,
-    problem: "its driver writes memory itself, and iommufd does not log that",
-    hint: "take the legacy backend, which logs what such drivers write",
-  });
+  /** Refuses a device without a page table, or with one of its user's. */
+  #assertTracked(device: AttachedDevice): void {
+    const { name, mediated } = device;
+    if (mediated) {
+      throw new VfioError("NOT_SUPPORTED", {
+        device: name,
+        problem:
+          "its driver writes memory itself, and iommufd does not log that",
+        hint: "take the legacy backend, which logs what such drivers write",
+      });
+    }
+    if (!this.#hasMoved(device)) return;
+    throw new VfioError("NOT_SUPPORTED", {
+      device: name,
+      problem: "it is attached to a page table that was made for it",
+      hint: "attach it to the space's IOAS, or read that page table: " +
+        "hwpt.readDirty()",
+    });
+  }
 }

@@ -197,7 +197,7 @@ export class Iommufd extends IommufdFile implements Disposable {
     if (this.closed) return;
     this.assertUnused();
     const failures: unknown[] = [];
-    for (const owned of [...this.owned].reverse()) {
+    for (const owned of [...this.devices, ...[...this.owned].reverse()]) {
       try {
         owned.destroy();
       } catch (error) {

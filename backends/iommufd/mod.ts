@@ -29,6 +29,7 @@ export type { IovaLimits } from "./space_ioas.ts";
 export type { BitmapTarget } from "./tables/dirty.ts";
 export { Hwpt, type HwptOptions } from "./tables/hwpt.ts";
 export { InvalidationError, type Invalidations } from "./tables/invalidate.ts";
+export { type SpaceDevice, SpaceIommufd } from "./door.ts";
 export { NestedHwpt, type NestedHwptOptions } from "./tables/nested_hwpt.ts";
 export {
   type VtdFirstStage,

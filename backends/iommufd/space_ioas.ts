@@ -23,14 +23,6 @@ import {
   iommu_ioas_unmap,
   iommu_iova_range,
 } from "../../lib/uapi/iommufd/ioas.ts";
-import {
-  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
-  vfio_device_attach_iommufd_pt,
-  VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-  VFIO_DEVICE_DETACH_IOMMUFD_PT,
-  vfio_device_detach_iommufd_pt,
-  VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-} from "../../lib/uapi/vfio/cdev.ts";
 import type {
   AttachTarget,
   DmaRange,
@@ -42,6 +34,7 @@ import type {
 } from "../backend.ts";
 import { allocArgument, type Argument } from "../argument.ts";
 import { ignoreErrors, insist, mappingRefused, openNode } from "../explain.ts";
+import { attachTo } from "./attach.ts";
 import { fileRefused, mapFileArgument } from "./map_file.ts";
 import { rawIoMissing } from "../no_iommu/permission.ts";
 
@@ -96,6 +89,11 @@ export class SpaceIoas {
     return this.#fd;
   }
 
+  /** Its number there. */
+  get id(): number {
+    return this.#id;
+  }
+
   /** Whether a device's iommufd is the one that it lives in. */
   livesIn(iommufd: Node): boolean {
     return iommufd === this.#node;
@@ -114,25 +112,14 @@ export class SpaceIoas {
     insist(() => void this.#fd.ioctl(IOMMU_DESTROY, argument));
   }
 
-  /** Its number in the iommufd. */
-  get id(): number {
-    return this.#id;
-  }
-
-  /** Attaches a device, or moves it, to a page table; default: the kernel's. */
-  attach(fd: Fd, table: number = this.#id): void {
-    const argument = vfio_device_attach_iommufd_pt.alloc({
-      argsz: VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-      pt_id: table,
-    });
-    fd.ioctl(VFIO_DEVICE_ATTACH_IOMMUFD_PT, argument);
-  }
-
-  detach(fd: Fd): void {
-    const argument = vfio_device_detach_iommufd_pt.alloc({
-      argsz: VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-    });
-    fd.ioctl(VFIO_DEVICE_DETACH_IOMMUFD_PT, argument);
+  /**
+   * Attaches a device.
+   *
+   * @param fd The device.
+   * @param table The number of a page table in place of this.
+   */
+  attach(fd: Fd, table = this.#id): void {
+    attachTo(fd, table);
   }
 
   map(range: DmaRange): void {

@@ -23,6 +23,7 @@ import type {
   IommuContext,
   IommuLimits,
   Mapped,
+  PageTable,
   PhysicalRange,
 } from "../backend.ts";
 import {
@@ -74,8 +75,9 @@ export class LegacyContext implements IommuContext {
     target: AttachTarget,
     options: AttachOptions,
   ): Promise<Attachment> {
+    const { kvm, pageTable } = options;
+    if (pageTable !== undefined) throw noPageTables(target, pageTable);
     const group = this.#enter(target);
-    const { kvm } = options;
     try {
       if (kvm !== undefined) group.machine.enter(target, group.fd, kvm);
     } catch (error) {
@@ -260,5 +262,16 @@ function noAddresses(): VfioError {
   return new VfioError("NOT_SUPPORTED", {
     problem: "without an IOMMU the kernel knows none of this process's " +
       "addresses",
+  });
+}
+
+function noPageTables(
+  { device }: AttachTarget,
+  { name }: PageTable,
+): VfioError {
+  return new VfioError("NOT_SUPPORTED", {
+    device: device.name,
+    problem: `a container takes no ${name} of an iommufd`,
+    hint: 'make the address space with the backend "iommufd"',
   });
 }

@@ -3,7 +3,9 @@ import type {
   AttachRequest,
   BackendName,
   IommuLimits,
+  SharedIommufd,
 } from "../../backends/backend.ts";
+import type { SpaceIommufd } from "../../backends/iommufd/door.ts";
 import type { Selection } from "../../backends/select.ts";
 import { attachTarget } from "../../backends/target.ts";
 import { toVfioError } from "../errors.ts";
@@ -36,6 +38,11 @@ export interface AddressSpaceOptions {
    * @default {false}
    */
   readonly unsafeNoIommu?: boolean;
+  /**
+   * The iommufd that it lives in: an `Iommufd` of `@passthru/vfio/iommufd`, which
+   * several spaces can share. The backend is `"iommufd"` then.
+   */
+  readonly iommufd?: SharedIommufd;
 }
 
 /** What an address space can map at the moment. */
@@ -81,21 +88,29 @@ export class AddressSpace extends SpaceMemory implements AsyncDisposable {
    * Makes an empty space. Nothing is asked of the kernel before a device is
    * attached.
    *
-   * @param options The backend, the host, and whether an IOMMU is required.
-   * @throws {TypeError} If there is no such backend.
+   * @param options The backend, the host, whether an IOMMU is required, and the
+   * iommufd that it lives in.
+   * @throws {TypeError} If there is no such backend, or it is not that of the
+   * iommufd.
    */
   constructor(options: AddressSpaceOptions = {}) {
-    const { backend = "auto", host, unsafeNoIommu = false } = options;
+    const { host, unsafeNoIommu = false, iommufd } = options;
+    const { backend = iommufd === undefined ? "auto" : "iommufd" } = options;
     if (!["auto", "legacy", "iommufd"].includes(backend)) {
       throw new TypeError(
         `Cannot take backend ${JSON.stringify(backend)}: expected "auto", ` +
           '"legacy" or "iommufd"',
       );
     }
+    if (iommufd !== undefined && backend !== "iommufd") {
+      throw new TypeError(
+        `Cannot take backend "${backend}" for a space that lives in an iommufd`,
+      );
+    }
     const on = host ?? new Host();
     super(
       on.kernel,
-      (mapped) => new SpaceContext(on.kernel, backend, mapped),
+      (mapped) => new SpaceContext(on.kernel, backend, mapped, iommufd),
     );
     this.#host = on;
     this.#unsafeNoIommu = unsafeNoIommu;
@@ -146,6 +161,29 @@ export class AddressSpace extends SpaceMemory implements AsyncDisposable {
   }
 
   /**
+   * What it is in an iommufd: the IOAS, and the devices by which page tables,
+   * PASIDs and virtual IOMMUs are made of it. What does is loaded here. It goes
+   * with the last device.
+   *
+   * @throws {VfioError} `DETACHED` while no device is attached, `NOT_SUPPORTED`
+   * with the legacy backend.
+   *
+   * @example What the IOMMU behind a device can do
+   * ```ts
+   * import { AddressSpace, VfioDevice } from "@passthru/vfio";
+   *
+   * await using space = new AddressSpace({ backend: "iommufd" });
+   * await using device = await VfioDevice.attach("0000:01:00.0", space);
+   * const { find, ioas } = await space.iommufd();
+   * console.log(find(device).hardwareInfo(), ioas.limits().ranges);
+   * ```
+   */
+  async iommufd(): Promise<SpaceIommufd> {
+    const { iommufdOf } = await import("../../backends/iommufd/door.ts");
+    return iommufdOf(this.context.served);
+  }
+
+  /**
    * Detaches its devices, unmaps everything and frees the memory that was
    * allocated from it. An attach that is under way fails with `DETACHED`.
    * Calling it again does nothing.
@@ -179,7 +217,7 @@ export class AddressSpace extends SpaceMemory implements AsyncDisposable {
     const target = attachTarget(
       device,
       this.#unsafeNoIommu,
-      options.passed,
+      this.context.nodesFor(options.passed),
     );
     await using stack = new AsyncDisposableStack();
     const registration = stack.use(register(device, target.group, this));

@@ -8,7 +8,9 @@ import type {
   IommuContext,
   IommuLimits,
   Mapped,
+  PassedNodes,
   PhysicalRange,
+  SharedIommufd,
 } from "../../backends/backend.ts";
 import {
   createContext,
@@ -27,6 +29,7 @@ export class SpaceContext {
   readonly #kernel: Kernel;
   readonly #wanted: BackendName | "auto";
   readonly #mapped: Mapped;
+  readonly #iommufd: SharedIommufd | undefined;
   #context: IommuContext | undefined;
   #selection: Selection | undefined;
   /** Devices attached, and those on the way. */
@@ -40,11 +43,39 @@ export class SpaceContext {
    * @param kernel The system that is asked.
    * @param wanted The backend, or `"auto"`.
    * @param mapped What is mapped in the address space.
+   * @param iommufd The iommufd that it lives in, where that was passed in.
    */
-  constructor(kernel: Kernel, wanted: BackendName | "auto", mapped: Mapped) {
+  constructor(
+    kernel: Kernel,
+    wanted: BackendName | "auto",
+    mapped: Mapped,
+    iommufd?: SharedIommufd,
+  ) {
+    this.#iommufd = iommufd;
     this.#kernel = kernel;
     this.#wanted = wanted;
     this.#mapped = mapped;
+  }
+
+  /**
+   * The nodes through which a device is had, in the iommufd that was passed in.
+   *
+   * @param passed Those that were passed in with it.
+   * @throws {VfioError} `DETACHED` if the iommufd was closed.
+   */
+  nodesFor(passed: PassedNodes | undefined): PassedNodes | undefined {
+    const iommufd = this.#iommufd;
+    if (iommufd === undefined || passed?.iommufd !== undefined) return passed;
+    if (!iommufd.closed) return { ...passed, iommufd: iommufd.fd.number };
+    throw new VfioError("DETACHED", {
+      problem: "the iommufd that the address space lives in was closed",
+      hint: "close the address spaces that live in it first",
+    });
+  }
+
+  /** What serves it, for the door of a backend; `undefined` without a device. */
+  get served(): IommuContext | undefined {
+    return this.#context;
   }
 
   /** Which backend was chosen, and why; `undefined` without a device. */
@@ -186,7 +217,13 @@ export class SpaceContext {
   }
 
   #make(backend: BackendName): IommuContext {
-    return createContext(backend, this.#kernel, this.#noIommu, this.#mapped);
+    return createContext(
+      backend,
+      this.#kernel,
+      this.#noIommu,
+      this.#mapped,
+      this.#iommufd,
+    );
   }
 
   #leave(): void {

@@ -305,7 +305,7 @@ export async function playRound(
   backend: BackendName | "auto",
 ): Promise<void> {
   const simulated = simulate({
-    iommuDirtyTracking: true,
+    dirtyTracking: true,
     functions: Object.fromEntries(
       ADDRESSES.map((address, i) => [
         address,

@@ -5,6 +5,7 @@
  */
 import "../virtual_time.ts";
 import "./backends/explain.ts";
+import "./backends/iommufd_objects.ts";
 import "./backends/select.ts";
 import "./backends/target.ts";
 import "./backends/token.ts";

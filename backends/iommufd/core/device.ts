@@ -89,7 +89,7 @@ export class IommufdDevice implements User, Owned {
     this.name = name;
     this.group = group;
     this.#port = port;
-    iommufd.own(this);
+    iommufd.bind(this);
     this.#hold(attachedTo);
   }
 
@@ -206,9 +206,14 @@ export class IommufdDevice implements User, Owned {
    * @ignore Detaches it, as its page tables are destroyed after it.
    */
   destroy(): void {
-    if (this.#left || this.iommufd.closed) return this.leave();
-    for (const pasid of [...this.#pasids.keys()]) this.detachPasid(pasid);
+    if (this.#left) return;
+    this.detachPasids();
     if (this.#attachedTo !== undefined) this.detach();
+  }
+
+  /** @ignore Detaches its PASIDs, as it is about to be detached. */
+  detachPasids(): void {
+    for (const pasid of [...this.#pasids.keys()]) this.detachPasid(pasid);
   }
 
   /**
@@ -223,13 +228,13 @@ export class IommufdDevice implements User, Owned {
       this.#holdPasid(pasid, undefined);
     }
     this.#hold(undefined);
-    this.iommufd.disown(this);
+    this.iommufd.unbind(this);
   }
 
   /** It and the devices of its group that are attached. */
   *#movedWithIt(): Iterable<IommufdDevice> {
     yield this;
-    for (const other of this.iommufd.owned) {
+    for (const other of this.iommufd.devices) {
       if (
         other instanceof IommufdDevice && other !== this &&
         other.group === this.group && other.#attachedTo !== undefined
@@ -341,6 +346,14 @@ export class IommufdDevice implements User, Owned {
         "DEVICE_BUSY",
         "the device is being reset, or attached elsewhere",
         "try again when the reset is over",
+      );
+    }
+    // A mediated device has no page table of its own.
+    if (hasErrno(cause, "ENOENT")) {
+      return explained(
+        "NOT_SUPPORTED",
+        `its driver does its DMA, and cannot use ${table.name}`,
+        "attach it to an IOAS",
       );
     }
     return refused(cause, `attach it to ${table.name}`, this.name);

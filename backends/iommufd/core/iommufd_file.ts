@@ -28,6 +28,7 @@ export class IommufdFile {
   /** Its descriptor. */
   readonly fd: Fd;
   readonly #owned = new Set<Owned>();
+  readonly #devices = new Set<Owned>();
   readonly #users = new Set<User>();
 
   /**
@@ -52,6 +53,21 @@ export class IommufdFile {
   /** @ignore Removes what is gone. */
   disown(owned: Owned): void {
     this.#owned.delete(owned);
+  }
+
+  /** @ignore Adds a device that is bound to it. */
+  bind(device: Owned): void {
+    this.#devices.add(device);
+  }
+
+  /** @ignore Removes a device that goes. */
+  unbind(device: Owned): void {
+    this.#devices.delete(device);
+  }
+
+  /** @ignore The devices that are bound to it. */
+  get devices(): Iterable<Owned> {
+    return this.#devices;
   }
 
   /** @ignore Says that something lives in it that was not made in it. */

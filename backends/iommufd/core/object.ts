@@ -107,6 +107,11 @@ export abstract class IommufdObject implements Owned, User, Disposable {
     }
     this.release();
     this.iommufd.destroy(this.#id, this.name);
+    this.abandon();
+  }
+
+  /** @ignore Forgets it, as somebody else destroys it. */
+  abandon(): void {
     this.#destroyed = true;
     for (const used of this.#uses) used.letGo(this);
     this.iommufd.disown(this);

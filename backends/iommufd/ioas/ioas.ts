@@ -130,8 +130,8 @@ export class Ioas extends IommufdObject {
    * @param options Where it is mapped, and for what.
    * @returns The IOVA.
    * @throws {VfioError} As {@linkcode Ioas.unsafeMap}; `NOT_SUPPORTED` for a file
-   * that cannot be mapped, `DEVICE_LOST` for a dma-buf that was revoked, as by a
-   * reset of its device.
+   * that cannot be mapped, `INACCESSIBLE` for a dma-buf that is revoked, as during
+   * a reset of its device.
    */
   mapFile(
     file: FileRange,

@@ -59,9 +59,10 @@ export function mapRefused(
   }
   if (hasErrno(cause, "ENODEV")) {
     return explained(
-      "DEVICE_LOST",
-      "the device has taken back the memory of this dma-buf",
-      "make another dma-buf of its BAR, after the reset",
+      "INACCESSIBLE",
+      "its device has revoked the dma-buf",
+      "switch the device's memory decoding on, end its reset or its sleep, " +
+        "and map it again",
     );
   }
   if (hasErrno(cause, "EPERM")) {

@@ -162,7 +162,7 @@ export class DirtySession {
       }
       const { blur, wholeMappings } = this.#log!;
       this.#log!.read(part.iova, Number(part.size), part.bytes, clear);
-      if (blur !== undefined) part.blur(blur);
+      if (blur !== undefined) part.markAll(blur);
       return wholeMappings && blur === undefined;
     } catch (error) {
       // What was cleared before it failed is not told again.
@@ -201,7 +201,7 @@ export class DirtySession {
       this.#kept.add(part);
       throw error;
     }
-    if (blur !== undefined) part.blur(blur);
+    if (blur !== undefined) part.markAll(blur);
     if (atOnce) return;
     const writer = [...this.#space.members.values()]
       .find(mayWrite);

@@ -75,6 +75,16 @@ export class IoMap {
     return found;
   }
 
+  /** Where the first hole begins in `[iova, last]`; `last + 1` without one. */
+  gapFrom(iova: bigint, last: bigint): bigint {
+    let at = iova;
+    for (const area of this.within(iova, last)) {
+      if (area.iova > at) return at;
+      at = area.last + 1n;
+    }
+    return at > last ? last + 1n : at;
+  }
+
   /** Adds a mapping where there is none. */
   add(area: IoArea): void {
     this.#areas.splice(this.#indexOf(area.iova), 0, area);

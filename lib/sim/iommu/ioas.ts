@@ -9,7 +9,14 @@ import type { OpenFile, Process } from "../fs/file.ts";
 import { type IoArea, IoMap } from "./io_map.ts";
 import type { IovaWindow } from "./iommu.ts";
 import type { Machine } from "../machine/machine.ts";
-import { type Account, pin, pinAll, unpin, unpinAll } from "./pinning.ts";
+import {
+  type Account,
+  pin,
+  pinAll,
+  unpin,
+  unpinAll,
+  userAccount,
+} from "./pinning.ts";
 import { refuse } from "../process/refusal.ts";
 
 const LAST = 0xffff_ffff_ffff_ffffn;
@@ -57,6 +64,9 @@ export class Ioas {
   readonly #account: Account;
   /** The devices whose reserved windows apply. */
   readonly #devices = new Set<Device>();
+  /** The only IOVAs that are chosen and that devices must leave free. */
+  #allowed: readonly IovaWindow[] = [];
+  #hugePages = true;
   #tables = 0;
   /** How many of the page tables the IOMMU uses. */
   #translating = 0;
@@ -100,9 +110,7 @@ export class Ioas {
   /** Reserves a device's windows. EADDRINUSE where one is mapped. */
   reserve(device: Device): void {
     const { reserved } = this.#machine.iommu!;
-    if (reserved.some((window) => this.#isMapped(window))) {
-      refuse("EADDRINUSE");
-    }
+    if (reserved.some((window) => this.#isTaken(window))) refuse("EADDRINUSE");
     this.#machine.assertAttachable(device.group!);
     this.#devices.add(device);
   }
@@ -122,7 +130,7 @@ export class Ioas {
     if (this.#tables === 0) this.#assertAligned();
     if (
       translates && this.#translating === 0 &&
-      this.#isMapped(this.#untranslatable)
+      this.#isTaken(this.#untranslatable)
     ) {
       refuse("EADDRINUSE");
     }
@@ -286,6 +294,12 @@ export class Ioas {
     );
   }
 
+  /** Whether something is mapped in a window, or may come to be. */
+  #isTaken(window: IovaWindow): boolean {
+    return this.#isMapped(window) ||
+      this.#allowed.some((allowed) => overlap(allowed, window));
+  }
+
   #isMapped({ start, last }: IovaWindow): boolean {
     return this.map.within(start, last).length > 0;
   }
@@ -300,8 +314,24 @@ export class Ioas {
     if (address !== 0n) alignment = min(alignment, address & -address);
     if (alignment < this.alignment) refuse("EINVAL");
     // The search never returns 0, though 0 is valid.
-    let from = PAGE;
-    const end = LAST - PAGE;
+    const everywhere = { start: PAGE, last: LAST - PAGE };
+    const windows = this.#allowed.length === 0 ? [everywhere] : this.#allowed;
+    for (const { start, last } of windows) {
+      const from = start < everywhere.start ? everywhere.start : start;
+      const end = min(last, everywhere.last);
+      const found = this.#findIn(from, end, address, length, alignment);
+      if (found !== undefined) return found;
+    }
+    return refuse("ENOSPC");
+  }
+
+  #findIn(
+    from: bigint,
+    end: bigint,
+    address: bigint,
+    length: bigint,
+    alignment: bigint,
+  ): bigint | undefined {
     while (from < end) {
       const aligned = (from + alignment - 1n) / alignment * alignment;
       const start = aligned | address % PAGE;
@@ -314,7 +344,42 @@ export class Ioas {
       if (obstacle === undefined) return start;
       from = obstacle.last + 1n;
     }
-    return refuse("ENOSPC");
+    return undefined;
+  }
+
+  /** Does IOMMU_IOAS_ALLOW_IOVAS. EADDRINUSE where one is reserved. */
+  allow(allowed: readonly IovaWindow[]): void {
+    const sorted = allowed.toSorted((a, b) => a.start < b.start ? -1 : 1);
+    const reserved = this.#reserved;
+    if (sorted.some((one) => reserved.some((other) => overlap(one, other)))) {
+      refuse("EADDRINUSE");
+    }
+    this.#allowed = sorted;
+  }
+
+  /** Whether page tables may have large pages. */
+  get hugePages(): boolean {
+    return this.#hugePages;
+  }
+
+  /** EINVAL while it has a page table and mappings. */
+  set hugePages(allowed: boolean) {
+    const { areas } = this.map;
+    if (!allowed && this.#hugePages) {
+      if (this.#tables > 0 && areas.length > 0) refuse("EINVAL");
+      this.#assertAligned();
+    }
+    this.#hugePages = allowed;
+  }
+
+  /** Counts what is pinned as another process's. */
+  takeOver(process: Process): void {
+    for (const area of this.map.areas) {
+      const pinned = area.pinned !== undefined;
+      unpin(area, this.#account);
+      area.process = process;
+      if (pinned) pin(area, this.#account);
+    }
   }
 
   #assertAligned(): void {
@@ -330,17 +395,6 @@ export class Ioas {
   }
 }
 
-/** Counts memory by user. Root has no limit. */
-function userAccount({ pinnedByUser }: Machine): Account {
-  const count = (process: Process, bytes: number) => {
-    const pinned = (pinnedByUser.get(process.uid) ?? 0) + bytes;
-    if (process.uid !== 0 && pinned > process.memlock) refuse("ENOMEM");
-    pinnedByUser.set(process.uid, pinned);
-    process.pinned += bytes;
-  };
-  return {
-    charge: count,
-    refund: (process, bytes) => count(process, -bytes),
-    takesRegisters: false,
-  };
+function overlap(a: IovaWindow, b: IovaWindow): boolean {
+  return a.start <= b.last && b.start <= a.last;
 }

@@ -49,22 +49,19 @@ export class Iommu {
   readonly reserved: readonly IovaWindow[] = [MSI_WINDOW];
   /** The last IOVA. */
   readonly last: bigint;
-  /** Whether it logs which memory devices write. */
+  /** Whether it logs which pages devices write. */
   readonly dirtyTracking: boolean;
 
   /**
    * Makes an IOMMU.
    *
    * @param kind Its kind.
-   * @param options What it can do, and the number of address bits that it
-   * translates.
+   * @param dirtyTracking Whether it logs which pages devices write.
+   * @param addressBits The number of address bits that it translates.
    */
-  constructor(
-    kind: "dmar" | "ivhd",
-    { dirtyTracking = false, addressBits = 48 } = {},
-  ) {
-    this.kind = kind;
+  constructor(kind: "dmar" | "ivhd", dirtyTracking = false, addressBits = 48) {
     this.dirtyTracking = dirtyTracking;
+    this.kind = kind;
     this.last = (1n << BigInt(addressBits)) - 1n;
   }
 

@@ -1,9 +1,18 @@
 import type { Device, Group } from "../driver/bus.ts";
+import { DirtyPages } from "./dirty_pages.ts";
 import type { Domain } from "./domain.ts";
 import type { IoMap } from "./io_map.ts";
 import type { Ioas } from "./ioas.ts";
-import type { TableLog } from "./table_log.ts";
+import type { FaultQueue } from "./queue_calls.ts";
 import { refuse } from "../process/refusal.ts";
+
+/** How a page table was asked for. */
+export interface PageTableRequest {
+  /** Whether it logs which pages devices write. */
+  readonly tracks: boolean;
+  /** What gets the page requests of its devices. */
+  readonly faults: FaultQueue | undefined;
+}
 
 /**
  * A page table with the mappings of an IO address space
@@ -16,10 +25,12 @@ export class PageTable implements Domain {
   readonly ioas: Ioas;
   /** Whether the IOMMU uses it. */
   readonly translates: boolean;
-  /** Whether the kernel has made it, and destroys it, by itself. */
+  /** Whether it was made for a device, and goes with its last one. */
   readonly automatic: boolean;
-  /** The log of what devices write, if it has one. */
-  readonly dirty: TableLog | undefined;
+  /** What it logs of the pages that devices write, where it can. */
+  readonly dirty: { on: boolean; readonly pages: DirtyPages } | undefined;
+  /** What gets the page requests of its devices. */
+  readonly faults: FaultQueue | undefined;
   readonly #groups = new Set<Group>();
 
   /**
@@ -27,24 +38,20 @@ export class PageTable implements Domain {
    *
    * @param ioas The address space.
    * @param translates Whether the IOMMU uses it.
-   * @param dirty Its log, if somebody has made it with one.
-   * @param automatic Whether the kernel makes it by itself.
+   * @param made How it was asked for; `undefined` where it was not.
    */
   constructor(
     ioas: Ioas,
     translates: boolean,
-    dirty?: TableLog,
-    automatic = true,
+    made?: PageTableRequest,
   ) {
+    this.faults = made?.faults;
+    this.automatic = made === undefined;
+    this.dirty = made?.tracks
+      ? { on: false, pages: new DirtyPages() }
+      : undefined;
     this.ioas = ioas;
     this.translates = translates;
-    this.dirty = dirty;
-    this.automatic = automatic;
-  }
-
-  /** Notes a write of a device. */
-  wrote(iova: bigint, length: number): void {
-    this.dirty?.note(iova, length);
   }
 
   /** Returns the page table that a device is attached to. */
@@ -57,6 +64,10 @@ export class PageTable implements Domain {
 
   get map(): IoMap {
     return this.ioas.map;
+  }
+
+  wrote(iova: bigint, length: number): void {
+    if (this.dirty?.on) this.dirty.pages.note(iova, length);
   }
 
   /** Whether a group can use it. A group without an IOMMU can use any. */
@@ -74,6 +85,8 @@ export class PageTable implements Domain {
    * one that the IOMMU uses.
    */
   attach(device: Device): void {
+    // No device of the simulation has page requests.
+    if (this.faults !== undefined) refuse("ENODEV");
     const group = device.group!;
     if (group.domain !== undefined && group.domain !== this) refuse("EINVAL");
     this.#reserve(device);
@@ -88,6 +101,7 @@ export class PageTable implements Domain {
 
   /** Takes a group with all its devices over from another page table. */
   replace(from: PageTable, group: Group): void {
+    if (this.faults !== undefined) refuse("ENODEV");
     // All devices have the windows of the same IOMMU: either the first one is
     // refused or none.
     for (const device of group.attached) this.#reserve(device);

@@ -1,5 +1,6 @@
 import type { Process } from "../fs/file.ts";
 import { type IoArea, memoryOf } from "./io_map.ts";
+import type { Machine } from "../machine/machine.ts";
 import { refuse } from "../process/refusal.ts";
 
 /** Counts pinned memory. */
@@ -58,4 +59,19 @@ export function pinAll(areas: readonly IoArea[], account: Account): void {
 /** Undoes {@linkcode pinAll}. */
 export function unpinAll(areas: readonly IoArea[], account: Account): void {
   for (const area of areas) unpin(area, account);
+}
+
+/** Counts memory by user. Root has no limit. */
+export function userAccount({ pinnedByUser }: Machine): Account {
+  const count = (process: Process, bytes: number) => {
+    const pinned = (pinnedByUser.get(process.uid) ?? 0) + bytes;
+    if (process.uid !== 0 && pinned > process.memlock) refuse("ENOMEM");
+    pinnedByUser.set(process.uid, pinned);
+    process.pinned += bytes;
+  };
+  return {
+    charge: count,
+    refund: (process, bytes) => count(process, -bytes),
+    takesRegisters: false,
+  };
 }

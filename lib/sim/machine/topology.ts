@@ -18,12 +18,12 @@ import type { DeviceKind } from "../models/model.ts";
  */
 export interface Topology extends Recording {
   /**
-   * Whether its IOMMU logs which memory devices write, as Intel's and AMD's do
-   * since about 2022.
+   * Whether its IOMMU logs which pages devices write, for page tables of iommufd
+   * that ask for it.
    *
    * @default {false}
    */
-  readonly iommuDirtyTracking?: boolean;
+  readonly dirtyTracking?: boolean;
   /** Its PCI functions, by address: `"0000:01:00.0"`. */
   readonly functions?: Readonly<Record<string, FunctionTopology>>;
   /**

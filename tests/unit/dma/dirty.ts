@@ -34,11 +34,11 @@ const dmaMask = 0xfff_ffffn;
 /** Devices that log what they write, and one that does not. */
 function host(
   decorate = (kernel: Kernel): Kernel => kernel,
-  iommuDirtyTracking = false,
+  dirtyTracking = false,
 ): Host {
   const device = { model: "scratchpad", driver: "mlx5_vfio_pci" };
   const { kernel } = simulate({
-    iommuDirtyTracking,
+    dirtyTracking,
     functions: {
       [LOGGING[0]]: device,
       [LOGGING[1]]: device,

@@ -197,10 +197,10 @@ Deno.test("diagnose() tells what the IOMMU can do beside translating", () => {
   ]);
   // Without scalable mode they are of no use.
   assertEquals(intel("210004f00f4a\n"), [none]);
-  assertEquals(text({ iommuDirtyTracking: true }), [
+  assertEquals(text({ dirtyTracking: true }), [
     "the IOMMU has dirty tracking, no nested page tables, no PASIDs" + needs,
   ]);
-  assertEquals(text({ iommu: "amd", iommuDirtyTracking: true }), [
+  assertEquals(text({ iommu: "amd", dirtyTracking: true }), [
     "the IOMMU has dirty tracking, no nested page tables, no PASIDs",
   ]);
   const efr = "/sys/class/iommu/ivhd0/amd-iommu/features";
