@@ -38,7 +38,7 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 142,
+    most: 143,
     within: [
       "mod.ts",
       "backends",
@@ -91,7 +91,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 82,
+    most: 83,
     within: ["lib/handoff", "lib/ranges.ts", "backends", ...HOST],
   },
   "@passthru/vfio/provision": {
@@ -108,7 +108,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 214,
+    most: 216,
     within: [
       "lib/sim",
       "lib/ranges.ts",
