@@ -94,18 +94,27 @@ export {
   type AddressSpaceOptions,
   type SpaceLimits,
 } from "./lib/dma/address_space.ts";
+export type { SpaceMemory, Translation } from "./lib/dma/space_memory.ts";
 export {
   DmaMapping,
   type MapOptions,
+  type MappedMemory,
   type MappingOwner,
   type MemoryRange,
   type TrackedMemory,
 } from "./lib/dma/mapping.ts";
-export {
-  type AllocateOptions,
-  DmaMemory,
-  type HugePageSize,
-} from "./lib/dma/memory.ts";
+export type { AllocateOptions, HugePageSize } from "./lib/dma/host_memory.ts";
+export { DmaMemory } from "./lib/dma/memory.ts";
+export type { MapFileOptions, MemorySource } from "./lib/dma/file_memory.ts";
+export type { DirtyBitmap, DirtyRange } from "./lib/dma/dirty/bitmap.ts";
+export type {
+  DirtySource,
+  DirtyStartOptions,
+} from "./lib/dma/dirty/tracked_space.ts";
+export type {
+  DirtyReadOptions,
+  DirtyTracking,
+} from "./lib/dma/dirty/tracking.ts";
 export {
   VfioError,
   type VfioErrorCode,

@@ -33,7 +33,7 @@ export interface DmaRange {
   readonly page: number;
   /** The same in bytes. */
   readonly iova: bigint;
-  /** Where this process sees it. */
+  /** Where this process sees it; 0 where it cannot, as that of a dma-buf. */
   readonly address: bigint;
   /**
    * The file that it is memory of. A kernel that can maps that, so that the
@@ -130,6 +130,31 @@ export interface AttachOptions {
    * device is opened, and again before it is closed.
    */
   readonly kvm?: KnowsDevices;
+  /**
+   * The page table that the device is attached to in place of what the kernel
+   * chooses: one that was made by {@linkcode AddressSpace.iommufd} of the space.
+   * It is for the space's second and further devices, and those of the same
+   * iommufd.
+   */
+  readonly pageTable?: PageTable;
+}
+
+/** A page table of an iommufd: `Hwpt` of `@passthru/vfio/iommufd`. */
+export interface PageTable {
+  /** Its number in the iommufd. */
+  readonly id: number;
+  /** What errors call it. */
+  readonly name: string;
+  /** The iommufd that it lives in. */
+  readonly iommufd: object;
+}
+
+/** An iommufd that several may use: `Iommufd` of `@passthru/vfio/iommufd`. */
+export interface SharedIommufd {
+  /** Its descriptor. */
+  readonly fd: Fd;
+  /** Whether it was closed. */
+  readonly closed: boolean;
 }
 
 /** The same, of a device by descriptors that somebody passed in. */
@@ -174,6 +199,47 @@ export interface Attachment {
   detach(): Promise<void>;
 }
 
+/** What of the kernel logs which memory the devices of an IOVA space write. */
+export interface DirtyLog {
+  /** Which of its objects do. */
+  readonly by: "container" | "hwpt";
+  /** What a bit of a bitmap stands for, in bytes. */
+  readonly pageSize: number;
+  /**
+   * Why it says of every mapped page that it was written; `undefined` where it
+   * tells them apart.
+   */
+  readonly blur: string | undefined;
+  /**
+   * Whether a read begins and ends where mappings do. Then it also forgets what
+   * it reports.
+   */
+  readonly wholeMappings: boolean;
+  /**
+   * Marks pages that were written since the last read that has cleared them.
+   *
+   * @param iova The first IOVA of a range without holes.
+   * @param bytes Bytes of the range.
+   * @param bitmap Gets the bits; zeros before.
+   * @param clear Whether they are forgotten, where that can be chosen.
+   */
+  read(
+    iova: bigint,
+    bytes: number,
+    bitmap: Uint8Array<ArrayBuffer>,
+    clear: boolean,
+  ): void;
+  /**
+   * Unmaps a range, and marks the pages of it that were written.
+   *
+   * @returns Whether a write between the two was impossible. Else it is for the
+   * caller to know that no device writes.
+   */
+  unmap(range: DmaRange, bitmap: Uint8Array<ArrayBuffer>): boolean;
+  /** Ends the log. */
+  stop(): void;
+}
+
 /**
  * One IOVA space in the kernel, and the devices attached to it. Its kernel
  * objects come with the first device and go with the last.
@@ -195,8 +261,24 @@ export interface IommuContext {
    * The same without holding the event loop, as pinning takes about 20 ms a GiB.
    */
   mapAsync(range: DmaRange): Promise<void>;
+  /**
+   * Maps what another context has mapped, without pinning it once more.
+   *
+   * @param range What is mapped.
+   * @param from The range there.
+   * @param source The other context.
+   * @returns Whether the kernel can do that; else it is for the caller to map.
+   */
+  copy(range: DmaRange, from: DmaRange, source: IommuContext): boolean;
   /** Unmaps a range in which only whole ranges were mapped. */
   unmap(range: DmaRange): void;
+  /**
+   * Has the kernel forget where this process has what is mapped. Devices go on
+   * reaching it.
+   */
+  dropAddresses(): void;
+  /** Tells the kernel where this process has a range now. */
+  updateAddress(range: DmaRange): void;
   /**
    * Where a mapped range lies in physical memory, from an offset on, for devices
    * that no IOMMU isolates. One must be attached.
@@ -204,6 +286,11 @@ export interface IommuContext {
   physical(range: DmaRange, offset: number): PhysicalRange;
   /** Asks the kernel what can be mapped. A device must be attached. */
   limits(): IommuLimits;
+  /**
+   * Has the kernel log which memory the devices that are attached write. Where
+   * it does already, only those are added that came since.
+   */
+  startDirtyLog(): Promise<DirtyLog>;
 }
 
 /**

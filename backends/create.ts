@@ -1,5 +1,10 @@
 import type { Kernel } from "../lib/kernel/kernel.ts";
-import type { BackendName, IommuContext, Mapped } from "./backend.ts";
+import type {
+  BackendName,
+  IommuContext,
+  Mapped,
+  SharedIommufd,
+} from "./backend.ts";
 import { IommufdContext } from "./iommufd/context.ts";
 import { LegacyContext } from "./legacy/context.ts";
 import { TYPE1 } from "./legacy/type1.ts";
@@ -12,14 +17,16 @@ import { NO_IOMMU } from "./no_iommu/no_iommu.ts";
  * @param kernel The system that is asked.
  * @param noIommu Whether it is for devices without an IOMMU.
  * @param mapped What is mapped in the address space.
+ * @param shared The iommufd that it lives in, where that was passed in.
  */
 export function createContext(
   backend: BackendName,
   kernel: Kernel,
   noIommu: boolean,
   mapped: Mapped,
+  shared?: SharedIommufd,
 ): IommuContext {
   return backend === "iommufd"
-    ? new IommufdContext(kernel, noIommu, mapped)
+    ? new IommufdContext(kernel, noIommu, mapped, shared)
     : new LegacyContext(kernel, noIommu ? NO_IOMMU : TYPE1, mapped);
 }

@@ -213,14 +213,7 @@ export function mappingRefused(
   if (hasErrno(cause, "ENOMEM")) {
     return noMemory(kernel, backend, BigInt(bytes), cause);
   }
-  if (hasErrno(cause, "ENOSPC")) {
-    return new VfioError("MAPPING_LIMIT", {
-      problem: `cannot map ${range}: the container's mappings are used up`,
-      hint: "map fewer, larger ranges, or raise " +
-        "vfio_iommu_type1.dma_entry_limit",
-      cause,
-    });
-  }
+  if (hasErrno(cause, "ENOSPC")) return mappingLimit(range, cause);
   if (hasErrno(cause, "EFAULT")) {
     return new VfioError("NO_MEMORY", {
       problem: `cannot map ${range}: the memory behind it is not there`,
@@ -237,6 +230,16 @@ export function mappingRefused(
     });
   }
   return cause;
+}
+
+/** The error for a container that takes no more mappings. */
+export function mappingLimit(range: string, cause?: unknown): VfioError {
+  return new VfioError("MAPPING_LIMIT", {
+    problem: `cannot map ${range}: the container's mappings are used up`,
+    hint: "map fewer, larger ranges, or raise " +
+      "vfio_iommu_type1.dma_entry_limit",
+    cause,
+  });
 }
 
 /** The error for a lack of memory, or of the right to lock it. */

@@ -51,8 +51,15 @@ export function attachTarget(
     noIommu,
     nodes: passed === undefined
       ? nodes
+      // An iommufd alone says where, and not how, the device is had.
+      : isPlace(passed)
+      ? { ...nodes, ...passed }
       : { group: undefined, cdev: undefined, ...passed },
   };
+}
+
+function isPlace({ group, cdev }: PassedNodes): boolean {
+  return group === undefined && cdev === undefined;
 }
 
 function assertVfioDriver(device: HostDevice): void {

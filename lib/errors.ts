@@ -27,6 +27,7 @@ import { printable, printableLines } from "./printable.ts";
  * | `HOST_IN_USE` | the host uses the device, for a mounted file system or its default route for example |
  * | `IDENTITY_CHANGED` | what is at this address, or has this UUID, is not what was said of it |
  * | `INACCESSIBLE` | the device's registers cannot be accessed now: it is being reset, sleeps, or does not decode its memory |
+ * | `IN_USE` | an object of an iommufd is needed by another; the message names it |
  * | `IOVA_EXHAUSTED` | no free IOVA range is large enough |
  * | `IOVA_OUT_OF_RANGE` | the IOMMU cannot translate this IOVA |
  * | `IOVA_OVERLAP` | the IOVA range is mapped already |
@@ -62,6 +63,7 @@ export type VfioErrorCode =
   | "HOST_IN_USE"
   | "IDENTITY_CHANGED"
   | "INACCESSIBLE"
+  | "IN_USE"
   | "IOVA_EXHAUSTED"
   | "IOVA_OUT_OF_RANGE"
   | "IOVA_OVERLAP"

@@ -19,7 +19,7 @@ import {
 } from "../explain.ts";
 import { rawIoMissing } from "../no_iommu/permission.ts";
 import { notBound, recall, remember } from "./bound.ts";
-import type { Ioas } from "./ioas.ts";
+import type { SpaceIoas } from "./space_ioas.ts";
 
 /**
  * Binds a device to the iommufd, unless it is; closing the device undoes it.
@@ -29,7 +29,7 @@ import type { Ioas } from "./ioas.ts";
 export async function bind(
   target: AttachTarget,
   fd: Fd,
-  ioas: Ioas,
+  ioas: SpaceIoas,
   { vfToken }: AttachOptions,
 ): Promise<number> {
   if (target.nodes.deviceId !== undefined) return target.nodes.deviceId;

@@ -5,24 +5,58 @@
  * @module
  */
 
+import { VfioError } from "../../lib/errors.ts";
+import type { Fd } from "../../lib/kernel/fd.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import type {
   Attachment,
   AttachOptions,
   AttachTarget,
+  DirtyLog,
   DmaRange,
   IommuContext,
   IommuLimits,
   Mapped,
+  PageTable,
   PhysicalRange,
+  SharedIommufd,
 } from "../backend.ts";
 import { noMemory, openNode } from "../explain.ts";
 import { ignoreErrors, insist } from "../teardown.ts";
 import { attachRefused, bind, bindRefused } from "./bind.ts";
 import { removeFrom } from "../kvm.ts";
 import { boundBefore, boundElsewhere, otherIommufd } from "./bound.ts";
-import { Ioas } from "./ioas.ts";
+import { detachFrom } from "./attach.ts";
+import type { AttachedDevice } from "./attached_device.ts";
+import type { HwptDirtyLog } from "./dirty_log.ts";
+import { SpaceIoas } from "./space_ioas.ts";
+
+/** What knows of the objects that were made beside the space's own. */
+export interface Door {
+  /** A device was attached. */
+  enter(device: AttachedDevice): void;
+  /** Whether a device was moved from the IOAS to what was made beside it. */
+  hasMoved(id: number): boolean;
+  /** A device is about to be detached. */
+  leaving(id: number): void;
+  /** A device was detached, and is open still. */
+  left(id: number): void;
+  /** The IOAS goes. */
+  close(): void;
+}
+
+/** What a door is made of. */
+export interface DoorParts {
+  /** The system. */
+  readonly kernel: Kernel;
+  /** The iommufd. */
+  readonly fd: Fd;
+  /** The number of the IOAS. */
+  readonly ioas: number;
+  /** What the space's maker has of the iommufd, where that was passed in. */
+  readonly shared: SharedIommufd | undefined;
+}
 
 /** An IOVA space in the kernel, as one IOAS. */
 export class IommufdContext implements IommuContext {
@@ -31,16 +65,27 @@ export class IommufdContext implements IommuContext {
   readonly #kernel: Kernel;
   readonly #mapped: Mapped;
   readonly #noIommu: boolean;
-  #ioas: Ioas | undefined;
+  #ioas: SpaceIoas | undefined;
   /** Devices attached, and those on the way. */
   #users = 0;
+  readonly #devices = new Set<AttachedDevice>();
+  readonly #shared: SharedIommufd | undefined;
+  #door: Door | undefined;
+  #dirtyLog: HwptDirtyLog | undefined;
 
   /**
    * @param kernel The system that is asked.
    * @param noIommu Whether it is for devices that no IOMMU isolates.
    * @param mapped What is mapped in the address space.
+   * @param shared The iommufd that it lives in, where that was passed in.
    */
-  constructor(kernel: Kernel, noIommu: boolean, mapped: Mapped) {
+  constructor(
+    kernel: Kernel,
+    noIommu: boolean,
+    mapped: Mapped,
+    shared?: SharedIommufd,
+  ) {
+    this.#shared = shared;
     this.#kernel = kernel;
     this.#noIommu = noIommu;
     this.#mapped = mapped;
@@ -54,7 +99,7 @@ export class IommufdContext implements IommuContext {
     if (iommufd !== undefined && this.#ioas?.livesIn(iommufd) === false) {
       throw otherIommufd(target);
     }
-    const ioas = this.#ioas ??= Ioas.open(
+    const ioas = this.#ioas ??= SpaceIoas.open(
       this.#kernel,
       target,
       this.#mapped(),
@@ -82,12 +127,29 @@ export class IommufdContext implements IommuContext {
       await stack.disposeAsync();
       throw bound ?? bindRefused(target, options, error);
     }
+    const { pageTable } = options;
+    const device: AttachedDevice = {
+      id: deviceId,
+      name: target.device.name,
+      group: target.group.id,
+      fd,
+      mediated: target.device.bus === "mdev",
+      table: pageTable,
+    };
+    stack.defer(() => this.#door?.left(deviceId));
     try {
-      ioas.attach(fd);
+      this.#attach(ioas, device);
     } catch (error) {
       throw this.#pinRefused(error) ?? attachRefused(target, error);
     }
-    stack.defer(() => insist(() => ioas.detach(fd)));
+    this.#devices.add(device);
+    this.#door?.enter(device);
+    stack.defer(() => {
+      this.#devices.delete(device);
+      this.#door?.leaving(deviceId);
+      insist(() => detachFrom(fd));
+      this.#dirtyLog?.remove(device);
+    });
     const held = stack.move();
     return {
       fd,
@@ -95,6 +157,24 @@ export class IommufdContext implements IommuContext {
       borrowed: typeof cdev === "number",
       detach: () => held.disposeAsync(),
     };
+  }
+
+  /**
+   * Attaches a device to the page table that was asked for; else, while one
+   * logs what devices write, to that; else to the IOAS.
+   */
+  #attach(ioas: SpaceIoas, device: AttachedDevice): void {
+    const table = this.#assertOurs(device.table);
+    try {
+      if (table === undefined && this.#dirtyLog?.isOn) {
+        return this.#dirtyLog.attach(device);
+      }
+    } catch (error) {
+      const cannot = error instanceof VfioError &&
+        error.code === "NOT_SUPPORTED";
+      if (!cannot) throw error;
+    }
+    ioas.attach(device.fd, table?.id);
   }
 
   // An IOAS without a device pins nothing: attaching the first device pins
@@ -107,9 +187,40 @@ export class IommufdContext implements IommuContext {
     return noMemory(this.#kernel, "iommufd", BigInt(size), cause);
   }
 
-  #leave(ioas: Ioas): void {
+  /** Refuses a page table of another iommufd. */
+  #assertOurs(table: PageTable | undefined): PageTable | undefined {
+    const door = this.#door as { readonly iommufd?: object } | undefined;
+    if (table === undefined || table.iommufd === door?.iommufd) return table;
+    throw new TypeError(
+      `Cannot attach to ${table.name}: it is of another iommufd than the ` +
+        "address space",
+    );
+  }
+
+  /**
+   * What knows of the objects that are made beside the space's own.
+   *
+   * @param make Makes it.
+   */
+  door(make: (parts: DoorParts) => Door): Door {
+    if (this.#door !== undefined) return this.#door;
+    const ioas = this.#ioas!;
+    this.#door = make({
+      kernel: this.#kernel,
+      fd: ioas.iommufd,
+      ioas: ioas.id,
+      shared: this.#shared,
+    });
+    for (const device of this.#devices) this.#door.enter(device);
+    return this.#door;
+  }
+
+  #leave(ioas: SpaceIoas): void {
     if (--this.#users > 0) return;
     this.#ioas = undefined;
+    this.#door?.close();
+    this.#door = undefined;
+    this.#dirtyLog = undefined;
     ioas.close();
   }
 
@@ -140,4 +251,40 @@ export class IommufdContext implements IommuContext {
     // What has no IOMMU takes any IOVA, and none is of use.
     return this.#noIommu ? { ...limits, ranges: [] } : limits;
   }
+
+  copy(range: DmaRange, from: DmaRange, source: IommuContext): boolean {
+    if (!(source instanceof IommufdContext)) return false;
+    const [into, other] = [this.#ioas, source.#ioas];
+    if (into === undefined || other === undefined) return false;
+    return into.copy(range, from, other);
+  }
+
+  // What is mapped by its file needs no address (IOMMU_IOAS_CHANGE_PROCESS).
+  dropAddresses(): void {
+    for (const { file } of this.#mapped()) {
+      if (file === undefined) throw fixedAddresses();
+    }
+  }
+
+  updateAddress(): void {}
+
+  async startDirtyLog(): Promise<DirtyLog> {
+    const { HwptDirtyLog } = await import("./dirty_log.ts");
+    const log = this.#dirtyLog ??= new HwptDirtyLog(
+      this.#kernel,
+      this.#ioas!,
+      ({ id, table }) =>
+        table !== undefined || this.#door?.hasMoved(id) === true,
+    );
+    log.start(this.#devices);
+    return log;
+  }
+}
+
+function fixedAddresses(): VfioError {
+  return new VfioError("NOT_SUPPORTED", {
+    problem: "iommufd does not let go of this process's addresses",
+    hint: "map memory by its file: space.allocate(size, { memfd: true }), or " +
+      "space.mapFile()",
+  });
 }

@@ -32,10 +32,19 @@ export interface ContainerIommu {
   unmap(range: DmaRange): void;
   /** Unmaps everything. */
   unmapAll(): void;
+  /** Forgets where this process has what is mapped, where it can. */
+  dropAddresses?(): void;
+  /** Learns where this process has a range now. */
+  updateAddress?(range: DmaRange): void;
   /** Where a range lies in physical memory, where nothing is translated. */
   physical?(range: DmaRange, offset: number): PhysicalRange;
   /** Asks the kernel what can be mapped. */
   limits(): IommuLimits;
+  /**
+   * Asks the kernel what a bit stands for in its log of the memory that devices
+   * write, in bytes; `undefined` where it has none.
+   */
+  dirtyPageSize?(): number | undefined;
 }
 
 /** A kernel's driver behind containers. */
@@ -59,7 +68,8 @@ export class Container {
   readonly #driver: IommuDriver;
   /** Its IOMMU. */
   readonly iommu: ContainerIommu;
-  #groups = 0;
+  /** Its groups, and whether an IOMMU translates for them. */
+  readonly #groups = new Map<Fd, boolean>();
 
   private constructor(kernel: Kernel, fd: Fd, driver: IommuDriver) {
     this.#fd = fd;
@@ -67,9 +77,19 @@ export class Container {
     this.iommu = driver.open(kernel, fd);
   }
 
+  /** Its descriptor. */
+  get fd(): Fd {
+    return this.#fd;
+  }
+
   /** How many groups it has. */
   get groups(): number {
-    return this.#groups;
+    return this.#groups.size;
+  }
+
+  /** Whether an IOMMU translates for one of its groups. */
+  get translates(): boolean {
+    return this.#groups.values().some((translates) => translates);
   }
 
   /**
@@ -129,17 +149,19 @@ export class Container {
       throw this.#driver.refused(target, error) ??
         nodeRefused(target, target.nodes.group!, error);
     }
-    this.#groups++;
+    // The driver of a mediated device does its DMA.
+    this.#groups.set(group, target.device.bus !== "mdev");
     return true;
   }
 
   /** Takes a group out, and closes the container behind the last one. */
   remove(group: Fd): void {
-    this.#groups--;
+    this.#groups.delete(group);
+    const isEmpty = this.#groups.size === 0;
     // The mappings are removed while the group is still in.
-    if (this.#groups === 0) ignoreErrors(() => this.iommu.unmapAll());
+    if (isEmpty) ignoreErrors(() => this.iommu.unmapAll());
     // Where the kernel refuses, the group leaves when it is closed.
     ignoreErrors(() => group.ioctl(VFIO_GROUP_UNSET_CONTAINER));
-    if (this.#groups === 0) ignoreErrors(() => this.#fd.close());
+    if (isEmpty) ignoreErrors(() => this.#fd.close());
   }
 }

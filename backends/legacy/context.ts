@@ -9,6 +9,7 @@
  * @module
  */
 
+import { VfioError } from "../../lib/errors.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import { Fd } from "../../lib/kernel/fd.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
@@ -17,16 +18,19 @@ import type {
   Attachment,
   AttachOptions,
   AttachTarget,
+  DirtyLog,
   DmaRange,
   IommuContext,
   IommuLimits,
   Mapped,
+  PageTable,
   PhysicalRange,
 } from "../backend.ts";
 import { needlessToken, nodeRefused, wrongToken } from "../explain.ts";
 import { GroupMachine } from "../kvm.ts";
 import { ignoreErrors } from "../teardown.ts";
 import { Container, type IommuDriver } from "./container.ts";
+import type { ContainerDirtyLog } from "./dirty_log.ts";
 import { openGroup } from "./group.ts";
 import { commonLimits } from "./limits.ts";
 
@@ -50,6 +54,7 @@ export class LegacyContext implements IommuContext {
   readonly #mapped: Mapped;
   readonly #containers = new Set<Container>();
   readonly #groups = new Map<string, OpenGroup>();
+  #dirtyLog: ContainerDirtyLog | undefined;
 
   /**
    * @param kernel The system that is asked.
@@ -66,8 +71,9 @@ export class LegacyContext implements IommuContext {
     target: AttachTarget,
     options: AttachOptions,
   ): Promise<Attachment> {
+    const { kvm, pageTable } = options;
+    if (pageTable !== undefined) throw noPageTables(target, pageTable);
     const group = this.#enter(target);
-    const { kvm } = options;
     try {
       if (kvm !== undefined) group.machine.enter(target, group.fd, kvm);
     } catch (error) {
@@ -199,6 +205,33 @@ export class LegacyContext implements IommuContext {
     for (const { iommu } of this.#containers) iommu.unmap(range);
   }
 
+  // A container cannot refer to another's mappings.
+  copy(): boolean {
+    return false;
+  }
+
+  dropAddresses(): void {
+    const dropped: Container[] = [];
+    try {
+      for (const container of this.#containers) {
+        if (container.iommu.dropAddresses === undefined) throw noAddresses();
+        container.iommu.dropAddresses();
+        dropped.push(container);
+      }
+    } catch (error) {
+      for (const { iommu } of dropped) {
+        for (const range of this.#mapped()) {
+          ignoreErrors(() => iommu.updateAddress?.(range));
+        }
+      }
+      throw error;
+    }
+  }
+
+  updateAddress(range: DmaRange): void {
+    for (const { iommu } of this.#containers) iommu.updateAddress?.(range);
+  }
+
   physical(range: DmaRange, offset: number): PhysicalRange {
     const [container] = this.#containers;
     return container!.iommu.physical!(range, offset);
@@ -209,4 +242,32 @@ export class LegacyContext implements IommuContext {
       .map(({ iommu }) => iommu.limits())
       .reduce(commonLimits);
   }
+
+  async startDirtyLog(): Promise<DirtyLog> {
+    const { ContainerDirtyLog } = await import("./dirty_log.ts");
+    const log = this.#dirtyLog ??= new ContainerDirtyLog(
+      this.#kernel,
+      this.#containers,
+    );
+    log.start();
+    return log;
+  }
+}
+
+function noAddresses(): VfioError {
+  return new VfioError("NOT_SUPPORTED", {
+    problem: "without an IOMMU the kernel knows none of this process's " +
+      "addresses",
+  });
+}
+
+function noPageTables(
+  { device }: AttachTarget,
+  { name }: PageTable,
+): VfioError {
+  return new VfioError("NOT_SUPPORTED", {
+    device: device.name,
+    problem: `a container takes no ${name} of an iommufd`,
+    hint: 'make the address space with the backend "iommufd"',
+  });
 }

@@ -3,6 +3,8 @@ import {
   vfio_iommu_type1_info,
   VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
   vfio_iommu_type1_info_cap_iova_range,
+  VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
+  vfio_iommu_type1_info_cap_migration,
   VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
   vfio_iommu_type1_info_dma_avail,
   vfio_iova_range,
@@ -27,9 +29,29 @@ export function decodeLimits(bytes: Uint8Array): IommuLimits {
         vfio_iommu_type1_info_dma_avail.decode(bytes, at).avail;
     }
   }
-  // The smallest page size: the lowest bit that is set.
-  const alignment = info.iova_pgsizes & -info.iova_pgsizes;
+  const alignment = lowestBit(info.iova_pgsizes);
   return { ranges, alignment, mappingsAvailable };
+}
+
+/**
+ * Decodes what a bit stands for in a bitmap of the memory that devices write.
+ *
+ * @param bytes A `vfio_iommu_type1_info` with its capabilities.
+ * @returns Bytes; `undefined` where the kernel has no such bitmaps.
+ */
+export function decodeDirtyPageSize(bytes: Uint8Array): number | undefined {
+  const { cap_offset } = vfio_iommu_type1_info.decode(bytes);
+  for (const { id, at } of infoCapabilities(bytes, cap_offset)) {
+    if (id !== VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION) continue;
+    const layout = vfio_iommu_type1_info_cap_migration;
+    return Number(lowestBit(layout.decode(bytes, at).pgsize_bitmap));
+  }
+  return undefined;
+}
+
+/** The smallest page size of a set of them. */
+function lowestBit(bits: bigint): bigint {
+  return bits & -bits;
 }
 
 function decodeRanges(bytes: Uint8Array, at: number): IovaRange[] {

@@ -4,13 +4,17 @@ import type { Fd } from "../../lib/kernel/fd.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import { setPages, setUint64 } from "../../lib/uapi/layout.ts";
 import {
+  VFIO_CHECK_EXTENSION,
   VFIO_TYPE1_IOMMU,
   VFIO_TYPE1v2_IOMMU,
+  VFIO_UPDATE_VADDR,
 } from "../../lib/uapi/vfio/container.ts";
 import {
   VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_VADDR,
   VFIO_DMA_MAP_FLAG_WRITE,
   VFIO_DMA_UNMAP_FLAG_ALL,
+  VFIO_DMA_UNMAP_FLAG_VADDR,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
   vfio_iommu_type1_dma_map,
@@ -23,7 +27,7 @@ import { allocArgument, type Argument } from "../argument.ts";
 import { mappingRefused, unsafeInterrupts } from "../explain.ts";
 import { readInfo } from "../info.ts";
 import type { ContainerIommu, IommuDriver } from "./container.ts";
-import { decodeLimits } from "./limits.ts";
+import { decodeDirtyPageSize, decodeLimits } from "./limits.ts";
 
 const MAP = vfio_iommu_type1_dma_map.offset;
 const UNMAP = vfio_iommu_type1_dma_unmap.offset;
@@ -103,21 +107,65 @@ class Type1 implements ContainerIommu {
     );
   }
 
+  dropAddresses(): void {
+    const extension = BigInt(VFIO_UPDATE_VADDR);
+    if (this.#container.ioctl(VFIO_CHECK_EXTENSION, extension) === 0) {
+      throw new VfioError("NOT_SUPPORTED", {
+        problem: "the container does not let go of this process's addresses",
+        hint: "take Linux 5.12 or later, and no mediated device",
+      });
+    }
+    const flags = VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL;
+    this.#container.ioctl(
+      VFIO_IOMMU_UNMAP_DMA,
+      vfio_iommu_type1_dma_unmap.alloc({ flags }),
+    );
+  }
+
+  updateAddress({ iova, bytes, address }: DmaRange): void {
+    this.#container.ioctl(
+      VFIO_IOMMU_MAP_DMA,
+      vfio_iommu_type1_dma_map.alloc({
+        flags: VFIO_DMA_MAP_FLAG_VADDR,
+        vaddr: address,
+        iova,
+        size: BigInt(bytes),
+      }),
+    );
+  }
+
   limits(): IommuLimits {
-    return decodeLimits(readInfo(
+    return decodeLimits(this.#info());
+  }
+
+  dirtyPageSize(): number | undefined {
+    return decodeDirtyPageSize(this.#info());
+  }
+
+  #info(): Uint8Array {
+    return readInfo(
       (argument) => this.#container.ioctl(VFIO_IOMMU_GET_INFO, argument),
       vfio_iommu_type1_info,
       undefined,
       CAPABILITY_BYTES,
-    ));
+    );
   }
 }
 
 // A container maps what this process sees, also of a file.
 function fillMap(view: DataView, range: DmaRange): void {
   const { page, address, bytes, writable } = range;
+  if (address === 0n) throw unseen(range);
   view.setUint32(MAP.flags, writable ? READ_WRITE : READ, true);
   view.setBigUint64(MAP.vaddr, address, true);
   setPages(view, MAP.iova, page);
   setUint64(view, MAP.size, bytes);
+}
+
+function unseen({ bytes }: DmaRange): VfioError {
+  return new VfioError("NOT_SUPPORTED", {
+    problem: `a container cannot map ${bytes} bytes of a dma-buf: it maps ` +
+      "what this process sees",
+    hint: "take the iommufd backend",
+  });
 }

@@ -2,6 +2,15 @@ import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
 import type { Registers } from "./registers.ts";
 
 /**
+ * Whether a PCI function may start DMA.
+ *
+ * @param config Its config space.
+ */
+export function isBusMaster(config: Registers): boolean {
+  return (config.read16(PCI_COMMAND) & PCI_COMMAND_MASTER) !== 0;
+}
+
+/**
  * Allows or forbids a PCI function to start DMA.
  *
  * @param config Its config space.

@@ -51,7 +51,7 @@ import "../uapi/vfio/region.ts";
 
 export { markRelease } from "../host/release_mark.ts";
 export { assertMediated, assertToken, described } from "./attach_options.ts";
-export { setBusMaster } from "./bus_master.ts";
+export { isBusMaster, setBusMaster } from "./bus_master.ts";
 export { readDeviceInfo } from "./info/device_info.ts";
 export { Interrupts } from "./interrupts/interrupts.ts";
 export { memoryGate } from "./memory_decoding.ts";

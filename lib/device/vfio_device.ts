@@ -1,7 +1,13 @@
 import type { Attachment, AttachOptions } from "../../backends/backend.ts";
 import { ignoreErrors } from "../../backends/teardown.ts";
 import type { AddressSpace } from "../dma/address_space.ts";
-import { MEMBERS } from "../dma/members.ts";
+import {
+  LOG_DMA,
+  type LoggedIovas,
+  MAY_WRITE,
+  type MemberLog,
+  MEMBERS,
+} from "../dma/members.ts";
 import { toVfioError, VfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import type { Fd } from "../kernel/fd.ts";
@@ -465,6 +471,22 @@ export class VfioDevice implements AsyncDisposable {
       () => parts.described(this.hostDevice),
       () => this.#detach(),
     );
+  }
+
+  /** @ignore */
+  [MAY_WRITE](): boolean {
+    if (!this.info.pci) return true;
+    return parts.isBusMaster(this.config);
+  }
+
+  /** @ignore */
+  async [LOG_DMA](
+    ranges: readonly LoggedIovas[],
+  ): Promise<MemberLog | undefined> {
+    const features = await this.features();
+    return features.supports("dma-logging-start")
+      ? await features.startDmaLog(ranges)
+      : undefined;
   }
 
   /** The same as {@linkcode VfioDevice.detach}. */

@@ -120,6 +120,18 @@ export class IovaSpace<T = undefined> {
     return this.#pages.holder(page);
   }
 
+  /** What the first range is taken by of those in `[first, end)`, in pages. */
+  firstHolder(first: number, end: number): T | undefined {
+    for (;;) {
+      const run = this.#pages.overlap(first, end);
+      if (run === undefined) return undefined;
+      const holder = this.#pages.holder(run.first);
+      if (holder !== undefined) return holder;
+      // Somebody is mapping it.
+      first = run.end;
+    }
+  }
+
   /** Says what the range is taken by that begins at a page. */
   hold(page: number, holder: T): void {
     this.#pages.hold(page, holder);
@@ -139,7 +151,7 @@ export class IovaSpace<T = undefined> {
    * @throws {RangeError} If the size, the IOVA or the mask is invalid.
    * @throws {VfioError} `IOVA_EXHAUSTED`, `IOVA_OUT_OF_RANGE`, `IOVA_OVERLAP`.
    */
-  find(size: number, { iova, dmaMask }: MapOptions): number {
+  find(size: number, { iova, dmaMask, alignment }: MapOptions): number {
     if (size % this.#unit !== 0) {
       throw new RangeError(
         `Cannot map ${size} bytes: expected a multiple of ${this.#unit}`,
@@ -148,7 +160,7 @@ export class IovaSpace<T = undefined> {
     if (this.#arrivals.size > 0) this.#readArrivals();
     const pages = size / PAGE;
     return iova === undefined
-      ? this.#choose(pages, dmaMask)
+      ? this.#choose(pages, dmaMask, alignment)
       : this.#free(pages, iova);
   }
 
@@ -158,10 +170,18 @@ export class IovaSpace<T = undefined> {
   }
 
   /** Finds room for pages and returns the first of them. */
-  #choose(pages: number, dmaMask: bigint | undefined): number {
+  #choose(
+    pages: number,
+    dmaMask: bigint | undefined,
+    alignment: number | undefined,
+  ): number {
     const within = dmaMask === undefined ? PAGES_END : pagesWithin(dmaMask);
     const limit = this.#onlyNames ? PAGES_END : within;
-    const first = this.#pages.find(pages, this.#alignment(pages), limit);
+    const least = this.#alignment(pages);
+    const step = alignment === undefined
+      ? least
+      : Math.max(least, alignmentPages(alignment));
+    const first = this.#pages.find(pages, step, limit);
     if (first !== undefined) return first;
     throw new VfioError("IOVA_EXHAUSTED", {
       problem: `no ${pages * PAGE} bytes of IOVA are free within ` +
@@ -218,6 +238,16 @@ function pageRuns(ranges: readonly IovaRange[]): PageRun[] {
     first: pageOf(start + BigInt(PAGE - 1)),
     end: pageOf(last + 1n),
   }));
+}
+
+/** How many pages an alignment is, of which a page is the least. */
+function alignmentPages(alignment: number): number {
+  if (alignment >= 1 && Number.isInteger(Math.log2(alignment))) {
+    return Math.max(alignment / PAGE, 1);
+  }
+  throw new RangeError(
+    `Cannot align to ${alignment} bytes: expected a power of two`,
+  );
 }
 
 /** How many pages a device with that DMA mask reaches. */

@@ -4,7 +4,11 @@ import type {
   PhysicalRange,
 } from "../../backends/backend.ts";
 import { VfioError } from "../errors.ts";
+import { hex } from "../hex.ts";
 import { iovaOf } from "../uapi/layout.ts";
+
+/** The end of the addresses, in bytes. */
+export const ADDRESS_END = 1n << 64n;
 
 /** Memory of this process that can be mapped: whole pages. */
 export interface MemoryRange {
@@ -12,6 +16,18 @@ export interface MemoryRange {
   readonly address: bigint;
   /** Bytes, a multiple of the page size. */
   readonly size: number;
+}
+
+/** The memory behind a mapping. */
+export interface MappedMemory {
+  /** Where this process sees it; 0 where it cannot. */
+  readonly address: bigint;
+  /** Bytes, whole pages. */
+  readonly size: number;
+  /** The file that it is memory of, where it is one's. */
+  readonly file?: FileRange | undefined;
+  /** Whether it stays where it is in physical memory. Default: not. */
+  readonly immovable?: boolean;
 }
 
 /** Where memory is mapped when nothing is said. */
@@ -32,10 +48,21 @@ export interface MapOptions {
    * @default {true}
    */
   readonly writable?: boolean;
+  /**
+   * What the IOVA that the space chooses is a multiple of, in bytes, a power of
+   * two; of memory that is allocated, the address too. Default: as its size
+   * suggests.
+   */
+  readonly alignment?: number;
 }
+
+/** The name of what an address space tells memory. `mod.ts` does not export it. */
+export const MAPPED: unique symbol = Symbol("mapped");
 
 /** Memory that knows where it is mapped: it is unmapped before it is freed. */
 export interface TrackedMemory {
+  /** @ignore It is mapped in a space. */
+  [MAPPED](mapping: DmaMapping, space: object): void;
   /** It is not mapped there any more. */
   forget(mapping: DmaMapping): void;
 }
@@ -56,19 +83,33 @@ export const BEFORE: unique symbol = Symbol("before");
 /** The name of the mapping behind one. */
 export const BEHIND: unique symbol = Symbol("behind");
 
+/** What is behind a mapping. */
+export interface MappingSource {
+  /** The memory. */
+  readonly memory: MappedMemory;
+  /** Who is told when it is unmapped. */
+  readonly tracked: TrackedMemory | undefined;
+  /** The mapping's maker. */
+  readonly owner: MappingOwner;
+}
+
+/** The name of what is behind a mapping. `mod.ts` does not export it. */
+export const SOURCE: unique symbol = Symbol("source");
+/** The name of what a mapping's owner tells it when the memory has moved. */
+export const MOVED: unique symbol = Symbol("moved");
+
 /** The name of what a mapping's owner tells it. `mod.ts` does not export it. */
 export const UNMAPPED: unique symbol = Symbol("unmapped");
 
 /** Memory that the devices of an address space see. */
 export class DmaMapping implements DmaRange, Disposable {
   readonly #owner: MappingOwner;
+  readonly #source: MappedMemory;
+  /** Where this process has it since it has moved. */
+  #moved: bigint | undefined;
   readonly #memory: TrackedMemory | undefined;
   /** Where devices see it, in pages of 4 KiB. */
   readonly page: number;
-  /** Where this process sees it. */
-  readonly address: bigint;
-  /** The file that it is memory of, where it is one's. */
-  readonly file: FileRange | undefined;
   /** Bytes. */
   readonly bytes: number;
   /** Whether devices may write to it. */
@@ -85,21 +126,42 @@ export class DmaMapping implements DmaRange, Disposable {
   constructor(
     owner: MappingOwner,
     page: number,
-    address: bigint,
-    file: FileRange | undefined,
-    bytes: number,
+    source: MappedMemory,
     writable: boolean,
     noIommu: boolean,
     memory: TrackedMemory | undefined,
   ) {
     this.#owner = owner;
+    this.#source = source;
     this.#memory = memory;
     this.page = page;
-    this.address = address;
-    this.file = file;
-    this.bytes = bytes;
+    this.bytes = source.size;
     this.writable = writable;
     this.noIommu = noIommu;
+  }
+
+  /** Where this process sees it; 0 where it cannot, as that of a dma-buf. */
+  get address(): bigint {
+    return this.#moved ?? this.#source.address;
+  }
+
+  /** The file that it is memory of, where it is one's. */
+  get file(): FileRange | undefined {
+    return this.#source.file;
+  }
+
+  /** @ignore What it maps, who is told when it is unmapped, and its maker. */
+  get [SOURCE](): MappingSource {
+    return {
+      memory: this.#source,
+      tracked: this.#memory,
+      owner: this.#owner,
+    };
+  }
+
+  /** @ignore This process has the memory elsewhere now. */
+  [MOVED](address: bigint): void {
+    this.#moved = address;
   }
 
   /**
@@ -158,5 +220,27 @@ export class DmaMapping implements DmaRange, Disposable {
   /** The same as {@linkcode DmaMapping.unmap}. */
   [Symbol.dispose](): void {
     this.unmap();
+  }
+}
+
+/** Refuses memory that is no whole pages. */
+export function assertWholePages(
+  pageSize: number,
+  address: bigint,
+  size: number,
+): void {
+  if (!Number.isSafeInteger(size) || size <= 0 || size % pageSize !== 0) {
+    throw new RangeError(
+      `Cannot map ${size} bytes: expected a multiple of ${pageSize}`,
+    );
+  }
+  if (
+    address < 0n || address + BigInt(size) > ADDRESS_END ||
+    address % BigInt(pageSize) !== 0n
+  ) {
+    throw new RangeError(
+      `Cannot map memory at ${hex(address)}: expected a multiple of ` +
+        `${pageSize}, and all of it inside 64 bits`,
+    );
   }
 }

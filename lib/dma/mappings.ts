@@ -1,12 +1,12 @@
 import type {
   DmaRange,
-  FileRange,
   IommuLimits,
   PhysicalRange,
 } from "../../backends/backend.ts";
 import { ignoreErrors } from "../../backends/teardown.ts";
 import { toVfioError, VfioError } from "../errors.ts";
 import { hex } from "../hex.ts";
+import { hasErrno } from "../kernel/errno.ts";
 import type { ReservedRegion } from "../host/device.ts";
 import type { SignalOptions } from "../kernel/abort.ts";
 import { traced, type TracedEvent, tracerOf } from "../tracing.ts";
@@ -15,10 +15,14 @@ import { IovaSpace, pageOf } from "./iova_space.ts";
 import {
   DmaMapping,
   type MapOptions,
+  type MappedMemory,
   type MappingOwner,
+  MOVED,
+  SOURCE,
   type TrackedMemory,
   UNMAPPED,
 } from "./mapping.ts";
+import { MappingRoom } from "./mapping_room.ts";
 import type { SpaceContext } from "./space_context.ts";
 
 /**
@@ -27,27 +31,25 @@ import type { SpaceContext } from "./space_context.ts";
  */
 const CALL_BYTES = 2 ** 30;
 
-/** The memory behind a mapping. */
-export interface MappedMemory {
-  /** Where this process sees it. */
-  readonly address: bigint;
-  /** Bytes, whole pages. */
-  readonly size: number;
-  /** The file that it is memory of, where it is one's. */
-  readonly file?: FileRange;
-  /** Whether it stays where it is in physical memory. Default: not. */
-  readonly immovable?: boolean;
-}
-
 /** What maps in the kernel. */
 type Mapper = Pick<
   SpaceContext,
-  "map" | "mapAsync" | "unmap" | "physical" | "noIommu"
+  | "map"
+  | "mapAsync"
+  | "copy"
+  | "unmap"
+  | "dropAddresses"
+  | "updateAddress"
+  | "physical"
+  | "noIommu"
 >;
 
 /** What is mapped in an address space, whether a device is attached or not. */
 export class Mappings implements MappingOwner {
   readonly #context: Mapper;
+  readonly #room = new MappingRoom();
+  /** Those whose address the kernel has forgotten. */
+  readonly #dropped = new Set<DmaMapping>();
   readonly #iovas: IovaSpace<DmaMapping>;
 
   /**
@@ -62,6 +64,7 @@ export class Mappings implements MappingOwner {
   /** What can be mapped from now on. */
   set limits(limits: IommuLimits) {
     this.#iovas.limits = limits;
+    this.#room.available = limits.mappingsAvailable;
   }
 
   /** {@linkcode IovaSpace.arrive} */
@@ -72,6 +75,16 @@ export class Mappings implements MappingOwner {
   /** All of them, by ascending IOVA. */
   values(): Iterable<DmaMapping> {
     return this.#iovas.holders();
+  }
+
+  /** The first of those in pages `[first, end)`, wholly or in part. */
+  firstWithin(first: number, end: number): DmaMapping | undefined {
+    return this.#iovas.firstHolder(first, end);
+  }
+
+  /** Whether a mapping is there still. */
+  has(mapping: DmaMapping): boolean {
+    return this.#iovas.holder(mapping.page) === mapping;
   }
 
   /**
@@ -100,17 +113,85 @@ export class Mappings implements MappingOwner {
     memory: MappedMemory,
     options: MapOptions,
     tracked: TrackedMemory | undefined,
+    map = (mapping: DmaMapping) => this.#context.map(mapping),
   ): DmaMapping {
     this.#assertStays(memory);
     const page = this.#iovas.find(memory.size, options);
     const mapping = this.#make(page, memory, options, tracked);
+    this.#room.assert(mapping, 1);
     try {
-      this.#context.map(mapping);
+      map(mapping);
     } catch (error) {
       throw toVfioError(error, `map ${mapping.bytes} bytes`);
     }
     this.#iovas.take(page, mapping.bytes, mapping);
+    this.#room.take(mapping, 1);
     return mapping;
+  }
+
+  /**
+   * Maps what another space has mapped.
+   *
+   * @param from The mapping there.
+   * @param options Where it is mapped, and for what.
+   */
+  copy(from: DmaMapping, options: MapOptions): DmaMapping {
+    const { memory, tracked, owner } = from[SOURCE];
+    const { writable = from.writable } = options;
+    if (writable && !from.writable) {
+      throw new TypeError("Cannot copy a read-only mapping for writing");
+    }
+    if (!(owner instanceof Mappings) || !owner.has(from)) {
+      throw new VfioError("IOVA_OUT_OF_RANGE", {
+        problem: "the mapping that is to be copied is not there any more",
+        hint: "copy it before it is unmapped",
+      });
+    }
+    return this.#map(
+      memory,
+      { ...options, writable },
+      tracked,
+      (mapping) => this.#context.copy(mapping, from, owner.#context),
+    );
+  }
+
+  /** Has the kernel forget where this process has what is mapped. */
+  dropAddresses(): void {
+    try {
+      this.#context.dropAddresses();
+      for (const mapping of this.values()) this.#dropped.add(mapping);
+    } catch (error) {
+      throw toVfioError(error, "let go of this process's addresses");
+    }
+  }
+
+  /** Tells the kernel where this process has what it has forgotten. */
+  updateAddresses(addressOf: (mapping: DmaMapping) => bigint): void {
+    for (const mapping of this.#dropped) {
+      mapping[MOVED](addressOf(mapping));
+      try {
+        this.#updateAddress(mapping);
+        this.#dropped.delete(mapping);
+      } catch (error) {
+        const doing = `tell where the memory at ${hex(mapping.iova)} is`;
+        throw toVfioError(error, doing);
+      }
+    }
+  }
+
+  // What was mapped without holding the event loop can be several mappings of
+  // the kernel's.
+  #updateAddress(mapping: DmaMapping): void {
+    try {
+      this.#context.updateAddress(mapping);
+    } catch (error) {
+      if (mapping.bytes <= CALL_BYTES || !hasErrno(error, "EINVAL")) {
+        throw error;
+      }
+      for (let from = 0; from < mapping.bytes; from += CALL_BYTES) {
+        this.#context.updateAddress(part(mapping, from));
+      }
+    }
   }
 
   /**
@@ -139,10 +220,14 @@ export class Mappings implements MappingOwner {
   ): Promise<DmaMapping> {
     signal?.throwIfAborted();
     this.#assertStays(memory);
-    const page = this.#iovas.place(memory.size, options);
+    const page = this.#iovas.find(memory.size, options);
     const mapping = this.#make(page, memory, options, tracked);
     const { bytes } = mapping;
     const done: DmaRange[] = [];
+    const count = Math.ceil(bytes / CALL_BYTES);
+    this.#room.assert(mapping, count);
+    this.#iovas.take(page, bytes);
+    this.#room.take(mapping, count);
     try {
       for (let from = 0; from < bytes; from += CALL_BYTES) {
         const range = part(mapping, from);
@@ -155,6 +240,7 @@ export class Mappings implements MappingOwner {
         ignoreErrors(() => this.#context.unmap(range));
       }
       this.#iovas.release(page);
+      this.#room.release(mapping);
       throw toVfioError(error, `map ${bytes} bytes`);
     }
     this.#iovas.hold(page, mapping);
@@ -168,16 +254,14 @@ export class Mappings implements MappingOwner {
 
   #make(
     page: number,
-    { address, size, file }: MappedMemory,
+    memory: MappedMemory,
     options: MapOptions,
     tracked: TrackedMemory | undefined,
   ): DmaMapping {
     return new DmaMapping(
       this,
       page,
-      address,
-      file,
-      size,
+      memory,
       options.writable ?? true,
       this.#context.noIommu,
       tracked,
@@ -191,7 +275,7 @@ export class Mappings implements MappingOwner {
    */
   unmap(mapping: DmaMapping | bigint): void {
     if (typeof mapping !== "bigint") {
-      if (this.#iovas.holder(mapping.page) === mapping) this.#remove(mapping);
+      if (this.has(mapping)) this.remove(mapping);
       return;
     }
     const present = mapping % 4096n === 0n
@@ -203,12 +287,12 @@ export class Mappings implements MappingOwner {
         hint: "unmap at the IOVA at which the mapping begins",
       });
     }
-    this.#remove(present);
+    this.remove(present);
   }
 
   /** Where a mapping lies in physical memory. */
   physical(mapping: DmaMapping, offset: number): PhysicalRange {
-    if (this.#iovas.holder(mapping.page) !== mapping) {
+    if (!this.has(mapping)) {
       throw new VfioError("DETACHED", {
         problem: "the memory is not mapped in its address space any more",
         hint: "map it again: space.map(memory)",
@@ -223,16 +307,27 @@ export class Mappings implements MappingOwner {
 
   /** Unmaps everything. What the kernel does not unmap stays mapped. */
   unmapAll(): void {
-    for (const mapping of this.values()) this.#remove(mapping);
+    for (const mapping of this.values()) this.remove(mapping);
   }
 
-  #remove(mapping: DmaMapping): void {
+  /**
+   * Unmaps a mapping that is there.
+   *
+   * @param mapping The mapping.
+   * @param unmap Unmaps it in the kernel.
+   */
+  remove(
+    mapping: DmaMapping,
+    unmap: () => void = () => this.#context.unmap(mapping),
+  ): void {
     try {
-      this.#context.unmap(mapping);
+      unmap();
     } catch (error) {
       throw toVfioError(error, `unmap ${hex(iovaOf(mapping.page))}`);
     }
     this.#iovas.release(mapping.page);
+    this.#room.release(mapping);
+    this.#dropped.delete(mapping);
     mapping[UNMAPPED]();
   }
 }
@@ -241,14 +336,18 @@ export class Mappings implements MappingOwner {
 function part(range: DmaRange, from: number): DmaRange {
   const bytes = Math.min(CALL_BYTES, range.bytes - from);
   if (bytes === range.bytes) return range;
-  const { page, address, file, writable, noIommu } = range;
+  const { page, file, writable, noIommu } = range;
   const first = page + from / 4096;
   return {
     page: first,
     get iova() {
       return iovaOf(first);
     },
-    address: address + BigInt(from),
+    // A file is not mapped into this process before somebody asks.
+    get address() {
+      const { address } = range;
+      return address === 0n ? 0n : address + BigInt(from);
+    },
     file: file && { fd: file.fd, offset: file.offset + from },
     bytes,
     writable,

@@ -8,12 +8,48 @@
 import type { Attachment, AttachRequest } from "../../backends/backend.ts";
 import type { HostDevice } from "../host/device.ts";
 
+/** IOVAs, in bytes. */
+export interface LoggedIovas {
+  /** The first one. */
+  readonly iova: bigint;
+  /** How many bytes. */
+  readonly size: bigint;
+}
+
+/** A device's own log of the memory that it writes. */
+export interface MemberLog {
+  /** What the device tells apart, in bytes. */
+  readonly pageSize: number;
+  /**
+   * Returns which pages were written since the last report, a bit a page.
+   *
+   * @param range Some of the IOVAs that are logged.
+   * @param pageSize What a bit stands for, in bytes.
+   */
+  report(range: LoggedIovas, pageSize: number): Promise<Uint8Array>;
+  /** Ends it. */
+  stop(): Promise<void>;
+}
+
+/** The name of what starts a member's log. */
+export const LOG_DMA: unique symbol = Symbol("log DMA");
+/** The name of what says whether a member could write memory now. */
+export const MAY_WRITE: unique symbol = Symbol("may write");
+
 /** An attached device, as its address space needs to know it. */
 export interface Member {
+  /** Its name. */
+  readonly name: string;
   /** Whether it pins only what it accesses. */
   readonly pinsOnDemand: boolean;
   /** Detaches it. */
   detach(): Promise<void>;
+  /** @ignore Whether it could write memory now. */
+  [MAY_WRITE](): boolean;
+  /**
+   * @ignore Has it log which memory it writes; `undefined` where it has no log.
+   */
+  [LOG_DMA](ranges: readonly LoggedIovas[]): Promise<MemberLog | undefined>;
 }
 
 /** Attaches a device to a space; `enter` is called while it is attached. */
@@ -32,14 +68,22 @@ export class Members {
   readonly #members = new Set<Member>();
   /** One for each device on the way; done when that is over. */
   readonly #arrivals = new Set<Promise<void>>();
+  readonly #left: (member: Member) => void;
 
   /**
    * Makes an empty set.
    *
    * @param attach Attaches a device to the space.
+   * @param left Called when a device was detached.
    */
-  constructor(attach: Attach) {
+  constructor(attach: Attach, left: (member: Member) => void) {
     this.#attach = attach;
+    this.#left = left;
+  }
+
+  /** The devices that are attached. */
+  values(): Iterable<Member> {
+    return this.#members;
   }
 
   /**
@@ -84,6 +128,7 @@ export class Members {
   /** Removes a device that was detached. */
   remove(member: Member): void {
     this.#members.delete(member);
+    this.#left(member);
   }
 
   /**

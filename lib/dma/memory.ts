@@ -1,143 +1,16 @@
-import { toVfioError, VfioError } from "../errors.ts";
-import { hasErrno } from "../kernel/errno.ts";
-import type { Kernel, Mapping } from "../kernel/kernel.ts";
-import type { PhysicalRange } from "../../backends/backend.ts";
-import {
-  MADV_DONTFORK,
-  MAP_ANONYMOUS,
-  MAP_HUGE_1GB,
-  MAP_HUGE_2MB,
-  MAP_HUGETLB,
-  MAP_POPULATE,
-  MAP_SHARED,
-  PROT_READ,
-  PROT_WRITE,
-} from "../uapi/linux/mman.ts";
+import { VfioError } from "../errors.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import type { FileRange, PhysicalRange } from "../../backends/backend.ts";
 import {
   BEFORE,
   BEHIND,
   type DmaMapping,
-  type MapOptions,
+  MAPPED,
+  type MappedMemory,
   type MemoryRange,
   type TrackedMemory,
 } from "./mapping.ts";
-
-/** The size of a huge page. */
-export type HugePageSize = "2M" | "1G";
-
-/** The sizes of huge pages in bytes, and what `mmap` calls them. */
-const HUGE_PAGES: Readonly<
-  Record<HugePageSize, { readonly size: number; readonly flag: number }>
-> = {
-  "2M": { size: 2 ** 21, flag: MAP_HUGE_2MB },
-  "1G": { size: 2 ** 30, flag: MAP_HUGE_1GB },
-};
-
-/** The largest memory that is contiguous in physical memory for sure. */
-const LARGEST = HUGE_PAGES["1G"].size;
-
-/** How DMA memory is allocated, and where it is mapped. */
-export interface AllocateOptions extends MapOptions {
-  /** Takes it from the host's pool of huge pages of this size. */
-  readonly hugepages?: HugePageSize;
-}
-
-/**
- * Maps memory for DMA into this process, whole pages of zeros.
- *
- * It is shared memory: after a fork, private memory would be copied at the next
- * write, and the device would go on with the old pages.
- *
- * @param kernel The system.
- * @param bytes How many bytes at least.
- * @param hugepages The pool of huge pages that it is taken from.
- * @param extraFlags More of `MAP_*`.
- */
-export function mapMemory(
-  kernel: Kernel,
-  bytes: number,
-  hugepages: HugePageSize | undefined,
-  extraFlags = 0,
-): Mapping {
-  if (!Number.isSafeInteger(bytes) || bytes <= 0) {
-    throw new RangeError(
-      `Cannot allocate ${bytes} bytes: expected a positive whole number`,
-    );
-  }
-  if (hugepages !== undefined && !Object.hasOwn(HUGE_PAGES, hugepages)) {
-    throw new TypeError(
-      `Cannot allocate huge pages of ${JSON.stringify(hugepages)}: expected ` +
-        Object.keys(HUGE_PAGES).join(" or "),
-    );
-  }
-  const huge = hugepages === undefined ? undefined : HUGE_PAGES[hugepages];
-  const page = huge?.size ?? kernel.pageSize;
-  const length = Math.ceil(bytes / page) * page;
-  const flags = MAP_SHARED | MAP_ANONYMOUS | extraFlags |
-    (huge === undefined ? 0 : MAP_HUGETLB | huge.flag);
-  try {
-    return kernel.mmap(length, PROT_READ | PROT_WRITE, flags, -1, 0n);
-  } catch (error) {
-    if (!hasErrno(error, "ENOMEM", "EINVAL")) {
-      throw toVfioError(error, `allocate ${length} bytes`);
-    }
-    throw huge === undefined
-      ? new VfioError("NO_MEMORY", {
-        problem: `the system has no ${length} bytes of memory free`,
-        cause: error,
-      })
-      : new VfioError("NO_MEMORY", {
-        problem: `the pool of ${hugepages} huge pages has no ${length} bytes ` +
-          "left",
-        hint: `reserve more: echo N > /sys/kernel/mm/hugepages/hugepages-` +
-          `${page / 1024}kB/nr_hugepages`,
-        cause: error,
-      });
-  }
-}
-
-/**
- * Maps memory that stays where it is in physical memory: huge pages, which the
- * kernel neither swaps nor moves by itself, all of them there from the start.
- *
- * @param kernel The system.
- * @param bytes How many bytes at least.
- * @param hugepages The pool that it is taken from. Default: that of the pages
- * of which one is enough.
- */
-export function mapImmovable(
-  kernel: Kernel,
-  bytes: number,
-  hugepages?: HugePageSize,
-): Mapping {
-  if (hugepages === undefined && bytes > LARGEST) {
-    throw new RangeError(
-      `Cannot allocate ${bytes} contiguous bytes: the largest page has ` +
-        `${LARGEST}; with hugepages there can be several`,
-    );
-  }
-  const pool = hugepages ?? (bytes > HUGE_PAGES["2M"].size ? "1G" : "2M");
-  const memory = mapMemory(kernel, bytes, pool, MAP_POPULATE);
-  try {
-    kernel.madvise(memory.address, memory.length, MADV_DONTFORK);
-    return memory;
-  } catch (error) {
-    unmapMemory(kernel, memory);
-    throw toVfioError(error, `allocate ${memory.length} bytes`);
-  }
-}
-
-/** Frees what {@linkcode mapMemory} returned. */
-export function unmapMemory(kernel: Kernel, memory: Mapping): void {
-  try {
-    kernel.munmap(memory);
-  } catch (error) {
-    throw toVfioError(error, `free ${memory.length} bytes`);
-  }
-}
-
-/** The name of what an address space tells memory. `mod.ts` does not export it. */
-export const MAPPED: unique symbol = Symbol("mapped");
+import { type HostMemory, unmapMemory } from "./host_memory.ts";
 
 /** The name of what keeps memory from being freed. */
 export const KEPT: unique symbol = Symbol("kept");
@@ -146,9 +19,10 @@ export const KEPT: unique symbol = Symbol("kept");
  * Memory that this process and the devices of an address space share. Other
  * spaces can map it too: {@linkcode AddressSpace.map}.
  */
-export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
+export class DmaMemory
+  implements MemoryRange, MappedMemory, TrackedMemory, Disposable {
   readonly #kernel: Kernel;
-  readonly #memory: Mapping;
+  readonly #memory: HostMemory;
   readonly #space: object;
   /** The last of its mappings, which form a list. */
   #last: DmaMapping | undefined;
@@ -175,7 +49,7 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
    */
   constructor(
     kernel: Kernel,
-    memory: Mapping,
+    memory: HostMemory,
     space: object,
     freed: (memory: DmaMemory) => void,
     immovable: boolean,
@@ -272,12 +146,27 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
 
   /** Where this process sees it. */
   get address(): bigint {
-    return this.#memory.address;
+    return this.#memory.mapping.address;
+  }
+
+  /**
+   * A descriptor of the file in memory that it is, to hand to another process;
+   * `undefined` unless it was allocated with {@linkcode AllocateOptions.memfd}.
+   * It is closed when the memory is freed.
+   */
+  get fd(): number | undefined {
+    return this.#memory.fd?.number;
+  }
+
+  /** Where it lies in that file. */
+  get file(): FileRange | undefined {
+    const { fd } = this.#memory;
+    return fd && { fd: fd.number, offset: 0 };
   }
 
   /** Bytes: what was asked for, rounded up to whole pages. */
   get size(): number {
-    return this.#memory.length;
+    return this.#memory.mapping.length;
   }
 
   /**
@@ -285,7 +174,7 @@ export class DmaMemory implements MemoryRange, TrackedMemory, Disposable {
    * and so is every view of it.
    */
   get buffer(): ArrayBuffer {
-    return this.#memory.buffer;
+    return this.#memory.mapping.buffer;
   }
 
   /**

@@ -3,11 +3,14 @@ import type {
   AttachOptions,
   AttachTarget,
   BackendName,
+  DirtyLog,
   DmaRange,
   IommuContext,
   IommuLimits,
   Mapped,
+  PassedNodes,
   PhysicalRange,
+  SharedIommufd,
 } from "../../backends/backend.ts";
 import type { Selection } from "../../backends/select.ts";
 import { VfioError } from "../errors.ts";
@@ -26,6 +29,7 @@ export class SpaceContext {
   readonly #kernel: Kernel;
   readonly #wanted: BackendName | "auto";
   readonly #mapped: Mapped;
+  readonly #iommufd: SharedIommufd | undefined;
   #context: IommuContext | undefined;
   #selection: Selection | undefined;
   /** Devices attached, and those on the way. */
@@ -39,11 +43,39 @@ export class SpaceContext {
    * @param kernel The system that is asked.
    * @param wanted The backend, or `"auto"`.
    * @param mapped What is mapped in the address space.
+   * @param iommufd The iommufd that it lives in, where that was passed in.
    */
-  constructor(kernel: Kernel, wanted: BackendName | "auto", mapped: Mapped) {
+  constructor(
+    kernel: Kernel,
+    wanted: BackendName | "auto",
+    mapped: Mapped,
+    iommufd?: SharedIommufd,
+  ) {
+    this.#iommufd = iommufd;
     this.#kernel = kernel;
     this.#wanted = wanted;
     this.#mapped = mapped;
+  }
+
+  /**
+   * The nodes through which a device is had, in the iommufd that was passed in.
+   *
+   * @param passed Those that were passed in with it.
+   * @throws {VfioError} `DETACHED` if the iommufd was closed.
+   */
+  nodesFor(passed: PassedNodes | undefined): PassedNodes | undefined {
+    const iommufd = this.#iommufd;
+    if (iommufd === undefined || passed?.iommufd !== undefined) return passed;
+    if (!iommufd.closed) return { ...passed, iommufd: iommufd.fd.number };
+    throw new VfioError("DETACHED", {
+      problem: "the iommufd that the address space lives in was closed",
+      hint: "close the address spaces that live in it first",
+    });
+  }
+
+  /** What serves it, for the door of a backend; `undefined` without a device. */
+  get served(): IommuContext | undefined {
+    return this.#context;
   }
 
   /** Which backend was chosen, and why; `undefined` without a device. */
@@ -86,6 +118,25 @@ export class SpaceContext {
     await this.#context?.mapAsync(range);
   }
 
+  /** Maps what another space has mapped, for the devices that are there. */
+  copy(range: DmaRange, from: DmaRange, source: object): void {
+    const context = this.#context;
+    if (context === undefined) return;
+    const theirs = source instanceof SpaceContext ? source.#context : undefined;
+    if (theirs !== undefined && context.copy(range, from, theirs)) return;
+    context.map(range);
+  }
+
+  /** {@linkcode IommuContext.dropAddresses} */
+  dropAddresses(): void {
+    this.#context?.dropAddresses();
+  }
+
+  /** {@linkcode IommuContext.updateAddress} */
+  updateAddress(range: DmaRange): void {
+    this.#context?.updateAddress(range);
+  }
+
   /** Unmaps what goes, from the devices that are there. */
   unmap(range: DmaRange): void {
     this.#context?.unmap(range);
@@ -115,6 +166,11 @@ export class SpaceContext {
       problem: "an IOMMU translates for the devices of the address space",
       hint: "give them the IOVA",
     });
+  }
+
+  /** {@linkcode IommuContext.startDirtyLog}; a device must be attached. */
+  startDirtyLog(): Promise<DirtyLog> {
+    return this.#context!.startDirtyLog();
   }
 
   /** What can be mapped. A device must be attached. */
@@ -150,7 +206,13 @@ export class SpaceContext {
     const selection = selectBackend(target, wanted);
     this.#selection ??= selection;
     const make = ({ backend }: Selection) =>
-      createContext(backend, this.#kernel, this.#noIommu, this.#mapped);
+      createContext(
+        backend,
+        this.#kernel,
+        this.#noIommu,
+        this.#mapped,
+        this.#iommufd,
+      );
     const context = this.#context ??= make(selection);
     try {
       return await context.attach(target, options);

@@ -146,6 +146,8 @@ export interface Kernel {
   munmap(mapping: Mapping): void;
   /** Says how a range of memory will be used, with `MADV_*`. */
   madvise(address: bigint, length: number, advice: number): void;
+  /** Takes the pages of a range of memory from a NUMA node, once they are used. */
+  mbind(address: bigint, length: number, node: number): void;
   /** The address of a buffer's first byte. Keep the buffer referenced. */
   addressOf(buffer: Uint8Array): bigint;
 

@@ -5,6 +5,7 @@
  */
 import "../virtual_time.ts";
 import "./backends/explain.ts";
+import "./backends/iommufd_objects.ts";
 import "./backends/select.ts";
 import "./backends/target.ts";
 import "./backends/teardown.ts";
@@ -30,13 +31,17 @@ import "./device/resources.ts";
 import "./device/until.ts";
 import "./device/vfio_device.ts";
 import "./dma/address_space.ts";
+import "./dma/moved_memory.ts";
 import "./dma/physical.ts";
 import "./dma/registry.ts";
 import "./diagnostics/channels.ts";
+import "./dma/dirty.ts";
+import "./dma/dirty_bitmap.ts";
 import "./dma/discardable.ts";
 import "./dma/iova_allocator.ts";
 import "./dma/iova_space.ts";
 import "./dma/map_async.ts";
+import "./dma/map_file.ts";
 import "./dma/mapping.ts";
 import "./dma/memory.ts";
 import "./dma/memory_in_use.ts";

@@ -10,7 +10,7 @@ import { registered, registeredIn } from "../../dma/registry.ts";
 import { toVfioError, VfioError } from "../../errors.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 import { hasErrno } from "../../kernel/errno.ts";
-import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../../uapi/pci/regs.ts";
+import { isBusMaster } from "../bus_master.ts";
 import { type HotResetObstacle, obstacleOf } from "./obstacle.ts";
 import { RESETTING, whileLocked } from "./reset.ts";
 import { enrolled, type ResetTarget } from "./reset_target.ts";
@@ -232,8 +232,7 @@ function explained(device: string, cause: unknown): unknown {
  * @returns Allows it again, where it was allowed.
  */
 function stopDma({ device }: ResetTarget): () => void {
-  const command = device.config.read16(PCI_COMMAND);
-  if ((command & PCI_COMMAND_MASTER) === 0) return () => {};
+  if (!isBusMaster(device.config)) return () => {};
   device.setBusMaster(false);
   return () => device.setBusMaster(true);
 }

@@ -5,8 +5,10 @@ import {
   MAP_FIXED,
   MAP_NORESERVE,
   MAP_PRIVATE,
+  MPOL_BIND,
   PROT_NONE,
 } from "../../uapi/linux/mman.ts";
+import { SYS_mbind } from "../../uapi/linux/syscall.ts";
 import type { Mapping } from "../kernel.ts";
 import { cPath, errno, fail, lazily, pinned } from "./library.ts";
 import { LibcTree } from "./tree.ts";
@@ -60,6 +62,25 @@ const memoryFiles = lazily({
     result: "i32",
   },
 });
+
+// glibc has no function of its own for it.
+const nodes = lazily({
+  syscall: {
+    parameters: [
+      "i64", // long number
+      "usize", // unsigned long addr
+      "usize", // unsigned long len
+      "i64", // int mode
+      "buffer", // const unsigned long *nodemask
+      "usize", // unsigned long maxnode
+      "usize", // unsigned int flags
+    ],
+    result: "i64",
+  },
+});
+
+/** How many NUMA nodes a mask has room for. */
+const MAX_NODES = 1024;
 
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
@@ -159,6 +180,21 @@ export class LibcMemory extends LibcTree {
     if (memory().madvise(address, BigInt(length), advice) < 0) {
       fail(errno[0]!, "madvise");
     }
+  }
+
+  mbind(address: bigint, length: number, node: number): void {
+    const mask = new Uint8Array(MAX_NODES / 8);
+    mask[node >> 3] = 1 << node % 8;
+    const result = nodes().syscall(
+      BigInt(SYS_mbind),
+      address,
+      BigInt(length),
+      BigInt(MPOL_BIND),
+      mask,
+      BigInt(MAX_NODES),
+      0n,
+    );
+    if (result < 0) fail(errno[0]!, "mbind");
   }
 
   addressOf(buffer: Uint8Array): bigint {

@@ -6,7 +6,7 @@
 
 import type { FileStatus } from "../../kernel/kernel.ts";
 import type { Ioctl } from "../../uapi/ioctl.ts";
-import type { AddressMap, Pages } from "../process/memory.ts";
+import type { AddressMap, Pages, PagesSlice } from "../process/memory.ts";
 
 /** A node that a path leads to. */
 export type Node = Directory | Link | FileNode;
@@ -94,6 +94,13 @@ export interface OpenFile {
   ): number | Promise<number>;
   /** Returns the memory of a part of the file. */
   mmap?(length: number, offset: bigint): Pages;
+  /** All of its memory, if it is a file in memory. */
+  readonly pages?: Pages;
+  /**
+   * Returns a part of its memory, if it is a dma-buf. ENODEV while the device
+   * has revoked it.
+   */
+  dmaBuf?(start: number, length: number): PagesSlice;
   /**
    * Returns the `POLL*` bits that are set, and calls `changed` when they
    * change.

@@ -1,4 +1,5 @@
-import type { Process } from "../fs/file.ts";
+import type { OpenFile, Process } from "../fs/file.ts";
+import type { RegisterViews } from "../../kernel/kernel.ts";
 import type { PagesSlice } from "../process/memory.ts";
 
 /** A mapping in an IOVA space. */
@@ -8,15 +9,27 @@ export interface IoArea {
   /** The last IOVA. */
   readonly last: bigint;
   /** The process that has the memory. */
-  readonly process: Process;
-  /** Its address in the process. */
-  readonly address: bigint;
+  process: Process;
+  /** Its address in the process, or where it begins in its file. */
+  address: bigint;
+  /** The file that it is memory of, where it was mapped by that. */
+  readonly file?: OpenFile;
   /** Whether devices may read it. */
   readonly readable: boolean;
   /** Whether devices may write it. */
   readonly writable: boolean;
+  /** How its memory is counted, with that of its copies. */
+  readonly charge?: Charge;
   /** The memory, while it is pinned. It stays even if the process unmaps it. */
   pinned: PagesSlice | undefined;
+}
+
+/** Memory that is counted once, however often it is pinned. */
+export interface Charge {
+  /** How many mappings pin it. */
+  pins: number;
+  /** Bytes that are counted for it. */
+  bytes: number;
 }
 
 /** The kind of access of a device to memory. */
@@ -38,6 +51,8 @@ export interface Piece {
   readonly length: number;
   /** The memory there; `undefined` where the IOMMU blocks the access. */
   readonly bytes: Uint8Array | undefined;
+  /** The registers there, in place of memory, and where in these. */
+  readonly registers?: { readonly views: RegisterViews; readonly at: number };
 }
 
 /** The mappings of an IOVA space, sorted and without overlap. */
@@ -58,6 +73,16 @@ export class IoMap {
       found.push(area);
     }
     return found;
+  }
+
+  /** Where the first hole begins in `[iova, last]`; `last + 1` without one. */
+  gapFrom(iova: bigint, last: bigint): bigint {
+    let at = iova;
+    for (const area of this.within(iova, last)) {
+      if (area.iova > at) return at;
+      at = area.last + 1n;
+    }
+    return at > last ? last + 1n : at;
   }
 
   /** Adds a mapping where there is none. */
@@ -86,8 +111,8 @@ export class IoMap {
         : area.iova;
       const pieceEnd = next < end ? next : end;
       const length = Number(pieceEnd - at);
-      const bytes = covered ? bytesAt(area, at, length, access) : undefined;
-      yield { iova: at, length, bytes };
+      const memory = covered ? memoryAt(area, at, length, access) : undefined;
+      yield { iova: at, length, bytes: undefined, ...memory };
       at = pieceEnd;
     }
   }
@@ -105,18 +130,37 @@ export class IoMap {
   }
 }
 
-function bytesAt(
+function memoryAt(
   area: IoArea,
   iova: bigint,
   length: number,
   { direction, translated }: Access,
-): Uint8Array | undefined {
+): Pick<Piece, "bytes" | "registers"> | undefined {
   if (!area[direction]) return undefined;
   const offset = iova - area.iova;
   const memory = translated
     ? area.pinned
-    : area.process.memory.slice(area.address + offset, length);
-  if (memory === undefined) return undefined;
-  const start = memory.start + (translated ? Number(offset) : 0);
-  return memory.pages.bytes.subarray(start, start + length);
+    : memoryOf(area, area.address + offset, length);
+  if (memory === undefined || memory.pages.revoked) return undefined;
+  const { pages } = memory;
+  const at = memory.start + (translated ? Number(offset) : 0);
+  const bytes = pages.bytes.subarray(at, at + length);
+  return pages.registers === undefined
+    ? { bytes }
+    : { bytes, registers: { views: pages.registers, at } };
+}
+
+/** The memory of a mapping from an address on, or from there in its file. */
+export function memoryOf(
+  { process, file }: IoArea,
+  address: bigint,
+  length: number,
+): PagesSlice | undefined {
+  if (file === undefined) return process.memory.slice(address, length);
+  const start = Number(address);
+  if (file.dmaBuf !== undefined) return file.dmaBuf(start, length);
+  const { pages } = file;
+  return pages !== undefined && start + length <= pages.bytes.length
+    ? { pages, start, length }
+    : undefined;
 }

@@ -5,11 +5,18 @@ import {
 } from "../../uapi/iommufd/all.ts";
 import { min } from "../../ranges.ts";
 import type { Device } from "../driver/bus.ts";
-import type { Process } from "../fs/file.ts";
+import type { OpenFile, Process } from "../fs/file.ts";
 import { type IoArea, IoMap } from "./io_map.ts";
 import type { IovaWindow } from "./iommu.ts";
 import type { Machine } from "../machine/machine.ts";
-import { type Account, pin, pinAll, unpin, unpinAll } from "./pinning.ts";
+import {
+  type Account,
+  pin,
+  pinAll,
+  unpin,
+  unpinAll,
+  userAccount,
+} from "./pinning.ts";
 import { refuse } from "../process/refusal.ts";
 
 const LAST = 0xffff_ffff_ffff_ffffn;
@@ -17,16 +24,30 @@ const PAGE = 4096n;
 /** The largest alignment of an IOVA that the kernel chooses: a huge page. */
 const HUGE_PAGE = 1n << 21n;
 
-/** The arguments of IOMMU_IOAS_MAP, except the IOAS. */
+/** The arguments of IOMMU_IOAS_MAP or IOMMU_IOAS_MAP_FILE, except the IOAS. */
 export interface IoasMapRequest {
   /** `IOMMU_IOAS_MAP_*`. */
   readonly flags: number;
-  /** The address of the memory. */
-  readonly user_va: bigint;
+  /** The address of the memory, or where it begins in its file. */
+  readonly address: bigint;
+  /** The file. */
+  readonly file?: OpenFile;
   /** Its length in bytes. */
   readonly length: bigint;
   /** The IOVA, if it is fixed. */
   readonly iova: bigint;
+}
+
+/** The arguments of IOMMU_IOAS_COPY, except the address spaces. */
+export interface IoasCopyRequest {
+  /** `IOMMU_IOAS_MAP_*`. */
+  readonly flags: number;
+  /** Its length in bytes. */
+  readonly length: bigint;
+  /** Where it is mapped. */
+  readonly src_iova: bigint;
+  /** Where it will be, if that is fixed. */
+  readonly dst_iova: bigint;
 }
 
 /**
@@ -43,6 +64,9 @@ export class Ioas {
   readonly #account: Account;
   /** The devices whose reserved windows apply. */
   readonly #devices = new Set<Device>();
+  /** The only IOVAs that are chosen and that devices must leave free. */
+  #allowed: readonly IovaWindow[] = [];
+  #hugePages = true;
   #tables = 0;
   /** How many of the page tables the IOMMU uses. */
   #translating = 0;
@@ -86,9 +110,7 @@ export class Ioas {
   /** Reserves a device's windows. EADDRINUSE where one is mapped. */
   reserve(device: Device): void {
     const { reserved } = this.#machine.iommu!;
-    if (reserved.some((window) => this.#isMapped(window))) {
-      refuse("EADDRINUSE");
-    }
+    if (reserved.some((window) => this.#isTaken(window))) refuse("EADDRINUSE");
     this.#machine.assertAttachable(device.group!);
     this.#devices.add(device);
   }
@@ -108,7 +130,7 @@ export class Ioas {
     if (this.#tables === 0) this.#assertAligned();
     if (
       translates && this.#translating === 0 &&
-      this.#isMapped(this.#untranslatable)
+      this.#isTaken(this.#untranslatable)
     ) {
       refuse("EADDRINUSE");
     }
@@ -136,7 +158,7 @@ export class Ioas {
 
   /** Does IOMMU_IOAS_MAP, with valid flags, and returns the IOVA. */
   mapUser(request: IoasMapRequest, process: Process): bigint {
-    const { flags, user_va: address, length } = request;
+    const { flags, address, length, file } = request;
     if (address + length > LAST) refuse("EOVERFLOW");
     if (length === 0n || length % this.alignment !== 0n) refuse("EINVAL");
     const fixed = (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
@@ -152,12 +174,59 @@ export class Ioas {
       last,
       process,
       address,
+      ...file && { file },
+      charge: { pins: 0, bytes: 0 },
       readable: (flags & IOMMU_IOAS_MAP_READABLE) !== 0,
       writable: (flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0,
       pinned: undefined,
     };
     if (this.#tables > 0) pin(area, this.#account);
     this.map.add(area);
+    return iova;
+  }
+
+  /**
+   * Does IOMMU_IOAS_COPY, with valid flags, and returns the IOVA: whole or parts
+   * of mappings that follow each other (`iopt_get_pages()`).
+   */
+  copyFrom(source: Ioas, request: IoasCopyRequest): bigint {
+    const { flags, length, src_iova } = request;
+    if (length === 0n) refuse("EINVAL");
+    const last = src_iova + length - 1n;
+    if (last > LAST) refuse("EOVERFLOW");
+    const found = source.map.within(src_iova, last);
+    let at = src_iova;
+    for (const area of found) {
+      if (area.iova > at) refuse("ENOENT");
+      at = area.last + 1n;
+    }
+    if (at <= last) refuse("ENOENT");
+    const writes = (flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0;
+    const fixed = (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
+    const iova = fixed ? request.dst_iova : this.#find(0n, length);
+    if (iova % this.alignment !== 0n || length % this.alignment !== 0n) {
+      refuse("EINVAL");
+    }
+    if (!this.#isMappable(iova, iova + length - 1n)) refuse("EINVAL");
+    if (this.#isMapped({ start: iova, last: iova + length - 1n })) {
+      refuse("EEXIST");
+    }
+    if (writes && found.some(({ writable }) => !writable)) refuse("EPERM");
+    const copies = found.map((area): IoArea => {
+      const from = area.iova > src_iova ? area.iova : src_iova;
+      const to = min(area.last, last);
+      return {
+        ...area,
+        iova: iova + (from - src_iova),
+        last: iova + (to - src_iova),
+        address: area.address + (from - area.iova),
+        readable: (flags & IOMMU_IOAS_MAP_READABLE) !== 0,
+        writable: writes,
+        pinned: undefined,
+      };
+    });
+    if (this.#tables > 0) pinAll(copies, this.#account);
+    for (const copy of copies) this.map.add(copy);
     return iova;
   }
 
@@ -225,6 +294,12 @@ export class Ioas {
     );
   }
 
+  /** Whether something is mapped in a window, or may come to be. */
+  #isTaken(window: IovaWindow): boolean {
+    return this.#isMapped(window) ||
+      this.#allowed.some((allowed) => overlap(allowed, window));
+  }
+
   #isMapped({ start, last }: IovaWindow): boolean {
     return this.map.within(start, last).length > 0;
   }
@@ -239,8 +314,24 @@ export class Ioas {
     if (address !== 0n) alignment = min(alignment, address & -address);
     if (alignment < this.alignment) refuse("EINVAL");
     // The search never returns 0, though 0 is valid.
-    let from = PAGE;
-    const end = LAST - PAGE;
+    const everywhere = { start: PAGE, last: LAST - PAGE };
+    const windows = this.#allowed.length === 0 ? [everywhere] : this.#allowed;
+    for (const { start, last } of windows) {
+      const from = start < everywhere.start ? everywhere.start : start;
+      const end = min(last, everywhere.last);
+      const found = this.#findIn(from, end, address, length, alignment);
+      if (found !== undefined) return found;
+    }
+    return refuse("ENOSPC");
+  }
+
+  #findIn(
+    from: bigint,
+    end: bigint,
+    address: bigint,
+    length: bigint,
+    alignment: bigint,
+  ): bigint | undefined {
     while (from < end) {
       const aligned = (from + alignment - 1n) / alignment * alignment;
       const start = aligned | address % PAGE;
@@ -253,7 +344,42 @@ export class Ioas {
       if (obstacle === undefined) return start;
       from = obstacle.last + 1n;
     }
-    return refuse("ENOSPC");
+    return undefined;
+  }
+
+  /** Does IOMMU_IOAS_ALLOW_IOVAS. EADDRINUSE where one is reserved. */
+  allow(allowed: readonly IovaWindow[]): void {
+    const sorted = allowed.toSorted((a, b) => a.start < b.start ? -1 : 1);
+    const reserved = this.#reserved;
+    if (sorted.some((one) => reserved.some((other) => overlap(one, other)))) {
+      refuse("EADDRINUSE");
+    }
+    this.#allowed = sorted;
+  }
+
+  /** Whether page tables may have large pages. */
+  get hugePages(): boolean {
+    return this.#hugePages;
+  }
+
+  /** EINVAL while it has a page table and mappings. */
+  set hugePages(allowed: boolean) {
+    const { areas } = this.map;
+    if (!allowed && this.#hugePages) {
+      if (this.#tables > 0 && areas.length > 0) refuse("EINVAL");
+      this.#assertAligned();
+    }
+    this.#hugePages = allowed;
+  }
+
+  /** Counts what is pinned as another process's. */
+  takeOver(process: Process): void {
+    for (const area of this.map.areas) {
+      const pinned = area.pinned !== undefined;
+      unpin(area, this.#account);
+      area.process = process;
+      if (pinned) pin(area, this.#account);
+    }
   }
 
   #assertAligned(): void {
@@ -269,17 +395,6 @@ export class Ioas {
   }
 }
 
-/** Counts memory by user. Root has no limit. */
-function userAccount({ pinnedByUser }: Machine): Account {
-  const count = (process: Process, bytes: number) => {
-    const pinned = (pinnedByUser.get(process.uid) ?? 0) + bytes;
-    if (process.uid !== 0 && pinned > process.memlock) refuse("ENOMEM");
-    pinnedByUser.set(process.uid, pinned);
-    process.pinned += bytes;
-  };
-  return {
-    charge: count,
-    refund: (process, bytes) => count(process, -bytes),
-    takesRegisters: false,
-  };
+function overlap(a: IovaWindow, b: IovaWindow): boolean {
+  return a.start <= b.last && b.start <= a.last;
 }

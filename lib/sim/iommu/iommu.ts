@@ -49,14 +49,18 @@ export class Iommu {
   readonly reserved: readonly IovaWindow[] = [MSI_WINDOW];
   /** The last IOVA. */
   readonly last: bigint;
+  /** Whether it logs which pages devices write. */
+  readonly dirtyTracking: boolean;
 
   /**
    * Makes an IOMMU.
    *
    * @param kind Its kind.
+   * @param dirtyTracking Whether it logs which pages devices write.
    * @param addressBits The number of address bits that it translates.
    */
-  constructor(kind: "dmar" | "ivhd", addressBits = 48) {
+  constructor(kind: "dmar" | "ivhd", dirtyTracking = false, addressBits = 48) {
+    this.dirtyTracking = dirtyTracking;
     this.kind = kind;
     this.last = (1n << BigInt(addressBits)) - 1n;
   }

@@ -9,39 +9,69 @@ import type { Ioctl } from "../../uapi/ioctl.ts";
 import {
   IOMMU_DESTROY,
   iommu_destroy,
+  IOMMU_FAULT_QUEUE_ALLOC,
+  IOMMU_GET_HW_INFO,
+  IOMMU_HW_QUEUE_ALLOC,
+  IOMMU_HWPT_ALLOC,
+  IOMMU_HWPT_GET_DIRTY_BITMAP,
+  IOMMU_HWPT_INVALIDATE,
+  IOMMU_HWPT_SET_DIRTY_TRACKING,
   IOMMU_IOAS_ALLOC,
   iommu_ioas_alloc,
+  IOMMU_IOAS_ALLOW_IOVAS,
+  IOMMU_IOAS_CHANGE_PROCESS,
+  IOMMU_IOAS_COPY,
   IOMMU_IOAS_IOVA_RANGES,
-  iommu_ioas_iova_ranges,
   IOMMU_IOAS_MAP,
-  iommu_ioas_map,
-  IOMMU_IOAS_MAP_FIXED_IOVA,
-  IOMMU_IOAS_MAP_READABLE,
-  IOMMU_IOAS_MAP_WRITEABLE,
+  IOMMU_IOAS_MAP_FILE,
   IOMMU_IOAS_NOIOMMU_GET_PA,
-  iommu_ioas_noiommu_get_pa,
   IOMMU_IOAS_UNMAP,
-  iommu_ioas_unmap,
-  iommu_iova_range,
+  IOMMU_OPTION,
+  IOMMU_VDEVICE_ALLOC,
+  IOMMU_VEVENTQ_ALLOC,
+  IOMMU_VFIO_IOAS,
+  IOMMU_VIOMMU_ALLOC,
 } from "../../uapi/iommufd/all.ts";
-import { put32, put64, received } from "../process/argument.ts";
-import type { Device } from "../driver/bus.ts";
+import { put32, received } from "../process/argument.ts";
+import { Device } from "../driver/bus.ts";
 import type { OpenFile, Process } from "../fs/file.ts";
+import { ContextCalls } from "./context_calls.ts";
+import {
+  allocateHwpt,
+  getDirtyBitmap,
+  getHwInfo,
+  invalidate,
+  setDirtyTracking,
+} from "./hwpt_calls.ts";
 import { Ioas } from "./ioas.ts";
+import {
+  copyMapping,
+  getPhysical,
+  ioasOf,
+  iovaRanges,
+  mapFile,
+  mapMemory,
+  unmapRange,
+} from "./ioas_calls.ts";
 import type { Machine } from "../machine/machine.ts";
-import { Numbers } from "../machine/numbers.ts";
+import {
+  allocateEventQueue,
+  allocateFaultQueue,
+  allocateHwQueue,
+  allocateVdevice,
+  allocateViommu,
+  FaultQueue,
+} from "./queue_calls.ts";
+import { ObjectTable } from "./object_table.ts";
 import { PageTable } from "./page_table.ts";
 import { refuse } from "../process/refusal.ts";
-
-const MAX = 0xffff_ffff_ffff_ffffn;
-const ACCESS = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE;
 
 /** The objects of one iommufd, by id. */
 export class IommufdFile implements OpenFile {
   readonly linkText = "/dev/iommu";
   readonly #machine: Machine;
-  readonly #objects = new Map<number, Ioas | PageTable | Device>();
-  readonly #ids = new Numbers();
+  readonly #objects = new ObjectTable<object>();
+  readonly #calls = new ContextCalls(this.#objects);
   /** How many devices and descriptors use it. */
   #users = 1;
 
@@ -52,8 +82,6 @@ export class IommufdFile implements OpenFile {
    */
   constructor(machine: Machine) {
     this.#machine = machine;
-    // No object has id 0.
-    this.#ids.reserve(0);
   }
 
   /**
@@ -67,7 +95,7 @@ export class IommufdFile implements OpenFile {
       device.group!.claim(this, this.#machine.blocksClaimed);
     }
     this.#users++;
-    return this.#add(device);
+    return this.#objects.add(device);
   }
 
   /**
@@ -80,7 +108,7 @@ export class IommufdFile implements OpenFile {
     let inGroup: number | undefined;
     for (const [id, object] of this.#objects) {
       if (object === device) return id;
-      if (!(object instanceof Ioas) && !(object instanceof PageTable)) {
+      if (object instanceof Device) {
         if (object.group === device.group) inGroup = 0;
       }
     }
@@ -90,7 +118,7 @@ export class IommufdFile implements OpenFile {
   /** Undoes {@linkcode IommufdFile.bind}. */
   unbind(device: Device, id: number): void {
     this.detach(device);
-    this.#remove(id);
+    this.#objects.remove(id);
     if (isIsolated(device)) device.group!.release();
     this.#put();
   }
@@ -113,7 +141,7 @@ export class IommufdFile implements OpenFile {
     if (!(object instanceof Ioas)) return refuse("EINVAL");
     for (const [id, table] of this.#objects) {
       if (!(table instanceof PageTable) || table.ioas !== object) continue;
-      if (!table.serves(device.group!)) continue;
+      if (!table.automatic || !table.serves(device.group!)) continue;
       this.#move(device, table);
       return id;
     }
@@ -122,7 +150,7 @@ export class IommufdFile implements OpenFile {
 
   /** Refuses with ENOENT where no object has an id. */
   assertThere(id: number): void {
-    if (!this.#objects.has(id)) refuse("ENOENT");
+    if (this.#objects.get(id) === undefined) refuse("ENOENT");
   }
 
   /** Detaches a device, if it is attached. */
@@ -149,16 +177,60 @@ export class IommufdFile implements OpenFile {
       case IOMMU_DESTROY.request:
         return this.#destroy(received(iommu_destroy, argument).id);
       case IOMMU_IOAS_IOVA_RANGES.request:
-        return this.#iovaRanges(argument, process);
+        return iovaRanges(this.#objects, argument, process);
       case IOMMU_IOAS_MAP.request:
-        return this.#map(argument, process);
+        return mapMemory(this.#objects, argument, process);
+      case IOMMU_IOAS_COPY.request:
+        return copyMapping(this.#objects, argument);
+      case IOMMU_IOAS_MAP_FILE.request:
+        return this.#machine.since(6, 13)
+          ? mapFile(this.#objects, argument, process)
+          : refuse("ENOTTY");
       case IOMMU_IOAS_UNMAP.request:
-        return this.#unmap(argument);
+        return unmapRange(this.#objects, argument);
       case IOMMU_IOAS_NOIOMMU_GET_PA.request:
         // CONFIG_IOMMUFD_NOIOMMU
         return this.#machine.since(7, 3)
-          ? this.#getPhysical(argument, process)
+          ? getPhysical(this.#objects, argument, process)
           : refuse("ENOTTY");
+      case IOMMU_GET_HW_INFO.request:
+        return getHwInfo(this.#machine, this.#objects, argument, process);
+      case IOMMU_HWPT_ALLOC.request:
+        return allocateHwpt(this.#machine, this.#objects, argument);
+      case IOMMU_HWPT_SET_DIRTY_TRACKING.request:
+        return setDirtyTracking(this.#objects, argument);
+      case IOMMU_HWPT_GET_DIRTY_BITMAP.request:
+        return getDirtyBitmap(this.#objects, argument, process);
+      case IOMMU_HWPT_INVALIDATE.request:
+        return invalidate(this.#objects, argument);
+      case IOMMU_OPTION.request:
+        return this.#calls.option(argument, process);
+      case IOMMU_VFIO_IOAS.request:
+        return this.#calls.vfioIoas(argument);
+      case IOMMU_IOAS_ALLOW_IOVAS.request:
+        return this.#calls.allowIovas(argument, process);
+      case IOMMU_IOAS_CHANGE_PROCESS.request:
+        return this.#machine.since(6, 14)
+          ? this.#calls.changeProcess(argument, process)
+          : refuse("ENOTTY");
+      case IOMMU_FAULT_QUEUE_ALLOC.request:
+        allocateFaultQueue(
+          this.#objects,
+          argument,
+          process,
+          () => this.#put(),
+        );
+        // Its file keeps the iommufd.
+        this.#users++;
+        return 0;
+      case IOMMU_VIOMMU_ALLOC.request:
+        return allocateViommu(this.#objects, argument);
+      case IOMMU_VDEVICE_ALLOC.request:
+        return allocateVdevice(argument);
+      case IOMMU_VEVENTQ_ALLOC.request:
+        return allocateEventQueue(argument);
+      case IOMMU_HW_QUEUE_ALLOC.request:
+        return allocateHwQueue(argument);
       default:
         return refuse("ENOTTY");
     }
@@ -171,71 +243,26 @@ export class IommufdFile implements OpenFile {
   #allocate(argument: Uint8Array | bigint): number {
     const { flags } = received(iommu_ioas_alloc, argument);
     if (flags !== 0) refuse("EOPNOTSUPP");
-    const id = this.#add(new Ioas(this.#machine));
+    const id = this.#objects.add(new Ioas(this.#machine));
     put32(argument, iommu_ioas_alloc.offset.out_ioas_id, id);
     return 0;
   }
 
   #destroy(id: number): number {
     const object = this.#objects.get(id) ?? refuse("ENOENT");
-    if (!(object instanceof Ioas) || object.inUse) return refuse("EBUSY");
-    object.unmapAll();
-    this.#remove(id);
-    return 0;
-  }
-
-  #iovaRanges(argument: Uint8Array | bigint, process: Process): number {
-    const layout = iommu_ioas_iova_ranges;
-    const request = received(layout, argument);
-    if (request.__reserved !== 0) refuse("EOPNOTSUPP");
-    const { ranges, alignment } = this.#ioas(request.ioas_id);
-    const room = ranges.slice(0, request.num_iovas);
-    if (room.length > 0) {
-      const array = process.memory.buffer(request.allowed_iovas);
-      for (const [i, range] of room.entries()) {
-        iommu_iova_range.encode(array, range, i * iommu_iova_range.size);
-      }
+    const isMade = object instanceof Ioas || object instanceof PageTable ||
+      object instanceof FaultQueue;
+    if (!isMade || object.inUse) return refuse("EBUSY");
+    if (object instanceof PageTable) {
+      object.ioas.removeTable(object.translates);
+      if (object.faults !== undefined) object.faults.users--;
     }
-    put32(argument, layout.offset.num_iovas, ranges.length);
-    put64(argument, layout.offset.out_iova_alignment, alignment);
-    return room.length < ranges.length ? refuse("EMSGSIZE") : 0;
-  }
-
-  #map(argument: Uint8Array | bigint, process: Process): number {
-    const map = received(iommu_ioas_map, argument);
-    const unknown = map.flags & ~(IOMMU_IOAS_MAP_FIXED_IOVA | ACCESS);
-    if (unknown !== 0 || map.__reserved !== 0) refuse("EOPNOTSUPP");
-    if (map.iova === MAX || map.length === MAX) refuse("EOVERFLOW");
-    if ((map.flags & ACCESS) === 0) refuse("EINVAL");
-    const iova = this.#ioas(map.ioas_id).mapUser(map, process);
-    put64(argument, iommu_ioas_map.offset.iova, iova);
+    if (object instanceof Ioas) {
+      object.unmapAll();
+      this.#calls.destroyed(object);
+    }
+    this.#objects.remove(id);
     return 0;
-  }
-
-  #unmap(argument: Uint8Array | bigint): number {
-    const unmap = received(iommu_ioas_unmap, argument);
-    const bytes = this.#ioas(unmap.ioas_id).unmapRange(unmap);
-    put64(argument, iommu_ioas_unmap.offset.length, bytes);
-    return 0;
-  }
-
-  #getPhysical(argument: Uint8Array | bigint, process: Process): number {
-    const layout = iommu_ioas_noiommu_get_pa;
-    const request = received(layout, argument);
-    if (process.uid !== 0) refuse("EPERM");
-    if (request.flags !== 0 || request.__reserved !== 0) refuse("EOPNOTSUPP");
-    if (request.length === 0n) refuse("EINVAL");
-    if (request.iova === MAX) refuse("EOVERFLOW");
-    const { address, length } = this.#ioas(request.ioas_id)
-      .locate(request.iova, request.length);
-    put64(argument, layout.offset.length, length);
-    put64(argument, layout.offset.out_phys, address);
-    return 0;
-  }
-
-  #ioas(id: number): Ioas {
-    const object = this.#objects.get(id);
-    return object instanceof Ioas ? object : refuse("ENOENT");
   }
 
   /**
@@ -243,7 +270,7 @@ export class IommufdFile implements OpenFile {
    * table.
    */
   #attachMediated({ group }: Device, id: number): number {
-    const ioas = this.#ioas(id);
+    const ioas = ioasOf(this.#objects, id);
     const from = group!.domain;
     if (from === ioas) return id;
     ioas.addAccess();
@@ -256,12 +283,12 @@ export class IommufdFile implements OpenFile {
   #attachAnew(device: Device, ioas: Ioas): number {
     const translates = isIsolated(device);
     const table = new PageTable(ioas, translates);
-    const id = this.#add(table);
+    const id = this.#objects.add(table);
     // For a device that moves, the mappings are added before the move, for a
     // new device after it is attached.
     const moves = PageTable.of(device) !== undefined;
     using undo = new DisposableStack();
-    undo.defer(() => this.#remove(id));
+    undo.defer(() => this.#objects.remove(id));
     if (moves) {
       ioas.addTable(translates);
       undo.defer(() => ioas.removeTable(translates));
@@ -285,27 +312,16 @@ export class IommufdFile implements OpenFile {
 
   /** Destroys a page table after its last device is gone. */
   #collect(table: PageTable): void {
-    if (table.inUse) return;
+    if (table.inUse || !table.automatic) return;
     table.ioas.removeTable(table.translates);
     for (const [id, object] of this.#objects) {
-      if (object === table) this.#remove(id);
+      if (object === table) this.#objects.remove(id);
     }
-  }
-
-  #add(object: Ioas | PageTable | Device): number {
-    const id = this.#ids.take();
-    this.#objects.set(id, object);
-    return id;
-  }
-
-  #remove(id: number): void {
-    this.#objects.delete(id);
-    this.#ids.give(id);
   }
 
   #put(): void {
     if (--this.#users > 0) return;
-    for (const object of this.#objects.values()) {
+    for (const [, object] of this.#objects) {
       if (object instanceof Ioas) object.unmapAll();
     }
     this.#objects.clear();

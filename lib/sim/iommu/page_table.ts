@@ -1,7 +1,18 @@
-import type { Device, Domain, Group } from "../driver/bus.ts";
+import type { Device, Group } from "../driver/bus.ts";
+import { DirtyPages } from "./dirty_pages.ts";
+import type { Domain } from "./domain.ts";
 import type { IoMap } from "./io_map.ts";
 import type { Ioas } from "./ioas.ts";
+import type { FaultQueue } from "./queue_calls.ts";
 import { refuse } from "../process/refusal.ts";
+
+/** How a page table was asked for. */
+export interface PageTableRequest {
+  /** Whether it logs which pages devices write. */
+  readonly tracks: boolean;
+  /** What gets the page requests of its devices. */
+  readonly faults: FaultQueue | undefined;
+}
 
 /**
  * A page table with the mappings of an IO address space
@@ -14,6 +25,12 @@ export class PageTable implements Domain {
   readonly ioas: Ioas;
   /** Whether the IOMMU uses it. */
   readonly translates: boolean;
+  /** Whether it was made for a device, and goes with its last one. */
+  readonly automatic: boolean;
+  /** What it logs of the pages that devices write, where it can. */
+  readonly dirty: { on: boolean; readonly pages: DirtyPages } | undefined;
+  /** What gets the page requests of its devices. */
+  readonly faults: FaultQueue | undefined;
   readonly #groups = new Set<Group>();
 
   /**
@@ -21,8 +38,18 @@ export class PageTable implements Domain {
    *
    * @param ioas The address space.
    * @param translates Whether the IOMMU uses it.
+   * @param made How it was asked for; `undefined` where it was not.
    */
-  constructor(ioas: Ioas, translates: boolean) {
+  constructor(
+    ioas: Ioas,
+    translates: boolean,
+    made?: PageTableRequest,
+  ) {
+    this.faults = made?.faults;
+    this.automatic = made === undefined;
+    this.dirty = made?.tracks
+      ? { on: false, pages: new DirtyPages() }
+      : undefined;
     this.ioas = ioas;
     this.translates = translates;
   }
@@ -37,6 +64,10 @@ export class PageTable implements Domain {
 
   get map(): IoMap {
     return this.ioas.map;
+  }
+
+  wrote(iova: bigint, length: number): void {
+    if (this.dirty?.on) this.dirty.pages.note(iova, length);
   }
 
   /** Whether a group can use it. A group without an IOMMU can use any. */
@@ -54,6 +85,8 @@ export class PageTable implements Domain {
    * one that the IOMMU uses.
    */
   attach(device: Device): void {
+    // No device of the simulation has page requests.
+    if (this.faults !== undefined) refuse("ENODEV");
     const group = device.group!;
     if (group.domain !== undefined && group.domain !== this) refuse("EINVAL");
     this.#reserve(device);
@@ -68,6 +101,7 @@ export class PageTable implements Domain {
 
   /** Takes a group with all its devices over from another page table. */
   replace(from: PageTable, group: Group): void {
+    if (this.faults !== undefined) refuse("ENODEV");
     // All devices have the windows of the same IOMMU: either the first one is
     // refused or none.
     for (const device of group.attached) this.#reserve(device);

@@ -1,5 +1,6 @@
 import type { Process } from "../fs/file.ts";
-import type { IoArea } from "./io_map.ts";
+import { type IoArea, memoryOf } from "./io_map.ts";
+import type { Machine } from "../machine/machine.ts";
 import { refuse } from "../process/refusal.ts";
 
 /** Counts pinned memory. */
@@ -15,11 +16,18 @@ export interface Account {
 /** Pins the memory behind a mapping. EFAULT where there is none. */
 export function pin(area: IoArea, account: Account): void {
   const length = Number(area.last - area.iova) + 1;
-  const memory = area.process.memory.slice(area.address, length) ??
-    refuse("EFAULT");
+  const memory = memoryOf(area, area.address, length) ??
+    refuse(area.file === undefined ? "EFAULT" : "EINVAL");
+  // The registers behind a dma-buf are not counted.
+  const isDmaBuf = area.file?.dmaBuf !== undefined;
   if (memory.pages.registers === undefined) {
-    account.charge(area.process, length);
-  } else if (!account.takesRegisters) {
+    const { charge } = area;
+    if (charge === undefined || charge.pins === 0) {
+      account.charge(area.process, length);
+      if (charge !== undefined) charge.bytes = length;
+    }
+    if (charge !== undefined) charge.pins++;
+  } else if (!account.takesRegisters && !isDmaBuf) {
     refuse("EFAULT");
   }
   area.pinned = memory;
@@ -30,7 +38,10 @@ export function unpin(area: IoArea, account: Account): void {
   const { pinned } = area;
   if (pinned === undefined) return;
   if (pinned.pages.registers === undefined) {
-    account.refund(area.process, pinned.length);
+    const { charge } = area;
+    if (charge === undefined || --charge.pins === 0) {
+      account.refund(area.process, charge?.bytes ?? pinned.length);
+    }
   }
   area.pinned = undefined;
 }
@@ -48,4 +59,19 @@ export function pinAll(areas: readonly IoArea[], account: Account): void {
 /** Undoes {@linkcode pinAll}. */
 export function unpinAll(areas: readonly IoArea[], account: Account): void {
   for (const area of areas) unpin(area, account);
+}
+
+/** Counts memory by user. Root has no limit. */
+export function userAccount({ pinnedByUser }: Machine): Account {
+  const count = (process: Process, bytes: number) => {
+    const pinned = (pinnedByUser.get(process.uid) ?? 0) + bytes;
+    if (process.uid !== 0 && pinned > process.memlock) refuse("ENOMEM");
+    pinnedByUser.set(process.uid, pinned);
+    process.pinned += bytes;
+  };
+  return {
+    charge: count,
+    refund: (process, bytes) => count(process, -bytes),
+    takesRegisters: false,
+  };
 }

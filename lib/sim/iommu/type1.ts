@@ -12,6 +12,7 @@ import {
   VFIO_DMA_UNMAP_FLAG_ALL,
   VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
   VFIO_DMA_UNMAP_FLAG_VADDR,
+  VFIO_IOMMU_DIRTY_PAGES,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_INFO_CAPS,
   VFIO_IOMMU_INFO_PGSIZES,
@@ -29,21 +30,20 @@ import {
   vfio_iova_range,
 } from "../../uapi/vfio/all.ts";
 import { answerInfo, put64, received } from "../process/argument.ts";
-import type { Domain, Group } from "../driver/bus.ts";
+import type { Group } from "../driver/bus.ts";
+import type { Domain } from "./domain.ts";
 import type { Process } from "../fs/file.ts";
 import type { IovaWindow } from "./iommu.ts";
 import { type IoArea, IoMap } from "./io_map.ts";
 import type { Machine } from "../machine/machine.ts";
 import { type Account, pin, pinAll, unpin, unpinAll } from "./pinning.ts";
 import { refuse } from "../process/refusal.ts";
+import { MAX_BITMAP, Type1Dirty } from "./type1_dirty.ts";
 
 /** The page sizes that Intel's and AMD's IOMMUs have in common. */
 const PAGE_SIZES = 0x4020_1000n;
 const PAGE_MASK = 0xfffn;
 const LAST = 0xffff_ffff_ffff_ffffn;
-
-/** The largest bitmap of dirty pages. */
-const MAX_BITMAP = 0x1000_0000n;
 
 const MAP_FLAGS = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE |
   VFIO_DMA_MAP_FLAG_VADDR;
@@ -70,11 +70,14 @@ const ACCOUNT: Account = {
 export class Type1 implements Domain {
   readonly map = new IoMap();
   readonly #machine: Machine;
-  readonly #version: 1 | 2;
+  readonly version: 1 | 2;
   readonly #limit: number;
   /** Mappings whose address in the process was invalidated. */
   readonly #unaddressed = new Set<IoArea>();
+  readonly #dirty = new Type1Dirty(this);
   #translated = 0;
+  /** How many of its groups are those of mediated devices. */
+  #emulated = 0;
 
   /**
    * Makes an empty IOVA space.
@@ -84,7 +87,7 @@ export class Type1 implements Domain {
    */
   constructor(machine: Machine, version: 1 | 2) {
     this.#machine = machine;
-    this.#version = version;
+    this.version = version;
     this.#limit = machine.features.mappingLimit;
   }
 
@@ -93,6 +96,8 @@ export class Type1 implements Domain {
    * translate one of them.
    */
   attach(group: Group): void {
+    if (this.#unaddressed.size > 0) this.#waitForAddresses();
+    if (group.kind === "emulated") this.#emulated++;
     if (group.kind === "iommu") {
       const { iommu } = this.#machine;
       this.#machine.assertAttachable(group);
@@ -108,8 +113,36 @@ export class Type1 implements Domain {
   /** Removes a group. */
   detach(group: Group): void {
     group.domain = undefined;
+    if (group.kind === "emulated") this.#emulated--;
     if (group.kind !== "iommu") return;
     if (--this.#translated === 0) unpinAll(this.map.areas, ACCOUNT);
+    this.#dirty.markAll();
+  }
+
+  /** Whether an IOMMU translates for one of its groups. */
+  get translates(): boolean {
+    return this.#translated > 0;
+  }
+
+  /** Whether addresses can be updated: not for mediated devices. */
+  get updatesAddresses(): boolean {
+    return this.#emulated === 0;
+  }
+
+  /** The errno for a range that wraps around. */
+  get wraps(): string {
+    return this.#machine.since(6, 18) ? "EOVERFLOW" : "EINVAL";
+  }
+
+  /** Notes a write of a device. */
+  wrote(iova: bigint, length: number, translated: boolean): void {
+    if (!translated) this.#dirty.note(iova, length);
+  }
+
+  // Before Linux 6.3 the attach waits for the addresses.
+  #waitForAddresses(): never {
+    if (this.#machine.since(6, 3)) refuse("EBUSY");
+    throw new Error("A real process would wait here for addresses");
   }
 
   /** Answers the ioctls of a container whose IOMMU is set. */
@@ -124,7 +157,9 @@ export class Type1 implements Domain {
       case VFIO_IOMMU_MAP_DMA.request:
         return this.#mapDma(argument, process);
       case VFIO_IOMMU_UNMAP_DMA.request:
-        return this.#unmapDma(argument);
+        return this.#unmapDma(argument, process);
+      case VFIO_IOMMU_DIRTY_PAGES.request:
+        return this.#dirty.control(argument, process);
       default:
         return refuse("ENOTTY");
     }
@@ -177,15 +212,15 @@ export class Type1 implements Domain {
     if ((flags & ~MAP_FLAGS) !== 0) refuse("EINVAL");
     if (size === 0n) refuse("EINVAL");
     const last = iova + size - 1n;
-    if (last > LAST || vaddr + size - 1n > LAST) {
-      refuse(this.#machine.since(6, 18) ? "EOVERFLOW" : "EINVAL");
-    }
+    if (last > LAST || vaddr + size - 1n > LAST) refuse(this.wraps);
     const access = flags & (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
     const setsAddress = (flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0;
     if ((access !== 0) === setsAddress) refuse("EINVAL");
     if (((size | iova | vaddr) & PAGE_MASK) !== 0n) refuse("EINVAL");
     const [present] = this.map.within(iova, last);
-    if (setsAddress) return this.#readdress(present, iova, last);
+    if (setsAddress) {
+      return this.#readdress(present, iova, last, vaddr, process);
+    }
     if (present !== undefined) refuse("EEXIST");
     if (this.#available === 0) refuse("ENOSPC");
     if (!this.#translates(iova, last)) refuse("EINVAL");
@@ -205,43 +240,63 @@ export class Type1 implements Domain {
 
   /**
    * Gives a mapping a new address after its address was invalidated. The pinned
-   * memory stays.
+   * memory stays; the process that gives it is charged for it.
    */
-  #readdress(area: IoArea | undefined, iova: bigint, last: bigint): number {
+  #readdress(
+    area: IoArea | undefined,
+    iova: bigint,
+    last: bigint,
+    address: bigint,
+    process: Process,
+  ): number {
     if (area === undefined) return refuse("ENOENT");
+    if (!this.#unaddressed.has(area)) refuse("EINVAL");
     if (area.iova !== iova || area.last !== last) refuse("EINVAL");
-    if (!this.#unaddressed.delete(area)) refuse("EINVAL");
+    const locked = area.pinned?.length ?? 0;
+    if (area.process !== process && locked > 0) {
+      ACCOUNT.charge(process, locked);
+      ACCOUNT.refund(area.process, locked);
+    }
+    area.process = process;
+    area.address = address;
+    this.#unaddressed.delete(area);
     return 0;
   }
 
-  #unmapDma(argument: Uint8Array | bigint): number {
+  #unmapDma(argument: Uint8Array | bigint, process: Process): number {
     const layout = vfio_iommu_type1_dma_unmap;
     const { flags, iova, size } = received(layout, argument);
     if ((flags & ~UNMAP_FLAGS) !== 0) refuse("EINVAL");
-    // Dirty pages are not tracked.
-    if ((flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0) refuse("EINVAL");
     const unmapsAll = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
+    const dropsAddress = (flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0;
+    const reads = (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0;
+    if (reads && (unmapsAll || dropsAddress)) refuse("EINVAL");
+    const dirty = reads ? this.#dirty.unmapped(argument, process) : undefined;
+    if (dropsAddress && this.#emulated > 0) refuse("EBUSY");
     if ((iova & PAGE_MASK) !== 0n) refuse("EINVAL");
     if (unmapsAll && (iova !== 0n || size !== 0n)) refuse("EINVAL");
     if (!unmapsAll && (size === 0n || (size & PAGE_MASK) !== 0n)) {
       refuse("EINVAL");
     }
     const last = unmapsAll ? LAST : iova + size - 1n;
-    if (last > LAST) {
-      refuse(this.#machine.since(6, 18) ? "EOVERFLOW" : "EINVAL");
-    }
+    if (last > LAST) refuse(this.wraps);
+    if (dirty?.allowed === false) refuse("EINVAL");
     const areas = this.map.within(iova, last);
     const splits = areas.some((area) => area.iova < iova || area.last > last);
-    if (splits && this.#version === 2) refuse("EINVAL");
-    // Version 1 unmaps the whole of a mapping that begins in the range.
-    const contained = areas.filter((area) => area.iova >= iova);
-    if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0) {
+    if (splits && this.version === 2) refuse("EINVAL");
+    // Version 1 unmaps the whole of a mapping that begins in the range, and
+    // nothing where one does not.
+    const contained = (areas[0]?.iova ?? iova) < iova ? [] : areas;
+    if (dropsAddress) {
       if (contained.some((area) => this.#unaddressed.has(area))) {
         refuse("EINVAL");
       }
       for (const area of contained) this.#unaddressed.add(area);
     } else {
-      for (const area of contained) this.#remove(area);
+      for (const area of contained) {
+        dirty?.report(area);
+        this.#remove(area);
+      }
     }
     const unmapped = contained.reduce(
       (bytes, area) => bytes + (area.last - area.iova + 1n),
@@ -263,6 +318,7 @@ export class Type1 implements Domain {
 
   #remove(area: IoArea): void {
     this.#unaddressed.delete(area);
+    this.#dirty.forget(area);
     unpin(area, ACCOUNT);
     this.map.remove(area);
   }

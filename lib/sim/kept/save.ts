@@ -65,6 +65,8 @@ export function topologyOf(
   return {
     version: 1,
     iommu: made.iommu ?? "intel",
+    ...made.dirtyTracking !== undefined &&
+      { dirtyTracking: made.dirtyTracking },
     kernel: kernelOf(machine),
     functions: { ...Object.fromEntries(absent), ...present },
     devices: Object.fromEntries(

@@ -43,9 +43,10 @@ export function buildMachine(topology: Topology = {}): Machine {
   }
   const machine = new Machine(
     featuresOf(topology.kernel),
-    iommu === "none"
-      ? undefined
-      : new Iommu(iommu === "intel" ? "dmar" : "ivhd"),
+    iommu === "none" ? undefined : new Iommu(
+      iommu === "intel" ? "dmar" : "ivhd",
+      topology.dirtyTracking ?? false,
+    ),
   );
   machine.hugePages.nodes = 1 + Math.max(
     0,

@@ -17,6 +17,13 @@ import type { DeviceKind } from "../models/model.ts";
  * recording of a real host. Both are plain data, the same as JSON.
  */
 export interface Topology extends Recording {
+  /**
+   * Whether its IOMMU logs which pages devices write, for page tables of iommufd
+   * that ask for it.
+   *
+   * @default {false}
+   */
+  readonly dirtyTracking?: boolean;
   /** Its PCI functions, by address: `"0000:01:00.0"`. */
   readonly functions?: Readonly<Record<string, FunctionTopology>>;
   /**

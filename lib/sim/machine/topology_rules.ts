@@ -201,6 +201,7 @@ const device = object<DeviceTopology>("a device", {
 const TOPOLOGY = object<Topology>("an object", {
   version: anything,
   iommu: oneOf('"intel", "amd" or "none"', ["intel", "amd", "none"]),
+  dirtyTracking: yesNo,
   kernel,
   functions: record(
     "functions by address",

@@ -1,20 +1,25 @@
 import { ConfigSpace, type Identity } from "./config_space.ts";
 import { Interrupts } from "../vfio/interrupts.ts";
 import { IoEventFds } from "../vfio/io_eventfds.ts";
-import type { IoMap, Piece } from "../iommu/io_map.ts";
+import type { Domain } from "../iommu/domain.ts";
+import type { Piece } from "../iommu/io_map.ts";
 import type { DeviceKind, DevicePort, DrivenModel } from "../models/model.ts";
 import type { PhysicalMemory } from "../process/physical.ts";
+import { readRegisters, writeRegisters } from "./peer.ts";
 import { DmaLog } from "../vfio/features/dma_log.ts";
 import { LowPower } from "../vfio/features/low_power.ts";
 import { Migration } from "../vfio/features/migration.ts";
-import { PCI_COMMAND_INTX_DISABLE } from "../../uapi/pci/regs.ts";
+import {
+  PCI_COMMAND_INTX_DISABLE,
+  PCI_COMMAND_MEMORY,
+} from "../../uapi/pci/regs.ts";
 
 /** The device of a {@linkcode PciCore}. */
 export interface Requester {
   /** Its group. DMA of a device without a group reaches nothing. */
   readonly group: {
     readonly kind: string;
-    readonly domain: { readonly map: IoMap } | undefined;
+    readonly domain: Domain | undefined;
   } | undefined;
   /** Its reset methods. */
   readonly resets: readonly string[];
@@ -57,6 +62,7 @@ export class PciCore implements DevicePort {
   /** Whether it is being reset, so that accesses wait. */
   resetting = false;
   readonly #requester: Requester;
+  readonly #dmaBufs = new Set<() => void>();
 
   /**
    * Makes a function in its state after power-on.
@@ -87,8 +93,10 @@ export class PciCore implements DevicePort {
       pm: requester.resets.includes("pm"),
       alwaysDecoded: requester.isVirtual ?? false,
       onReset: () => this.reset(),
-      onCommand: (command) =>
-        this.interrupts.intx.disable((command & PCI_COMMAND_INTX_DISABLE) > 0),
+      onCommand: (command) => {
+        this.interrupts.intx.disable((command & PCI_COMMAND_INTX_DISABLE) > 0);
+        if ((command & PCI_COMMAND_MEMORY) === 0) this.revoke();
+      },
     });
   }
 
@@ -106,6 +114,7 @@ export class PciCore implements DevicePort {
 
   /** Takes the function back from user space. */
   disable(): void {
+    this.revoke();
     this.interrupts.clear();
     this.ioeventfds.clear();
     this.model.driver?.closed();
@@ -124,8 +133,25 @@ export class PciCore implements DevicePort {
     );
   }
 
+  /** Whether other devices can reach its memory. */
+  get reachable(): boolean {
+    return this.config.memory && !this.lowPower.engaged && !this.resetting;
+  }
+
+  /** Calls a function when other devices are to reach its memory no more. */
+  onRevoke(revoked: () => void): () => void {
+    this.#dmaBufs.add(revoked);
+    return () => this.#dmaBufs.delete(revoked);
+  }
+
+  /** Takes its memory from other devices. */
+  revoke(): void {
+    for (const revoked of this.#dmaBufs) revoked();
+  }
+
   /** Resets the function. The kernel preserves its config space. */
   reset(): void {
+    this.revoke();
     this.config.wake();
     this.model.reset();
     this.migration?.reset();
@@ -135,10 +161,15 @@ export class PciCore implements DevicePort {
     let at = 0;
     let complete = true;
     for (
-      const { bytes, length } of this.#translate(iova, into.length, "readable")
+      const { bytes, length, registers } of this.#translate(
+        iova,
+        into.length,
+        "readable",
+      )
     ) {
       const part = into.subarray(at, at + length);
-      if (bytes === undefined) part.fill(0);
+      if (registers !== undefined) readRegisters(registers, part);
+      else if (bytes === undefined) part.fill(0);
       else part.set(bytes);
       complete &&= bytes !== undefined;
       at += length;
@@ -151,9 +182,22 @@ export class PciCore implements DevicePort {
     let at = 0;
     let complete = true;
     for (
-      const { bytes, length } of this.#translate(iova, from.length, "writable")
+      const { bytes, length, registers } of this.#translate(
+        iova,
+        from.length,
+        "writable",
+      )
     ) {
-      bytes?.set(from.subarray(at, at + length));
+      if (bytes !== undefined) {
+        const part = from.subarray(at, at + length);
+        if (registers !== undefined) writeRegisters(registers, part);
+        else bytes.set(part);
+        this.#requester.group?.domain?.wrote?.(
+          iova + BigInt(at),
+          length,
+          this.#isTranslated,
+        );
+      }
       complete &&= bytes !== undefined;
       at += length;
     }
@@ -174,6 +218,11 @@ export class PciCore implements DevicePort {
     return this.interrupts.sendsMessages;
   }
 
+  /** Whether its DMA goes through the IOMMU, not through its driver. */
+  get #isTranslated(): boolean {
+    return this.#requester.group?.kind !== "emulated";
+  }
+
   #resetIfAble(): void {
     if (this.#requester.resets.length > 0) this.reset();
   }
@@ -189,7 +238,7 @@ export class PciCore implements DevicePort {
   ): Generator<Piece> {
     const { group, machine } = this.#requester;
     if (!this.config.master) return yield { iova, length, bytes: undefined };
-    const translated = group?.kind !== "emulated";
+    const translated = this.#isTranslated;
     const pieces = group?.kind === "noiommu"
       ? machine.physical.translate(iova, length)
       : group?.domain?.map.translate(iova, length, { direction, translated }) ??

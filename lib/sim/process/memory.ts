@@ -13,6 +13,8 @@ export class Pages {
   bytes: Uint8Array<ArrayBuffer>;
   /** The views of device registers, whose accesses have side effects. */
   readonly registers: RegisterViews | undefined;
+  /** Whether it is registers that no other device reaches any more. */
+  revoked = false;
   /** How many bytes of it are contiguous in physical memory: a page's. */
   readonly unit: number;
 
@@ -48,6 +50,10 @@ interface Range {
   readonly address: bigint;
   readonly end: bigint;
   readonly pages: Pages;
+  /** Where it begins in these, in bytes. */
+  readonly start: number;
+  /** Whether the process can look at it, by its buffer. */
+  readonly visible: boolean;
   /** Releases what the mapping holds. */
   readonly release: () => void;
 }
@@ -86,10 +92,35 @@ export class AddressMap {
     );
     const address = this.#address(length, BigInt(alignment));
     const end = address + BigInt(length);
-    this.#ranges.set(address, { address, end, pages, release });
+    const range = { address, end, pages, start: 0, visible: true, release };
+    this.#ranges.set(address, range);
     const { registers } = pages;
     const mapping = { address, length, buffer: pages.bytes.buffer };
     return registers === undefined ? mapping : { ...mapping, registers };
+  }
+
+  /**
+   * Maps a part of a file in memory. JavaScript has no two buffers of the same
+   * memory: only the first that has all of it can look at it. The buffer of
+   * another is empty, as is that of memory that was unmapped.
+   *
+   * @param part The part.
+   * @param release Gives back what the mapping holds, when it is unmapped.
+   */
+  mapPart(part: PagesSlice, release: () => void): Mapping {
+    const { pages, start, length } = part;
+    const isWhole = start === 0 && length === pages.bytes.length;
+    const isSeen = [...this.#ranges.values()].some((range) =>
+      range.pages === pages && range.visible
+    );
+    if (isWhole && !isSeen) return this.map(pages, release, 1);
+    const address = this.#address(length, 4096n);
+    const end = address + BigInt(length);
+    const range = { address, end, pages, start, visible: false, release };
+    this.#ranges.set(address, range);
+    const buffer = new ArrayBuffer(length);
+    buffer.transfer();
+    return { address, length, buffer };
   }
 
   #address(length: number, alignment: bigint): bigint {
@@ -111,13 +142,14 @@ export class AddressMap {
     if (range === undefined) return;
     const { pages } = range;
     // Whoever it was transferred to may still use it.
-    if (buffer.detached) return;
+    if (range.visible && buffer.detached) return;
     this.#ranges.delete(address);
     const length = Number(range.end - address);
     const free = this.#free.get(length);
     if (free === undefined) this.#free.set(length, [address]);
     else free.push(address);
     // The views that the process made are detached; the memory goes on.
+    if (!range.visible) return range.release();
     if (pages.registers !== undefined) buffer.transfer(0);
     else pages.bytes = new Uint8Array(buffer.transfer());
     range.release();
@@ -135,8 +167,11 @@ export class AddressMap {
   slice(address: bigint, length: number): PagesSlice | undefined {
     for (const range of this.#ranges.values()) {
       if (address < range.address || address >= range.end) continue;
-      return address + BigInt(length) <= range.end
-        ? { pages: range.pages, start: Number(address - range.address), length }
+      if (address + BigInt(length) > range.end) return undefined;
+      const { pages } = range;
+      const start = range.start + Number(address - range.address);
+      return start + length <= pages.bytes.length
+        ? { pages, start, length }
         : undefined;
     }
     return undefined;

@@ -2,13 +2,10 @@ import type { OpenFile } from "../fs/file.ts";
 import { Pages } from "./memory.ts";
 import { refuse } from "./refusal.ts";
 
-/**
- * A memory file (`mm/memfd.c`). It can be mapped as a whole, and once at a
- * time: JavaScript has no two buffers of the same memory.
- */
+/** A memory file (`mm/memfd.c`). */
 export class MemoryFile implements OpenFile {
   readonly linkText: string;
-  readonly #pages = new Pages(new Uint8Array());
+  readonly pages = new Pages(new Uint8Array());
   #position = 0;
 
   /** @param name What people call it. */
@@ -18,8 +15,8 @@ export class MemoryFile implements OpenFile {
 
   truncate(length: number): void {
     const bytes = new Uint8Array(length);
-    bytes.set(this.#pages.bytes.subarray(0, length));
-    this.#pages.bytes = bytes;
+    bytes.set(this.pages.bytes.subarray(0, length));
+    this.pages.bytes = bytes;
   }
 
   read(into: Uint8Array): number {
@@ -37,7 +34,7 @@ export class MemoryFile implements OpenFile {
   pread(into: Uint8Array, offset: bigint): number {
     if (offset < 0n) refuse("EINVAL");
     const start = Number(offset);
-    const part = this.#pages.bytes.subarray(start, start + into.length);
+    const part = this.pages.bytes.subarray(start, start + into.length);
     into.set(part);
     return part.length;
   }
@@ -45,16 +42,9 @@ export class MemoryFile implements OpenFile {
   pwrite(from: Uint8Array, offset: bigint): number {
     if (offset < 0n) refuse("EINVAL");
     const end = Number(offset) + from.length;
-    if (end > this.#pages.bytes.length) this.truncate(end);
-    this.#pages.bytes.set(from, Number(offset));
+    if (end > this.pages.bytes.length) this.truncate(end);
+    this.pages.bytes.set(from, Number(offset));
     return from.length;
-  }
-
-  mmap(length: number, offset: bigint): Pages {
-    if (offset !== 0n || length !== this.#pages.bytes.length) {
-      throw new Error("The simulation maps a memory file as a whole only");
-    }
-    return this.#pages;
   }
 
   sync(): void {}

@@ -113,7 +113,8 @@ export class ContainerFile implements OpenFile {
     const noIommu = extension === VFIO_NOIOMMU_IOMMU;
     if (this.#driver === "noiommu") return noIommu;
     if (this.#driver !== undefined) {
-      return TYPE1_EXTENSIONS.has(extension) || extension === VFIO_UPDATE_VADDR;
+      return TYPE1_EXTENSIONS.has(extension) ||
+        extension === VFIO_UPDATE_VADDR && this.#driver.updatesAddresses;
     }
     const mayNoIommu = this.#machine.features.noIommu &&
       (group === undefined || group.noIommu);

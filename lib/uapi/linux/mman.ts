@@ -1,5 +1,5 @@
 /**
- * `linux/mman.h`, the same on x86-64 and arm64.
+ * `linux/mman.h` and `linux/mempolicy.h`, the same on x86-64 and arm64.
  *
  * @module
  */
@@ -52,3 +52,6 @@ export const MAP_HUGE_1GB: number = 30 << MAP_HUGE_SHIFT;
 export const MADV_DONTFORK = 10;
 /** Transparent huge pages, where the range is aligned for them. */
 export const MADV_HUGEPAGE = 14;
+
+/** Pages come from the nodes that are named, and from no other. */
+export const MPOL_BIND = 2;

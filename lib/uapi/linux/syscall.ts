@@ -18,3 +18,5 @@ export const SYS_ioctl: number = arm64 ? 29 : 16;
 export const SYS_ppoll: number = arm64 ? 73 : 271;
 /** Wait for a child process. */
 export const SYS_wait4: number = arm64 ? 260 : 61;
+/** Set from which NUMA nodes memory comes. */
+export const SYS_mbind: number = arm64 ? 235 : 237;

@@ -21,6 +21,9 @@ function setUp(answer: (call: number) => void = () => {}) {
     `${page * 4096 / GIB} ${address} ${file?.offset} ${bytes / GIB}`;
   const mappings = new Mappings({
     map: () => {},
+    copy: () => {},
+    dropAddresses: () => {},
+    updateAddress: () => {},
     async mapAsync(range) {
       await Promise.resolve();
       answer(calls.push(`map ${text(range)}`));

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { AllocateOptions } from "../../../lib/dma/memory.ts";
+import type { AllocateOptions } from "../../../lib/dma/host_memory.ts";
 import { VfioError } from "../../../lib/errors.ts";
 import { failure } from "../../failures.ts";
 import { FakeVfio } from "../fake_vfio.ts";

@@ -38,9 +38,17 @@ export class SimMemory extends SimTree {
         }, alignment);
       }
       const description = this.descriptors.get(fd);
-      const pages = description.file.mmap?.(length, offset) ?? refuse("ENODEV");
+      const { file } = description;
+      const release = () => description.release();
+      if (file.pages !== undefined) {
+        const { pages } = file;
+        description.hold();
+        const start = Number(offset);
+        return this.memory.mapPart({ pages, start, length }, release);
+      }
+      const pages = file.mmap?.(length, offset) ?? refuse("ENODEV");
       description.hold();
-      return this.memory.map(pages, () => description.release(), alignment);
+      return this.memory.map(pages, release, alignment);
     });
   }
 
@@ -52,6 +60,15 @@ export class SimMemory extends SimTree {
     call("madvise", undefined, () => {
       if (address % BigInt(this.pageSize) !== 0n) refuse("EINVAL");
       if (this.memory.slice(address, length) === undefined) refuse("ENOMEM");
+    });
+  }
+
+  // The machine has the memory of one node.
+  mbind(address: bigint, length: number, node: number): void {
+    call("mbind", undefined, () => {
+      if (address % BigInt(this.pageSize) !== 0n) refuse("EINVAL");
+      if (node !== 0) refuse("EINVAL");
+      if (this.memory.slice(address, length) === undefined) refuse("EFAULT");
     });
   }
 

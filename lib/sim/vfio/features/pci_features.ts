@@ -32,7 +32,7 @@ export function pciFeature(
   request: FeatureRequest,
 ): number | undefined {
   const { core } = device;
-  const { lowPower, model } = core;
+  const { lowPower } = core;
   const { data, process } = request;
   switch (feature) {
     case VFIO_DEVICE_FEATURE_PCI_VF_TOKEN:
@@ -42,7 +42,10 @@ export function pciFeature(
       }
       return 0;
     case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
-      if (isAsked(request, SET)) lowPower.enter();
+      if (isAsked(request, SET)) {
+        lowPower.enter();
+        core.revoke();
+      }
       return 0;
     case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP: {
       const layout = vfio_device_low_power_entry_with_wakeup;
@@ -52,6 +55,7 @@ export function pciFeature(
       const event = process.file(wakeup_eventfd);
       if (!(event instanceof EventFile)) return refuse("EINVAL");
       lowPower.enter(event);
+      core.revoke();
       return 0;
     }
     case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
@@ -60,7 +64,7 @@ export function pciFeature(
     case VFIO_DEVICE_FEATURE_DMA_BUF:
       if (!core.since(6, 19)) return undefined;
       return isAsked(request, GET, vfio_device_feature_dma_buf.size)
-        ? exportDmaBuf(model, data, process)
+        ? exportDmaBuf(core, data, process)
         : 0;
     default:
       return undefined;

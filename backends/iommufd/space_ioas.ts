@@ -8,12 +8,13 @@ import {
   iommu_destroy,
   IOMMU_IOAS_ALLOC,
   iommu_ioas_alloc,
+  IOMMU_IOAS_COPY,
+  iommu_ioas_copy,
   IOMMU_IOAS_IOVA_RANGES,
   iommu_ioas_iova_ranges,
   IOMMU_IOAS_MAP,
   iommu_ioas_map,
   IOMMU_IOAS_MAP_FILE,
-  iommu_ioas_map_file,
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
@@ -23,25 +24,20 @@ import {
   iommu_ioas_unmap,
   iommu_iova_range,
 } from "../../lib/uapi/iommufd/ioas.ts";
-import {
-  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
-  vfio_device_attach_iommufd_pt,
-  VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-  VFIO_DEVICE_DETACH_IOMMUFD_PT,
-  vfio_device_detach_iommufd_pt,
-  VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-} from "../../lib/uapi/vfio/cdev.ts";
 import type {
   AttachTarget,
   DmaRange,
   FileRange,
   IommuLimits,
+  IovaRange,
   Node,
   PhysicalRange,
 } from "../backend.ts";
 import { allocArgument, type Argument } from "../argument.ts";
 import { mappingRefused, openNode } from "../explain.ts";
 import { ignoreErrors, insist } from "../teardown.ts";
+import { attachTo } from "./attach.ts";
+import { fileRefused, mapFileArgument } from "./map_file.ts";
 import { rawIoMissing } from "../no_iommu/permission.ts";
 
 const MAP = iommu_ioas_map.offset;
@@ -49,8 +45,8 @@ const UNMAP = iommu_ioas_unmap.offset;
 const READ = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE;
 const READ_WRITE = READ | IOMMU_IOAS_MAP_WRITEABLE;
 
-/** An IO address space, and the iommufd that it lives in. */
-export class Ioas {
+/** The IO address space of a space, and the iommufd that it lives in. */
+export class SpaceIoas {
   readonly #kernel: Kernel;
   readonly #fd: Fd;
   /** What the iommufd was had by. */
@@ -58,6 +54,8 @@ export class Ioas {
   readonly #id: number;
   #map: Argument | undefined;
   #unmap: Argument | undefined;
+  /** Whether the kernel maps files, as far as is known. */
+  #mapsFiles = true;
 
   private constructor(kernel: Kernel, fd: Fd, node: Node, id: number) {
     this.#kernel = kernel;
@@ -71,14 +69,14 @@ export class Ioas {
     kernel: Kernel,
     target: AttachTarget,
     mapped: Iterable<DmaRange>,
-  ): Ioas {
+  ): SpaceIoas {
     using stack = new DisposableStack();
     const { iommufd = IOMMUFD_NODE } = target.nodes;
     const fd = stack.use(openNode(kernel, target, iommufd));
     const argument = iommu_ioas_alloc.alloc();
     fd.ioctl(IOMMU_IOAS_ALLOC, argument);
     const { out_ioas_id } = iommu_ioas_alloc.decode(argument);
-    const ioas = new Ioas(kernel, fd, iommufd, out_ioas_id);
+    const ioas = new SpaceIoas(kernel, fd, iommufd, out_ioas_id);
     stack.defer(() => ioas.#destroy());
     for (const range of mapped) ioas.map(range);
     stack.move();
@@ -88,6 +86,11 @@ export class Ioas {
   /** The iommufd, by which devices are bound to it. */
   get iommufd(): Fd {
     return this.#fd;
+  }
+
+  /** Its number there. */
+  get id(): number {
+    return this.#id;
   }
 
   /** Whether a device's iommufd is the one that it lives in. */
@@ -108,39 +111,38 @@ export class Ioas {
     insist(() => void this.#fd.ioctl(IOMMU_DESTROY, argument));
   }
 
-  attach(fd: Fd): void {
-    const argument = vfio_device_attach_iommufd_pt.alloc({
-      argsz: VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-      pt_id: this.#id,
-    });
-    fd.ioctl(VFIO_DEVICE_ATTACH_IOMMUFD_PT, argument);
-  }
-
-  detach(fd: Fd): void {
-    const argument = vfio_device_detach_iommufd_pt.alloc({
-      argsz: VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID,
-    });
-    fd.ioctl(VFIO_DEVICE_DETACH_IOMMUFD_PT, argument);
+  /**
+   * Attaches a device.
+   *
+   * @param fd The device.
+   * @param table The number of a page table in place of this.
+   */
+  attach(fd: Fd, table = this.#id): void {
+    attachTo(fd, table);
   }
 
   map(range: DmaRange): void {
     try {
-      if (range.file !== undefined) {
-        this.#fd.ioctl(IOMMU_IOAS_MAP_FILE, this.#mapFile(range, range.file));
+      const file = this.#fileOf(range);
+      if (file !== undefined) {
+        const argument = mapFileArgument(this.#id, range, file);
+        this.#fd.ioctl(IOMMU_IOAS_MAP_FILE, argument);
         return;
       }
       const { bytes, view } = this.#map ??= allocArgument(iommu_ioas_map);
       this.#fillMap(view, range);
       this.#fd.ioctl(IOMMU_IOAS_MAP, bytes);
     } catch (error) {
-      throw mappingRefused(this.#kernel, "iommufd", range, error);
+      if (!this.#lacksFiles(range, error)) throw this.#refused(range, error);
+      this.map(range);
     }
   }
 
   async mapAsync(range: DmaRange): Promise<void> {
     try {
-      if (range.file !== undefined) {
-        const argument = this.#mapFile(range, range.file);
+      const file = this.#fileOf(range);
+      if (file !== undefined) {
+        const argument = mapFileArgument(this.#id, range, file);
         await this.#fd.ioctlAsync(IOMMU_IOAS_MAP_FILE, argument);
         return;
       }
@@ -148,8 +150,27 @@ export class Ioas {
       this.#fillMap(view, range);
       await this.#fd.ioctlAsync(IOMMU_IOAS_MAP, bytes);
     } catch (error) {
-      throw mappingRefused(this.#kernel, "iommufd", range, error);
+      if (!this.#lacksFiles(range, error)) throw this.#refused(range, error);
+      await this.mapAsync(range);
     }
+  }
+
+  /** The file that is mapped in place of the memory. */
+  #fileOf({ file }: DmaRange): FileRange | undefined {
+    return this.#mapsFiles ? file : undefined;
+  }
+
+  /** Whether the kernel said that it maps no files, before Linux 6.13. */
+  #lacksFiles({ file, address }: DmaRange, error: unknown): boolean {
+    if (file === undefined || !this.#mapsFiles) return false;
+    if (!hasErrno(error, "ENOTTY") || address === 0n) return false;
+    this.#mapsFiles = false;
+    return true;
+  }
+
+  #refused(range: DmaRange, error: unknown): unknown {
+    return fileRefused(range, error) ??
+      mappingRefused(this.#kernel, "iommufd", range, error);
   }
 
   #fillMap(view: DataView, range: DmaRange): void {
@@ -161,15 +182,31 @@ export class Ioas {
     setPages(view, MAP.iova, page);
   }
 
-  #mapFile(range: DmaRange, { fd, offset }: FileRange): Uint8Array {
-    return iommu_ioas_map_file.alloc({
+  /**
+   * Maps what another address space of the same iommufd has mapped. The memory
+   * stays pinned once.
+   *
+   * @returns Whether it is the same iommufd: that of a descriptor that was
+   * passed in for both.
+   */
+  copy(range: DmaRange, from: DmaRange, source: SpaceIoas): boolean {
+    const isShared = typeof this.#node === "number" &&
+      this.#node === source.#node;
+    if (!isShared) return false;
+    const argument = iommu_ioas_copy.alloc({
       flags: range.writable ? READ_WRITE : READ,
-      ioas_id: this.#id,
-      fd,
-      start: BigInt(offset),
+      dst_ioas_id: this.#id,
+      src_ioas_id: source.#id,
       length: BigInt(range.bytes),
-      iova: iovaOf(range.page),
+      dst_iova: iovaOf(range.page),
+      src_iova: iovaOf(from.page),
     });
+    try {
+      this.#fd.ioctl(IOMMU_IOAS_COPY, argument);
+      return true;
+    } catch (error) {
+      throw this.#refused(range, error);
+    }
   }
 
   unmap({ page, bytes }: DmaRange): void {
@@ -198,30 +235,53 @@ export class Ioas {
   }
 
   limits(): IommuLimits {
-    // Reserved windows are few. Where there are more ranges than that, the
-    // kernel says how many.
-    for (let count = 16;;) {
-      const ranges = new Uint8Array(count * iommu_iova_range.size);
-      const argument = iommu_ioas_iova_ranges.alloc({
-        ioas_id: this.#id,
-        num_iovas: count,
-        allowed_iovas: this.#kernel.addressOf(ranges),
-      });
-      try {
-        this.#fd.ioctl(IOMMU_IOAS_IOVA_RANGES, argument);
-      } catch (error) {
-        const { num_iovas } = iommu_ioas_iova_ranges.decode(argument);
-        if (!hasErrno(error, "EMSGSIZE") || num_iovas <= count) throw error;
-        count = num_iovas;
-        continue;
-      }
-      const { num_iovas, out_iova_alignment } = iommu_ioas_iova_ranges
-        .decode(argument);
-      return {
-        ranges: iommu_iova_range.decodeArray(ranges, num_iovas),
-        alignment: out_iova_alignment,
-        mappingsAvailable: undefined,
-      };
+    const limits = readIovaRanges(this.#kernel, this.#fd, this.#id);
+    return { ...limits, mappingsAvailable: undefined };
+  }
+}
+
+/** What an IOAS can map. */
+export interface IovaLimits {
+  /** The IOVAs, ascending; reserved windows are left out. */
+  readonly ranges: readonly IovaRange[];
+  /** What IOVAs and sizes must be multiples of, in bytes. */
+  readonly alignment: bigint;
+}
+
+/**
+ * Asks what an IOAS can map.
+ *
+ * @param kernel The system.
+ * @param fd The iommufd.
+ * @param ioas The number of the IOAS.
+ */
+export function readIovaRanges(
+  kernel: Kernel,
+  fd: Fd,
+  ioas: number,
+): IovaLimits {
+  // Reserved windows are few. Where there are more ranges than that, the
+  // kernel says how many.
+  for (let count = 16;;) {
+    const ranges = new Uint8Array(count * iommu_iova_range.size);
+    const argument = iommu_ioas_iova_ranges.alloc({
+      ioas_id: ioas,
+      num_iovas: count,
+      allowed_iovas: kernel.addressOf(ranges),
+    });
+    try {
+      fd.ioctl(IOMMU_IOAS_IOVA_RANGES, argument);
+    } catch (error) {
+      const { num_iovas } = iommu_ioas_iova_ranges.decode(argument);
+      if (!hasErrno(error, "EMSGSIZE") || num_iovas <= count) throw error;
+      count = num_iovas;
+      continue;
     }
+    const { num_iovas, out_iova_alignment } = iommu_ioas_iova_ranges
+      .decode(argument);
+    return {
+      ranges: iommu_iova_range.decodeArray(ranges, num_iovas),
+      alignment: out_iova_alignment,
+    };
   }
 }

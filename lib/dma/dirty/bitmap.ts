@@ -1,0 +1,162 @@
+import { type BitRun, clearBits, countBits, nextRun, setBits } from "./bits.ts";
+
+/** IOVAs, in bytes. */
+export interface DirtyRange {
+  /** The first one. */
+  readonly iova: bigint;
+  /** How many bytes. */
+  readonly size: bigint;
+}
+
+/**
+ * Which pages of a range devices have written: a bit a page, as the kernel has
+ * it. Iterating gives the runs of written pages.
+ */
+export class DirtyBitmap implements Iterable<DirtyRange> {
+  readonly #words: Uint32Array<ArrayBuffer>;
+  /** The first IOVA of the range. */
+  readonly iova: bigint;
+  /** Bytes of the range. */
+  readonly size: bigint;
+  /** What a bit stands for, in bytes. */
+  readonly pageSize: number;
+  #reason: string | undefined;
+
+  /**
+   * Made by {@linkcode DirtyTracking.read}, without a page that was written.
+   *
+   * @param iova The first IOVA of the range.
+   * @param bytes Bytes of the range, whole pages.
+   * @param pageSize What a bit stands for, in bytes.
+   */
+  constructor(iova: bigint, bytes: number, pageSize: number) {
+    this.iova = iova;
+    this.size = BigInt(bytes);
+    this.pageSize = pageSize;
+    // The kernel has words of 64 bits.
+    this.#words = new Uint32Array(Math.ceil(bytes / pageSize / 64) * 2);
+  }
+
+  /** How many pages the range has. */
+  get pages(): number {
+    return Number(this.size) / this.pageSize;
+  }
+
+  /** How many of them were written. */
+  get dirtyPages(): number {
+    return countBits(this.#words);
+  }
+
+  /**
+   * The bits: bit `i % 8` of byte `i / 8` is for page `i`. Bits behind the last
+   * page are 0.
+   */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#words.buffer);
+  }
+
+  /** Whether exactly the pages that are marked were written. */
+  get exact(): boolean {
+    return this.#reason === undefined;
+  }
+
+  /**
+   * Why pages are marked that nobody may have written, as a clause; `undefined`
+   * where there are none. A page that was written is always marked.
+   */
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
+  /**
+   * Whether the page at an IOVA was written.
+   *
+   * @param iova An IOVA in the range.
+   */
+  has(iova: bigint): boolean {
+    if (iova < this.iova || iova >= this.iova + this.size) return false;
+    const page = Math.floor(Number(iova - this.iova) / this.pageSize);
+    return (this.#words[page >>> 5]! >>> (page & 31) & 1) === 1;
+  }
+
+  /**
+   * Calls a function for each run of written pages, ascending. It allocates
+   * nothing, so that a large bitmap is walked as fast as it is read.
+   *
+   * @param visit Gets where a run begins in the range, and how long it is, in
+   * bytes.
+   */
+  forEach(visit: (offset: number, bytes: number) => void): void {
+    const run: BitRun = { first: 0, end: 0 };
+    const { pageSize } = this;
+    while (nextRun(this.#words, run)) {
+      visit(run.first * pageSize, (run.end - run.first) * pageSize);
+    }
+  }
+
+  /** The runs of written pages, ascending. */
+  *[Symbol.iterator](): Iterator<DirtyRange> {
+    const run: BitRun = { first: 0, end: 0 };
+    const page = BigInt(this.pageSize);
+    while (nextRun(this.#words, run)) {
+      yield {
+        iova: this.iova + BigInt(run.first) * page,
+        size: BigInt(run.end - run.first) * page,
+      };
+    }
+  }
+
+  /** @ignore Marks pages of a part of the range, given in bytes. */
+  mark(offset: number, bytes: number): void {
+    setBits(this.#words, ...this.#bits(offset, bytes));
+  }
+
+  /** @ignore Marks no page of a part of the range, given in bytes. */
+  unmark(offset: number, bytes: number): void {
+    clearBits(this.#words, ...this.#bits(offset, bytes));
+  }
+
+  #bits(offset: number, bytes: number): [first: number, end: number] {
+    return [offset / this.pageSize, (offset + bytes) / this.pageSize];
+  }
+
+  /** @ignore Says why pages are marked that nobody may have written. */
+  blur(reason: string): void {
+    this.#reason ??= reason;
+  }
+
+  /** @ignore Marks all pages, and says why. */
+  markAll(reason: string): void {
+    this.mark(0, Number(this.size));
+    this.blur(reason);
+  }
+
+  /** @ignore Marks what is marked in another one, as far as it is in the range. */
+  merge(other: DirtyBitmap): void {
+    const shift = Number(other.iova - this.iova);
+    const end = Number(this.size);
+    let merged = false;
+    other.forEach((offset, bytes) => {
+      const from = Math.max(offset + shift, 0);
+      const to = Math.min(offset + shift + bytes, end);
+      if (from >= to) return;
+      this.mark(from, to - from);
+      merged = true;
+    });
+    if (merged && other.reason !== undefined) this.blur(other.reason);
+  }
+
+  /** @ignore Marks what is marked in the kernel's bytes for the same range. */
+  add(bytes: Uint8Array): void {
+    const own = this.bytes;
+    for (const [i, byte] of bytes.entries()) own[i]! |= byte;
+  }
+
+  /** @ignore Unmarks the pages that another one's range covers. */
+  exclude(other: DirtyBitmap): void {
+    const shift = Number(other.iova - this.iova);
+    const from = Math.max(shift, 0);
+    const to = Math.min(shift + Number(other.size), Number(this.size));
+    if (from < to) this.unmark(from, to - from);
+  }
+}
