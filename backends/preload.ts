@@ -8,6 +8,7 @@
 import "./argument.ts";
 import "./explain.ts";
 import "./info.ts";
+import "./iommufd/attach.ts";
 import "./iommufd/bind.ts";
 import "./iommufd/bound.ts";
 import "./iommufd/context.ts";

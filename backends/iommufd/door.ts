@@ -3,7 +3,7 @@ import type { Fd } from "../../lib/kernel/fd.ts";
 import type { IommuContext } from "../backend.ts";
 import { ignoreErrors } from "../explain.ts";
 import { attachTo, detachFrom } from "./attach.ts";
-import { type AttachedDevice, type Door, IommufdContext } from "./context.ts";
+import { type AttachedDevice, IommufdContext } from "./context.ts";
 import {
   type Attachable,
   type DevicePort,
@@ -25,7 +25,7 @@ export interface SpaceDevice {
  * What an address space is in the kernel, with iommufd. It goes with the last
  * device of the space, and what was made of its IOAS before that.
  */
-export class SpaceIommufd implements Door {
+export class SpaceIommufd {
   /** The iommufd that the space lives in. */
   readonly iommufd: Iommufd;
   /**

@@ -38,7 +38,7 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 136,
+    most: 143,
     within: [
       "mod.ts",
       "backends",
@@ -91,8 +91,13 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 81,
+    most: 83,
     within: ["lib/handoff", "lib/ranges.ts", "backends", ...HOST],
+  },
+  "@passthru/vfio/iommufd": {
+    entries: ["backends/iommufd/mod.ts"],
+    most: 94,
+    within: ["backends", ...HOST],
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
@@ -108,7 +113,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 208,
+    most: 216,
     within: [
       "lib/sim",
       "lib/ranges.ts",

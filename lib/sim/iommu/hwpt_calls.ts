@@ -96,7 +96,13 @@ export function allocateHwpt(
     return refuse("ENOENT");
   }
   const parent = objects.get(request.pt_id);
-  // Its IOMMU has no page tables that are nested.
+  // None can be a parent, and AMD's driver nests nothing at all.
+  if (parent instanceof PageTable) {
+    const known = IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID;
+    const lacks = (flags & ~known) !== 0 || data_len === 0 ||
+      machine.iommu?.kind !== "dmar";
+    return refuse(lacks ? "EOPNOTSUPP" : "EINVAL");
+  }
   if (!(parent instanceof Ioas)) return refuse("EINVAL");
   if (device.group!.noIommu) return refuse("EOPNOTSUPP");
   const tracks = (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
