@@ -35,7 +35,9 @@ export type {
   IommuLimits,
   IovaRange,
   KnowsDevices,
+  PageTable,
   PhysicalRange,
+  SharedIommufd,
 } from "./backends/backend.ts";
 export type { Selection } from "./backends/select.ts";
 export type * from "./lib/device/display/display.ts";
@@ -99,6 +101,7 @@ export type { SpaceMemory, Translation } from "./lib/dma/space_memory.ts";
 export {
   DmaMapping,
   type MapOptions,
+  type MappedMemory,
   type MappingOwner,
   type MemoryRange,
   type TrackedMemory,
@@ -108,11 +111,12 @@ export { DmaMemory } from "./lib/dma/memory.ts";
 export type { MapFileOptions, MemorySource } from "./lib/dma/file_memory.ts";
 export type { DirtyBitmap, DirtyRange } from "./lib/dma/dirty/bitmap.ts";
 export type {
-  DirtyReadOptions,
   DirtySource,
   DirtyStartOptions,
+} from "./lib/dma/dirty/tracked_space.ts";
+export type {
+  DirtyReadOptions,
   DirtyTracking,
-  TrackedSpace,
 } from "./lib/dma/dirty/tracking.ts";
 export {
   VfioError,

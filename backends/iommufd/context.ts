@@ -27,26 +27,16 @@ import { attachRefused, bind, bindRefused } from "./bind.ts";
 import { removeFrom } from "../kvm.ts";
 import { boundBefore, boundElsewhere, otherIommufd } from "./bound.ts";
 import { detachFrom } from "./attach.ts";
+import type { AttachedDevice } from "./attached_device.ts";
+import type { HwptDirtyLog } from "./dirty_log.ts";
 import { SpaceIoas } from "./space_ioas.ts";
-
-/** A device of the space, attached. */
-export interface AttachedDevice {
-  /** Its number in the iommufd. */
-  readonly id: number;
-  /** Its name. */
-  readonly name: string;
-  /** Its IOMMU group. */
-  readonly group: string;
-  /** Its descriptor. */
-  readonly fd: Fd;
-  /** The page table that it was attached to in place of the IOAS. */
-  readonly table: PageTable | undefined;
-}
 
 /** What knows of the objects that were made beside the space's own. */
 export interface Door {
   /** A device was attached. */
   enter(device: AttachedDevice): void;
+  /** Whether a device was moved from the IOAS to what was made beside it. */
+  hasMoved(id: number): boolean;
   /** A device is about to be detached. */
   leaving(id: number): void;
   /** A device was detached, and is open still. */
@@ -80,6 +70,7 @@ export class IommufdContext implements IommuContext {
   readonly #devices = new Set<AttachedDevice>();
   readonly #shared: SharedIommufd | undefined;
   #door: Door | undefined;
+  #dirtyLog: HwptDirtyLog | undefined;
 
   /**
    * @param kernel The system that is asked.
@@ -141,11 +132,12 @@ export class IommufdContext implements IommuContext {
       name: target.device.name,
       group: target.group.id,
       fd,
+      mediated: target.device.bus === "mdev",
       table: pageTable,
     };
     stack.defer(() => this.#door?.left(deviceId));
     try {
-      ioas.attach(fd, this.#assertOurs(pageTable)?.id);
+      this.#attach(ioas, device);
     } catch (error) {
       throw this.#pinRefused(error) ?? attachRefused(target, error);
     }
@@ -155,6 +147,7 @@ export class IommufdContext implements IommuContext {
       this.#devices.delete(device);
       this.#door?.leaving(deviceId);
       insist(() => detachFrom(fd));
+      this.#dirtyLog?.remove(device);
     });
     const held = stack.move();
     return {
@@ -163,6 +156,24 @@ export class IommufdContext implements IommuContext {
       borrowed: typeof cdev === "number",
       detach: () => held.disposeAsync(),
     };
+  }
+
+  /**
+   * Attaches a device to the page table that was asked for; else, while one
+   * logs what devices write, to that; else to the IOAS.
+   */
+  #attach(ioas: SpaceIoas, device: AttachedDevice): void {
+    const table = this.#assertOurs(device.table);
+    try {
+      if (table === undefined && this.#dirtyLog?.isOn) {
+        return this.#dirtyLog.attach(device);
+      }
+    } catch (error) {
+      const cannot = error instanceof VfioError &&
+        error.code === "NOT_SUPPORTED";
+      if (!cannot) throw error;
+    }
+    ioas.attach(device.fd, table?.id);
   }
 
   // An IOAS without a device pins nothing: attaching the first device pins
@@ -208,6 +219,7 @@ export class IommufdContext implements IommuContext {
     this.#ioas = undefined;
     this.#door?.close();
     this.#door = undefined;
+    this.#dirtyLog = undefined;
     ioas.close();
   }
 
@@ -255,12 +267,16 @@ export class IommufdContext implements IommuContext {
 
   updateAddress(): void {}
 
-  startDirtyLog(): Promise<DirtyLog> {
-    return Promise.reject(
-      new VfioError("NOT_SUPPORTED", {
-        problem: "the page tables that iommufd makes by itself log no writes",
-      }),
+  async startDirtyLog(): Promise<DirtyLog> {
+    const { HwptDirtyLog } = await import("./dirty_log.ts");
+    const log = this.#dirtyLog ??= new HwptDirtyLog(
+      this.#kernel,
+      this.#ioas!,
+      ({ id, table }) =>
+        table !== undefined || this.#door?.hasMoved(id) === true,
     );
+    log.start(this.#devices);
+    return log;
   }
 }
 

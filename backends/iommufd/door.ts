@@ -3,7 +3,8 @@ import type { Fd } from "../../lib/kernel/fd.ts";
 import type { IommuContext } from "../backend.ts";
 import { ignoreErrors } from "../explain.ts";
 import { attachTo, detachFrom } from "./attach.ts";
-import { type AttachedDevice, IommufdContext } from "./context.ts";
+import type { AttachedDevice } from "./attached_device.ts";
+import { IommufdContext } from "./context.ts";
 import {
   type Attachable,
   type DevicePort,
@@ -74,6 +75,12 @@ export class SpaceIommufd {
       attachedTo,
     );
     this.#devices.set(id, device);
+  }
+
+  /** @ignore */
+  hasMoved(id: number): boolean {
+    const device = this.#devices.get(id);
+    return device !== undefined && device.attachedTo !== this.ioas;
   }
 
   /** @ignore */

@@ -5,7 +5,6 @@ import {
   LOG_DMA,
   type LoggedIovas,
   MAY_WRITE,
-  type Member,
   type MemberLog,
   MEMBERS,
 } from "../dma/members.ts";
@@ -67,7 +66,7 @@ export interface DeviceOptions extends AttachOptions {
  * console.log(bar.read32(0).toString(16));
  * ```
  */
-export class VfioDevice implements Member, AsyncDisposable {
+export class VfioDevice implements AsyncDisposable {
   readonly #space: AddressSpace;
   readonly #attachment: Attachment;
   readonly #regions: Regions;

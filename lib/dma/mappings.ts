@@ -48,6 +48,8 @@ type Mapper = Pick<
 export class Mappings implements MappingOwner {
   readonly #context: Mapper;
   readonly #room = new MappingRoom();
+  /** Those whose address the kernel has forgotten. */
+  readonly #dropped = new Set<DmaMapping>();
   readonly #iovas: IovaSpace<DmaMapping>;
 
   /**
@@ -157,17 +159,19 @@ export class Mappings implements MappingOwner {
   dropAddresses(): void {
     try {
       this.#context.dropAddresses();
+      for (const mapping of this.values()) this.#dropped.add(mapping);
     } catch (error) {
       throw toVfioError(error, "let go of this process's addresses");
     }
   }
 
-  /** Tells the kernel where this process has what is mapped. */
+  /** Tells the kernel where this process has what it has forgotten. */
   updateAddresses(addressOf: (mapping: DmaMapping) => bigint): void {
-    for (const mapping of this.values()) {
+    for (const mapping of this.#dropped) {
       mapping[MOVED](addressOf(mapping));
       try {
         this.#updateAddress(mapping);
+        this.#dropped.delete(mapping);
       } catch (error) {
         const doing = `tell where the memory at ${hex(mapping.iova)} is`;
         throw toVfioError(error, doing);
@@ -323,6 +327,7 @@ export class Mappings implements MappingOwner {
     }
     this.#iovas.release(mapping.page);
     this.#room.release(mapping);
+    this.#dropped.delete(mapping);
     mapping[UNMAPPED]();
   }
 }

@@ -1,4 +1,4 @@
-import { toVfioError, VfioError } from "../errors.ts";
+import { VfioError } from "../errors.ts";
 import { hex } from "../hex.ts";
 import type { SignalOptions } from "../kernel/abort.ts";
 import { systemOf } from "../kernel/intercept.ts";
@@ -298,10 +298,11 @@ export abstract class SpaceMemory {
   }
 
   /**
-   * Tells the kernel where this process has the memory that is mapped.
+   * Tells the kernel where this process has the memory whose addresses were
+   * dropped. It can be called again where it fails.
    *
    * @param addressOf The address of what is mapped. Default: as before.
-   * @throws {VfioError} `KERNEL` if they were not dropped before; `MEMLOCK_LIMIT`.
+   * @throws {VfioError} `KERNEL`.
    */
   updateAddresses(
     addressOf: (mapping: DmaMapping) => bigint = ({ address }) => address,

@@ -13,12 +13,14 @@ import { answers, bars, idleSleep, reset, virtualBars } from "./functions.ts";
 import { acs, acsOverride, groupViable } from "./groups.ts";
 import { interruptRemapping } from "./interrupts.ts";
 import { directMapping, group, iommu, noIommuMode } from "./iommu.ts";
+import { iommuFeatures } from "./iommu_features.ts";
 import { knownDevices } from "./known_devices.ts";
 import { lockdown, vfioBackend, vfioDriver } from "./modules.ts";
 
 /** The checks, in the order of their findings. */
 const CHECKS: readonly Check[] = [
   iommu,
+  iommuFeatures,
   noIommuMode,
   interruptRemapping,
   vfioDriver,

@@ -16,6 +16,7 @@ export type Verdict = "pass" | "warn" | "fail";
  * | check | passes when |
  * | --- | --- |
  * | `iommu` | an IOMMU translates |
+ * | `iommu-features` | whether the IOMMU logs what devices write, nests, has PASIDs |
  * | `no-iommu-mode` | VFIO refuses devices without an IOMMU |
  * | `group` | the functions are in IOMMU groups |
  * | `group-viable` | their groups are viable once they are taken |
@@ -38,6 +39,7 @@ export type Verdict = "pass" | "warn" | "fail";
  */
 export type CheckName =
   | "iommu"
+  | "iommu-features"
   | "no-iommu-mode"
   | "group"
   | "group-viable"

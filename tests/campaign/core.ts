@@ -71,6 +71,13 @@ const WHATS = [
   "map",
   "unmap",
   "unmapAll",
+  "mapFile",
+  "copy",
+  "move",
+  "startDirty",
+  "readDirty",
+  "unmapDirty",
+  "stopDirty",
   "registers",
   "enable",
   "disable",
@@ -158,7 +165,10 @@ const ACTIONS = {
   hotReset: (world: World, { device }: Action) =>
     pick(world.devices, device)?.hotReset.reset(),
   allocate(world: World, { device, space }: Action) {
-    world.memories.push(world.spaces[space].allocate((device + 1) * PAGE));
+    const memfd = device === 2;
+    world.memories.push(
+      world.spaces[space].allocate((device + 1) * PAGE, { memfd }),
+    );
   },
   free: (world: World, { device }: Action) =>
     pick(world.memories, device)?.free(),
@@ -171,6 +181,47 @@ const ACTIONS = {
   unmap: (world: World, { device }: Action) =>
     pick(world.mappings, device)?.unmap(),
   unmapAll: (world: World, { space }: Action) => world.spaces[space].unmapAll(),
+  mapFile(world: World, { device, space }: Action) {
+    const { fd } = pick(world.memories, device) ?? {};
+    if (fd === undefined) return;
+    const part = { offset: PAGE, size: PAGE };
+    world.mappings.push(world.spaces[space].mapFile(fd, part));
+  },
+  copy(world: World, { device, space }: Action) {
+    const mapping = pick(world.mappings, device);
+    if (mapping === undefined) return;
+    world.mappings.push(world.spaces[space].copy(mapping));
+  },
+  move(world: World, { space }: Action) {
+    const moving = world.spaces[space];
+    try {
+      moving.dropAddresses();
+    } finally {
+      moving.updateAddresses();
+    }
+  },
+  startDirty: (world: World, { device, space }: Action) =>
+    unlessMisused(
+      world.spaces[space].dirty
+        .start(device === 0 ? { by: "iommu" } : undefined),
+    ),
+  async readDirty(world: World, { device, space }: Action) {
+    const memory = pick(world.memories, device);
+    if (memory?.mapped !== true) return;
+    const { iova, size } = memory;
+    const clear = device > 1;
+    const told = await unlessMisused(
+      world.spaces[space].dirty.read({ iova, size }, { clear }),
+    );
+    if (told !== undefined) assertEquals(told.size, BigInt(size));
+  },
+  async unmapDirty(world: World, { device, space }: Action) {
+    const mapping = pick(world.mappings, device);
+    if (mapping === undefined) return;
+    await unlessMisused(world.spaces[space].dirty.unmap(mapping));
+  },
+  stopDirty: (world: World, { space }: Action) =>
+    world.spaces[space].dirty.stop(),
   registers(world: World, { device }: Action) {
     const attached = pick(world.devices, device);
     if (attached === undefined) return;
@@ -233,6 +284,16 @@ function irqOf(world: World, { device, space }: Action): Irq | undefined {
   return attached?.irq(space === 1 ? "msi" : device === 0 ? "request" : "intx");
 }
 
+/** Ignores that dirty tracking is on already, or off. */
+async function unlessMisused<T>(step: Promise<T>): Promise<T | undefined> {
+  try {
+    return await step;
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
 /** The last but some of what was made. */
 function pick<T>(made: readonly T[], back: number): T | undefined {
   return made.at(-1 - back) ?? made.at(-1);
@@ -244,6 +305,7 @@ export async function playRound(
   backend: BackendName | "auto",
 ): Promise<void> {
   const simulated = simulate({
+    dirtyTracking: true,
     functions: Object.fromEntries(
       ADDRESSES.map((address, i) => [
         address,

@@ -11,10 +11,14 @@ import {
   iommu_destroy,
   IOMMU_IOAS_ALLOC,
   iommu_ioas_alloc,
+  IOMMU_IOAS_COPY,
+  iommu_ioas_copy,
   IOMMU_IOAS_IOVA_RANGES,
   iommu_ioas_iova_ranges,
   IOMMU_IOAS_MAP,
   iommu_ioas_map,
+  IOMMU_IOAS_MAP_FILE,
+  iommu_ioas_map_file,
   IOMMU_IOAS_MAP_FIXED_IOVA,
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
@@ -26,6 +30,7 @@ import {
 } from "../../lib/uapi/iommufd/all.ts";
 import type { Encodable, Struct } from "../../lib/uapi/layout.ts";
 import {
+  vfio_bitmap,
   VFIO_CHECK_EXTENSION,
   VFIO_DMA_MAP_FLAG_READ,
   VFIO_DMA_MAP_FLAG_WRITE,
@@ -35,8 +40,11 @@ import {
   VFIO_GROUP_SET_CONTAINER,
   vfio_group_status,
   VFIO_GROUP_UNSET_CONTAINER,
+  VFIO_IOMMU_DIRTY_PAGES,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
+  vfio_iommu_type1_dirty_bitmap,
+  vfio_iommu_type1_dirty_bitmap_get,
   vfio_iommu_type1_dma_map,
   vfio_iommu_type1_dma_unmap,
   VFIO_IOMMU_UNMAP_DMA,
@@ -88,6 +96,33 @@ export class Container extends KernelFile {
     const argument = vfio_iommu_type1_dma_unmap.alloc(values);
     this.ioctl(VFIO_IOMMU_UNMAP_DMA, argument);
     return vfio_iommu_type1_dma_unmap.decode(argument).size;
+  }
+
+  /**
+   * VFIO_IOMMU_UNMAP_DMA with a bitmap of the written pages. Returns how many
+   * bytes were unmapped.
+   */
+  unmapDirty(
+    values: Values<typeof vfio_iommu_type1_dma_unmap>,
+    bitmap: Values<typeof vfio_bitmap>,
+  ): bigint {
+    const layout = vfio_iommu_type1_dma_unmap;
+    const argument = layout.alloc(values, vfio_bitmap.size);
+    vfio_bitmap.encode(argument, bitmap, layout.size);
+    this.ioctl(VFIO_IOMMU_UNMAP_DMA, argument);
+    return layout.decode(argument).size;
+  }
+
+  /** VFIO_IOMMU_DIRTY_PAGES. */
+  dirtyPages(
+    values: Values<typeof vfio_iommu_type1_dirty_bitmap>,
+    get?: Values<typeof vfio_iommu_type1_dirty_bitmap_get>,
+  ): void {
+    const layout = vfio_iommu_type1_dirty_bitmap;
+    const asked = vfio_iommu_type1_dirty_bitmap_get;
+    const argument = layout.alloc(values, get === undefined ? 0 : asked.size);
+    if (get !== undefined) asked.encode(argument, get, layout.size);
+    this.ioctl(VFIO_IOMMU_DIRTY_PAGES, argument);
   }
 }
 
@@ -158,6 +193,27 @@ export class Iommufd extends KernelFile {
     const argument = iommu_ioas_map.alloc({ flags, ...values });
     this.ioctl(IOMMU_IOAS_MAP, argument);
     return iommu_ioas_map.decode(argument).iova;
+  }
+
+  /**
+   * IOMMU_IOAS_MAP_FILE, by default at a fixed IOVA for reading and writing.
+   * Returns the IOVA.
+   */
+  mapFile(values: Values<typeof iommu_ioas_map_file>): bigint {
+    const flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+      IOMMU_IOAS_MAP_WRITEABLE;
+    const argument = iommu_ioas_map_file.alloc({ flags, ...values });
+    this.ioctl(IOMMU_IOAS_MAP_FILE, argument);
+    return iommu_ioas_map_file.decode(argument).iova;
+  }
+
+  /** IOMMU_IOAS_COPY, in the same way. */
+  copy(values: Values<typeof iommu_ioas_copy>): bigint {
+    const flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+      IOMMU_IOAS_MAP_WRITEABLE;
+    const argument = iommu_ioas_copy.alloc({ flags, ...values });
+    this.ioctl(IOMMU_IOAS_COPY, argument);
+    return iommu_ioas_copy.decode(argument).dst_iova;
   }
 
   /** IOMMU_IOAS_UNMAP. Returns how many bytes were unmapped. */

@@ -86,7 +86,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/doctor": {
     entries: ["lib/doctor/mod.ts"],
-    most: 40,
+    most: 41,
     within: ["lib/doctor", "lib/text.ts", ...HOST],
   },
   "@passthru/vfio/handoff": {

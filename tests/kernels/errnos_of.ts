@@ -234,6 +234,7 @@ const IOCTLS: Readonly<Record<string, readonly string[]>> = {
     "EPERM",
   ],
   VFIO_IOMMU_UNMAP_DMA: ["EBUSY", "EFAULT", "EINVAL", "ENOMEM", "EOVERFLOW"],
+  VFIO_IOMMU_DIRTY_PAGES: ["EFAULT", "EINVAL", "ENOMEM"],
   IOMMU_IOAS_ALLOC: ["EFAULT", "EINVAL", "ENOMEM", "ENOSPC"],
   IOMMU_IOAS_IOVA_RANGES: [
     "EFAULT",
@@ -242,6 +243,20 @@ const IOCTLS: Readonly<Record<string, readonly string[]>> = {
     "ENOENT",
     "EOPNOTSUPP",
   ],
+  IOMMU_IOAS_MAP_FILE: [
+    "EADDRINUSE",
+    "EBADF",
+    "EEXIST",
+    "EFAULT",
+    "EINVAL",
+    "ENODEV",
+    "ENOMEM",
+    "EOVERFLOW",
+  ],
+  IOMMU_IOAS_COPY: ["EEXIST", "EINVAL", "ENOENT", "ENOMEM", "EOVERFLOW"],
+  IOMMU_HWPT_ALLOC: ["EFAULT", "EINVAL", "ENOMEM", "ENOSPC", "EOPNOTSUPP"],
+  IOMMU_HWPT_SET_DIRTY_TRACKING: ["EINVAL", "ENOMEM"],
+  IOMMU_HWPT_GET_DIRTY_BITMAP: ["EFAULT", "EINVAL", "ENOMEM"],
   IOMMU_IOAS_MAP: [
     "EADDRINUSE",
     "EEXIST",

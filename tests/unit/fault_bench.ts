@@ -56,6 +56,7 @@ const NETWORK = { id: "8086:10d3", class: 0x020000 };
 const TOPOLOGY: Topology = {
   kernel: { unsafeNoIommu: true },
   hugePages: { "2M": 4 },
+  dirtyTracking: true,
   functions: {
     [A]: { ...ON_VFIO, reset: ["flr", "pm"] },
     [B]: { ...ON_VFIO, group: 9, behind: "0000:00:1c.0" },

@@ -20,6 +20,7 @@ import {
   Bench,
   C,
   failEachCall,
+  MOVED,
   NUMVFS,
   type Operation,
   OVERRIDDEN,
@@ -181,9 +182,76 @@ failEachCall("AddressSpace.unmap() is all or nothing", {
   act: ({ space }) => space.unmap(0x20_0000n),
 });
 
+failEachCall("AddressSpace.mapFile() leaves nothing behind", {
+  async prepare(world) {
+    await world.attach(A);
+    return world.space.allocate(8192, { memfd: true });
+  },
+  act: ({ space }, { fd }) => void space.mapFile(fd!, { size: 4096 }),
+});
+
+failEachCall("AddressSpace.allocate() of a file leaves nothing behind", {
+  prepare: (world) => world.attach(A),
+  act: ({ space }) =>
+    void space.allocate(4096, { memfd: true, transparentHugePages: true }),
+});
+
+failEachCall("AddressSpace.copy() leaves nothing behind", {
+  async prepare(world) {
+    await world.attach(A);
+    const memory = world.space.allocate(4096);
+    return world.space.map(memory);
+  },
+  act: ({ space }, mapping) => void space.copy(mapping),
+});
+
 failEachCall("AddressSpace.limits() changes nothing", {
   prepare: (world) => world.attach(A),
   act: ({ space }) => void space.limits(),
+});
+
+for (const by of ["devices", "iommu"] as const) {
+  failEachCall(`AddressSpace.dirty.start() by ${by} leaves nothing behind`, {
+    // The second device's log is started behind the first one's.
+    async prepare(world) {
+      withMappings(world);
+      await world.attach(MOVED);
+    },
+    act: async ({ space }) => {
+      if (space.dirty.by === undefined) await space.dirty.start({ by });
+      await space.dirty.stop();
+    },
+    leaves: "part",
+  });
+}
+
+failEachCall("AddressSpace.dirty.unmap() is all or nothing", {
+  async prepare(world) {
+    await world.attach(A);
+    const memory = world.space.allocate(4096);
+    await world.space.dirty.start();
+    return world.space.map(memory);
+  },
+  act: ({ space }, mapping) => space.dirty.unmap(mapping),
+});
+
+failEachCall("AddressSpace.dropAddresses() is all or nothing", {
+  backends: ["legacy"],
+  async prepare(world) {
+    await world.attach(A);
+    withMappings(world);
+  },
+  act: ({ space }) => space.dropAddresses(),
+});
+
+failEachCall("AddressSpace.updateAddresses() can be repeated", {
+  backends: ["legacy"],
+  async prepare(world) {
+    await world.attach(A);
+    withMappings(world);
+    world.space.dropAddresses();
+  },
+  act: ({ space }) => space.updateAddresses(),
 });
 
 failEachCall("DmaMemory.free() can be repeated", {

@@ -40,7 +40,8 @@ export class DeviceLogs {
       for (const member of members) await logs.add(member, all);
       return logs;
     } catch (error) {
-      await logs.stop().catch(() => {});
+      // Once more, as a lack of memory passes.
+      await logs.stop().catch(() => logs.stop()).catch(() => {});
       throw error;
     }
   }
@@ -98,16 +99,18 @@ export class DeviceLogs {
     }
   }
 
-  /** Ends all logs. */
+  /** Ends all logs. Those that do not end stay. */
   async stop(): Promise<void> {
-    const logs = [...this.#logs.values()];
-    this.#logs.clear();
-    const stopped = await Promise.allSettled(
-      logs.map(({ log }) => log.stop()),
-    );
-    for (const result of stopped) {
-      if (result.status === "rejected") throw result.reason;
+    const failures: unknown[] = [];
+    for (const [member, { log }] of [...this.#logs]) {
+      try {
+        await log.stop();
+        this.#logs.delete(member);
+      } catch (error) {
+        failures.push(error);
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 }
 

@@ -10,7 +10,7 @@ import type {
   DirtySource,
   DirtyStartOptions,
   TrackedSpace,
-} from "./tracking.ts";
+} from "./tracked_space.ts";
 
 /** The unit of IOVAs, in bytes. */
 const PAGE = 4096;
@@ -121,8 +121,10 @@ export class DirtySession {
   }
 
   /**
-   * The next mappings without a hole between them, in pages: as far as they are
-   * asked for, or whole.
+   * The next mappings without a hole between them, in pages, as far as they are
+   * asked for; or the next mapping, whole. The kernel puts bits of a mapping
+   * that does not begin with a word also where no page of it is
+   * (`update_user_bitmap()`).
    */
   #stretch(
     from: number,
@@ -134,15 +136,13 @@ export class DirtySession {
     if (mapping === undefined) return undefined;
     const first = whole ? mapping.page : Math.max(mapping.page, from);
     let last = mapping.page + mapping.bytes / PAGE;
+    if (whole) return { first, end: last };
     while (last < end && last - first < CALL_PAGES) {
       const next = mappings.firstWithin(last, last + 1);
       if (next === undefined) break;
       last = next.page + next.bytes / PAGE;
     }
-    return {
-      first,
-      end: whole ? last : Math.min(last, end, first + CALL_PAGES),
-    };
+    return { first, end: Math.min(last, end, first + CALL_PAGES) };
   }
 
   /**
@@ -162,7 +162,7 @@ export class DirtySession {
       }
       const { blur, wholeMappings } = this.#log!;
       this.#log!.read(part.iova, Number(part.size), part.bytes, clear);
-      if (blur !== undefined) part.blur(blur);
+      if (blur !== undefined) part.markAll(blur);
       return wholeMappings && blur === undefined;
     } catch (error) {
       // What was cleared before it failed is not told again.
@@ -201,10 +201,10 @@ export class DirtySession {
       this.#kept.add(part);
       throw error;
     }
-    if (blur !== undefined) part.blur(blur);
+    if (blur !== undefined) part.markAll(blur);
     if (atOnce) return;
     const writer = [...this.#space.members.values()]
-      .find((member) => member[MAY_WRITE]());
+      .find(mayWrite);
     if (writer === undefined) return;
     part.markAll(
       `${writer.name} could write between the read and the unmap: stop its ` +
@@ -243,6 +243,15 @@ export class DirtySession {
     for (const { page, bytes } of this.#space.mappings.values()) {
       this.#kept.addAll(iovaOf(page), bytes, this.pageSize, reason);
     }
+  }
+}
+
+/** Whether a device could write now; who does not answer could. */
+function mayWrite(member: Member): boolean {
+  try {
+    return member[MAY_WRITE]();
+  } catch {
+    return true;
   }
 }
 

@@ -1,29 +1,13 @@
 import { VfioError } from "../../errors.ts";
 import type { DmaMapping } from "../mapping.ts";
-import type { Mappings } from "../mappings.ts";
-import type { Member, Members } from "../members.ts";
-import type { SpaceContext } from "../space_context.ts";
+import type { Member } from "../members.ts";
 import type { DirtyBitmap } from "./bitmap.ts";
 import type { DirtySession } from "./session.ts";
-
-/**
- * What tells which memory devices write: each device's own log, the IOMMU's
- * page tables (iommufd), or the container (legacy). Where nothing does, all
- * that is mapped is taken as written.
- */
-export type DirtySource = "devices" | "hwpt" | "container" | "nothing";
-
-/** How written memory is tracked. */
-export interface DirtyStartOptions {
-  /**
-   * Who tells: the devices, or what the backend has for it. `"auto"` takes the
-   * devices where each has a log, else what the backend has, else all memory as
-   * written.
-   *
-   * @default {"auto"}
-   */
-  readonly by?: "auto" | "devices" | "iommu";
-}
+import type {
+  DirtySource,
+  DirtyStartOptions,
+  TrackedSpace,
+} from "./tracked_space.ts";
 
 /** How written memory is read. */
 export interface DirtyReadOptions {
@@ -34,16 +18,6 @@ export interface DirtyReadOptions {
    * @default {true}
    */
   readonly clear?: boolean;
-}
-
-/** The address space, as what tracks its memory needs it. */
-export interface TrackedSpace {
-  /** What serves it in the kernel. */
-  readonly context: SpaceContext;
-  /** What is mapped. */
-  readonly mappings: Mappings;
-  /** Its devices. */
-  readonly members: Members;
 }
 
 /** The names of what an address space tells; `mod.ts` does not export them. */
@@ -176,13 +150,13 @@ export class DirtyTracking {
    * Stops to track. What was not read is forgotten. Calling it again does
    * nothing.
    *
-   * @throws {VfioError} `KERNEL` if a device's log does not end.
+   * @throws {VfioError} `KERNEL` if a device's log does not end: it goes on, and
+   * this can be called again.
    */
   stop(): Promise<void> {
     return this.#next(async () => {
-      const session = this.#session;
+      await this.#session?.stop();
       this.#session = undefined;
-      await session?.stop();
     });
   }
 

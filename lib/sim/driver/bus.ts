@@ -6,7 +6,7 @@
  */
 
 import { Lock, type Steps } from "../process/blocking.ts";
-import type { IoMap } from "../iommu/io_map.ts";
+import type { Domain } from "../iommu/domain.ts";
 import type { ReservedRegion } from "../iommu/iommu.ts";
 import type { PciCore } from "../pci/core.ts";
 import { refuse } from "../process/refusal.ts";
@@ -42,20 +42,6 @@ export type DmaOwner = object;
  * (`"noiommu"`) or whose parent does its DMA (`"emulated"`).
  */
 export type GroupKind = "iommu" | "noiommu" | "emulated";
-
-/** The mappings that a group's devices use. */
-export interface Domain {
-  /** The mappings. */
-  readonly map: IoMap;
-  /**
-   * Notes a write of a device.
-   *
-   * @param iova Where.
-   * @param length How many bytes.
-   * @param translated Whether it went through the IOMMU.
-   */
-  wrote?(iova: bigint, length: number, translated: boolean): void;
-}
 
 /** An IOMMU group. */
 export class Group {

@@ -1,5 +1,6 @@
-import type { Device, Domain, Group } from "../driver/bus.ts";
+import type { Device, Group } from "../driver/bus.ts";
 import { DirtyPages } from "./dirty_pages.ts";
+import type { Domain } from "./domain.ts";
 import type { IoMap } from "./io_map.ts";
 import type { Ioas } from "./ioas.ts";
 import type { FaultQueue } from "./queue_calls.ts";

@@ -30,7 +30,8 @@ import {
   vfio_iova_range,
 } from "../../uapi/vfio/all.ts";
 import { answerInfo, put64, received } from "../process/argument.ts";
-import type { Domain, Group } from "../driver/bus.ts";
+import type { Group } from "../driver/bus.ts";
+import type { Domain } from "./domain.ts";
 import type { Process } from "../fs/file.ts";
 import type { IovaWindow } from "./iommu.ts";
 import { type IoArea, IoMap } from "./io_map.ts";
@@ -128,6 +129,11 @@ export class Type1 implements Domain {
     return this.#emulated === 0;
   }
 
+  /** The errno for a range that wraps around. */
+  get wraps(): string {
+    return this.#machine.since(6, 18) ? "EOVERFLOW" : "EINVAL";
+  }
+
   /** Notes a write of a device. */
   wrote(iova: bigint, length: number, translated: boolean): void {
     if (!translated) this.#dirty.note(iova, length);
@@ -206,9 +212,7 @@ export class Type1 implements Domain {
     if ((flags & ~MAP_FLAGS) !== 0) refuse("EINVAL");
     if (size === 0n) refuse("EINVAL");
     const last = iova + size - 1n;
-    if (last > LAST || vaddr + size - 1n > LAST) {
-      refuse(this.#machine.since(6, 18) ? "EOVERFLOW" : "EINVAL");
-    }
+    if (last > LAST || vaddr + size - 1n > LAST) refuse(this.wraps);
     const access = flags & (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
     const setsAddress = (flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0;
     if ((access !== 0) === setsAddress) refuse("EINVAL");
@@ -275,9 +279,7 @@ export class Type1 implements Domain {
       refuse("EINVAL");
     }
     const last = unmapsAll ? LAST : iova + size - 1n;
-    if (last > LAST) {
-      refuse(this.#machine.since(6, 18) ? "EOVERFLOW" : "EINVAL");
-    }
+    if (last > LAST) refuse(this.wraps);
     if (dirty?.allowed === false) refuse("EINVAL");
     const areas = this.map.within(iova, last);
     const splits = areas.some((area) => area.iova < iova || area.last > last);

@@ -10,12 +10,11 @@ import {
 import type { Process } from "../fs/file.ts";
 import { inMemory, received, sizeOf } from "../process/argument.ts";
 import { refuse } from "../process/refusal.ts";
-import { DirtyPages } from "./dirty_pages.ts";
 import type { IoArea, IoMap } from "./io_map.ts";
 
 const PAGE = 4096n;
 const PAGE_MASK = PAGE - 1n;
-const END = 1n << 64n;
+const LAST = 0xffff_ffff_ffff_ffffn;
 /** The largest bitmap, in bytes. */
 export const MAX_BITMAP = 0x1000_0000n;
 
@@ -28,6 +27,8 @@ interface Logged {
   readonly version: 1 | 2;
   /** Whether an IOMMU translates for a group: it logs nothing. */
   readonly translates: boolean;
+  /** The errno for a range that wraps around. */
+  readonly wraps: string;
 }
 
 /** A bitmap of the process, as `struct vfio_bitmap` describes it. */
@@ -43,7 +44,8 @@ interface Bitmap {
  */
 export class Type1Dirty {
   readonly #logged: Logged;
-  readonly #written = new DirtyPages();
+  /** The kernel's bitmap of each mapping, the first page in the lowest bit. */
+  readonly #bitmaps = new Map<IoArea, bigint>();
   #on = false;
 
   /** @param logged What it is about. */
@@ -63,7 +65,7 @@ export class Type1Dirty {
         return 0;
       case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
         this.#on = false;
-        this.#written.clear();
+        this.#bitmaps.clear();
         return 0;
       case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP: {
         const get = vfio_iommu_type1_dirty_bitmap_get;
@@ -80,7 +82,7 @@ export class Type1Dirty {
     { iova, size, bitmap }: { iova: bigint; size: bigint; bitmap: Bitmap },
     process: Process,
   ): void {
-    if (iova + size >= END) refuse("EINVAL");
+    if (iova + size > LAST) refuse(this.#logged.wraps);
     assertFits(bitmap, size);
     if (bitmap.pgsize !== PAGE) refuse("EINVAL");
     if ((iova & PAGE_MASK) !== 0n) refuse("EINVAL");
@@ -92,8 +94,10 @@ export class Type1Dirty {
       refuse("EINVAL");
     }
     for (const area of areas) {
-      this.#report(area, iova, bitmap.data, process);
-      this.#written.forget(area.iova, area.last);
+      const left = this.#report(area, iova, bitmap.data, process);
+      // Only the bits that it has pages for.
+      const pages = pagesOf(area);
+      this.#bitmaps.set(area, left >> pages << pages);
     }
   }
 
@@ -114,48 +118,76 @@ export class Type1Dirty {
     assertFits(bitmap, size);
     return {
       allowed: this.#on && bitmap.pgsize === PAGE,
-      report: (area) => this.#report(area, iova, bitmap.data, process),
+      report: (area) => void this.#report(area, iova, bitmap.data, process),
     };
   }
 
   /**
-   * Puts a mapping's bits into the bitmap: in place of all in its words, but for
-   * those before it (`update_user_bitmap()`).
+   * Puts a mapping's bits into the bitmap, in place of all in its words
+   * (`update_user_bitmap()`). Where it does not begin with a word, the kernel
+   * shifts its own bitmap, and puts into it what is before it in the word: of
+   * that, it clears too little afterwards, so that the next read has bits behind
+   * those of the mapping.
+   *
+   * @returns The kernel's bitmap then.
    */
-  #report(area: IoArea, base: bigint, data: bigint, process: Process): void {
+  #report(area: IoArea, base: bigint, data: bigint, process: Process): bigint {
+    const pages = pagesOf(area);
+    let bitmap = this.#bitmaps.get(area) ?? 0n;
+    if (this.#logged.translates) bitmap |= (1n << pages) - 1n;
+    const offset = (area.iova - base) / PAGE;
+    const shift = offset % 64n;
+    const at = Number(offset / 64n) * 8;
+    const words = (pages + shift + 63n) / 64n;
     const bits = process.memory.buffer(data);
-    const first = Number((area.iova - base) / PAGE);
-    const end = Number((area.last + 1n - base) / PAGE);
-    for (let bit = first; bit < Math.ceil(end / 64) * 64; bit++) {
-      bits[bit >> 3]! &= ~(1 << bit % 8);
+    const view = new DataView(bits.buffer, bits.byteOffset);
+    if (shift > 0n) {
+      const size = words * 64n;
+      const shifted = BigInt.asUintN(Number(size), bitmap << shift);
+      bitmap = bitmap >> size << size | shifted;
+      bitmap |= view.getBigUint64(at, true);
     }
-    const mark = (bit: number) => bits[bit >> 3]! |= 1 << bit % 8;
-    if (this.#logged.translates) {
-      for (let bit = first; bit < end; bit++) mark(bit);
-      return;
+    for (let word = 0n; word < words; word++) {
+      const value = BigInt.asUintN(64, bitmap >> word * 64n);
+      view.setBigUint64(at + Number(word) * 8, value, true);
     }
-    for (const at of this.#written.within(area.iova, area.last)) {
-      mark(Number((at - base) / PAGE));
-    }
+    return bitmap;
   }
 
   /** Notes a write of a mediated device's driver. */
   note(iova: bigint, length: number): void {
-    if (this.#on) this.#written.note(iova, length);
+    if (!this.#on || length <= 0) return;
+    const last = iova + BigInt(length) - 1n;
+    for (const area of this.#logged.map.within(iova, last)) {
+      const first = iova > area.iova ? (iova - area.iova) / PAGE : 0n;
+      const end = last < area.last
+        ? (last - area.iova) / PAGE + 1n
+        : pagesOf(area);
+      this.#mark(area, first, end);
+    }
+  }
+
+  #mark(area: IoArea, first: bigint, end: bigint): void {
+    const bits = ((1n << end - first) - 1n) << first;
+    this.#bitmaps.set(area, (this.#bitmaps.get(area) ?? 0n) | bits);
   }
 
   /** Forgets a mapping that was removed. */
-  forget({ iova, last }: IoArea): void {
-    this.#written.forget(iova, last);
+  forget(area: IoArea): void {
+    this.#bitmaps.delete(area);
   }
 
   /** A group has left whose writes nobody knows. */
   markAll(): void {
     if (!this.#on) return;
-    for (const { iova, last } of this.#logged.map.areas) {
-      this.#written.note(iova, Number(last - iova + 1n));
+    for (const area of this.#logged.map.areas) {
+      this.#mark(area, 0n, pagesOf(area));
     }
   }
+}
+
+function pagesOf({ iova, last }: IoArea): bigint {
+  return (last - iova + 1n) / PAGE;
 }
 
 /** EINVAL where a bitmap has no room (`verify_bitmap_size()`). */

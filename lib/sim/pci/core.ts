@@ -1,7 +1,7 @@
 import { ConfigSpace, type Identity } from "./config_space.ts";
 import { Interrupts } from "../vfio/interrupts.ts";
 import { IoEventFds } from "../vfio/io_eventfds.ts";
-import type { Domain } from "../driver/bus.ts";
+import type { Domain } from "../iommu/domain.ts";
 import type { Piece } from "../iommu/io_map.ts";
 import type { DeviceKind, DevicePort, DrivenModel } from "../models/model.ts";
 import type { PhysicalMemory } from "../process/physical.ts";

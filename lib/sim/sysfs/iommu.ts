@@ -81,11 +81,16 @@ export function groupsDirectory(machine: Machine, path: string): Directory {
 // `drivers/iommu/amd/init.c`).
 const INTEL: Table<Machine> = {
   cap: readOnly(() => "d2008c222f0686\n"),
-  ecap: readOnly(() => "f00f4a\n"),
+  // Scalable mode and its dirty bits come together.
+  ecap: readOnly(({ iommu }) =>
+    iommu!.dirtyTracking ? "280000f00f4a\n" : "f00f4a\n"
+  ),
 };
 const AMD: Table<Machine> = {
   cap: readOnly(() => "0\n"),
-  features: readOnly(() => "29d3\n"),
+  features: readOnly(({ iommu }) =>
+    iommu!.dirtyTracking ? "0:100000000029d3\n" : "29d3\n"
+  ),
 };
 
 /** Makes `/sys/devices/virtual/iommu`. */

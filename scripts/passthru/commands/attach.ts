@@ -9,6 +9,7 @@ import type { BackendName } from "../../../backends/backend.ts";
 import type { FeatureName } from "../../../lib/device/features/feature_name.ts";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
+import type { DirtySource } from "../../../lib/dma/dirty/tracked_space.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import { stepLine } from "../run/applying.ts";
 import { type Arguments, EXIT, fromUser } from "../command.ts";
@@ -38,6 +39,11 @@ export interface AttachJson {
     readonly irqs: readonly IrqJson[];
     readonly features: readonly FeatureName[];
   }[];
+  /** Who tells which memory the devices write, and why. */
+  readonly dirtyTracking: {
+    readonly by: DirtySource;
+    readonly reason: string;
+  };
   /** The IOVAs that can be mapped, hexadecimal; both ends are inside. */
   readonly dmaRanges: readonly {
     readonly start: string;
@@ -50,6 +56,14 @@ export interface AttachJson {
   /** Bytes that may be locked; `null` without a limit. */
   readonly memoryLimit: number | null;
 }
+
+/** What people call who tells which memory devices write. */
+const TELLERS: Readonly<Record<DirtySource, string>> = {
+  devices: "the devices",
+  hwpt: "the IOMMU's page tables",
+  container: "the container",
+  nothing: "nobody",
+};
 
 /** Holds functions attached, and prints their layout. */
 export async function run(
@@ -106,6 +120,7 @@ async function describe(
       irqs: irqsOf(device),
       features: (await device.features()).list(),
     }))),
+    dirtyTracking: await dirtyTracking(space),
     dmaRanges: ranges.map(({ start, last }) => ({
       start: hex(start),
       last: hex(last),
@@ -116,6 +131,19 @@ async function describe(
       ? null
       : Number(memoryLock.limit),
   };
+}
+
+/** Starts it and stops it, as only the kernel knows whether that goes. */
+async function dirtyTracking(
+  space: AddressSpace,
+): Promise<AttachJson["dirtyTracking"]> {
+  const { dirty } = space;
+  // A device has no log of nothing.
+  using _memory = space.allocate(4096);
+  await dirty.start();
+  const { by, reason } = dirty;
+  await dirty.stop();
+  return { by: by!, reason: reason! };
 }
 
 function regionText(region: RegionJson): string {
@@ -171,5 +199,7 @@ function layoutText(terminal: Terminal, shown: AttachJson): string {
     (shown.memoryLimit === null
       ? ""
       : `, ${sizeText(shown.memoryLimit)} of locked memory`),
+    `  written memory is told by ${TELLERS[shown.dirtyTracking.by]}: ` +
+    shown.dirtyTracking.reason,
   ].map((line) => `${line}\n`.replace(/ +\n/, "\n")).join("");
 }

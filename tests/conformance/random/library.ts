@@ -38,6 +38,8 @@ export class LibraryWorld implements AsyncDisposable {
   readonly #taken = new AsyncDisposableStack();
   /** Memory of the process. */
   readonly memory: Mapping;
+  /** A file in memory, of two pages. */
+  readonly file: number;
   /** The address spaces. Closed ones are replaced. */
   readonly spaces: AddressSpace[];
   /** The devices, attached or detached. */
@@ -59,6 +61,8 @@ export class LibraryWorld implements AsyncDisposable {
     const flags = MAP_SHARED | MAP_ANONYMOUS;
     const protection = PROT_READ | PROT_WRITE;
     this.memory = kernel.mmap(2 * PAGE, protection, flags, -1, 0n);
+    this.file = kernel.memfd("random", 0);
+    kernel.ftruncate(this.file, BigInt(2 * PAGE));
     this.spaces = [this.#space(), this.#space()];
   }
 
@@ -89,6 +93,7 @@ export class LibraryWorld implements AsyncDisposable {
     await using _taken = this.#taken;
     for (const space of this.spaces) await space.close();
     this.#bench.host.kernel.munmap(this.memory);
+    this.#bench.host.kernel.close(this.file);
   }
 }
 
@@ -136,6 +141,63 @@ const OPERATIONS = {
       .unsafeMap({ address, size: pages * PAGE }, { ...where, writable });
     world.mappings[at] = mapping;
     return mapping.iova;
+  },
+  mapFile(
+    world: LibraryWorld,
+    { to, at, page, iova }: {
+      to: At;
+      at: At;
+      page: At;
+      iova: bigint | undefined;
+    },
+  ) {
+    const where = iova === undefined ? {} : { iova };
+    const part = { offset: page * PAGE, size: PAGE };
+    const mapping = world.spaces[to]!
+      .mapFile(world.file, { ...part, ...where });
+    world.mappings[at] = mapping;
+    return mapping.iova;
+  },
+  copyMapping(
+    world: LibraryWorld,
+    { from, to, at }: { from: At; to: At; at: At },
+  ) {
+    const original = world.mappings[from];
+    if (original === undefined) return "nothing";
+    const mapping = world.spaces[to]!.copy(original);
+    world.mappings[at] = mapping;
+    return [mapping.iova, mapping.bytes, mapping.writable];
+  },
+  translate(
+    world: LibraryWorld,
+    { of, iova }: { of: At; iova: bigint },
+  ) {
+    const found = world.spaces[of]!.translate(iova);
+    return found && [found.mapping.iova, found.offset];
+  },
+  /** Reads how many pages of a memory were written. */
+  async dirty(
+    world: LibraryWorld,
+    { of, at, clear }: { of: At; at: At; clear: boolean },
+  ) {
+    const { dirty } = world.spaces[of]!;
+    if (dirty.by === undefined) await dirty.start();
+    const memory = world.memories[at];
+    if (memory?.mapped !== true) return "nothing";
+    const { dirtyPages, exact } = await dirty.read(memory, { clear });
+    return [dirtyPages, exact];
+  },
+  stopDirty: (world: LibraryWorld, { of }: { of: At }) =>
+    world.spaces[of]!.dirty.stop(),
+  async unmapDirty(
+    world: LibraryWorld,
+    { of, at }: { of: At; at: At },
+  ) {
+    const mapping = world.mappings[at];
+    const { dirty } = world.spaces[of]!;
+    if (mapping === undefined || dirty.by === undefined) return "nothing";
+    const { dirtyPages, exact } = await dirty.unmap(mapping);
+    return [dirtyPages, exact];
   },
   free: (world: LibraryWorld, { at }: { at: At }) => world.memories[at]?.free(),
   unmap: (world: LibraryWorld, { at }: { at: At }) =>
@@ -234,6 +296,12 @@ const CHOICES: {
   attach: [6, { of, to: at }],
   detach: [2, { of }],
   renew: [1, { at }],
+  mapFile: [2, { to: at, at, page: fc.constantFrom<At>(0, 1), iova: place }],
+  copyMapping: [2, { from: at, to: at, at }],
+  translate: [1, { of: at, iova }],
+  dirty: [2, { of: at, at, clear: fc.boolean() }],
+  stopDirty: [1, { of: at }],
+  unmapDirty: [1, { of: at, at }],
   allocate: [4, {
     from: at,
     at,

@@ -10,22 +10,40 @@ import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
 import { VFIO_DEVICE_FEATURE } from "../../../lib/uapi/vfio/feature_ioctl.ts";
-import { VFIO_IOMMU_DIRTY_PAGES } from "../../../lib/uapi/vfio/type1.ts";
+import { IOMMU_HWPT_ALLOC } from "../../../lib/uapi/iommufd/hwpt.ts";
+import {
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  vfio_device_attach_iommufd_pt,
+} from "../../../lib/uapi/vfio/cdev.ts";
+import { VFIO_GROUP_SET_CONTAINER } from "../../../lib/uapi/vfio/container.ts";
+import {
+  VFIO_IOMMU_DIRTY_PAGES,
+  vfio_iommu_type1_dirty_bitmap,
+  vfio_iommu_type1_dirty_bitmap_get,
+} from "../../../lib/uapi/vfio/type1.ts";
 import { refused } from "../../failures.ts";
+import { Edu } from "../../vm/guest/edu.ts";
 import { SCRATCHPAD } from "../device/movable.ts";
 
 const LOGGING = ["0000:01:00.0", "0000:02:00.0"] as const;
 const EDU = "0000:03:00.0";
+const OTHER = "0000:04:00.0";
 const PAGE = 4096;
+const dmaMask = 0xfff_ffffn;
 
 /** Devices that log what they write, and one that does not. */
-function host(decorate = (kernel: Kernel): Kernel => kernel): Host {
+function host(
+  decorate = (kernel: Kernel): Kernel => kernel,
+  dirtyTracking = false,
+): Host {
   const device = { model: "scratchpad", driver: "mlx5_vfio_pci" };
   const { kernel } = simulate({
+    dirtyTracking,
     functions: {
       [LOGGING[0]]: device,
       [LOGGING[1]]: device,
       [EDU]: { model: "edu", driver: "vfio-pci" },
+      [OTHER]: { model: "edu", driver: "vfio-pci" },
     },
   });
   return new Host({ kernel: decorate(kernel) });
@@ -220,4 +238,167 @@ Deno.test("space.dirty takes all memory as written where neither devices nor the
   const [mapping] = [space.map(memory)];
   assertEquals((await space.dirty.unmap(mapping)).dirtyPages, 8);
   await space.dirty.stop();
+});
+
+Deno.test("space.dirty of page tables tells exactly the pages that devices write", async () => {
+  await using space = new AddressSpace({
+    host: host(undefined, true),
+    backend: "iommufd",
+  });
+  const one = new Edu(await VfioDevice.attach(EDU, space));
+  const memory = space.allocate(64 * PAGE, { dmaMask });
+  const page = (number: number) => memory.iova + BigInt(number * PAGE);
+  await one.copyFromDevice(page(1), 8);
+  await space.dirty.start();
+  assertEquals(space.dirty.by, "hwpt");
+  assertEquals(space.dirty.reason, `${EDU} has no log of its own`);
+  const later = space.allocate(PAGE, { dmaMask });
+  const two = new Edu(await VfioDevice.attach(OTHER, space));
+  await one.copyFromDevice(page(2) - 4n, 8);
+  await two.copyFromDevice(page(63), 8);
+  await two.copyFromDevice(later.iova, 8);
+  const kept = await space.dirty.read(memory, { clear: false });
+  assertEquals(pagesOf(kept, memory), [1, 2, 63]);
+  assertEquals(kept.exact, true);
+  const part = { iova: page(2), size: 2 * PAGE };
+  assertEquals(pagesOf(await space.dirty.read(part), memory), [2]);
+  assertEquals(pagesOf(await space.dirty.read(memory), memory), [1, 63]);
+  assertEquals(pagesOf(await space.dirty.read(memory), memory), []);
+  const everything = { iova: 0n, size: 2 ** 28 };
+  assertEquals([...await space.dirty.read(everything)], [
+    { iova: later.iova, size: BigInt(PAGE) },
+  ]);
+  await space.dirty.stop();
+  await one.copyFromDevice(page(5), 8);
+  await space.dirty.start({ by: "iommu" });
+  assertEquals(space.dirty.reason, "asked for");
+  assertEquals((await space.dirty.read(memory)).dirtyPages, 0);
+});
+
+Deno.test("space.dirty.unmap() of page tables tells all unless no device writes", async () => {
+  await using space = new AddressSpace({
+    host: host(undefined, true),
+    backend: "iommufd",
+  });
+  const device = await VfioDevice.attach(EDU, space);
+  const edu = new Edu(device);
+  const memory = space.allocate(4 * PAGE, { dmaMask });
+  const [one, two] = [
+    space.map(memory, { dmaMask }),
+    space.map(memory, { dmaMask }),
+  ];
+  await space.dirty.start();
+  await edu.copyFromDevice(one!.iova, 8);
+  await edu.copyFromDevice(two!.iova + 4096n, 8);
+  const all = await space.dirty.unmap(one!);
+  assertEquals(all.dirtyPages, 4);
+  assert(all.reason!.includes(`${EDU} could write`));
+  device.setBusMaster(false);
+  const exact = await space.dirty.unmap(two!);
+  assertEquals(pagesOf(exact, two!), [1]);
+  assertEquals(exact.exact, true);
+});
+
+Deno.test("space.dirty takes all as written when a device joins page tables that cannot serve it", async () => {
+  let refuses = false;
+  const failing = (kernel: Kernel) =>
+    intercept(kernel, ({ args }, proceed) => {
+      if (!refuses) return proceed();
+      // As if it were another IOMMU's, which logs nothing.
+      if (args[1] === IOMMU_HWPT_ALLOC) {
+        throw new KernelError(errnoNumber("EOPNOTSUPP"), "ioctl");
+      }
+      if (args[1] !== VFIO_DEVICE_ATTACH_IOMMUFD_PT) return proceed();
+      const { pt_id } = vfio_device_attach_iommufd_pt
+        .decode(args[2] as Uint8Array);
+      if (pt_id === ioas) return proceed();
+      throw new KernelError(errnoNumber("EINVAL"), "ioctl");
+    });
+  // The first object of an iommufd.
+  const ioas = 1;
+  await using space = new AddressSpace({
+    host: host(failing, true),
+    backend: "iommufd",
+  });
+  await VfioDevice.attach(EDU, space);
+  const memory = space.allocate(4 * PAGE, { dmaMask });
+  await space.dirty.start();
+  assertEquals((await space.dirty.read(memory)).dirtyPages, 0);
+  refuses = true;
+  await VfioDevice.attach(OTHER, space);
+  const told = await space.dirty.read(memory);
+  assertEquals(told.dirtyPages, 4);
+  assert(told.reason!.includes(OTHER), told.reason);
+});
+
+Deno.test("space.dirty of several containers tells what is written in one of them, also in one that comes", async () => {
+  // The first container takes one group only.
+  let groups = 0;
+  const picky = (kernel: Kernel) =>
+    intercept(kernel, ({ args }, proceed) => {
+      if (args[1] === VFIO_GROUP_SET_CONTAINER && ++groups === 2) {
+        throw new KernelError(errnoNumber("EINVAL"), "ioctl");
+      }
+      return proceed();
+    });
+  await using space = new AddressSpace({
+    host: host(picky),
+    backend: "legacy",
+  });
+  await VfioDevice.attach(EDU, space);
+  const memory = space.allocate(4 * PAGE, { dmaMask });
+  await space.dirty.start();
+  const other = new Edu(await VfioDevice.attach(OTHER, space));
+  assertEquals(groups, 3);
+  const mapping = space.map(memory, { dmaMask });
+  await other.copyFromDevice(mapping.iova, 8);
+  assertEquals((await space.dirty.read(mapping)).dirtyPages, 4);
+  assertEquals((await space.dirty.unmap(mapping)).dirtyPages, 4);
+  assertEquals(space.translate(mapping.iova), undefined);
+  await space.dirty.stop();
+});
+
+Deno.test("space.dirty of a container without an IOMMU's group keeps what it tells beside what was asked for", async () => {
+  const uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+  const parent = "/sys/devices/virtual/mtty/mtty";
+  const simulated = simulate({
+    mediatedTypes: { [parent]: { "mtty-1": { instances: 2 } } },
+    mediated: { [uuid]: { parent, type: "mtty-1" } },
+  });
+  const { memory: process } = simulated.kernel as unknown as {
+    memory: { buffer(address: bigint): Uint8Array };
+  };
+  /** Pages of a mapping that the device's driver has written. */
+  let written: number[] = [];
+  const kernel = intercept(simulated.kernel, ({ args }, proceed) => {
+    if (args[1] !== VFIO_IOMMU_DIRTY_PAGES) return proceed();
+    const result = proceed();
+    const argument = args[2] as Uint8Array;
+    if (argument.length === vfio_iommu_type1_dirty_bitmap.size) return result;
+    const { bitmap } = vfio_iommu_type1_dirty_bitmap_get
+      .decode(argument, vfio_iommu_type1_dirty_bitmap.size);
+    const bits = process.buffer(bitmap.data);
+    for (const page of written) bits[page >> 3]! |= 1 << page % 8;
+    written = [];
+    return result;
+  });
+  const on = new Host({ kernel });
+  await using space = new AddressSpace({ host: on, backend: "legacy" });
+  const device = on.find(`/sys/bus/mdev/devices/${uuid}`);
+  await VfioDevice.attach(device, space);
+  const memory = space.allocate(70 * PAGE);
+  // The sample has a log of its own, which is always empty.
+  await space.dirty.start({ by: "iommu" });
+  written = [0, 3, 64, 69];
+  const page = (number: number) => memory.iova + BigInt(number * PAGE);
+  const first = await space.dirty.read({ iova: page(2), size: 3 * PAGE });
+  assertEquals(pagesOf(first, memory), [3]);
+  assertEquals(first.exact, true);
+  written = [1];
+  const kept = await space.dirty.read(memory, { clear: false });
+  assertEquals(pagesOf(kept, memory), [0, 1, 64, 69]);
+  const rest = await space.dirty.read({ iova: page(0), size: 65 * PAGE });
+  assertEquals(pagesOf(rest, memory), [0, 1, 64]);
+  assertEquals(pagesOf(await space.dirty.read(memory), memory), [69]);
+  assertEquals((await space.dirty.read(memory)).dirtyPages, 0);
 });

@@ -176,3 +176,35 @@ Deno.test("diagnose() finds the same in a recording as on the host", async () =>
     .filter(({ verdict }) => verdict !== "pass").map(({ check }) => check);
   assertEquals(new Set(failed).size, 5, failed.join(" "));
 });
+
+Deno.test("diagnose() tells what the IOMMU can do beside translating", () => {
+  const text = (defects: Defects) =>
+    found("iommu-features", defects).map(({ verdict, text }) => {
+      assertEquals(verdict, "pass");
+      return text;
+    });
+  const none =
+    "the IOMMU has no dirty tracking, no nested page tables, no PASIDs";
+  assertEquals(text({}), [none]);
+  assertEquals(text({ iommu: "amd" }), [none]);
+  assertEquals(text({ iommu: "none" }), []);
+  const needs = " (with intel_iommu=sm_on, where that is not the kernel's " +
+    "default)";
+  const intel = (ecap: string) =>
+    text({ files: { "/sys/class/iommu/dmar0/intel-iommu/ecap": ecap } });
+  assertEquals(intel("290004f00f4a\n"), [
+    `the IOMMU has dirty tracking, nested page tables, PASIDs${needs}`,
+  ]);
+  // Without scalable mode they are of no use.
+  assertEquals(intel("210004f00f4a\n"), [none]);
+  assertEquals(text({ dirtyTracking: true }), [
+    "the IOMMU has dirty tracking, no nested page tables, no PASIDs" + needs,
+  ]);
+  assertEquals(text({ iommu: "amd", dirtyTracking: true }), [
+    "the IOMMU has dirty tracking, no nested page tables, no PASIDs",
+  ]);
+  const efr = "/sys/class/iommu/ivhd0/amd-iommu/features";
+  assertEquals(text({ iommu: "amd", files: { [efr]: "1:50000000029d3\n" } }), [
+    "the IOMMU has no dirty tracking, no nested page tables, PASIDs",
+  ]);
+});
