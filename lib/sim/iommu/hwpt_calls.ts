@@ -26,16 +26,13 @@ import type { Machine } from "../machine/machine.ts";
 import { put32, received } from "../process/argument.ts";
 import { refuse } from "../process/refusal.ts";
 import { Ioas } from "./ioas.ts";
-import type { ObjectTable } from "./object_table.ts";
+import type { Objects } from "./object_table.ts";
 import { FaultQueue } from "./queue_calls.ts";
 import { PageTable } from "./page_table.ts";
 
 const LAST = 0xffff_ffff_ffff_ffffn;
 const FLAGS = IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
   IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID;
-
-/** The objects that these calls are about. */
-export type Objects = ObjectTable<object>;
 
 /** IOMMU_GET_HW_INFO (`iommufd_get_hw_info()`). */
 export function getHwInfo(
