@@ -34,7 +34,9 @@ export type {
   IommuLimits,
   IovaRange,
   KnowsDevices,
+  PageTable,
   PhysicalRange,
+  SharedIommufd,
 } from "./backends/backend.ts";
 export type { Selection } from "./backends/select.ts";
 export type * from "./lib/device/display/display.ts";

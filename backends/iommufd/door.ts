@@ -1,10 +1,8 @@
 import { VfioError } from "../../lib/errors.ts";
 import type { Fd } from "../../lib/kernel/fd.ts";
-import type { IommuContext } from "../backend.ts";
 import { ignoreErrors } from "../teardown.ts";
 import { attachTo, detachFrom } from "./attach.ts";
 import type { AttachedDevice } from "./attached_device.ts";
-import { type Door, IommufdContext } from "./context.ts";
 import {
   type Attachable,
   type DevicePort,
@@ -12,7 +10,7 @@ import {
 } from "./core/device.ts";
 import { IommufdObject } from "./core/object.ts";
 import { Ioas } from "./ioas/ioas.ts";
-import { Iommufd } from "./iommufd.ts";
+import type { Iommufd } from "./iommufd.ts";
 
 /** A device of an address space, as `VfioDevice` is one. */
 export interface SpaceDevice {
@@ -26,7 +24,7 @@ export interface SpaceDevice {
  * What an address space is in the kernel, with iommufd. It goes with the last
  * device of the space, and what was made of its IOAS before that.
  */
-export class SpaceIommufd implements Door {
+export class SpaceIommufd {
   /** The iommufd that the space lives in. */
   readonly iommufd: Iommufd;
   /**
@@ -140,33 +138,4 @@ class CdevPort implements DevicePort {
   detach(pasid: number | undefined): void {
     detachFrom(this.#fd, pasid);
   }
-}
-
-/**
- * What an address space is in the kernel.
- *
- * @param context What serves it; `undefined` without a device.
- * @throws {VfioError} `NOT_SUPPORTED` with another backend, `DETACHED` without a
- * device.
- */
-export function iommufdOf(context: IommuContext | undefined): SpaceIommufd {
-  if (context === undefined) {
-    throw new VfioError("DETACHED", {
-      problem:
-        "no device is attached to the address space, so the kernel has " +
-        "nothing of it",
-      hint: "attach a device first",
-    });
-  }
-  if (!(context instanceof IommufdContext)) {
-    throw new VfioError("NOT_SUPPORTED", {
-      problem: "the address space lives in a VFIO container, not in an iommufd",
-      hint: 'make it with the backend "iommufd"; space.backend has the reason',
-    });
-  }
-  return context.door(({ kernel, fd, ioas, shared }) =>
-    shared === undefined
-      ? new SpaceIommufd(new Iommufd(kernel, fd), ioas, true)
-      : new SpaceIommufd(shared as Iommufd, ioas, false)
-  ) as SpaceIommufd;
 }

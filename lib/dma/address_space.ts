@@ -5,7 +5,7 @@ import type {
   IommuLimits,
   SharedIommufd,
 } from "../../backends/backend.ts";
-import type { SpaceIommufd } from "../../backends/iommufd/door.ts";
+import type { SpaceIommufd } from "../../backends/door.ts";
 import type { Selection } from "../../backends/select.ts";
 import { toVfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
@@ -180,7 +180,7 @@ export class AddressSpace extends SpaceMemory implements AsyncDisposable {
    * ```
    */
   async iommufd(): Promise<SpaceIommufd> {
-    const { iommufdOf } = await import("../../backends/iommufd/door.ts");
+    const { iommufdOf } = await import("../../backends/door.ts");
     return iommufdOf(this.context.served);
   }
 

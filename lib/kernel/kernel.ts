@@ -215,7 +215,8 @@ export interface Kernel {
   /**
    * An eventfd that can be waited for without a promise, and without a thread
    * for each. It is made with `EFD_NONBLOCK`, and stays open until the source is
-   * released.
+   * released. Another file that can be polled is waited for alike; its reader
+   * reads it by itself.
    */
   eventSource(fd: number): EventSource;
 

@@ -6,6 +6,7 @@ import { runScript } from "./child.ts";
 /** One export of each entry point. */
 const EXPECTED: Record<string, string> = {
   "mod.ts": "VfioDevice",
+  "backends/iommufd/mod.ts": "Hwpt",
   "lib/diagnostics/mod.ts": "channels",
   "lib/doctor/mod.ts": "diagnose",
   "lib/handoff/mod.ts": "qemuArguments",

@@ -94,6 +94,11 @@ const STARTS: Readonly<Record<string, Start>> = {
     most: 59,
     within: ["lib/handoff", "lib/ranges.ts", "backends", ...HOST],
   },
+  "@passthru/vfio/iommufd": {
+    entries: ["backends/iommufd/mod.ts"],
+    most: 94,
+    within: ["backends", ...HOST],
+  },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
     most: 117,

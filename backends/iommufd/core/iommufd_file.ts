@@ -32,6 +32,8 @@ export class IommufdFile {
   readonly #users = new Set<User>();
 
   /**
+   * Made by {@linkcode Iommufd.open}.
+   *
    * @param kernel The system.
    * @param fd Its descriptor.
    */

@@ -14,6 +14,8 @@ export abstract class IommufdObject implements Owned, User, Disposable {
   #destroyed = false;
 
   /**
+   * Made by the `allocate` of each kind.
+   *
    * @param iommufd The iommufd.
    * @param kind What errors call it: "page table".
    * @param id Its number.

@@ -184,7 +184,7 @@ export class EventQueue extends IommufdObject
     }
   }
 
-  // An open file keeps the queue.
+  /** Closes its file, which keeps it. */
   protected override release(): void {
     this.#file.close();
   }

@@ -156,7 +156,7 @@ export class FaultQueue extends IommufdObject
     }
   }
 
-  // An open file keeps the queue.
+  /** Closes its file, which keeps it. */
   protected override release(): void {
     this.#file.close();
   }

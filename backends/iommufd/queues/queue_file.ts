@@ -14,6 +14,9 @@ export class QueueFile {
   readonly #kernel: Kernel;
   readonly #fd: Fd;
   #source: EventSource | undefined;
+  /** What all who wait are waiting for. */
+  #ready: Promise<void> | undefined;
+  #waiting = 0;
   /** Ends when the file is closed. */
   readonly #closing = Promise.withResolvers<void>();
   #buffer: Uint8Array<ArrayBuffer>;
@@ -64,17 +67,24 @@ export class QueueFile {
     signal?.throwIfAborted();
     if (this.closed) return false;
     const source = this.#source ??= this.#kernel.eventSource(this.#fd.number);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    source.arm(resolve);
+    this.#waiting++;
     try {
-      await untilAborted(
-        Promise.race([promise, this.#closing.promise]),
-        signal,
-      );
+      await untilAborted(this.#ready ??= this.#arm(source), signal);
     } finally {
-      if (!this.closed) source.disarm();
+      if (--this.#waiting === 0 && !this.closed) {
+        source.disarm();
+        this.#ready = undefined;
+      }
     }
     return !this.closed;
+  }
+
+  /** Done once there is something to read, or it is closed. */
+  async #arm(source: EventSource): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    source.arm(resolve);
+    await Promise.race([promise, this.#closing.promise]);
+    this.#ready = undefined;
   }
 
   /** Closes it. Who waits is told. */

@@ -22,6 +22,8 @@ export class InvalidationError extends VfioError {
   readonly done: number;
 
   /**
+   * Makes the error.
+   *
    * @param name What the request was made to.
    * @param done How many were carried out.
    * @param count How many there were.

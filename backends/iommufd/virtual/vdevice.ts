@@ -66,6 +66,7 @@ export class Vdevice extends IommufdObject {
     return new Vdevice(out_vdevice_id, viommu, device, virtualId);
   }
 
+  /** Tells its device. */
   protected override release(): void {
     this.device.removePart(this);
   }

@@ -15,7 +15,7 @@ import {
 import type { Process } from "../fs/file.ts";
 import { put32, put64, received } from "../process/argument.ts";
 import { refuse } from "../process/refusal.ts";
-import type { Objects } from "./hwpt_calls.ts";
+import type { Objects } from "./object_table.ts";
 import { Ioas } from "./ioas.ts";
 import { ioasOf } from "./ioas_calls.ts";
 import type { IovaWindow } from "./iommu.ts";

@@ -26,16 +26,13 @@ import type { Machine } from "../machine/machine.ts";
 import { put32, received } from "../process/argument.ts";
 import { refuse } from "../process/refusal.ts";
 import { Ioas } from "./ioas.ts";
-import type { ObjectTable } from "./object_table.ts";
+import type { Objects } from "./object_table.ts";
 import { FaultQueue } from "./queue_calls.ts";
 import { PageTable } from "./page_table.ts";
 
 const LAST = 0xffff_ffff_ffff_ffffn;
 const FLAGS = IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
   IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID;
-
-/** The objects that these calls are about. */
-export type Objects = ObjectTable<object>;
 
 /** IOMMU_GET_HW_INFO (`iommufd_get_hw_info()`). */
 export function getHwInfo(
@@ -96,7 +93,13 @@ export function allocateHwpt(
     return refuse("ENOENT");
   }
   const parent = objects.get(request.pt_id);
-  // Its IOMMU has no page tables that are nested.
+  // None can be a parent, and AMD's driver nests nothing at all.
+  if (parent instanceof PageTable) {
+    const known = IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID;
+    const lacks = (flags & ~known) !== 0 || data_len === 0 ||
+      machine.iommu?.kind !== "dmar";
+    return refuse(lacks ? "EOPNOTSUPP" : "EINVAL");
+  }
   if (!(parent instanceof Ioas)) return refuse("EINVAL");
   if (device.group!.noIommu) return refuse("EOPNOTSUPP");
   const tracks = (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;

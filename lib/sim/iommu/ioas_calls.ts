@@ -13,7 +13,7 @@ import {
 import type { Process } from "../fs/file.ts";
 import { put32, put64, received } from "../process/argument.ts";
 import { refuse } from "../process/refusal.ts";
-import type { Objects } from "./hwpt_calls.ts";
+import type { Objects } from "./object_table.ts";
 import { Ioas, type IoasMapRequest } from "./ioas.ts";
 
 const MAX = 0xffff_ffff_ffff_ffffn;

@@ -43,3 +43,6 @@ export class ObjectTable<T> {
     this.#objects.clear();
   }
 }
+
+/** The objects of an iommufd, of whichever kind. */
+export type Objects = ObjectTable<object>;

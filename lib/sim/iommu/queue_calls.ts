@@ -12,7 +12,7 @@ import { Device } from "../driver/bus.ts";
 import type { OpenFile, Process } from "../fs/file.ts";
 import { put32, received } from "../process/argument.ts";
 import { refuse } from "../process/refusal.ts";
-import type { Objects } from "./hwpt_calls.ts";
+import type { Objects } from "./object_table.ts";
 
 const LAST = 0xffff_ffff_ffff_ffffn;
 /** The most events that a queue holds. */

@@ -136,7 +136,11 @@ withIommufd(
         [{ dev_id: ioas }, "ENOENT"],
         [{ pt_id: 99 }, "EINVAL"],
         [{ pt_id: dev_id }, "EINVAL"],
-        [{ pt_id: table }, "EINVAL"],
+        [{ pt_id: table }, "EOPNOTSUPP"],
+        [
+          { pt_id: table, data_type: 1, data_len: 8, data_uptr: 8n },
+          "EINVAL",
+        ],
         [{ dev_id: 99, __reserved: 1 }, "EOPNOTSUPP"],
         [{ dev_id: 99, data_len: 8 }, "EINVAL"],
       ] as const

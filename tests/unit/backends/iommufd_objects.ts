@@ -119,6 +119,18 @@ Deno.test("Iommufd.open() says why there is none", () => {
   }
 });
 
+Deno.test("Iommufd.changeProcess() says that this process may lock less", () => {
+  const kernel = intercept(simulate().kernel, ({ method, args }, proceed) => {
+    const name = (args[1] as { name?: string } | undefined)?.name;
+    if (method !== "ioctl" || name !== "IOMMU_IOAS_CHANGE_PROCESS") {
+      return proceed();
+    }
+    throw new KernelError(errnoNumber("ENOMEM"), name);
+  });
+  using iommufd = Iommufd.open(new Host({ kernel }));
+  failure("MEMLOCK_LIMIT", () => iommufd.changeProcess());
+});
+
 Deno.test("an object that the kernel keeps says that something else does", () => {
   const host = simulate();
   using iommufd = Iommufd.open(host);

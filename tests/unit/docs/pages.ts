@@ -9,6 +9,7 @@ import comingFrom from "../../../docs/coming_from.md" with { type: "text" };
 import desiredState from "../../../docs/desired_state.md" with { type: "text" };
 import errors from "../../../docs/errors.md" with { type: "text" };
 import graphicsCard from "../../../docs/graphics_card.md" with { type: "text" };
+import iommufd from "../../../docs/iommufd.md" with { type: "text" };
 import migrate from "../../../docs/migrate.md" with { type: "text" };
 import support from "../../../docs/support.md" with { type: "text" };
 import tests from "../../../docs/tests.md" with { type: "text" };
@@ -28,6 +29,7 @@ import readme from "../../../README.md" with { type: "text" };
 import scripts from "../../../scripts/README.md" with { type: "text" };
 import deskHost from "../../docs/desk.json" with { type: "text" };
 import driverHost from "../../docs/driver.json" with { type: "text" };
+import iommufdHost from "../../docs/iommufd.json" with { type: "text" };
 import movableHost from "../../docs/movable.json" with { type: "text" };
 import spareHost from "../../docs/spare.json" with { type: "text" };
 import networkHost from "../../docs/network.json" with { type: "text" };
@@ -43,6 +45,7 @@ import { runScript } from "./script.ts";
 const HOSTS: Readonly<Record<string, string>> = {
   "desk.json": deskHost,
   "driver.json": driverHost,
+  "iommufd.json": iommufdHost,
   "movable.json": movableHost,
   "network.json": networkHost,
   "spare.json": spareHost,
@@ -56,6 +59,7 @@ const PAGES: Readonly<Record<string, string>> = {
   "docs/desired_state.md": desiredState,
   "docs/errors.md": errors,
   "docs/graphics_card.md": graphicsCard,
+  "docs/iommufd.md": iommufd,
   "docs/migrate.md": migrate,
   "docs/support.md": support,
   "docs/test_a_script.md": testAScript,

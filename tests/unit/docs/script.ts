@@ -5,6 +5,7 @@
  * @module
  */
 import * as assert from "@std/assert";
+import * as iommufd from "../../../backends/iommufd/mod.ts";
 import * as diagnostics from "../../../lib/diagnostics/mod.ts";
 import * as doctor from "../../../lib/doctor/mod.ts";
 import * as handoff from "../../../lib/handoff/mod.ts";
@@ -20,6 +21,7 @@ const URL_OF_PROJECT = "https://HOST/PATH/";
 
 const MODULES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "mod.ts": vfio,
+  "backends/iommufd/mod.ts": iommufd,
   "lib/diagnostics/mod.ts": diagnostics,
   "lib/doctor/mod.ts": doctor,
   "lib/handoff/mod.ts": handoff,
@@ -119,7 +121,9 @@ function moduleOf(
     : specifier.replace(
       /^@passthru\/vfio(?:$|\/(\w+)$)/,
       (_, name?: string) =>
-        name === undefined ? "mod.ts" : `lib/${name}/mod.ts`,
+        name === undefined
+          ? "mod.ts"
+          : `${name === "iommufd" ? "backends" : "lib"}/${name}/mod.ts`,
     );
   const module = MODULES[path];
   if (module === undefined) throw new TypeError(`No entry point: ${specifier}`);

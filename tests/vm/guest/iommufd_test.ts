@@ -11,3 +11,4 @@ import "./iommufd/virtual.ts";
 import "./iommufd/lifetimes.ts";
 import "./iommufd/process.ts";
 import "./iommufd/allocations.ts";
+import "./iommufd/random.ts";

@@ -8,7 +8,7 @@ import {
   FaultQueue,
   Hwpt,
   HwQueue,
-  IommufdObject,
+  type IommufdObject,
   NestedHwpt,
   Vdevice,
   Viommu,

@@ -91,6 +91,22 @@ onMock(
 );
 
 onMock(
+  "FaultQueue.next() is waited for by several, of whom each gets a request",
+  async (mock) => {
+    const { device, faultQueue } = faulting(mock);
+    const controller = new AbortController();
+    const given = faultQueue.next({ signal: controller.signal });
+    const waiting = [faultQueue.next(), faultQueue.next()];
+    controller.abort(new Error("given up"));
+    await assertRejects(() => given, Error, "given up");
+    for (const group of [1, 2]) device.requestPage({ group });
+    const requests = await Promise.all(waiting);
+    assertEquals(requests.map(({ group }) => group), [1, 2]);
+    for (const request of requests) request.answer("success");
+  },
+);
+
+onMock(
   "a page request that nobody has answered is answered as its device moves",
   (mock) => {
     const { device, ioas, faultQueue } = faulting(mock);

@@ -2,8 +2,9 @@
  * What a whole iommufd is told: whose memory it counts, the compatibility IOAS,
  * another process, a descriptor that was passed.
  */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Iommufd } from "../../../../backends/iommufd/mod.ts";
+import { IOMMU_IOAS_CHANGE_PROCESS } from "../../../../lib/uapi/iommufd/all.ts";
 import {
   VFIO_GET_API_VERSION,
   VFIO_IOMMU_MAP_DMA,
@@ -93,6 +94,51 @@ onMock(
     assert(message.includes("by files"), message);
     ioas.unmap(iova, PAGE);
     iommufd.changeProcess();
+  },
+);
+
+/**
+ * Another process, which gets a descriptor of this one, takes over what is
+ * mapped, and prints how much memory it has pinned.
+ */
+const TAKE_OVER = `
+my ($pid, $fd, $call) = @ARGV;
+my ($pidfd_open, $pidfd_getfd) = (434, 438);
+my $own = syscall($pidfd_getfd, syscall($pidfd_open, $pid + 0, 0), $fd + 0, 0);
+open(my $iommufd, "+<&=", $own) or die "open: $!";
+my $argument = pack("LL", 8, 0);
+ioctl($iommufd, $call + 0, $argument) or die "ioctl: $!";
+open(my $status, "<", "/proc/self/status") or die;
+print grep { /^VmPin/ } <$status>;
+`;
+
+onMock(
+  "Iommufd.changeProcess() takes over what another process has pinned",
+  (mock) => {
+    const { kernel } = host;
+    const { iommufd } = mock;
+    const ioas = iommufd.allocateIoas();
+    mock.device(ioas);
+    const memory = kernel.memfd("guest", 1);
+    try {
+      kernel.ftruncate(memory, BigInt(4 * PAGE));
+      ioas.mapFile({ fd: memory, offset: 0 }, 4 * PAGE, { iova: APERTURE });
+    } finally {
+      kernel.close(memory);
+    }
+    assertEquals(lockedKilobytes(), 16);
+    const { fd } = iommufd;
+    const { request } = IOMMU_IOAS_CHANGE_PROCESS;
+    const { stdout, stderr } = new Deno.Command("perl", {
+      args: ["-e", TAKE_OVER, ...[Deno.pid, fd.number, request].map(String)],
+    }).outputSync();
+    const text = new TextDecoder();
+    assertMatch(text.decode(stdout), /^VmPin:\s+16 kB$/m, text.decode(stderr));
+    assertEquals(lockedKilobytes(), 0);
+    iommufd.changeProcess();
+    assertEquals(lockedKilobytes(), 16);
+    assertEquals(ioas.unmapAll(), BigInt(4 * PAGE));
+    assertEquals(lockedKilobytes(), 0);
   },
 );
 
