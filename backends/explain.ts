@@ -19,6 +19,7 @@ import { Fd } from "../lib/kernel/fd.ts";
 import type { Kernel } from "../lib/kernel/kernel.ts";
 import { F_DUPFD_CLOEXEC, O_RDWR } from "../lib/uapi/linux/fcntl.ts";
 import { rawIoMissing } from "./no_iommu/permission.ts";
+import { mappingLimit } from "./mapping_limit.ts";
 import type { AttachTarget, BackendName, DmaRange, Node } from "./backend.ts";
 
 /**
@@ -230,16 +231,6 @@ export function mappingRefused(
     });
   }
   return cause;
-}
-
-/** The error for a container that takes no more mappings. */
-export function mappingLimit(range: string, cause?: unknown): VfioError {
-  return new VfioError("MAPPING_LIMIT", {
-    problem: `cannot map ${range}: the container's mappings are used up`,
-    hint: "map fewer, larger ranges, or raise " +
-      "vfio_iommu_type1.dma_entry_limit",
-    cause,
-  });
 }
 
 /** The error for a lack of memory, or of the right to lock it. */

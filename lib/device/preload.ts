@@ -5,6 +5,7 @@
  * @module
  */
 
+import "../../backends/mapping_limit.ts";
 import "../../backends/teardown.ts";
 import "./kvm.ts";
 import "./vfio_device.ts";

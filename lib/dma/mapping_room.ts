@@ -1,4 +1,4 @@
-import { mappingLimit } from "../../backends/explain.ts";
+import { mappingLimit } from "../../backends/mapping_limit.ts";
 import type { DmaMapping } from "./mapping.ts";
 
 /** How many more mappings the kernel takes, where it has such a limit. */

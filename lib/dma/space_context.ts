@@ -17,9 +17,7 @@ import { VfioError } from "../errors.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 
 /** The backends, which are loaded when the first device is attached. */
-type Backends =
-  & typeof import("../../backends/create.ts")
-  & typeof import("../../backends/select.ts");
+type Backends = typeof import("./attaching.ts");
 
 /**
  * What serves an address space in the kernel: a context of a backend, which
@@ -32,6 +30,7 @@ export class SpaceContext {
   readonly #iommufd: SharedIommufd | undefined;
   #context: IommuContext | undefined;
   #selection: Selection | undefined;
+  #backends: Backends | undefined;
   /** Devices attached, and those on the way. */
   #users = 0;
   /** Whether those are without an IOMMU. */
@@ -98,6 +97,7 @@ export class SpaceContext {
     target: AttachTarget,
     options: AttachOptions,
   ): Promise<Attachment> {
+    this.#backends = backends;
     this.#assertSameIsolation(target);
     await using stack = new AsyncDisposableStack();
     this.#users++;
@@ -106,6 +106,11 @@ export class SpaceContext {
     stack.defer(() => attachment.detach());
     const held = stack.move();
     return { ...attachment, detach: () => held.disposeAsync() };
+  }
+
+  /** The backends; `undefined` until a device was attached. */
+  get backends(): Backends | undefined {
+    return this.#backends;
   }
 
   /** Maps what was added, for the devices that are there. */

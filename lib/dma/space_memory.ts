@@ -27,7 +27,6 @@ import {
 import { Mappings } from "./mappings.ts";
 import { MEMBERS, type Members } from "./members.ts";
 import { DmaMemory, KEPT } from "./memory.ts";
-import { allocateWithin } from "./physical.ts";
 import type { SpaceContext } from "./space_context.ts";
 import { UNATTACHED } from "./unattached.ts";
 
@@ -87,7 +86,7 @@ export abstract class SpaceMemory {
     if (!this.context.noIommu) {
       return this.#allocate(bytes, options, mapMemory);
     }
-    return allocateWithin(
+    return this.context.backends!.allocateWithin(
       options.dmaMask,
       () => this.#allocate(bytes, options, mapImmovable),
     );

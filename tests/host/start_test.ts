@@ -38,7 +38,7 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 65,
+    most: 71,
     within: [
       "mod.ts",
       "backends",
@@ -91,7 +91,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 59,
+    most: 60,
     within: ["lib/handoff", "lib/ranges.ts", "backends", ...HOST],
   },
   "@passthru/vfio/iommufd": {
