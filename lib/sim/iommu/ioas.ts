@@ -375,10 +375,11 @@ export class Ioas {
   /** Counts what is pinned as another process's. */
   takeOver(process: Process): void {
     for (const area of this.map.areas) {
-      const pinned = area.pinned !== undefined;
-      unpin(area, this.#account);
+      // What root maps is not counted, and its count stays where it is.
+      const counted = area.pinned !== undefined && area.process.uid !== 0;
+      if (counted) unpin(area, this.#account);
       area.process = process;
-      if (pinned) pin(area, this.#account);
+      if (counted) pin(area, this.#account);
     }
   }
 
