@@ -4,7 +4,11 @@ import type {
   PhysicalRange,
 } from "../../backends/backend.ts";
 import { VfioError } from "../errors.ts";
+import { hex } from "../hex.ts";
 import { iovaOf } from "../uapi/layout.ts";
+
+/** The end of the addresses, in bytes. */
+export const ADDRESS_END = 1n << 64n;
 
 /** Memory of this process that can be mapped: whole pages. */
 export interface MemoryRange {
@@ -216,5 +220,27 @@ export class DmaMapping implements DmaRange, Disposable {
   /** The same as {@linkcode DmaMapping.unmap}. */
   [Symbol.dispose](): void {
     this.unmap();
+  }
+}
+
+/** Refuses memory that is no whole pages. */
+export function assertWholePages(
+  pageSize: number,
+  address: bigint,
+  size: number,
+): void {
+  if (!Number.isSafeInteger(size) || size <= 0 || size % pageSize !== 0) {
+    throw new RangeError(
+      `Cannot map ${size} bytes: expected a multiple of ${pageSize}`,
+    );
+  }
+  if (
+    address < 0n || address + BigInt(size) > ADDRESS_END ||
+    address % BigInt(pageSize) !== 0n
+  ) {
+    throw new RangeError(
+      `Cannot map memory at ${hex(address)}: expected a multiple of ` +
+        `${pageSize}, and all of it inside 64 bits`,
+    );
   }
 }

@@ -1,5 +1,4 @@
 import { VfioError } from "../errors.ts";
-import { hex } from "../hex.ts";
 import type { SignalOptions } from "../kernel/abort.ts";
 import { systemOf } from "../kernel/intercept.ts";
 import type { Kernel } from "../kernel/kernel.ts";
@@ -16,7 +15,9 @@ import {
 } from "./host_memory.ts";
 import { pageOf } from "./iova_space.ts";
 import {
+  ADDRESS_END,
   ANYWHERE,
+  assertWholePages,
   type DmaMapping,
   type MapOptions,
   MAPPED,
@@ -37,9 +38,6 @@ export interface Translation {
   /** Where in it, in bytes. */
   readonly offset: number;
 }
-
-/** The end of the addresses, in bytes. */
-const ADDRESS_END = 1n << 64n;
 
 /** The memory of an address space: what {@linkcode AddressSpace} maps. */
 export abstract class SpaceMemory {
@@ -396,27 +394,5 @@ export function attempt(step: () => void): unknown[] {
     return [];
   } catch (error) {
     return [error];
-  }
-}
-
-/** Refuses memory that is no whole pages. */
-function assertWholePages(
-  pageSize: number,
-  address: bigint,
-  size: number,
-): void {
-  if (!Number.isSafeInteger(size) || size <= 0 || size % pageSize !== 0) {
-    throw new RangeError(
-      `Cannot map ${size} bytes: expected a multiple of ${pageSize}`,
-    );
-  }
-  if (
-    address < 0n || address + BigInt(size) > ADDRESS_END ||
-    address % BigInt(pageSize) !== 0n
-  ) {
-    throw new RangeError(
-      `Cannot map memory at ${hex(address)}: expected a multiple of ` +
-        `${pageSize}, and all of it inside 64 bits`,
-    );
   }
 }

@@ -28,6 +28,8 @@ interface Exported {
     readonly def?: {
       readonly methods?: readonly Member[];
       readonly properties?: readonly Member[];
+      /** The class that it extends. */
+      readonly extends?: string;
     };
   }[];
 }
@@ -44,12 +46,21 @@ async function exportsOf(entry: string): Promise<ReadonlySet<string>> {
     nodes: Record<string, { symbols: readonly Exported[] }>;
   };
   const names = new Set<string>();
-  for (const { name, declarations } of Object.values(nodes)[0]!.symbols) {
+  const { symbols } = Object.values(nodes)[0]!;
+  const membersOf = (
+    def: Exported["declarations"][number]["def"],
+  ): string[] => {
+    const base = symbols.find(({ name }) => name === def?.extends);
+    return [
+      ...[...def?.methods ?? [], ...def?.properties ?? []]
+        .map(({ name }) => name),
+      ...base?.declarations.flatMap(({ def }) => membersOf(def)) ?? [],
+    ];
+  };
+  for (const { name, declarations } of symbols) {
     names.add(name);
     for (const { def } of declarations) {
-      for (
-        const member of [...def?.methods ?? [], ...def?.properties ?? []]
-      ) names.add(`${name}.${member.name}`);
+      for (const member of membersOf(def)) names.add(`${name}.${member}`);
     }
   }
   return names;

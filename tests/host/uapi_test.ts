@@ -217,7 +217,10 @@ const MODULES: Record<string, { module: object; headers: string[] }> = {
   "memfd.ts": { module: memfd, headers: ["linux/memfd.h"] },
   "epoll.ts": { module: EPOLL_NUMBERS, headers: ["sys/epoll.h"] },
   "syscall.ts": { module: syscall, headers: ["sys/syscall.h"] },
-  "mman.ts": { module: mman, headers: ["linux/mman.h"] },
+  "mman.ts": {
+    module: mman,
+    headers: ["linux/mman.h", "linux/mempolicy.h"],
+  },
   "eventfd.ts": { module: eventfd, headers: ["linux/eventfd.h"] },
   "poll.ts": { module: poll, headers: ["linux/poll.h"] },
   "rtnetlink.ts": {

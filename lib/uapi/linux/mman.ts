@@ -1,5 +1,5 @@
 /**
- * `linux/mman.h`, the same on x86-64 and arm64.
+ * `linux/mman.h` and `linux/mempolicy.h`, the same on x86-64 and arm64.
  *
  * @module
  */

@@ -6,6 +6,7 @@ import {
   type Kernel,
   VfioDevice,
 } from "../../../mod.ts";
+import { Hwpt } from "../../../backends/iommufd/mod.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
@@ -401,4 +402,27 @@ Deno.test("space.dirty of a container without an IOMMU's group keeps what it tel
   assertEquals(pagesOf(rest, memory), [0, 1, 64]);
   assertEquals(pagesOf(await space.dirty.read(memory), memory), [69]);
   assertEquals((await space.dirty.read(memory)).dirtyPages, 0);
+});
+
+Deno.test("space.dirty takes all as written when somebody moves a device to another page table", async () => {
+  await using space = new AddressSpace({
+    host: host(undefined, true),
+    backend: "iommufd",
+  });
+  const device = await VfioDevice.attach(EDU, space);
+  const memory = space.allocate(4 * PAGE);
+  const { ioas, find } = await space.iommufd();
+  await space.dirty.start();
+  assertEquals(space.dirty.by, "hwpt");
+  assertEquals((await space.dirty.read(memory)).dirtyPages, 0);
+  const bound = find(device);
+  const table = Hwpt.allocate(bound, ioas);
+  bound.attach(table);
+  const told = await space.dirty.read(memory);
+  assertEquals(told.dirtyPages, 4);
+  assert(told.reason!.includes("another page table"));
+  await space.dirty.stop();
+  await refused("NOT_SUPPORTED", () => space.dirty.start({ by: "iommu" }));
+  bound.attach(ioas);
+  await space.dirty.start({ by: "iommu" });
 });
