@@ -289,9 +289,8 @@ export class Ioas {
   }
 
   #isMappable(iova: bigint, last: bigint): boolean {
-    return !this.#reserved.some((window) =>
-      window.start <= last && iova <= window.last
-    );
+    const range = { start: iova, last };
+    return !this.#reserved.some((window) => overlap(window, range));
   }
 
   /** Whether something is mapped in a window, or may come to be. */
