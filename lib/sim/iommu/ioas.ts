@@ -289,9 +289,8 @@ export class Ioas {
   }
 
   #isMappable(iova: bigint, last: bigint): boolean {
-    return !this.#reserved.some((window) =>
-      window.start <= last && iova <= window.last
-    );
+    const range = { start: iova, last };
+    return !this.#reserved.some((window) => overlap(window, range));
   }
 
   /** Whether something is mapped in a window, or may come to be. */
@@ -375,10 +374,11 @@ export class Ioas {
   /** Counts what is pinned as another process's. */
   takeOver(process: Process): void {
     for (const area of this.map.areas) {
-      const pinned = area.pinned !== undefined;
-      unpin(area, this.#account);
+      // What root maps is not counted, and its count stays where it is.
+      const counted = area.pinned !== undefined && area.process.uid !== 0;
+      if (counted) unpin(area, this.#account);
       area.process = process;
-      if (pinned) pin(area, this.#account);
+      if (counted) pin(area, this.#account);
     }
   }
 
