@@ -347,13 +347,19 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   dump: {
     about: "decode a function's config space, capability by capability",
-    details: "Root sees all of it, others the first 64 bytes.",
-    operands: [ADDRESS],
+    details: "Root sees all of it, others the first 64 bytes. A file has the " +
+      "text that somebody posted of lspci -x, -xxx or -xxxx; addresses after " +
+      "it select functions of that text.",
+    operands: [
+      { name: "ADDRESS|FILE", kind: "address" },
+      { ...ADDRESS, optional: true, many: true },
+    ],
     options: { hex: { about: "the bytes, as lspci -xxxx writes them" } },
     examples: {
       "passthru dump 01:00.0": "the header and each capability",
       "passthru dump 01:00.0 --hex > dump.txt": "for lspci -F dump.txt",
       "passthru dump 01:00.0 --json": "every field, for a program",
+      "passthru dump lspci.txt 02:00.0": "from a text of lspci -xxxx",
     },
   },
   qemu: {

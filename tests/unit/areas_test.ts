@@ -50,6 +50,8 @@ import "./handoff/descriptors.ts";
 import "./handoff/qemu.ts";
 import "./pci/class_names.ts";
 import "./pci/config.ts";
+import "./pci/config_kinds.ts";
+import "./pci/lspci_text.ts";
 import "./host/deadline.ts";
 import "./host/device.ts";
 import "./doctor/defects.ts";
