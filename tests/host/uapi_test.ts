@@ -208,7 +208,12 @@ const MODULES: Record<string, { module: object; headers: string[] }> = {
   "pci_cardbus_regs.ts": { module: pciCardbusRegs, headers: ["linux/pci.h"] },
   "pci_ide_regs.ts": {
     module: pciIdeRegs,
-    headers: ["linux/bits.h", "linux/pci.h"],
+    headers: [
+      "asm/bitsperlong.h",
+      "linux/const.h",
+      "linux/bits.h",
+      "linux/pci.h",
+    ],
   },
   "pci_express_port_regs.ts": {
     module: pciExpressPortRegs,
