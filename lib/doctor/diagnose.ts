@@ -9,13 +9,25 @@ import type { PciHost } from "../host/pci/tree.ts";
 import { memoryLimit, nodes, privilege } from "./access.ts";
 import { type Check, Examined } from "./examined.ts";
 import type { Diagnosis } from "./finding.ts";
-import { answers, bars, idleSleep, reset, virtualBars } from "./functions.ts";
-import { acs, acsOverride, groupViable } from "./groups.ts";
+import {
+  answers,
+  bars,
+  idleSleep,
+  virtualBars,
+  virtualGroups,
+} from "./functions.ts";
+import { accepted } from "./identity.ts";
+import { acs } from "./acs.ts";
+import { acsOverride, groupViable } from "./groups.ts";
 import { interruptRemapping } from "./interrupts.ts";
 import { directMapping, group, iommu, noIommuMode } from "./iommu.ts";
 import { iommuFeatures } from "./iommu_features.ts";
 import { knownDevices } from "./known_devices.ts";
 import { lockdown, vfioBackend, vfioDriver } from "./modules.ts";
+import { claims } from "./claims.ts";
+import { reset } from "./reset.ts";
+import { hostUse } from "./use.ts";
+import { usable } from "./verdict.ts";
 
 /** The checks, in the order of their findings. */
 const CHECKS: readonly Check[] = [
@@ -32,15 +44,21 @@ const CHECKS: readonly Check[] = [
   acsOverride,
   group,
   directMapping,
+  accepted,
   groupViable,
   acs,
+  hostUse,
   // Before the checks that wake functions.
   idleSleep,
   answers,
   bars,
+  claims,
   virtualBars,
+  virtualGroups,
   reset,
   knownDevices,
+  // After all that stop a function.
+  usable,
 ];
 
 /** Options of {@linkcode diagnose}. */

@@ -34,7 +34,12 @@ export type Verdict = "pass" | "warn" | "fail";
  * | `answers` | the functions answer |
  * | `bars` | their BARs have addresses, and large ones lie above 4 GiB |
  * | `virtual-bars` | there is room for the BARs of virtual functions |
- * | `reset` | the kernel can reset the functions |
+ * | `virtual-groups` | virtual functions would be in groups of their own |
+ * | `reset` | the functions can be reset |
+ * | `accepted` | vfio-pci does not refuse them by their identity |
+ * | `host-use` | the host uses neither them nor what goes with them |
+ * | `claims` | no frame buffer has claimed a part of a BAR |
+ * | `functions` | there is a function that can be handed out |
  * | `known-device` | the functions have no known problems |
  */
 export type CheckName =
@@ -57,7 +62,12 @@ export type CheckName =
   | "answers"
   | "bars"
   | "virtual-bars"
+  | "virtual-groups"
   | "reset"
+  | "accepted"
+  | "host-use"
+  | "claims"
+  | "functions"
   | "known-device";
 
 /** A finding of a check. Plain data, the same as JSON. */

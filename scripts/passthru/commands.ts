@@ -167,6 +167,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     about: "say which steps a state file needs, and why",
     details: "The file is JSON or YAML; - is standard input.",
     operands: [FILE],
+    options: { insist: INSIST },
     examples: {
       "passthru plan state.yaml": "in words",
       "passthru plan state.json --json": "for a program",

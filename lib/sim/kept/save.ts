@@ -141,6 +141,7 @@ function kernelOf({ features }: Machine): KernelRecording {
     commandLine,
     translation,
     unsafeNoIommu: features.noIommu,
+    denylist: features.denylist,
     mappingLimit: features.mappingLimit,
   };
 }

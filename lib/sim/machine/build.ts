@@ -87,6 +87,7 @@ function featuresOf(kernel: KernelRecording = {}): KernelFeatures {
     commandLine,
     translation: kernel.translation ?? translationOf(commandLine),
     noIommu: kernel.unsafeNoIommu ?? false,
+    denylist: kernel.denylist ?? true,
     mappingLimit: kernel.mappingLimit ?? 65_535,
     enableSriov: false,
   };

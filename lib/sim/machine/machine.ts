@@ -28,6 +28,8 @@ export interface KernelFeatures {
   readonly translation: string;
   /** `vfio.enable_unsafe_noiommu_mode`. */
   noIommu: boolean;
+  /** Not `vfio_pci.disable_denylist`. */
+  readonly denylist: boolean;
   /** `vfio_iommu_type1.dma_entry_limit`. */
   mappingLimit: number;
   /** `vfio_pci.enable_sriov`. */

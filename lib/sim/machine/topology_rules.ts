@@ -173,6 +173,7 @@ const kernel = object<KernelRecording>("a kernel", {
   commandLine: anyText,
   translation: name,
   unsafeNoIommu: yesNo,
+  denylist: yesNo,
   mappingLimit: wholeNumber("a number from 0 on", 0, 2 ** 31),
 }, { title: "A kernel" });
 

@@ -2,6 +2,7 @@ import { hexDigits, idPair } from "../../hex.ts";
 import { Device, type Driver } from "../driver/bus.ts";
 import type { Identity } from "./config_space.ts";
 import type { ReservedRegion } from "../iommu/iommu.ts";
+import { isOnDenylist } from "../../host/driver/denylist.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { DeviceKind } from "../models/model.ts";
 import { parseAddress, type RoutingId } from "./address.ts";
@@ -144,6 +145,13 @@ export class PciFunction extends Device {
     if (driver.dma !== "user") return;
     // `vfio_pci_core_register_device()` in `drivers/vfio/pci/vfio_pci_core.c`
     if (this.isBridge) refuse("EINVAL");
+    // `vfio_pci_is_denylisted()` in `drivers/vfio/pci/vfio_pci.c`
+    const { features } = this.machine;
+    const { vendor, device } = this.identity;
+    if (
+      driver.name === "vfio-pci" && features.denylist &&
+      isOnDenylist(vendor, device, features.release)
+    ) refuse("EINVAL");
     register(this.machine, this);
   }
 

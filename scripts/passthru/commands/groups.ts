@@ -8,6 +8,7 @@ import { hexDigits } from "../../../lib/hex.ts";
 import { breakLines } from "../../../lib/text.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import type { HostDevice, IommuGroup } from "../../../lib/host/device.ts";
+import { groupRemedy } from "../../../lib/host/pci/group_remedy.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 import { PciFunction } from "../../../lib/host/pci/function.ts";
 import {
@@ -47,6 +48,7 @@ function groupJson(group: IommuGroup, names: Names) {
     type: group.type ?? null,
     viable: viability.viable,
     obstacles: viability.viable ? [] : viability.obstacles.map(obstacleJson),
+    remedy: viability.viable ? null : groupRemedy(group, viability.obstacles),
     devices: group.devices.map((device) => memberJson(device, names)),
   };
 }
@@ -125,7 +127,7 @@ function warnOfNoGroups(host: Host, terminal: Terminal): void {
 
 function groupText(
   terminal: Terminal,
-  { id, type, viable, obstacles, devices }: ReturnType<typeof groupJson>,
+  { id, type, viable, remedy, devices }: ReturnType<typeof groupJson>,
 ): string {
   const verdict = viable
     ? styled(terminal, "green", "viable")
@@ -142,10 +144,8 @@ function groupText(
       styled(terminal, driverStyle(driver), (driver ?? "-").padEnd(width)) +
       `  ${shortened(name, Math.max(room, 8))}`.trimEnd();
   });
-  const remedies = viable
+  const remedies = remedy === null
     ? []
-    : obstacles.flatMap(({ remedy }) =>
-      breakLines("  ", remedy, terminal.width)
-    );
+    : breakLines("  ", remedy, terminal.width);
   return [head, ...lines, ...remedies].map((line) => `${line}\n`).join("");
 }

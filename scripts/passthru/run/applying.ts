@@ -5,9 +5,8 @@
  */
 
 import type { Host } from "../../../lib/host/host.ts";
-import { apply } from "../../../lib/provision/apply.ts";
+import { apply, rehearse } from "../../../lib/provision/apply.ts";
 import type { StepEvent } from "../../../lib/provision/make.ts";
-import { plan } from "../../../lib/provision/plan/plan.ts";
 import {
   planText,
   stepSubject,
@@ -37,14 +36,20 @@ export function timeoutOf(args: Arguments): { timeout?: number } {
   return { timeout: seconds * 1000 };
 }
 
-/** Prints the plan for a state. */
-export function showPlan(
+/** Prints the plan for a state, or fails as applying it would. */
+export async function showPlan(
   args: Arguments,
   host: Host,
   terminal: Terminal,
   state: DesiredState,
-): number {
-  const { steps } = fromUser(() => plan(host, state));
+): Promise<number> {
+  const { steps } = await fromUser(() =>
+    rehearse(host, state, {
+      insist: args.values("insist"),
+      signal: terminal.signal,
+      ...timeoutOf(args),
+    })
+  );
   writeSteps(args, terminal, steps, "");
   return EXIT.DONE;
 }

@@ -130,6 +130,8 @@ Deno.test("passthru show writes everything in its documented shape when it write
     "groupMembers",
     "viable",
     "obstacles",
+    "remedy",
+    "uses",
     "noGroup",
     "bars",
     "resetMethods",
@@ -145,8 +147,13 @@ Deno.test("passthru show writes everything in its documented shape when it write
   assertEquals(shown.obstacles[1], {
     device: "0000:01:00.1",
     driver: "nvme",
-    remedy: "take 0000:01:00.1: passthru bind 0000:01:00.1",
+    remedy: "leave 0000:01:00.1 without a driver: " +
+      "passthru bind 0000:01:00.1 none",
   });
+  assertEquals(
+    shown.remedy,
+    "take all of the group: passthru bind 0000:01:00.0 --whole-group",
+  );
   assertEquals(
     shown.bars.map(({ index, kind, size }: Record<string, unknown>) => [
       index,
@@ -180,7 +187,10 @@ Deno.test("passthru groups says why a group cannot be used", async () => {
   assertEquals(shown[0].devices.length, 2);
   const { out } = await call(HOST, ["groups", "12"], { width: 80 });
   assertStringIncludes(out, "group 12  not viable  DMA");
-  assertStringIncludes(out, "take 0000:01:00.0: passthru bind");
+  assertStringIncludes(
+    out,
+    "  take all of the group: passthru bind 0000:01:00.0 --whole-group\n",
+  );
   assertEquals(out.includes("group 13"), false);
 });
 
@@ -226,10 +236,13 @@ Deno.test("passthru breaks its lines at words when the terminal is narrow", asyn
   const files = { "s.json": '{"memoryLimit":{"2000":"1G"}}' };
   for (
     const [argv, words] of [
-      [["show", "01:00.0"], "take 0000:02:00.3: passthru bind"],
-      [["groups"], "take 0000:02:00.3: passthru bind"],
+      [["show", "01:00.0"], "passthru bind 0000:01:00.0 --whole-group"],
+      [["groups"], "passthru bind 0000:01:00.0 --whole-group"],
       [["plan", "s.json"], "user 2000 may lock 1G"],
-      [["bind", "01:00.0"], "to give them to vfio-pci too: --whole-group"],
+      [
+        ["bind", "01:00.0"],
+        "passthru bind 0000:01:00.0 vfio-pci --whole-group",
+      ],
       [
         ["bind", "01:00.0", "--whole-group", "--dry-run"],
         "0000:01:00.0: e1000e has it",
