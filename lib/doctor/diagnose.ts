@@ -8,7 +8,7 @@ import type { PciFunction } from "../host/pci/function.ts";
 import type { PciHost } from "../host/pci/tree.ts";
 import { memoryLimit, nodes, privilege } from "./access.ts";
 import { type Check, Examined } from "./examined.ts";
-import type { Diagnosis } from "./finding.ts";
+import type { Diagnosis, Finding, Untold } from "./finding.ts";
 import {
   answers,
   bars,
@@ -70,6 +70,11 @@ export interface DiagnoseOptions {
   readonly functions?: readonly PciFunction[];
   /** Bytes that will be mapped for DMA: a virtual machine's memory. */
   readonly memory?: bigint;
+  /**
+   * What is not told of the host. The checks that need it give no verdict.
+   * Default: everything is told.
+   */
+  readonly untold?: readonly Untold[];
 }
 
 /**
@@ -109,9 +114,19 @@ export function diagnose(
   host: PciHost,
   options: DiagnoseOptions = {},
 ): Diagnosis {
-  const { functions = [], memory } = options;
-  const examined = new Examined(host, functions, memory);
-  const findings = CHECKS.flatMap((check) => [...check(examined)]);
+  const { functions = [], memory, untold = [] } = options;
+  const unjudged = new Set(untold.flatMap(({ checks }) => checks));
+  const examined = new Examined(host, functions, memory, unjudged);
+  const findings = [
+    ...CHECKS.flatMap((check) => [...check(examined)])
+      .filter(({ check }) => !unjudged.has(check)),
+    ...untold.map(({ checks, what, command }): Finding => ({
+      check: checks[0]!,
+      verdict: "unknown",
+      text: `nothing tells ${what}`,
+      remedy: `ask for: ${command}`,
+    })),
+  ];
   return {
     functions: functions.map(({ address }) => address),
     findings,

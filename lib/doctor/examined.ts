@@ -24,6 +24,8 @@ export class Examined {
   readonly functions: readonly PciFunction[];
   /** Bytes that will be mapped for DMA, where that is known. */
   readonly memory: bigint | undefined;
+  /** The checks that give no verdict, as what they need is not told. */
+  readonly unjudged: ReadonlySet<CheckName>;
   readonly #host: PciHost;
   readonly #stopped = new Set<string>();
   #tree: PciTree | undefined;
@@ -32,12 +34,15 @@ export class Examined {
    * @param host The host.
    * @param asked The functions asked for; none for the whole host.
    * @param memory Bytes that will be mapped for DMA.
+   * @param unjudged The checks that give no verdict.
    */
   constructor(
     host: PciHost,
     asked: readonly PciFunction[],
     memory: bigint | undefined,
+    unjudged: ReadonlySet<CheckName> = new Set(),
   ) {
+    this.unjudged = unjudged;
     this.#host = host;
     this.kernel = host.kernel;
     this.asked = asked.length > 0;
@@ -108,7 +113,7 @@ export class Examined {
       if (defect === undefined) continue;
       noneFound = false;
       const { text, remedy, stops = false } = defect;
-      if (stops) this.#stopped.add(fn.address);
+      if (stops && !this.unjudged.has(check)) this.#stopped.add(fn.address);
       yield {
         check,
         verdict: stops && this.asked ? "fail" : "warn",

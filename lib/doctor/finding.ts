@@ -6,9 +6,10 @@
 
 /**
  * The result of a check: `"pass"`, nothing is wrong; `"warn"`, something to
- * know or to do, though passthrough works; `"fail"`, passthrough does not work.
+ * know or to do, though passthrough works; `"fail"`, passthrough does not work;
+ * `"unknown"`, what the check needs is not told.
  */
-export type Verdict = "pass" | "warn" | "fail";
+export type Verdict = "pass" | "warn" | "fail" | "unknown";
 
 /**
  * The name of a check. It does not change across versions.
@@ -82,6 +83,19 @@ export interface Finding {
   readonly text: string;
   /** What to do about it. */
   readonly remedy?: string;
+}
+
+/**
+ * What is not told of a host that is known only by hearsay, such as a text that
+ * somebody posted.
+ */
+export interface Untold {
+  /** The checks that need it. */
+  readonly checks: readonly CheckName[];
+  /** What it is, as a clause: `"the IOMMU groups"`. */
+  readonly what: string;
+  /** The command whose output tells it. */
+  readonly command: string;
 }
 
 /** The result of all checks. Plain data, the same as JSON. */

@@ -46,7 +46,9 @@ export function* groupViable(examined: Examined): Generator<Finding> {
     );
     return {
       text: `its IOMMU group ${iommuGroup.id} also holds ${names.join(", ")}` +
-        (shared === undefined ? "" : `, as ${causesText(shared)}`),
+        (shared === undefined || examined.unjudged.has("acs")
+          ? ""
+          : `, as ${causesText(shared)}`),
       remedy: groupRemedy(iommuGroup, obstacles, fn),
       stops: true,
     };

@@ -130,6 +130,7 @@ import "./sim/listings.ts";
 import "./sim/mediated.ts";
 import "./sim/netlink.ts";
 import "./sim/permission.ts";
+import "./sim/posted.ts";
 import "./sim/recordings.ts";
 import "./sim/settings.ts";
 import "./sim/snapshot.ts";

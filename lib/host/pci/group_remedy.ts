@@ -37,7 +37,7 @@ export function groupRemedy(
   const others = obstacles.filter(({ device }) => !isEndpoint(device));
   const first = others.map(({ device, driver }) => unbind(device, driver));
   if (wanted === undefined) {
-    return `nothing of it can be handed out; ${first.join("; ")}`;
+    return "it holds nothing that can be handed out";
   }
   const leaving = endpoints.filter(({ driver = "" }) => !isVfioDriver(driver));
   const virtual = leaving.filter((fn) => fn.virtualFunctions.length > 0)

@@ -80,6 +80,7 @@ export function topologyOf(
     mediated: mediatedOf(machine),
     hugePages: hugePagesOf(machine),
     files: viewsOf(init, made),
+    ...made.unknown !== undefined && { unknown: made.unknown },
     kept,
   };
 }

@@ -74,6 +74,7 @@ export function buildMachine(topology: Topology = {}): Machine {
   if (topology.kept !== undefined) {
     restoreKept(machine, machine.init, topology.kept);
   }
+  machine.unknown = topology.unknown ?? [];
   machine.topology = () => topologyOf(machine, types, machine.init, topology);
   return machine;
 }

@@ -292,6 +292,9 @@ export class FunctionBuilder {
       reserved: (topology.reserved ?? []).map(parseReserved),
       romContents: topology.romContents,
       vectors: topology.vectors,
+      config: topology.config === undefined
+        ? undefined
+        : Uint8Array.fromHex(topology.config.replaceAll(/\s/g, "")),
       network: topology.network === undefined
         ? undefined
         : { name: topology.network, index: this.#nextInterface++ },
@@ -360,6 +363,7 @@ export class FunctionBuilder {
           },
           resets: ["flr"],
           reserved: [],
+          config: undefined,
           network: undefined,
           resources: () => virtualPlacement(physical.resources, bars, index),
         });

@@ -41,6 +41,8 @@ export interface PciFunctionOptions {
   readonly romContents?: Uint8Array | undefined;
   /** How many vectors the host has for it. Default: all. */
   readonly vectors?: number | undefined;
+  /** What sysfs shows of its config space. Default: what it is. */
+  readonly config?: Uint8Array | undefined;
   /** Makes the lines of `resource`, at the first access. */
   readonly resources: (fn: PciFunction) => readonly (Resource | undefined)[];
 }
@@ -66,6 +68,8 @@ export class PciFunction extends Device {
   readonly romContents: Uint8Array | undefined;
   /** How many vectors the host has for it. */
   readonly vectors: number;
+  /** What sysfs shows of its config space. Default: what it is. */
+  readonly shownConfig: Uint8Array | undefined;
   /** Whether its ROM can be read: `rom`. */
   romEnabled = false;
   readonly #kind: DeviceKind;
@@ -100,6 +104,7 @@ export class PciFunction extends Device {
     this.reserved = options.reserved;
     this.romContents = options.romContents;
     this.vectors = options.vectors ?? Infinity;
+    this.shownConfig = options.config;
     this.#network = options.network;
     this.#resources = options.resources;
   }

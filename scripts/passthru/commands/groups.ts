@@ -20,6 +20,7 @@ import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { description, functionJson, Names } from "../output/function_json.ts";
 import { driverStyle } from "./list.ts";
 import { obstacleJson } from "./show.ts";
+import { assertTold } from "../run/untold.ts";
 import { renderSvg } from "../output/svg.ts";
 import { shortened } from "../output/table.ts";
 import { warnLines } from "../terminal/lines.ts";
@@ -59,6 +60,7 @@ export function run(
   host: Host,
   terminal: Terminal,
 ): number {
+  assertTold(host, ["groups"]);
   if (args.has("tree") || args.has("svg")) return draw(args, host, terminal);
   const names = new Names();
   const groups = args.operands.length === 0

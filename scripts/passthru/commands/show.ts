@@ -25,6 +25,7 @@ import {
   type FunctionJson,
   functionJson,
 } from "../output/function_json.ts";
+import { isTold, unknownOf } from "../run/untold.ts";
 import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
 
 /** A BAR in JSON. */
@@ -93,6 +94,8 @@ export interface ShowJson extends FunctionJson {
   readonly nodes: readonly string[];
   /** The processes that have one of them open. */
   readonly openers: readonly Opener[];
+  /** What a posted text does not tell of the host; empty for a real host. */
+  readonly unknown: readonly string[];
 }
 
 /** An obstacle in JSON. */
@@ -152,7 +155,9 @@ export function showJson(host: Host, fn: PciFunction): ShowJson {
       ? groupRemedy(group!, viability.obstacles, fn)
       : null,
     uses: usesOf(host, fn).map(({ problem }) => problem),
-    noGroup: group === undefined ? explainNoGroup(fn) : null,
+    noGroup: group === undefined && isTold(host, "groups")
+      ? explainNoGroup(fn)
+      : null,
     bars: fn.bars.map(barJson),
     resetMethods: fn.resetMethods,
     hotReset: functionsOfBus(fn)?.map(({ address }) => address) ?? null,
@@ -160,6 +165,7 @@ export function showJson(host: Host, fn: PciFunction): ShowJson {
     virtualFunctions: fn.virtualFunctions.map(({ address }) => address),
     nodes,
     openers: openers(host.kernel, nodes),
+    unknown: unknownOf(host),
   };
 }
 
@@ -194,7 +200,12 @@ function showText(terminal: Terminal, shown: ShowJson): string {
     ["group", groupText(terminal, shown)],
     ["NUMA node", shown.numaNode?.toString()],
     ["BARs", orNone(shown.bars.map(barText), "\n")],
-    ["resets", orNone(shown.resetMethods) ?? "none listed by the kernel"],
+    [
+      "resets",
+      shown.unknown.includes("capabilities")
+        ? "unknown"
+        : orNone(shown.resetMethods) ?? "none listed by the kernel",
+    ],
     ["hot reset", orNone(shown.hotReset ?? [])],
     ["part of", shown.physicalFunction ?? undefined],
     ["virtual", orNone(shown.virtualFunctions, " ")],
@@ -218,6 +229,7 @@ function groupText(
     const { problem, hint } = noGroup;
     return `${styled(terminal, "red", "none")}: ${problem}\nhint: ${hint}`;
   }
+  if (iommuGroup === null) return "unknown";
   const others = groupMembers.filter((name) => name !== address);
   const verdict = viable
     ? styled(terminal, "green", "viable")

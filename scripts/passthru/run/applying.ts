@@ -22,6 +22,7 @@ import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { errorJson, leftJson, stepJson } from "../output/state_json.ts";
 import { warnLines } from "../terminal/lines.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
+import { assertTold, supposed } from "./untold.ts";
 
 /** The time limit that was asked for, in milliseconds. */
 export function timeoutOf(args: Arguments): { timeout?: number } {
@@ -36,6 +37,9 @@ export function timeoutOf(args: Arguments): { timeout?: number } {
   return { timeout: seconds * 1000 };
 }
 
+/** What a plan depends on. */
+const NEEDED = ["groups", "drivers"] as const;
+
 /** Prints the plan for a state, or fails as applying it would. */
 export async function showPlan(
   args: Arguments,
@@ -43,6 +47,7 @@ export async function showPlan(
   terminal: Terminal,
   state: DesiredState,
 ): Promise<number> {
+  assertTold(host, NEEDED);
   const { steps } = await fromUser(() =>
     rehearse(host, state, {
       insist: args.values("insist"),
@@ -51,6 +56,8 @@ export async function showPlan(
     })
   );
   writeSteps(args, terminal, steps, "");
+  const unknown = supposed(host);
+  if (unknown !== undefined) warnLines(terminal, "unknown: ", unknown);
   return EXIT.DONE;
 }
 
@@ -67,6 +74,7 @@ export async function applyState(
   name: string,
   keep: () => Promise<void> = () => Promise.resolve(),
 ): Promise<number> {
+  assertTold(host, NEEDED);
   const applied = await fromUser(() =>
     apply(host, state, {
       name,

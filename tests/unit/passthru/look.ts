@@ -140,6 +140,7 @@ Deno.test("passthru show writes everything in its documented shape when it write
     "virtualFunctions",
     "nodes",
     "openers",
+    "unknown",
   ]);
   assertEquals(shown.subsystemDevice, "a01f");
   assertEquals(shown.groupMembers, ["0000:01:00.0", "0000:01:00.1"]);
@@ -264,4 +265,30 @@ Deno.test("passthru breaks its lines at words when the terminal is narrow", asyn
     assertEquals(flat(out + err), flat(wide.out + wide.err));
     assertStringIncludes(flat(out + err), words);
   }
+});
+
+Deno.test("passthru dump decodes a posted text", async () => {
+  const header = (id: string) =>
+    `00: 86 80 ${id} 10 00 00 00 00 00 00 00 02 00 00 00 00\n` +
+    [1, 2, 3].map((row) => `${row}0:${" 00".repeat(16)}\n`).join("");
+  const files = {
+    "post.txt": `01:00.0 Ethernet controller: one\n${header("d3")}\n` +
+      `02:00.0 Ethernet controller: two\n${header("c9")}`,
+    "short.txt": "01:00.0 x\n00: 86 80\n",
+    "none.txt": "hello\n",
+  };
+  const run = (...argv: string[]) => call(HOST, ["dump", ...argv], { files });
+  const all = JSON.parse((await run("post.txt", "--json")).out);
+  assertEquals(
+    all.map(({ address, header }: {
+      address: string;
+      header: { device: string };
+    }) => [address, header.device]),
+    [["0000:01:00.0", "10d3"], ["0000:02:00.0", "10c9"]],
+  );
+  const { out } = await run("post.txt", "02:00.0");
+  assertMatch(out, /^0000:02:00.0 Ethernet controller: two\n {2}vendor 8086/);
+  assertEquals((await run("post.txt", "03:00.0")).code, 2);
+  assertStringIncludes((await run("short.txt")).err, "has 2 bytes of");
+  assertStringIncludes((await run("none.txt")).err, "neither an address");
 });
