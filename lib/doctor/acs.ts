@@ -7,6 +7,7 @@
 import { dirname } from "../host/path.ts";
 import { acsOf } from "../host/pci/acs.ts";
 import { isEndpointClass } from "../host/pci/endpoint.ts";
+import { groupOfVirtual } from "../host/pci/virtual.ts";
 import { PciFunction } from "../host/pci/function.ts";
 import { insteadOfMade, makerOf } from "../host/pci/made_domain.ts";
 import { causeText, type SharedGroup } from "../host/pci/tree.ts";
@@ -95,11 +96,9 @@ function remedyFor(
     const capable = endpoints.find(({ path }) =>
       Number(examined.read(`${path}/sriov_totalvfs`)) > 0
     );
+    const own = capable !== undefined && groupOfVirtual(capable) === undefined;
     return `${together}: the card itself lacks it, which no other slot ` +
-      "changes" + (capable === undefined
-        ? ""
-        : `; or hand out a virtual function of it: passthru vfs ` +
-          `${capable.address} 1 --driver vfio-pci`);
+      "changes" + (own ? "; or hand out virtual functions of it" : "");
   }
   return hasIsolatingPort(group, examined)
     ? `${together}, or put a card into a slot behind another bridge that ` +

@@ -15,6 +15,7 @@ import { PciFunction } from "../host/pci/function.ts";
 import { causeText, type SharedGroup } from "../host/pci/tree.ts";
 import { isBridgeClass, vfioDriverOf } from "../host/driver/vfio_driver.ts";
 import { causesText } from "./acs.ts";
+import { isEndpointClass } from "../host/pci/endpoint.ts";
 import { groupRemedy } from "../host/pci/group_remedy.ts";
 import { type Examined, UNEXAMINED } from "./examined.ts";
 import type { Finding } from "./finding.ts";
@@ -31,7 +32,9 @@ export function* groupViable(examined: Examined): Generator<Finding> {
     "once the functions are taken, their IOMMU groups are viable";
   yield* examined.checkEach("group-viable", passText, (fn) => {
     const { iommuGroup } = fn;
-    if (iommuGroup === undefined) return UNEXAMINED;
+    if (iommuGroup === undefined || !isEndpointClass(fn.class)) {
+      return UNEXAMINED;
+    }
     // Taking a function that makes a domain removes every function in the
     // domain.
     const obstacles = obstaclesOf(iommuGroup).filter(({ device }) =>

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { doWithout, takingOf } from "../host/pci/group_remedy.ts";
 import { functionsOfBus } from "../host/pci/bus_reset.ts";
 import { isEndpointClass } from "../host/pci/endpoint.ts";
 import type { PciFunction } from "../host/pci/function.ts";
@@ -41,7 +42,7 @@ function defectOf(
   const bus = functionsOfBus(fn);
   const others = (bus ?? []).filter(({ address, class: code }) =>
     address !== fn.address && isEndpointClass(code)
-  ).map(({ address }) => address);
+  );
   // `pci_bus_reset()` in `drivers/pci/pci.c`: a root bus has no bridge. Where
   // the function is alone, its bus would be among the kernel's methods.
   if (others.length === 0) {
@@ -54,16 +55,19 @@ function defectOf(
         `resets it: do that between two users, ${TRUST}`,
     };
   }
-  const missing = others.filter((address) => !asked.has(address));
+  const missing = others.filter(({ address }) => !asked.has(address));
   if (asked.size > 0 && missing.length === 0) return;
+  const { commands, uses } = takingOf([fn, ...missing]);
   return {
     text: `the kernel cannot reset it alone: ${LEFTOVERS}`,
-    remedy: `take ${list(missing)} too, which ${
-      missing.length === 1 ? "is" : "are"
-    } on its bus, and VFIO resets them all as one: ${
-      [...asked.size > 0 ? [] : [fn.address], ...missing]
-        .map((address) => `passthru bind ${address}`).join("; ")
-    }; ${TRUST}`,
+    remedy:
+      `take ${list(missing.map(({ address }) => address))} too, which ${
+        missing.length === 1 ? "is" : "are"
+      } on its bus, and VFIO resets them all as one` +
+      (commands.length === 0
+        ? ""
+        : `: ${commands.join("; ")}${doWithout(uses)}`) +
+      `; ${TRUST}`,
   };
 }
 

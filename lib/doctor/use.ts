@@ -8,7 +8,8 @@ import { isVfioDriver } from "../host/driver/vfio_driver.ts";
 import { HostUse } from "../host/guards/uses.ts";
 import { isEndpointClass } from "../host/pci/endpoint.ts";
 import { PciFunction } from "../host/pci/function.ts";
-import type { Examined } from "./examined.ts";
+import { takingOf } from "../host/pci/group_remedy.ts";
+import { type Examined, UNEXAMINED } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 
 /**
@@ -17,14 +18,16 @@ import type { Finding } from "./finding.ts";
  */
 export function* hostUse(examined: Examined): Generator<Finding> {
   const now = new HostUse(examined.kernelHost);
-  const takes = ({ driver = "" }: PciFunction) => !isVfioDriver(driver);
-  const usesOf = (fn: PciFunction) =>
-    takes(fn) ? now.of(fn).map(({ problem }) => problem) : [];
   const asked = new Set(examined.functions.map(({ address }) => address));
+  const usesOf = (fn: PciFunction) =>
+    isVfioDriver(fn.driver ?? "")
+      ? []
+      : now.of(fn).map(({ problem }) => problem);
   yield* examined.checkEach(
     "host-use",
     "the host uses none of them",
     (fn) => {
+      if (!isEndpointClass(fn.class)) return UNEXAMINED;
       const own = usesOf(fn);
       const others = !examined.asked ? [] : membersBeside(fn, asked)
         .flatMap((member) => {
@@ -32,11 +35,7 @@ export function* hostUse(examined: Examined): Generator<Finding> {
           return uses.length === 0 ? [] : [{ member, uses }];
         });
       if (own.length + others.length === 0) return;
-      const insisted = [
-        ...own.length > 0 ? [fn.address] : [],
-        ...others.map(({ member }) => member.address),
-      ].map((address) => ` --insist ${address}`).join("");
-      const whole = membersBeside(fn, asked).length > 0 ? " --whole-group" : "";
+      const { commands } = takingOf([fn]);
       return {
         text: [
           ...own.length > 0 ? [`the host uses it: ${own.join("; ")}`] : [],
@@ -45,8 +44,10 @@ export function* hostUse(examined: Examined): Generator<Finding> {
             uses.join("; ")
           ),
         ].join("; "),
-        remedy: "end that use; or, if the host can do without it: " +
-          `passthru bind ${fn.address}${whole}${insisted}`,
+        remedy: "end that use" +
+          (commands.length === 0
+            ? ""
+            : `; or, if the host can do without it: ${commands.join("; ")}`),
         stops: examined.asked,
       };
     },
@@ -54,12 +55,14 @@ export function* hostUse(examined: Examined): Generator<Finding> {
 }
 
 /** The endpoints that share a function's group, without those asked for. */
-export function membersBeside(
+function membersBeside(
   fn: PciFunction,
   asked: ReadonlySet<string>,
 ): PciFunction[] {
-  return (fn.iommuGroup?.devices ?? []).filter((device) =>
+  return (fn.iommuGroup?.devices ?? []).flatMap((device) =>
     device instanceof PciFunction && isEndpointClass(device.class) &&
-    !asked.has(device.address) && device.address !== fn.address
-  ) as PciFunction[];
+      !asked.has(device.address)
+      ? [device]
+      : []
+  );
 }

@@ -9,6 +9,7 @@ import { VfioError } from "../../errors.ts";
 import type { HostDevice, IommuGroup } from "../../host/device.ts";
 import { insteadOfMade, makerOf } from "../../host/pci/made_domain.ts";
 import { isEndpointClass } from "../../host/pci/endpoint.ts";
+import { HostUse } from "../../host/guards/uses.ts";
 import { PciFunction } from "../../host/pci/function.ts";
 import { explainDenied } from "../../host/driver/denylist.ts";
 import { groupOfVirtual } from "../../host/pci/virtual.ts";
@@ -201,11 +202,24 @@ function assertViable(
         ...endpoints.length > 0
           ? [
             `to give ${others.length > 0 ? "the others" : "them"} to ` +
-            `${state.driver} too: "group": "all endpoints" in ${at}`,
+            `${state.driver} too: "group": "all endpoints" in ${at}` +
+            insistOn([fn, ...endpoints.filter(isEndpoint)]),
           ]
           : [],
       ].join("; "),
   });
+}
+
+/** The options that insist on what the host uses of functions. */
+function insistOn(functions: readonly PciFunction[]): string {
+  const now = new HostUse(functions[0]!.host);
+  const used = functions.filter((fn) =>
+    !isVfioDriver(fn.driver ?? "") && now.of(fn).length > 0
+  );
+  return used.length === 0
+    ? ""
+    : `, with ${used.map(({ address }) => `--insist ${address}`).join(" ")}, ` +
+      "once the host can do without";
 }
 
 /** What leaves a device without a driver, which then is in nobody's way. */

@@ -102,7 +102,8 @@ function readHead(
 ): void {
   const progIf = /\(prog-if ([0-9a-f]{2})/i.exec(rest)?.[1] ?? "00";
   const told = parseInt(code + progIf, 16);
-  if (fn.class === undefined || progIf !== "00") fn.class = told;
+  // Not every listing has the programming interface.
+  if (told >> 8 !== (fn.class ?? -1) >> 8 || progIf !== "00") fn.class = told;
   fn.id = id.toLowerCase();
   const revision = /\(rev ([0-9a-f]{2})\)/i.exec(rest)?.[1];
   if (revision !== undefined) fn.revision = parseInt(revision, 16);

@@ -27,6 +27,10 @@ const WORDS: Readonly<Record<string, string>> = {
 /** Advice about a state, and what is typed in its place. */
 const ADVICE: readonly (readonly [RegExp, string])[] = [
   [
+    /to give (?:them|the others) to (\S+) too: "group": "all endpoints" in \S+, with ([^,]*),/,
+    "take all of the group: passthru bind ADDRESS $1 --whole-group $2,",
+  ],
+  [
     /to give (?:them|the others) to (\S+) too: "group": "all endpoints" in \S+/,
     "take all of the group: passthru bind ADDRESS $1 --whole-group",
   ],
