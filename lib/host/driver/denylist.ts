@@ -7,7 +7,7 @@
 
 import { hexDigits } from "../../hex.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import type { Explanation } from "../iommu/no_iommu.ts";
+import type { Explanation } from "../iommu/explanation.ts";
 import { exists, ifPresent } from "../sysfs.ts";
 
 const PCI_VENDOR_ID_INTEL = 0x8086;

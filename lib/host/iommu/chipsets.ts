@@ -6,7 +6,7 @@
 
 import type { Kernel } from "../../kernel/kernel.ts";
 import { ifPresent, namesIn } from "../sysfs.ts";
-import type { Explanation } from "./no_iommu.ts";
+import type { Explanation } from "./explanation.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const PCI_VENDOR_ID_INTEL = 0x8086;

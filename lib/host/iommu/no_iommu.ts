@@ -7,18 +7,11 @@
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { HostDevice } from "../device.ts";
 import { exists, ifPresent, namesIn } from "../sysfs.ts";
+import type { Explanation } from "./explanation.ts";
 import { explainGraphicsLeftOut } from "./chipsets.ts";
 import { platformOf } from "./platform.ts";
 
 const PCI_BASE_CLASS_DISPLAY = 0x03;
-
-/** What is wrong, and what to do about it. */
-export interface Explanation {
-  /** What is wrong, as a clause. */
-  readonly problem: string;
-  /** What to do next. */
-  readonly hint: string;
-}
 
 /**
  * Says why no IOMMU isolates a device: which kernel parameter, module or

@@ -62,7 +62,8 @@ function takingOfGroup(
   );
   const endpoints = members.filter(isEndpoint);
   const accepted = endpoints.filter((fn) => deniedBy(fn) === undefined);
-  const first = wanted.find((fn) => accepted.includes(fn)) ??
+  const paths = new Set(wanted.map(({ path }) => path));
+  const first = accepted.find(({ path }) => paths.has(path)) ??
     (wanted.some(isEndpoint) ? undefined : accepted[0]);
   if (first === undefined) {
     const refusals = wanted.flatMap((fn) => deniedBy(fn) ?? []);

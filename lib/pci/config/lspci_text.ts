@@ -31,9 +31,10 @@ const BYTES = /^[>\s]*([0-9a-f]{2,3}):((?: [0-9a-f]{2}){1,16})\s*$/i;
  * ```ts
  * import { decodeConfigSpace, parsePostedConfigs } from "@passthru/vfio/pci";
  *
- * const text = await Deno.readTextFile("lspci.txt");
+ * const text = "01:00.0 x\n00: 86 80 d3 10 07 00 10 00";
  * for (const { address, bytes } of parsePostedConfigs(text)) {
- *   console.log(address, decodeConfigSpace(bytes).capabilities.length);
+ *   // Whoever posts more rows of lspci -xxxx gets more than the ids.
+ *   if (bytes.length >= 64) console.log(address, decodeConfigSpace(bytes));
  * }
  * ```
  */

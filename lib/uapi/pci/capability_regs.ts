@@ -260,24 +260,39 @@ export const PCI_X_STATUS = 4;
 export const PCI_X_STATUS_DEVFN = 0x000000ff;
 /** Its bus, as it knows it. */
 export const PCI_X_STATUS_BUS = 0x0000ff00;
+/** Its bus has 64 bits. */
 export const PCI_X_STATUS_64BIT = 0x00010000;
+/** It can do 133 MHz. */
 export const PCI_X_STATUS_133MHZ = 0x00020000;
+/** It discarded a split completion. */
 export const PCI_X_STATUS_SPL_DISC = 0x00040000;
+/** It got a split completion that it did not expect. */
 export const PCI_X_STATUS_UNX_SPL = 0x00080000;
+/** It is as complex as a bridge. */
 export const PCI_X_STATUS_COMPLEX = 0x00100000;
+/** How much it reads at once by design. */
 export const PCI_X_STATUS_MAX_READ = 0x00600000;
+/** How many split transactions it has by design. */
 export const PCI_X_STATUS_MAX_SPLIT = 0x03800000;
+/** How much all its reads have at once by design. */
 export const PCI_X_STATUS_MAX_CUM = 0x1c000000;
+/** It got an error for a split completion. */
 export const PCI_X_STATUS_SPL_ERR = 0x20000000;
+/** It can do 266 MHz. */
 export const PCI_X_STATUS_266MHZ = 0x40000000;
+/** It can do 533 MHz. */
 export const PCI_X_STATUS_533MHZ = 0x80000000;
 /** 16 bits, of a bridge: its further bus, PCI_X_SSTATUS_*. */
 export const PCI_X_BRIDGE_SSTATUS = 2;
+/** The further bus has 64 bits. */
 export const PCI_X_SSTATUS_64BIT = 0x0001;
+/** The further bus can do 133 MHz. */
 export const PCI_X_SSTATUS_133MHZ = 0x0002;
 /** The mode and frequency of the further bus. */
 export const PCI_X_SSTATUS_FREQ = 0x03c0;
+/** The further bus can do 266 MHz. */
 export const PCI_X_SSTATUS_266MHZ = 0x4000;
+/** The further bus can do 533 MHz. */
 export const PCI_X_SSTATUS_533MHZ = 0x8000;
 /** 32 bits, of a bridge: its nearer bus. */
 export const PCI_X_BRIDGE_STATUS = 4;
