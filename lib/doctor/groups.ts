@@ -5,18 +5,10 @@
  */
 
 import type { IommuGroup, Obstacle } from "../host/device.ts";
-import {
-  insteadOfMade,
-  isMadeBy,
-  madeBy,
-  makerOf,
-} from "../host/pci/made_domain.ts";
-import { PciFunction } from "../host/pci/function.ts";
-import { causeText, type SharedGroup } from "../host/pci/tree.ts";
-import { isBridgeClass, vfioDriverOf } from "../host/driver/vfio_driver.ts";
-import { causesText } from "./acs.ts";
 import { isEndpointClass } from "../host/pci/endpoint.ts";
 import { groupRemedy } from "../host/pci/group_remedy.ts";
+import { isMadeBy } from "../host/pci/made_domain.ts";
+import { causesText } from "./acs.ts";
 import { type Examined, UNEXAMINED } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 import { iommuGroups } from "./iommu.ts";
