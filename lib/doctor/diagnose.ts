@@ -8,14 +8,26 @@ import type { PciFunction } from "../host/pci/function.ts";
 import type { PciHost } from "../host/pci/tree.ts";
 import { memoryLimit, nodes, privilege } from "./access.ts";
 import { type Check, Examined } from "./examined.ts";
-import type { Diagnosis } from "./finding.ts";
-import { answers, bars, idleSleep, reset, virtualBars } from "./functions.ts";
-import { acs, acsOverride, groupViable } from "./groups.ts";
+import type { Diagnosis, Finding, Untold } from "./finding.ts";
+import {
+  answers,
+  bars,
+  idleSleep,
+  virtualBars,
+  virtualGroups,
+} from "./functions.ts";
+import { accepted } from "./identity.ts";
+import { acs } from "./acs.ts";
+import { acsOverride, groupViable } from "./groups.ts";
 import { interruptRemapping } from "./interrupts.ts";
 import { directMapping, group, iommu, noIommuMode } from "./iommu.ts";
 import { iommuFeatures } from "./iommu_features.ts";
 import { knownDevices } from "./known_devices.ts";
 import { lockdown, vfioBackend, vfioDriver } from "./modules.ts";
+import { claims } from "./claims.ts";
+import { reset } from "./reset.ts";
+import { hostUse } from "./use.ts";
+import { usable } from "./verdict.ts";
 
 /** The checks, in the order of their findings. */
 const CHECKS: readonly Check[] = [
@@ -32,15 +44,21 @@ const CHECKS: readonly Check[] = [
   acsOverride,
   group,
   directMapping,
+  accepted,
   groupViable,
   acs,
+  hostUse,
   // Before the checks that wake functions.
   idleSleep,
   answers,
   bars,
+  claims,
   virtualBars,
+  virtualGroups,
   reset,
   knownDevices,
+  // After all that stop a function.
+  usable,
 ];
 
 /** Options of {@linkcode diagnose}. */
@@ -52,6 +70,11 @@ export interface DiagnoseOptions {
   readonly functions?: readonly PciFunction[];
   /** Bytes that will be mapped for DMA: a virtual machine's memory. */
   readonly memory?: bigint;
+  /**
+   * What is not told of the host. The checks that need it give no verdict.
+   * Default: everything is told.
+   */
+  readonly untold?: readonly Untold[];
 }
 
 /**
@@ -91,9 +114,19 @@ export function diagnose(
   host: PciHost,
   options: DiagnoseOptions = {},
 ): Diagnosis {
-  const { functions = [], memory } = options;
-  const examined = new Examined(host, functions, memory);
-  const findings = CHECKS.flatMap((check) => [...check(examined)]);
+  const { functions = [], memory, untold = [] } = options;
+  const unjudged = new Set(untold.flatMap(({ checks }) => checks));
+  const examined = new Examined(host, functions, memory, unjudged);
+  const findings = [
+    ...CHECKS.flatMap((check) => [...check(examined)])
+      .filter(({ check }) => !unjudged.has(check)),
+    ...untold.map(({ checks, what, command }): Finding => ({
+      check: checks[0]!,
+      verdict: "unknown",
+      text: `nothing tells ${what}`,
+      remedy: `ask for: ${command}`,
+    })),
+  ];
   return {
     functions: functions.map(({ address }) => address),
     findings,

@@ -2,7 +2,11 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { readable } from "../host/openers.ts";
 import type { PciFunction } from "../host/pci/function.ts";
 import { type PciHost, type PciTree, pciTree } from "../host/pci/tree.ts";
+import { isEndpointClass } from "../host/pci/endpoint.ts";
 import type { CheckName, Defect, Finding } from "./finding.ts";
+
+/** What a check returns of a function that it had nothing to look at of. */
+export const UNEXAMINED = "unexamined";
 
 /** A check: a function that yields its findings. */
 export type Check = (examined: Examined) => Iterable<Finding>;
@@ -20,26 +24,42 @@ export class Examined {
   readonly functions: readonly PciFunction[];
   /** Bytes that will be mapped for DMA, where that is known. */
   readonly memory: bigint | undefined;
+  /** The checks that give no verdict, as what they need is not told. */
+  readonly unjudged: ReadonlySet<CheckName>;
   readonly #host: PciHost;
+  readonly #stopped = new Set<string>();
   #tree: PciTree | undefined;
 
   /**
    * @param host The host.
    * @param asked The functions asked for; none for the whole host.
    * @param memory Bytes that will be mapped for DMA.
+   * @param unjudged The checks that give no verdict.
    */
   constructor(
     host: PciHost,
     asked: readonly PciFunction[],
     memory: bigint | undefined,
+    unjudged: ReadonlySet<CheckName> = new Set(),
   ) {
+    this.unjudged = unjudged;
     this.#host = host;
     this.kernel = host.kernel;
     this.asked = asked.length > 0;
     this.functions = this.asked
       ? asked
-      : host.functions().filter(canBeHandedOut);
+      : host.functions().filter((fn) => isEndpointClass(fn.class));
     this.memory = memory;
+  }
+
+  /** The host, for what is asked of it beyond its files. */
+  get kernelHost(): PciHost {
+    return this.#host;
+  }
+
+  /** The functions that something stops, so far. */
+  get stopped(): ReadonlySet<string> {
+    return this.#stopped;
   }
 
   /** The topology of the functions. */
@@ -71,23 +91,29 @@ export class Examined {
 
   /**
    * Looks at each function. A defect that stops a function is only a warning
-   * where the whole host is examined, since the other functions work.
+   * where the whole host is examined, since other functions can work. The check
+   * passes if there was something to look at.
    *
    * @param check The check.
    * @param passText The text of the finding when no function has a defect.
-   * @param look Returns the defect of a function, if it has one.
+   * @param look Returns the defect of a function, if it has one, or
+   * {@linkcode UNEXAMINED}.
    */
   *checkEach(
     check: CheckName,
     passText: string,
-    look: (fn: PciFunction) => Defect | undefined,
+    look: (fn: PciFunction) => Defect | typeof UNEXAMINED | undefined,
   ): Generator<Finding> {
     let noneFound = true;
+    let examined = false;
     for (const fn of this.functions) {
       const defect = look(fn);
+      if (defect === UNEXAMINED) continue;
+      examined = true;
       if (defect === undefined) continue;
       noneFound = false;
       const { text, remedy, stops = false } = defect;
+      if (stops && !this.unjudged.has(check)) this.#stopped.add(fn.address);
       yield {
         check,
         verdict: stops && this.asked ? "fail" : "warn",
@@ -96,17 +122,8 @@ export class Examined {
         ...(remedy !== undefined && { remedy }),
       };
     }
-    if (noneFound && this.functions.length > 0) {
+    if (noneFound && examined) {
       yield { check, verdict: "pass", text: passText };
     }
   }
-}
-
-const PCI_BASE_CLASS_BRIDGE = 0x06;
-/** An IOMMU that is a PCI function itself, as AMD's are. */
-const PCI_CLASS_SYSTEM_IOMMU = 0x0806;
-
-function canBeHandedOut({ class: code }: PciFunction): boolean {
-  return code >> 16 !== PCI_BASE_CLASS_BRIDGE &&
-    code >> 8 !== PCI_CLASS_SYSTEM_IOMMU;
 }

@@ -6,9 +6,10 @@
 
 /**
  * The result of a check: `"pass"`, nothing is wrong; `"warn"`, something to
- * know or to do, though passthrough works; `"fail"`, passthrough does not work.
+ * know or to do, though passthrough works; `"fail"`, passthrough does not work;
+ * `"unknown"`, what the check needs is not told.
  */
-export type Verdict = "pass" | "warn" | "fail";
+export type Verdict = "pass" | "warn" | "fail" | "unknown";
 
 /**
  * The name of a check. It does not change across versions.
@@ -34,7 +35,12 @@ export type Verdict = "pass" | "warn" | "fail";
  * | `answers` | the functions answer |
  * | `bars` | their BARs have addresses, and large ones lie above 4 GiB |
  * | `virtual-bars` | there is room for the BARs of virtual functions |
- * | `reset` | the kernel can reset the functions |
+ * | `virtual-groups` | virtual functions would be in groups of their own |
+ * | `reset` | the functions can be reset |
+ * | `accepted` | vfio-pci does not refuse them by their identity |
+ * | `host-use` | the host uses neither them nor what goes with them |
+ * | `claims` | no frame buffer has claimed a part of a BAR |
+ * | `functions` | there is a function that can be handed out |
  * | `known-device` | the functions have no known problems |
  */
 export type CheckName =
@@ -57,7 +63,12 @@ export type CheckName =
   | "answers"
   | "bars"
   | "virtual-bars"
+  | "virtual-groups"
   | "reset"
+  | "accepted"
+  | "host-use"
+  | "claims"
+  | "functions"
   | "known-device";
 
 /** A finding of a check. Plain data, the same as JSON. */
@@ -72,6 +83,19 @@ export interface Finding {
   readonly text: string;
   /** What to do about it. */
   readonly remedy?: string;
+}
+
+/**
+ * What is not told of a host that is known only by hearsay, such as a text that
+ * somebody posted.
+ */
+export interface Untold {
+  /** The checks that need it. */
+  readonly checks: readonly CheckName[];
+  /** What it is, as a clause: `"the IOMMU groups"`. */
+  readonly what: string;
+  /** The command whose output tells it. */
+  readonly command: string;
 }
 
 /** The result of all checks. Plain data, the same as JSON. */

@@ -6,19 +6,20 @@
 
 import { PCI_COMMAND } from "../uapi/pci/regs.ts";
 import { ConfigSpace } from "../host/pci/config_space.ts";
-import { type Bar, barsIn, type PciFunction } from "../host/pci/function.ts";
+import type { Bar, PciFunction } from "../host/pci/function.ts";
+import {
+  groupOfVirtual,
+  NO_ROOM_FOR_VIRTUAL,
+  virtualBarsWithoutRoom,
+} from "../host/pci/virtual.ts";
 import { sizeText } from "../host/size_text.ts";
-import type { Examined } from "./examined.ts";
+import { type Examined, UNEXAMINED } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 
 /** The first address beyond 32 bits. */
 const END_OF_32_BITS = 1n << 32n;
 /** The size from which a BAR is large for the window below 4 GiB. */
 const LARGE = 256 * 2 ** 20;
-
-/** The lines of `resource` that describe BARs of virtual functions. */
-const FIRST_VF_BAR = 7;
-const VF_BARS = 6;
 
 /**
  * Whether functions may lose their power while they sleep, from which some do
@@ -27,7 +28,9 @@ const VF_BARS = 6;
 export function* idleSleep(examined: Examined): Generator<Finding> {
   const passText = "no function sleeps without power";
   yield* examined.checkEach("idle-sleep", passText, ({ path }) => {
-    if (examined.read(`${path}/power_state`) !== "D3cold") return;
+    const state = examined.read(`${path}/power_state`);
+    if (state === undefined) return UNEXAMINED;
+    if (state !== "D3cold") return;
     return {
       text: "it sleeps without power (D3cold), from where some devices do " +
         "not wake",
@@ -44,7 +47,9 @@ export function* idleSleep(examined: Examined): Generator<Finding> {
 export function* answers(examined: Examined): Generator<Finding> {
   yield* examined.checkEach("answers", "every function answers", (fn) => {
     // The ids are not read: those of a virtual function read as ones.
-    if (readCommand(fn) !== 0xffff_ffff) return;
+    const command = readCommand(fn);
+    if (command === undefined) return UNEXAMINED;
+    if (command !== 0xffff_ffff) return;
     return {
       text: "it does not answer: its registers read as ones",
       remedy: "it may have been left asleep (D3cold), or hang after a reset: " +
@@ -72,6 +77,7 @@ export function* bars(examined: Examined): Generator<Finding> {
   const passText = "every BAR has its address";
   yield* examined.checkEach("bars", passText, (fn) => {
     const memory = fn.bars.filter(({ kind }) => kind === "memory");
+    if (memory.length === 0) return UNEXAMINED;
     const unplaced = memory.filter(({ start }) => start === 0n);
     if (unplaced.length > 0) {
       const large = unplaced.some(({ size }) => size >= LARGE);
@@ -117,41 +123,29 @@ export function* virtualBars(examined: Examined): Generator<Finding> {
   if (capable.length === 0) return;
   const passText = "there is room for the virtual functions that could be made";
   yield* examined.checkEach("virtual-bars", passText, (fn) => {
-    if (!capable.includes(fn)) return;
-    const lines = (examined.read(`${fn.path}/resource`) ?? "").split("\n")
-      .slice(FIRST_VF_BAR, FIRST_VF_BAR + VF_BARS);
-    const unplaced = barsIn(lines).filter(({ start }) => start === 0n);
-    if (unplaced.length === 0) return;
-    return {
-      text: "the BARs of its virtual functions found no room, and none can " +
-        "be made",
-      remedy: 'switch SR-IOV and "Above 4G decoding" on in the firmware\'s ' +
-        "set-up, or boot with pci=realloc",
-    };
+    if (!capable.includes(fn)) return UNEXAMINED;
+    if (virtualBarsWithoutRoom(fn).length === 0) return;
+    const { problem, hint } = NO_ROOM_FOR_VIRTUAL;
+    return { text: problem, remedy: hint };
   });
 }
 
-/** Whether the kernel can reset the functions between two users. */
-export function* reset(examined: Examined): Generator<Finding> {
-  yield* examined.checkEach(
-    "reset",
-    "the kernel can reset every function",
-    (fn) => {
-      // Before Linux 5.15 the kernel says whether it can reset, but not how.
-      if (fn.resetMethods.length > 0) return;
-      if (
-        examined.has(`${fn.path}/reset`) &&
-        !examined.has(`${fn.path}/reset_method`)
-      ) {
-        return;
-      }
-      return {
-        text: "the kernel cannot reset it: its next user finds what the last " +
-          "one left in it",
-        remedy:
-          "take all functions on its bus, which VFIO then resets as one; " +
-          "or share it only among users that trust each other",
-      };
-    },
-  );
+/** Whether virtual functions would be in groups of their own. */
+export function* virtualGroups(examined: Examined): Generator<Finding> {
+  const passText = "virtual functions would be in groups of their own";
+  yield* examined.checkEach("virtual-groups", passText, (fn) => {
+    const total = examined.read(`${fn.path}/sriov_totalvfs`);
+    if (!(Number(total) > 0) || fn.iommuGroup === undefined) return UNEXAMINED;
+    const virtual = groupOfVirtual(fn);
+    if (virtual === undefined) return;
+    const { group, bridge, reason } = virtual;
+    return {
+      text:
+        `its virtual functions would be in its own IOMMU group ${group.id}` +
+        `, as ${bridge.address} ${reason}: none can be handed out while the ` +
+        "host has the function",
+      remedy: "hand out the function itself, or put the card behind a bridge " +
+        "that isolates",
+    };
+  });
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { explainBrokenRemapping } from "../host/iommu/chipsets.ts";
+import { platformOf } from "../host/iommu/platform.ts";
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 import { iommuGroups } from "./iommu.ts";
@@ -58,6 +60,9 @@ export function* interruptRemapping(examined: Examined): Generator<Finding> {
     };
 }
 
+const TRUST = "where every user of a device is trusted, load " +
+  "vfio_iommu_type1 and iommufd with allow_unsafe_interrupts=1";
+
 function cause(examined: Examined): { text: string; remedy: string } {
   const words = (examined.read("/proc/cmdline") ?? "").split(/\s+/);
   const off = words.find((word) =>
@@ -69,21 +74,42 @@ function cause(examined: Examined): { text: string; remedy: string } {
       remedy: `remove ${off} from the kernel's command line and boot again`,
     };
   }
+  const broken = explainBrokenRemapping(examined.kernel);
+  if (broken !== undefined) {
+    return {
+      text: broken,
+      remedy: `nothing switches it on; ${TRUST}`,
+    };
+  }
+  const { arm, virtual } = platformOf(examined.kernel);
+  if (arm) {
+    const version = /\b(GICv\d)/.exec(examined.read("/proc/interrupts") ?? "");
+    return {
+      text: `the interrupt controller (${version?.[1] ?? "GIC"} without an ` +
+        "ITS) cannot tell the interrupts of devices apart",
+      remedy: `no setting of the firmware changes that; ${TRUST}`,
+    };
+  }
+  if (virtual) {
+    return {
+      text: "interrupts are not remapped in this virtual machine",
+      remedy: "let its monitor remap them (QEMU: -machine " +
+        `kernel-irqchip=split -device intel-iommu,intremap=on); ${TRUST}`,
+    };
+  }
   const unable = examined.names("/sys/class/iommu").filter((unit) => {
     const ecap = examined.read(`/sys/class/iommu/${unit}/intel-iommu/ecap`);
     return ecap !== undefined && (BigInt(`0x${ecap}`) & ECAP_IR) === 0n;
   });
-  const trust = "where every user of a device is trusted, load " +
-    "vfio_iommu_type1 and iommufd with allow_unsafe_interrupts=1";
   return unable.length > 0
     ? {
       text: `the IOMMU cannot remap interrupts (${unable.join(", ")})`,
-      remedy: trust,
+      remedy: TRUST,
     }
     : {
       text: "interrupts are not remapped",
       remedy: "switch interrupt remapping (x2APIC) on in the firmware's " +
         "set-up, and in the kernel with CONFIG_IRQ_REMAP; look in its log: " +
-        `dmesg | grep -i remapping; ${trust}`,
+        `dmesg | grep -i remapping; ${TRUST}`,
     };
 }

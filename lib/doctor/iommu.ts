@@ -11,7 +11,7 @@ import {
   noIommuModeOn,
 } from "../host/iommu/no_iommu.ts";
 import { counted } from "../text.ts";
-import type { Examined } from "./examined.ts";
+import { type Examined, UNEXAMINED } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 
 const GROUPS = "/sys/kernel/iommu_groups";
@@ -104,7 +104,7 @@ export function* directMapping(examined: Examined): Generator<Finding> {
     "direct-mapping",
     "the firmware keeps no memory mapped for a function",
     ({ iommuGroup }) => {
-      if (iommuGroup === undefined) return;
+      if (iommuGroup === undefined) return UNEXAMINED;
       const direct = explainDirectMapping(iommuGroup);
       if (direct === undefined) return;
       return { text: direct.problem, remedy: direct.hint, stops: true };

@@ -73,15 +73,6 @@ const KNOWN: readonly Known[] = [
     remedy: "list them with lsusb -t",
     source: "usb_hcd_pci_remove() in drivers/usb/core/hcd-pci.c",
   },
-  {
-    matches: ({ path, driver }, examined) =>
-      driver !== undefined && examined.read(`${path}/boot_vga`) === "1",
-    text: "it is the display that the machine booted with: without it the " +
-      "host has no console",
-    remedy: "have another display in the machine, or reach the host by " +
-      "network or serial line",
-    source: "vga_default_device() in drivers/pci/vgaarb.c",
-  },
 ];
 
 /** Devices on the buses of a USB controller, but for its root hubs. */

@@ -14,5 +14,11 @@
  */
 
 export { diagnose, type DiagnoseOptions } from "./diagnose.ts";
-export type { CheckName, Diagnosis, Finding, Verdict } from "./finding.ts";
+export type {
+  CheckName,
+  Diagnosis,
+  Finding,
+  Untold,
+  Verdict,
+} from "./finding.ts";
 export { diagnosisText } from "./text.ts";

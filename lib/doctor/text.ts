@@ -19,8 +19,12 @@ export function diagnosisText(
   width: number = Infinity,
 ): string {
   const { functions, findings, fit } = diagnosis;
+  const verdictWidth = Math.max(
+    0,
+    ...findings.map(({ verdict }) => verdict.length),
+  );
   const column = Math.max(0, ...findings.map(({ check }) => check.length));
-  const indent = "pass".length + column + 4;
+  const indent = verdictWidth + column + 4;
   const sameFindings = Map.groupBy(
     findings,
     ({ check, verdict, text, remedy }) =>
@@ -30,7 +34,7 @@ export function diagnosisText(
     const { check, verdict, text, remedy } = group[0]!;
     return [
       ...breakLines(
-        `${verdict}  ${check.padEnd(column)}  `,
+        `${verdict.padEnd(verdictWidth)}  ${check.padEnd(column)}  `,
         printable(devices(group) + text),
         width,
       ),
@@ -43,12 +47,16 @@ export function diagnosisText(
   const count = (wanted: string) =>
     findings.filter(({ verdict }) => verdict === wanted).length;
   const [fails, warns] = [count("fail"), count("warn")];
+  const unknown = count("unknown");
   const counts = [
     ...fails > 0 ? [counted(fails, "failure")] : [],
     ...warns > 0 ? [counted(warns, "warning")] : [],
   ].join(", ");
   lines.push(
-    `This host is ${fit ? "" : "not "}fit for passthrough${subject}` +
+    (unknown > 0 && fit
+      ? `Nothing that is told stops passthrough${subject}; ` +
+        `${counted(unknown, "thing")} ${unknown === 1 ? "is" : "are"} unknown`
+      : `This host is ${fit ? "" : "not "}fit for passthrough${subject}`) +
       (counts === "" ? "" : `: ${counts}`),
   );
   return lines.map((line) => `${line}\n`).join("");

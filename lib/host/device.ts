@@ -8,8 +8,8 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { insteadOfMade, madeBy, makerOf } from "./pci/made_domain.ts";
 import { basename } from "./path.ts";
 import { ifPresent, linkName, linkTarget, namesIn } from "./sysfs.ts";
+import { isEndpointClass } from "./pci/endpoint.ts";
 import {
-  isBridgeClass,
   standsInTheWay,
   takeTarget,
   vfioDriverOf,
@@ -214,7 +214,8 @@ function remedyFor(device: HostDevice, driver: string): string {
   const code = bus === "pci"
     ? ifPresent(() => kernel.readFile(`${path}/class`))
     : undefined;
-  if (vfioDriverOf(bus) !== undefined && !isBridgeClass(Number(code))) {
+  const isEndpoint = code === undefined || isEndpointClass(Number(code));
+  if (vfioDriverOf(bus) !== undefined && isEndpoint) {
     return `take ${name} from ${driver} as well: ` +
       `host.take("${takeTarget(device)}")`;
   }

@@ -21,7 +21,8 @@ export { type DriverNode, driverNodes } from "./driver/nodes.ts";
 export { type HowToInsist, refuseInUse } from "./guards/refuse.ts";
 export type { Use, UseKind } from "./guards/use.ts";
 export { usesOf } from "./guards/uses.ts";
-export { explainNoGroup, type Explanation } from "./iommu/no_iommu.ts";
+export type { Explanation } from "./iommu/explanation.ts";
+export { explainNoGroup } from "./iommu/no_iommu.ts";
 export { Host, type HostOptions } from "./host.ts";
 export { bridgePath, serialNumber } from "./pci/identity.ts";
 export {

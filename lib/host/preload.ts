@@ -14,6 +14,7 @@ import "../hex.ts";
 import "./device.ts";
 import "./driver/vfio_driver.ts";
 import "./path.ts";
+import "./pci/endpoint.ts";
 import "./pci/event.ts";
 import "./pci/function.ts";
 import "./pci/ids.ts";

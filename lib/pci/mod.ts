@@ -26,6 +26,7 @@ export {
   type ConfigSpaceDump,
   decodeConfigSpace,
 } from "./config/decode.ts";
+export { parsePostedConfigs, type PostedConfig } from "./config/lspci_text.ts";
 export type { ConfigFields, ConfigValue } from "./config/words.ts";
 export { PciIds } from "./ids.ts";
 export { decodeRom, type Rom, type RomImage } from "./rom_image.ts";

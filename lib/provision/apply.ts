@@ -16,7 +16,7 @@ import {
   makeSteps,
   underLock,
 } from "./make.ts";
-import { plan } from "./plan/plan.ts";
+import { type Plan, plan } from "./plan/plan.ts";
 import type { DesiredState } from "./state/state.ts";
 import type { Step } from "./steps/step.ts";
 
@@ -69,21 +69,55 @@ export async function apply(
   state: DesiredState,
   options: ApplyOptions = {},
 ): Promise<Applied> {
-  const { insist, timeout, signal } = options;
   const describe = () => ({ devices: state.functions?.length ?? 0 });
   return await traced(
     "apply",
     describe,
     () =>
       underLock(host, options, async () => {
-        const { steps } = plan(host, state);
-        await refuseInUse(host, takenBy(host, steps), insist, {
-          ...timeout === undefined ? {} : { timeout },
-          ...signal === undefined ? {} : { signal },
-        });
+        const { steps } = await rehearse(host, state, options);
         return await makeSteps(host, steps, options);
       }),
   );
+}
+
+/**
+ * Plans a state, and refuses what {@linkcode apply} refuses. Nothing is
+ * changed.
+ *
+ * @param host The host.
+ * @param state The desired state.
+ * @param options What to take although it is in use, a signal, and a time limit
+ * in milliseconds. A use that can end by itself is waited for, a second at most.
+ * @returns The plan, whose steps an apply would make now.
+ * @throws {TypeError} When the state is invalid.
+ * @throws {VfioError} The errors of {@linkcode plan}, and `HOST_IN_USE`.
+ *
+ * @example
+ * ```ts
+ * import { simulate } from "@passthru/vfio/sim";
+ * import { rehearse } from "@passthru/vfio/provision";
+ *
+ * const host = simulate({
+ *   functions: { "0000:01:00.0": { id: "8086:10d3", driver: "e1000e" } },
+ * });
+ * const { steps } = await rehearse(host, {
+ *   functions: [{ select: "0000:01:00.0", driver: "vfio-pci" }],
+ * });
+ * console.log(steps.length); // 1
+ * ```
+ */
+export async function rehearse(
+  host: Host,
+  state: DesiredState,
+  { insist, timeout, signal }: ApplyOptions = {},
+): Promise<Plan> {
+  const planned = plan(host, state);
+  await refuseInUse(host, takenBy(host, planned.steps), insist, {
+    ...timeout === undefined ? {} : { timeout },
+    ...signal === undefined ? {} : { signal },
+  });
+  return planned;
 }
 
 /** The functions that steps take from the host, or remove. */

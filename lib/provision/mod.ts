@@ -17,7 +17,7 @@
  * @module
  */
 
-export { apply, type ApplyOptions } from "./apply.ts";
+export { apply, type ApplyOptions, rehearse } from "./apply.ts";
 export {
   persist,
   type Persisted,

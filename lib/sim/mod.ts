@@ -38,4 +38,6 @@ export type {
   DeviceModel,
   DevicePort,
 } from "./models/model.ts";
+export { topologyFromText } from "./posted/topology.ts";
+export type { Unknown } from "./posted/unknown.ts";
 export type { ProcessOptions } from "./process/calls/process.ts";

@@ -32,7 +32,7 @@ export const COMMON: Readonly<Record<string, Option>> = {
   simulate: {
     value: "FILE",
     kind: "file",
-    about: "act on a simulated host, made from this snapshot",
+    about: "act on a simulated host: a snapshot, or a posted lspci -nnk",
   },
   keep: { about: "with --simulate: keep in that file what is changed" },
   help: { about: "show this" },
@@ -167,6 +167,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     about: "say which steps a state file needs, and why",
     details: "The file is JSON or YAML; - is standard input.",
     operands: [FILE],
+    options: { insist: INSIST },
     examples: {
       "passthru plan state.yaml": "in words",
       "passthru plan state.json --json": "for a program",
@@ -347,13 +348,19 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   dump: {
     about: "decode a function's config space, capability by capability",
-    details: "Root sees all of it, others the first 64 bytes.",
-    operands: [ADDRESS],
+    details: "Root sees all of it, others the first 64 bytes. A file has the " +
+      "text that somebody posted of lspci -x, -xxx or -xxxx; addresses after " +
+      "it select functions of that text.",
+    operands: [
+      { name: "ADDRESS|FILE", kind: "address" },
+      { ...ADDRESS, optional: true, many: true },
+    ],
     options: { hex: { about: "the bytes, as lspci -xxxx writes them" } },
     examples: {
       "passthru dump 01:00.0": "the header and each capability",
       "passthru dump 01:00.0 --hex > dump.txt": "for lspci -F dump.txt",
       "passthru dump 01:00.0 --json": "every field, for a program",
+      "passthru dump lspci.txt 02:00.0": "from a text of lspci -xxxx",
     },
   },
   qemu: {

@@ -97,6 +97,7 @@ async function keep(
   if (path === undefined || path === "-") {
     throw new UsageError("--keep needs a file: --simulate FILE --keep");
   }
+  await assertKeepable(path, terminal);
   const [{ run }, { keeping }, host] = await Promise.all([
     LOADERS[name]!(),
     import("./run/keeping.ts"),
@@ -106,6 +107,16 @@ async function keep(
     host.machine,
     (text) => terminal.save(path, text),
     () => run(args, host, terminal),
+  );
+}
+
+/** Refuses to write JSON over a text that somebody posted. */
+async function assertKeepable(path: string, terminal: Terminal): Promise<void> {
+  const { readInput } = await import("./run/input.ts");
+  if (isJson(await readInput(terminal, path))) return;
+  throw new UsageError(
+    `--keep needs a snapshot, and ${path} is a text`,
+    `passthru --simulate ${path} snapshot > host.json makes one`,
   );
 }
 
@@ -120,7 +131,13 @@ async function simulated(
   ]);
   const text = await readInput(terminal, path);
   try {
-    return await hosts.simulated(parseJson(text));
+    return await hosts.simulated(
+      isJson(text)
+        ? parseJson(text)
+        : (await import("../../lib/sim/posted/topology.ts")).topologyFromText(
+          text,
+        ),
+    );
   } catch (error) {
     const { message } = error as Error;
     throw new UsageError(
@@ -128,6 +145,12 @@ async function simulated(
       "passthru snapshot makes one",
     );
   }
+}
+
+/** Whether a text is meant to be JSON, rather than what lspci writes. */
+function isJson(text: string): boolean {
+  return /^\s*[[{"]/.test(text) ||
+    !/[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/i.test(text);
 }
 
 /**

@@ -38,7 +38,7 @@ const COMMAND = [
 const STARTS: Readonly<Record<string, Start>> = {
   "a device script": {
     entries: ["mod.ts"],
-    most: 71,
+    most: 72,
     within: [
       "mod.ts",
       "backends",
@@ -49,7 +49,7 @@ const STARTS: Readonly<Record<string, Start>> = {
       ...HOST,
     ],
   },
-  "a host": { entries: ["lib/host/host.ts"], most: 44, within: HOST },
+  "a host": { entries: ["lib/host/host.ts"], most: 45, within: HOST },
   "the command's help": {
     entries: ["scripts/passthru.ts", "scripts/passthru/help.ts"],
     most: 11,
@@ -61,17 +61,17 @@ const STARTS: Readonly<Record<string, Start>> = {
       "lib/host/host.ts",
       "scripts/passthru/commands/list.ts",
     ],
-    most: 56,
+    most: 57,
     within: [...COMMAND, ...HOST],
   },
   "@passthru/vfio/host": {
     entries: ["lib/host/mod.ts"],
-    most: 67,
+    most: 71,
     within: HOST,
   },
   "@passthru/vfio/pci": {
     entries: ["lib/pci/mod.ts"],
-    most: 21,
+    most: 36,
     within: PCI,
   },
   "@passthru/vfio/uapi": {
@@ -86,12 +86,12 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/doctor": {
     entries: ["lib/doctor/mod.ts"],
-    most: 41,
+    most: 68,
     within: ["lib/doctor", "lib/text.ts", ...HOST],
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 60,
+    most: 63,
     within: ["lib/handoff", "lib/ranges.ts", "backends", ...HOST],
   },
   "@passthru/vfio/iommufd": {
@@ -101,7 +101,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
-    most: 117,
+    most: 125,
     within: [
       "lib/provision",
       "lib/rule.ts",
@@ -113,7 +113,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 216,
+    most: 224,
     within: [
       "lib/sim",
       "lib/ranges.ts",

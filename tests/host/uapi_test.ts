@@ -1,8 +1,8 @@
 /**
  * Compares every number of `lib/uapi/` with the headers of the newest kernel
  * here: a C program that includes them prints the values of the same names.
- * `dirent.ts` and `pci_rom.ts` are left out, as no header for user space has
- * their names.
+ * `dirent.ts`, `pci/rom.ts`, `pci/unnamed_regs.ts` and `pci/cxl_regs.ts` are left
+ * out, as no header for user space has their names.
  */
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
@@ -16,9 +16,11 @@ import * as kvm from "../../lib/uapi/linux/kvm.ts";
 import * as memfd from "../../lib/uapi/linux/memfd.ts";
 import * as mman from "../../lib/uapi/linux/mman.ts";
 import * as syscall from "../../lib/uapi/linux/syscall.ts";
+import * as pciCardbusRegs from "../../lib/uapi/pci/cardbus_regs.ts";
 import * as pciExpressPortRegs from "../../lib/uapi/pci/express_port_regs.ts";
 import * as pciExpressRegs from "../../lib/uapi/pci/express_regs.ts";
 import * as pciExtendedRegs from "../../lib/uapi/pci/extended_regs.ts";
+import * as pciIdeRegs from "../../lib/uapi/pci/ide_regs.ts";
 import * as pciRegs from "../../lib/uapi/pci/regs.ts";
 import * as poll from "../../lib/uapi/linux/poll.ts";
 import * as rtnetlink from "../../lib/uapi/linux/rtnetlink.ts";
@@ -203,6 +205,16 @@ const MODULES: Record<string, { module: object; headers: string[] }> = {
   "vfio.ts": { module: vfio, headers: ["linux/vfio.h"] },
   "iommufd.ts": { module: iommufd, headers: ["linux/iommufd.h"] },
   "pci_regs.ts": { module: pciRegs, headers: ["linux/pci.h"] },
+  "pci_cardbus_regs.ts": { module: pciCardbusRegs, headers: ["linux/pci.h"] },
+  "pci_ide_regs.ts": {
+    module: pciIdeRegs,
+    headers: [
+      "asm/bitsperlong.h",
+      "linux/const.h",
+      "linux/bits.h",
+      "linux/pci.h",
+    ],
+  },
   "pci_express_port_regs.ts": {
     module: pciExpressPortRegs,
     headers: ["linux/pci.h"],

@@ -11,7 +11,8 @@ import { run } from "./command.ts";
 import { CommandError, MachineError } from "./errors.ts";
 import { step } from "./progress.ts";
 
-const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/** The keys that Debian signs its lists with. */
+export const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /** Whether this process has read the machine's own package lists. */
 let listsRead = false;
@@ -303,7 +304,7 @@ export class DebianArchive {
  * repositories may use Debian's suite names too; apt leaves them out, as they
  * lack Debian's signature.
  */
-async function mirrors(
+export async function mirrors(
   lists: string,
 ): Promise<{ main: string[]; security: string[] }> {
   const uris = await run([

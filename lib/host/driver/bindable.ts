@@ -6,6 +6,8 @@
 
 import { VfioError } from "../../errors.ts";
 import type { HostDevice } from "../device.ts";
+import { isEndpointClass } from "../pci/endpoint.ts";
+import { explainDenied } from "./denylist.ts";
 import { explainNoGroup, noIommuModeOn } from "../iommu/no_iommu.ts";
 import { PciFunction } from "../pci/function.ts";
 import { exists } from "../sysfs.ts";
@@ -46,13 +48,25 @@ export function assertBindable(device: HostDevice, driver: string): void {
       ...explainNoGroup(device),
     });
   }
-  if (device instanceof PciFunction && isBridgeClass(device.class)) {
+  if (!(device instanceof PciFunction)) return;
+  if (!isEndpointClass(device.class)) {
     throw new VfioError("DRIVER_FAILED", {
       device: name,
-      problem: "it is a bridge, and VFIO drivers refuse bridges",
-      hint: "take the functions behind it",
+      ...isBridgeClass(device.class)
+        ? {
+          problem: "it is a bridge, and VFIO drivers refuse bridges",
+          hint: "take the functions behind it",
+        }
+        : {
+          problem: "it is a part of the machine that nobody else can use: " +
+            (device.className ?? "a bridge"),
+          hint: "leave it alone: without a driver, it is in nobody's way",
+        },
     });
   }
+  const denied = explainDenied(kernel, driver, device.vendor, device.device);
+  if (denied === undefined) return;
+  throw new VfioError("DRIVER_FAILED", { device: name, ...denied });
 }
 
 /**

@@ -8,8 +8,8 @@
  * The kind of a use: a mounted file system, swap, a volume that is active
  * without being mounted or a disk that something else claims, a default route,
  * the SSH session that this process is part of, the display that the machine
- * booted with, virtual functions that are in use, or a device node that a
- * process has open.
+ * booted with, virtual functions that are in use, functions that vanish with
+ * it, or a device node that a process has open.
  */
 export type UseKind =
   | "mounted"
@@ -19,6 +19,7 @@ export type UseKind =
   | "ssh session"
   | "boot display"
   | "virtual functions"
+  | "made functions"
   | "open";
 
 /** A use that a host makes of a device. */

@@ -12,6 +12,7 @@ import { printable } from "../../printable.ts";
 import { PciFunction } from "../pci/function.ts";
 import { linkTarget, namesIn } from "../sysfs.ts";
 import { isVfioDriver } from "../driver/vfio_driver.ts";
+import { madeUses } from "./consequences.ts";
 import { diskUses } from "./disks.ts";
 import { displayUses } from "./display.ts";
 import { networkUses } from "./networks.ts";
@@ -34,7 +35,8 @@ const MEDIATED = "/sys/bus/mdev/devices";
  * disks, through partitions, LVM, MD, dm-crypt, multipath, bcache and loop
  * devices; volumes that are active; default routes and this SSH session through
  * its network interfaces, bonds, bridges and VLANs; the display; its virtual
- * functions; open device nodes and sensors. Root sees the most.
+ * functions; the drives that vanish with it; open device nodes and sensors. Root
+ * sees the most.
  *
  * @param host The host.
  * @param device The device.
@@ -95,6 +97,7 @@ export class HostUse {
       ),
       ...displayUses(kernel, device.path),
       ...virtual.flatMap((each) => this.#virtualUses(each)),
+      ...madeUses(device),
       ...[...open].map(([node, openers]): Finding => ({
         kind: "open",
         problem: `${node} is open in ${openersText(openers)}`,

@@ -7,14 +7,11 @@
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { HostDevice } from "../device.ts";
 import { exists, ifPresent, namesIn } from "../sysfs.ts";
+import type { Explanation } from "./explanation.ts";
+import { explainGraphicsLeftOut } from "./chipsets.ts";
+import { platformOf } from "./platform.ts";
 
-/** What is wrong, and what to do about it. */
-export interface Explanation {
-  /** What is wrong, as a clause. */
-  readonly problem: string;
-  /** What to do next. */
-  readonly hint: string;
-}
+const PCI_BASE_CLASS_DISPLAY = 0x03;
 
 /**
  * Says why no IOMMU isolates a device: which kernel parameter, module or
@@ -40,13 +37,47 @@ export function explainNoGroup(device: HostDevice): Explanation {
       namesIn(kernel, `/sys/class/iommu/${unit}/devices`).length > 0
     );
   const { problem, hint } = units.length > 0
-    ? {
-      problem: `the host's IOMMU (${units.join(", ")}) does not cover it`,
-      hint: "look in the kernel's log for what kept it out: " +
-        "dmesg | grep -iE 'dmar|iommu|amd-vi|smmu'",
-    }
+    ? explainLeftOut(device, units)
     : explainNoIommu(kernel);
   return { problem: `it has no IOMMU group: ${problem}`, hint };
+}
+
+/** Says why an IOMMU that translates for others does not cover a device. */
+function explainLeftOut(
+  { bus, path, host: { kernel } }: HostDevice,
+  units: readonly string[],
+): Explanation {
+  const line = ifPresent(() => kernel.readFile("/proc/cmdline")) ?? "";
+  const code = Number(ifPresent(() => kernel.readFile(`${path}/class`)));
+  if (bus === "pci" && code >> 16 === PCI_BASE_CLASS_DISPLAY) {
+    const word = line.split(/\s+/).find((word) =>
+      /^intel_iommu=(?:.*,)?igfx_off(?:,|$)/.test(word)
+    );
+    if (word !== undefined) {
+      return {
+        problem: `${word} keeps the graphics out of the IOMMU`,
+        hint: "remove igfx_off from the kernel's command line and boot again",
+      };
+    }
+    const quirk = explainGraphicsLeftOut(kernel);
+    if (quirk !== undefined) return quirk;
+  }
+  const { arm, deviceTree } = platformOf(kernel);
+  const problem = `the host's IOMMU (${units.join(", ")}) does not cover it`;
+  if (bus === "pci" && deviceTree) {
+    return {
+      problem: `${problem}: the device tree gives the PCI host bridge no ` +
+        "iommu-map",
+      hint: "a device tree with an iommu-map for it, where the hardware has " +
+        "an IOMMU in front of PCI; otherwise nothing short of other hardware " +
+        "helps",
+    };
+  }
+  return {
+    problem,
+    hint: "look in the kernel's log for what kept it out: dmesg | grep -iE " +
+      (arm ? "'iommu|smmu|iort'" : "'dmar|iommu|amd-vi'"),
+  };
 }
 
 /**
@@ -73,6 +104,13 @@ export function explainNoIommu(kernel: Kernel): Explanation {
       hint: off === "intel_iommu"
         ? "boot with intel_iommu=on in its place"
         : `remove ${off}=off from the kernel's command line and boot again`,
+    };
+  }
+  if (line.split(/\s+/).includes("acpi=off")) {
+    return {
+      problem: "the kernel was booted with acpi=off, and the tables of ACPI " +
+        "describe the IOMMU",
+      hint: "remove acpi=off from the kernel's command line and boot again",
     };
   }
   const intelOn = bootSwitch(line, "intel_iommu") === "on";
@@ -146,11 +184,20 @@ function fromProcessor(kernel: Kernel, intelOn: boolean): Explanation {
         "(amd_iommu=on does nothing)",
     };
   }
-  if (/^CPU implementer\s*:/m.test(cpu)) {
+  if (platformOf(kernel).arm) {
+    if (platformOf(kernel).deviceTree) {
+      return {
+        problem: "the device tree describes no IOMMU, or its driver is not " +
+          "loaded",
+        hint: "a device tree that describes it, and its driver " +
+          "(CONFIG_ARM_SMMU_V3, CONFIG_ARM_SMMU), where the hardware has one; " +
+          "otherwise nothing short of other hardware helps",
+      };
+    }
     return {
       problem: "the firmware describes no SMMU, or its driver is not loaded",
-      hint: "switch the SMMU on in the firmware's set-up, or add it to the " +
-        "device tree; the kernel needs CONFIG_ARM_SMMU_V3 or CONFIG_ARM_SMMU",
+      hint: "switch the SMMU on in the firmware's set-up; the kernel needs " +
+        "CONFIG_ARM_SMMU_V3 or CONFIG_ARM_SMMU",
     };
   }
   return {

@@ -73,6 +73,7 @@ export function madeBy(
  * @param maker The function whose driver makes its domain.
  */
 export function insteadOfMade(maker: { readonly name: string }): string {
-  return `hand out ${maker.name} itself, and with it all that is behind it; ` +
-    `or have no such domain: switch VMD off in the firmware's set-up`;
+  return `hand out ${maker.name} itself, and with it all that is behind it: ` +
+    `passthru bind ${maker.name} --insist ${maker.name}; or have no such ` +
+    "domain: switch VMD off in the firmware's set-up";
 }

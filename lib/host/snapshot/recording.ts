@@ -73,6 +73,11 @@ export interface KernelRecording {
   readonly translation?: string;
   /** Whether VFIO accepts devices without an IOMMU. Default: false. */
   readonly unsafeNoIommu?: boolean;
+  /**
+   * Whether vfio-pci refuses the devices on its denylist, which the parameter
+   * `disable_denylist` switches off. Default: true.
+   */
+  readonly denylist?: boolean;
   /** How many mappings a container can have. Default: 65,535. */
   readonly mappingLimit?: number;
 }

@@ -9,6 +9,7 @@ import { LOADED } from "./recording.ts";
 import type { MediatedTypeRecording, Recording } from "./recording.ts";
 import type { KernelRecording, MediatedRecording } from "./recording.ts";
 import type { HostDevice } from "../device.ts";
+import { denylistOff } from "../driver/denylist.ts";
 import { noIommuModeOn } from "../iommu/no_iommu.ts";
 import { basename, dirname } from "../path.ts";
 import type { PciFunction } from "../pci/function.ts";
@@ -85,6 +86,7 @@ function kernelOf(
       .filter((word) => SWITCHES.test(word)).join(" "),
     ...(translation && { translation }),
     ...(noIommuModeOn(kernel) && { unsafeNoIommu: true }),
+    ...(denylistOff(kernel) && { denylist: false }),
     ...(mappingLimit !== MAPPING_LIMIT && { mappingLimit }),
   };
 }

@@ -5,25 +5,44 @@
  */
 
 import { hex } from "../../hex.ts";
+import { PCI_CB_CAPABILITY_LIST } from "../../uapi/pci/cardbus_regs.ts";
 import {
+  PCI_EXP_FLAGS,
+  PCI_EXP_FLAGS_TYPE,
+  PCI_EXP_TYPE_DOWNSTREAM,
+  PCI_EXP_TYPE_ROOT_PORT,
+  PCI_EXP_TYPE_UPSTREAM,
   PCI_EXT_CAP_ID,
   PCI_EXT_CAP_NEXT,
   PCI_EXT_CAP_VER,
 } from "../../uapi/pci/express_regs.ts";
 import {
+  PCI_CAP_ID_EXP,
+  PCI_CAP_ID_PCIX,
   PCI_CAP_LIST_ID,
   PCI_CAP_LIST_NEXT,
   PCI_CAPABILITY_LIST,
   PCI_CFG_SPACE_SIZE,
+  PCI_HEADER_TYPE,
+  PCI_HEADER_TYPE_BRIDGE,
+  PCI_HEADER_TYPE_CARDBUS,
+  PCI_HEADER_TYPE_MASK,
   PCI_STATUS,
   PCI_STATUS_CAP_LIST,
   PCI_STD_HEADER_SIZEOF,
   PCI_VENDOR_ID,
 } from "../../uapi/pci/regs.ts";
-import { CAPABILITIES } from "./capabilities.ts";
-import { EXTENDED } from "./extended.ts";
-import { decodeHeader } from "./header.ts";
-import { type ConfigFields, type Known, Truncated, Words } from "./words.ts";
+import { CAPABILITIES } from "./conventional/capabilities.ts";
+import { EXTENDED } from "./extended/extended.ts";
+import { decodeHeader } from "./header/header.ts";
+import {
+  bits,
+  type ConfigFields,
+  type FunctionFacts,
+  type Known,
+  Truncated,
+  Words,
+} from "./words.ts";
 
 /** A decoded capability of a function. */
 export interface ConfigCapability {
@@ -86,25 +105,74 @@ export function decodeConfigSpace(bytes: Uint8Array): ConfigSpaceDump {
     problems.push("the function does not answer: it is off, gone, or in reset");
     return { size: bytes.length, header: {}, capabilities: [], problems };
   }
+  const kind = words.u8(PCI_HEADER_TYPE) & PCI_HEADER_TYPE_MASK;
+  const found = [...conventional(view, kind, problems)];
   return {
     size: bytes.length,
     header: decodeHeader(words),
-    capabilities: [
-      ...conventional(view, problems),
-      ...extended(view, problems),
-    ],
+    capabilities: mayHaveExtended(found) && !isAliased(view)
+      ? [...found, ...extended(view, factsOf(words, kind, found), problems)]
+      : found,
     problems,
   };
 }
 
+/** What later capabilities depend on, from what was found so far. */
+function factsOf(
+  words: Words,
+  kind: number,
+  found: readonly ConfigCapability[],
+): FunctionFacts {
+  const express = found.find(({ id }) => id === PCI_CAP_ID_EXP);
+  const type = express === undefined || express.truncated
+    ? undefined
+    : bits(words.u16(express.at + PCI_EXP_FLAGS), PCI_EXP_FLAGS_TYPE);
+  return {
+    isBridge: kind === PCI_HEADER_TYPE_BRIDGE,
+    isPort: type === PCI_EXP_TYPE_ROOT_PORT || type === PCI_EXP_TYPE_UPSTREAM ||
+      type === PCI_EXP_TYPE_DOWNSTREAM,
+  };
+}
+
+/**
+ * Whether there can be anything beyond 256 bytes: only PCI Express and PCI-X
+ * define it (`pci_cfg_space_size()` in `drivers/pci/probe.c`).
+ */
+function mayHaveExtended(found: readonly ConfigCapability[]): boolean {
+  return found.some(({ id }) =>
+    id === PCI_CAP_ID_EXP || id === PCI_CAP_ID_PCIX
+  );
+}
+
+/**
+ * Whether what is beyond 256 bytes only repeats them, because a bridge on the
+ * way leaves out the upper bits of offsets (`pci_ext_cfg_is_aliased()` in
+ * `drivers/pci/probe.c`).
+ */
+function isAliased(view: DataView): boolean {
+  const first = view.getUint32(PCI_VENDOR_ID, true);
+  let at = PCI_CFG_SPACE_SIZE;
+  if (at + 4 > view.byteLength) return false;
+  while (at + 4 <= view.byteLength) {
+    if (view.getUint32(at, true) !== first) return false;
+    at += PCI_CFG_SPACE_SIZE;
+  }
+  return true;
+}
+
 function* conventional(
   view: DataView,
+  kind: number,
   problems: string[],
 ): Generator<ConfigCapability> {
   const words = new Words(view);
   if ((words.u16(PCI_STATUS) & PCI_STATUS_CAP_LIST) === 0) return;
+  const facts = factsOf(words, kind, []);
   const seen = new Set<number>();
-  let at = words.u8(PCI_CAPABILITY_LIST) & ~3;
+  const list = kind === PCI_HEADER_TYPE_CARDBUS
+    ? PCI_CB_CAPABILITY_LIST
+    : PCI_CAPABILITY_LIST;
+  let at = words.u8(list) & ~3;
   while (at !== 0) {
     if (at < PCI_STD_HEADER_SIZEOF || seen.has(at)) {
       problems.push(chainProblem("capability", at, seen));
@@ -120,13 +188,14 @@ function* conventional(
       problems.push(`there is no capability at ${hex(at, 2)}`);
       return;
     }
-    yield decodeCapability(view, at, id, CAPABILITIES[id], undefined);
+    yield decodeCapability(view, at, id, CAPABILITIES[id], undefined, facts);
     at = words.u8(at + PCI_CAP_LIST_NEXT) & ~3;
   }
 }
 
 function* extended(
   view: DataView,
+  facts: FunctionFacts,
   problems: string[],
 ): Generator<ConfigCapability> {
   const words = new Words(view);
@@ -143,10 +212,8 @@ function* extended(
     // as ones.
     if (head === 0 || head === 0xffff_ffff) return;
     const id = PCI_EXT_CAP_ID(head);
-    // Id 0 is a placeholder that only links to the next.
-    if (id !== 0) {
-      yield decodeCapability(view, at, id, EXTENDED[id], PCI_EXT_CAP_VER(head));
-    }
+    const version = PCI_EXT_CAP_VER(head);
+    yield decodeCapability(view, at, id, EXTENDED[id], version, facts);
     at = PCI_EXT_CAP_NEXT(head);
   }
 }
@@ -157,11 +224,12 @@ function decodeCapability(
   id: number,
   known: Known | undefined,
   version: number | undefined,
+  facts: FunctionFacts,
 ): ConfigCapability {
   const [name = `capability ${hex(id, 2)}`, decode] = known ?? [];
   const capability = { id, name, extended: version !== undefined, at, version };
   try {
-    const fields = decode?.(new Words(view, at)) ?? {};
+    const fields = decode?.(new Words(view, at), facts) ?? {};
     return { ...capability, fields, truncated: false };
   } catch (error) {
     if (!(error instanceof Truncated)) throw error;

@@ -35,6 +35,11 @@ export class Words {
     this.#base = base;
   }
 
+  /** How many bytes of config space could be read. */
+  get size(): number {
+    return this.#bytes.byteLength;
+  }
+
   /** 8 bits at an offset. */
   u8(offset: number): number {
     return this.#bytes.getUint8(this.#at(offset, 1));
@@ -78,10 +83,18 @@ export function flags<const T extends Readonly<Record<string, number>>>(
   ) as { [K in keyof T]: boolean };
 }
 
+/** What the registers of some capabilities depend on. */
+export interface FunctionFacts {
+  /** Whether the header is that of a bridge. */
+  readonly isBridge: boolean;
+  /** Whether its PCI Express capability is that of a port. */
+  readonly isPort: boolean;
+}
+
 /**
  * A capability's name, and the function that decodes it from its first byte on.
  */
 export type Known = readonly [
   name: string,
-  decode?: (words: Words) => ConfigFields,
+  decode?: (words: Words, facts: FunctionFacts) => ConfigFields,
 ];

@@ -8,7 +8,12 @@
 import { VfioError } from "../../errors.ts";
 import type { HostDevice, IommuGroup } from "../../host/device.ts";
 import { insteadOfMade, makerOf } from "../../host/pci/made_domain.ts";
+import { isEndpointClass } from "../../host/pci/endpoint.ts";
+import { HostUse } from "../../host/guards/uses.ts";
 import { PciFunction } from "../../host/pci/function.ts";
+import { explainDenied } from "../../host/driver/denylist.ts";
+import { groupOfVirtual } from "../../host/pci/virtual.ts";
+import { ifPresent } from "../../host/sysfs.ts";
 import { assertBindable } from "../../host/driver/bindable.ts";
 import {
   isBridgeClass,
@@ -54,12 +59,20 @@ export function companions(
       }
       // A function on a VFIO driver or pci-stub was bound to it on purpose.
       if (now !== undefined && !standsInTheWay(member)) continue;
+      // What VFIO refuses must only be out of the way.
+      const denied = explainDenied(
+        member.host.kernel,
+        driver,
+        member.vendor,
+        member.device,
+      );
+      if (denied !== undefined && now === undefined) continue;
       found.set(address, {
         at,
         address,
         fn: member,
         description: `in the group of ${fn.address}`,
-        state: { driver },
+        state: { driver: denied === undefined ? driver : null },
         driver,
       });
     }
@@ -116,14 +129,19 @@ export function assertDrivers(
       assertBindableTo(checkedFn, driver);
       if (fn !== undefined) assertMovable(fn, target.at, gone);
     }
-    if (fn === undefined || driver === null || !isVfioDriver(driver)) continue;
-    assertViable(fn, target, after, gone);
+    if (driver === null || !isVfioDriver(driver)) continue;
+    if (fn !== undefined) assertViable(fn, target, after, gone);
+    else {
+      assertVirtualAccepted(checkedFn, driver);
+      assertVirtualViable(checkedFn, target, after, gone);
+    }
   }
 }
 
 function assertBindableTo(fn: PciFunction, driver: string | null): void {
   if (driver !== null) assertBindable(fn, driver);
-  if (!isBridgeClass(fn.class)) return;
+  // A driver other than pcieport can keep a group from being viable.
+  if (!isBridgeClass(fn.class) || driver === null && standsInTheWay(fn)) return;
   throw new VfioError("DRIVER_FAILED", {
     device: fn.address,
     problem: "it is a bridge, and what is behind it needs its driver",
@@ -169,23 +187,101 @@ function assertViable(
       hint: insteadOfMade(maker),
     });
   }
-  const obstacles = (group?.devices ?? []).filter((member) =>
-    !gone.has(member.name) && wouldStandInTheWay(member, after)
-  );
+  const obstacles = obstaclesIn(group, after, gone);
   if (group === undefined || obstacles.length === 0) return;
-  const named = obstacles.map((each) =>
-    `${each.name} on ${driverAfter(each, after)}`
-  );
+  const endpoints = obstacles.filter((each) => isEndpoint(each));
+  const others = obstacles.filter((each) => !isEndpoint(each));
   throw new VfioError("GROUP_NOT_VIABLE", {
     device: fn.address,
     problem: `its IOMMU group ${group.id} would not be viable with ` +
-      named.join(" and "),
+      named(obstacles, after),
     hint: obstacles.some((each) => after.has(each.name))
       ? "the state itself gives that driver: give another, or null"
-      : obstacles.every((each) => isEndpoint(each))
-      ? `to give them to ${state.driver} too: "group": "all endpoints" in ${at}`
-      : "unbind the devices that are no endpoints, or move the card to a " +
-        "slot that the IOMMU isolates",
+      : [
+        ...others.map((each) => withoutDriver(each)),
+        ...endpoints.length > 0
+          ? [
+            `to give ${others.length > 0 ? "the others" : "them"} to ` +
+            `${state.driver} too: "group": "all endpoints" in ${at}` +
+            insistOn([fn, ...endpoints.filter(isEndpoint)]),
+          ]
+          : [],
+      ].join("; "),
+  });
+}
+
+/** The options that insist on what the host uses of functions. */
+function insistOn(functions: readonly PciFunction[]): string {
+  const now = new HostUse(functions[0]!.host);
+  const used = functions.filter((fn) =>
+    !isVfioDriver(fn.driver ?? "") && now.of(fn).length > 0
+  );
+  return used.length === 0
+    ? ""
+    : `, with ${used.map(({ address }) => `--insist ${address}`).join(" ")}, ` +
+      "once the host can do without";
+}
+
+/** What leaves a device without a driver, which then is in nobody's way. */
+function withoutDriver(device: HostDevice): string {
+  const { name, bus, driver } = device;
+  return bus === "pci"
+    ? `to leave ${name} without a driver: { "select": "${name}", ` +
+      '"driver": null }'
+    : `unbind ${name}: echo ${name} > ` +
+      `/sys/bus/${bus}/drivers/${driver}/unbind`;
+}
+
+function obstaclesIn(
+  group: IommuGroup | undefined,
+  after: ReadonlyMap<string, string | undefined>,
+  gone: ReadonlySet<string>,
+): HostDevice[] {
+  return (group?.devices ?? []).filter((member) =>
+    !gone.has(member.name) && wouldStandInTheWay(member, after)
+  );
+}
+
+function named(
+  obstacles: readonly HostDevice[],
+  after: ReadonlyMap<string, string | undefined>,
+): string {
+  return obstacles.map((each) => `${each.name} on ${driverAfter(each, after)}`)
+    .join(" and ");
+}
+
+/** Refuses a driver that refuses the identity of virtual functions. */
+function assertVirtualAccepted(fn: PciFunction, driver: string): void {
+  const { host: { kernel }, path, vendor } = fn;
+  const device = ifPresent(() => kernel.readFile(`${path}/sriov_vf_device`));
+  if (device === undefined) return;
+  const denied = explainDenied(kernel, driver, vendor, parseInt(device, 16));
+  if (denied === undefined) return;
+  throw new VfioError("DRIVER_FAILED", { device: fn.address, ...denied });
+}
+
+/** Refuses virtual functions whose group will not be viable. */
+function assertVirtualViable(
+  fn: PciFunction,
+  { at }: Target,
+  after: ReadonlyMap<string, string | undefined>,
+  gone: ReadonlySet<string>,
+): void {
+  const virtual = groupOfVirtual(fn);
+  if (virtual === undefined) return;
+  const { group, bridge, reason } = virtual;
+  const obstacles = obstaclesIn(group, after, gone);
+  if (obstacles.length === 0) return;
+  throw new VfioError("GROUP_NOT_VIABLE", {
+    device: fn.address,
+    problem: `its virtual functions would be in IOMMU group ${group.id}, as ` +
+      `${bridge.address} ${reason}; that would not be viable with ` +
+      named(obstacles, after),
+    hint: obstacles.some(({ name }) => name === fn.address)
+      ? "no setting changes that: hand out the function itself, without " +
+        `virtual functions (${at}), or put the card behind a bridge that ` +
+        "isolates"
+      : obstacles.map((each) => withoutDriver(each)).join("; "),
   });
 }
 
@@ -214,5 +310,5 @@ function endpointsOf(group: IommuGroup | undefined): PciFunction[] {
 }
 
 function isEndpoint(device: HostDevice): device is PciFunction {
-  return device instanceof PciFunction && !isBridgeClass(device.class);
+  return device instanceof PciFunction && isEndpointClass(device.class);
 }

@@ -4,12 +4,14 @@
  * @module
  */
 
-import { hex } from "../../hex.ts";
 import { VfioError } from "../../errors.ts";
-import { formatPciAddress, parsePciAddress } from "../../pci/address.ts";
 import { dirname } from "../../host/path.ts";
 import { PciFunction } from "../../host/pci/function.ts";
-import { exists, ifPresent } from "../../host/sysfs.ts";
+import {
+  NO_ROOM_FOR_VIRTUAL,
+  virtualBarsWithoutRoom,
+} from "../../host/pci/virtual.ts";
+import { ifPresent } from "../../host/sysfs.ts";
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
 import { counted } from "../../text.ts";
 import { isOnNetwork } from "./network.ts";
@@ -19,6 +21,13 @@ import type {
 } from "../state/state.ts";
 import type { Step } from "../steps/step.ts";
 import { directoryOf, type Entry, type Target } from "./target.ts";
+import {
+  addressesOf,
+  assertBuses,
+  assertFree,
+  numberAt,
+  virtualAddresses,
+} from "./virtual_addresses.ts";
 
 /** The steps that give a function its virtual functions. */
 export interface VirtualPlan {
@@ -49,7 +58,10 @@ export function planVirtual({ fn, at, state }: Entry): VirtualPlan {
   assertPossible(fn, count);
   assertNumbers(wanted, virtualAt);
   const stays = count === present && !moves;
-  if (count > 0 && !stays) assertMaker(fn, state.driver);
+  if (count > 0 && !stays) {
+    assertMaker(fn, state.driver);
+    assertRoom(fn, count);
+  }
   const why = moves
     ? "the driver that made them is unbound"
     : count === 0
@@ -141,15 +153,34 @@ function makeSteps(fn: PciFunction, wanted: VirtualFunctionsState): Step[] {
       why: "the host's drivers must not bind its virtual functions first",
     });
   }
+  const probed = numberAt(fn, "sriov_drivers_autoprobe") !== 0;
+  if (!probed && autoprobeWanted(wanted) && hostDriverWanted(wanted)) {
+    steps.push({
+      kind: "attribute",
+      device: address,
+      path: `${directoryOf(address)}/sriov_drivers_autoprobe`,
+      value: "1",
+      why: "somebody has kept the host's drivers from its virtual functions",
+    });
+  }
   steps.push({
     kind: "virtual functions",
     device: address,
     count,
-    why: fn.virtualFunctions.length === 0
+    why: (fn.virtualFunctions.length === 0
       ? "it has none"
-      : "they are made again",
+      : "they are made again") +
+      (!probed && wanted.driver === undefined
+        ? "; no driver binds them, as sriov_drivers_autoprobe is 0"
+        : ""),
   });
   return steps;
+}
+
+/** Whether a virtual function is to have a driver of the host's. */
+function hostDriverWanted(wanted: VirtualFunctionsState): boolean {
+  return Array.from({ length: wanted.count }, (_, i) => stateOf(wanted, i))
+    .some(({ driver }) => typeof driver === "string" && !isVfioDriver(driver));
 }
 
 /**
@@ -192,6 +223,23 @@ function assertPossible(fn: PciFunction, count: number): void {
   });
 }
 
+/**
+ * Refuses virtual functions for which there is no room: no addresses for their
+ * BARs, or no bus numbers.
+ */
+function assertRoom(fn: PciFunction, count: number): void {
+  if (virtualBarsWithoutRoom(fn).length > 0) {
+    throw new VfioError("NOT_SUPPORTED", {
+      device: fn.address,
+      ...NO_ROOM_FOR_VIRTUAL,
+    });
+  }
+  const addresses = virtualAddresses(fn, count);
+  if (addresses === undefined) return;
+  assertBuses(fn, addresses);
+  assertFree(fn, addresses);
+}
+
 function assertNumbers(
   { count, overrides = {} }: VirtualFunctionsState,
   at: string,
@@ -225,93 +273,4 @@ function assertMaker(fn: PciFunction, wanted: string | null | undefined): void {
     problem: "vfio-pci makes virtual functions only with enable_sriov",
     hint: `give it the host's driver, or: echo Y > ${parameter}`,
   });
-}
-
-/**
- * Computes the addresses of a function's virtual functions before they are
- * made, from its SR-IOV capability.
- *
- * @param fn The function.
- * @param count How many there will be.
- */
-export function virtualAddresses(
-  fn: PciFunction,
-  count: number,
-): string[] | undefined {
-  const offset = numberAt(fn, "sriov_offset") ?? 0;
-  const stride = numberAt(fn, "sriov_stride") ?? 0;
-  if (offset === 0 || count > 1 && stride === 0) return undefined;
-  const { domain, bus, slot, function: number } = parsePciAddress(fn.address);
-  const first = (bus << 8 | slot << 3 | number) + offset;
-  return Array.from({ length: count }, (_, i) => {
-    const id = first + stride * i;
-    return formatPciAddress({
-      domain,
-      bus: id >> 8,
-      slot: id >> 3 & 0x1f,
-      function: id & 7,
-    });
-  });
-}
-
-/**
- * Computes the addresses as {@linkcode virtualAddresses} does, or throws.
- *
- * @throws {VfioError} `NOT_SUPPORTED` when the hardware does not say them, one
- * is on a bus that does not exist, or another function has one.
- */
-function addressesOf(fn: PciFunction, count: number): string[] {
-  const addresses = virtualAddresses(fn, count);
-  if (addresses === undefined) {
-    throw new VfioError("NOT_SUPPORTED", {
-      device: fn.address,
-      problem: "the addresses of its virtual functions are not known before " +
-        "they exist",
-      hint: "make them first, with a state that gives only their count",
-    });
-  }
-  assertBuses(fn, addresses);
-  assertFree(fn, addresses);
-  return addresses;
-}
-
-/** Refuses addresses that other functions have. */
-function assertFree(fn: PciFunction, addresses: readonly string[]): void {
-  const present = new Set(fn.virtualFunctions.map(({ address }) => address));
-  const index = addresses.findIndex((address) =>
-    !present.has(address) && exists(fn.host.kernel, directoryOf(address))
-  );
-  if (index < 0) return;
-  throw new VfioError("NOT_SUPPORTED", {
-    device: fn.address,
-    problem: `its virtual function ${index} would be at ${addresses[index]}, ` +
-      "where another function is",
-    hint: "ask for fewer, or boot with pci=assign-busses",
-  });
-}
-
-/**
- * Refuses addresses on buses that the bridge does not lead to (`sriov_enable()`
- * in `drivers/pci/iov.c`).
- */
-function assertBuses(fn: PciFunction, addresses: readonly string[]): void {
-  const bridge = ifPresent(() =>
-    fn.host.kernel.readFile(`${dirname(fn.path)}/subordinate_bus_number`)
-  );
-  // Sysfs does not say which buses a root bus leads to.
-  const end = bridge === undefined ? 0xff : Number(bridge);
-  const last = parseInt(addresses.at(-1)!.split(":").at(-2)!, 16);
-  if (last <= end) return;
-  throw new VfioError("NOT_SUPPORTED", {
-    device: fn.address,
-    problem: `its virtual function ${addresses.length - 1} would be on bus ` +
-      `${hex(last, 2)}, and its bridge leads to buses up to ${hex(end, 2)}`,
-    hint: "ask for fewer, or boot with pci=assign-busses",
-  });
-}
-
-function numberAt(fn: PciFunction, name: string): number | undefined {
-  const { kernel } = fn.host;
-  const text = ifPresent(() => kernel.readFile(`${fn.path}/${name}`));
-  return text === undefined ? undefined : Number(text);
 }

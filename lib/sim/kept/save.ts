@@ -80,6 +80,7 @@ export function topologyOf(
     mediated: mediatedOf(machine),
     hugePages: hugePagesOf(machine),
     files: viewsOf(init, made),
+    ...made.unknown !== undefined && { unknown: made.unknown },
     kept,
   };
 }
@@ -141,6 +142,7 @@ function kernelOf({ features }: Machine): KernelRecording {
     commandLine,
     translation,
     unsafeNoIommu: features.noIommu,
+    denylist: features.denylist,
     mappingLimit: features.mappingLimit,
   };
 }

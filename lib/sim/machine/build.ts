@@ -74,6 +74,7 @@ export function buildMachine(topology: Topology = {}): Machine {
   if (topology.kept !== undefined) {
     restoreKept(machine, machine.init, topology.kept);
   }
+  machine.unknown = topology.unknown ?? [];
   machine.topology = () => topologyOf(machine, types, machine.init, topology);
   return machine;
 }
@@ -87,6 +88,7 @@ function featuresOf(kernel: KernelRecording = {}): KernelFeatures {
     commandLine,
     translation: kernel.translation ?? translationOf(commandLine),
     noIommu: kernel.unsafeNoIommu ?? false,
+    denylist: kernel.denylist ?? true,
     mappingLimit: kernel.mappingLimit ?? 65_535,
     enableSriov: false,
   };

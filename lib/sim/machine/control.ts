@@ -6,6 +6,7 @@
 
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { Ownership } from "../fs/file.ts";
+import type { Unknown } from "../posted/unknown.ts";
 import type { ProcessOptions } from "../process/calls/process.ts";
 import type { DmaFault } from "./machine.ts";
 import type { Topology } from "./topology.ts";
@@ -14,6 +15,8 @@ import type { Topology } from "./topology.ts";
 export interface SimulatedMachine {
   /** The DMA that its IOMMU blocked, in order. */
   readonly faults: readonly DmaFault[];
+  /** What the topology that it was made of does not tell. */
+  readonly unknown: readonly Unknown[];
   /**
    * Makes a topology of which {@linkcode simulate} makes this machine as it is:
    * with the drivers that devices have, the virtual and mediated devices, the

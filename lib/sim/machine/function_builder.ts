@@ -5,22 +5,15 @@
  */
 
 import { shortJson } from "../../printable.ts";
-import {
-  PCI_EXP_TYPE_DOWNSTREAM,
-  PCI_EXP_TYPE_ENDPOINT,
-  PCI_EXP_TYPE_PCI_BRIDGE,
-  PCI_EXP_TYPE_ROOT_PORT,
-  PCI_EXP_TYPE_UPSTREAM,
-} from "../../uapi/pci/express_regs.ts";
 import { Group } from "../driver/bus.ts";
 import { groupKey, type Placed } from "./grouping.ts";
-import type { Port } from "../pci/express_port.ts";
 import { parseReserved } from "../iommu/iommu.ts";
 import { kindNamed, kindWithId } from "./kinds.ts";
 import { DomainMaker } from "../pci/made_domain.ts";
 import type { Machine } from "./machine.ts";
 import { memoryFunction } from "../models/memory.ts";
 import type { DeviceKind } from "../models/model.ts";
+import { portOf } from "./port.ts";
 import { busName, parseAddress } from "../pci/address.ts";
 import { PciFunction, type PciFunctionOptions } from "../pci/function.ts";
 import { parseBars, placement, virtualPlacement } from "./placement.ts";
@@ -191,7 +184,7 @@ export class FunctionBuilder {
       ? this.#maker(options, inner)
       : topology.sriov === undefined
       ? new PciFunction(this.#machine, options)
-      : this.#physical(options, topology, topology.sriov);
+      : this.#physical(options, placed, topology.sriov);
     this.#machine.devices.add(fn);
     this.#join(fn, topology.group, () => this.#groupFor(placed));
     return fn;
@@ -228,6 +221,21 @@ export class FunctionBuilder {
       ? usual()
       : this.#machine.groups.get(String(group)) ?? new Group(String(group));
     this.#machine.join(fn, named);
+  }
+
+  /**
+   * Puts a virtual function into a group of its own, or into that of the bridge
+   * that did not isolate its physical function either (`pci_device_group()`).
+   */
+  #joinVirtual(
+    fn: PciFunction,
+    { group }: PciFunction,
+    bridge: Placed | undefined,
+  ): void {
+    if (group === undefined) return;
+    const shared = bridge !== undefined &&
+      this.#machine.devices.on("pci").get(bridge.address)?.group === group;
+    this.#join(fn, undefined, shared ? () => group : undefined);
   }
 
   #groupFor(placed: Placed): Group {
@@ -284,6 +292,9 @@ export class FunctionBuilder {
       reserved: (topology.reserved ?? []).map(parseReserved),
       romContents: topology.romContents,
       vectors: topology.vectors,
+      config: topology.config === undefined
+        ? undefined
+        : Uint8Array.fromHex(topology.config.replaceAll(/\s/g, "")),
       network: topology.network === undefined
         ? undefined
         : { name: topology.network, index: this.#nextInterface++ },
@@ -313,7 +324,7 @@ export class FunctionBuilder {
 
   #physical(
     options: PciFunctionOptions,
-    topology: FunctionTopology,
+    { topology, bridges }: Placed,
     sriov: SriovRecording,
   ): PhysicalFunction {
     const { address } = options;
@@ -352,40 +363,16 @@ export class FunctionBuilder {
           },
           resets: ["flr"],
           reserved: [],
+          config: undefined,
           network: undefined,
           resources: () => virtualPlacement(physical.resources, bars, index),
         });
         this.#machine.devices.add(made);
-        if (physical.group !== undefined) this.#join(made, undefined);
+        this.#joinVirtual(made, physical, bridges[0]);
         return made;
       },
     );
   }
-}
-
-/**
- * Returns the port type. Bridges below a bridge form a switch: first the
- * upstream port, then the downstream ports.
- */
-function portOf(
-  { topology: { acs, sriov }, bridges, isBridge, toConventional }: Placed,
-  conventional: boolean,
-): Port {
-  return {
-    isBridge,
-    type: conventional
-      ? undefined
-      : !isBridge
-      ? PCI_EXP_TYPE_ENDPOINT
-      : toConventional
-      ? PCI_EXP_TYPE_PCI_BRIDGE
-      : bridges.length === 0
-      ? PCI_EXP_TYPE_ROOT_PORT
-      : bridges.length % 2 === 1
-      ? PCI_EXP_TYPE_UPSTREAM
-      : PCI_EXP_TYPE_DOWNSTREAM,
-    acs: acs ?? (isBridge && !toConventional || sriov !== undefined),
-  };
 }
 
 function parseId(address: string, id: string): [number, number] {

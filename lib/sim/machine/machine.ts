@@ -13,6 +13,7 @@ import { SimKernel } from "../process/kernel.ts";
 import { PhysicalMemory } from "../process/physical.ts";
 import { Numbers } from "./numbers.ts";
 import { resolve } from "../fs/path.ts";
+import type { Unknown } from "../posted/unknown.ts";
 import type { Topology } from "./topology.ts";
 import { Refusal, refuse } from "../process/refusal.ts";
 
@@ -28,6 +29,8 @@ export interface KernelFeatures {
   readonly translation: string;
   /** `vfio.enable_unsafe_noiommu_mode`. */
   noIommu: boolean;
+  /** Not `vfio_pci.disable_denylist`. */
+  readonly denylist: boolean;
   /** `vfio_iommu_type1.dma_entry_limit`. */
   mappingLimit: number;
   /** `vfio_pci.enable_sriov`. */
@@ -84,6 +87,8 @@ export class Machine implements System {
   readonly faults: DmaFault[] = [];
   /** The root directory; set while the machine is built. */
   root!: Directory;
+  /** What the topology that it was made of does not tell. */
+  unknown: readonly Unknown[] = [];
   /** Makes its topology as it is; set while the machine is built. */
   topology!: () => Topology;
   /** Makes a socket; set while the machine is built. */

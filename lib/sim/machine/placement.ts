@@ -8,6 +8,7 @@ import { shortJson } from "../../printable.ts";
 import type { PciFunction } from "../pci/function.ts";
 import {
   type AddressSpaces,
+  FIRST_VF_BAR,
   type Resource,
   romResource,
 } from "../pci/resources.ts";
@@ -18,7 +19,6 @@ import type { FunctionTopology } from "./topology.ts";
 const BARS = 6;
 /** The line of the ROM. */
 export const ROM = 6;
-const FIRST_VF_BAR = 7;
 const LINES = 13;
 /** A bridge has further lines for its windows. */
 const BRIDGE_LINES = 17;

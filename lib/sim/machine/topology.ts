@@ -10,6 +10,7 @@ import type {
   Recording,
 } from "../../host/snapshot/recording.ts";
 import type { Kept } from "../kept/kept.ts";
+import type { Unknown } from "../posted/unknown.ts";
 import type { DeviceKind } from "../models/model.ts";
 
 /**
@@ -39,6 +40,11 @@ export interface Topology extends Recording {
   readonly mediatedTypes?: Readonly<
     Record<string, Readonly<Record<string, MediatedTypeTopology>>>
   >;
+  /**
+   * What it was made of does not tell, such as a posted text. No verdict is made
+   * from it. Default: nothing.
+   */
+  readonly unknown?: readonly Unknown[];
   /**
    * What processes have changed, as {@linkcode SimulatedMachine.topology}
    * writes it. Nothing is derived then from what is not said.
@@ -78,6 +84,11 @@ export interface FunctionTopology extends FunctionRecording {
    * for this function.
    */
   readonly romContents?: Uint8Array;
+  /**
+   * The bytes of its config space, as sysfs has them, in hexadecimal with any
+   * spaces between: 64, 256 or 4,096. Default: what the other properties make.
+   */
+  readonly config?: string;
   /**
    * How many vectors of MSI or MSI-X the host has for it: one of MSI where
    * nothing remaps interrupts. Default: all.

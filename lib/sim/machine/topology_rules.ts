@@ -27,6 +27,7 @@ import type {
 } from "../../host/snapshot/recording.ts";
 import { parseBar } from "../../host/snapshot/bar_text.ts";
 import { parseReserved } from "../iommu/iommu.ts";
+import { ASK_FOR, type Unknown } from "../posted/unknown.ts";
 import { KEPT } from "../kept/rules.ts";
 import type { DeviceKind } from "../models/model.ts";
 import type {
@@ -164,6 +165,10 @@ const FUNCTION: Fields<FunctionTopology> = {
   ),
   model,
   romContents,
+  config: text(
+    "the bytes of config space in hexadecimal, 64 at least",
+    /^\s*(?:[0-9a-fA-F]{2}\s*){64,4096}$/,
+  ),
   vectors: wholeNumber("a number from 1 to 2048", 1, 2048),
 };
 
@@ -173,6 +178,7 @@ const kernel = object<KernelRecording>("a kernel", {
   commandLine: anyText,
   translation: name,
   unsafeNoIommu: yesNo,
+  denylist: yesNo,
   mappingLimit: wholeNumber("a number from 0 on", 0, 2 ** 31),
 }, { title: "A kernel" });
 
@@ -268,6 +274,10 @@ const TOPOLOGY = object<Topology>("an object", {
         required: ["link"],
       }),
     ),
+  ),
+  unknown: list(
+    "a list of what is unknown",
+    oneOf("a part of a host", Object.keys(ASK_FOR) as Unknown[]),
   ),
   kept: KEPT,
 }, { title: "A topology" });

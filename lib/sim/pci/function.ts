@@ -2,6 +2,7 @@ import { hexDigits, idPair } from "../../hex.ts";
 import { Device, type Driver } from "../driver/bus.ts";
 import type { Identity } from "./config_space.ts";
 import type { ReservedRegion } from "../iommu/iommu.ts";
+import { isOnDenylist } from "../../host/driver/denylist.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { DeviceKind } from "../models/model.ts";
 import { parseAddress, type RoutingId } from "./address.ts";
@@ -40,6 +41,8 @@ export interface PciFunctionOptions {
   readonly romContents?: Uint8Array | undefined;
   /** How many vectors the host has for it. Default: all. */
   readonly vectors?: number | undefined;
+  /** What sysfs shows of its config space. Default: what it is. */
+  readonly config?: Uint8Array | undefined;
   /** Makes the lines of `resource`, at the first access. */
   readonly resources: (fn: PciFunction) => readonly (Resource | undefined)[];
 }
@@ -65,6 +68,8 @@ export class PciFunction extends Device {
   readonly romContents: Uint8Array | undefined;
   /** How many vectors the host has for it. */
   readonly vectors: number;
+  /** What sysfs shows of its config space. Default: what it is. */
+  readonly shownConfig: Uint8Array | undefined;
   /** Whether its ROM can be read: `rom`. */
   romEnabled = false;
   readonly #kind: DeviceKind;
@@ -99,6 +104,7 @@ export class PciFunction extends Device {
     this.reserved = options.reserved;
     this.romContents = options.romContents;
     this.vectors = options.vectors ?? Infinity;
+    this.shownConfig = options.config;
     this.#network = options.network;
     this.#resources = options.resources;
   }
@@ -144,6 +150,13 @@ export class PciFunction extends Device {
     if (driver.dma !== "user") return;
     // `vfio_pci_core_register_device()` in `drivers/vfio/pci/vfio_pci_core.c`
     if (this.isBridge) refuse("EINVAL");
+    // `vfio_pci_is_denylisted()` in `drivers/vfio/pci/vfio_pci.c`
+    const { features } = this.machine;
+    const { vendor, device } = this.identity;
+    if (
+      driver.name === "vfio-pci" && features.denylist &&
+      isOnDenylist(vendor, device, features.release)
+    ) refuse("EINVAL");
     register(this.machine, this);
   }
 

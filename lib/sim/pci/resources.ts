@@ -68,6 +68,15 @@ export class AddressSpaces {
   }
 }
 
+/** The first line of `resource` that is a BAR of virtual functions. */
+export const FIRST_VF_BAR = 7;
+const VF_BARS = 6;
+
+/** The lines of `resource` that are BARs of virtual functions. */
+export function virtualBars<Line>(lines: readonly Line[]): readonly Line[] {
+  return lines.slice(FIRST_VF_BAR, FIRST_VF_BAR + VF_BARS);
+}
+
 /** Places a ROM, which is memory that cannot be written. */
 export function romResource(spaces: AddressSpaces, rom: BarSpec): Resource {
   const { start, size, flags } = spaces.place(rom);

@@ -13,6 +13,7 @@ import type { Machine } from "../machine/machine.ts";
 import { formatAddress, type RoutingId } from "./address.ts";
 import { PciFunction, type PciFunctionOptions } from "./function.ts";
 import { Refusal, refuse } from "../process/refusal.ts";
+import { virtualBars } from "./resources.ts";
 
 /** The SR-IOV capability of a physical function. */
 export interface SriovCapability {
@@ -92,6 +93,10 @@ export class PhysicalFunction extends PciFunction {
     if (!canConfigure) refuse("ENOENT");
     if (count === 0) return yield* this.#removeAll();
     if (present > 0) refuse("EBUSY");
+    // `sriov_enable()`: not enough MMIO resources
+    if (virtualBars(this.resources).some((bar) => bar?.start === 0n)) {
+      refuse("ENOMEM");
+    }
     for (let i = 0; i < count; i++) yield* this.#add(driver);
   }
 

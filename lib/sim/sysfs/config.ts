@@ -33,13 +33,18 @@ class ConfigFile implements OpenFile {
   constructor(fn: PciFunction, path: string, uid: number) {
     this.linkText = path;
     this.#fn = fn;
-    this.#length = uid === 0 ? fn.core.config.size : HEADER;
+    const { length } = fn.shownConfig ?? { length: fn.core.config.size };
+    this.#length = uid === 0 ? length : HEADER;
   }
 
   pread(into: Uint8Array, offset: bigint): number {
     const room = Math.max(0, this.#length - Number(offset));
     const length = Math.min(into.length, room);
-    this.#fn.core.config.read(Number(offset), into.subarray(0, length));
+    const { shownConfig } = this.#fn;
+    const start = Number(offset);
+    if (shownConfig !== undefined) {
+      into.set(shownConfig.subarray(start, start + length));
+    } else this.#fn.core.config.read(start, into.subarray(0, length));
     return length;
   }
 

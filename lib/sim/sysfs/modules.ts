@@ -47,7 +47,12 @@ const PARAMETERS: Readonly<Record<string, Table<Machine>>> = {
       },
     ),
   },
-  vfio_pci: { enable_sriov: flag("enableSriov") },
+  vfio_pci: {
+    enable_sriov: flag("enableSriov"),
+    disable_denylist: readOnly(({ features }) =>
+      features.denylist ? "N\n" : "Y\n"
+    ),
+  },
 };
 
 /** Makes `/sys/module`. */

@@ -222,3 +222,77 @@ export const PCI_EA_FIELD_MASK = 0xfffffffc;
 export const PCI_SSVID_VENDOR_ID = 4;
 /** 16 bits: which of the vendor's cards it is. */
 export const PCI_SSVID_DEVICE_ID = 6;
+
+// Enhanced allocation: what an entry describes
+/** The first BAR; the others follow it. */
+export const PCI_EA_BEI_BAR0 = 0;
+/** The last BAR. */
+export const PCI_EA_BEI_BAR5 = 5;
+/** What is behind a bridge. */
+export const PCI_EA_BEI_BRIDGE = 6;
+/** No register stands for it. */
+export const PCI_EA_BEI_ENI = 7;
+/** The expansion ROM. */
+export const PCI_EA_BEI_ROM = 8;
+/** The first BAR of virtual functions; the others follow it. */
+export const PCI_EA_BEI_VF_BAR0 = 9;
+/** The last BAR of virtual functions. */
+export const PCI_EA_BEI_VF_BAR5 = 14;
+/** In the word before a bridge's entries: the bus behind it. */
+export const PCI_EA_SEC_BUS_MASK = 0xff;
+/** In the word before a bridge's entries: the last bus behind it. */
+export const PCI_EA_SUB_BUS_MASK = 0xff00;
+
+// PCI-X
+/** 16 bits, of a function: PCI_X_CMD_*. */
+export const PCI_X_CMD = 2;
+/** The driver handles data parity errors. */
+export const PCI_X_CMD_DPERR_E = 0x0001;
+/** The function may reorder its transactions. */
+export const PCI_X_CMD_ERO = 0x0002;
+/** The most bytes that it reads at once: 512 times a power of two. */
+export const PCI_X_CMD_MAX_READ = 0x000c;
+/** How many split transactions it has at most. */
+export const PCI_X_CMD_MAX_SPLIT = 0x0070;
+/** 32 bits, of a function: PCI_X_STATUS_*. */
+export const PCI_X_STATUS = 4;
+/** Its device and function, as it knows them. */
+export const PCI_X_STATUS_DEVFN = 0x000000ff;
+/** Its bus, as it knows it. */
+export const PCI_X_STATUS_BUS = 0x0000ff00;
+/** Its bus has 64 bits. */
+export const PCI_X_STATUS_64BIT = 0x00010000;
+/** It can do 133 MHz. */
+export const PCI_X_STATUS_133MHZ = 0x00020000;
+/** It discarded a split completion. */
+export const PCI_X_STATUS_SPL_DISC = 0x00040000;
+/** It got a split completion that it did not expect. */
+export const PCI_X_STATUS_UNX_SPL = 0x00080000;
+/** It is as complex as a bridge. */
+export const PCI_X_STATUS_COMPLEX = 0x00100000;
+/** How much it reads at once by design. */
+export const PCI_X_STATUS_MAX_READ = 0x00600000;
+/** How many split transactions it has by design. */
+export const PCI_X_STATUS_MAX_SPLIT = 0x03800000;
+/** How much all its reads have at once by design. */
+export const PCI_X_STATUS_MAX_CUM = 0x1c000000;
+/** It got an error for a split completion. */
+export const PCI_X_STATUS_SPL_ERR = 0x20000000;
+/** It can do 266 MHz. */
+export const PCI_X_STATUS_266MHZ = 0x40000000;
+/** It can do 533 MHz. */
+export const PCI_X_STATUS_533MHZ = 0x80000000;
+/** 16 bits, of a bridge: its further bus, PCI_X_SSTATUS_*. */
+export const PCI_X_BRIDGE_SSTATUS = 2;
+/** The further bus has 64 bits. */
+export const PCI_X_SSTATUS_64BIT = 0x0001;
+/** The further bus can do 133 MHz. */
+export const PCI_X_SSTATUS_133MHZ = 0x0002;
+/** The mode and frequency of the further bus. */
+export const PCI_X_SSTATUS_FREQ = 0x03c0;
+/** The further bus can do 266 MHz. */
+export const PCI_X_SSTATUS_266MHZ = 0x4000;
+/** The further bus can do 533 MHz. */
+export const PCI_X_SSTATUS_533MHZ = 0x8000;
+/** 32 bits, of a bridge: its nearer bus. */
+export const PCI_X_BRIDGE_STATUS = 4;

@@ -98,3 +98,36 @@ export const PCI_EXP_DPC_SOURCE_ID = 0x0a;
 export const PCI_VNDR_HEADER = 4;
 export const PCI_DVSEC_HEADER1 = 0x4;
 export const PCI_DVSEC_HEADER2 = 0x8;
+
+// Virtual channels: arbitration
+export const PCI_VC_PORT_CAP2 = 0x08;
+export const PCI_VC_PORT_STATUS = 0x0e;
+export const PCI_VC_PORT_STATUS_TABLE = 0x00000001;
+export const PCI_VC_RES_CTRL_ARB_SELECT = 0x000e0000;
+export const PCI_VC_RES_STATUS_TABLE = 0x00000001;
+
+// Transaction processing hints (TPH)
+export const PCI_TPH_CAP = 4;
+export const PCI_TPH_CAP_ST_NS = 0x00000001;
+export const PCI_TPH_CAP_ST_IV = 0x00000002;
+export const PCI_TPH_CAP_ST_DS = 0x00000004;
+export const PCI_TPH_CAP_EXT_TPH = 0x00000100;
+/** Where the steering table is: PCI_TPH_LOC_*. */
+export const PCI_TPH_CAP_LOC_MASK = 0x00000600;
+/** The size of the steering table less one. */
+export const PCI_TPH_CAP_ST_MASK = 0x07FF0000;
+export const PCI_TPH_CTRL = 8;
+export const PCI_TPH_CTRL_MODE_SEL_MASK = 0x00000007;
+export const PCI_TPH_CTRL_REQ_EN_MASK = 0x00000300;
+
+// Data object exchange (DOE)
+export const PCI_DOE_CAP = 0x04;
+export const PCI_DOE_CAP_INT_SUP = 0x00000001;
+export const PCI_DOE_CAP_INT_MSG_NUM = 0x00000ffe;
+export const PCI_DOE_CTRL = 0x08;
+export const PCI_DOE_CTRL_INT_EN = 0x00000002;
+export const PCI_DOE_STATUS = 0x0c;
+export const PCI_DOE_STATUS_BUSY = 0x00000001;
+export const PCI_DOE_STATUS_INT_STATUS = 0x00000002;
+export const PCI_DOE_STATUS_ERROR = 0x00000004;
+export const PCI_DOE_STATUS_DATA_OBJECT_READY = 0x80000000;

@@ -90,6 +90,8 @@ export const PCI_HEADER_TYPE_MASK = 0x7f;
 export const PCI_HEADER_TYPE_NORMAL = 0;
 /** The header of a bridge. */
 export const PCI_HEADER_TYPE_BRIDGE = 1;
+/** A bridge to cards of CardBus. */
+export const PCI_HEADER_TYPE_CARDBUS = 2;
 /** The device has several functions. */
 export const PCI_HEADER_TYPE_MFD = 0x80;
 /** 8 bits: the built-in self-test. */

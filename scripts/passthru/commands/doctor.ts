@@ -8,6 +8,7 @@ import { diagnose } from "../../../lib/doctor/diagnose.ts";
 import { diagnosisText } from "../../../lib/doctor/text.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
+import { untoldOf } from "../run/untold.ts";
 import {
   type Style,
   styled,
@@ -19,6 +20,7 @@ const STYLES: Readonly<Record<string, Style>> = {
   pass: "green",
   warn: "yellow",
   fail: "red",
+  unknown: "yellow",
 };
 
 const UNITS: Readonly<Record<string, bigint>> = {
@@ -40,6 +42,7 @@ export function run(
   const memory = args.value("memory");
   const diagnosis = diagnose(host, {
     functions,
+    untold: untoldOf(host),
     ...memory !== undefined && { memory: bytesOf(memory) },
   });
   if (args.has("json")) {
@@ -58,7 +61,7 @@ export function run(
   } else {
     terminal.write(
       diagnosisText(diagnosis, terminal.width).replace(
-        /^(pass|warn|fail)/gm,
+        /^(pass|warn|fail|unknown)/gm,
         (verdict) => styled(terminal, STYLES[verdict], verdict),
       ),
     );

@@ -14,34 +14,109 @@ import type {
   ConfigFields,
   ConfigValue,
 } from "../../../lib/pci/config/words.ts";
+import { parsePostedConfigs } from "../../../lib/pci/config/lspci_text.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import type { PciFunction } from "../../../lib/host/pci/function.ts";
 import { sysfsError } from "../../../lib/host/sysfs.ts";
 import { O_RDONLY } from "../../../lib/uapi/linux/fcntl.ts";
-import { PCI_CFG_SPACE_EXP_SIZE } from "../../../lib/uapi/pci/regs.ts";
-import { type Arguments, EXIT, fromUser } from "../command.ts";
+import {
+  PCI_CFG_SPACE_EXP_SIZE,
+  PCI_STD_HEADER_SIZEOF,
+} from "../../../lib/uapi/pci/regs.ts";
+import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { description, functionJson } from "../output/function_json.ts";
+import { readInput } from "../run/input.ts";
 import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
 
-/** Decodes a function's config space. */
-export function run(
+/** Config space, and whose it is. */
+interface Source {
+  readonly address: string | undefined;
+  readonly title: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Decodes a function's config space, or what somebody posted of it. */
+export async function run(
   args: Arguments,
   host: Host,
   terminal: Terminal,
-): number {
-  const fn = fromUser(() => host.function(args.operands[0]!));
-  const bytes = readConfigSpace(fn);
-  const title = `${fn.address} ${description(functionJson(fn))}`;
-  if (args.has("hex")) {
-    if (args.has("json")) {
-      writeJson(terminal, { address: fn.address, bytes: bytes.toHex() });
-    } else terminal.write(hexText(title, bytes));
+): Promise<number> {
+  const [what, ...addresses] = args.operands;
+  if (isAddress(what!)) {
+    if (addresses.length > 0) {
+      throw new UsageError(`${addresses[0]} is one operand too many`);
+    }
+    const fn = fromUser(() => host.function(what!));
+    const title = `${fn.address} ${description(functionJson(fn))}`;
+    const bytes = readConfigSpace(fn);
+    show(args, terminal, { address: fn.address, title, bytes });
     return EXIT.DONE;
   }
-  const dump = decodeConfigSpace(bytes);
-  if (args.has("json")) writeJson(terminal, dumpJson(fn, dump));
-  else terminal.write(dumpText(terminal, title, dump));
+  const sources = await posted(what!, addresses, terminal);
+  if (args.has("json")) {
+    writeJson(terminal, sources.map((source) => json(args, source)));
+    return EXIT.DONE;
+  }
+  for (const [i, source] of sources.entries()) {
+    if (i > 0 && !args.has("hex")) terminal.write("\n");
+    show(args, terminal, source);
+  }
   return EXIT.DONE;
+}
+
+function isAddress(operand: string): boolean {
+  return /^([0-9a-f]{4,8}:)?[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/i.test(operand);
+}
+
+/** Reads the functions of a text that `lspci -x` wrote. */
+async function posted(
+  path: string,
+  wanted: readonly string[],
+  terminal: Terminal,
+): Promise<Source[]> {
+  const found = parsePostedConfigs(await readInput(terminal, path));
+  if (found.length === 0) {
+    throw new UsageError(
+      `${path} is neither an address such as 01:00.0 nor a text with bytes ` +
+        "of config space",
+      "lspci -xxxx, run as root, writes such a text",
+    );
+  }
+  const sources = found.map(({ address, title, bytes }) => ({
+    address,
+    title: [address, title].filter(Boolean).join(" ") || "a function",
+    bytes,
+  }));
+  for (const { title, bytes } of sources) {
+    if (bytes.length >= PCI_STD_HEADER_SIZEOF) continue;
+    throw new UsageError(
+      `${path} has ${bytes.length} bytes of ${title}: expected ` +
+        `${PCI_STD_HEADER_SIZEOF} at least`,
+    );
+  }
+  if (wanted.length === 0) return sources;
+  return wanted.flatMap((address) => {
+    const full = address.length > "00:00.0".length
+      ? address.toLowerCase()
+      : `0000:${address.toLowerCase()}`;
+    const ofFunction = sources.filter(({ address }) => address === full);
+    if (ofFunction.length > 0) return ofFunction;
+    const there = found.flatMap(({ address }) => address ?? []).join(", ");
+    throw new UsageError(`${path} has no ${address}: it has ${there}`);
+  });
+}
+
+function show(args: Arguments, terminal: Terminal, source: Source): void {
+  const { title, bytes } = source;
+  if (args.has("json")) writeJson(terminal, json(args, source));
+  else if (args.has("hex")) terminal.write(hexText(title, bytes));
+  else terminal.write(dumpText(terminal, title, decodeConfigSpace(bytes)));
+}
+
+function json(args: Arguments, { address, bytes }: Source) {
+  return args.has("hex")
+    ? { address: address ?? null, bytes: bytes.toHex() }
+    : dumpJson(address, decodeConfigSpace(bytes));
 }
 
 /** Reads as much of config space as this user may. */
@@ -78,9 +153,9 @@ function hexText(title: string, bytes: Uint8Array): string {
   return `${lines.join("\n")}\n\n`;
 }
 
-function dumpJson(fn: PciFunction, dump: ConfigSpaceDump) {
+function dumpJson(address: string | undefined, dump: ConfigSpaceDump) {
   return {
-    address: fn.address,
+    address: address ?? null,
     size: dump.size,
     header: dump.header,
     capabilities: dump.capabilities.map(({ version, id, ...capability }) => ({

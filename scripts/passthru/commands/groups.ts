@@ -8,6 +8,7 @@ import { hexDigits } from "../../../lib/hex.ts";
 import { breakLines } from "../../../lib/text.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import type { HostDevice, IommuGroup } from "../../../lib/host/device.ts";
+import { groupRemedy } from "../../../lib/host/pci/group_remedy.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 import { PciFunction } from "../../../lib/host/pci/function.ts";
 import {
@@ -19,6 +20,7 @@ import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { description, functionJson, Names } from "../output/function_json.ts";
 import { driverStyle } from "./list.ts";
 import { obstacleJson } from "./show.ts";
+import { assertTold } from "../run/untold.ts";
 import { renderSvg } from "../output/svg.ts";
 import { shortened } from "../output/table.ts";
 import { warnLines } from "../terminal/lines.ts";
@@ -47,6 +49,7 @@ function groupJson(group: IommuGroup, names: Names) {
     type: group.type ?? null,
     viable: viability.viable,
     obstacles: viability.viable ? [] : viability.obstacles.map(obstacleJson),
+    remedy: viability.viable ? null : groupRemedy(group, viability.obstacles),
     devices: group.devices.map((device) => memberJson(device, names)),
   };
 }
@@ -57,6 +60,7 @@ export function run(
   host: Host,
   terminal: Terminal,
 ): number {
+  assertTold(host, ["groups"]);
   if (args.has("tree") || args.has("svg")) return draw(args, host, terminal);
   const names = new Names();
   const groups = args.operands.length === 0
@@ -125,7 +129,7 @@ function warnOfNoGroups(host: Host, terminal: Terminal): void {
 
 function groupText(
   terminal: Terminal,
-  { id, type, viable, obstacles, devices }: ReturnType<typeof groupJson>,
+  { id, type, viable, remedy, devices }: ReturnType<typeof groupJson>,
 ): string {
   const verdict = viable
     ? styled(terminal, "green", "viable")
@@ -142,10 +146,8 @@ function groupText(
       styled(terminal, driverStyle(driver), (driver ?? "-").padEnd(width)) +
       `  ${shortened(name, Math.max(room, 8))}`.trimEnd();
   });
-  const remedies = viable
+  const remedies = remedy === null
     ? []
-    : obstacles.flatMap(({ remedy }) =>
-      breakLines("  ", remedy, terminal.width)
-    );
+    : breakLines("  ", remedy, terminal.width);
   return [head, ...lines, ...remedies].map((line) => `${line}\n`).join("");
 }

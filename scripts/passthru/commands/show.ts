@@ -8,6 +8,8 @@ import { functionsOfBus } from "../../../lib/host/pci/bus_reset.ts";
 import { hex, hexDigits } from "../../../lib/hex.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import type { Obstacle } from "../../../lib/host/device.ts";
+import { usesOf } from "../../../lib/host/guards/uses.ts";
+import { groupRemedy } from "../../../lib/host/pci/group_remedy.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 import { nodePaths } from "../../../lib/host/iommu/nodes.ts";
 import {
@@ -23,6 +25,7 @@ import {
   type FunctionJson,
   functionJson,
 } from "../output/function_json.ts";
+import { isTold, unknownOf } from "../run/untold.ts";
 import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
 
 /** A BAR in JSON. */
@@ -71,6 +74,10 @@ export interface ShowJson extends FunctionJson {
   readonly viable: boolean | null;
   /** What keeps the group from being used. */
   readonly obstacles: readonly ObstacleJson[];
+  /** What to type so that the group can be used; `null` where it can. */
+  readonly remedy: string | null;
+  /** What the host uses it for, as clauses. */
+  readonly uses: readonly string[];
   /** Why it has no group. */
   readonly noGroup: { readonly problem: string; readonly hint: string } | null;
   /** Its BARs. */
@@ -87,6 +94,8 @@ export interface ShowJson extends FunctionJson {
   readonly nodes: readonly string[];
   /** The processes that have one of them open. */
   readonly openers: readonly Opener[];
+  /** What a posted text does not tell of the host; empty for a real host. */
+  readonly unknown: readonly string[];
 }
 
 /** An obstacle in JSON. */
@@ -101,7 +110,7 @@ function commandRemedy(device: Obstacle["device"], remedy: string): string {
   if (!remedy.includes("host.take(")) return remedy;
   const { name, bus, driver } = device;
   return bus === "pci"
-    ? `take ${name}: passthru bind ${name}`
+    ? `leave ${name} without a driver: passthru bind ${name} none`
     : `unbind ${name}: echo ${name} > /sys/bus/${bus}/drivers/${driver}/unbind`;
 }
 
@@ -142,7 +151,13 @@ export function showJson(host: Host, fn: PciFunction): ShowJson {
     obstacles: viability?.viable === false
       ? viability.obstacles.map(obstacleJson)
       : [],
-    noGroup: group === undefined ? explainNoGroup(fn) : null,
+    remedy: viability?.viable === false
+      ? groupRemedy(group!, viability.obstacles, fn)
+      : null,
+    uses: usesOf(host, fn).map(({ problem }) => problem),
+    noGroup: group === undefined && isTold(host, "groups")
+      ? explainNoGroup(fn)
+      : null,
     bars: fn.bars.map(barJson),
     resetMethods: fn.resetMethods,
     hotReset: functionsOfBus(fn)?.map(({ address }) => address) ?? null,
@@ -150,6 +165,7 @@ export function showJson(host: Host, fn: PciFunction): ShowJson {
     virtualFunctions: fn.virtualFunctions.map(({ address }) => address),
     nodes,
     openers: openers(host.kernel, nodes),
+    unknown: unknownOf(host),
   };
 }
 
@@ -184,11 +200,17 @@ function showText(terminal: Terminal, shown: ShowJson): string {
     ["group", groupText(terminal, shown)],
     ["NUMA node", shown.numaNode?.toString()],
     ["BARs", orNone(shown.bars.map(barText), "\n")],
-    ["resets", orNone(shown.resetMethods) ?? "none listed by the kernel"],
+    [
+      "resets",
+      shown.unknown.includes("capabilities")
+        ? "unknown"
+        : orNone(shown.resetMethods) ?? "none listed by the kernel",
+    ],
     ["hot reset", orNone(shown.hotReset ?? [])],
     ["part of", shown.physicalFunction ?? undefined],
     ["virtual", orNone(shown.virtualFunctions, " ")],
     ["nodes", orNone(shown.nodes)],
+    ["host's use", orNone(shown.uses, "\n")],
     [
       "used by",
       shown.openers.length === 0 ? undefined : openersText(shown.openers),
@@ -198,12 +220,16 @@ function showText(terminal: Terminal, shown: ShowJson): string {
 
 function groupText(
   terminal: Terminal,
-  { iommuGroup, groupMembers, viable, obstacles, noGroup, address }: ShowJson,
+  shown: ShowJson,
 ): string {
+  const { iommuGroup, groupMembers, viable, obstacles, noGroup, address } =
+    shown;
+  const { remedy } = shown;
   if (noGroup !== null) {
     const { problem, hint } = noGroup;
     return `${styled(terminal, "red", "none")}: ${problem}\nhint: ${hint}`;
   }
+  if (iommuGroup === null) return "unknown";
   const others = groupMembers.filter((name) => name !== address);
   const verdict = viable
     ? styled(terminal, "green", "viable")
@@ -211,8 +237,7 @@ function groupText(
   return [
     `${iommuGroup}, ${verdict}` +
     (others.length === 0 ? ", alone" : `, with ${others.join(", ")}`),
-    ...obstacles.map(({ device, driver, remedy }) =>
-      `${device} is bound to ${driver}: ${remedy}`
-    ),
+    ...obstacles.map(({ device, driver }) => `${device} is bound to ${driver}`),
+    ...remedy === null ? [] : [remedy],
   ].join("\n");
 }

@@ -5,9 +5,8 @@
  */
 
 import type { Host } from "../../../lib/host/host.ts";
-import { apply } from "../../../lib/provision/apply.ts";
+import { apply, rehearse } from "../../../lib/provision/apply.ts";
 import type { StepEvent } from "../../../lib/provision/make.ts";
-import { plan } from "../../../lib/provision/plan/plan.ts";
 import {
   planText,
   stepSubject,
@@ -23,6 +22,7 @@ import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { errorJson, leftJson, stepJson } from "../output/state_json.ts";
 import { warnLines } from "../terminal/lines.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
+import { assertTold, supposed } from "./untold.ts";
 
 /** The time limit that was asked for, in milliseconds. */
 export function timeoutOf(args: Arguments): { timeout?: number } {
@@ -37,15 +37,27 @@ export function timeoutOf(args: Arguments): { timeout?: number } {
   return { timeout: seconds * 1000 };
 }
 
-/** Prints the plan for a state. */
-export function showPlan(
+/** What a plan depends on. */
+const NEEDED = ["groups", "drivers"] as const;
+
+/** Prints the plan for a state, or fails as applying it would. */
+export async function showPlan(
   args: Arguments,
   host: Host,
   terminal: Terminal,
   state: DesiredState,
-): number {
-  const { steps } = fromUser(() => plan(host, state));
+): Promise<number> {
+  assertTold(host, NEEDED);
+  const { steps } = await fromUser(() =>
+    rehearse(host, state, {
+      insist: args.values("insist"),
+      signal: terminal.signal,
+      ...timeoutOf(args),
+    })
+  );
   writeSteps(args, terminal, steps, "");
+  const unknown = supposed(host);
+  if (unknown !== undefined) warnLines(terminal, "unknown: ", unknown);
   return EXIT.DONE;
 }
 
@@ -62,6 +74,7 @@ export async function applyState(
   name: string,
   keep: () => Promise<void> = () => Promise.resolve(),
 ): Promise<number> {
+  assertTold(host, NEEDED);
   const applied = await fromUser(() =>
     apply(host, state, {
       name,

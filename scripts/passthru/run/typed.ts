@@ -26,7 +26,18 @@ const WORDS: Readonly<Record<string, string>> = {
 
 /** Advice about a state, and what is typed in its place. */
 const ADVICE: readonly (readonly [RegExp, string])[] = [
-  [/"group": "all endpoints" in \S+/, "--whole-group"],
+  [
+    /to give (?:them|the others) to (\S+) too: "group": "all endpoints" in \S+, with ([^,]*),/,
+    "take all of the group: passthru bind ADDRESS $1 --whole-group $2,",
+  ],
+  [
+    /to give (?:them|the others) to (\S+) too: "group": "all endpoints" in \S+/,
+    "take all of the group: passthru bind ADDRESS $1 --whole-group",
+  ],
+  [
+    /to leave (\S+) without a driver: \{ "select": "\S+", "driver": null \}/g,
+    "leave $1 without a driver: passthru bind $1 none",
+  ],
   [
     /give their number: "virtualFunctions": .*/,
     "remove them first: passthru vfs ADDRESS 0",

@@ -233,7 +233,7 @@ const DEFECTS: ReadonlyArray<
     "the kernel cannot reset the function",
     "reset",
     "warn",
-    "cannot reset it",
+    "nothing can reset it: the kernel does not reset its bus either",
     { fn: { reset: [] } },
   ],
   [
@@ -271,8 +271,8 @@ const DEFECTS: ReadonlyArray<
   ],
   [
     "the function is the console",
-    "known-device",
-    "warn",
+    "host-use",
+    "fail",
     "display that the machine booted with",
     {
       fn: { id: "8086:3e92", class: 0x030000, driver: "i915" },

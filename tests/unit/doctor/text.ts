@@ -42,7 +42,7 @@ Deno.test("diagnosisText() writes a text once when it is the same for several de
   );
   assertStringIncludes(
     lines.find((line) => line.startsWith("warn  reset"))!,
-    "0000:00:03.0, 0000:00:04.0, 0000:00:05.0, 3 more: the kernel cannot",
+    "0000:00:03.0, 0000:00:04.0, 0000:00:05.0, 3 more: nothing can reset it",
   );
 });
 

@@ -1,9 +1,7 @@
 import { simulate } from "../../../lib/sim/mod.ts";
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import {
-  explainNoGroup,
-  type Explanation,
-} from "../../../lib/host/iommu/no_iommu.ts";
+import type { Explanation } from "../../../lib/host/iommu/explanation.ts";
+import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";
 
 const A = "0000:00:03.0";
 

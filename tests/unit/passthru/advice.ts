@@ -43,7 +43,7 @@ const CASES: readonly (readonly [
     ["bind", A],
     1,
     `${A}: its IOMMU group 1 would not be viable with ${B} on nvme
-hint: to give them to vfio-pci too: --whole-group`,
+hint: take all of the group: passthru bind ${A} vfio-pci --whole-group`,
   ],
   [
     "a driver's name that is none",

@@ -130,6 +130,8 @@ Deno.test("passthru show writes everything in its documented shape when it write
     "groupMembers",
     "viable",
     "obstacles",
+    "remedy",
+    "uses",
     "noGroup",
     "bars",
     "resetMethods",
@@ -138,6 +140,7 @@ Deno.test("passthru show writes everything in its documented shape when it write
     "virtualFunctions",
     "nodes",
     "openers",
+    "unknown",
   ]);
   assertEquals(shown.subsystemDevice, "a01f");
   assertEquals(shown.groupMembers, ["0000:01:00.0", "0000:01:00.1"]);
@@ -145,8 +148,13 @@ Deno.test("passthru show writes everything in its documented shape when it write
   assertEquals(shown.obstacles[1], {
     device: "0000:01:00.1",
     driver: "nvme",
-    remedy: "take 0000:01:00.1: passthru bind 0000:01:00.1",
+    remedy: "leave 0000:01:00.1 without a driver: " +
+      "passthru bind 0000:01:00.1 none",
   });
+  assertEquals(
+    shown.remedy,
+    "take all of the group: passthru bind 0000:01:00.0 --whole-group",
+  );
   assertEquals(
     shown.bars.map(({ index, kind, size }: Record<string, unknown>) => [
       index,
@@ -180,7 +188,10 @@ Deno.test("passthru groups says why a group cannot be used", async () => {
   assertEquals(shown[0].devices.length, 2);
   const { out } = await call(HOST, ["groups", "12"], { width: 80 });
   assertStringIncludes(out, "group 12  not viable  DMA");
-  assertStringIncludes(out, "take 0000:01:00.0: passthru bind");
+  assertStringIncludes(
+    out,
+    "  take all of the group: passthru bind 0000:01:00.0 --whole-group\n",
+  );
   assertEquals(out.includes("group 13"), false);
 });
 
@@ -226,10 +237,13 @@ Deno.test("passthru breaks its lines at words when the terminal is narrow", asyn
   const files = { "s.json": '{"memoryLimit":{"2000":"1G"}}' };
   for (
     const [argv, words] of [
-      [["show", "01:00.0"], "take 0000:02:00.3: passthru bind"],
-      [["groups"], "take 0000:02:00.3: passthru bind"],
+      [["show", "01:00.0"], "passthru bind 0000:01:00.0 --whole-group"],
+      [["groups"], "passthru bind 0000:01:00.0 --whole-group"],
       [["plan", "s.json"], "user 2000 may lock 1G"],
-      [["bind", "01:00.0"], "to give them to vfio-pci too: --whole-group"],
+      [
+        ["bind", "01:00.0"],
+        "passthru bind 0000:01:00.0 vfio-pci --whole-group",
+      ],
       [
         ["bind", "01:00.0", "--whole-group", "--dry-run"],
         "0000:01:00.0: e1000e has it",
@@ -251,4 +265,30 @@ Deno.test("passthru breaks its lines at words when the terminal is narrow", asyn
     assertEquals(flat(out + err), flat(wide.out + wide.err));
     assertStringIncludes(flat(out + err), words);
   }
+});
+
+Deno.test("passthru dump decodes a posted text", async () => {
+  const header = (id: string) =>
+    `00: 86 80 ${id} 10 00 00 00 00 00 00 00 02 00 00 00 00\n` +
+    [1, 2, 3].map((row) => `${row}0:${" 00".repeat(16)}\n`).join("");
+  const files = {
+    "post.txt": `01:00.0 Ethernet controller: one\n${header("d3")}\n` +
+      `02:00.0 Ethernet controller: two\n${header("c9")}`,
+    "short.txt": "01:00.0 x\n00: 86 80\n",
+    "none.txt": "hello\n",
+  };
+  const run = (...argv: string[]) => call(HOST, ["dump", ...argv], { files });
+  const all = JSON.parse((await run("post.txt", "--json")).out);
+  assertEquals(
+    all.map(({ address, header }: {
+      address: string;
+      header: { device: string };
+    }) => [address, header.device]),
+    [["0000:01:00.0", "10d3"], ["0000:02:00.0", "10c9"]],
+  );
+  const { out } = await run("post.txt", "02:00.0");
+  assertMatch(out, /^0000:02:00.0 Ethernet controller: two\n {2}vendor 8086/);
+  assertEquals((await run("post.txt", "03:00.0")).code, 2);
+  assertStringIncludes((await run("short.txt")).err, "has 2 bytes of");
+  assertStringIncludes((await run("none.txt")).err, "neither an address");
 });

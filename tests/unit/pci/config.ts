@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { decodeConfigSpace } from "../../../lib/pci/config/decode.ts";
 import {
   PCI_CAP_ID_EA,
+  PCI_CAP_ID_EXP,
   PCI_CAP_ID_MSI,
   PCI_CAP_ID_MSIX,
   PCI_CAP_ID_PM,
@@ -147,11 +148,11 @@ Deno.test("decodeConfigSpace() decodes enhanced allocation", () => {
     0x50: 0x0000_0008,
   }));
   assertEquals(fields.entries, [{
-    bar: 0,
+    resource: "BAR 0",
     enabled: true,
     writable: false,
-    properties: "0x00",
-    secondaryProperties: "0x00",
+    properties: "memory",
+    secondaryProperties: "memory",
     base: "0x810000000",
     maxOffset: "0xfffff",
   }]);
@@ -159,7 +160,7 @@ Deno.test("decodeConfigSpace() decodes enhanced allocation", () => {
 
 Deno.test("decodeConfigSpace() decodes extended capabilities in the order of their chain", () => {
   const { capabilities } = decodeConfigSpace(space(4096, {
-    0x34: 0,
+    0x40: PCI_CAP_ID_EXP,
     0x100: 0x1401_0000 | PCI_EXT_CAP_ID_DSN,
     0x104: 0xff12_3456,
     0x108: 0xa036_9fff,
@@ -176,9 +177,13 @@ Deno.test("decodeConfigSpace() decodes extended capabilities in the order of the
   }));
   assertEquals(
     capabilities.map(({ at, extended, version }) => [at, extended, version]),
-    [[0x100, true, 1], [0x140, true, 1], [0x160, true, 1], [0x1a0, true, 1]],
+    [[0x40, false, undefined], [0x100, true, 1], [0x140, true, 1], [
+      0x160,
+      true,
+      1,
+    ], [0x1a0, true, 1]],
   );
-  const [dsn, acs, sriov, rebar] = capabilities.map(({ fields }) => fields);
+  const [, dsn, acs, sriov, rebar] = capabilities.map(({ fields }) => fields);
   assertEquals(dsn, { serial: "a0-36-9f-ff-ff-12-34-56" });
   const { requestRedirect, egressControl } = acs!.control as Record<
     string,
@@ -215,7 +220,7 @@ Deno.test("decodeConfigSpace() names a capability by its number when it is unkno
 Deno.test("decodeConfigSpace() reports a problem when a chain leads back", () => {
   const { capabilities, problems } = decodeConfigSpace(space(4096, {
     0x40: 0x5001,
-    0x50: 0x4005,
+    0x50: 0x4000 | PCI_CAP_ID_EXP,
     0x100: 0x1401_0003,
     0x140: 0x1001_000d,
   }));

@@ -275,8 +275,8 @@ Deno.test("plan() throws GROUP_NOT_VIABLE when a bridge itself is in the way", (
   });
   assertEquals(
     error.hint,
-    "unbind the devices that are no endpoints, or move the card to a slot " +
-      "that the IOMMU isolates",
+    "to leave 0000:04:00.0 without a driver: " +
+      '{ "select": "0000:04:00.0", "driver": null }',
   );
 });
 

@@ -194,7 +194,7 @@ Deno.test("SimulatedMachine.topology() keeps a domain whose driver is not bound"
     .find((behind) => DELL.functions![behind]?.driver === "vmd")!;
   const taken = await apply(host, {
     functions: [{ select: maker, driver: "vfio-pci" }],
-  });
+  }, { insist: [maker] });
   const later = again(host);
   assertEquals(treeOf(later), treeOf(host));
   assertEquals((await restore(later)).left, []);

@@ -12,6 +12,7 @@ import {
   pinOf,
   plan,
 } from "../../../lib/provision/mod.ts";
+import { isEndpointClass } from "../../../lib/host/pci/endpoint.ts";
 import { diagnose } from "../../../lib/doctor/mod.ts";
 import type { Topology } from "../../../lib/sim/mod.ts";
 import cloud from "../../recordings/cloud.json" with { type: "json" };
@@ -41,7 +42,7 @@ for (const [name, recording] of Object.entries(RECORDINGS)) {
           group: "all endpoints",
         }],
       };
-      if (fn.iommuGroup === undefined || fn.class >> 8 === 0x0604) {
+      if (fn.iommuGroup === undefined || !isEndpointClass(fn.class)) {
         const error = assertThrows(() => plan(host, state), VfioError);
         assert(["DRIVER_FAILED", "NO_IOMMU_GROUP"].includes(error.code));
         continue;

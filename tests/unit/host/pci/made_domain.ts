@@ -71,16 +71,23 @@ Deno.test("plan() throws GROUP_NOT_VIABLE when the state takes a Dell's drive ou
     verdict === "warn" && (device === "10000:e1:00.0" ||
       device === "0000:00:0e.0")
   );
-  assertEquals(warnings.map(({ check }) => check), ["group-viable", "acs"]);
+  assertEquals(
+    warnings.map(({ check }) => check),
+    ["group-viable", "acs", "host-use"],
+  );
   for (const { remedy } of warnings) {
-    assertStringIncludes(remedy!, "hand out 0000:00:0e.0 itself");
+    assertStringIncludes(
+      remedy!,
+      "passthru bind 0000:00:0e.0 --insist 0000:00:0e.0",
+    );
   }
   const viability = host.group(7).viability();
   assertEquals(
     !viability.viable && viability.obstacles.map(({ remedy }) => remedy),
     Array(2).fill(
-      "hand out 0000:00:0e.0 itself, and with it all that is behind it; or " +
-        "have no such domain: switch VMD off in the firmware's set-up",
+      "hand out 0000:00:0e.0 itself, and with it all that is behind it: " +
+        "passthru bind 0000:00:0e.0 --insist 0000:00:0e.0; or have no such " +
+        "domain: switch VMD off in the firmware's set-up",
     ),
   );
 });
@@ -94,7 +101,12 @@ Deno.test("apply() takes the function that makes a Dell's domain, and restore() 
     ["pass once the functions are taken, their IOMMU groups are viable"],
   );
   {
-    await using _ = await apply(host, state);
+    const error = await assertRejects(() => apply(host, state), VfioError);
+    assertEquals(
+      error.problem,
+      "the host uses it: 10000:e1:00.0 (nvme) vanishes with it",
+    );
+    await using _ = await apply(host, state, { insist: ["0000:00:0e.0"] });
     assertEquals(membersOf(host, 7), ["0000:00:0e.0"]);
     await using device = await VfioDevice.attach(
       "0000:00:0e.0",

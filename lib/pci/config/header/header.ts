@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hex, hexDigits } from "../../hex.ts";
+import { hex, hexDigits } from "../../../hex.ts";
 import {
   PCI_BASE_ADDRESS_0,
   PCI_BIST,
@@ -33,6 +33,7 @@ import {
   PCI_DEVICE_ID,
   PCI_HEADER_TYPE,
   PCI_HEADER_TYPE_BRIDGE,
+  PCI_HEADER_TYPE_CARDBUS,
   PCI_HEADER_TYPE_MASK,
   PCI_HEADER_TYPE_MFD,
   PCI_HEADER_TYPE_NORMAL,
@@ -69,15 +70,11 @@ import {
   PCI_SUBSYSTEM_ID,
   PCI_SUBSYSTEM_VENDOR_ID,
   PCI_VENDOR_ID,
-} from "../../uapi/pci/regs.ts";
+} from "../../../uapi/pci/regs.ts";
+import { type ConfigFields, flags, type Words } from "../words.ts";
 import { decodeBars } from "./bars.ts";
-import {
-  bits,
-  type ConfigFields,
-  type ConfigValue,
-  flags,
-  type Words,
-} from "./words.ts";
+import { decodeCardbus } from "./cardbus.ts";
+import { window, windowAddress } from "./windows.ts";
 
 /** The interrupt pins by number. */
 const PINS = [null, "A", "B", "C", "D"];
@@ -96,6 +93,8 @@ export function decodeHeader(words: Words): ConfigFields {
       ? "endpoint"
       : kind === PCI_HEADER_TYPE_BRIDGE
       ? "bridge"
+      : kind === PCI_HEADER_TYPE_CARDBUS
+      ? "CardBus bridge"
       : `type ${kind}`,
     multifunction: (type & PCI_HEADER_TYPE_MFD) !== 0,
     command: flags(words.u16(PCI_COMMAND), {
@@ -134,6 +133,8 @@ export function decodeHeader(words: Words): ConfigFields {
       ? bridge(words)
       : kind === PCI_HEADER_TYPE_NORMAL
       ? endpoint(words)
+      : kind === PCI_HEADER_TYPE_CARDBUS
+      ? decodeCardbus(words)
       : {},
   };
 }
@@ -207,25 +208,4 @@ function bridge(words: Words): ConfigFields {
       fastBackToBack: PCI_BRIDGE_CTL_FAST_BACK,
     }),
   };
-}
-
-/**
- * Decodes an end of a window. The upper register counts only if the lower one
- * says so.
- */
-function windowAddress(
-  register: number,
-  mask: number,
-  shift: number,
-  upper = 0,
-  upperShift = 0,
-): bigint {
-  const wide = bits(register, 0xf) === 1;
-  return BigInt(register & mask) << BigInt(shift) |
-    (wide ? BigInt(upper) << BigInt(upperShift) : 0n);
-}
-
-/** Decodes a window. A base beyond the limit disables it. */
-function window(base: bigint, limit: bigint, granule: bigint): ConfigValue {
-  return base > limit ? null : { start: hex(base), last: hex(limit | granule) };
 }

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { hex } from "../../hex.ts";
-import * as regs from "../../uapi/pci/extended_regs.ts";
-import { type ConfigFields, flags, type Words } from "./words.ts";
+import { hex } from "../../../hex.ts";
+import * as regs from "../../../uapi/pci/extended_regs.ts";
+import { type ConfigFields, flags, type Words } from "../words.ts";
 
 const UNCORRECTABLE = {
   dataLink: regs.PCI_ERR_UNC_DLP,

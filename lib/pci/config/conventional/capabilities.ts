@@ -4,28 +4,32 @@
  * @module
  */
 
-import { hex, hexDigits } from "../../hex.ts";
-import * as regs from "../../uapi/pci/regs.ts";
+import { hex, hexDigits } from "../../../hex.ts";
+import * as regs from "../../../uapi/pci/regs.ts";
+import { enhancedAllocation } from "./allocation.ts";
 import { decodeExpress } from "./express.ts";
+import { hyperTransport } from "./hypertransport.ts";
+import { pciX } from "./pci_x.ts";
 import {
   bits,
   type ConfigFields,
-  type ConfigValue,
   flags,
   type Known,
   type Words,
-} from "./words.ts";
+} from "../words.ts";
 
 /** The known capabilities, by id. */
 export const CAPABILITIES: Readonly<Record<number, Known>> = {
+  // A placeholder that only links to the next.
+  0: ["Null"],
   [regs.PCI_CAP_ID_PM]: ["Power Management", powerManagement],
   [regs.PCI_CAP_ID_AGP]: ["AGP"],
   [regs.PCI_CAP_ID_VPD]: ["Vital Product Data", vitalProductData],
   [regs.PCI_CAP_ID_SLOTID]: ["Slot ID"],
   [regs.PCI_CAP_ID_MSI]: ["MSI", msi],
   [regs.PCI_CAP_ID_CHSWP]: ["CompactPCI hot-swap"],
-  [regs.PCI_CAP_ID_PCIX]: ["PCI-X"],
-  [regs.PCI_CAP_ID_HT]: ["HyperTransport"],
+  [regs.PCI_CAP_ID_PCIX]: ["PCI-X", pciX],
+  [regs.PCI_CAP_ID_HT]: ["HyperTransport", hyperTransport],
   [regs.PCI_CAP_ID_VNDR]: ["Vendor Specific Information", vendorSpecific],
   [regs.PCI_CAP_ID_DBG]: ["Debug port"],
   [regs.PCI_CAP_ID_CCRC]: ["CompactPCI central resource control"],
@@ -160,44 +164,4 @@ function advancedFeatures(words: Words): ConfigFields {
       transactionsPending: regs.PCI_AF_STATUS_TP,
     }),
   };
-}
-
-function enhancedAllocation(words: Words): ConfigFields {
-  const count = words.u8(regs.PCI_EA_NUM_ENT) & regs.PCI_EA_NUM_ENT_MASK;
-  const isBridge = isBridgeEntry(words);
-  const entries: ConfigValue[] = [];
-  let at = isBridge ? regs.PCI_EA_FIRST_ENT_BRIDGE : regs.PCI_EA_FIRST_ENT;
-  for (let i = 0; i < count; i++) {
-    const head = words.u32(at);
-    const base = words.u32(at + 4);
-    const most = words.u32(at + 8);
-    let next = at + 12;
-    const wide = (word: number) => {
-      const low = BigInt((word & regs.PCI_EA_FIELD_MASK) >>> 0);
-      if ((word & regs.PCI_EA_IS_64) === 0) return low;
-      next += 4;
-      return low | BigInt(words.u32(next - 4)) << 32n;
-    };
-    entries.push({
-      bar: bits(head, regs.PCI_EA_BEI),
-      enabled: (head & regs.PCI_EA_ENABLE) !== 0,
-      writable: (head & regs.PCI_EA_WRITABLE) !== 0,
-      properties: hex(bits(head, regs.PCI_EA_PP), 2),
-      secondaryProperties: hex(bits(head, regs.PCI_EA_SP), 2),
-      base: hex(wide(base)),
-      maxOffset: hex(wide(most) | 3n),
-    });
-    at += 4 * ((head & regs.PCI_EA_ES) + 1);
-  }
-  return { entries };
-}
-
-/**
- * Whether the entries begin later, after bus numbers, as they do in a bridge.
- * The head of an entry has bit 3 and bits 24 to 29 clear, and gives a size of
- * at least two words.
- */
-function isBridgeEntry(words: Words): boolean {
-  const head = words.u32(regs.PCI_EA_FIRST_ENT);
-  return (head & 0x3f00_0008) !== 0 || (head & regs.PCI_EA_ES) < 2;
 }

@@ -4,14 +4,14 @@
  * @module
  */
 
-import { hex } from "../../hex.ts";
+import { hex } from "../../../hex.ts";
 import {
   PCI_BASE_ADDRESS_MEM_PREFETCH,
   PCI_BASE_ADDRESS_MEM_TYPE_64,
   PCI_BASE_ADDRESS_MEM_TYPE_MASK,
   PCI_BASE_ADDRESS_SPACE_IO,
-} from "../../uapi/pci/regs.ts";
-import type { ConfigValue, Words } from "./words.ts";
+} from "../../../uapi/pci/regs.ts";
+import type { ConfigValue, Words } from "../words.ts";
 
 /**
  * Decodes base address registers. They contain addresses; only sysfs has the

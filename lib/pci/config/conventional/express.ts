@@ -4,9 +4,9 @@
  * @module
  */
 
-import * as port from "../../uapi/pci/express_port_regs.ts";
-import * as regs from "../../uapi/pci/express_regs.ts";
-import { bits, type ConfigFields, flags, type Words } from "./words.ts";
+import * as port from "../../../uapi/pci/express_port_regs.ts";
+import * as regs from "../../../uapi/pci/express_regs.ts";
+import { bits, type ConfigFields, flags, type Words } from "../words.ts";
 
 const TYPES: Readonly<Record<number, string>> = {
   [regs.PCI_EXP_TYPE_ENDPOINT]: "endpoint",

@@ -4,11 +4,21 @@
  * @module
  */
 
-import { hex, hexDigits } from "../../hex.ts";
-import * as regs from "../../uapi/pci/express_regs.ts";
-import * as more from "../../uapi/pci/extended_regs.ts";
+import { hex, hexDigits } from "../../../hex.ts";
+import * as regs from "../../../uapi/pci/express_regs.ts";
+import * as more from "../../../uapi/pci/extended_regs.ts";
+import * as unnamed from "../../../uapi/pci/unnamed_regs.ts";
+import { virtualChannels } from "./channels.ts";
+import { designatedVendor } from "./cxl.ts";
+import { dataEncryption } from "./encryption.ts";
 import { decodeErrors } from "./errors.ts";
 import { decodeSriov } from "./sriov.ts";
+import {
+  dataObjects,
+  multicast,
+  processingHints,
+  secondaryExpress,
+} from "./transactions.ts";
 import {
   bits,
   type ConfigFields,
@@ -16,10 +26,12 @@ import {
   flags,
   type Known,
   type Words,
-} from "./words.ts";
+} from "../words.ts";
 
 /** The known capabilities, by id. */
 export const EXTENDED: Readonly<Record<number, Known>> = {
+  // A placeholder that only links to the next.
+  0: ["Null"],
   [regs.PCI_EXT_CAP_ID_ERR]: ["Advanced Error Reporting", decodeErrors],
   [regs.PCI_EXT_CAP_ID_VC]: ["Virtual Channel", virtualChannels],
   [regs.PCI_EXT_CAP_ID_DSN]: ["Device Serial Number", serialNumber],
@@ -27,7 +39,10 @@ export const EXTENDED: Readonly<Record<number, Known>> = {
   [regs.PCI_EXT_CAP_ID_RCLD]: ["Root Complex Link"],
   [regs.PCI_EXT_CAP_ID_RCILC]: ["Root Complex Internal Link"],
   [regs.PCI_EXT_CAP_ID_RCEC]: ["Root Complex Event Collector"],
-  [regs.PCI_EXT_CAP_ID_MFVC]: ["Multi-Function Virtual Channel"],
+  [regs.PCI_EXT_CAP_ID_MFVC]: [
+    "Multi-Function Virtual Channel",
+    virtualChannels,
+  ],
   [regs.PCI_EXT_CAP_ID_VC9]: ["Virtual Channel", virtualChannels],
   [regs.PCI_EXT_CAP_ID_RCRB]: ["Root Complex Register Block"],
   [regs.PCI_EXT_CAP_ID_VNDR]: ["Vendor Specific Information", vendor],
@@ -37,13 +52,16 @@ export const EXTENDED: Readonly<Record<number, Known>> = {
   [regs.PCI_EXT_CAP_ID_ATS]: ["Address Translation Service", translation],
   [regs.PCI_EXT_CAP_ID_SRIOV]: ["SR-IOV", decodeSriov],
   [regs.PCI_EXT_CAP_ID_MRIOV]: ["MR-IOV"],
-  [regs.PCI_EXT_CAP_ID_MCAST]: ["Multicast"],
+  [regs.PCI_EXT_CAP_ID_MCAST]: ["Multicast", multicast],
   [regs.PCI_EXT_CAP_ID_PRI]: ["Page Request Interface", pageRequests],
   [regs.PCI_EXT_CAP_ID_REBAR]: ["Resizable BAR", resizableBars],
   [regs.PCI_EXT_CAP_ID_DPA]: ["Dynamic Power Allocation"],
-  [regs.PCI_EXT_CAP_ID_TPH]: ["Transaction Processing Hints"],
+  [regs.PCI_EXT_CAP_ID_TPH]: [
+    "Transaction Processing Hints",
+    processingHints,
+  ],
   [regs.PCI_EXT_CAP_ID_LTR]: ["Latency Tolerance Reporting", latency],
-  [regs.PCI_EXT_CAP_ID_SECPCI]: ["Secondary PCI Express"],
+  [regs.PCI_EXT_CAP_ID_SECPCI]: ["Secondary PCI Express", secondaryExpress],
   [regs.PCI_EXT_CAP_ID_PMUX]: ["Protocol Multiplexing"],
   [regs.PCI_EXT_CAP_ID_PASID]: ["Process Address Space ID", processSpaces],
   [regs.PCI_EXT_CAP_ID_DPC]: ["Downstream Port Containment", containment],
@@ -58,34 +76,23 @@ export const EXTENDED: Readonly<Record<number, Known>> = {
   [regs.PCI_EXT_CAP_ID_PL_16GT]: ["Physical Layer 16.0 GT/s"],
   [regs.PCI_EXT_CAP_ID_NPEM]: ["Native PCIe Enclosure Management"],
   [regs.PCI_EXT_CAP_ID_PL_32GT]: ["Physical Layer 32.0 GT/s"],
-  [regs.PCI_EXT_CAP_ID_DOE]: ["Data Object Exchange"],
+  [regs.PCI_EXT_CAP_ID_DOE]: ["Data Object Exchange", dataObjects],
   [regs.PCI_EXT_CAP_ID_DEV3]: ["Device 3"],
-  [regs.PCI_EXT_CAP_ID_IDE]: ["Integrity and Data Encryption"],
+  [regs.PCI_EXT_CAP_ID_IDE]: [
+    "Integrity and Data Encryption",
+    dataEncryption,
+  ],
   [regs.PCI_EXT_CAP_ID_PL_64GT]: ["Physical Layer 64.0 GT/s"],
+  [unnamed.EXT_CAP_LN_REQUESTER]: ["LN Requester"],
+  [unnamed.EXT_CAP_M_PHY]: ["PCI Express over M-PHY"],
+  [unnamed.EXT_CAP_FRS_QUEUEING]: ["FRS Queueing"],
+  [unnamed.EXT_CAP_READINESS_TIME]: ["Readiness Time Reporting"],
+  [unnamed.EXT_CAP_LANE_MARGINING]: ["Lane Margining at the Receiver"],
+  [unnamed.EXT_CAP_HIERARCHY_ID]: ["Hierarchy ID"],
+  [unnamed.EXT_CAP_ALTERNATE_PROTOCOL]: ["Alternate Protocol"],
+  [unnamed.EXT_CAP_SYSTEM_FIRMWARE]: ["System Firmware Intermediary"],
+  [unnamed.EXT_CAP_SHADOW_FUNCTIONS]: ["Shadow Functions"],
 };
-
-/** The size of a virtual channel's registers, in bytes. */
-const VC_STRIDE = more.PCI_VC_RES_STATUS - more.PCI_VC_RES_CAP + 2;
-
-function virtualChannels(words: Words): ConfigFields {
-  const capabilities = words.u32(more.PCI_VC_PORT_CAP1);
-  const count = bits(capabilities, more.PCI_VC_CAP1_EVCC) + 1;
-  const channels: ConfigValue[] = Array.from({ length: count }, (_, i) => {
-    const control = words.u32(more.PCI_VC_RES_CTRL + i * VC_STRIDE);
-    return {
-      id: bits(control, more.PCI_VC_RES_CTRL_ID),
-      enabled: (control & more.PCI_VC_RES_CTRL_ENABLE) !== 0,
-      trafficClasses: hex(control & 0xff, 2),
-      ...flags(words.u16(more.PCI_VC_RES_STATUS + i * VC_STRIDE), {
-        negotiating: more.PCI_VC_RES_STATUS_NEGO,
-      }),
-    };
-  });
-  return {
-    lowPriority: bits(capabilities, more.PCI_VC_CAP1_LPEVCC),
-    channels,
-  };
-}
 
 function serialNumber(words: Words): ConfigFields {
   const digits = hexDigits(words.u64(4), 16);
@@ -96,16 +103,6 @@ function vendor(words: Words): ConfigFields {
   const head = words.u32(more.PCI_VNDR_HEADER);
   return {
     id: hexDigits(head & 0xffff, 4),
-    revision: head >>> 16 & 0xf,
-    length: head >>> 20,
-  };
-}
-
-function designatedVendor(words: Words): ConfigFields {
-  const head = words.u32(more.PCI_DVSEC_HEADER1);
-  return {
-    vendor: hexDigits(head & 0xffff, 4),
-    id: hexDigits(words.u16(more.PCI_DVSEC_HEADER2), 4),
     revision: head >>> 16 & 0xf,
     length: head >>> 20,
   };

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { hex, hexDigits } from "../../hex.ts";
-import * as regs from "../../uapi/pci/express_regs.ts";
-import { decodeBars } from "./bars.ts";
-import { type ConfigFields, flags, type Words } from "./words.ts";
+import { hex, hexDigits } from "../../../hex.ts";
+import * as regs from "../../../uapi/pci/express_regs.ts";
+import { decodeBars } from "../header/bars.ts";
+import { type ConfigFields, flags, type Words } from "../words.ts";
 
 /** Decodes the SR-IOV capability. */
 export function decodeSriov(words: Words): ConfigFields {
