@@ -216,6 +216,7 @@ export class NvmeController implements AsyncDisposable {
    * @throws {NvmeError} `UNSUPPORTED` if the controller has no more queues.
    */
   async queue(options: QueueOptions = {}): Promise<IoQueue> {
+    await this.#recovery;
     return await this.#queues.make(options);
   }
 
@@ -229,7 +230,7 @@ export class NvmeController implements AsyncDisposable {
   async open(id = 1, options: QueueOptions = {}): Promise<BlockDevice> {
     const { maxTransfer } = await this.#admin.identify();
     const namespace = await this.#admin.namespace(id);
-    const queue = await this.#queues.make(options);
+    const queue = await this.queue(options);
     return new BlockDevice(this.#device.space, namespace, queue, maxTransfer);
   }
 
@@ -276,7 +277,7 @@ export class NvmeController implements AsyncDisposable {
   }
 
   async #restart(error: unknown): Promise<void> {
-    for (const { requests } of this.#watchdog.all) requests.refuse(error);
+    for (const { requests } of this.#watchdog.all) requests.pause();
     try {
       await this.#registers.stop();
     } catch (stuck) {
@@ -287,16 +288,17 @@ export class NvmeController implements AsyncDisposable {
       this.#device.setBusMaster(true);
     }
     for (const { requests } of this.#watchdog.all) requests.fail(error);
-    this.#adminRequests.begin();
     this.#isStarting = true;
+    this.#adminPair.begin();
     await this.#start();
+    this.#adminRequests.resume();
     await this.#queues.restore();
   }
 
   /** Ends all commands, as the controller is gone or cannot be started. */
   #end(error: unknown): void {
     this.#stopDma();
-    for (const { requests } of this.#watchdog.all) requests.fail(error);
+    for (const { requests } of this.#watchdog.all) requests.end(error);
   }
 
   #stopDma(): void {

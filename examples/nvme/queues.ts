@@ -78,9 +78,10 @@ export class Queues {
   async restore(): Promise<void> {
     if (this.#allowed === undefined) return;
     await this.#prepare();
-    for (const { pair, vector, requests } of this.#made.values()) {
-      requests.begin();
+    for (const { pair, vector, requests } of [...this.#made.values()]) {
+      pair.begin();
       await this.#parts.admin.createQueue(pair, vector);
+      requests.resume();
     }
   }
 

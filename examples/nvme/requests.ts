@@ -41,6 +41,7 @@ export class Requests implements Awaited {
   readonly #waiting: PromiseWithResolvers<void>[] = [];
   #count = 0;
   #willRing = false;
+  #isPaused = false;
   #error: unknown;
 
   /**
@@ -110,16 +111,16 @@ export class Requests implements Awaited {
   }
 
   spin(times: number): boolean {
-    return this.#error === undefined && this.#pair.spin(times);
+    return !this.#isPaused && this.#pair.spin(times);
   }
 
   reap(): void {
-    if (this.#error !== undefined) return;
+    if (this.#isPaused) return;
     let count = 0;
     try {
       count = this.#pair.reap();
     } catch (error) {
-      this.refuse(error);
+      this.pause();
       this.#broken(error);
       return;
     }
@@ -149,22 +150,21 @@ export class Requests implements Awaited {
     return this.#pending[id]?.isLate ?? false;
   }
 
-  /** The error with which it refuses commands, if it does. */
+  /** The error that has ended it, if one has. */
   get error(): unknown {
     return this.#error;
   }
 
-  /** Refuses all commands from now on. Those under way stay so. */
-  refuse(error: unknown): void {
-    this.#error ??= error;
+  /** Has new commands wait, as the controller is about to be reset. */
+  pause(): void {
+    this.#isPaused = true;
   }
 
   /**
-   * Ends all commands with an error, and all that follow. The controller must
-   * not use their data any more.
+   * Ends all commands under way with an error. The controller must not use
+   * their data any more.
    */
   fail(error: unknown): void {
-    this.#error = error;
     for (const [id, pending] of this.#pending.entries()) {
       if (pending === undefined) continue;
       this.#pending[id] = undefined;
@@ -172,19 +172,26 @@ export class Requests implements Awaited {
       pending.reject(isLate ? this.#late(error) : error);
     }
     this.#count = 0;
-    for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
 
-  /** Begins anew after a failure, with the queues. */
-  begin(): void {
-    this.#pair.begin();
-    this.#error = undefined;
+  /** Has commands that wait go on, in queues that begin anew. */
+  resume(): void {
+    this.#isPaused = false;
+    for (const { resolve } of this.#waiting.splice(0)) resolve();
+  }
+
+  /** Ends all commands with an error, also those that wait and that follow. */
+  end(error: unknown): void {
+    this.#error ??= error;
+    this.pause();
+    this.fail(this.#error);
+    for (const { resolve } of this.#waiting.splice(0)) resolve();
   }
 
   /** Ends it. */
   close(): void {
     this.#waiter.stop();
-    this.fail(
+    this.end(
       new NvmeError("CLOSED", {
         device: this.#device,
         problem: `queue ${this.#pair.id} was closed`,
@@ -194,12 +201,12 @@ export class Requests implements Awaited {
 
   readonly #ring = () => {
     this.#willRing = false;
-    if (this.#error !== undefined) return;
+    if (this.#isPaused) return;
     try {
       this.#pair.ring();
     } catch (error) {
       // The device was detached, or is being reset.
-      this.refuse(error);
+      this.pause();
       this.#broken(error);
     }
   };
@@ -207,7 +214,7 @@ export class Requests implements Awaited {
   async #take(): Promise<number> {
     for (;;) {
       if (this.#error !== undefined) throw this.#error;
-      const id = this.#pair.take();
+      const id = this.#isPaused ? -1 : this.#pair.take();
       if (id >= 0) return id;
       const waiting = Promise.withResolvers<void>();
       this.#waiting.push(waiting);

@@ -31,11 +31,21 @@ export interface Remedies {
   lost(error: unknown): void;
 }
 
+/** A command that is being aborted. */
+interface Aborted {
+  readonly queue: Watched;
+  readonly id: number;
+  /** When the abort is late, as `performance.now()`. */
+  readonly deadline: number;
+}
+
 /** Looks after the queues of a controller, while commands are under way. */
 export class Watchdog {
   readonly #device: string;
   readonly #remedies: Remedies;
   readonly #queues = new Set<Watched>();
+  /** Commands that were late, and when their abort is late, too. */
+  #aborted: readonly Aborted[] = [];
   readonly #timer: ReturnType<typeof setInterval>;
 
   /**
@@ -81,20 +91,23 @@ export class Watchdog {
       return;
     }
     for (const queue of busy) {
-      for (const id of queue.requests.late()) this.#late(queue, id);
+      for (const id of queue.requests.late()) this.#abort(queue, id);
     }
+    this.#aborted = this.#aborted.filter(({ queue, id }) =>
+      queue.requests.isUnderWay(id)
+    );
+    const now = performance.now();
+    if (this.#aborted.every(({ deadline }) => deadline > now)) return;
+    this.#remedies.recover(this.#reset("a command was not answered in time"));
   }
 
-  async #late(queue: Watched, id: number): Promise<void> {
-    // An abort goes through the admin queue itself.
-    if (queue.id !== 0) {
-      const aborted = this.#remedies.abort(queue.id, id).catch(() => {});
-      await Promise.race([aborted, pause(ABORT_LIMIT)]);
-      // An aborted command is completed, too.
-      if (queue.requests.isUnderWay(id)) await pause(ABORT_LIMIT);
-    }
-    if (!queue.requests.isUnderWay(id)) return;
-    this.#remedies.recover(this.#reset("a command was not answered in time"));
+  #abort(queue: Watched, id: number): void {
+    // An abort would go through the admin queue itself.
+    const limit = queue.id === 0 ? 0 : ABORT_LIMIT;
+    const deadline = performance.now() + limit;
+    this.#aborted = [...this.#aborted, { queue, id, deadline }];
+    // Its failure shows in that the command stays under way.
+    if (queue.id !== 0) this.#remedies.abort(queue.id, id).catch(() => {});
   }
 
   #reset(why: string): NvmeError {
@@ -103,8 +116,4 @@ export class Watchdog {
       problem: `the controller was reset: ${why}`,
     });
   }
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
