@@ -151,6 +151,14 @@ export class QueuePair implements Disposable {
     return this.#memory.slice(offset).iova;
   }
 
+  /** Both rings as words, as they lie in memory, for who stands in for it. */
+  get words(): {
+    readonly commands: Int32Array;
+    readonly completions: Int32Array;
+  } {
+    return { commands: this.#commands, completions: this.#completions };
+  }
+
   /** How many ids nobody has taken. */
   get free(): number {
     return this.#freeCount;

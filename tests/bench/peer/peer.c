@@ -17,6 +17,7 @@
  *                                      a percentile
  *   vectors TIMES COUNT                enables MSI-X vectors, disables them
  *   interrupt TIMES                    an edu's, until it is read
+ *   rings TIMES DEPTH                  NVMe commands over rings in memory
  *   wake TIMES FD...                   signals eventfds that it was given
  */
 #include "peer.h"
@@ -304,6 +305,7 @@ static const struct {
 	{ "wake", wake_others },
 	{ "vectors", vectors },
 	{ "interrupt", interrupt },
+	{ "rings", rings },
 };
 
 static uint64_t run(const char *name)
