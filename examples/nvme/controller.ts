@@ -157,6 +157,11 @@ export class NvmeController implements AsyncDisposable {
     }
   }
 
+  /** The controller's address. */
+  get name(): string {
+    return this.#device.name;
+  }
+
   /** The controller's device. */
   get device(): VfioDevice {
     return this.#device;

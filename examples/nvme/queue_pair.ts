@@ -20,12 +20,24 @@ export const PAGE = 4096;
 const COMMAND_SIZE = 64;
 const COMPLETION_SIZE = 16;
 
+/** The phase bit, in a completion's last dword. */
+const PHASE = 0x1_0000;
+
 /** The most bytes that a command transfers: a page of pointers to pages. */
 export const MAX_TRANSFER = PAGE / 8 * PAGE;
 
-// Every load of a completion stores its value here. Otherwise the compiler
-// could load once for many turns of a loop.
-const sink = new Int32Array(1);
+/**
+ * What is known of each id, in words: dwords 6 to 9 of its commands, which say
+ * where its data is; whether a command is under way; and, of its last
+ * completion, the status and the slot. One array costs fewer checks than many.
+ */
+const STATE = 8;
+const STATE_SHIFT = 3;
+const BUSY = 4;
+const COMPLETION = 5;
+/** The slot is above the status. */
+const SLOT_SHIFT = 15;
+const STATUS_MASK = 0x7fff;
 
 /** The sizes of a queue pair. */
 export interface QueueSizes {
@@ -63,12 +75,7 @@ export class QueuePair implements Disposable {
   /** The pages of pointers, one for each id. */
   readonly #lists: Int32Array;
   readonly #listsIova: number;
-  /** Dwords 6 to 9 of commands, for each id: where the data is. */
-  readonly #pointers: Int32Array;
-  /** Whether a command with an id is under way. */
-  readonly #busy: Uint8Array;
-  /** The slot that each id's completion was in. */
-  readonly #slots: Uint16Array;
+  readonly #state: Int32Array;
   /** The ids that nobody has taken: a stack. */
   readonly #free: Uint16Array;
   #freeCount = 0;
@@ -79,17 +86,19 @@ export class QueuePair implements Disposable {
   #rung = 0;
   #head = 0;
   /** The phase bit of a new completion. It flips when the ring starts over. */
-  #phase = 1;
+  #phase = PHASE;
   /** The queues' number; 0 is that of the admin queue. */
   readonly id: number;
   /** Slots for commands, and for completions. */
   readonly sizes: QueueSizes;
   /** The most commands under way: their ids are below it. */
   readonly depth: number;
-  /** The ids that the last {@linkcode QueuePair.reap} has found. */
-  readonly completed: Uint16Array;
-  /** The status of the last completion, by id: 0 is success. */
-  readonly status: Uint16Array;
+  /**
+   * The ids that the last {@linkcode QueuePair.reap} has found. Every load of a
+   * completion stores its value here, behind them. Otherwise the compiler could
+   * load once for many turns of a loop.
+   */
+  readonly completed: Int32Array;
 
   /**
    * Allocates the rings.
@@ -127,12 +136,9 @@ export class QueuePair implements Disposable {
     );
     this.#lists = new Int32Array(buffer, first + second, pages / 4);
     this.#listsIova = Number(this.#memory.iova) + first + second;
-    this.#pointers = new Int32Array(4 * depth);
-    this.#busy = new Uint8Array(depth);
-    this.#slots = new Uint16Array(depth);
+    this.#state = new Int32Array(STATE * depth);
     this.#free = new Uint16Array(depth);
-    this.completed = new Uint16Array(completions);
-    this.status = new Uint16Array(depth);
+    this.completed = new Int32Array(completions + 1);
     this.#most = completions - entries;
     this.#doorbells = doorbells;
     this.#commandBell = doorbells.of(id, "commands");
@@ -168,7 +174,7 @@ export class QueuePair implements Disposable {
   begin(): void {
     this.#commands.fill(0);
     this.#completions.fill(0);
-    this.#busy.fill(0);
+    for (let id = 0; id < this.depth; id++) this.#state[STATE * id + BUSY] = 0;
     // The lowest ids are on top.
     for (let i = 0; i < this.depth; i++) this.#free[i] = this.depth - 1 - i;
     this.#freeCount = this.depth;
@@ -177,7 +183,7 @@ export class QueuePair implements Disposable {
       this.#rung =
       this.#head =
         0;
-    this.#phase = 1;
+    this.#phase = PHASE;
     if (this.id === 0) return;
     this.#doorbells.begin(this.#commandBell);
     this.#doorbells.begin(this.#completionBell);
@@ -220,11 +226,11 @@ export class QueuePair implements Disposable {
         lists[at + 1] = (iova + done) / 2 ** 32;
       }
     } else if (bytes > first) second = iova + first;
-    const pointers = this.#pointers;
-    pointers[4 * id] = iova;
-    pointers[4 * id + 1] = iova / 2 ** 32;
-    pointers[4 * id + 2] = second;
-    pointers[4 * id + 3] = second / 2 ** 32;
+    const state = this.#state;
+    state[STATE * id] = iova;
+    state[STATE * id + 1] = iova / 2 ** 32;
+    state[STATE * id + 2] = second;
+    state[STATE * id + 3] = second / 2 ** 32;
   }
 
   /**
@@ -245,18 +251,18 @@ export class QueuePair implements Disposable {
     dword12: number,
   ): void {
     const commands = this.#commands;
-    const pointers = this.#pointers;
+    const state = this.#state;
     const tail = this.#tail;
     const at = tail << 4;
-    const from = id << 2;
-    this.#busy[id] = 1;
+    const from = id << STATE_SHIFT;
+    state[from + BUSY] = 1;
     // The other dwords are 0 in every command of such a queue.
     commands[at] = opcode | id << 16;
     commands[at + 1] = namespace;
-    commands[at + 6] = pointers[from]!;
-    commands[at + 7] = pointers[from + 1]!;
-    commands[at + 8] = pointers[from + 2]!;
-    commands[at + 9] = pointers[from + 3]!;
+    commands[at + 6] = state[from]!;
+    commands[at + 7] = state[from + 1]!;
+    commands[at + 8] = state[from + 2]!;
+    commands[at + 9] = state[from + 3]!;
     commands[at + 10] = block;
     commands[at + 11] = block < 0x8000_0000 ? 0 : block / 2 ** 32;
     commands[at + 12] = dword12;
@@ -286,19 +292,20 @@ export class QueuePair implements Disposable {
    */
   spin(times: number): boolean {
     const completions = this.#completions;
-    const phase = this.#phase << 16;
+    const sink = this.completed;
+    const end = sink.length - 1;
+    const phase = this.#phase;
     const at = (this.#head << 2) + 3;
     for (let i = 0; i < times; i++) {
-      const last = sink[0] = completions[at]!;
-      if ((last & 0x1_0000) === phase) return true;
+      const last = sink[end] = completions[at]!;
+      if ((last & PHASE) === phase) return true;
     }
     return false;
   }
 
   /**
    * Takes out all completions that are there: their ids are in
-   * {@linkcode QueuePair.completed}, and their statuses in
-   * {@linkcode QueuePair.status}.
+   * {@linkcode QueuePair.completed}, from its beginning.
    *
    * @returns How many there are.
    * @throws {NvmeError} `PROTOCOL` at an id of which no command is under way.
@@ -306,40 +313,44 @@ export class QueuePair implements Disposable {
   reap(): number {
     const completions = this.#completions;
     const completed = this.completed;
-    const size = completed.length;
-    const busy = this.#busy;
-    const status = this.status;
-    const slots = this.#slots;
+    const state = this.#state;
+    const size = completed.length - 1;
     let head = this.#head;
-    let phase = this.#phase << 16;
+    let phase = this.#phase;
     let count = 0;
     while (count < size) {
-      const last = sink[0] = completions[(head << 2) + 3]!;
-      if ((last & 0x1_0000) !== phase) break;
+      const last = completed[count] = completions[(head << 2) + 3]!;
+      if ((last & PHASE) !== phase) break;
       const id = last & 0xffff;
-      if (busy[id] !== 1) this.#refuse(id);
-      busy[id] = 0;
-      status[id] = last >>> 17;
-      slots[id] = head;
+      const from = id << STATE_SHIFT;
+      if (state[from + BUSY] !== 1) this.#refuse(id);
+      state[from + BUSY] = 0;
+      state[from + COMPLETION] = head << SLOT_SHIFT | last >>> 17;
       completed[count++] = id;
       if (++head === size) {
         head = 0;
-        phase ^= 0x1_0000;
+        phase ^= PHASE;
       }
     }
     if (count === 0) return 0;
     // What the commands have read is loaded after this.
     acquire(completions, ((head === 0 ? size : head) << 2) - 1);
     this.#head = head;
-    this.#phase = phase >>> 16;
+    this.#phase = phase;
     this.#unread += count;
     if (this.#unread > this.#most) this.#acknowledge();
     return count;
   }
 
+  /** The status of an id's last completion: 0 is success. */
+  status(id: number): number {
+    return this.#state[(id << STATE_SHIFT) + COMPLETION]! & STATUS_MASK;
+  }
+
   /** The first dword of an id's completion, until more commands are reaped. */
   result(id: number): number {
-    return this.#completions[this.#slots[id]! << 2]! >>> 0;
+    const slot = this.#state[(id << STATE_SHIFT) + COMPLETION]! >>> SLOT_SHIFT;
+    return this.#completions[slot << 2]! >>> 0;
   }
 
   /** Frees the rings. The controller must not use them any more. */

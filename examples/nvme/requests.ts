@@ -229,7 +229,7 @@ export class Requests implements Awaited {
 
   #complete(id: number): void {
     const pending = this.#pending[id]!;
-    const status = this.#pair.status[id]!;
+    const status = this.#pair.status(id);
     const result = this.#pair.result(id);
     this.#pending[id] = undefined;
     this.#count--;

@@ -16,8 +16,11 @@ export interface Device {
   address: string;
   /** QEMU's name of the device and its properties. */
   model: string;
-  /** A disk, a network without a way out, or the NVMe subsystem of VFs. */
-  behind?: "disk" | "network" | "subsystem";
+  /**
+   * A disk, one that answers at once with nothing, a network without a way out,
+   * or the NVMe subsystem of VFs.
+   */
+  behind?: "disk" | "nothing" | "network" | "subsystem";
   /** What is in its ROM, where it is given one. */
   rom?: Uint8Array<ArrayBuffer>;
 }

@@ -20,6 +20,9 @@ export const TERMINAL_ARGUMENTS: readonly string[] = [
 /** The size of a device's disk, which is deleted after the run. */
 const DISK_BYTES = 64 << 20;
 
+/** The size of a disk that answers at once with nothing. */
+const NOTHING_BYTES = 1 << 30;
+
 /**
  * Makes the files that QEMU needs, and returns its arguments.
  *
@@ -117,6 +120,13 @@ async function attached(device: Device, dir: string): Promise<string[]> {
       await file.truncate(DISK_BYTES);
       return [
         ...["-drive", `id=${name},if=none,format=raw,file=${path}`],
+        ...["-device", `${model},drive=${name},${place}`],
+      ];
+    }
+    case "nothing": {
+      const size = NOTHING_BYTES;
+      return [
+        ...["-blockdev", `driver=null-co,node-name=${name},size=${size}`],
         ...["-device", `${model},drive=${name},${place}`],
       ];
     }

@@ -18,6 +18,7 @@
  *   vectors TIMES COUNT                enables MSI-X vectors, disables them
  *   interrupt TIMES                    an edu's, until it is read
  *   rings TIMES DEPTH                  NVMe commands over rings in memory
+ *   aio TIMES FILE DEPTH BYTES         random reads of a block device
  *   wake TIMES FD...                   signals eventfds that it was given
  */
 #include "peer.h"
@@ -306,6 +307,7 @@ static const struct {
 	{ "vectors", vectors },
 	{ "interrupt", interrupt },
 	{ "rings", rings },
+	{ "aio", aio },
 };
 
 static uint64_t run(const char *name)

@@ -1,5 +1,10 @@
 /** The NVMe driver of `examples/nvme/` on a simulated controller. */
 import { assertEquals, assertRejects } from "@std/assert";
+import { Histogram } from "../../../examples/nvme/measure/histogram.ts";
+import {
+  measureAwaited,
+  measurePolled,
+} from "../../../examples/nvme/measure/load.ts";
 import type { Wait } from "../../../examples/nvme/waiting.ts";
 import { NvmeSetup, randomBytes } from "./setup.ts";
 
@@ -173,7 +178,7 @@ Deno.test("A loop on a queue's rings keeps it full, and wraps around many times"
     const count = pair.reap();
     for (let i = 0; i < count; i++) {
       const id = pair.completed[i]!;
-      assertEquals(pair.status[id], 0);
+      assertEquals(pair.status(id), 0);
       done++;
       pair.submit(id, 2, 1, (done * 8) % 16000, 7);
     }
@@ -181,4 +186,47 @@ Deno.test("A loop on a queue's rings keeps it full, and wraps around many times"
   assertEquals(done, 7000);
   assertEquals(pair.spin(10), false);
   assertEquals(setup.blocked, []);
+});
+
+for (const rw of ["randread", "write"]) {
+  Deno.test(`measurePolled() and measureAwaited() keep a disk busy by ${rw}`, async () => {
+    await using setup = await NvmeSetup.attach();
+    const controller = await setup.start({ interrupts: 1 });
+    await using disk = await controller.open(1, { depth: 4 });
+    const load = { rw, bs: 1024, iodepth: 3, runtime: 0, ramp: 0 };
+    const polled = measurePolled(controller, setup.space, disk, load);
+    assertEquals([polled.commands, polled.latency.count], [3, 3]);
+    assertEquals(disk.queue.pair.free, 4);
+    await using other = await controller.open(1, { wait: "interrupt" });
+    const { now } = performance;
+    let time = now.call(performance);
+    // Time passes by being asked for.
+    performance.now = () => time += 0.001;
+    try {
+      const awaited = await measureAwaited(setup.space, other, {
+        ...load,
+        runtime: 0.001,
+      });
+      assertEquals(awaited.commands > 10, true);
+      assertEquals(awaited.latency.count, awaited.commands);
+    } finally {
+      performance.now = now;
+    }
+    assertEquals(setup.blocked, []);
+  });
+}
+
+Deno.test("Histogram.percentile() is right to 1.6 percent", () => {
+  const histogram = new Histogram();
+  for (let time = 1; time <= 100_000; time++) histogram.add(time);
+  for (const percent of [1, 50, 90, 99, 99.9]) {
+    const right = 1000 * percent;
+    const ratio = histogram.percentile(percent) / right;
+    assertEquals(ratio > 0.984 && ratio < 1.016, true, `${percent} ${ratio}`);
+  }
+  const { min, max, mean, N } = histogram.summary();
+  assertEquals([min, max, mean, N], [1, 100_000, 50_000.5, 100_000]);
+  const small = new Histogram();
+  for (const time of [3, 3, 63, 64, 2 ** 40]) small.add(time);
+  assertEquals([1, 50, 70].map((each) => small.percentile(each)), [3, 63, 64]);
 });

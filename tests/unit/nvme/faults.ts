@@ -208,12 +208,14 @@ async function useFully(setup: NvmeSetup, random: (below: number) => number) {
       await attempt(async () => {
         const wait = WAITS[random(3)]!;
         await using disk = await controller.open(1, { depth: 5, wait });
-        await Promise.all(Array.from({ length: 8 }, (_, i) =>
-          attempt(async () => {
-            const bytes = new Uint8Array(disk.blockSize * (1 + random(40)));
-            if (random(2) > 0) await disk.read(i, bytes);
-            else await disk.write(i, bytes);
-          })));
+        await Promise.all(
+          Array.from({ length: 8 }, (_, i) =>
+            attempt(async () => {
+              const bytes = new Uint8Array(disk.blockSize * (1 + random(40)));
+              if (random(2) > 0) await disk.read(i, bytes);
+              else await disk.write(i, bytes);
+            })),
+        );
         await attempt(() => disk.flush());
         if (random(4) === 0) await attempt(() => controller.reset());
       });

@@ -67,7 +67,7 @@ forEachBackend(
       const count = pair.reap();
       for (let i = 0; i < count; i++, done++) {
         const id = pair.completed[i]!;
-        assertEquals(pair.status[id], 0);
+        assertEquals(pair.status(id), 0);
         pair.submit(id, READ, 1, 8 * (done % 1000), 7);
       }
     }
