@@ -6,7 +6,7 @@ import {
   measurePolled,
 } from "../../../examples/nvme/measure/load.ts";
 import type { Wait } from "../../../examples/nvme/waiting.ts";
-import { NvmeSetup, randomBytes } from "./setup.ts";
+import { assertSame, NvmeSetup, randomBytes } from "./setup.ts";
 
 Deno.test("NvmeController identifies itself, its namespaces and its health", async () => {
   await using setup = await NvmeSetup.attach();
@@ -39,7 +39,7 @@ Deno.test("NvmeController identifies itself, its namespaces and its health", asy
 });
 
 /** Lengths in blocks: one page, two, a list, more than one command. */
-const LENGTHS = [1, 7, 8, 9, 16, 17, 100, 1024, 1025, 3000];
+const LENGTHS = [1, 7, 8, 9, 16, 17, 100, 1024, 1025];
 
 for (const wait of ["poll", "interrupt", "hybrid"] as const) {
   for (const shadowDoorbells of [true, false]) {
@@ -54,7 +54,7 @@ for (const wait of ["poll", "interrupt", "hybrid"] as const) {
         await disk.write(block, bytes);
         const read = new Uint8Array(length * 512);
         await disk.read(block, read);
-        assertEquals(read, bytes);
+        assertSame(read, bytes);
       }
       await disk.flush();
       assertEquals(setup.blocked, []);
@@ -73,7 +73,7 @@ Deno.test("BlockDevice transfers DMA memory as it is, wherever it begins in a pa
     await disk.write(3, from);
     const into = memory.slice(2 ** 19 + offset, from.size);
     await disk.read(3, into);
-    assertEquals(into.bytes, from.bytes);
+    assertSame(into.bytes, from.bytes);
   }
   await assertRejects(() => disk.read(0, memory.slice(2, 512)), RangeError);
   assertEquals(setup.blocked, []);
@@ -99,13 +99,13 @@ Deno.test("BlockDevice streams what was written to it as a stream", async () => 
   await using setup = await NvmeSetup.attach();
   const controller = await setup.start();
   await using disk = await controller.open();
-  const bytes = randomBytes(1, 3 * 2 ** 20 + 100);
+  const bytes = randomBytes(1, 2 ** 20 + 100);
   const chunks = [bytes.subarray(0, 1000), bytes.subarray(1000)];
   await ReadableStream.from(chunks).pipeTo(disk.writable(5));
   const read = new Uint8Array(
-    await new Response(disk.readable(5, 6145)).arrayBuffer(),
+    await new Response(disk.readable(5, 2049)).arrayBuffer(),
   );
-  assertEquals(read.subarray(0, bytes.length), bytes);
+  assertSame(read.subarray(0, bytes.length), bytes);
   assertEquals(read.subarray(bytes.length), new Uint8Array(412));
 });
 

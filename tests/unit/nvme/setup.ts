@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { assertEquals } from "@std/assert";
 import { AddressSpace, VfioDevice } from "../../../mod.ts";
 import { NvmeController } from "../../../examples/nvme/controller.ts";
 import type { StartOptions } from "../../../examples/nvme/controller.ts";
@@ -58,6 +59,12 @@ export class NvmeSetup implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#owned.disposeAsync();
   }
+}
+
+/** Asserts that bytes are equal, quickly. */
+export function assertSame(actual: Uint8Array, expected: Uint8Array): void {
+  assertEquals(actual.length, expected.length);
+  assertEquals(actual.findIndex((byte, i) => byte !== expected[i]), -1);
 }
 
 /** Bytes that are the same in each run. */
