@@ -194,10 +194,8 @@ export class DmaMemory
   }
 
   /**
-   * A part of it, which lives as long as all of it.
+   * A part of it, from `offset` on, of `size` bytes or up to the end.
    *
-   * @param offset Where it begins, in bytes.
-   * @param size Its bytes. Default: all up to the end.
    * @throws {RangeError} If it is not inside.
    * @throws {VfioError} `DETACHED` once the memory is freed.
    */

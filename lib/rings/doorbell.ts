@@ -21,6 +21,8 @@ export class Doorbell {
   readonly #offset: number;
 
   /**
+   * Names a register. It is not accessed.
+   *
    * @param registers The device's registers.
    * @param offset Where it is in them, in bytes.
    */

@@ -42,6 +42,7 @@ const NVME_MACHINE: Machine = {
   ...machineNamed("testbed"),
   name: "testbed-nvme",
   about: "a controller without a disk behind it",
+  hostClock: true,
   devices: [{
     name: "nvme0",
     address: "0000:00:07.0",

@@ -39,6 +39,12 @@ export interface Machine {
   about: string;
   /** Its devices. */
   devices: readonly Device[];
+  /**
+   * Whether time passes in it as on the host where it is emulated. Otherwise its
+   * clock counts instructions, so that waiting for a device takes no time, and
+   * looking for its answer does.
+   */
+  hostClock?: boolean;
   /** The only tests that run in it, by the name of their file. */
   tests?: readonly string[];
 }

@@ -64,7 +64,9 @@ export async function qemuArguments(
     ...["-cpu", PROCESSORS[accelerator], "-smp", "1", "-m", "2G"],
     // The clock counts instructions, two nanoseconds each: a time limit of ten
     // seconds allows the same work however busy the host is.
-    ...(accelerator === "tcg" ? ["-icount", "shift=1"] : []),
+    ...(accelerator === "tcg" && !machine.hostClock
+      ? ["-icount", "shift=1"]
+      : []),
     ...["-kernel", kernel.image, "-initrd", initramfs],
     ...["-append", parameters.join(" ")],
     // the IOMMU comes before the devices it translates for
