@@ -17,11 +17,12 @@ import type { Comparison } from "./compare.ts";
 import { measureHost } from "./host.ts";
 import { measureLatency } from "./latency.ts";
 import { compilePeer } from "./peer.ts";
+import { plot } from "./plot.ts";
 import { outcome, table } from "./report.ts";
 import { measureRings } from "./rings.ts";
 import { measureStarts } from "./start.ts";
 
-const USAGE = `deno task bench [--only nvme] [--quick] [--json]
+const USAGE = `deno task bench [--only nvme [--plot FILE]] [--quick] [--json]
 
 Measures the library against a C program that makes the same calls, in turn
 with it: attach, map and register reads in a virtual machine, one ioctl on this
@@ -30,6 +31,7 @@ rounds.
 
   --only nvme   the NVMe driver of examples/: over rings in memory on this
                 machine, and in a virtual machine against the kernel's driver
+  --plot FILE   draws what --only nvme measures in the machine, as SVG
   --quick       few rounds: about a minute, and less exact
   --json        prints everything as JSON, each round's nanoseconds too`;
 
@@ -138,7 +140,7 @@ async function measureNvme(quick: boolean): Promise<Place[]> {
     const program = await compilePeer(dir);
     const rings = measureRings(program, quick ? 21 : 101);
     for await (const comparison of rings) found(here)(comparison);
-    const rounds = quick ? 3 : 11;
+    const rounds = quick ? 5 : 11;
     const inGuest = [NVME_MACHINE, NVME_GUEST, program, rounds] as const;
     await measureInGuest(...inGuest, found(guest));
   } finally {
@@ -159,20 +161,26 @@ function printJson(places: readonly Place[]): void {
 }
 
 async function main(): Promise<void> {
-  const { quick, json, help, only } = parseArgs(Deno.args, {
+  const { quick, json, help, only, plot: picture } = parseArgs(Deno.args, {
     boolean: ["quick", "json", "help"],
-    string: ["only"],
+    string: ["only", "plot"],
     unknown: (name) => {
       console.error(`Unknown argument ${name}\n\n${USAGE}`);
       Deno.exit(2);
     },
   });
   if (help) return console.log(USAGE);
-  if (only !== undefined && only !== "nvme") {
-    console.error(`Cannot measure ${only} only\n\n${USAGE}`);
+  if ((only ?? "nvme") !== "nvme" || (picture && !only)) {
+    console.error(`Expected --only nvme\n\n${USAGE}`);
     Deno.exit(2);
   }
   const places = await (only === undefined ? measure : measureNvme)(quick);
+  if (picture !== undefined) {
+    const names = { c: "the kernel's driver", ts: "examples/nvme" };
+    const { comparisons } = places.at(-1)!;
+    const title = "Random reads a second, in an emulated machine";
+    await Deno.writeTextFile(picture, plot(title, names, comparisons));
+  }
   if (json) return printJson(places);
   for (const { title, comparisons } of places) {
     console.log(["", ...table(title, comparisons)].join("\n"));
