@@ -101,12 +101,12 @@ export class Requests implements Awaited {
     };
     this.#count++;
     this.#pair.submitCommand(id, command);
-    this.#waiter.start();
     if (!this.#willRing) {
-      // One doorbell for all commands of this turn.
+      // One doorbell for all commands of this turn, before it is waited for.
       this.#willRing = true;
       queueMicrotask(this.#ring);
     }
+    this.#waiter.start();
     return promise;
   }
 
