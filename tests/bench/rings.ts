@@ -30,7 +30,9 @@ const DEPTHS = [1, 32, 256];
 
 const RINGS = {
   target: 1.5,
-  holds: "Checking the doorbell's offset and value, and the bounds of arrays.",
+  holds: "Each of the thirty accesses to arrays checks its bounds, and each " +
+    "turn calls the doorbell, which checks its offset and value. With one " +
+    "command at once the turn is all that there is.",
 };
 
 /** A stand-in for the controller: it completes what was submitted. */
