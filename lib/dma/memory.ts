@@ -257,9 +257,7 @@ export class DmaSlice {
 
   /** Made by {@linkcode DmaMemory.slice}. */
   constructor(memory: DmaMemory, offset: number, size: number) {
-    this.memory = memory;
-    this.offset = offset;
-    this.size = size;
+    [this.memory, this.offset, this.size] = [memory, offset, size];
   }
 
   /** Where devices see it: as {@linkcode DmaMemory.iova}. */
