@@ -106,7 +106,7 @@ export {
   type TrackedMemory,
 } from "./lib/dma/mapping.ts";
 export type { AllocateOptions, HugePageSize } from "./lib/dma/host_memory.ts";
-export { DmaMemory } from "./lib/dma/memory.ts";
+export { DmaMemory, DmaSlice } from "./lib/dma/memory.ts";
 export type { MapFileOptions, MemorySource } from "./lib/dma/file_memory.ts";
 export type { DirtyBitmap, DirtyRange } from "./lib/dma/dirty/bitmap.ts";
 export type {

@@ -1,224 +1,334 @@
 /**
- * A minimal userspace NVMe driver: it starts a controller, identifies it, and
- * reads and writes blocks (NVM Express Base Specification 2.0, sections 3.1,
- * 3.5 and 5; NVM Command Set Specification 1.0).
- *
- * It polls for completions, and submits one command at a time.
+ * A userspace NVMe driver: starts a controller, identifies it, makes queues,
+ * and resets it where it does not answer (NVM Express Base Specification 2.0,
+ * NVM Command Set Specification 1.0).
  *
  * @module
  */
-import type { DmaMemory, Registers, VfioDevice } from "../../mod.ts";
-import { QueuePair } from "./queue.ts";
+import type { IrqVector, VfioDevice } from "../../mod.ts";
+import { Admin } from "./admin.ts";
+import { BlockDevice } from "./block_device.ts";
+import { Doorbells } from "./doorbells.ts";
+import { NvmeError } from "./error.ts";
+import type { Health, Identity, Namespace } from "./identity.ts";
+import type { IoQueue, QueueOptions } from "./io_queue.ts";
+import { QueuePair } from "./queue_pair.ts";
+import { Queues } from "./queues.ts";
+import { ControllerRegisters } from "./registers.ts";
+import { Requests } from "./requests.ts";
+import { makeAdminWaiter } from "./waiting.ts";
+import { Watchdog } from "./watchdog.ts";
 
-// Registers in BAR 0
-const CAP = 0x00;
-const CC = 0x14;
-const CSTS = 0x1c;
-const AQA = 0x24;
-const ASQ = 0x28;
-const ACQ = 0x30;
+/** Slots of the admin queue. */
+const ADMIN_ENTRIES = 32;
+/** How long a command may take unless it is said, in milliseconds. */
+const TIME_LIMIT = 30_000;
 
-const CC_ENABLE = 1;
-/** Commands of 2^6 bytes, completions of 2^4, pages of 4 KiB. */
-const CC_SIZES = 6 << 16 | 4 << 20;
-const CSTS_READY = 1;
-const CSTS_FATAL = 2;
-
-// Admin commands
-const CREATE_SUBMISSION_QUEUE = 0x01;
-const CREATE_COMPLETION_QUEUE = 0x05;
-const IDENTIFY = 0x06;
-const SET_FEATURES = 0x09;
-
-const IDENTIFY_NAMESPACE = 0;
-const IDENTIFY_CONTROLLER = 1;
-const NUMBER_OF_QUEUES = 7;
-const CONTIGUOUS = 1;
-
-// I/O commands
-const WRITE = 0x01;
-const READ = 0x02;
-
-/** How a controller identifies itself. */
-export interface Identity {
-  /** The model. */
-  readonly model: string;
-  /** The serial number. */
-  readonly serial: string;
-  /** The firmware's revision. */
-  readonly firmware: string;
+/** How a controller is started. */
+export interface StartOptions {
+  /**
+   * How many vectors of MSI-X it has for queues that wait by interrupt.
+   *
+   * @default {0}
+   */
+  readonly interrupts?: number;
+  /**
+   * How long a command may take, in milliseconds. After that it is aborted, and
+   * where that does not help the controller is reset.
+   *
+   * @default {30000}
+   */
+  readonly timeLimit?: number;
+  /**
+   * Whether doorbells are in memory where the controller offers that, as an
+   * emulated one does.
+   *
+   * @default {true}
+   */
+  readonly shadowDoorbells?: boolean;
 }
 
-/** A namespace of a controller: a disk, or a part of one. */
-export interface Namespace {
-  /** Its number; the first is 1. */
-  readonly id: number;
-  /** Bytes in a block. */
-  readonly blockSize: number;
+/** What a controller is made of. */
+interface Parts {
+  readonly device: VfioDevice;
+  readonly registers: ControllerRegisters;
+  readonly doorbells: Doorbells;
+  readonly adminPair: QueuePair;
+  readonly vectors: readonly IrqVector[];
 }
 
-/** A running controller. Disposing of it stops it. */
+/** A running controller. Disposing of it shuts it down. */
 export class NvmeController implements AsyncDisposable {
   readonly #device: VfioDevice;
-  readonly #admin: QueuePair;
-  readonly #io: QueuePair;
+  readonly #registers: ControllerRegisters;
+  readonly #adminPair: QueuePair;
+  readonly #adminRequests: Requests;
+  readonly #admin: Admin;
+  readonly #queues: Queues;
+  readonly #watchdog: Watchdog;
   readonly #owned: AsyncDisposableStack;
-  #ioCreated: Promise<void> | undefined;
+  #recovery: Promise<void> | undefined;
+  /** Whether a recovery has stopped the controller, and starts it again. */
+  #isStarting = false;
+  #ended: Promise<void> | undefined;
 
   private constructor(
-    device: VfioDevice,
-    admin: QueuePair,
-    io: QueuePair,
+    { device, registers, doorbells, adminPair, vectors }: Parts,
+    { timeLimit, shadowDoorbells }: Required<StartOptions>,
     owned: AsyncDisposableStack,
   ) {
     this.#device = device;
-    this.#admin = admin;
-    this.#io = io;
+    this.#registers = registers;
+    this.#adminPair = adminPair;
     this.#owned = owned;
+    const requests = (
+      pair: QueuePair,
+      makeWaiter: ConstructorParameters<typeof Requests>[3],
+    ) =>
+      new Requests(
+        device.name,
+        pair,
+        timeLimit,
+        makeWaiter,
+        (error) => void this.#recover(error),
+      );
+    this.#adminRequests = requests(adminPair, makeAdminWaiter);
+    this.#admin = new Admin(device, this.#adminRequests);
+    this.#watchdog = new Watchdog(device.name, {
+      check: () => this.check(),
+      abort: (queue, id) => this.#admin.abort(queue, id),
+      recover: (error) => void this.#recover(error),
+      lost: (error) => this.#end(error),
+    });
+    this.#watchdog.add({ id: 0, requests: this.#adminRequests });
+    this.#queues = new Queues({
+      ...{ device, doorbells, vectors, shadowDoorbells, requests },
+      maxEntries: registers.maxEntries,
+      admin: this.#admin,
+      watchdog: this.#watchdog,
+    });
   }
 
   /**
-   * Resets a controller, and starts it with its admin queues in DMA memory.
+   * Resets a controller, and starts it with its admin queue in DMA memory.
    *
    * @param device The controller, attached.
-   * @throws {Error} If it does not start within the time limit that it
-   * announces.
+   * @param options Its interrupts and its time limit.
+   * @throws {NvmeError} `NOT_READY` if it does not start within the time limit
+   * that it announces; `UNSUPPORTED`.
+   * @throws {VfioError} `DEVICE_LOST`, `VECTORS_EXHAUSTED` and others.
    */
-  static async start(device: VfioDevice): Promise<NvmeController> {
+  static async start(
+    device: VfioDevice,
+    options: StartOptions = {},
+  ): Promise<NvmeController> {
+    const { interrupts = 0, timeLimit = TIME_LIMIT } = options;
+    const { shadowDoorbells = true } = options;
     await using stack = new AsyncDisposableStack();
     const bar = stack.use(device.region(0).map());
-    if ((bar.read32(CAP + 4) >>> 16 & 0xf) !== 0) {
-      throw new Error("The controller does not take pages of 4 KiB");
+    const registers = new ControllerRegisters(device, bar);
+    await registers.stop();
+    const vectors: IrqVector[] = [];
+    if (interrupts > 0) {
+      const msix = device.irq("msix");
+      vectors.push(...await msix.enable(interrupts));
+      stack.defer(async () => {
+        if (device.attached) await msix.disable();
+      });
     }
-    const admin = stack.use(new QueuePair(0, device.space, bar));
-    const io = stack.use(new QueuePair(1, device.space, bar));
-    await enable(bar, false);
-    bar.write32(AQA, (admin.entries - 1) << 16 | admin.entries - 1);
-    bar.write64(ASQ, admin.commands);
-    bar.write64(ACQ, admin.completions);
-    device.setBusMaster(true);
-    // The controller must be stopped before its queues are freed.
-    stack.defer(() => enable(bar, false));
-    await enable(bar, true);
-    return new NvmeController(device, admin, io, stack.move());
+    const doorbells = stack.use(new Doorbells(registers));
+    const entries = Math.min(ADMIN_ENTRIES, registers.maxEntries);
+    const sizes = { entries, completions: entries, lists: false };
+    const adminPair = stack.use(
+      new QueuePair(0, device.name, device.space, doorbells, sizes),
+    );
+    const controller = new NvmeController(
+      { device, registers, doorbells, adminPair, vectors },
+      { interrupts, timeLimit, shadowDoorbells },
+      stack.move(),
+    );
+    try {
+      device.setBusMaster(true);
+      await controller.#start();
+      return controller;
+    } catch (error) {
+      await controller[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The controller's address. */
+  get name(): string {
+    return this.#device.name;
+  }
+
+  /** The controller's device. */
+  get device(): VfioDevice {
+    return this.#device;
   }
 
   /** Identifies the controller. */
   async identify(): Promise<Identity> {
-    const data = await this.#identify(IDENTIFY_CONTROLLER);
-    const text = (start: number, end: number) =>
-      new TextDecoder().decode(data.subarray(start, end)).trim();
-    return {
-      serial: text(4, 24),
-      model: text(24, 64),
-      firmware: text(64, 72),
-    };
+    return await this.#admin.identify();
+  }
+
+  /** The numbers of its active namespaces, 1,024 at most. */
+  async namespaces(): Promise<number[]> {
+    return await this.#admin.namespaces();
   }
 
   /**
-   * Reads the block size of a namespace.
+   * Reads what a namespace is.
    *
    * @param id Its number.
+   * @throws {NvmeError} `UNSUPPORTED` if its blocks have metadata.
    */
   async namespace(id: number): Promise<Namespace> {
-    const data = await this.#identify(IDENTIFY_NAMESPACE, id);
-    const format = 128 + 4 * (data[26]! & 0xf);
-    return { id, blockSize: 2 ** data[format + 2]! };
+    return await this.#admin.namespace(id);
+  }
+
+  /** Reads how the drive is. */
+  async health(): Promise<Health> {
+    return await this.#admin.health();
   }
 
   /**
-   * Writes one page of memory to a namespace.
+   * Reads a log page.
    *
-   * @param namespace The namespace.
-   * @param block The first block, a number.
-   * @param page A page of DMA memory.
+   * @param page Its number.
+   * @param bytes How much of it, 4096 at most.
    */
-  async write(
-    namespace: Namespace,
-    block: number,
-    page: DmaMemory,
-  ): Promise<void> {
-    await this.#transfer(WRITE, namespace, block, page);
+  async logPage(page: number, bytes: number): Promise<Uint8Array> {
+    return await this.#admin.logPage(page, bytes);
   }
 
-  /** Reads one page of a namespace into memory: see `write`. */
-  async read(
-    namespace: Namespace,
-    block: number,
-    page: DmaMemory,
-  ): Promise<void> {
-    await this.#transfer(READ, namespace, block, page);
+  /**
+   * Checks that the controller works, by one register.
+   *
+   * @returns `"failed"` where it says that it does not.
+   * @throws {VfioError} `DEVICE_LOST` if it is gone, `DETACHED`.
+   */
+  check(): "works" | "failed" {
+    return this.#registers.check();
   }
 
-  /** Stops the controller and frees its queues. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#owned.disposeAsync();
+  /**
+   * Makes a queue for reading and writing.
+   *
+   * @param options How many commands can be under way, and how it waits.
+   * @throws {RangeError} If the controller has no queues so deep.
+   * @throws {TypeError} If it is to wait by interrupt, and there is none.
+   * @throws {NvmeError} `UNSUPPORTED` if the controller has no more queues.
+   */
+  async queue(options: QueueOptions = {}): Promise<IoQueue> {
+    await this.#recovery;
+    return await this.#queues.make(options);
   }
 
-  async #identify(what: number, namespace = 0): Promise<Uint8Array> {
-    using memory = this.#device.space.allocate(4096);
-    await this.#admin.run({
-      opcode: IDENTIFY,
-      namespace,
-      data: memory.iova,
-      dwords: [what],
-    });
-    return memory.bytes.slice();
+  /**
+   * Opens a namespace for reading and writing.
+   *
+   * @param id The namespace's number.
+   * @param options Its queue.
+   * @returns The block device, which has a queue of its own.
+   */
+  async open(id = 1, options: QueueOptions = {}): Promise<BlockDevice> {
+    const { maxTransfer } = await this.#admin.identify();
+    const namespace = await this.#admin.namespace(id);
+    const queue = await this.queue(options);
+    return new BlockDevice(this.#device.space, namespace, queue, maxTransfer);
   }
 
-  async #transfer(
-    opcode: number,
-    { id, blockSize }: Namespace,
-    block: number,
-    { iova, size }: DmaMemory,
-  ): Promise<void> {
-    if (size !== 4096) throw new RangeError("Expected a page of 4096 bytes");
-    await (this.#ioCreated ??= this.#createIoQueues());
-    await this.#io.run({
-      opcode,
-      namespace: id,
-      data: iova,
-      dwords: [block, Math.floor(block / 2 ** 32), size / blockSize - 1],
-    });
+  /**
+   * Resets the controller, and makes its queues again. Commands under way end
+   * with `RESET`.
+   *
+   * @throws {NvmeError} `NOT_READY`. It can only be disposed of then.
+   * @throws {VfioError} `DEVICE_LOST`.
+   */
+  async reset(): Promise<void> {
+    await this.#recover(
+      new NvmeError("RESET", {
+        device: this.#device.name,
+        problem: "the controller was reset, as it was asked for",
+      }),
+    );
+    const { error } = this.#adminRequests;
+    if (error !== undefined) throw error;
   }
 
-  /** Creates the queues for reading and writing. */
-  async #createIoQueues(): Promise<void> {
-    const { id, entries, commands, completions } = this.#io;
-    const size = (entries - 1) << 16 | id;
-    await this.#admin.run({
-      opcode: SET_FEATURES,
-      dwords: [NUMBER_OF_QUEUES, 0], // one of each, as 0 means one
-    });
-    await this.#admin.run({
-      opcode: CREATE_COMPLETION_QUEUE,
-      data: completions,
-      dwords: [size, CONTIGUOUS],
-    });
-    await this.#admin.run({
-      opcode: CREATE_SUBMISSION_QUEUE,
-      data: commands,
-      dwords: [size, id << 16 | CONTIGUOUS],
-    });
+  /** Shuts the controller down, and frees its queues. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#ended ??= this.#stop();
   }
-}
 
-/** Starts a controller, or stops it, and waits until it has. */
-async function enable(bar: Registers, on: boolean): Promise<void> {
-  bar.write32(CC, on ? CC_SIZES | CC_ENABLE : 0);
-  const limit = 500 * (bar.read32(CAP) >>> 24); // CAP.TO
-  const deadline = performance.now() + limit;
-  for (;;) {
-    const status = bar.read32(CSTS);
-    if (((status & CSTS_READY) !== 0) === on) return;
-    if (on && (status & CSTS_FATAL) !== 0) {
-      throw new Error("The controller failed to start");
+  async #start(): Promise<void> {
+    const { sizes: { entries }, commands, completions } = this.#adminPair;
+    await this.#registers.start({ entries, commands, completions });
+  }
+
+  /** Stops the controller, ends all commands, and starts it again; once. */
+  #recover(error: unknown): Promise<void> {
+    // It failed again while its queues were made.
+    if (this.#isStarting) this.#end(error);
+    if (this.#recovery !== undefined) return this.#recovery;
+    if (this.#ended !== undefined) return Promise.resolve();
+    return this.#recovery = this.#restart(error)
+      .catch((error) => this.#end(error))
+      .finally(() => {
+        this.#recovery = undefined;
+        this.#isStarting = false;
+      });
+  }
+
+  async #restart(error: unknown): Promise<void> {
+    for (const { requests } of this.#watchdog.all) requests.pause();
+    try {
+      await this.#registers.stop();
+    } catch (stuck) {
+      if (!(stuck instanceof NvmeError)) throw stuck;
+      // Ends its DMA for sure.
+      this.#device.setBusMaster(false);
+      await this.#device.reset();
+      this.#device.setBusMaster(true);
     }
-    if (performance.now() > deadline) {
-      throw new Error(
-        `The controller did not ${on ? "start" : "stop"} in ${limit} ms`,
-      );
+    for (const { requests } of this.#watchdog.all) requests.fail(error);
+    this.#isStarting = true;
+    this.#adminPair.begin();
+    await this.#start();
+    this.#adminRequests.resume();
+    await this.#queues.restore();
+  }
+
+  /** Ends all commands, as the controller is gone or cannot be started. */
+  #end(error: unknown): void {
+    this.#stopDma();
+    for (const { requests } of this.#watchdog.all) requests.end(error);
+  }
+
+  #stopDma(): void {
+    try {
+      if (this.#device.attached) this.#device.setBusMaster(false);
+    } catch {
+      // It is gone, and with it its DMA.
     }
-    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+
+  async #stop(): Promise<void> {
+    await using _ = this.#owned;
+    await this.#recovery;
+    this.#watchdog.stop();
+    try {
+      await this.#registers.shutDown();
+    } catch {
+      // It is stopped the hard way.
+    }
+    try {
+      await this.#registers.stop();
+    } catch {
+      this.#stopDma();
+    }
+    this.#adminRequests.close();
+    this.#queues.close();
   }
 }

@@ -194,6 +194,18 @@ export class DmaMemory
   }
 
   /**
+   * A part of it, from `offset` on, of `size` bytes or up to the end.
+   *
+   * @throws {RangeError} If it is not inside.
+   * @throws {VfioError} `DETACHED` once the memory is freed.
+   */
+  slice(offset: number, size: number = this.size - offset): DmaSlice {
+    this.assertNotFreed();
+    assertPart(this.size, offset, size);
+    return new DmaSlice(this, offset, size);
+  }
+
+  /**
    * Unmaps it from the devices of every address space, and frees it. Where its
    * buffer was transferred, to a Worker for example, the memory is kept until
    * the process ends: somebody may still use it. Calling it again does nothing.
@@ -232,4 +244,45 @@ export class DmaMemory
   [Symbol.dispose](): void {
     this.free();
   }
+}
+
+/** A part of DMA memory: {@linkcode DmaMemory.slice}. */
+export class DmaSlice {
+  /** The memory that it is a part of. */
+  readonly memory: DmaMemory;
+  /** Where it begins in the memory, in bytes. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly size: number;
+
+  /** Made by {@linkcode DmaMemory.slice}. */
+  constructor(memory: DmaMemory, offset: number, size: number) {
+    [this.memory, this.offset, this.size] = [memory, offset, size];
+  }
+
+  /** Where devices see it: as {@linkcode DmaMemory.iova}. */
+  get iova(): bigint {
+    return this.memory.iova + BigInt(this.offset);
+  }
+
+  /** It as bytes: as {@linkcode DmaMemory.bytes}. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.memory.bytes.subarray(this.offset, this.offset + this.size);
+  }
+
+  /** A part of it: as {@linkcode DmaMemory.slice}. */
+  slice(offset: number, size: number = this.size - offset): DmaSlice {
+    assertPart(this.size, offset, size);
+    return this.memory.slice(this.offset + offset, size);
+  }
+}
+
+function assertPart(whole: number, offset: number, size: number): void {
+  const isInside = Number.isInteger(offset) && Number.isInteger(size) &&
+    offset >= 0 && size > 0 && offset + size <= whole;
+  if (isInside) return;
+  throw new RangeError(
+    `Cannot take ${size} bytes at offset ${offset}: expected a part of ` +
+      `${whole} bytes`,
+  );
 }

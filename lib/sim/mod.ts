@@ -32,6 +32,12 @@ export type {
   SavedData,
 } from "./models/migration.ts";
 export type {
+  NvmeCommand,
+  NvmeCompletion,
+  NvmeFaults,
+} from "./models/nvme/faults.ts";
+export { nvme, type NvmeOptions } from "./models/nvme/nvme.ts";
+export type {
   AddedRegion,
   Bar as ModelBar,
   DeviceKind,

@@ -66,7 +66,7 @@ async function nvme(
   );
   if (!scratch) return undefined;
 
-  const disk = await controller.namespace(1);
+  await using disk = await controller.open(1);
   const block = DISK_OFFSET / disk.blockSize;
   using out = device.space.allocate(PAGE);
   using back = device.space.allocate(PAGE);
@@ -74,12 +74,12 @@ async function nvme(
   const bytes = crypto.getRandomValues(out.bytes).slice();
   await report.step(
     "written",
-    () => controller.write(disk, block, out),
+    () => disk.write(block, out),
     () => `${PAGE} bytes to the disk: ${firstBytes(out.bytes)}`,
   );
   await report.step(
     "read back",
-    () => controller.read(disk, block, back),
+    () => disk.read(block, back),
     () => `${PAGE} bytes from the disk: ${firstBytes(back.bytes)}`,
   );
   compare(out, back, report);

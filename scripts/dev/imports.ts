@@ -31,6 +31,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "backends": ["lib/host"],
   "lib/dma": ["backends"],
   "lib/device": ["lib/dma"],
+  "lib/rings": ["lib/device"],
   "mod.ts": ["lib/device"],
   "lib/doctor": ["lib/host"],
   "lib/handoff": ["lib/device"],

@@ -34,7 +34,8 @@ function folder(
 /** The folders, with their places. Few arrows pass behind a box. */
 const FOLDERS: Readonly<Record<string, Folder>> = {
   "scripts": folder(0, 0, 6, "the commands that people run"),
-  "mod.ts": folder(1, 0, 2, "what a device script imports"),
+  "mod.ts": folder(1, 0, 1, "what a script imports"),
+  "lib/rings": folder(1, 1, 1, "for drivers"),
   "lib/handoff": folder(1, 2, 1, "for consumers"),
   "lib/provision": folder(1, 3, 1, "plan, apply, restore"),
   "lib/sim": folder(1, 4, 1, "a simulated host"),

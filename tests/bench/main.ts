@@ -17,21 +17,41 @@ import type { Comparison } from "./compare.ts";
 import { measureHost } from "./host.ts";
 import { measureLatency } from "./latency.ts";
 import { compilePeer } from "./peer.ts";
+import { plot } from "./plot.ts";
 import { outcome, table } from "./report.ts";
+import { measureRings } from "./rings.ts";
 import { measureStarts } from "./start.ts";
 
-const USAGE = `deno task bench [--quick] [--json]
+const USAGE = `deno task bench [--only nvme [--plot FILE]] [--quick] [--json]
 
 Measures the library against a C program that makes the same calls, in turn
 with it: attach, map and register reads in a virtual machine, one ioctl on this
 machine. What it takes to start is measured against an empty script. Medians of
 rounds.
 
-  --quick   few rounds: about a minute, and less exact
-  --json    prints everything as JSON, each round's nanoseconds too`;
+  --only nvme   the NVMe driver of examples/: over rings in memory on this
+                machine, and in a virtual machine against the kernel's driver
+  --plot FILE   draws what --only nvme measures in the machine, as SVG
+  --quick       few rounds: about a minute, and less exact
+  --json        prints everything as JSON, each round's nanoseconds too`;
 
 /** The script in the guest. */
 const GUEST = "tests/bench/guest.ts";
+const NVME_GUEST = "tests/bench/nvme_guest.ts";
+
+/** A machine with a controller that answers at once. */
+const NVME_MACHINE: Machine = {
+  ...machineNamed("testbed"),
+  name: "testbed-nvme",
+  about: "a controller without a disk behind it",
+  hostClock: true,
+  devices: [{
+    name: "nvme0",
+    address: "0000:00:07.0",
+    model: "nvme,serial=nvme0",
+    behind: "nothing",
+  }],
+};
 
 /**
  * V8 compiles and collects garbage on the main thread, rather than on others,
@@ -48,13 +68,14 @@ interface Place {
 
 async function measureInGuest(
   machine: Machine,
+  guest: string,
   program: string,
   rounds: number,
   found: (comparison: Comparison) => void,
 ): Promise<void> {
-  await cacheModules([GUEST]);
+  await cacheModules([guest]);
   const exitCode = await runInGuest(machine, {
-    command: denoCommand("run", [FLAGS, GUEST, program, String(rounds)]),
+    command: denoCommand("run", [FLAGS, guest, program, String(rounds)]),
     stdout: async (stream) => {
       for await (const line of lines(stream)) found(JSON.parse(line));
     },
@@ -62,7 +83,7 @@ async function measureInGuest(
       stream.pipeTo(Deno.stderr.writable, { preventClose: true }),
   });
   if (exitCode !== 0) {
-    throw new MachineError(`${GUEST} failed in ${machine.name}, see above`);
+    throw new MachineError(`${guest} failed in ${machine.name}, see above`);
   }
 }
 
@@ -94,11 +115,38 @@ async function measure(quick: boolean): Promise<Place[]> {
     const rounds = quick ? 9 : 31;
     const starts = measureStarts(dir, rounds);
     for await (const comparison of starts) found(places[1])(comparison);
-    await measureInGuest(machine, program, rounds, found(places[2]));
+    await measureInGuest(machine, GUEST, program, rounds, found(places[2]));
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
   return [...places];
+}
+
+/** Measures the NVMe driver only. */
+async function measureNvme(quick: boolean): Promise<Place[]> {
+  await prepare([NVME_MACHINE]);
+  const how = await accelerator() === "kvm" ? "under KVM" : "emulated";
+  const here: Place = { title: "on this machine", comparisons: [] };
+  const guest: Place = {
+    title: `in ${NVME_MACHINE.name}, ${how}, C: the kernel's driver`,
+    comparisons: [],
+  };
+  const found = ({ comparisons }: Place) => (comparison: Comparison) => {
+    comparisons.push(comparison);
+    console.error(`  ${comparison.what}`);
+  };
+  const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
+  try {
+    const program = await compilePeer(dir);
+    const rings = measureRings(program, quick ? 21 : 101);
+    for await (const comparison of rings) found(here)(comparison);
+    const rounds = quick ? 5 : 11;
+    const inGuest = [NVME_MACHINE, NVME_GUEST, program, rounds] as const;
+    await measureInGuest(...inGuest, found(guest));
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+  return [here, guest];
 }
 
 function printJson(places: readonly Place[]): void {
@@ -113,15 +161,26 @@ function printJson(places: readonly Place[]): void {
 }
 
 async function main(): Promise<void> {
-  const { quick, json, help } = parseArgs(Deno.args, {
+  const { quick, json, help, only, plot: picture } = parseArgs(Deno.args, {
     boolean: ["quick", "json", "help"],
+    string: ["only", "plot"],
     unknown: (name) => {
       console.error(`Unknown argument ${name}\n\n${USAGE}`);
       Deno.exit(2);
     },
   });
   if (help) return console.log(USAGE);
-  const places = await measure(quick);
+  if ((only ?? "nvme") !== "nvme" || (picture && !only)) {
+    console.error(`Expected --only nvme\n\n${USAGE}`);
+    Deno.exit(2);
+  }
+  const places = await (only === undefined ? measure : measureNvme)(quick);
+  if (picture !== undefined) {
+    const names = { c: "the kernel's driver", ts: "examples/nvme" };
+    const { comparisons } = places.at(-1)!;
+    const title = "Random reads a second, in an emulated machine";
+    await Deno.writeTextFile(picture, plot(title, names, comparisons));
+  }
   if (json) return printJson(places);
   for (const { title, comparisons } of places) {
     console.log(["", ...table(title, comparisons)].join("\n"));

@@ -18,7 +18,10 @@ const SOURCES = fromFileUrl(new URL("peer", import.meta.url));
  */
 export async function compilePeer(dir: string): Promise<string> {
   const program = join(dir, "peer");
-  const sources = ["peer.c", "legacy.c", "iommufd.c", "events.c", "irqs.c"];
+  const sources = [
+    ...["peer.c", "legacy.c", "iommufd.c", "events.c", "irqs.c", "rings.c"],
+    "aio.c",
+  ];
   await run([
     ...["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"],
     `-I${await kernelHeaders()}`,

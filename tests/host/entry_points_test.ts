@@ -13,6 +13,7 @@ const EXPECTED: Record<string, string> = {
   "lib/host/mod.ts": "usesOf",
   "lib/pci/mod.ts": "parsePciAddress",
   "lib/provision/mod.ts": "plan",
+  "lib/rings/mod.ts": "Ring",
   "lib/sim/mod.ts": "simulate",
   "lib/uapi/mod.ts": "io",
 };

@@ -111,6 +111,11 @@ const STARTS: Readonly<Record<string, Start>> = {
       ...HOST,
     ],
   },
+  "@passthru/vfio/rings": {
+    entries: ["lib/rings/mod.ts"],
+    most: 8,
+    within: ["lib/rings", "lib/errors.ts", "lib/printable.ts", "lib/kernel"],
+  },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
     most: 224,

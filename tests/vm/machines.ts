@@ -16,8 +16,11 @@ export interface Device {
   address: string;
   /** QEMU's name of the device and its properties. */
   model: string;
-  /** A disk, a network without a way out, or the NVMe subsystem of VFs. */
-  behind?: "disk" | "network" | "subsystem";
+  /**
+   * A disk, one that answers at once with nothing, a network without a way out,
+   * or the NVMe subsystem of VFs.
+   */
+  behind?: "disk" | "nothing" | "network" | "subsystem";
   /** What is in its ROM, where it is given one. */
   rom?: Uint8Array<ArrayBuffer>;
 }
@@ -36,6 +39,12 @@ export interface Machine {
   about: string;
   /** Its devices. */
   devices: readonly Device[];
+  /**
+   * Whether time passes in it as on the host where it is emulated. Otherwise its
+   * clock counts instructions, so that waiting for a device takes no time, and
+   * looking for its answer does.
+   */
+  hostClock?: boolean;
   /** The only tests that run in it, by the name of their file. */
   tests?: readonly string[];
 }

@@ -20,6 +20,9 @@ export const TERMINAL_ARGUMENTS: readonly string[] = [
 /** The size of a device's disk, which is deleted after the run. */
 const DISK_BYTES = 64 << 20;
 
+/** The size of a disk that answers at once with nothing. */
+const NOTHING_BYTES = 1 << 30;
+
 /**
  * Makes the files that QEMU needs, and returns its arguments.
  *
@@ -61,7 +64,9 @@ export async function qemuArguments(
     ...["-cpu", PROCESSORS[accelerator], "-smp", "1", "-m", "2G"],
     // The clock counts instructions, two nanoseconds each: a time limit of ten
     // seconds allows the same work however busy the host is.
-    ...(accelerator === "tcg" ? ["-icount", "shift=1"] : []),
+    ...(accelerator === "tcg" && !machine.hostClock
+      ? ["-icount", "shift=1"]
+      : []),
     ...["-kernel", kernel.image, "-initrd", initramfs],
     ...["-append", parameters.join(" ")],
     // the IOMMU comes before the devices it translates for
@@ -117,6 +122,13 @@ async function attached(device: Device, dir: string): Promise<string[]> {
       await file.truncate(DISK_BYTES);
       return [
         ...["-drive", `id=${name},if=none,format=raw,file=${path}`],
+        ...["-device", `${model},drive=${name},${place}`],
+      ];
+    }
+    case "nothing": {
+      const size = NOTHING_BYTES;
+      return [
+        ...["-blockdev", `driver=null-co,node-name=${name},size=${size}`],
         ...["-device", `${model},drive=${name},${place}`],
       ];
     }

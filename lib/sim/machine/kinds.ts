@@ -4,12 +4,19 @@ import { MBOCHS } from "../models/mbochs.ts";
 import { MDPY } from "../models/mdpy.ts";
 import type { DeviceKind } from "../models/model.ts";
 import { MTTY } from "../models/mtty.ts";
+import { nvme } from "../models/nvme/nvme.ts";
 import { plain } from "../models/plain.ts";
 import { scratchpad } from "../models/scratchpad/scratchpad.ts";
 
 /** Those of mediated devices have the names of their types. */
 const SAMPLES: readonly DeviceKind[] = [...MTTY, ...MDPY, ...MBOCHS];
-const KINDS: readonly DeviceKind[] = [edu, plain, scratchpad, ...SAMPLES];
+const KINDS: readonly DeviceKind[] = [
+  edu,
+  nvme(),
+  plain,
+  scratchpad,
+  ...SAMPLES,
+];
 
 /**
  * Returns the behaviour of a device model.

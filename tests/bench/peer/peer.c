@@ -17,6 +17,8 @@
  *                                      a percentile
  *   vectors TIMES COUNT                enables MSI-X vectors, disables them
  *   interrupt TIMES                    an edu's, until it is read
+ *   rings TIMES DEPTH                  NVMe commands over rings in memory
+ *   aio TIMES FILE DEPTH BYTES         random reads of a block device
  *   wake TIMES FD...                   signals eventfds that it was given
  */
 #include "peer.h"
@@ -304,6 +306,8 @@ static const struct {
 	{ "wake", wake_others },
 	{ "vectors", vectors },
 	{ "interrupt", interrupt },
+	{ "rings", rings },
+	{ "aio", aio },
 };
 
 static uint64_t run(const char *name)

@@ -53,6 +53,7 @@ const char *word(void);
 
 /* Commands that have a file of their own. */
 uint64_t latency(void), wake_others(void), vectors(void), interrupt(void);
+uint64_t rings(void), aio(void);
 
 /* Returns `result` if it means success, else ends the program. */
 int must(int result, const char *call);

@@ -11,6 +11,7 @@ import errors from "../../../docs/errors.md" with { type: "text" };
 import graphicsCard from "../../../docs/graphics_card.md" with { type: "text" };
 import iommufd from "../../../docs/iommufd.md" with { type: "text" };
 import migrate from "../../../docs/migrate.md" with { type: "text" };
+import nvmePage from "../../../docs/nvme.md" with { type: "text" };
 import support from "../../../docs/support.md" with { type: "text" };
 import tests from "../../../docs/tests.md" with { type: "text" };
 import testAScript from "../../../docs/test_a_script.md" with { type: "text" };
@@ -31,6 +32,7 @@ import deskHost from "../../docs/desk.json" with { type: "text" };
 import driverHost from "../../docs/driver.json" with { type: "text" };
 import iommufdHost from "../../docs/iommufd.json" with { type: "text" };
 import movableHost from "../../docs/movable.json" with { type: "text" };
+import nvmeHost from "../../docs/nvme.json" with { type: "text" };
 import spareHost from "../../docs/spare.json" with { type: "text" };
 import networkHost from "../../docs/network.json" with { type: "text" };
 import errorsSource from "../../../lib/errors.ts" with { type: "text" };
@@ -48,6 +50,7 @@ const HOSTS: Readonly<Record<string, string>> = {
   "iommufd.json": iommufdHost,
   "movable.json": movableHost,
   "network.json": networkHost,
+  "nvme.json": nvmeHost,
   "spare.json": spareHost,
 };
 
@@ -61,6 +64,7 @@ const PAGES: Readonly<Record<string, string>> = {
   "docs/graphics_card.md": graphicsCard,
   "docs/iommufd.md": iommufd,
   "docs/migrate.md": migrate,
+  "docs/nvme.md": nvmePage,
   "docs/support.md": support,
   "docs/test_a_script.md": testAScript,
   "docs/tests.md": tests,

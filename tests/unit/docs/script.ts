@@ -6,12 +6,14 @@
  */
 import * as assert from "@std/assert";
 import * as iommufd from "../../../backends/iommufd/mod.ts";
+import * as nvme from "../../../examples/nvme/controller.ts";
 import * as diagnostics from "../../../lib/diagnostics/mod.ts";
 import * as doctor from "../../../lib/doctor/mod.ts";
 import * as handoff from "../../../lib/handoff/mod.ts";
 import * as host from "../../../lib/host/mod.ts";
 import * as pci from "../../../lib/pci/mod.ts";
 import * as provision from "../../../lib/provision/mod.ts";
+import * as rings from "../../../lib/rings/mod.ts";
 import * as sim from "../../../lib/sim/mod.ts";
 import * as uapi from "../../../lib/uapi/mod.ts";
 import * as vfio from "../../../mod.ts";
@@ -22,12 +24,14 @@ const URL_OF_PROJECT = "https://HOST/PATH/";
 const MODULES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "mod.ts": vfio,
   "backends/iommufd/mod.ts": iommufd,
+  "examples/nvme/controller.ts": nvme,
   "lib/diagnostics/mod.ts": diagnostics,
   "lib/doctor/mod.ts": doctor,
   "lib/handoff/mod.ts": handoff,
   "lib/host/mod.ts": host,
   "lib/pci/mod.ts": pci,
   "lib/provision/mod.ts": provision,
+  "lib/rings/mod.ts": rings,
   "lib/sim/mod.ts": sim,
   "lib/uapi/mod.ts": uapi,
 };

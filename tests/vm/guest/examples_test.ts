@@ -131,6 +131,23 @@ Deno.test({
 });
 
 Deno.test({
+  name: "nvme_fio.ts prints what fio prints, and how long commands took",
+  ignore: withoutIommu,
+  async fn() {
+    const printed = await example(
+      "nvme_fio.ts",
+      addressOf("nvme0"),
+      ...["--iodepth", "4", "--runtime", "0.2", "--ramp_time", "0.1", "--json"],
+    );
+    const { jobs: [{ read }] } = JSON.parse(printed);
+    assertEquals(read.total_ios > 0 && read.iops > 0, true);
+    assertEquals(read.lat_ns.N, read.total_ios);
+    assertEquals(Object.keys(read.lat_ns.percentile)[0], "1.000000");
+    assertEquals(driverOf("nvme0"), "nvme");
+  },
+});
+
+Deno.test({
   name:
     "hand_to_qemu.ts shows the function to QEMU's firmware, and restores the host",
   ignore: withoutIommu,

@@ -1,0 +1,380 @@
+/**
+ * NVMe queues in DMA memory: commands go to the controller through one ring,
+ * and their completions come back through another (Base Specification 2.0,
+ * section 3.3).
+ *
+ * What is called for each command allocates nothing, makes no promise, and has
+ * no bigint. So a loop can keep many commands in flight, as `measure/polled.ts` does.
+ *
+ * @module
+ */
+import type { AddressSpace, DmaMemory } from "../../mod.ts";
+import { acquire } from "../../lib/rings/mod.ts";
+import type { Doorbells, QueueDoorbell } from "./doorbells.ts";
+import { NvmeError } from "./error.ts";
+
+/** Bytes of a page. Each ring begins one. */
+export const PAGE = 4096;
+
+/** Bytes of a command, and of its completion. */
+const COMMAND_SIZE = 64;
+const COMPLETION_SIZE = 16;
+
+/** The phase bit, in a completion's last dword. */
+const PHASE = 0x1_0000;
+
+/** The most bytes that a command transfers: a page of pointers to pages. */
+export const MAX_TRANSFER = PAGE / 8 * PAGE;
+
+/**
+ * What is known of each id, in words: dwords 6 to 9 of its commands, which say
+ * where its data is; whether a command is under way; and, of its last
+ * completion, the status and the slot. One array costs fewer checks than many.
+ */
+const STATE = 8;
+const STATE_SHIFT = 3;
+const BUSY = 4;
+const COMPLETION = 5;
+/** The slot is above the status. */
+const SLOT_SHIFT = 15;
+const STATUS_MASK = 0x7fff;
+
+/** The sizes of a queue pair. */
+export interface QueueSizes {
+  /** Slots for commands. */
+  readonly entries: number;
+  /**
+   * Slots for completions, as many as for commands or more. With more, the
+   * controller is told less often that they are free.
+   */
+  readonly completions: number;
+  /** Whether commands transfer more than two pages. */
+  readonly lists: boolean;
+}
+
+/** The parts of a command that are seldom needed. */
+export interface Command {
+  /** The kind of command. */
+  readonly opcode: number;
+  /** The namespace it is about. */
+  readonly namespace?: number;
+  /** Command dwords 10 to 15. Their meaning depends on the command. */
+  readonly dwords?: readonly number[];
+}
+
+/** A submission and a completion queue. */
+export class QueuePair implements Disposable {
+  readonly #device: string;
+  readonly #memory: DmaMemory;
+  readonly #doorbells: Doorbells;
+  readonly #commandBell: QueueDoorbell;
+  readonly #completionBell: QueueDoorbell;
+  readonly #entries: number;
+  readonly #commands: Int32Array;
+  readonly #completions: Int32Array;
+  /** The pages of pointers, one for each id. */
+  readonly #lists: Int32Array;
+  readonly #listsIova: number;
+  readonly #state: Int32Array;
+  /** The ids that nobody has taken: a stack. */
+  readonly #free: Uint16Array;
+  #freeCount = 0;
+  /** How many completions the controller may still count as unread. */
+  readonly #most: number;
+  #unread = 0;
+  #tail = 0;
+  #rung = 0;
+  #head = 0;
+  /** The phase bit of a new completion. It flips when the ring starts over. */
+  #phase = PHASE;
+  /** The queues' number; 0 is that of the admin queue. */
+  readonly id: number;
+  /** Slots for commands, and for completions. */
+  readonly sizes: QueueSizes;
+  /** The most commands under way: their ids are below it. */
+  readonly depth: number;
+  /**
+   * The ids that the last {@linkcode QueuePair.reap} has found. Every load of a
+   * completion stores its value here, behind them. Otherwise the compiler could
+   * load once for many turns of a loop.
+   */
+  readonly completed: Int32Array;
+
+  /**
+   * Allocates the rings.
+   *
+   * @param id The queues' number.
+   * @param device The controller's address, for errors.
+   * @param space The controller's address space.
+   * @param doorbells Its doorbells.
+   * @param sizes How many slots there are.
+   */
+  constructor(
+    id: number,
+    device: string,
+    space: AddressSpace,
+    doorbells: Doorbells,
+    sizes: QueueSizes,
+  ) {
+    const { entries, completions, lists } = sizes;
+    const depth = entries - 1;
+    this.id = id;
+    this.#entries = entries;
+    this.#device = device;
+    this.sizes = sizes;
+    this.depth = depth;
+    const first = wholePages(entries * COMMAND_SIZE);
+    const second = wholePages(completions * COMPLETION_SIZE);
+    const pages = lists ? depth * PAGE : 0;
+    this.#memory = space.allocate(first + second + pages);
+    const { buffer } = this.#memory;
+    this.#commands = new Int32Array(buffer, 0, entries * COMMAND_SIZE / 4);
+    this.#completions = new Int32Array(
+      buffer,
+      first,
+      completions * COMPLETION_SIZE / 4,
+    );
+    this.#lists = new Int32Array(buffer, first + second, pages / 4);
+    this.#listsIova = Number(this.#memory.iova) + first + second;
+    this.#state = new Int32Array(STATE * depth);
+    this.#free = new Uint16Array(depth);
+    this.completed = new Int32Array(completions + 1);
+    this.#most = completions - entries;
+    this.#doorbells = doorbells;
+    this.#commandBell = doorbells.of(id, "commands");
+    this.#completionBell = doorbells.of(id, "completions");
+    this.begin();
+  }
+
+  /** The IOVA of the submission queue. */
+  get commands(): bigint {
+    return this.#memory.iova;
+  }
+
+  /** The IOVA of the completion queue. */
+  get completions(): bigint {
+    const offset = wholePages(this.sizes.entries * COMMAND_SIZE);
+    return this.#memory.slice(offset).iova;
+  }
+
+  /** Both rings as words, as they lie in memory, for who stands in for it. */
+  get words(): {
+    readonly commands: Int32Array;
+    readonly completions: Int32Array;
+  } {
+    return { commands: this.#commands, completions: this.#completions };
+  }
+
+  /** How many ids nobody has taken. */
+  get free(): number {
+    return this.#freeCount;
+  }
+
+  /** Begins anew, as the controller does when it makes the queues. */
+  begin(): void {
+    this.#commands.fill(0);
+    this.#completions.fill(0);
+    for (let id = 0; id < this.depth; id++) this.#state[STATE * id + BUSY] = 0;
+    // The lowest ids are on top.
+    for (let i = 0; i < this.depth; i++) this.#free[i] = this.depth - 1 - i;
+    this.#freeCount = this.depth;
+    this.#unread =
+      this.#tail =
+      this.#rung =
+      this.#head =
+        0;
+    this.#phase = PHASE;
+    if (this.id === 0) return;
+    this.#doorbells.begin(this.#commandBell);
+    this.#doorbells.begin(this.#completionBell);
+  }
+
+  /** Takes an id for commands, or returns -1 if all are taken. */
+  take(): number {
+    return this.#freeCount === 0 ? -1 : this.#free[--this.#freeCount]!;
+  }
+
+  /** Gives an id back. Its command must be over. */
+  give(id: number): void {
+    this.#free[this.#freeCount++] = id;
+  }
+
+  /**
+   * Says where the data of an id's commands is. It stays so until it is changed.
+   *
+   * @param id The id.
+   * @param iova Where the data begins, a multiple of 4.
+   * @param bytes Its length.
+   * @throws {RangeError} If it is more than a command of this queue transfers.
+   */
+  bind(id: number, iova: number, bytes: number): void {
+    const first = PAGE - (iova & PAGE - 1);
+    const most = this.sizes.lists ? MAX_TRANSFER : first + PAGE;
+    if (bytes > most || (iova & 3) !== 0) {
+      throw new RangeError(
+        `Cannot transfer ${bytes} bytes at 0x${iova.toString(16)}: expected ` +
+          `at most ${most}, at a multiple of 4`,
+      );
+    }
+    let second = 0;
+    if (bytes > first + PAGE) {
+      second = this.#listsIova + id * PAGE;
+      const lists = this.#lists;
+      let at = id * PAGE / 4;
+      for (let done = first; done < bytes; done += PAGE, at += 2) {
+        lists[at] = iova + done;
+        lists[at + 1] = (iova + done) / 2 ** 32;
+      }
+    } else if (bytes > first) second = iova + first;
+    const state = this.#state;
+    state[STATE * id] = iova;
+    state[STATE * id + 1] = iova / 2 ** 32;
+    state[STATE * id + 2] = second;
+    state[STATE * id + 3] = second / 2 ** 32;
+  }
+
+  /**
+   * Puts a command for blocks into the ring. The controller sees it at the next
+   * {@linkcode QueuePair.ring}.
+   *
+   * @param id An id that was taken, whose last command is over.
+   * @param opcode The kind of command.
+   * @param namespace The namespace's number.
+   * @param block The first block.
+   * @param dword12 One less than the number of blocks, and flags.
+   */
+  submit(
+    id: number,
+    opcode: number,
+    namespace: number,
+    block: number,
+    dword12: number,
+  ): void {
+    const commands = this.#commands;
+    const state = this.#state;
+    const tail = this.#tail;
+    const at = tail << 4;
+    const from = id << STATE_SHIFT;
+    state[from + BUSY] = 1;
+    // The other dwords are 0 in every command of such a queue.
+    commands[at] = opcode | id << 16;
+    commands[at + 1] = namespace;
+    commands[at + 6] = state[from]!;
+    commands[at + 7] = state[from + 1]!;
+    commands[at + 8] = state[from + 2]!;
+    commands[at + 9] = state[from + 3]!;
+    commands[at + 10] = block;
+    commands[at + 11] = block < 0x8000_0000 ? 0 : block / 2 ** 32;
+    commands[at + 12] = dword12;
+    this.#tail = tail + 1 === this.#entries ? 0 : tail + 1;
+  }
+
+  /** Puts any command into the ring: an admin queue's. */
+  submitCommand(id: number, command: Command): void {
+    const { opcode, namespace = 0, dwords = [] } = command;
+    const at = this.#tail << 4;
+    this.submit(id, opcode, namespace, 0, 0);
+    for (let i = 0; i < 6; i++) this.#commands[at + 10 + i] = dwords[i] ?? 0;
+  }
+
+  /** Has the controller see the commands in the ring. */
+  ring(): void {
+    if (this.#rung === this.#tail) return;
+    this.#rung = this.#tail;
+    this.#commandBell.ring(this.#tail);
+  }
+
+  /**
+   * Looks for a completion.
+   *
+   * @param times How often, at most.
+   * @returns Whether there is one.
+   */
+  spin(times: number): boolean {
+    const completions = this.#completions;
+    const sink = this.completed;
+    const end = sink.length - 1;
+    const phase = this.#phase;
+    const at = (this.#head << 2) + 3;
+    for (let i = 0; i < times; i++) {
+      const last = sink[end] = completions[at]!;
+      if ((last & PHASE) === phase) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Takes out all completions that are there: their ids are in
+   * {@linkcode QueuePair.completed}, from its beginning.
+   *
+   * @returns How many there are.
+   * @throws {NvmeError} `PROTOCOL` at an id of which no command is under way.
+   */
+  reap(): number {
+    const completions = this.#completions;
+    const completed = this.completed;
+    const state = this.#state;
+    const size = completed.length - 1;
+    let head = this.#head;
+    let phase = this.#phase;
+    let count = 0;
+    while (count < size) {
+      const last = completed[count] = completions[(head << 2) + 3]!;
+      if ((last & PHASE) !== phase) break;
+      const id = last & 0xffff;
+      const from = id << STATE_SHIFT;
+      if (state[from + BUSY] !== 1) this.#refuse(id);
+      state[from + BUSY] = 0;
+      state[from + COMPLETION] = head << SLOT_SHIFT | last >>> 17;
+      completed[count++] = id;
+      if (++head === size) {
+        head = 0;
+        phase ^= PHASE;
+      }
+    }
+    if (count === 0) return 0;
+    // What the commands have read is loaded after this.
+    acquire(completions, ((head === 0 ? size : head) << 2) - 1);
+    this.#head = head;
+    this.#phase = phase;
+    this.#unread += count;
+    if (this.#unread > this.#most) this.#acknowledge();
+    return count;
+  }
+
+  /** The status of an id's last completion: 0 is success. */
+  status(id: number): number {
+    return this.#state[(id << STATE_SHIFT) + COMPLETION]! & STATUS_MASK;
+  }
+
+  /** The first dword of an id's completion, until more commands are reaped. */
+  result(id: number): number {
+    const slot = this.#state[(id << STATE_SHIFT) + COMPLETION]! >>> SLOT_SHIFT;
+    return this.#completions[slot << 2]! >>> 0;
+  }
+
+  /** Frees the rings. The controller must not use them any more. */
+  [Symbol.dispose](): void {
+    this.#doorbells.drop(this.#commandBell);
+    this.#doorbells.drop(this.#completionBell);
+    this.#memory.free();
+  }
+
+  /** Tells the controller that the slots of completions are free. */
+  #acknowledge(): void {
+    this.#unread = 0;
+    this.#completionBell.ring(this.#head);
+  }
+
+  #refuse(id: number): never {
+    throw new NvmeError("PROTOCOL", {
+      device: this.#device,
+      problem: `queue ${this.id} completed command ${id}, which is not ` +
+        "under way",
+    });
+  }
+}
+
+function wholePages(bytes: number): number {
+  return Math.ceil(bytes / PAGE) * PAGE;
+}
