@@ -47,6 +47,7 @@ import "./dma/memory.ts";
 import "./dma/memory_in_use.ts";
 import "./errors/vfio_error.ts";
 import "./handoff/descriptors.ts";
+import "./handoff/emit.ts";
 import "./handoff/qemu.ts";
 import "./pci/class_names.ts";
 import "./pci/config.ts";
