@@ -26,7 +26,8 @@ import { type LeftStep, undoSteps } from "./journal/undo.ts";
 export interface RestoreOptions extends WaitOptions {
   /**
    * Restores only these devices, by address, UUID, or path in sysfs. A function
-   * includes its virtual functions. Default: all devices.
+   * includes its virtual functions, and what hands it over. Default: all
+   * devices.
    */
   readonly devices?: readonly string[];
   /** Restores only what was applied under this name. Default: everything. */
@@ -209,8 +210,10 @@ function entriesOf(
     device,
     ...virtualFunctionsOf(host, device),
   ]));
-  return entries.filter(({ step: { device } }) =>
-    device !== undefined && allDevices.has(device)
+  return entries.filter(({ step }) =>
+    step.kind === "handoff"
+      ? step.devices.some((device) => allDevices.has(device))
+      : step.device !== undefined && allDevices.has(step.device)
   );
 }
 

@@ -393,6 +393,66 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         "by passed descriptors, as an ordinary user",
     },
   },
+  emit: {
+    about: "write functions for those who take them: libvirt, containers, ...",
+    details: "What the format, or a named version of its reader, cannot " +
+      "express is refused. With --to the file is in the journal, and passthru " +
+      "restore removes it.",
+    operands: [
+      {
+        name: "FORMAT",
+        kind: [
+          "ansible",
+          "cdi",
+          "cloud-hypervisor",
+          "cloud-hypervisor-api",
+          "dra",
+          "env",
+          "kubevirt",
+          "kubevirt-machine",
+          "libvirt",
+          "libvirt-nodedev",
+          "qemu",
+          "sriov-device-plugin",
+          "systemd",
+        ],
+      },
+      { ...ADDRESS, many: true },
+    ],
+    options: {
+      iommufd: { about: "by the devices' own nodes, not by their groups" },
+      managed: { about: "libvirt: let it bind the functions itself" },
+      name: {
+        value: "NAME",
+        kind: "text",
+        about: "the kind, resource or unit; passthru.local/vfio unless given",
+      },
+      node: {
+        value: "NAME",
+        kind: "text",
+        about: "the name of this host, where the format has it",
+      },
+      consumer: {
+        value: "VERSION",
+        kind: "text",
+        about: "the version of the program that reads it",
+      },
+      to: {
+        value: "FILE",
+        kind: "file",
+        about: "write this file, until passthru restore",
+      },
+    },
+    examples: {
+      "passthru emit libvirt 01:00.0": "a hostdev element for a domain",
+      "passthru emit libvirt 01:00.0 --iommufd --consumer 9.0":
+        "refused: libvirt 9.0 has no iommufd",
+      "passthru emit cdi 01:00.0 --to /etc/cdi/gpu.json":
+        "for podman run --device passthru.local/vfio=0000:01:00.0",
+      "passthru emit kubevirt 01:00.0 --name nvidia.com/T4":
+        "what the cluster permits",
+    },
+  },
   completions: {
     about: "write a script that completes commands and addresses in a shell",
     operands: [{ name: "SHELL", kind: ["bash", "zsh", "fish"] }],

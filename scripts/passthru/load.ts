@@ -28,4 +28,5 @@ export const LOADERS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   reset: () => import("./commands/reset.ts"),
   migrate: () => import("./commands/migrate.ts"),
   qemu: () => import("./commands/qemu.ts"),
+  emit: () => import("./commands/emit.ts"),
 };

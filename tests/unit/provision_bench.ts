@@ -100,6 +100,14 @@ export function everyStep(): Step[] {
     },
     { kind: "file", path: "/etc/hostname", text: "other\n", why },
     { kind: "link", path: "/etc/alias", target: "hostname", why },
+    {
+      kind: "handoff",
+      path: "/etc/cdi/passthru.json",
+      format: "cdi",
+      devices: [DISK],
+      options: { iommufd: true },
+      why,
+    },
   ];
 }
 

@@ -12,6 +12,7 @@ const TEXTS: Readonly<Record<Step["kind"], readonly string[]>> = {
   "attribute": ["path", "value"],
   "driver": ["device"],
   "file": ["path"],
+  "handoff": ["path", "format"],
   "link": ["path", "target"],
   "mediated device": ["device", "parent", "type"],
   "node": ["device"],

@@ -120,18 +120,11 @@ Deno.test("emit() tells that an old libvirt ignores iommufd, and refuses one tha
   }
 });
 
-Deno.test("emit() refuses the address that libvirt takes for none", () => {
-  const host = withFunctions({ "0000:00:00.1": CARD });
-  assertStringIncludes(
-    refused("NOT_SUPPORTED", "libvirt", ["0000:00:00.1"], {}, host),
-    "libvirt takes 0000:00:00 for no address at all",
-  );
-});
-
 Deno.test("emit() writes a node device of libvirt", () => {
   assertEquals(
     text("libvirt-nodedev", [MEDIATED]),
     `<device>
+  <name>mdev_83b8f4f2_509f_382f_3c1e_e6bfe0fa1001_0000_00_02_0</name>
   <parent>pci_0000_00_02_0</parent>
   <capability type='mdev'>
     <type id='i915-GVTg_V5_4'/>
