@@ -453,6 +453,22 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         "what the cluster permits",
     },
   },
+  import: {
+    about: "write a state that does what another tool does here",
+    details: "It reads driverctl's overrides, libvirt's domains, Proxmox's " +
+      "machines, or the ids of vfio-pci in modprobe's files and on the " +
+      "kernel's command line. What it cannot carry over is on standard error.",
+    operands: [
+      {
+        name: "TOOL",
+        kind: ["driverctl", "libvirt", "modprobe", "proxmox"],
+      },
+    ],
+    examples: {
+      "passthru import driverctl > state.json": "a state, with pins",
+      "passthru import modprobe --json": "with what is left, for a program",
+    },
+  },
   completions: {
     about: "write a script that completes commands and addresses in a shell",
     operands: [{ name: "SHELL", kind: ["bash", "zsh", "fish"] }],

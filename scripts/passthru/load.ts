@@ -28,5 +28,6 @@ export const LOADERS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   reset: () => import("./commands/reset.ts"),
   migrate: () => import("./commands/migrate.ts"),
   qemu: () => import("./commands/qemu.ts"),
+  import: () => import("./commands/import.ts"),
   emit: () => import("./commands/emit.ts"),
 };

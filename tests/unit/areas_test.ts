@@ -107,6 +107,7 @@ import "./provision/callbacks.ts";
 import "./provision/damaged.ts";
 import "./provision/file_steps.ts";
 import "./provision/handoff.ts";
+import "./provision/import.ts";
 import "./provision/lock.ts";
 import "./provision/make.ts";
 import "./provision/many.ts";

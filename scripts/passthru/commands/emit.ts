@@ -8,10 +8,10 @@ import { emit, type HandoffFormat } from "../../../lib/handoff/emit.ts";
 import type { HandoffOptions } from "../../../lib/handoff/format.ts";
 import type { HostDevice } from "../../../lib/host/device.ts";
 import type { Host } from "../../../lib/host/host.ts";
-import { breakLines } from "../../../lib/text.ts";
 import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { applyState } from "../run/applying.ts";
+import { warnOfNotes } from "../run/notes.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -44,13 +44,13 @@ export async function run(
     const state = stateOf(format, devices, path, options);
     const name = `passthru emit ${format} --to ${path}`;
     const code = await applyState(args, host, terminal, state, name);
-    warnOf(terminal, notes);
+    warnOfNotes(terminal, notes);
     return code;
   }
   if (args.has("json")) writeJson(terminal, { format, text, notes });
   else {
     terminal.write(text);
-    warnOf(terminal, notes);
+    warnOfNotes(terminal, notes);
   }
   return EXIT.DONE;
 }
@@ -92,11 +92,4 @@ function stateOf(
       ...options,
     }],
   };
-}
-
-function warnOf(terminal: Terminal, notes: readonly string[]): void {
-  for (const note of notes) {
-    const lines = breakLines("note: ", note, terminal.errorWidth);
-    terminal.warn(lines.map((line) => `${line}\n`).join(""));
-  }
 }
