@@ -32,6 +32,11 @@ export {
   type ImportSource,
   importState,
 } from "./import/import.ts";
+export {
+  type ChangeEntry,
+  type ChangeEvent,
+  changes,
+} from "./journal/change_log.ts";
 export type { LeftStep } from "./journal/undo.ts";
 export {
   Applied,

@@ -10,6 +10,7 @@ import type { Host } from "../host/host.ts";
 import { basename } from "../host/path.ts";
 import { formatPciAddress, parsePciAddress } from "../pci/address.ts";
 import { functionIfThere } from "./steps/functions.ts";
+import { logChange } from "./journal/change_log.ts";
 import { Listener } from "./journal/callback.ts";
 import { heldSteps } from "./journal/held.ts";
 import { LaterChanges } from "./journal/superseded.ts";
@@ -150,14 +151,17 @@ export async function undoJournals(
   const wantedOf = ({ toUndo }: StepJournal) => entriesOf(host, toUndo, names);
   const undo = async (journal: StepJournal) => {
     const divided = later.divide(wantedOf(journal));
+    const undoneHere: Step[] = [];
     const leftHere = await undoSteps(host, journal, divided.free, {
       ...timeout === undefined ? {} : { timeout },
       ...signal === undefined ? {} : { signal },
       onUndone(step) {
-        undone.push(step);
+        undoneHere.push(step);
         listener.call(step);
       },
     });
+    undone.push(...undoneHere);
+    logChange(host.kernel, "undone", journal, undoneHere);
     left.push(...divided.left, ...leftHere);
     if (journal.toUndo.length === 0) journal.remove();
   };

@@ -244,6 +244,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         "each apply that was not undone, and what scripts took",
     },
   },
+  log: {
+    about: "say what was changed on this host, when and by whom",
+    details: "It is kept when the changes are undone, in " +
+      "/var/log/passthru.jsonl.",
+    examples: {
+      "passthru log": "each apply and restore, the oldest first",
+      "passthru log --json": "for a program",
+    },
+  },
   snapshot: {
     about: "record this host as JSON, to simulate it elsewhere",
     details: "It has no serial number, MAC address or host name. Recorded as " +
@@ -445,8 +454,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
     examples: {
       "passthru emit libvirt 01:00.0": "a hostdev element for a domain",
-      "passthru emit libvirt 01:00.0 --iommufd --consumer 9.0":
-        "refused: libvirt 9.0 has no iommufd",
+      "passthru emit qemu 01:00.0 --consumer 8.2 --iommufd":
+        "refused: 8.2 has no iommufd",
       "passthru emit cdi 01:00.0 --to /etc/cdi/gpu.json":
         "for podman run --device passthru.local/vfio=0000:01:00.0",
       "passthru emit kubevirt 01:00.0 --name nvidia.com/T4":

@@ -22,6 +22,7 @@ export const LOADERS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   apply: () => import("./commands/apply.ts"),
   restore: () => import("./commands/restore.ts"),
   status: () => import("./commands/status.ts"),
+  log: () => import("./commands/log.ts"),
   snapshot: () => import("./commands/snapshot.ts"),
   attach: () => import("./commands/attach.ts"),
   events: () => import("./commands/events.ts"),

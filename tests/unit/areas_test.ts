@@ -94,6 +94,7 @@ import "./passthru/advice.ts";
 import "./passthru/emit.ts";
 import "./passthru/events.ts";
 import "./passthru/keep.ts";
+import "./passthru/log.ts";
 import "./passthru/look.ts";
 import "./passthru/main.ts";
 import "./passthru/migrate.ts";
