@@ -434,7 +434,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       name: {
         value: "NAME",
         kind: "text",
-        about: "the kind, resource or unit; passthru.local/vfio unless given",
+        about: "its kind, resource or unit; passthru.local/vfio if not given",
       },
       node: {
         value: "NAME",

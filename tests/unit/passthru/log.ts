@@ -11,7 +11,6 @@ const LOG = "/var/log/passthru.jsonl";
 
 const MACHINE: Topology = {
   functions: { [A]: { id: "8086:10d3", driver: "e1000e" } },
-  files: { "/proc/self/loginuid": "1000\n" },
 };
 
 Deno.test("passthru log tells what was applied and undone, also once it is undone", async () => {
@@ -24,7 +23,7 @@ Deno.test("passthru log tells what was applied and undone, also once it is undon
   assertEquals(code, 0);
   assertMatch(
     out,
-    /^applied passthru bind 0000:01:00\.0 at \S+Z, by \S+ \(\d+\) of user 1000\n {2}0000:01:00\.0: driver vfio-pci\n\nundone passthru bind 0000:01:00\.0 at \S+Z, by \S+ \(\d+\) of user 1000\n {2}0000:01:00\.0: driver vfio-pci\n$/,
+    /^applied passthru bind 0000:01:00\.0 vfio-pci at \S+Z, by \S+ \(\d+\) of user 0\n {2}0000:01:00\.0: driver vfio-pci\n\nundone passthru bind 0000:01:00\.0 vfio-pci at \S+Z, by \S+ \(\d+\) of user 0\n {2}0000:01:00\.0: driver vfio-pci\n$/,
   );
   const { entries } = await json(host, ["log"]);
   assertEquals(
@@ -42,7 +41,7 @@ Deno.test("passthru log tells what was applied and undone, also once it is undon
 Deno.test("passthru log tells of an apply that failed", async () => {
   const host = simulate({
     ...MACHINE,
-    files: { ...MACHINE.files, "/etc/cdi": "a file\n" },
+    files: { "/etc/cdi": "a file\n" },
   });
   await refused("KERNEL", () =>
     apply(host, {
@@ -50,14 +49,17 @@ Deno.test("passthru log tells of an apply that failed", async () => {
       handoff: [{ format: "cdi", path: "/etc/cdi/nic.json" }],
     }));
   assertEquals(changes(host).map(({ event, changes }) => [event, changes]), [
-    ["failed", [`${A}: driver vfio-pci`]],
+    [
+      "failed",
+      [`${A}: driver vfio-pci`, "/etc/cdi/nic.json: cdi of 1 device"],
+    ],
   ]);
 });
 
 Deno.test("passthru log leaves out what a killed process has half written", async () => {
   const host = simulate({
     ...MACHINE,
-    files: { ...MACHINE.files, [LOG]: '{"at":"2026-01-01T00:\n' },
+    files: { [LOG]: '{"at":"2026-01-01T00:\n' },
   });
   await call(host, ["bind", A]);
   assertEquals(changes(host).map(({ event }) => event), ["applied"]);
@@ -66,7 +68,7 @@ Deno.test("passthru log leaves out what a killed process has half written", asyn
 Deno.test("apply() does not need a log", async () => {
   const host = simulate({
     ...MACHINE,
-    files: { ...MACHINE.files, "/var/log": "a file\n" },
+    files: { "/var/log": "a file\n" },
   });
   await apply(host, { functions: [{ select: A, driver: "vfio-pci" }] });
   assertEquals(host.function(A).driver, "vfio-pci");
