@@ -434,7 +434,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       name: {
         value: "NAME",
         kind: "text",
-        about: "its kind, resource or unit; passthru.local/vfio if not given",
+        about: "its kind, resource or unit, not passthru.local/vfio",
       },
       node: {
         value: "NAME",
