@@ -266,6 +266,16 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         "and keep it in the file, for the next command",
     },
   },
+  report: {
+    about: "write a page about this host, to attach to a question",
+    details: "It is one file: the topology, the doctor's findings and all " +
+      "functions, and a snapshot that --simulate reads. It has no serial " +
+      "number, MAC address or host name.",
+    examples: {
+      "passthru report > host.html": "write it",
+      "passthru --simulate host.html doctor": "look at such a host",
+    },
+  },
   attach: {
     about: "hold functions attached and print their layout, until Ctrl-C",
     details:

@@ -23,6 +23,7 @@ export const LOADERS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   restore: () => import("./commands/restore.ts"),
   status: () => import("./commands/status.ts"),
   log: () => import("./commands/log.ts"),
+  report: () => import("./commands/report.ts"),
   snapshot: () => import("./commands/snapshot.ts"),
   attach: () => import("./commands/attach.ts"),
   events: () => import("./commands/events.ts"),

@@ -97,6 +97,12 @@ async function keep(
   if (path === undefined || path === "-") {
     throw new UsageError("--keep needs a file: --simulate FILE --keep");
   }
+  if (/\.html?$/i.test(path)) {
+    throw new UsageError(
+      `--keep would replace the report ${path}`,
+      "make a snapshot of it: passthru --simulate FILE.html snapshot > FILE.json",
+    );
+  }
   const [{ run }, { keeping }, host] = await Promise.all([
     LOADERS[name]!(),
     import("./run/keeping.ts"),
@@ -114,13 +120,14 @@ async function simulated(
   terminal: Terminal,
   hosts: Hosts,
 ): Promise<SimulatedHost> {
-  const [{ readInput }, { parseJson }] = await Promise.all([
+  const [{ readInput }, { parseJson }, { snapshotText }] = await Promise.all([
     import("./run/input.ts"),
     import("./run/json.ts"),
+    import("./run/snapshot_text.ts"),
   ]);
   const text = await readInput(terminal, path);
   try {
-    return await hosts.simulated(parseJson(text));
+    return await hosts.simulated(parseJson(snapshotText(text)));
   } catch (error) {
     const { message } = error as Error;
     throw new UsageError(

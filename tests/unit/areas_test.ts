@@ -98,6 +98,7 @@ import "./passthru/log.ts";
 import "./passthru/look.ts";
 import "./passthru/main.ts";
 import "./passthru/migrate.ts";
+import "./passthru/report.ts";
 import "./passthru/shapes.ts";
 import "./passthru/state.ts";
 import "./passthru/state_file.ts";
