@@ -91,8 +91,15 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 60,
-    within: ["lib/handoff", "lib/ranges.ts", "backends", ...HOST],
+    most: 78,
+    within: [
+      "lib/handoff",
+      "lib/ranges.ts",
+      "lib/suggest.ts",
+      "lib/text.ts",
+      "backends",
+      ...HOST,
+    ],
   },
   "@passthru/vfio/iommufd": {
     entries: ["backends/iommufd/mod.ts"],
@@ -101,8 +108,9 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
-    most: 117,
+    most: 138,
     within: [
+      "lib/handoff",
       "lib/provision",
       "lib/rule.ts",
       "lib/suggest.ts",

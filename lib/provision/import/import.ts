@@ -8,18 +8,17 @@ import { VfioError } from "../../errors.ts";
 import type { Host } from "../../host/host.ts";
 import { shortJson } from "../../printable.ts";
 import { plan } from "../plan/plan.ts";
-import { importDriverctl } from "./driverctl.ts";
 import type { Imported } from "./found.ts";
-import { importLibvirt } from "./libvirt.ts";
-import { importModprobe } from "./modprobe.ts";
-import { importProxmox } from "./proxmox.ts";
 
+type Reader = (host: Host) => Imported;
+
+/** Loads what reads the files of a tool. */
 const IMPORTS = {
-  driverctl: importDriverctl,
-  libvirt: importLibvirt,
-  modprobe: importModprobe,
-  proxmox: importProxmox,
-} as const;
+  driverctl: async () => (await import("./driverctl.ts")).importDriverctl,
+  libvirt: async () => (await import("./libvirt.ts")).importLibvirt,
+  modprobe: async () => (await import("./modprobe.ts")).importModprobe,
+  proxmox: async () => (await import("./proxmox.ts")).importProxmox,
+} as const satisfies Readonly<Record<string, () => Promise<Reader>>>;
 
 /** A tool whose settings can be imported. */
 export type ImportSource = keyof typeof IMPORTS;
@@ -51,11 +50,14 @@ export const IMPORT_SOURCES: readonly ImportSource[] = Object.keys(
  *   functions: { "0000:01:00.0": { id: "8086:10d3" } },
  *   files: { "/etc/driverctl.d/pci-0000:01:00.0": "vfio-pci\n" },
  * });
- * const { state, notes } = importState(host, "driverctl");
+ * const { state, notes } = await importState(host, "driverctl");
  * console.log(JSON.stringify(state), notes.length);
  * ```
  */
-export function importState(host: Host, source: ImportSource): Imported {
+export async function importState(
+  host: Host,
+  source: ImportSource,
+): Promise<Imported> {
   if (!Object.hasOwn(IMPORTS, source)) {
     throw new TypeError(
       `Cannot import from ${shortJson(source)}: expected one of ${
@@ -63,7 +65,8 @@ export function importState(host: Host, source: ImportSource): Imported {
       }`,
     );
   }
-  const { state, notes } = IMPORTS[source](host);
+  const read: Reader = await IMPORTS[source]();
+  const { state, notes } = read(host);
   return { state, notes: [...notes, ...refusal(host, state)] };
 }
 

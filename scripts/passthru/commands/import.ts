@@ -14,9 +14,13 @@ import { warnOfNotes } from "../run/notes.ts";
 import { type Terminal, writeJson } from "../terminal/terminal.ts";
 
 /** Writes a state that does what another tool does here. */
-export function run(args: Arguments, host: Host, terminal: Terminal): number {
+export async function run(
+  args: Arguments,
+  host: Host,
+  terminal: Terminal,
+): Promise<number> {
   const source = args.operands[0] as ImportSource;
-  const { state, notes } = importState(host, source);
+  const { state, notes } = await importState(host, source);
   if (args.has("json")) writeJson(terminal, { state, notes });
   else {
     writeJson(terminal, state);

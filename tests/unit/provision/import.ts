@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import {
   type ImportSource,
   importState,
@@ -7,7 +7,7 @@ import { parseState } from "../../../lib/provision/state/parse.ts";
 import { plan } from "../../../lib/provision/plan/plan.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";
-import { failure } from "../../failures.ts";
+import { refused } from "../../failures.ts";
 import { call, json } from "../passthru_bench.ts";
 
 const BRIDGE = "0000:00:01.0";
@@ -37,12 +37,12 @@ const MACHINE: Topology = {
   mediated: { [UUID]: { parent: PARENT, type: "mtty-1" } },
 };
 
-function imported(
+async function imported(
   source: ImportSource,
   files: Readonly<Record<string, string>>,
 ) {
   const host = simulate({ ...MACHINE, files });
-  const { state, notes } = importState(host, source);
+  const { state, notes } = await importState(host, source);
   parseState(JSON.parse(JSON.stringify(state)));
   const drivers = Object.fromEntries(
     (state.functions ?? []).map(({ select, driver }) => [select, driver]),
@@ -50,8 +50,8 @@ function imported(
   return { host, state, drivers, notes, text: notes.join("\n") };
 }
 
-Deno.test("importState() reads driverctl's overrides", () => {
-  const { host, state, text } = imported("driverctl", {
+Deno.test("importState() reads driverctl's overrides", async () => {
+  const { host, state, text } = await imported("driverctl", {
     [`/etc/driverctl.d/pci-${NIC}`]: "vfio-pci\n",
     [`/etc/driverctl.d/pci-${B}`]: "none\n",
     "/etc/driverctl.d/pci-0000:09:00.0": "vfio-pci\n",
@@ -93,8 +93,8 @@ Deno.test("importState() reads driverctl's overrides", () => {
   assertEquals(plan(host, state).steps.length, 2);
 });
 
-Deno.test("importState() reads the ids of modprobe's files as modprobe does", () => {
-  const { drivers, text, state } = imported("modprobe", {
+Deno.test("importState() reads the ids of modprobe's files as modprobe does", async () => {
+  const { drivers, text, state } = await imported("modprobe", {
     "/etc/modprobe.d/vfio.conf": "# options vfio-pci ids=8086:10d3\n" +
       "options vfio-pci \\\n  ids=10de:2204,10de:1aef,1234:5678,x " +
       "disable_idle_d3=1 disable_vga=1\n" +
@@ -123,14 +123,12 @@ Deno.test("importState() reads the ids of modprobe's files as modprobe does", ()
   ) assertStringIncludes(text, sentence);
 });
 
-Deno.test("importState() reads ids with subsystems and classes, and those of the command line", () => {
+Deno.test("importState() reads ids with subsystems and classes, and those of the command line", async () => {
   const line = "quiet vfio-pci.ids=10de:2204:1462:3884 " +
     'pci_stub.ids="ffffffff:ffffffff:ffffffff:ffffffff:020000:ffff00"\n';
-  assertEquals(imported("modprobe", { "/proc/cmdline": line }).drivers, {
-    [B]: "vfio-pci",
-    [NIC]: "pci-stub",
-  });
-  const { drivers, text } = imported("modprobe", {
+  const first = await imported("modprobe", { "/proc/cmdline": line });
+  assertEquals(first.drivers, { [B]: "vfio-pci", [NIC]: "pci-stub" });
+  const { drivers, text } = await imported("modprobe", {
     "/proc/cmdline": "vfio_pci.ids=8086:ffffffff\n",
   });
   assertEquals(drivers, { [NIC]: "vfio-pci" });
@@ -162,8 +160,8 @@ const DOMAIN = `<domain type='kvm'><name>desk</name>
 </devices></domain>
 `;
 
-Deno.test("importState() reads the host devices of libvirt's domains", () => {
-  const { drivers, state, text } = imported("libvirt", {
+Deno.test("importState() reads the host devices of libvirt's domains", async () => {
+  const { drivers, state, text } = await imported("libvirt", {
     "/etc/libvirt/qemu/desk.xml": DOMAIN,
     "/etc/libvirt/qemu/notes.txt": DOMAIN,
   });
@@ -189,8 +187,8 @@ Deno.test("importState() reads the host devices of libvirt's domains", () => {
   assertEquals(text.includes(`libvirt binds ${B}`), false);
 });
 
-Deno.test("importState() reads the devices of Proxmox's machines and mappings", () => {
-  const { drivers, text } = imported("proxmox", {
+Deno.test("importState() reads the devices of Proxmox's machines and mappings", async () => {
+  const { drivers, text } = await imported("proxmox", {
     "/proc/sys/kernel/hostname": "pve1\n",
     "/etc/pve/qemu-server/101.conf": "boot: order=scsi0\n" +
       "hostpci0: 01:00,pcie=1,x-vga=1\nhostpci1: mapping=nics\n" +
@@ -220,26 +218,26 @@ Deno.test("importState() reads the devices of Proxmox's machines and mappings", 
   ) assertStringIncludes(text, sentence);
 });
 
-Deno.test("importState() tells that the rest of a group is in the way", () => {
-  const { text } = imported("driverctl", {
+Deno.test("importState() tells that the rest of a group is in the way", async () => {
+  const { text } = await imported("driverctl", {
     [`/etc/driverctl.d/pci-${A}`]: "vfio-pci\n",
   });
   assertStringIncludes(text, "the state cannot be applied as it is: " + A);
   assertStringIncludes(text, SOUND);
 });
 
-Deno.test("importState() refuses a tool that has nothing here, and one that it does not know", () => {
+Deno.test("importState() refuses a tool that has nothing here, and one that it does not know", async () => {
   const host = simulate(MACHINE);
   for (
     const source of ["driverctl", "libvirt", "modprobe", "proxmox"] as const
   ) {
-    const { problem } = failure(
+    const { problem } = await refused(
       "NOT_SUPPORTED",
       () => importState(host, source),
     );
     assertStringIncludes(problem, "has nothing to import here");
   }
-  assertThrows(
+  await assertRejects(
     () => importState(host, "virsh" as ImportSource),
     TypeError,
     "expected one of driverctl, libvirt, modprobe, proxmox",
