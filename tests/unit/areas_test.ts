@@ -46,6 +46,7 @@ import "./dma/mapping.ts";
 import "./dma/memory.ts";
 import "./dma/memory_in_use.ts";
 import "./errors/vfio_error.ts";
+import "./handoff/clusters.ts";
 import "./handoff/descriptors.ts";
 import "./handoff/emit.ts";
 import "./handoff/qemu.ts";

@@ -213,3 +213,18 @@ Deno.test("apply() leaves the host as it was when a file cannot be written", asy
   assertEquals(JSON.stringify(await host.snapshot()), before);
   assertEquals(host.function(A).driver, "nouveau");
 });
+
+Deno.test("restore() reports a journal whose hand-over names no devices, and keeps it", async () => {
+  const host = simulate(MACHINE);
+  await apply(host, stateWith({}));
+  const path = "/var/lib/passthru/apply-1.jsonl";
+  const text = host.kernel.readFile(path);
+  await host.kernel.writeFileAsync(
+    path,
+    text.replace('"devices":', '"device5":'),
+  );
+  const { damaged } = await restore(host, { devices: [A] });
+  assertEquals(damaged.map(({ id, error }) => [id, error.code]), [
+    ["apply-1", "JOURNAL_DAMAGED"],
+  ]);
+});
