@@ -12,14 +12,12 @@ import {
   assertIsVersion,
   type Emitted,
   type Format,
+  type HandoffFormat,
   type HandoffOptions,
   inexpressible,
 } from "./format.ts";
 import { FORMATS } from "./formats.ts";
 import { type Handed, handedNow } from "./handed.ts";
-
-/** The name of a format. */
-export type HandoffFormat = keyof typeof FORMATS;
 
 /** The names of the formats. */
 export const HANDOFF_FORMATS: readonly HandoffFormat[] = Object.keys(

@@ -8,6 +8,22 @@ import { VfioError } from "../errors.ts";
 import type { DeviceHost } from "../host/device.ts";
 import type { Handed } from "./handed.ts";
 
+/** The name of a format. */
+export type HandoffFormat =
+  | "ansible"
+  | "cdi"
+  | "cloud-hypervisor"
+  | "cloud-hypervisor-api"
+  | "dra"
+  | "env"
+  | "kubevirt"
+  | "kubevirt-machine"
+  | "libvirt"
+  | "libvirt-nodedev"
+  | "qemu"
+  | "sriov-device-plugin"
+  | "systemd";
+
 /** How devices are handed over. A format refuses what it does not have. */
 export interface HandoffOptions {
   /**

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Format } from "./format.ts";
+import type { Format, HandoffFormat } from "./format.ts";
 import { ANSIBLE } from "./formats/ansible.ts";
 import { CDI } from "./formats/cdi.ts";
 import {
@@ -20,7 +20,7 @@ import { SRIOV_DEVICE_PLUGIN } from "./formats/sriov_device_plugin.ts";
 import { SYSTEMD } from "./formats/systemd.ts";
 
 /** Each format by its name. */
-export const FORMATS = {
+export const FORMATS: Readonly<Record<HandoffFormat, Format>> = {
   "ansible": ANSIBLE,
   "cdi": CDI,
   "cloud-hypervisor": CLOUD_HYPERVISOR,
@@ -34,4 +34,4 @@ export const FORMATS = {
   "qemu": QEMU,
   "sriov-device-plugin": SRIOV_DEVICE_PLUGIN,
   "systemd": SYSTEMD,
-} as const satisfies Readonly<Record<string, Format>>;
+};

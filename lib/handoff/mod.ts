@@ -16,7 +16,7 @@
  */
 
 export { type ReceiveOptions, VfioDescriptors } from "./descriptors.ts";
-export { emit, HANDOFF_FORMATS, type HandoffFormat } from "./emit.ts";
-export type { Emitted, HandoffOptions } from "./format.ts";
+export { emit, HANDOFF_FORMATS } from "./emit.ts";
+export type { Emitted, HandoffFormat, HandoffOptions } from "./format.ts";
 export * from "./qemu.ts";
 export { qemuLockedMemory } from "./qemu_memory.ts";

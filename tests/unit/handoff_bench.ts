@@ -1,5 +1,5 @@
 /** A machine whose devices are handed over. */
-import { type VfioErrorCode } from "../../lib/errors.ts";
+import type { VfioErrorCode } from "../../lib/errors.ts";
 import {
   emit,
   type HandoffFormat,

@@ -11,7 +11,7 @@
 import { idPair } from "../../hex.ts";
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
 import { shortJson } from "../../printable.ts";
-import { type Emitted, type Format, type Handoff } from "../format.ts";
+import type { Emitted, Format, Handoff } from "../format.ts";
 import {
   functionOf,
   type Handed,

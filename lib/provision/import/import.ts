@@ -12,16 +12,16 @@ import type { Imported } from "./found.ts";
 
 type Reader = (host: Host) => Imported;
 
+/** A tool whose settings can be imported. */
+export type ImportSource = "driverctl" | "libvirt" | "modprobe" | "proxmox";
+
 /** Loads what reads the files of a tool. */
-const IMPORTS = {
+const IMPORTS: Readonly<Record<ImportSource, () => Promise<Reader>>> = {
   driverctl: async () => (await import("./driverctl.ts")).importDriverctl,
   libvirt: async () => (await import("./libvirt.ts")).importLibvirt,
   modprobe: async () => (await import("./modprobe.ts")).importModprobe,
   proxmox: async () => (await import("./proxmox.ts")).importProxmox,
-} as const satisfies Readonly<Record<string, () => Promise<Reader>>>;
-
-/** A tool whose settings can be imported. */
-export type ImportSource = keyof typeof IMPORTS;
+};
 
 /** The tools whose settings can be imported. */
 export const IMPORT_SOURCES: readonly ImportSource[] = Object.keys(
@@ -65,7 +65,7 @@ export async function importState(
       }`,
     );
   }
-  const read: Reader = await IMPORTS[source]();
+  const read = await IMPORTS[source]();
   const { state, notes } = read(host);
   return { state, notes: [...notes, ...refusal(host, state)] };
 }

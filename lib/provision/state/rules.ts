@@ -4,7 +4,8 @@
  * @module
  */
 
-import { HANDOFF_FORMATS, type HandoffFormat } from "../../handoff/emit.ts";
+import { HANDOFF_FORMATS } from "../../handoff/emit.ts";
+import type { HandoffFormat } from "../../handoff/format.ts";
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
 import {
   choice,

@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { HandoffFormat } from "../../handoff/emit.ts";
-import type { HandoffOptions } from "../../handoff/format.ts";
+import type { HandoffFormat, HandoffOptions } from "../../handoff/format.ts";
 
 /**
  * The desired state of a host and its devices for passthrough. What the state

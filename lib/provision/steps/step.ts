@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { HandoffFormat } from "../../handoff/emit.ts";
-import type { HandoffOptions } from "../../handoff/format.ts";
+import type { HandoffFormat, HandoffOptions } from "../../handoff/format.ts";
 import type { DriverStep } from "../../host/driver/step.ts";
 
 export type { DriverStep } from "../../host/driver/step.ts";

@@ -4,8 +4,11 @@
  * @module
  */
 
-import { emit, type HandoffFormat } from "../../../lib/handoff/emit.ts";
-import type { HandoffOptions } from "../../../lib/handoff/format.ts";
+import { emit } from "../../../lib/handoff/emit.ts";
+import type {
+  HandoffFormat,
+  HandoffOptions,
+} from "../../../lib/handoff/format.ts";
 import type { HostDevice } from "../../../lib/host/device.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import type { DesiredState } from "../../../lib/provision/state/state.ts";
