@@ -152,17 +152,20 @@ export async function undoJournals(
   const undo = async (journal: StepJournal) => {
     const divided = later.divide(wantedOf(journal));
     const undoneHere: Step[] = [];
-    const leftHere = await undoSteps(host, journal, divided.free, {
-      ...timeout === undefined ? {} : { timeout },
-      ...signal === undefined ? {} : { signal },
-      onUndone(step) {
-        undoneHere.push(step);
-        listener.call(step);
-      },
-    });
-    undone.push(...undoneHere);
-    logChange(host.kernel, "undone", journal, undoneHere);
-    left.push(...divided.left, ...leftHere);
+    try {
+      const leftHere = await undoSteps(host, journal, divided.free, {
+        ...timeout === undefined ? {} : { timeout },
+        ...signal === undefined ? {} : { signal },
+        onUndone(step) {
+          undoneHere.push(step);
+          listener.call(step);
+        },
+      });
+      left.push(...divided.left, ...leftHere);
+    } finally {
+      undone.push(...undoneHere);
+      logChange(host.kernel, "undone", journal, undoneHere);
+    }
     if (journal.toUndo.length === 0) journal.remove();
   };
   try {

@@ -1,5 +1,6 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { apply } from "../../../lib/provision/apply.ts";
+import { restore } from "../../../lib/provision/restore.ts";
 import { changes } from "../../../lib/provision/journal/change_log.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";
@@ -73,4 +74,22 @@ Deno.test("apply() does not need a log", async () => {
   await apply(host, { functions: [{ select: A, driver: "vfio-pci" }] });
   assertEquals(host.function(A).driver, "vfio-pci");
   assertEquals(changes(host), []);
+});
+
+Deno.test("passthru log tells what a restore has undone before it was interrupted", async () => {
+  const host = simulate(MACHINE);
+  const interrupted = new AbortController();
+  await apply(host, {
+    functions: [{ select: A, driver: "vfio-pci" }],
+    handoff: [{ format: "cdi", path: "/etc/cdi/nic.json" }],
+  });
+  await assertRejects(() =>
+    restore(host, {
+      signal: interrupted.signal,
+      onUndone: () => interrupted.abort(),
+    })
+  );
+  assertEquals(changes(host).at(-1)!.changes, [
+    "/etc/cdi/nic.json: cdi of 1 device",
+  ]);
 });
