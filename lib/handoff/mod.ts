@@ -1,6 +1,7 @@
 /**
- * Functions for those who use them: what a virtual machine monitor is told, and
- * descriptors for one that may open nothing itself.
+ * Functions for those who use them: what a virtual machine monitor, a container
+ * or a cluster is told, and descriptors for a program that may open nothing
+ * itself.
  *
  * @example Print the arguments by which QEMU takes a function
  * ```ts
@@ -15,5 +16,7 @@
  */
 
 export { type ReceiveOptions, VfioDescriptors } from "./descriptors.ts";
+export { emit, HANDOFF_FORMATS } from "./emit.ts";
+export type { Emitted, HandoffFormat, HandoffOptions } from "./format.ts";
 export * from "./qemu.ts";
 export { qemuLockedMemory } from "./qemu_memory.ts";

@@ -11,6 +11,7 @@ import {
   type WaitOptions,
 } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
+import { logChange } from "./journal/change_log.ts";
 import { Listener, Pace } from "./journal/callback.ts";
 import { locked } from "../host/journal/lock.ts";
 import {
@@ -205,7 +206,12 @@ export async function makeSteps(
   } catch (error) {
     throw await undoAndExplain(host, journal, error, options);
   }
+  logChange(host.kernel, "applied", journal, stepsOf(journal));
   return new Applied(host, journal, options.timeout, hold);
+}
+
+function stepsOf({ entries }: StepJournal): Step[] {
+  return entries.map(({ step }) => step);
 }
 
 async function makeStep(
@@ -241,6 +247,7 @@ async function undoAndExplain(
 ): Promise<unknown> {
   // Undoing has its own time limits and no signal: the apply may have ended by
   // its time limit or its signal.
+  logChange(host.kernel, "failed", journal, stepsOf(journal));
   const listener = new Listener(onStep);
   const left = await undoSteps(host, journal, journal.toUndo, {
     timeout: Math.max(timeout, DEFAULT_TIMEOUT),

@@ -26,6 +26,17 @@ export {
   unpersist,
 } from "./boot/persist.ts";
 export { forget } from "./forget.ts";
+export type { Imported } from "./import/found.ts";
+export {
+  IMPORT_SOURCES,
+  type ImportSource,
+  importState,
+} from "./import/import.ts";
+export {
+  type ChangeEntry,
+  type ChangeEvent,
+  changes,
+} from "./journal/change_log.ts";
 export type { LeftStep } from "./journal/undo.ts";
 export {
   Applied,

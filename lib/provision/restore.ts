@@ -10,6 +10,7 @@ import type { Host } from "../host/host.ts";
 import { basename } from "../host/path.ts";
 import { formatPciAddress, parsePciAddress } from "../pci/address.ts";
 import { functionIfThere } from "./steps/functions.ts";
+import { logChange } from "./journal/change_log.ts";
 import { Listener } from "./journal/callback.ts";
 import { heldSteps } from "./journal/held.ts";
 import { LaterChanges } from "./journal/superseded.ts";
@@ -26,7 +27,8 @@ import { type LeftStep, undoSteps } from "./journal/undo.ts";
 export interface RestoreOptions extends WaitOptions {
   /**
    * Restores only these devices, by address, UUID, or path in sysfs. A function
-   * includes its virtual functions. Default: all devices.
+   * includes its virtual functions, and what hands it over. Default: all
+   * devices.
    */
   readonly devices?: readonly string[];
   /** Restores only what was applied under this name. Default: everything. */
@@ -149,15 +151,21 @@ export async function undoJournals(
   const wantedOf = ({ toUndo }: StepJournal) => entriesOf(host, toUndo, names);
   const undo = async (journal: StepJournal) => {
     const divided = later.divide(wantedOf(journal));
-    const leftHere = await undoSteps(host, journal, divided.free, {
-      ...timeout === undefined ? {} : { timeout },
-      ...signal === undefined ? {} : { signal },
-      onUndone(step) {
-        undone.push(step);
-        listener.call(step);
-      },
-    });
-    left.push(...divided.left, ...leftHere);
+    const undoneHere: Step[] = [];
+    try {
+      const leftHere = await undoSteps(host, journal, divided.free, {
+        ...timeout === undefined ? {} : { timeout },
+        ...signal === undefined ? {} : { signal },
+        onUndone(step) {
+          undoneHere.push(step);
+          listener.call(step);
+        },
+      });
+      left.push(...divided.left, ...leftHere);
+    } finally {
+      undone.push(...undoneHere);
+      logChange(host.kernel, "undone", journal, undoneHere);
+    }
     if (journal.toUndo.length === 0) journal.remove();
   };
   try {
@@ -209,8 +217,10 @@ function entriesOf(
     device,
     ...virtualFunctionsOf(host, device),
   ]));
-  return entries.filter(({ step: { device } }) =>
-    device !== undefined && allDevices.has(device)
+  return entries.filter(({ step }) =>
+    step.kind === "handoff"
+      ? step.devices.some((device) => allDevices.has(device))
+      : step.device !== undefined && allDevices.has(step.device)
   );
 }
 

@@ -35,7 +35,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "mod.ts": ["lib/device"],
   "lib/doctor": ["lib/host"],
   "lib/handoff": ["lib/device"],
-  "lib/provision": ["lib/device"],
+  "lib/provision": ["lib/handoff"],
   "lib/sim": ["lib/host"],
 };
 

@@ -5,24 +5,13 @@
  */
 
 import type { Command, Operand, Option } from "./command.ts";
-
-const ADDRESS: Operand = { name: "ADDRESS", kind: "address" };
-
-const INSIST: Option = {
-  value: "ADDRESS",
-  kind: "address",
-  many: true,
-  about: "take this function although the host uses it",
-};
+import { ADDRESS, HAND_OVER, INSIST, WHOLE_GROUP } from "./hand_over.ts";
 
 const DRY_RUN: Option = { about: "say what would be done, and do nothing" };
 const TIMEOUT: Option = {
   value: "SECONDS",
   kind: "text",
   about: "how long each step may take; 10 unless given",
-};
-const WHOLE_GROUP: Option = {
-  about: "take the other endpoints of its IOMMU group too",
 };
 const FILE: Operand = { name: "FILE", kind: "file" };
 
@@ -245,6 +234,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         "each apply that was not undone, and what scripts took",
     },
   },
+  log: {
+    about: "say what was changed on this host, when and by whom",
+    details: "It is kept when the changes are undone, in " +
+      "/var/log/passthru.jsonl.",
+    examples: {
+      "passthru log": "each apply and restore, the oldest first",
+      "passthru log --json": "for a program",
+    },
+  },
   snapshot: {
     about: "record this host as JSON, to simulate it elsewhere",
     details: "It has no serial number, MAC address or host name. Recorded as " +
@@ -363,43 +361,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       "passthru dump lspci.txt 02:00.0": "from a text of lspci -xxxx",
     },
   },
-  qemu: {
-    about: "run QEMU with functions, and give them back when it ends",
-    details: "It needs Deno's permission to run programs, --allow-run. Its " +
-      "exit code is QEMU's.",
-    operands: [{ ...ADDRESS, many: true }],
-    rest: "QEMU-ARGUMENT",
-    options: {
-      by: {
-        value: "WAY",
-        kind: ["auto", "iommufd", "legacy", "fds"],
-        about: "how QEMU gets the devices; auto unless given",
-      },
-      user: {
-        value: "USER",
-        kind: "text",
-        about: "run QEMU as this user, who needs no access to any node",
-      },
-      program: {
-        value: "PATH",
-        kind: "file",
-        about: "the program; qemu-system-x86_64 unless given",
-      },
-      "memory-lock": {
-        value: "MIB",
-        kind: "text",
-        about: "how much memory that user may lock; by default -m and a GiB",
-      },
-      "whole-group": WHOLE_GROUP,
-      insist: INSIST,
-    },
-    examples: {
-      "passthru qemu 01:00.0 -- -machine q35 -m 4G -nographic":
-        "by iommufd, or else by a container",
-      "passthru qemu 01:00.0 --user nobody -- -machine q35 -m 4G":
-        "by passed descriptors, as an ordinary user",
-    },
-  },
+  ...HAND_OVER,
   completions: {
     about: "write a script that completes commands and addresses in a shell",
     operands: [{ name: "SHELL", kind: ["bash", "zsh", "fish"] }],

@@ -97,6 +97,12 @@ async function keep(
   if (path === undefined || path === "-") {
     throw new UsageError("--keep needs a file: --simulate FILE --keep");
   }
+  if (/\.html?$/i.test(path)) {
+    throw new UsageError(
+      `--keep would replace the report ${path}`,
+      "make a snapshot of it: passthru --simulate FILE.html snapshot > FILE.json",
+    );
+  }
   await assertKeepable(path, terminal);
   const [{ run }, { keeping }, host] = await Promise.all([
     LOADERS[name]!(),
@@ -125,17 +131,19 @@ async function simulated(
   terminal: Terminal,
   hosts: Hosts,
 ): Promise<SimulatedHost> {
-  const [{ readInput }, { parseJson }] = await Promise.all([
+  const [{ readInput }, { parseJson }, { snapshotText }] = await Promise.all([
     import("./run/input.ts"),
     import("./run/json.ts"),
+    import("./run/snapshot_text.ts"),
   ]);
   const text = await readInput(terminal, path);
   try {
+    const snapshot = snapshotText(text);
     return await hosts.simulated(
-      isJson(text)
-        ? parseJson(text)
+      isJson(snapshot)
+        ? parseJson(snapshot)
         : (await import("../../lib/sim/posted/topology.ts")).topologyFromText(
-          text,
+          snapshot,
         ),
     );
   } catch (error) {

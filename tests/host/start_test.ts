@@ -52,7 +52,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   "a host": { entries: ["lib/host/host.ts"], most: 45, within: HOST },
   "the command's help": {
     entries: ["scripts/passthru.ts", "scripts/passthru/help.ts"],
-    most: 11,
+    most: 12,
     within: COMMAND,
   },
   "the command's list": {
@@ -61,7 +61,7 @@ const STARTS: Readonly<Record<string, Start>> = {
       "lib/host/host.ts",
       "scripts/passthru/commands/list.ts",
     ],
-    most: 57,
+    most: 58,
     within: [...COMMAND, ...HOST],
   },
   "@passthru/vfio/host": {
@@ -91,8 +91,15 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/handoff": {
     entries: ["lib/handoff/mod.ts"],
-    most: 63,
-    within: ["lib/handoff", "lib/ranges.ts", "backends", ...HOST],
+    most: 81,
+    within: [
+      "lib/handoff",
+      "lib/ranges.ts",
+      "lib/suggest.ts",
+      "lib/text.ts",
+      "backends",
+      ...HOST,
+    ],
   },
   "@passthru/vfio/iommufd": {
     entries: ["backends/iommufd/mod.ts"],
@@ -101,8 +108,9 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
-    most: 125,
+    most: 146,
     within: [
+      "lib/handoff",
       "lib/provision",
       "lib/rule.ts",
       "lib/suggest.ts",
@@ -118,7 +126,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 224,
+    most: 229,
     within: [
       "lib/sim",
       "lib/ranges.ts",

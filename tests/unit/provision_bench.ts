@@ -26,6 +26,8 @@ export const UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 export const LIMITS = "/etc/security/limits.d/90-passthru.conf";
 /** A copy in a directory that does not exist yet. */
 export const ROM = "/etc/roms/nic.rom";
+/** What hands a device over, in a directory that does not exist yet. */
+export const HANDOFF = "/etc/cdi/passthru.json";
 const DEVICES = "/sys/devices/pci0000:00";
 
 /** The topology of the host. */
@@ -100,6 +102,14 @@ export function everyStep(): Step[] {
     },
     { kind: "file", path: "/etc/hostname", text: "other\n", why },
     { kind: "link", path: "/etc/alias", target: "hostname", why },
+    {
+      kind: "handoff",
+      path: HANDOFF,
+      format: "cdi",
+      devices: [DISK],
+      options: { iommufd: true },
+      why,
+    },
   ];
 }
 

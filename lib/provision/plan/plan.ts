@@ -12,6 +12,7 @@ import { parseState } from "../state/parse.ts";
 import { assertPinned } from "../state/pin.ts";
 import { moves, powerSteps, resetSteps } from "./attributes.ts";
 import { assertDrivers, companions, driverSteps } from "./drivers.ts";
+import { handoffSteps } from "./handoff.ts";
 import { mediatedSteps } from "./mediated.ts";
 import { hugePageSteps, memoryLimitSteps } from "./memory.ts";
 import { networkSteps } from "./network.ts";
@@ -64,8 +65,8 @@ export class Plan {
  *
  * First all selectors and pins are checked. The order of the steps is then:
  * copies of ROMs, reset methods, virtual functions with their MAC addresses and
- * VLANs, drivers, sleep, nodes, mediated devices, huge pages, and files. A
- * change of driver of a physical function comes before its virtual functions,
+ * VLANs, drivers, sleep, nodes, mediated devices, huge pages, files, and what
+ * hands devices over. A change of driver of a physical function comes before its virtual functions,
  * since its driver makes them.
  *
  * A state that the host cannot reach is refused, as far as that can be known
@@ -95,8 +96,13 @@ export class Plan {
  * ```
  */
 export function plan(host: Host, state: DesiredState): Plan {
-  const { functions = [], mediated = [], hugePages = [], memoryLimit = {} } =
-    parseState(state);
+  const {
+    functions = [],
+    mediated = [],
+    hugePages = [],
+    memoryLimit = {},
+    handoff = [],
+  } = parseState(state);
   const entries = resolve(host, functions);
   for (const { fn, at, state: { pin } } of entries) {
     if (pin !== undefined) assertPinned(fn, pin, `${at}.pin`);
@@ -161,6 +167,11 @@ export function plan(host: Host, state: DesiredState): Plan {
     ...mediatedSteps(host, mediated, moving),
     ...hugePageSteps(host, hugePages),
     ...memoryLimitSteps(host, memoryLimit),
+    ...handoffSteps(host, handoff, {
+      targets: allTargets,
+      mediated,
+      gone: goneAddresses,
+    }),
   ]);
 }
 

@@ -37,6 +37,8 @@ function doneText(step: Step): string {
       return step.text === null
         ? "no file"
         : counted(step.text.split("\n").length - 1, "line");
+    case "handoff":
+      return `${step.format} of ${counted(step.devices.length, "device")}`;
     case "link":
       return `link to ${step.target}`;
     case "mediated device":
@@ -69,6 +71,7 @@ function subject(step: Step): string {
     case "attribute":
       return attributeSubject(step.path);
     case "file":
+    case "handoff":
     case "link":
       return step.path;
     default:

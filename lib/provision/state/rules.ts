@@ -4,6 +4,8 @@
  * @module
  */
 
+import { HANDOFF_FORMATS } from "../../handoff/emit.ts";
+import type { HandoffFormat } from "../../handoff/format.ts";
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
 import {
   choice,
@@ -23,6 +25,7 @@ import type {
   AddressSelector,
   DesiredState,
   FunctionState,
+  HandoffState,
   HugePagesState,
   IdSelector,
   MediatedState,
@@ -271,6 +274,27 @@ const hugePages: Rule<HugePagesState> = object<HugePagesState>("huge pages", {
   required: ["size", "count"],
 });
 
+const VERSION = /^[0-9]{1,6}(\.[0-9]{1,6}){0,3}$/;
+
+const handoff: Rule<HandoffState> = object<HandoffState>("a file", {
+  format: oneOf<readonly HandoffFormat[]>(
+    "the name of a format",
+    HANDOFF_FORMATS,
+  ),
+  path: text('an absolute path such as "/etc/cdi/gpu.json"', FILE),
+  functions: list("a list of functions", selector, { least: 1 }),
+  mediated: list("a list of UUIDs", text("a UUID", UUID), { least: 1 }),
+  iommufd: oneOf("true or false", [true, false]),
+  managed: oneOf("true or false", [true, false]),
+  name: text("a name", /^[A-Za-z0-9_][A-Za-z0-9_.\/-]{0,252}$/),
+  node: text("the name of a host", /^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/),
+  consumer: text('a version such as "9.0"', VERSION),
+  command: list("the words of a command", text("a word"), { least: 1 }),
+}, {
+  title: "A file that hands devices over",
+  required: ["format", "path"],
+});
+
 /** The rule for a desired state. */
 export const STATE: Rule<DesiredState> = object<DesiredState>("an object", {
   $schema: text("the name of a schema"),
@@ -297,6 +321,10 @@ export const STATE: Rule<DesiredState> = object<DesiredState>("an object", {
         [() => true, text('a size such as "8G", or "unlimited"', SIZE)],
       ),
     ),
+  ),
+  handoff: described(
+    "Files that hand devices over, each path once",
+    list("a list of files", handoff),
   ),
 }, {
   title: "The desired state of a host",

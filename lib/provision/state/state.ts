@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { HandoffFormat, HandoffOptions } from "../../handoff/format.ts";
+
 /**
  * The desired state of a host and its devices for passthrough. What the state
  * does not mention is left unchanged. It is plain data, the same as JSON.
@@ -48,6 +50,8 @@ export interface DesiredState {
    * backend counts by process, iommufd by user.
    */
   readonly memoryLimit?: Readonly<Record<string, MemorySize | "unlimited">>;
+  /** Files that hand devices over, each path once. */
+  readonly handoff?: readonly HandoffState[];
 }
 
 /**
@@ -270,4 +274,22 @@ export interface HugePagesState {
    * nodes.
    */
   readonly numaNode?: number;
+}
+
+/**
+ * A file that hands devices over to those who use them. It is written once the
+ * devices are bound, and removed before they are given back.
+ */
+export interface HandoffState extends HandoffOptions {
+  /** Who reads it: `"cdi"`, `"libvirt"`. */
+  readonly format: HandoffFormat;
+  /** The file's absolute path. */
+  readonly path: string;
+  /**
+   * The functions. Default: all that the state gives a VFIO driver, and all its
+   * mediated devices.
+   */
+  readonly functions?: readonly Selector[];
+  /** The mediated devices, by UUID. Default: none beside `functions`. */
+  readonly mediated?: readonly string[];
 }

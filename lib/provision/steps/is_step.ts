@@ -12,6 +12,7 @@ const TEXTS: Readonly<Record<Step["kind"], readonly string[]>> = {
   "attribute": ["path", "value"],
   "driver": ["device"],
   "file": ["path"],
+  "handoff": ["path", "format"],
   "link": ["path", "target"],
   "mediated device": ["device", "parent", "type"],
   "node": ["device"],
@@ -23,11 +24,21 @@ const TEXTS: Readonly<Record<Step["kind"], readonly string[]>> = {
 /** Whether a value is a step of a known kind that can be undone. */
 export function isStep(value: unknown): value is Step {
   if (typeof value !== "object" || value === null) return false;
-  const { kind, device = "" } = value as Record<string, unknown>;
+  const { kind, device = "", devices = [] } = value as Record<
+    string,
+    unknown
+  >;
   if (typeof kind !== "string" || !Object.hasOwn(TEXTS, kind)) return false;
   if (kind === "driver") return isDriverStep(value);
-  return typeof device === "string" &&
+  if (kind === "handoff" && !Object.hasOwn(value, "devices")) return false;
+  return typeof device === "string" && isList(devices) &&
     TEXTS[kind as Step["kind"]].every((key) =>
       typeof (value as Record<string, unknown>)[key] === "string"
     );
+}
+
+/** Whether a value is a list of texts. */
+function isList(value: unknown): boolean {
+  return Array.isArray(value) &&
+    value.every((each) => typeof each === "string");
 }

@@ -8,6 +8,7 @@ import type { Step } from "./step.ts";
 import { attributeKind } from "./attribute.ts";
 import { driverKind } from "./driver.ts";
 import { fileKind } from "./file.ts";
+import { handoffKind } from "./handoff.ts";
 import type { StepKind } from "./kind.ts";
 import { mediatedKind } from "./mediated.ts";
 import { nodeKind } from "./node.ts";
@@ -19,6 +20,7 @@ const KINDS: Readonly<Record<Step["kind"], StepKind>> = {
   "attribute": attributeKind,
   "driver": driverKind,
   "file": fileKind,
+  "handoff": handoffKind,
   "link": fileKind,
   "mediated device": mediatedKind,
   "node": nodeKind,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { HandoffFormat, HandoffOptions } from "../../handoff/format.ts";
 import type { DriverStep } from "../../host/driver/step.ts";
 
 export type { DriverStep } from "../../host/driver/step.ts";
@@ -13,6 +14,7 @@ export type Step =
   | AttributeStep
   | DriverStep
   | FileStep
+  | HandoffStep
   | LinkStep
   | MediatedStep
   | NodeStep
@@ -123,4 +125,18 @@ export interface LinkStep extends StepBase {
   readonly path: string;
   /** The path that it leads to. */
   readonly target: string;
+}
+
+/** Writes a file that hands devices over, as they are once they are bound. */
+export interface HandoffStep extends StepBase {
+  /** The kind of change. */
+  readonly kind: "handoff";
+  /** The file's path. */
+  readonly path: string;
+  /** The format: `"cdi"`. */
+  readonly format: HandoffFormat;
+  /** The devices, addresses and UUIDs. */
+  readonly devices: readonly string[];
+  /** What else the format is given. */
+  readonly options: HandoffOptions;
 }

@@ -32,6 +32,7 @@ const DIRECTORIES: Readonly<Record<string, number>> = {
   tmp: 0o1777,
   var: 0o755,
   "var/lib": 0o755,
+  "var/log": 0o755,
 };
 
 /** A directory on the disk. */

@@ -133,8 +133,11 @@ function barText({ index, kind, is64bit, prefetchable, start, size }: BarJson) {
     `${prefetchable ? ", prefetchable" : ""} at ${start}`;
 }
 
-/** Reads all that is known of a function. */
-export function showJson(host: Host, fn: PciFunction): ShowJson {
+/** Reads all that is known of a function, but for who has it open. */
+export function factsJson(
+  host: Host,
+  fn: PciFunction,
+): Omit<ShowJson, "openers"> {
   const group = fn.iommuGroup;
   const viability = group?.viability();
   const nodes = nodePaths([fn]);
@@ -164,9 +167,14 @@ export function showJson(host: Host, fn: PciFunction): ShowJson {
     physicalFunction: fn.physicalFunction?.address ?? null,
     virtualFunctions: fn.virtualFunctions.map(({ address }) => address),
     nodes,
-    openers: openers(host.kernel, nodes),
     unknown: unknownOf(host),
   };
+}
+
+/** Reads all that is known of a function. */
+export function showJson(host: Host, fn: PciFunction): ShowJson {
+  const facts = factsJson(host, fn);
+  return { ...facts, openers: openers(host.kernel, facts.nodes) };
 }
 
 /** Shows all that is known of a function. */
@@ -186,8 +194,16 @@ const orNone = (texts: readonly string[], separator = ", ") =>
   texts.length === 0 ? undefined : texts.join(separator);
 
 function showText(terminal: Terminal, shown: ShowJson): string {
+  return fields(showRows(terminal, shown), terminal.width);
+}
+
+/** The rows that show a function to people. */
+export function showRows(
+  terminal: Pick<Terminal, "colour">,
+  shown: ShowJson,
+): (readonly [name: string, value: string | undefined])[] {
   const { subsystemVendor, subsystemDevice, revision, driver } = shown;
-  return fields([
+  return [
     ["function", styled(terminal, "bold", shown.address)],
     ["what", description(shown)],
     [
@@ -215,11 +231,11 @@ function showText(terminal: Terminal, shown: ShowJson): string {
       "used by",
       shown.openers.length === 0 ? undefined : openersText(shown.openers),
     ],
-  ], terminal.width);
+  ];
 }
 
 function groupText(
-  terminal: Terminal,
+  terminal: Pick<Terminal, "colour">,
   shown: ShowJson,
 ): string {
   const { iommuGroup, groupMembers, viable, obstacles, noGroup, address } =

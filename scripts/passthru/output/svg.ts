@@ -52,6 +52,9 @@ svg { font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
 .wire { stroke: #66758a; }
 }`;
 
+/** Returns where a function leads to, by its address. */
+type LinkOf = (address: string) => string;
+
 /**
  * Draws the topology: bridges as a tree, groups as boxes round their functions,
  * drivers by colour, virtual functions under their physical one. The image
@@ -59,9 +62,11 @@ svg { font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
  * title.
  *
  * @param tree The topology.
+ * @param linkOf Returns where a function leads to, by its address, on a page
+ * that has more of it. Default: nowhere.
  * @returns The text of an SVG file.
  */
-export function renderSvg(tree: PciTree): string {
+export function renderSvg(tree: PciTree, linkOf?: LinkOf): string {
   const nodes = tree.buses.flatMap(({ functions }) => all(functions));
   const colours = coloursOf(nodes);
   const causes = new Map(
@@ -82,13 +87,17 @@ export function renderSvg(tree: PciTree): string {
     ...layout.cells.map(cellsFrame),
     ...layout.groups.map((placed) => groupBox(placed, causes)),
     ...layout.wires.map(wire),
-    ...layout.nodes.map((placed) => functionRow(placed, colours)),
+    ...layout.nodes.map((placed) =>
+      linked(placed, functionRow(placed, colours), linkOf)
+    ),
     ...layout.cells.flatMap(({ cells }) =>
-      cells.map((placed) => cell(placed, colours))
+      cells.map((placed) => linked(placed, cell(placed, colours), linkOf))
     ),
   ];
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" role="img" ` +
+    // An image has no parts that can be reached.
+    `<svg xmlns="http://www.w3.org/2000/svg" ` +
+    `role="${linkOf === undefined ? "img" : "group"}" ` +
     `aria-labelledby="title desc" width="${layout.width}" ` +
     `height="${layout.height}" viewBox="0 0 ${layout.width} ${layout.height}">`,
     `<title id="title">IOMMU groups</title>`,
@@ -103,6 +112,16 @@ export function renderSvg(tree: PciTree): string {
     ...parts,
     "</svg>",
   ].map((part) => `${part}\n`).join("");
+}
+
+function linked(
+  { node: { address } }: PlacedNode,
+  drawn: string,
+  linkOf: LinkOf | undefined,
+): string {
+  return linkOf === undefined
+    ? drawn
+    : `<a href="${linkOf(address)}">${drawn}</a>`;
 }
 
 function all(nodes: readonly PciNode[]): PciNode[] {

@@ -9,6 +9,7 @@ import comingFrom from "../../../docs/coming_from.md" with { type: "text" };
 import desiredState from "../../../docs/desired_state.md" with { type: "text" };
 import errors from "../../../docs/errors.md" with { type: "text" };
 import graphicsCard from "../../../docs/graphics_card.md" with { type: "text" };
+import handOver from "../../../docs/hand_over.md" with { type: "text" };
 import iommufd from "../../../docs/iommufd.md" with { type: "text" };
 import migrate from "../../../docs/migrate.md" with { type: "text" };
 import nvmePage from "../../../docs/nvme.md" with { type: "text" };
@@ -62,6 +63,7 @@ const PAGES: Readonly<Record<string, string>> = {
   "docs/desired_state.md": desiredState,
   "docs/errors.md": errors,
   "docs/graphics_card.md": graphicsCard,
+  "docs/hand_over.md": handOver,
   "docs/iommufd.md": iommufd,
   "docs/migrate.md": migrate,
   "docs/nvme.md": nvmePage,
@@ -175,7 +177,7 @@ class Page {
       // `attach` goes on until it is interrupted.
       written: () => argv.includes("attach") && interrupted.abort(),
     });
-    if (argv.includes("qemu")) {
+    if (argv.includes("qemu") && !argv.includes("emit")) {
       // The command succeeds up to QEMU, which cannot be run without
       // permission.
       assert(err.includes(`run access to "qemu-system-x86_64"`), err);

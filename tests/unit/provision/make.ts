@@ -71,7 +71,8 @@ Deno.test("applySteps() undoes in reverse order, and reports that, when a step f
   // the last first, except for those that are undone at once
   const kinds = undone.map(({ step: { kind } }) => kind);
   assertEquals(kinds.at(0), "driver");
-  assertEquals(kinds.slice(1, 6), [
+  assertEquals(kinds.slice(1, 7), [
+    "handoff",
     "link",
     "file",
     "file",

@@ -29,6 +29,21 @@ const GOOD: readonly unknown[] = [
   {},
   { $schema: "./schema.json", functions: [], mediated: [], hugePages: [] },
   { functions: [{ select: A }] },
+  { handoff: [] },
+  {
+    handoff: [{
+      format: "cdi",
+      path: "/etc/cdi/gpu.json",
+      functions: [A, { slot: "3" }],
+      mediated: ["83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"],
+      iommufd: true,
+      managed: false,
+      name: "example.com/gpu",
+      node: "web-1",
+      consumer: "0.5.0",
+      command: ["/usr/bin/passthru"],
+    }],
+  },
   { functions: [{ select: "01:00.0", driver: null }] },
   { functions: [{ select: "10000:E1:1F.7", driver: "mlx5_vfio_pci" }] },
   { functions: [{ select: { address: A }, driver: "e1000e" }] },
@@ -115,6 +130,24 @@ const BAD: readonly (readonly [state: unknown, message: string])[] = [
   [{ xyz: 1 }, "xyz: there is no such key"],
   [{ $schema: 1 }, "$schema: expected the name of a schema, got 1"],
   [{ functions: {} }, "functions: expected a list of functions, got {}"],
+  [
+    { handoff: [{ format: "libvrt", path: "/etc/x" }] },
+    'handoff[0].format: expected the name of a format, got "libvrt"; did you ' +
+    'mean "libvirt"?',
+  ],
+  [
+    { handoff: [{ format: "cdi", path: "x.json" }] },
+    'handoff[0].path: expected an absolute path such as "/etc/cdi/gpu.json", ' +
+    'got "x.json"',
+  ],
+  [
+    { handoff: [{ format: "cdi" }] },
+    'handoff[0]: expected a file with the key "path", got {"format":"cdi"}',
+  ],
+  [
+    { handoff: [{ format: "cdi", path: "/a", consumer: "new" }] },
+    'handoff[0].consumer: expected a version such as "9.0", got "new"',
+  ],
   [{ functions: ["x"] }, 'functions[0]: expected a function, got "x"'],
   [
     { functions: [{ driver: null }] },

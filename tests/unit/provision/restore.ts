@@ -19,6 +19,7 @@ import {
   bench,
   DISK,
   everyStep,
+  HANDOFF,
   journalsOf,
   LIMITS,
   newcomer,
@@ -140,7 +141,11 @@ Deno.test("restore() restores one device of several, and those that depend on it
   const host = newcomer(machine);
   await applySteps(host, everyStep());
   const disk = await restore(host, { devices: ["00:07.0"] });
-  assertEquals(disk.undone.map(({ kind }) => kind), ["node", "driver"]);
+  assertEquals(disk.undone.map(({ kind }) => kind), [
+    "handoff",
+    "node",
+    "driver",
+  ]);
   assertEquals(host.function(DISK).driver, "nvme");
   assertEquals(host.function(NIC).driver, undefined);
   const physical = await restore(host, { devices: [PHYSICAL] });
@@ -279,6 +284,9 @@ Deno.test("restore() undoes only lasting changes when the host was booted since"
     const now = newcomer(next);
     now.kernel.symlink("hostname", "/etc/alias");
     now.kernel.mkdir("/etc/roms", 0o755);
+    now.kernel.mkdir("/etc/cdi", 0o755);
+    const handoff = host.kernel.readFile(HANDOFF);
+    putFile(now.kernel, HANDOFF, handoff, { mode: 0o644, uid: 0, gid: 0 });
     putFile(now.kernel, ROM, rom, { mode: 0o644, uid: 0, gid: 0 });
     const [{ name, steps } = { name: "", steps: [] }] = await status(now);
     assertEquals(name, "old");
@@ -287,10 +295,11 @@ Deno.test("restore() undoes only lasting changes when the host was booted since"
       "file",
       "file",
       "link",
+      "handoff",
     ]);
     const { undone, left } = await restore(now);
     assertEquals(left, []);
-    assertEquals(undone.length, 4);
+    assertEquals(undone.length, 5);
     assertEquals(now.kernel.readdir("/etc"), ["hostname"]);
     assertEquals(now.kernel.readFile("/etc/hostname"), "host\n");
     assertEquals(journalsOf(next), []);

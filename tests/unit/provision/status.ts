@@ -40,6 +40,7 @@ Deno.test("status() returns what is applied, since when, by which process, and w
     "driver",
     "node",
     "link",
+    "handoff",
   ]);
 });
 
