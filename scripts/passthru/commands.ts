@@ -21,7 +21,7 @@ export const COMMON: Readonly<Record<string, Option>> = {
   simulate: {
     value: "FILE",
     kind: "file",
-    about: "act on a simulated host: a snapshot, or a posted lspci -nnk",
+    about: "act on a simulated host: a snapshot, or posted lspci -nnk",
   },
   keep: { about: "with --simulate: keep in that file what is changed" },
   help: { about: "show this" },

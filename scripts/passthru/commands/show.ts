@@ -173,8 +173,8 @@ export function factsJson(
 
 /** Reads all that is known of a function. */
 export function showJson(host: Host, fn: PciFunction): ShowJson {
-  const facts = factsJson(host, fn);
-  return { ...facts, openers: openers(host.kernel, facts.nodes) };
+  const { unknown, ...facts } = factsJson(host, fn);
+  return { ...facts, openers: openers(host.kernel, facts.nodes), unknown };
 }
 
 /** Shows all that is known of a function. */
