@@ -243,7 +243,7 @@ export abstract class SpaceMemory {
    *
    * await using space = new AddressSpace({ backend: "iommufd" });
    * await using _writer = await VfioDevice.attach("0000:01:00.0", space);
-   * await using device = await VfioDevice.attach("0000:02:00.0", space);
+   * await using device = await VfioDevice.attach("0000:00:03.0", space);
    * using registers = await device.bar(0).exportDmaBuf({ offset: 0, size: 4096 });
    * using mapping = space.mapFile(registers, { size: 4096 });
    * console.log(`DMA to 0x${mapping.iova.toString(16)} reaches them`);
