@@ -9,7 +9,7 @@ import { until } from "./until.ts";
  * function.
  */
 const VOLATILE = new RegExp(
-  "/(?:power/runtime_(?:active|suspended)_time|diskseq|pools|stat|ifindex|iflink|" +
+  "/(?:power/runtime_(?:active|suspended)_time|diskseq|pools|stat|ifindex|iflink|irq|" +
     "statistics/.*|carrier_(?:changes|up_count|down_count))$",
 );
 
@@ -23,12 +23,18 @@ function snapshot(path: string): Record<string, string> {
       const entry = `${directory}/${name}`;
       if (VOLATILE.test(entry)) continue;
       if (isSymlink) found[entry] = `-> ${Deno.readLinkSync(entry)}`;
+      // Which numbers they have depends on who has freed some.
+      else if (name === "msi_irqs") found[entry] = `${countOf(entry)} messages`;
       else if (isDirectory) visit(entry);
       else found[entry] = content(entry);
     }
   };
   visit(path);
   return found;
+}
+
+function countOf(directory: string): number {
+  return [...Deno.readDirSync(directory)].length;
 }
 
 /** The text of an attribute, or `"present"` for one without text. */
