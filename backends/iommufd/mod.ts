@@ -25,6 +25,8 @@ export {
 } from "./queues/event_queue.ts";
 export { FaultQueue } from "./queues/fault_queue.ts";
 export { PageRequest, type RequestedPage } from "./queues/page_request.ts";
+export { Queue, type QueueParts } from "./queues/queue.ts";
+export type { QueueFile } from "./queues/queue_file.ts";
 export type { IovaLimits } from "./space_ioas.ts";
 export type { BitmapTarget } from "./tables/dirty.ts";
 export { Hwpt, type HwptOptions } from "./tables/hwpt.ts";

@@ -1,4 +1,4 @@
-import { toVfioError, VfioError } from "../../../lib/errors.ts";
+import { VfioError } from "../../../lib/errors.ts";
 import type { SignalOptions } from "../../../lib/kernel/abort.ts";
 import { hasErrno } from "../../../lib/kernel/errno.ts";
 import { Fd } from "../../../lib/kernel/fd.ts";
@@ -8,8 +8,8 @@ import {
   IOMMU_VEVENTQ_FLAG_LOST_EVENTS,
   iommufd_vevent_header,
 } from "../../../lib/uapi/iommufd/viommu.ts";
-import { IommufdObject } from "../core/object.ts";
 import type { Viommu } from "../virtual/viommu.ts";
+import { Queue } from "./queue.ts";
 import { QueueFile } from "./queue_file.ts";
 
 /** How many events are read at once. */
@@ -57,12 +57,8 @@ export interface ViommuEvent {
  * }
  * ```
  */
-export class EventQueue extends IommufdObject
-  implements AsyncIterable<ViommuEvent> {
-  readonly #file: QueueFile;
+export class EventQueue extends Queue<ViommuEvent> {
   readonly #eventSize: number;
-  /** Events that were read and not yet given out. */
-  readonly #read: ViommuEvent[] = [];
 
   private constructor(
     viommu: Viommu,
@@ -70,8 +66,8 @@ export class EventQueue extends IommufdObject
     file: QueueFile,
     eventSize: number,
   ) {
-    super(viommu.iommufd, "event queue", id, [viommu]);
-    this.#file = file;
+    const { iommufd } = viommu;
+    super({ iommufd, kind: "event queue", id, file, uses: [viommu] });
     this.#eventSize = eventSize;
   }
 
@@ -119,73 +115,29 @@ export class EventQueue extends IommufdObject
   }
 
   /**
-   * Returns the next event that is there.
-   *
-   * @returns The event; `undefined` where there is none.
-   * @throws {VfioError} `DETACHED` once it is destroyed, `KERNEL`.
-   */
-  take(): ViommuEvent | undefined {
-    this.assertThere();
-    if (this.#read.length === 0) this.#fill();
-    return this.#read.shift();
-  }
-
-  /**
-   * Waits for the next event.
-   *
-   * @param options A signal, which gives the wait up.
-   * @throws {VfioError} `DETACHED` when it is destroyed, `KERNEL`.
-   * @throws The signal's reason, when it is aborted.
-   */
-  async next(options: SignalOptions = {}): Promise<ViommuEvent> {
-    for (;;) {
-      const event = this.take();
-      if (event !== undefined) return event;
-      await this.#file.readable(options);
-    }
-  }
-
-  /**
    * Iterates over the events as they come, and ends when the queue is destroyed.
    *
    * @param options A signal, which ends it with its reason as the error.
    */
-  async *events(options: SignalOptions = {}): AsyncGenerator<ViommuEvent> {
-    while (!this.destroyed && !this.#file.closed) {
-      const event = this.take();
-      if (event !== undefined) yield event;
-      else if (!await this.#file.readable(options)) return;
-    }
+  events(options: SignalOptions = {}): AsyncGenerator<ViommuEvent> {
+    return this.items(options);
   }
 
-  /** The same as {@linkcode EventQueue.events} without a signal. */
-  [Symbol.asyncIterator](): AsyncGenerator<ViommuEvent> {
-    return this.events();
-  }
-
-  #fill(): void {
-    let bytes: Uint8Array<ArrayBuffer>;
-    try {
-      bytes = this.#file.read();
-    } catch (error) {
-      throw toVfioError(error, `read from ${this.name}`);
-    }
+  /** Takes events apart. */
+  protected override decode(bytes: Uint8Array<ArrayBuffer>): ViommuEvent[] {
     const header = iommufd_vevent_header;
+    const events: ViommuEvent[] = [];
     for (let at = 0; at < bytes.length;) {
       const { flags, sequence } = header.decode(bytes, at);
       at += header.size;
       const lost = (flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS) !== 0;
       const end = lost ? at : at + this.#eventSize;
-      this.#read.push({
+      events.push({
         sequence,
         data: lost ? undefined : bytes.slice(at, end),
       });
       at = end;
     }
-  }
-
-  /** Closes its file, which keeps it. */
-  protected override release(): void {
-    this.#file.close();
+    return events;
   }
 }

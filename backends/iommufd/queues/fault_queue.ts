@@ -1,4 +1,4 @@
-import { toVfioError, VfioError } from "../../../lib/errors.ts";
+import { VfioError } from "../../../lib/errors.ts";
 import type { SignalOptions } from "../../../lib/kernel/abort.ts";
 import { Fd } from "../../../lib/kernel/fd.ts";
 import {
@@ -11,8 +11,8 @@ import {
   IOMMUFD_PAGE_RESP_SUCCESS,
 } from "../../../lib/uapi/iommufd/fault.ts";
 import type { IommufdFile } from "../core/iommufd_file.ts";
-import { IommufdObject } from "../core/object.ts";
 import { PageRequest } from "./page_request.ts";
+import { Queue } from "./queue.ts";
 import { QueueFile } from "./queue_file.ts";
 
 /** How many page requests are read at once. */
@@ -42,15 +42,9 @@ const BATCH = 64;
  * }
  * ```
  */
-export class FaultQueue extends IommufdObject
-  implements AsyncIterable<PageRequest> {
-  readonly #file: QueueFile;
-  /** Requests that were read and not yet given out. */
-  readonly #read: PageRequest[] = [];
-
+export class FaultQueue extends Queue<PageRequest> {
   private constructor(iommufd: IommufdFile, id: number, file: QueueFile) {
-    super(iommufd, "fault queue", id);
-    this.#file = file;
+    super({ iommufd, kind: "fault queue", id, file });
   }
 
   /**
@@ -70,65 +64,25 @@ export class FaultQueue extends IommufdObject
   }
 
   /**
-   * Returns the next request that is there.
-   *
-   * @returns The request; `undefined` where there is none.
-   * @throws {VfioError} `DETACHED` once it is destroyed, `KERNEL`.
-   */
-  take(): PageRequest | undefined {
-    this.assertThere();
-    if (this.#read.length === 0) this.#fill();
-    return this.#read.shift();
-  }
-
-  /**
-   * Waits for the next request.
-   *
-   * @param options A signal, which gives the wait up.
-   * @throws {VfioError} `DETACHED` when it is destroyed, `KERNEL`.
-   * @throws The signal's reason, when it is aborted.
-   */
-  async next(options: SignalOptions = {}): Promise<PageRequest> {
-    for (;;) {
-      const request = this.take();
-      if (request !== undefined) return request;
-      await this.#file.readable(options);
-    }
-  }
-
-  /**
    * Iterates over the requests as they come, and ends when the queue is
    * destroyed.
    *
    * @param options A signal, which ends it with its reason as the error.
    */
-  async *requests(options: SignalOptions = {}): AsyncGenerator<PageRequest> {
-    while (!this.destroyed && !this.#file.closed) {
-      const request = this.take();
-      if (request !== undefined) yield request;
-      else if (!await this.#file.readable(options)) return;
-    }
+  requests(options: SignalOptions = {}): AsyncGenerator<PageRequest> {
+    return this.items(options);
   }
 
-  /** The same as {@linkcode FaultQueue.requests} without a signal. */
-  [Symbol.asyncIterator](): AsyncGenerator<PageRequest> {
-    return this.requests();
-  }
-
-  #fill(): void {
-    let bytes: Uint8Array;
-    try {
-      bytes = this.#file.read();
-    } catch (error) {
-      throw toVfioError(error, `read from ${this.name}`);
-    }
+  /** Takes groups of faults apart, each of which is a request. */
+  protected override decode(bytes: Uint8Array): PageRequest[] {
     const layout = iommu_hwpt_pgfault;
     const faults = layout.decodeArray(bytes, bytes.length / layout.size);
+    const requests: PageRequest[] = [];
     for (let from = 0; from < faults.length;) {
       // The kernel gives whole groups only.
       let to = from;
       while (!(faults[to]!.flags & IOMMU_PGFAULT_FLAGS_LAST_PAGE)) to++;
-      this.#read.push(
+      requests.push(
         new PageRequest(
           faults.slice(from, to + 1),
           (cookie, ok) => this.#answer(cookie, ok),
@@ -136,6 +90,7 @@ export class FaultQueue extends IommufdObject
       );
       from = to + 1;
     }
+    return requests;
   }
 
   #answer(cookie: number, ok: boolean): void {
@@ -145,7 +100,7 @@ export class FaultQueue extends IommufdObject
       code: ok ? IOMMUFD_PAGE_RESP_SUCCESS : IOMMUFD_PAGE_RESP_INVALID,
     });
     try {
-      this.#file.write(answer);
+      this.file.write(answer);
     } catch (error) {
       throw new VfioError("DETACHED", {
         problem: `a page request of ${this.name} was answered by the kernel, ` +
@@ -154,10 +109,5 @@ export class FaultQueue extends IommufdObject
         cause: error,
       });
     }
-  }
-
-  /** Closes its file, which keeps it. */
-  protected override release(): void {
-    this.#file.close();
   }
 }

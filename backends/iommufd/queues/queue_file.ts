@@ -22,6 +22,8 @@ export class QueueFile {
   #buffer: Uint8Array<ArrayBuffer>;
 
   /**
+   * Made by the `allocate` of each kind of queue.
+   *
    * @param kernel The system.
    * @param fd The file.
    * @param room The size of a usual read, in bytes.
