@@ -18,6 +18,8 @@ import {
 } from "./listings.ts";
 import { parseLspci, type PostedFunction } from "./lspci.ts";
 import type { Unknown } from "./unknown.ts";
+import { parseAddress } from "../pci/address.ts";
+import { virtualAddress } from "../pci/sriov.ts";
 
 /**
  * Makes a topology of a posted text: `lspci -nnk`, with `-vvv`, `-t`, a listing
@@ -153,18 +155,10 @@ function virtualOf(functions: readonly PostedFunction[]): Set<string> {
   const found = new Set<string>();
   for (const { address, sriov } of functions) {
     for (let i = 0; i < (sriov?.enabled ?? 0); i++) {
-      found.add(virtualAddress(address, sriov!.offset + i * sriov!.stride));
+      found.add(virtualAddress(parseAddress(address), sriov!, i));
     }
   }
   return found;
-}
-
-function virtualAddress(physical: string, distance: number): string {
-  const [domain, bus, slot, fn] = physical.split(/[:.]/);
-  const id = (parseInt(bus!, 16) << 8 | parseInt(slot!, 16) << 3 |
-    Number(fn)) + distance;
-  const hex = (value: number) => value.toString(16).padStart(2, "0");
-  return `${domain}:${hex(id >> 8)}:${hex(id >> 3 & 0x1f)}.${id & 7}`;
 }
 
 function ofVirtual({ driver }: PostedFunction): FunctionTopology {

@@ -254,28 +254,34 @@ export class NvmeCommands {
   #give(command: NvmeCommand, data: Uint8Array): number {
     const { port, faults } = this.#parts;
     faults.onData?.(data, command);
-    const parts = dataOf(port, command.dwords, data.length);
-    if (parts === undefined) return INVALID_PRP;
-    let done = 0;
-    let isComplete = true;
-    for (const [iova, bytes] of parts) {
-      const part = data.subarray(done, done + bytes);
-      isComplete = port.dmaWrite(iova, part) && isComplete;
-      done += bytes;
-    }
-    return isComplete ? SUCCESS : TRANSFER_ERROR;
+    return this.#transfer(
+      command,
+      data,
+      (iova, part) => port.dmaWrite(iova, part),
+    );
   }
 
   /** Reads data from memory. */
   #take(command: NvmeCommand, data: Uint8Array): number {
     const { port } = this.#parts;
-    const parts = dataOf(port, command.dwords, data.length);
+    return this.#transfer(
+      command,
+      data,
+      (iova, part) => port.dmaRead(iova, part),
+    );
+  }
+
+  #transfer(
+    { dwords }: NvmeCommand,
+    data: Uint8Array,
+    move: (iova: bigint, part: Uint8Array) => boolean,
+  ): number {
+    const parts = dataOf(this.#parts.port, dwords, data.length);
     if (parts === undefined) return INVALID_PRP;
     let done = 0;
     let isComplete = true;
     for (const [iova, bytes] of parts) {
-      const part = data.subarray(done, done + bytes);
-      isComplete = port.dmaRead(iova, part) && isComplete;
+      isComplete = move(iova, data.subarray(done, done + bytes)) && isComplete;
       done += bytes;
     }
     return isComplete ? SUCCESS : TRANSFER_ERROR;
