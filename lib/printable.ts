@@ -112,3 +112,22 @@ export function shortJson(value: unknown, limit = 60): string {
 function* keysOf(value: object): Iterable<string> {
   for (const key in value) if (Object.hasOwn(value, key)) yield key;
 }
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+};
+
+/**
+ * Escapes a text for XML and HTML. Control characters, which XML does not allow,
+ * not even escaped, become U+FFFD.
+ *
+ * @param text The text.
+ */
+export function escapeXml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!)
+    .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "�");
+}

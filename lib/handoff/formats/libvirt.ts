@@ -8,6 +8,7 @@
  * @module
  */
 
+import { escapeXml } from "../../printable.ts";
 import { hex } from "../../hex.ts";
 import { basename } from "../../host/path.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
@@ -146,11 +147,11 @@ function functionNode(fn: PciFunction): string {
     }    </iommuGroup>\n`;
   return `<device>
   <name>${nodeNameOf(fn.address)}</name>
-  <path>${escaped(fn.path)}</path>
+  <path>${escapeXml(fn.path)}</path>
 ${
     driver === undefined
       ? ""
-      : `  <driver><name>${escaped(driver)}</name></driver>\n`
+      : `  <driver><name>${escapeXml(driver)}</name></driver>\n`
   }  <capability type='pci'>
     <class>${hex(fn.class, 6)}</class>
     <domain>${domain}</domain>
@@ -180,21 +181,9 @@ function mediatedNode({ device }: Handed): string {
   }</name>
   <parent>${nodeNameOf(address)}</parent>
   <capability type='mdev'>
-    <type id='${escaped(type)}'/>
+    <type id='${escapeXml(type)}'/>
     <uuid>${device.name}</uuid>
   </capability>
 </device>
 `;
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  "'": "&apos;",
-  '"': "&quot;",
-};
-
-function escaped(text: string): string {
-  return text.replaceAll(/[&<>'"]/g, (character) => ENTITIES[character]!);
 }

@@ -40,7 +40,7 @@ function write({ devices, options }: Handoff): Emitted {
       .map(mediatedState),
   };
   const run = (...args: string[]) =>
-    [programOf(command), ...command.slice(1), ...args].map(quoteWord).join(" ");
+    [programOf(command), ...command.slice(1), ...args].map(word).join(" ");
   const text = `[Unit]
 Description=Device passthrough: ${
     devices.map(({ device }) => device.name).join(" ")
@@ -95,12 +95,19 @@ function programOf([program = ""]: readonly string[]): string {
   );
 }
 
-function quoteWord(text: string): string {
-  if (/[\n\0]/.test(text)) {
-    throw new TypeError(
-      `The command has ${shortJson(text)}: expected words of one line`,
-    );
-  }
+function word(text: string): string {
+  if (!/[\n\0]/.test(text)) return quoteWord(text);
+  throw new TypeError(
+    `The command has ${shortJson(text)}: expected words of one line`,
+  );
+}
+
+/**
+ * Quotes a word of a command line for systemd (systemd.service(5)).
+ *
+ * @param text The word, without line breaks.
+ */
+export function quoteWord(text: string): string {
   const escaped = text.replaceAll("%", "%%").replaceAll("$", "$$$$");
   if (/^[\w%$+,./:=@-]+$/.test(escaped)) return escaped;
   return `"${escaped.replace(/["\\]/g, "\\$&")}"`;

@@ -8,6 +8,7 @@ import { hex } from "../../hex.ts";
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
 import type { DesiredState } from "../state/state.ts";
 import type { FileStep, LinkStep } from "../steps/step.ts";
+import { quoteWord } from "../../handoff/formats/systemd.ts";
 
 /** A function that its own driver must not bind at boot. */
 export interface ReservedFunction {
@@ -171,11 +172,4 @@ function modulesOf({ functions = [] }: DesiredState): string[] {
     typeof driver === "string" && isVfioDriver(driver)
   );
   return [...new Set(drivers)].sort();
-}
-
-/** Quotes a word of a command line for systemd (systemd.service(5)). */
-function quoteWord(text: string): string {
-  const escaped = text.replaceAll("%", "%%").replaceAll("$", "$$$$");
-  if (/^[\w%$+,./:=@-]+$/.test(escaped)) return escaped;
-  return `"${escaped.replace(/["\\]/g, "\\$&")}"`;
 }

@@ -5,15 +5,10 @@
  * @module
  */
 
+import { shortJson } from "../../printable.ts";
 import type { Host } from "../../host/host.ts";
 import { basename } from "../../host/path.ts";
-import {
-  filesIn,
-  Found,
-  type Imported,
-  nothingThere,
-  quoted,
-} from "./found.ts";
+import { filesIn, Found, type Imported, nothingThere } from "./found.ts";
 
 const DIRECTORY = "/etc/driverctl.d";
 
@@ -31,7 +26,7 @@ export function importDriverctl(host: Host): Imported {
       found.note(`${path}: it is about no PCI function`);
     } else if (driver === "none") found.function(device, null, path);
     else if (!/^[\w+-][\w.+-]*$/.test(driver)) {
-      found.note(`${path}: ${quoted(driver)} is no driver's name`);
+      found.note(`${path}: ${shortJson(driver)} is no driver's name`);
     } else found.function(device, driver, path);
   }
   found.note(

@@ -10,7 +10,6 @@ import type { Host } from "../../host/host.ts";
 import { orFileError } from "../../host/journal/file_error.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 import { ifPresent, namesIn } from "../../host/sysfs.ts";
-import { shortJson } from "../../printable.ts";
 import { pinOf } from "../state/pin.ts";
 import type {
   DesiredState,
@@ -164,9 +163,4 @@ export function nothingThere(tool: string, places: string): VfioError {
     problem: `${tool} has nothing to import here: there is no ${places}`,
     hint: "run this on the host that it is configured on, as root",
   });
-}
-
-/** Quotes a text from a file, for a note. */
-export function quoted(text: string): string {
-  return shortJson(text);
 }

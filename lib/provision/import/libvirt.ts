@@ -4,18 +4,13 @@
  * @module
  */
 
+import { shortJson } from "../../printable.ts";
 import { mediatedType } from "../../handoff/handed.ts";
 import type { Host } from "../../host/host.ts";
 import { basename } from "../../host/path.ts";
 import { exists } from "../../host/sysfs.ts";
 import { formatPciAddress } from "../../pci/address.ts";
-import {
-  filesIn,
-  Found,
-  type Imported,
-  nothingThere,
-  quoted,
-} from "./found.ts";
+import { filesIn, Found, type Imported, nothingThere } from "./found.ts";
 
 const DIRECTORY = "/etc/libvirt/qemu";
 
@@ -85,7 +80,7 @@ function take(
     default:
       found.note(
         `${where}: a host device of type ${
-          quoted(attributes.type ?? "none")
+          shortJson(attributes.type ?? "none")
         } ` +
           "is neither a PCI function nor a mediated device",
       );
@@ -118,7 +113,7 @@ function takeFunction(
   const driver = attributesOf(/<driver\b([^>]*)/.exec(inside)?.[1] ?? "");
   const model = driver.model ?? "vfio-pci";
   if (!/^[\w-]{1,60}$/.test(model)) {
-    found.note(`${where}: ${quoted(model)} is no driver's name`);
+    found.note(`${where}: ${shortJson(model)} is no driver's name`);
     return;
   }
   found.function(address, model, where);
@@ -131,7 +126,9 @@ function takeFunction(
   const rom = attributesOf(/<rom\b([^>]*)/.exec(inside)?.[1] ?? "").file;
   if (rom !== undefined) {
     found.note(
-      `${basename(where)}: the ROM ${quoted(rom)} of ${address} stays in the ` +
+      `${basename(where)}: the ROM ${
+        shortJson(rom)
+      } of ${address} stays in the ` +
         "domain; rom in a state keeps such a file",
     );
   }
@@ -149,7 +146,7 @@ function takeMediated(found: Found, text: string, where: string): void {
   const uuid = text.toLowerCase();
   const path = `/sys/bus/mdev/devices/${uuid}`;
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)) {
-    found.note(`${where}: ${quoted(text)} is no UUID of a mediated device`);
+    found.note(`${where}: ${shortJson(text)} is no UUID of a mediated device`);
   } else if (!exists(found.host.kernel, path)) {
     found.note(
       `${where}: the mediated device ${uuid} is not there now, so its parent ` +

@@ -5,9 +5,10 @@
  * @module
  */
 
+import { shortJson } from "../../printable.ts";
 import type { Host } from "../../host/host.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
-import { Found, type Imported, nothingThere, quoted } from "./found.ts";
+import { Found, type Imported, nothingThere } from "./found.ts";
 import { moduleSettings, type Setting } from "./modprobe_files.ts";
 
 /** The drivers that take functions by ids, by their modules. */
@@ -61,7 +62,7 @@ function isIdleOff({ command, module, words }: Setting): boolean {
 function noteOption(found: Found, setting: Setting, word: string): void {
   const { module, where } = setting;
   if (module === "vfio_pci" && word.startsWith("disable_idle_d3")) return;
-  found.note(`${where}: the option ${quoted(word)} of ${module} has no key`);
+  found.note(`${where}: the option ${shortJson(word)} of ${module} has no key`);
 }
 
 /** Notes what else is said so that vfio-pci is first. */
@@ -80,7 +81,7 @@ function noteOther(found: Found, setting: Setting): void {
       if (isAbout) {
         found.note(
           `${where}: a command is run in place of loading ${module}, which ` +
-            `is not read: ${quoted(words.join(" "))}`,
+            `is not read: ${shortJson(words.join(" "))}`,
         );
       }
       break;
@@ -107,7 +108,7 @@ function takeIds(
     if (
       fields.length < 2 || !fields.every((each) => /^[\da-f]{1,8}$/i.test(each))
     ) {
-      found.note(`${where}: ${quoted(id)} is no id of a function`);
+      found.note(`${where}: ${shortJson(id)} is no id of a function`);
       continue;
     }
     const matching = found.host.functions().filter((fn) => matches(fn, fields));

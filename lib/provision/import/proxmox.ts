@@ -5,16 +5,11 @@
  * @module
  */
 
+import { shortJson } from "../../printable.ts";
 import type { Host } from "../../host/host.ts";
 import { basename } from "../../host/path.ts";
 import { ifPresent } from "../../host/sysfs.ts";
-import {
-  filesIn,
-  Found,
-  type Imported,
-  nothingThere,
-  quoted,
-} from "./found.ts";
+import { filesIn, Found, type Imported, nothingThere } from "./found.ts";
 
 const MACHINES = "/etc/pve/qemu-server";
 const MAPPINGS = "/etc/pve/mapping";
@@ -60,7 +55,7 @@ function take(
   if (options.has("mdev")) {
     found.note(
       `${where}: Proxmox makes the mediated device itself, of type ` +
-        quoted(options.get("mdev")!),
+        shortJson(options.get("mdev")!),
     );
     return;
   }
@@ -69,12 +64,12 @@ function take(
     ? [options.get("host") ?? ""]
     : mappings.get(mapping) ?? [];
   if (mapping !== undefined && paths.length === 0) {
-    found.note(`${where}: ${quoted(mapping)} has no device on this node`);
+    found.note(`${where}: ${shortJson(mapping)} has no device on this node`);
   }
   if (paths.length > 1) {
     found.note(
       `${where}: Proxmox chooses one of the ${paths.length} devices of ` +
-        `${quoted(mapping!)}; the state takes all of them`,
+        `${shortJson(mapping!)}; the state takes all of them`,
     );
   }
   const names = paths.flatMap((path) => path.split(";"));
@@ -98,7 +93,7 @@ function addressesOf(found: Found, name: string, where: string): string[] {
     /^(?:([\da-f]{4,8}):)?([\da-f]{2}:[01][\da-f])(?:\.([0-7]))?$/i
       .exec(name.trim()) ?? [];
   if (slot === undefined) {
-    found.note(`${where}: ${quoted(name)} is no PCI address`);
+    found.note(`${where}: ${shortJson(name)} is no PCI address`);
     return [];
   }
   const start = `${domain}:${slot}.`.toLowerCase();

@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import type { Diagnosis, Finding } from "../../../lib/doctor/finding.ts";
 import type { PciTree } from "../../../lib/host/pci/tree.ts";
-import { printableLines } from "../../../lib/printable.ts";
+import { escapeXml, printableLines } from "../../../lib/printable.ts";
 import { SNAPSHOT_ID } from "../run/snapshot_text.ts";
 import { counted } from "./format.ts";
 import { REPORT_SCRIPT, REPORT_STYLE } from "./report_parts.ts";
@@ -140,15 +140,6 @@ function findingItem(
   }${remedyText}</li>\n`;
 }
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
 function escaped(text: string): string {
-  return printableLines(text)
-    .replaceAll(/[&<>"']/g, (character) => ENTITIES[character]!);
+  return escapeXml(printableLines(text));
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { escapeXml } from "../../../lib/printable.ts";
 import type { Box } from "./svg_layout.ts";
 
 /** The approximate widths of characters, by font and size. */
@@ -52,30 +53,15 @@ export function text(
   if (words === "") return "";
   return `<text class="${kind}" x="${round(x)}" y="${round(y)}"` +
     `${anchor === undefined ? "" : ` text-anchor="${anchor}"`}>` +
-    `${escaped(words)}</text>`;
+    `${escapeXml(words)}</text>`;
 }
 
 /** Gives the element around it a title, which tooltips show. */
 export function title(words: string): string {
-  return `<title>${escaped(words)}</title>`;
+  return `<title>${escapeXml(words)}</title>`;
 }
 
 /** Rounds a length to a tenth of a pixel. */
 export function round(length: number): number {
   return Math.round(length * 10) / 10;
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-/** Escapes a text for XML. Names come from a database that anybody can edit. */
-function escaped(words: string): string {
-  return words.replace(/[&<>"']/g, (character) => ENTITIES[character]!)
-    // XML allows no control characters, not even escaped ones.
-    .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "�");
 }
