@@ -7,6 +7,7 @@ import type {
 } from "../../backends/backend.ts";
 import type { SpaceIommufd } from "../../backends/door.ts";
 import type { Selection } from "../../backends/select.ts";
+import { ignoreErrors } from "../../backends/teardown.ts";
 import { toVfioError } from "../errors.ts";
 import type { HostDevice } from "../host/device.ts";
 import { Host } from "../host/host.ts";
@@ -14,7 +15,7 @@ import { type MemoryLock, memoryLock } from "../host/iommu/memory_lock.ts";
 import { DirtyTracking, JOINED, LEFT } from "./dirty/tracking.ts";
 import { type Member, MEMBERS, Members } from "./members.ts";
 import { SpaceContext } from "./space_context.ts";
-import { attempt, SpaceMemory } from "./space_memory.ts";
+import { SpaceMemory } from "./space_memory.ts";
 import { UNATTACHED } from "./unattached.ts";
 
 /** What an address space is made for. */
@@ -229,7 +230,7 @@ export class AddressSpace extends SpaceMemory implements AsyncDisposable {
     const attachment = await this.context.attach(backends, target, options);
     // What is left can translate more, maybe. Without an answer the narrower
     // limits stay.
-    stack.defer(() => void attempt(() => this.#refreshLimits()));
+    stack.defer(() => void ignoreErrors(() => this.#refreshLimits()));
     stack.defer(() => attachment.detach());
     this.#attached++;
     stack.defer(() => void this.#attached--);

@@ -1,3 +1,4 @@
+import { ignoreErrors } from "../../backends/teardown.ts";
 import { VfioError } from "../errors.ts";
 import type { SignalOptions } from "../kernel/abort.ts";
 import { systemOf } from "../kernel/intercept.ts";
@@ -110,7 +111,7 @@ export abstract class SpaceMemory {
       this.map(dma, options);
     } catch (error) {
       // Where that fails too, close() tries it again.
-      attempt(() => dma.free());
+      ignoreErrors(() => dma.free());
       throw error;
     }
     return dma;
@@ -366,7 +367,9 @@ export abstract class SpaceMemory {
 
   /** @ignore Frees what was allocated, and returns what went wrong. */
   protected freeAll(): unknown[] {
-    for (const memory of this.#memories) attempt(() => memory.free());
+    for (const memory of this.#memories) {
+      ignoreErrors(() => memory.free());
+    }
     // Linux refuses it only when it lacks memory, which passes.
     return [...this.#memories].flatMap((memory) =>
       attempt(() => memory.free())
@@ -387,7 +390,7 @@ function spaceClosed(): VfioError {
 }
 
 /** Runs a step and returns its error, if any. */
-export function attempt(step: () => void): unknown[] {
+function attempt(step: () => void): unknown[] {
   try {
     step();
     return [];

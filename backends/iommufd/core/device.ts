@@ -3,7 +3,7 @@ import { hasErrno } from "../../../lib/kernel/errno.ts";
 import { type HardwareInfo, readHardwareInfo } from "./hardware_info.ts";
 import type { IommufdFile, Owned, User } from "./iommufd_file.ts";
 import type { IommufdObject } from "./object.ts";
-import { refused } from "./refusal.ts";
+import { explaining, refused } from "./refusal.ts";
 
 /** How a device is moved between page tables. */
 export interface DevicePort {
@@ -320,11 +320,7 @@ export class IommufdDevice implements User, Owned {
 
   /** Explains why it could not be attached (`iommufd_device_attach()`). */
   #refused(table: IommufdObject, cause: unknown): unknown {
-    const explained = (
-      code: VfioError["code"],
-      problem: string,
-      hint?: string,
-    ) => new VfioError(code, { device: this.name, problem, hint, cause });
+    const explained = explaining(cause, "", this.name);
     if (hasErrno(cause, "EINVAL", "ENODEV")) {
       return explained(
         "NOT_SUPPORTED",

@@ -2,6 +2,22 @@ import { toVfioError, VfioError } from "../../../lib/errors.ts";
 import { hasErrno } from "../../../lib/kernel/errno.ts";
 
 /**
+ * Makes what explains an error: it takes a code, a problem and a hint.
+ *
+ * @param cause The error.
+ * @param what What the problems begin with.
+ * @param device The device that it is about.
+ */
+export function explaining(
+  cause: unknown,
+  what = "",
+  device?: string,
+): (code: VfioError["code"], problem: string, hint?: string) => VfioError {
+  return (code, problem, hint) =>
+    new VfioError(code, { device, problem: what + problem, hint, cause });
+}
+
+/**
  * Explains why an iommufd refused a call, as far as the errno means the same for
  * all of its calls (`drivers/iommu/iommufd/main.c`).
  *
@@ -14,17 +30,7 @@ export function refused(
   doing: string,
   device?: string,
 ): unknown {
-  const explained = (
-    code: VfioError["code"],
-    problem: string,
-    hint?: string,
-  ) =>
-    new VfioError(code, {
-      device,
-      problem: `cannot ${doing}: ${problem}`,
-      hint,
-      cause: error,
-    });
+  const explained = explaining(error, `cannot ${doing}: `, device);
   if (hasErrno(error, "ENOTTY")) {
     return explained(
       "NOT_SUPPORTED",

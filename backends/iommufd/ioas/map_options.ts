@@ -1,4 +1,3 @@
-import { VfioError } from "../../../lib/errors.ts";
 import { hex } from "../../../lib/hex.ts";
 import { hasErrno } from "../../../lib/kernel/errno.ts";
 import {
@@ -6,7 +5,7 @@ import {
   IOMMU_IOAS_MAP_READABLE,
   IOMMU_IOAS_MAP_WRITEABLE,
 } from "../../../lib/uapi/iommufd/ioas.ts";
-import { refused } from "../core/refusal.ts";
+import { explaining, refused } from "../core/refusal.ts";
 
 /** Where memory is mapped in an IOAS, and for what. */
 export interface IoasMapOptions {
@@ -35,16 +34,7 @@ export function mapRefused(
 ): unknown {
   const range = `${size} bytes` +
     (iova === undefined ? "" : ` at IOVA ${hex(iova)}`);
-  const explained = (
-    code: VfioError["code"],
-    problem: string,
-    hint?: string,
-  ) =>
-    new VfioError(code, {
-      problem: `cannot map ${range}: ${problem}`,
-      hint,
-      cause,
-    });
+  const explained = explaining(cause, `cannot map ${range}: `);
   if (hasErrno(cause, "EEXIST")) {
     return explained("IOVA_OVERLAP", "something is mapped there");
   }

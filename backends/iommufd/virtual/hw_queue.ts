@@ -1,4 +1,3 @@
-import { VfioError } from "../../../lib/errors.ts";
 import { hasErrno } from "../../../lib/kernel/errno.ts";
 import { hex } from "../../../lib/hex.ts";
 import {
@@ -6,6 +5,7 @@ import {
   iommu_hw_queue_alloc,
 } from "../../../lib/uapi/iommufd/viommu.ts";
 import { IommufdObject } from "../core/object.ts";
+import { explaining } from "../core/refusal.ts";
 import type { Viommu } from "./viommu.ts";
 
 /** What a hardware queue is. */
@@ -85,11 +85,7 @@ function explain(
   error: unknown,
 ): unknown {
   const { cause } = error as Error;
-  const explained = (
-    code: VfioError["code"],
-    problem: string,
-    hint: string,
-  ) => new VfioError(code, { problem, hint, cause });
+  const explained = explaining(cause);
   if (hasErrno(cause, "EEXIST")) {
     return explained(
       "IN_USE",
