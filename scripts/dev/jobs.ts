@@ -5,7 +5,7 @@
  * @module
  */
 import { basename } from "@std/path";
-import { ExampleTests } from "../../tests/docs/examples.ts";
+import { exampleTests } from "../../tests/docs/examples.ts";
 import { type Machine, MACHINES } from "../../tests/vm/machines.ts";
 import { runsOn } from "../../tests/vm/older_kernels.ts";
 import { prepare } from "../../tests/vm/prepare.ts";
@@ -98,10 +98,10 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
       prepare: () => ready(newest),
       run: async () => {
         await ready(newest);
-        await using examples = await ExampleTests.write(docs);
+        await using examples = await exampleTests(docs);
         const preload = "--preload=tests/docs/stage.ts";
         const how = { flags: [preload, ...flags] };
-        return await runTests(newest, [examples.module], how);
+        return await runTests(newest, [examples.path], how);
       },
     });
   }

@@ -5,9 +5,9 @@
  *
  * @module
  */
-import { join } from "@std/path";
 import { ROOT } from "../../scripts/dev/deno.ts";
 import { blocksOf } from "../unit/docs/page.ts";
+import { TestModule } from "../vm/test_module.ts";
 
 /** An example. */
 interface Example {
@@ -34,46 +34,28 @@ export function examplesOf(file: string, source: string): Example[] {
   });
 }
 
-/** A folder with a module of tests. Disposing of it removes the folder. */
-export class ExampleTests implements AsyncDisposable {
-  readonly #folder: string;
-  /** The module. */
-  readonly module: string;
-
-  private constructor(folder: string) {
-    this.#folder = folder;
-    this.module = join(folder, "examples_test.ts");
-  }
-
-  /**
-   * Writes a test for each example, which imports it: an example is a script.
-   *
-   * @param files Modules, as paths in the checkout.
-   */
-  static async write(files: readonly string[]): Promise<ExampleTests> {
-    const folder = await Deno.makeTempDir({ prefix: "passthru-" });
-    const tests = new ExampleTests(folder);
-    const examples = (await Promise.all(
-      files.map(async (file) =>
-        examplesOf(file, await Deno.readTextFile(new URL(file, ROOT)))
-      ),
-    )).flat();
-    for (const [i, { text }] of examples.entries()) {
-      await Deno.writeTextFile(join(folder, `${i}.ts`), `${text}export {};\n`);
-    }
-    await Deno.writeTextFile(
-      tests.module,
-      examples.map(({ name }, i) =>
-        `Deno.test(${JSON.stringify(name)}, async () => {
+/**
+ * Writes a test for each example, which imports it: an example is a script.
+ *
+ * @param files Modules, as paths in the checkout.
+ * @returns The tests, which are removed when they are disposed of.
+ */
+export async function exampleTests(
+  files: readonly string[],
+): Promise<TestModule> {
+  const examples = (await Promise.all(
+    files.map(async (file) =>
+      examplesOf(file, await Deno.readTextFile(new URL(file, ROOT)))
+    ),
+  )).flat();
+  const tests = examples.map(({ name }, i) =>
+    `Deno.test(${JSON.stringify(name)}, async () => {
   await import("./${i}.ts");
 });
 `
-      ).join(""),
-    );
-    return tests;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.#folder, { recursive: true });
-  }
+  );
+  const scripts = examples.map(({ text }, i) =>
+    [`${i}.ts`, `${text}export {};\n`] as const
+  );
+  return await TestModule.write(tests.join(""), Object.fromEntries(scripts));
 }

@@ -3,14 +3,15 @@
  *
  * @module
  */
+import { resolve, toFileUrl } from "@std/path";
 import { lines } from "./command.ts";
 import { GuestDied } from "./errors.ts";
-import { runInGuest } from "./guest.ts";
+import { CHECKOUT, runInGuest } from "./guest.ts";
 import { cacheModules, denoCommand } from "./guest_deno.ts";
 import { EVERYTHING } from "./machine_env.ts";
 import type { Machine } from "./machines.ts";
-import { OneModule } from "./one_module.ts";
 import type { Outcome } from "../../scripts/dev/outcome.ts";
+import { TestModule } from "./test_module.ts";
 import { type KernelLog, TestReport } from "./test_report.ts";
 
 /** How tests are run. */
@@ -58,7 +59,9 @@ export async function runTests(
   files: readonly string[],
   { flags = [], everything = false, report = console.log }: RunOptions = {},
 ): Promise<Outcome> {
-  await using all = await OneModule.of(files);
+  // Deno gives each module of tests an isolate of its own, which loads the
+  // library anew: a quarter of a minute in an emulated guest.
+  await using all = await TestModule.write(importing(files));
   await cacheModules([all.path]);
   const kernelConsole = await Deno.makeTempFile({ prefix: "passthru-" });
   const log = new ConsoleLog(kernelConsole);
@@ -100,6 +103,12 @@ export async function runTests(
     clearTimeout(timer);
     await Deno.remove(kernelConsole);
   }
+}
+
+function importing(files: readonly string[]): string {
+  return files
+    .map((file) => `import "${toFileUrl(resolve(CHECKOUT, file)).href}";\n`)
+    .join("");
 }
 
 /** The kernel's log, which is written to a file meanwhile. */
