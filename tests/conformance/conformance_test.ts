@@ -22,6 +22,7 @@ import "./cases/interrupts.ts";
 import "./cases/iommufd.ts";
 import "./cases/iommufd_context.ts";
 import "./cases/iommufd_objects.ts";
+import "./cases/irq_requests.ts";
 import "./cases/irqs.ts";
 import "./cases/kvm.ts";
 import "./cases/mediated.ts";

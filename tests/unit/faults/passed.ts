@@ -2,9 +2,9 @@
  * Every kernel call fails in turn, of operations with descriptors that were
  * passed in, and with virtual machines.
  */
-import { KvmVfio, VfioDevice } from "../../mod.ts";
-import { O_RDWR } from "../../lib/uapi/linux/fcntl.ts";
-import { A, B, C, failEachCall, type World } from "./fault_bench.ts";
+import { KvmVfio, VfioDevice } from "../../../mod.ts";
+import { O_RDWR } from "../../../lib/uapi/linux/fcntl.ts";
+import { A, B, C, failEachCall, type World } from "./bench.ts";
 
 /** Opens nodes, as another process would; they are closed at the end. */
 function open({ host: { kernel }, later }: World, ...paths: string[]) {

@@ -13,16 +13,16 @@ import {
   type TakenDevice,
   VfioDevice,
   VfioError,
-} from "../../mod.ts";
-import { makeDirectories } from "../../lib/kernel/files.ts";
-import { errnosOf } from "../kernels/errnos_of.ts";
-import { type Failing, type Fault, faulty } from "../kernels/fault.ts";
-import type { KernelCall } from "../../lib/kernel/intercept.ts";
-import { buildMachine } from "../../lib/sim/machine/build.ts";
-import type { SimKernel } from "../../lib/sim/process/kernel.ts";
-import type { Machine } from "../../lib/sim/machine/machine.ts";
-import { PciFunction } from "../../lib/sim/pci/function.ts";
-import type { Topology } from "../../lib/sim/machine/topology.ts";
+} from "../../../mod.ts";
+import { makeDirectories } from "../../../lib/kernel/files.ts";
+import { errnosOf } from "../../kernels/errnos_of.ts";
+import { type Failing, type Fault, faulty } from "../../kernels/fault.ts";
+import type { KernelCall } from "../../../lib/kernel/intercept.ts";
+import { buildMachine } from "../../../lib/sim/machine/build.ts";
+import type { SimKernel } from "../../../lib/sim/process/kernel.ts";
+import type { Machine } from "../../../lib/sim/machine/machine.ts";
+import { PciFunction } from "../../../lib/sim/pci/function.ts";
+import type { Topology } from "../../../lib/sim/machine/topology.ts";
 
 /** A function with vfio-pci, alone in its group. */
 export const A = "0000:01:00.0";

@@ -3,8 +3,8 @@
  * stays open, and the same can be done again.
  */
 import type { VfioDevice } from "../../../mod.ts";
-import { failEachCall, MOVED, type World } from "../fault_bench.ts";
-import { bytesOf } from "./movable.ts";
+import { failEachCall, MOVED, type World } from "./bench.ts";
+import { bytesOf } from "../device/movable.ts";
 
 /** Attaches a device, and takes its migration. */
 async function migrationOf(world: World) {

@@ -2,7 +2,7 @@
  * Every kernel call fails in turn, of operations with a device that no IOMMU
  * isolates.
  */
-import { failEachCall, NAKED } from "./fault_bench.ts";
+import { failEachCall, NAKED } from "./bench.ts";
 
 failEachCall("VfioDevice.attach() leaves nothing behind without an IOMMU", {
   backends: ["legacy", "iommufd", "auto"],
