@@ -7,7 +7,7 @@
 import { isVfioDriver } from "../host/driver/vfio_driver.ts";
 import { HostUse } from "../host/guards/uses.ts";
 import { isEndpointClass } from "../host/pci/endpoint.ts";
-import { PciFunction } from "../host/pci/function.ts";
+import { isEndpoint, type PciFunction } from "../host/pci/function.ts";
 import { takingOf } from "../host/pci/group_remedy.ts";
 import { type Examined, UNEXAMINED } from "./examined.ts";
 import type { Finding } from "./finding.ts";
@@ -59,10 +59,6 @@ function membersBeside(
   fn: PciFunction,
   asked: ReadonlySet<string>,
 ): PciFunction[] {
-  return (fn.iommuGroup?.devices ?? []).flatMap((device) =>
-    device instanceof PciFunction && isEndpointClass(device.class) &&
-      !asked.has(device.address)
-      ? [device]
-      : []
-  );
+  return (fn.iommuGroup?.devices ?? []).filter(isEndpoint)
+    .filter(({ address }) => !asked.has(address));
 }

@@ -7,6 +7,7 @@
 import { HostDevice } from "../device.ts";
 import { comparePciAddresses } from "../../pci/address.ts";
 import { className } from "../../pci/class_names.ts";
+import { isEndpointClass } from "./endpoint.ts";
 import { PciEvent } from "./event.ts";
 import { pciIds } from "./ids.ts";
 import { ifPresent, linkTarget, namesIn, readAttribute } from "../sysfs.ts";
@@ -198,6 +199,11 @@ export class PciFunction extends HostDevice {
   get #event(): PciEvent {
     return this.#lazyEvent ??= new PciEvent(this);
   }
+}
+
+/** Whether a device is a PCI function that can be handed out. */
+export function isEndpoint(device: HostDevice): device is PciFunction {
+  return device instanceof PciFunction && isEndpointClass(device.class);
 }
 
 /** The driver that `driver_override` names, from its text. */

@@ -9,8 +9,7 @@ import { explainDenied } from "../driver/denylist.ts";
 import { isVfioDriver } from "../driver/vfio_driver.ts";
 import { HostUse } from "../guards/uses.ts";
 import type { Use } from "../guards/use.ts";
-import { isEndpointClass } from "./endpoint.ts";
-import { PciFunction } from "./function.ts";
+import { isEndpoint, PciFunction } from "./function.ts";
 import { insteadOfMade, isMadeBy, makerOf } from "./made_domain.ts";
 
 /** The commands that take functions, and what the host loses by them. */
@@ -139,10 +138,6 @@ export function doWithout(uses: readonly Use[]): string {
     : `, once the host can do without ${
       uses.map(({ device, problem }) => `${device}: ${problem}`).join("; ")
     }`;
-}
-
-function isEndpoint(device: HostDevice): device is PciFunction {
-  return device instanceof PciFunction && isEndpointClass(device.class);
 }
 
 function isInTheWay(device: HostDevice): boolean {

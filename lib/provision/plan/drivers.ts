@@ -8,9 +8,8 @@
 import { VfioError } from "../../errors.ts";
 import type { HostDevice, IommuGroup } from "../../host/device.ts";
 import { insteadOfMade, makerOf } from "../../host/pci/made_domain.ts";
-import { isEndpointClass } from "../../host/pci/endpoint.ts";
 import { HostUse } from "../../host/guards/uses.ts";
-import { PciFunction } from "../../host/pci/function.ts";
+import { isEndpoint, type PciFunction } from "../../host/pci/function.ts";
 import { explainDenied } from "../../host/driver/denylist.ts";
 import { groupOfVirtual } from "../../host/pci/virtual.ts";
 import { ifPresent } from "../../host/sysfs.ts";
@@ -307,8 +306,4 @@ function driverAfter(
 
 function endpointsOf(group: IommuGroup | undefined): PciFunction[] {
   return (group?.devices ?? []).filter((device) => isEndpoint(device));
-}
-
-function isEndpoint(device: HostDevice): device is PciFunction {
-  return device instanceof PciFunction && isEndpointClass(device.class);
 }
