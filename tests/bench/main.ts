@@ -13,6 +13,7 @@ import { cacheModules, denoCommand } from "../vm/guest_deno.ts";
 import { type Machine, machineNamed } from "../vm/machines.ts";
 import { prepare } from "../vm/prepare.ts";
 import { duration } from "../vm/progress.ts";
+import { measureApply } from "./apply.ts";
 import type { Comparison } from "./compare.ts";
 import { measureHost } from "./host.ts";
 import { measureLatency } from "./latency.ts";
@@ -114,6 +115,7 @@ async function measure(quick: boolean): Promise<Place[]> {
     for await (const comparison of here) found(places[0])(comparison);
     const latencies = measureLatency(program, quick ? 5 : 11);
     for await (const comparison of latencies) found(places[0])(comparison);
+    found(places[0])(await measureApply(quick ? 1 : 3));
     const rounds = quick ? 9 : 31;
     const starts = measureStarts(dir, rounds);
     for await (const comparison of starts) found(places[1])(comparison);
