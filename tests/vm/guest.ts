@@ -7,6 +7,7 @@ import { homedir } from "node:os";
 import { dirname, fromFileUrl, join } from "@std/path";
 import { onEndSignal } from "../../lib/kernel/interruption.ts";
 import { type Accelerator, accelerator } from "./accelerator.ts";
+import { limitBoot } from "./boot_limit.ts";
 import { cacheDir } from "./cache.ts";
 import { lines, quote } from "./command.ts";
 import { GuestDied } from "./errors.ts";
@@ -24,15 +25,6 @@ export const CHECKOUT: string = fromFileUrl(new URL("../..", import.meta.url))
 
 /** Starts the job once the guest has its root file system. */
 const START = new URL("init/start.sh", import.meta.url);
-
-/**
- * How long a guest may take to start its command, in milliseconds. Usually it
- * takes a fortieth of that.
- */
-const BOOT_LIMITS: Readonly<Record<Accelerator, number>> = {
-  kvm: 60_000,
-  tcg: 300_000,
-};
 
 /** What to run in a guest, and where its output goes. */
 export interface GuestOptions {
@@ -175,7 +167,7 @@ async function boot(
   const ports = new Ports(dir, () => end("its output cannot be passed on"));
   ports.open("events", async (stream) => {
     for await (const line of lines(stream)) {
-      if (line === "started") clearTimeout(bootLimit);
+      if (line === "started") bootLimit[Symbol.dispose]();
       else exitCode = Number(line);
     }
   });
@@ -202,17 +194,17 @@ async function boot(
     reason ??= why;
     qemu.kill("SIGKILL");
   };
-  const limit = BOOT_LIMITS[qemuRun.by];
-  const bootLimit = setTimeout(
-    () => end(`it did not boot within ${limit / 1000} s${hint}`),
-    limit,
+  const bootLimit = limitBoot(
+    qemu.pid,
+    qemuRun.by,
+    (why) => end(`${why}${hint}`),
   );
   const aborted = () => end(String(signal!.reason));
   signal?.addEventListener("abort", aborted);
   const listening = onEndSignal(() => end("interrupted"));
 
   const status = await qemu.status;
-  clearTimeout(bootLimit);
+  bootLimit[Symbol.dispose]();
   signal?.removeEventListener("abort", aborted);
   listening[Symbol.dispose]();
   await ports.close();
