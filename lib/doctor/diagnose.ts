@@ -14,6 +14,7 @@ import {
   bars,
   idleSleep,
   virtualBars,
+  virtualBuses,
   virtualGroups,
 } from "./functions.ts";
 import { accepted } from "./identity.ts";
@@ -54,6 +55,7 @@ const CHECKS: readonly Check[] = [
   bars,
   claims,
   virtualBars,
+  virtualBuses,
   virtualGroups,
   reset,
   knownDevices,

@@ -35,6 +35,7 @@ export type Verdict = "pass" | "warn" | "fail" | "unknown";
  * | `answers` | the functions answer |
  * | `bars` | their BARs have addresses, and large ones lie above 4 GiB |
  * | `virtual-bars` | there is room for the BARs of virtual functions |
+ * | `virtual-buses` | there are bus numbers for virtual functions |
  * | `virtual-groups` | virtual functions would be in groups of their own |
  * | `reset` | the functions can be reset |
  * | `accepted` | vfio-pci does not refuse them by their identity |
@@ -63,6 +64,7 @@ export type CheckName =
   | "answers"
   | "bars"
   | "virtual-bars"
+  | "virtual-buses"
   | "virtual-groups"
   | "reset"
   | "accepted"

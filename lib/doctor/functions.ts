@@ -12,6 +12,8 @@ import {
   NO_ROOM_FOR_VIRTUAL,
   virtualBarsWithoutRoom,
 } from "../host/pci/virtual.ts";
+import { explainNoBus, numberAt } from "../host/pci/virtual_addresses.ts";
+import { counted } from "../text.ts";
 import { sizeText } from "../host/size_text.ts";
 import { type Examined, UNEXAMINED } from "./examined.ts";
 import type { Finding } from "./finding.ts";
@@ -127,6 +129,24 @@ export function* virtualBars(examined: Examined): Generator<Finding> {
     if (virtualBarsWithoutRoom(fn).length === 0) return;
     const { problem, hint } = NO_ROOM_FOR_VIRTUAL;
     return { text: problem, remedy: hint };
+  });
+}
+
+/** Whether there is a bus number for the virtual functions that could be made. */
+export function* virtualBuses(examined: Examined): Generator<Finding> {
+  const passText =
+    "there is a bus number for each virtual function that could be made";
+  yield* examined.checkEach("virtual-buses", passText, (fn) => {
+    const total = numberAt(fn, "sriov_totalvfs") ?? 0;
+    if (total === 0) return UNEXAMINED;
+    const without = explainNoBus(fn, total);
+    if (without === undefined) return;
+    const { problem, hint, possible } = without;
+    return {
+      text: `of ${counted(total, "virtual function")} that it could have, ` +
+        `${possible === 0 ? "none" : possible} can be made: ${problem}`,
+      remedy: hint,
+    };
   });
 }
 

@@ -14,6 +14,22 @@ export function ipv4Number(text: string): number | undefined {
   return bytes.reduce((value, byte) => value * 256 + Number(byte), 0);
 }
 
+/** An IPv4 address as text. */
+export function ipv4Text(number: number): string {
+  return [24, 16, 8, 0].map((shift) => number >>> shift & 0xff).join(".");
+}
+
+/** An IPv6 address as text, with its longest row of zeros left out. */
+export function ipv6Text(digits: string): string {
+  const text = (digits.match(/.{4}/g) ?? [])
+    .map((word) => parseInt(word, 16).toString(16)).join(":");
+  const [longest = ""] = (text.match(/(?:^|:)0(?::0)+(?=:|$)/g) ?? [])
+    .sort((a, b) => b.length - a.length);
+  if (longest === "") return text;
+  const at = text.indexOf(longest);
+  return `${text.slice(0, at)}::${text.slice(at + longest.length + 1)}`;
+}
+
 /**
  * The 32 hexadecimal digits of an IPv6 address without a zone, or `undefined`
  * where the text is none.

@@ -12,7 +12,7 @@ import type { Finding } from "./use.ts";
 
 /**
  * What network interfaces are used for, also as part of bonds, bridges, teams,
- * VLANs and the like.
+ * VLANs and the like. One that carries nothing and is part of nothing is unused.
  *
  * @param kernel The system.
  * @param routes Its routes.
@@ -45,8 +45,25 @@ export function networkUses(
         });
       }
     }
-    return found;
+    // Those say enough of an interface.
+    return found.length > 0 ? found : carried(routes, name, labels);
   });
+}
+
+/** The networks that an interface carries, and what it is a part of. */
+function carried(
+  routes: Routes,
+  name: string,
+  labels: ReadonlyMap<string, string>,
+): Finding[] {
+  const networks = [...labels].flatMap(([name, label]) =>
+    routes.networksThrough(name)
+      .map((network) => `${network} is through ${label}`)
+  );
+  const uppers = [...labels.keys()].filter((upper) => upper !== name)
+    .map((upper) => `${upper} is on ${name}`);
+  return (networks.length > 0 ? networks : uppers)
+    .map((problem) => ({ kind: "network", problem }));
 }
 
 /** An interface and everything above it, each with the interface below. */

@@ -7,11 +7,14 @@
 
 import type { Kernel } from "../../kernel/kernel.ts";
 import { ifPresent } from "../sysfs.ts";
-import { ipv4Number, ipv6Digits } from "./ip_address.ts";
+import { ipv4Number, ipv4Text, ipv6Digits, ipv6Text } from "./ip_address.ts";
 
 /** include/uapi/linux/route.h */
 const RTF_UP = 1;
 const RTF_REJECT = 0x200;
+
+/** `IPV6_ADDR_SCOPE_GLOBAL` in `include/net/ipv6.h` */
+const GLOBAL_SCOPE = "00";
 
 /** A default route. */
 export interface DefaultRoute {
@@ -64,6 +67,29 @@ export class Routes {
     if (ipv4 !== undefined) return this.#ipv4Interfaces(ipv4);
     const ipv6 = ipv6Digits(text);
     return ipv6 === undefined ? [] : this.#ipv6Interfaces(ipv6, zone);
+  }
+
+  /**
+   * The networks that are reached through an interface, but for the default
+   * route: those of IPv4, and those of the global addresses of IPv6.
+   *
+   * @param name The interface.
+   */
+  networksThrough(name: string): string[] {
+    return [
+      ...this.#ipv4Routes.filter((route) =>
+        route.name === name && route.mask !== 0
+      ).map(({ destination, mask }) =>
+        `the network ${ipv4Text(destination)}/${prefixOf(mask)}`
+      ),
+      ...this.#lines("if_inet6").flatMap((line) => {
+        const [address = "", , prefix = "", scope, , on] = line.trim()
+          .split(/\s+/);
+        return on === name && scope === GLOBAL_SCOPE
+          ? [`the network of ${ipv6Text(address)}/${parseInt(prefix, 16)}`]
+          : [];
+      }),
+    ];
   }
 
   get #ipv4Routes(): readonly Route[] {
@@ -127,4 +153,9 @@ function isUsed(flags = "0"): boolean {
 function networkOrder(digits: string): number {
   const bytes = digits.match(/../g) ?? [];
   return parseInt(bytes.reverse().join(""), 16);
+}
+
+/** How many bits of a mask are set. */
+function prefixOf(mask: number): number {
+  return mask.toString(2).replaceAll("0", "").length;
 }

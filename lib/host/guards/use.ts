@@ -7,6 +7,7 @@
 /**
  * The kind of a use: a mounted file system, swap, a volume that is active
  * without being mounted or a disk that something else claims, a default route,
+ * a network that is reached through it or a bond or bridge that it is part of,
  * the SSH session that this process is part of, the display that the machine
  * booted with, virtual functions that are in use, functions that vanish with
  * it, or a device node that a process has open.
@@ -16,6 +17,7 @@ export type UseKind =
   | "swap"
   | "volume"
   | "default route"
+  | "network"
   | "ssh session"
   | "boot display"
   | "virtual functions"

@@ -121,6 +121,17 @@ export interface FunctionRecording {
    */
   readonly acs?: boolean;
   /**
+   * For a bridge, whether it forwards alternative routing ids (ARI). Default:
+   * true.
+   */
+  readonly ari?: boolean;
+  /**
+   * For a bridge, the number of the last bus that it leads to. Default: the last
+   * one that is used, or would be by virtual functions, and none of another
+   * bridge's.
+   */
+  readonly lastBus?: number;
+  /**
    * The number of its IOMMU group, or `null` where the IOMMU does not cover it.
    * Default: a group of its own, shared with the functions of its slot if that
    * has no ACS, with everything behind its conventional bridge, and with the
@@ -210,11 +221,12 @@ export interface DriverRecording {
    */
   readonly dma?: "kernel" | "user" | "none";
   /**
-   * What happens to the virtual functions that it made when it is unbound.
-   * Default: `"removed"` for drivers of functions that can have some. Other
-   * drivers make none.
+   * What happens to the virtual functions that it made when it is unbound, or
+   * `"none"` where it makes none. Default: `"removed"` for drivers of functions
+   * that can have some, but for those that are known to make none. Other drivers
+   * make none.
    */
-  readonly virtualFunctions?: "removed" | "kept";
+  readonly virtualFunctions?: "removed" | "kept" | "none";
   /** Whether it has the files `bind` and `unbind`. Default: true. */
   readonly bindable?: boolean;
 }

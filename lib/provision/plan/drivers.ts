@@ -8,6 +8,7 @@
 import { VfioError } from "../../errors.ts";
 import type { HostDevice, IommuGroup } from "../../host/device.ts";
 import { insteadOfMade, makerOf } from "../../host/pci/made_domain.ts";
+import { Going } from "../../host/guards/consequences.ts";
 import { HostUse } from "../../host/guards/uses.ts";
 import { isEndpoint, type PciFunction } from "../../host/pci/function.ts";
 import { explainDenied } from "../../host/driver/denylist.ts";
@@ -81,6 +82,7 @@ export function companions(
 
 /** Plans the changes of drivers. */
 export function driverSteps(targets: readonly Target[]): DriverStep[] {
+  const going = new Going();
   return targets.flatMap((target) => {
     const { fn, address, state: { driver }, untouched = false } = target;
     if (driver === undefined) return [];
@@ -88,7 +90,9 @@ export function driverSteps(targets: readonly Target[]): DriverStep[] {
     const now = fn?.driver;
     if (fn !== undefined && (now ?? null) === driver) return [];
     const why = fn !== undefined
-      ? now === undefined ? "no driver has it" : `${now} has it`
+      ? now === undefined
+        ? "no driver has it"
+        : `${now} has it${goesText(going.with(fn))}`
       : untouched
       ? "no driver has it"
       : "any driver may bind it first";
@@ -99,6 +103,12 @@ export function driverSteps(targets: readonly Target[]): DriverStep[] {
       why: reasonFor(target, why),
     }];
   });
+}
+
+function goesText(names: readonly string[]): string {
+  return names.length === 0
+    ? ""
+    : `, and with it ${names.length === 1 ? "goes" : "go"} ${names.join(", ")}`;
 }
 
 /**

@@ -7,13 +7,9 @@
 import { VfioError } from "../../errors.ts";
 import { dirname } from "../../host/path.ts";
 import { PciFunction } from "../../host/pci/function.ts";
-import {
-  NO_ROOM_FOR_VIRTUAL,
-  virtualBarsWithoutRoom,
-} from "../../host/pci/virtual.ts";
+import { numberAt } from "../../host/pci/virtual_addresses.ts";
 import { ifPresent } from "../../host/sysfs.ts";
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
-import { counted } from "../../text.ts";
 import { isOnNetwork } from "./network.ts";
 import type {
   VirtualFunctionsState,
@@ -23,11 +19,11 @@ import type { Step } from "../steps/step.ts";
 import { directoryOf, type Entry, type Target } from "./target.ts";
 import {
   addressesOf,
-  assertBuses,
-  assertFree,
-  numberAt,
-  virtualAddresses,
-} from "./virtual_addresses.ts";
+  assertMaker,
+  assertPossible,
+  assertRoom,
+  driverAfter,
+} from "./virtual_possible.ts";
 
 /** The steps that give a function its virtual functions. */
 export interface VirtualPlan {
@@ -55,11 +51,12 @@ export function planVirtual({ fn, at, state }: Entry): VirtualPlan {
   if (wanted === undefined) return { remove: [], make: [], targets: [] };
   const { count } = wanted;
   const virtualAt = `${at}.virtualFunctions`;
-  assertPossible(fn, count);
+  const maker = driverAfter(fn, state.driver);
+  assertPossible(fn, count, maker);
   assertNumbers(wanted, virtualAt);
   const stays = count === present && !moves;
   if (count > 0 && !stays) {
-    assertMaker(fn, state.driver);
+    assertMaker(fn, maker);
     assertRoom(fn, count);
   }
   const why = moves
@@ -68,12 +65,27 @@ export function planVirtual({ fn, at, state }: Entry): VirtualPlan {
     ? "there should be none"
     : `their number changes from ${present} to ${count} only through 0`;
   return {
-    remove: present === 0 || stays
-      ? []
-      : [{ kind: "virtual functions", device: fn.address, count: 0, why }],
+    remove: present === 0 || stays ? [] : [{
+      kind: "virtual functions",
+      device: fn.address,
+      count: 0,
+      why: `${why}; ${removedText(fn)}`,
+    }],
     make: count === 0 || stays ? [] : makeSteps(fn, wanted),
     targets: targetsOf(fn, state.driver, wanted, virtualAt, stays),
   };
+}
+
+/** Which virtual functions go, with the drivers that have them. */
+function removedText({ virtualFunctions }: PciFunction): string {
+  const names = virtualFunctions.map(({ address, driver }) =>
+    driver === undefined ? address : `${address} (${driver})`
+  );
+  const most = 4;
+  const listed = names.length <= most
+    ? names
+    : [...names.slice(0, most - 1), `and ${names.length - most + 1} more`];
+  return `it removes ${listed.join(", ")}`;
 }
 
 /**
@@ -199,47 +211,6 @@ function autoprobeWanted(wanted: VirtualFunctionsState): boolean {
       drivers.every((driver) => driver !== null && !isVfioDriver(driver!));
 }
 
-/** Refuses more virtual functions than the hardware can have. */
-function assertPossible(fn: PciFunction, count: number): void {
-  const total = numberAt(fn, "sriov_totalvfs");
-  if (total === undefined) {
-    if (count === 0) return;
-    throw new VfioError("NOT_SUPPORTED", {
-      device: fn.address,
-      problem: "it can have no virtual functions",
-      hint: fn.physicalFunction === undefined
-        ? "it has no SR-IOV capability: some have it switched off in the " +
-          "card's or the machine's firmware"
-        : "it is a virtual function itself",
-    });
-  }
-  if (count <= total) return;
-  throw new VfioError("NOT_SUPPORTED", {
-    device: fn.address,
-    problem:
-      `it can have ${counted(total, "virtual function")}, and ${count} ` +
-      "are wanted",
-    hint: "some cards have a setting for this in their firmware",
-  });
-}
-
-/**
- * Refuses virtual functions for which there is no room: no addresses for their
- * BARs, or no bus numbers.
- */
-function assertRoom(fn: PciFunction, count: number): void {
-  if (virtualBarsWithoutRoom(fn).length > 0) {
-    throw new VfioError("NOT_SUPPORTED", {
-      device: fn.address,
-      ...NO_ROOM_FOR_VIRTUAL,
-    });
-  }
-  const addresses = virtualAddresses(fn, count);
-  if (addresses === undefined) return;
-  assertBuses(fn, addresses);
-  assertFree(fn, addresses);
-}
-
 function assertNumbers(
   { count, overrides = {} }: VirtualFunctionsState,
   at: string,
@@ -251,26 +222,4 @@ function assertNumbers(
         `got ${index}`,
     );
   }
-}
-
-/** Refuses to make virtual functions without a driver that can make them. */
-function assertMaker(fn: PciFunction, wanted: string | null | undefined): void {
-  const driver = wanted === undefined ? fn.driver : wanted ?? undefined;
-  if (driver === undefined) {
-    throw new VfioError("DRIVER_FAILED", {
-      device: fn.address,
-      problem: "no driver has it, and only its driver makes virtual functions",
-      hint: "give it the host's driver",
-    });
-  }
-  const parameter = "/sys/module/vfio_pci/parameters/enable_sriov";
-  const { kernel } = fn.host;
-  const canMake = driver !== "vfio-pci" ||
-    ifPresent(() => kernel.readFile(parameter))?.trim() === "Y";
-  if (canMake) return;
-  throw new VfioError("DRIVER_FAILED", {
-    device: fn.address,
-    problem: "vfio-pci makes virtual functions only with enable_sriov",
-    hint: `give it the host's driver, or: echo Y > ${parameter}`,
-  });
 }

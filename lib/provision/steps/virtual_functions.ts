@@ -10,6 +10,8 @@ import {
   readDriverState,
 } from "../../host/driver/driver.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
+import { VfioError } from "../../errors.ts";
+import { hasErrno } from "../../kernel/errno.ts";
 import { exists } from "../../host/sysfs.ts";
 import { inTurn } from "../../host/driver/exclusive.ts";
 import { counted } from "../../text.ts";
@@ -104,14 +106,14 @@ async function configure(
     );
   }
   if (await present(work, fn) > 0) {
-    await write(work, countPath(fn), "0", address);
+    await setCount(work, fn, 0);
     await deadline.until(
       () => old.some(({ path }) => exists(kernel, path)) ? undefined : true,
       () => late(address, "its virtual functions were not removed", deadline),
     );
   }
   if (count === 0) return;
-  await write(work, countPath(fn), String(count), address);
+  await setCount(work, fn, count);
   await deadline.until(
     () => fn.virtualFunctions.length === count ? true : undefined,
     () =>
@@ -121,4 +123,43 @@ async function configure(
         deadline,
       ),
   );
+}
+
+async function setCount(
+  work: Work,
+  fn: PciFunction,
+  count: number,
+): Promise<void> {
+  try {
+    await write(work, countPath(fn), String(count), fn.address);
+  } catch (error) {
+    throw refusal(fn, error);
+  }
+}
+
+/** What the kernel's answer means here (`sriov_numvfs_store()`). */
+function refusal(fn: PciFunction, error: unknown): unknown {
+  const cause = error instanceof VfioError ? error.cause : undefined;
+  const { address: device, driver } = fn;
+  if (hasErrno(cause, "ENOENT") && exists(fn.host.kernel, countPath(fn))) {
+    return new VfioError("DRIVER_FAILED", {
+      device,
+      problem: driver === undefined
+        ? "no driver has it, and only its driver makes virtual functions"
+        : `${driver} makes no virtual functions when it is asked to`,
+      hint: "some drivers make them by a parameter of their module: " +
+        `modinfo ${driver ?? "DRIVER"}`,
+      cause,
+    });
+  }
+  if (hasErrno(cause, "ENOMEM")) {
+    return new VfioError("NOT_SUPPORTED", {
+      device,
+      problem: "the kernel has no room for its virtual functions: no " +
+        "addresses for their BARs, or no bus numbers",
+      hint: `look in its log: dmesg | grep ${device}`,
+      cause,
+    });
+  }
+  return error;
 }

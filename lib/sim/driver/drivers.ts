@@ -1,10 +1,11 @@
 import type { Driver } from "./bus.ts";
+import { insteadOfDriver } from "../../host/driver/virtual_limits.ts";
 import type { DriverRecording } from "../../host/snapshot/recording.ts";
 
 /** The properties of known drivers that differ from the default. */
 const KNOWN: Readonly<Record<string, DriverRecording>> = {
   "nvme": { ids: ["class:010802"], virtualFunctions: "kept" },
-  "pci-stub": { dma: "none", virtualFunctions: "kept" },
+  "pci-stub": { dma: "none" },
   "pcieport": { ids: ["class:060400"], dma: "none" },
 };
 
@@ -27,6 +28,7 @@ export function makeDriver(
   const properties = { ...KNOWN[name], ...topology };
   const vfio = /(?:^|[-_])vfio(?:[-_]|$)/.test(name);
   const { dma = vfio ? "user" : "kernel", bindable = true } = properties;
+  const { virtualFunctions = insteadOfDriver(name) && "none" } = properties;
   return {
     name,
     bus,
@@ -35,8 +37,9 @@ export function makeDriver(
       dma === "user" ? properties.ids : [...properties.ids ?? [], ...ids],
     ),
     dma,
-    virtualFunctions: properties.virtualFunctions ??
-      (sriov || dma === "user" ? "removed" : undefined),
+    virtualFunctions: virtualFunctions === "none"
+      ? undefined
+      : virtualFunctions ?? (sriov || dma === "user" ? "removed" : undefined),
     bindable,
   };
 }

@@ -6,6 +6,7 @@
 
 import { shortJson } from "../../printable.ts";
 import { Group } from "../driver/bus.ts";
+import { Buses } from "./buses.ts";
 import { groupKey, type Placed } from "./grouping.ts";
 import { parseReserved } from "../iommu/iommu.ts";
 import { kindNamed, kindWithId } from "./kinds.ts";
@@ -51,6 +52,7 @@ export class FunctionBuilder {
   readonly #slots: ReadonlySet<string>;
   /** The bridges with conventional functions behind them. */
   readonly #toConventional: ReadonlySet<string | undefined>;
+  readonly #buses: Buses;
   readonly #spaces = new AddressSpaces();
   readonly #placed = new Map<string, Placed>();
   readonly #added = new Set<Placed>();
@@ -77,6 +79,7 @@ export class FunctionBuilder {
         this.#topologies.set(behind, BRIDGE);
       }
     }
+    this.#buses = new Buses(this.#topologies, machine.features.commandLine);
     this.#slots = new Set(
       [...this.#topologies.keys()].filter((address) => !address.endsWith("0"))
         .map((address) => address.slice(0, -1)),
@@ -299,6 +302,8 @@ export class FunctionBuilder {
         ? undefined
         : { name: topology.network, index: this.#nextInterface++ },
       resources: placement(this.#spaces, topology, isBridge),
+      ari: this.#buses.hasAri(address),
+      ...isBridge && { lastBus: this.#buses.lastBehind(address) },
     };
   }
 
@@ -339,6 +344,7 @@ export class FunctionBuilder {
       ...spacingOf(sriov),
       total: sriov.total,
       device,
+      lastBus: this.#buses.lastFrom(address),
     };
     const bars = parseBars(sriov.bars);
     const { msi = 0, msix = 0 } = topology.interrupts ?? {};

@@ -147,6 +147,8 @@ const FUNCTION: Fields<FunctionTopology> = {
   behind: address,
   conventional: yesNo,
   acs: yesNo,
+  ari: yesNo,
+  lastBus: wholeNumber("the number of a bus", 0, 0xff),
   group: orNull(
     "the number of a group or null",
     wholeNumber("the number of a group", 0, 2 ** 31 - 1),
@@ -191,7 +193,11 @@ const driver = object<DriverRecording>("a driver", {
     ),
   ),
   dma: oneOf('"kernel", "user" or "none"', ["kernel", "user", "none"]),
-  virtualFunctions: oneOf('"removed" or "kept"', ["removed", "kept"]),
+  virtualFunctions: oneOf('"removed", "kept" or "none"', [
+    "removed",
+    "kept",
+    "none",
+  ]),
   bindable: yesNo,
 }, { title: "A driver" });
 

@@ -43,6 +43,10 @@ export interface PciFunctionOptions {
   readonly vectors?: number | undefined;
   /** What sysfs shows of its config space. Default: what it is. */
   readonly config?: Uint8Array | undefined;
+  /** Whether its bus has alternative routing ids. */
+  readonly ari: boolean;
+  /** For a bridge, the last bus that it leads to. */
+  readonly lastBus?: number;
   /** Makes the lines of `resource`, at the first access. */
   readonly resources: (fn: PciFunction) => readonly (Resource | undefined)[];
 }
@@ -70,6 +74,10 @@ export class PciFunction extends Device {
   readonly vectors: number;
   /** What sysfs shows of its config space. Default: what it is. */
   readonly shownConfig: Uint8Array | undefined;
+  /** Whether its bus has alternative routing ids. */
+  readonly ari: boolean;
+  /** For a bridge, the last bus that it leads to. */
+  readonly lastBus: number | undefined;
   /** Whether its ROM can be read: `rom`. */
   romEnabled = false;
   readonly #kind: DeviceKind;
@@ -105,6 +113,8 @@ export class PciFunction extends Device {
     this.romContents = options.romContents;
     this.vectors = options.vectors ?? Infinity;
     this.shownConfig = options.config;
+    this.ari = options.ari;
+    this.lastBus = options.lastBus;
     this.#network = options.network;
     this.#resources = options.resources;
   }

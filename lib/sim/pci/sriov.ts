@@ -4,6 +4,7 @@
  * @module
  */
 
+import { virtualLimit } from "../../host/driver/virtual_limits.ts";
 import type { SriovRecording } from "../../host/snapshot/recording.ts";
 import { ETH_P_8021Q } from "../../uapi/linux/rtnetlink.ts";
 import type { Steps } from "../process/blocking.ts";
@@ -25,6 +26,8 @@ export interface SriovCapability {
   readonly stride: number;
   /** Their device id. */
   readonly device: number;
+  /** The last bus that is behind the bridge above it. */
+  readonly lastBus: number;
 }
 
 /** A function that can have virtual functions. */
@@ -78,9 +81,14 @@ export class PhysicalFunction extends PciFunction {
     }
   }
 
+  /** How many virtual functions it can have, which its driver may limit. */
+  get total(): number {
+    return Math.min(this.capability.total, virtualLimit(this.driver?.name));
+  }
+
   /** Does what a write to `sriov_numvfs` does. */
   *configure(count: number): Steps<void> {
-    if (count > this.capability.total) refuse("ERANGE");
+    if (count > this.total) refuse("ERANGE");
     yield* this.lock.hold(this.#configure(count));
   }
 
@@ -97,6 +105,10 @@ export class PhysicalFunction extends PciFunction {
     if (virtualBars(this.resources).some((bar) => bar?.start === 0n)) {
       refuse("ENOMEM");
     }
+    // bus out of range
+    const { capability: { offset, stride, lastBus }, routing } = this;
+    const last = routing.id + offset + stride * (count - 1);
+    if (last >> 8 > lastBus) refuse("ENOMEM");
     for (let i = 0; i < count; i++) yield* this.#add(driver);
   }
 

@@ -94,6 +94,11 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
     ({ isBridge }) => isBridge,
     readOnly(secondaryBus),
   ),
+  subordinate_bus_number: onlyWhere(
+    ({ isBridge }) => isBridge,
+    readOnly(({ lastBus = 0 }) => `${lastBus}\n`),
+  ),
+  ari_enabled: readOnly(({ ari }) => ari ? "1\n" : "0\n"),
   boot_vga: onlyWhere(
     ({ identity }) => identity.class >> 8 === 0x0300,
     readOnly(() => "0\n"),
@@ -124,7 +129,7 @@ export const FUNCTION_TABLE: Table<PciFunction> = {
 
 /** The further entries of a physical function. */
 export const PHYSICAL_TABLE: Table<PhysicalFunction> = {
-  sriov_totalvfs: readOnly(({ capability }) => `${capability.total}\n`),
+  sriov_totalvfs: readOnly(({ total }) => `${total}\n`),
   sriov_numvfs: readWrite(
     ({ lock, functions }) => {
       lock.assertFree();
