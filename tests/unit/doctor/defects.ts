@@ -270,6 +270,122 @@ const DEFECTS: ReadonlyArray<
     },
   ],
   [
+    "virtual functions have no bus number",
+    "virtual-buses",
+    "warn",
+    "of 7 virtual functions that it could have, 2 can be made",
+    {
+      fn: {
+        sriov: { total: 7, id: "8086:10ca", offset: 254, stride: 1 },
+      },
+      functions: {
+        [PORT]: { id: "8086:a110", class: 0x060400, lastBus: 1, ari: false },
+      },
+    },
+  ],
+  [
+    "MSI is switched off",
+    "message-interrupts",
+    "warn",
+    "nomsi of pci=realloc,nomsi keeps MSI off",
+    { kernel: { release: RELEASE, commandLine: "pci=realloc,nomsi" } },
+  ],
+  [
+    "the chip set has no MSI",
+    "message-interrupts",
+    "warn",
+    "for an erratum of the chip set (0000:00:00.0)",
+    { functions: { "0000:00:00.0": { id: "1002:5950", class: 0x060000 } } },
+  ],
+  [
+    "an override of ACS has no effect",
+    "acs-override",
+    "warn",
+    "pcie_acs_override=multifunction has no effect: IOMMU group 7",
+    {
+      kernel: {
+        release: RELEASE,
+        commandLine: "pcie_acs_override=multifunction",
+      },
+      functions: { [B]: { ...NIC, group: 7, driver: null } },
+    },
+  ],
+  [
+    "ACS of a bridge is switched off on the command line",
+    "acs-override",
+    "warn",
+    "pci=disable_acs_redir=0000:00:1c.0 changes the ACS",
+    {
+      kernel: {
+        release: RELEASE,
+        commandLine: "pci=noats,disable_acs_redir=0000:00:1c.0",
+      },
+    },
+  ],
+  [
+    "the bus of an Atheros card must not be reset",
+    "reset",
+    "warn",
+    "from which it would not come back",
+    { fn: { id: "168c:003c", class: 0x028000, reset: [] } },
+  ],
+  [
+    "a companion keeps the bus from being reset",
+    "reset",
+    "warn",
+    `as ${B} does not come back from that`,
+    {
+      fn: { reset: [] },
+      functions: { [B]: { ...NIC, id: "168c:003c", group: 7, driver: null } },
+    },
+  ],
+  [
+    "an interrupt line that cannot be masked is shared",
+    "known-device",
+    "warn",
+    "shares its line",
+    {
+      fn: { id: "8086:1572" },
+      files: {
+        [`/sys/devices/pci0000:00/${PORT}/${A}/irq`]: "16\n",
+        "/proc/interrupts":
+          " 16:  1  2  IR-IO-APIC  16-fasteoi   i801_smbus, i40e\n",
+      },
+    },
+  ],
+  [
+    "a kernel still uses a reset that hangs",
+    "known-device",
+    "warn",
+    "hangs in a function-level reset",
+    { fn: { id: "1022:149c", class: 0x0c0330, reset: ["flr"] } },
+  ],
+  [
+    "the firmware leaves the graphics out",
+    "group",
+    "fail",
+    "no memory for the IOMMU's tables",
+    {
+      fn: { id: "8086:0046", class: 0x030000, group: null },
+      functions: {
+        "0000:00:00.0": { id: "8086:0040", class: 0x060000 },
+        "0000:00:03.0": ONBOARD,
+      },
+    },
+  ],
+  [
+    "virtual functions would go with the function",
+    "host-use",
+    "fail",
+    "2 virtual functions would go with its driver",
+    {
+      fn: {
+        driver: "igb",
+        sriov: { total: 7, enabled: 2, id: "8086:10ca" },
+      },
+    },
+  ],
+  [
     "the function is the console",
     "host-use",
     "fail",

@@ -1,5 +1,12 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
-import type { VirtualFunctionsState } from "../../../lib/provision/state/state.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { VfioError } from "../../../lib/errors.ts";
+import { apply } from "../../../lib/provision/apply.ts";
+import { plan } from "../../../lib/provision/plan/plan.ts";
+import { simulate } from "../../../lib/sim/host.ts";
+import type {
+  DesiredState,
+  VirtualFunctionsState,
+} from "../../../lib/provision/state/state.ts";
 import type {
   FunctionTopology,
   Topology,
@@ -199,23 +206,106 @@ Deno.test("plan() throws NOT_SUPPORTED when there are too few buses", () => {
 });
 
 Deno.test("plan() throws NOT_SUPPORTED when the bridge leads to fewer buses", () => {
-  const host = {
-    ...nic({ offset: 256 }),
-    files: {
-      "/sys/devices/pci0000:00/0000:00:01.0/subordinate_bus_number": "1\n",
-    },
+  const behind = (bridge: Partial<FunctionTopology>, commandLine = "quiet") => {
+    const { functions } = nic({ offset: 252, stride: 2 });
+    const port = { id: "8086:a110", class: 0x060400, ...bridge };
+    return {
+      kernel: { commandLine },
+      functions: { ...functions, "0000:00:01.0": port },
+    };
   };
+  const error = (host: Topology, count = 3) =>
+    refused("NOT_SUPPORTED", host, vfs({ count, driver: null }));
+  assertEquals(planned(behind({}), vfs({ count: 3, driver: null })).length, 2);
+  const { problem, hint } = error(behind({ lastBus: 1 }));
+  assertEquals(
+    problem,
+    "its virtual function 2 would be on bus 0x02, and its bridge leads to " +
+      "buses up to 0x01",
+  );
+  assertEquals(hint, "ask for 2 at most, or boot with pci=assign-busses");
+  assertStringIncludes(
+    error(behind({ lastBus: 1, ari: false })).hint!,
+    "behind a port that forwards ARI",
+  );
+  assertStringIncludes(
+    error(behind({ lastBus: 1 }, "pci=realloc,noari")).hint!,
+    "remove noari of pci=realloc,noari from the kernel's command line",
+  );
+});
+
+Deno.test("plan() throws NOT_SUPPORTED when the next bus is another bridge's", () => {
+  const { functions } = nic({ offset: 256 });
+  const other = { id: "8086:10d3", behind: "0000:00:02.0" };
+  const host = { functions: { ...functions, "0000:02:00.0": other } };
   assertStringIncludes(
     refused("NOT_SUPPORTED", host, vfs({ count: 1, driver: null })).problem,
-    "its virtual function 0 would be on bus 0x02, " +
-      "and its bridge leads to buses up to 0x01",
+    "its bridge leads to buses up to 0x01",
+  );
+});
+
+Deno.test("plan() throws when the driver makes none, or fewer", () => {
+  const host = (driver: string): Topology => ({
+    functions: {
+      ...nic({ total: 64 }, { driver }).functions,
+      "0000:00:1f.0": { id: "8086:1521", driver: "igb" },
+    },
+  });
+  const error = refused("NOT_SUPPORTED", host("pci-stub"), {
+    functions: [{ select: PF, driver: "igb", virtualFunctions: { count: 8 } }],
+  });
+  assertEquals(
+    error.problem,
+    "it can have 7 virtual functions with the driver igb, and 8 are wanted",
+  );
+  const state = vfs({ count: 2, driver: null });
+  assertEquals(
+    refused("DRIVER_FAILED", host("mlx4_core"), state).problem,
+    "mlx4_core makes no virtual functions when it is asked to",
+  );
+});
+
+Deno.test("apply() throws DRIVER_FAILED when the kernel says that a driver makes none", async () => {
+  const host = simulate({
+    ...nic({}, { driver: "other" }),
+    drivers: { other: { virtualFunctions: "none" } },
+  });
+  const error = await assertRejects(
+    () => apply(host, vfs({ count: 2, driver: null })),
+    VfioError,
+  );
+  assertEquals(error.code, "DRIVER_FAILED");
+  assertStringIncludes(error.hint!, "modinfo other");
+});
+
+Deno.test("plan() tells which virtual functions and interfaces go", () => {
+  const host = nic({ enabled: 5 }, { network: "eth0" });
+  const reasons = (state: DesiredState) =>
+    plan(simulate(host), state).steps.map(({ why }) => why);
+  assertEquals(
+    reasons(vfs({ count: 0 })),
+    [
+      "there should be none; it removes 0000:01:10.0 (igbvf), 0000:01:10.2 " +
+      "(igbvf), 0000:01:10.4 (igbvf), and 2 more",
+    ],
   );
 });
 
 Deno.test("plan() throws NOT_SUPPORTED when another function has the address", () => {
   const { functions } = nic({ offset: 256 });
-  const other = { id: "8086:10d3", behind: "0000:00:02.0" };
-  const host = { functions: { ...functions, "0000:02:00.2": other } };
+  const other = { id: "8086:10d3", behind: "0000:01:00.1" };
+  const bridge = {
+    id: "8086:a110",
+    class: 0x060400,
+    behind: "0000:00:01.0",
+  };
+  const host = {
+    functions: {
+      ...functions,
+      "0000:01:00.1": bridge,
+      "0000:02:00.2": other,
+    },
+  };
   assertEquals(planned(host, vfs({ count: 1, driver: null })).length, 2);
   assertEquals(
     refused("NOT_SUPPORTED", host, vfs({ count: 2, driver: null })).problem,
@@ -236,7 +326,7 @@ Deno.test("plan() throws NOT_SUPPORTED when the hardware does not say where they
 Deno.test("plan() throws NOT_SUPPORTED when the card has fewer virtual functions", () => {
   assertEquals(
     refused("NOT_SUPPORTED", nic(), vfs({ count: 8 })).problem,
-    "it can have 7 virtual functions, and 8 are wanted",
+    "it can have 7 virtual functions with the driver igb, and 8 are wanted",
   );
   const plain = { functions: { [PF]: { id: "8086:10d3", driver: "e1000e" } } };
   assertEquals(

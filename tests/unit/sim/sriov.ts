@@ -129,3 +129,40 @@ Deno.test("sriov_numvfs waits when a virtual function is in use", async () => {
   assertEquals(await zero.over, "ok");
   assertEquals(sysfs.read(NUMVFS), "0\n");
 });
+
+Deno.test("sriov_numvfs answers ENOMEM when a virtual function has no bus number", async () => {
+  const offsets = { offset: 254, stride: 1 };
+  const sysfs = new Sysfs({
+    functions: {
+      "0000:00:02.0": { id: "8086:a110", class: 0x060400, lastBus: 1 },
+      [PF]: {
+        ...PHYSICAL,
+        behind: "0000:00:02.0",
+        sriov: { ...PHYSICAL.sriov!, ...offsets },
+      },
+    },
+  });
+  const path = sysfs.host.function(PF).path;
+  assertEquals(sysfs.read(`${path}/ari_enabled`), "1\n");
+  assertEquals(
+    sysfs.read("/sys/bus/pci/devices/0000:00:02.0/subordinate_bus_number"),
+    "1\n",
+  );
+  assertEquals(await sysfs.write(`${path}/sriov_numvfs`, "3"), "ENOMEM");
+  assertEquals(await sysfs.write(`${path}/sriov_numvfs`, "2"), "ok");
+});
+
+Deno.test("sriov_numvfs answers ENOENT when the driver makes none, and ERANGE beyond its limit", async () => {
+  const { sriov } = PHYSICAL;
+  const sysfs = new Sysfs({
+    functions: { [PF]: { ...PHYSICAL, sriov: { ...sriov!, total: 16 } } },
+    drivers: { "uio_pci_generic": { ids: [] } },
+  });
+  assertEquals(sysfs.read(NUMVFS.replace("numvfs", "totalvfs")), "7\n");
+  assertEquals(await sysfs.write(NUMVFS, "8"), "ERANGE");
+  await sysfs.unbind("igb", PF);
+  assertEquals(sysfs.read(NUMVFS.replace("numvfs", "totalvfs")), "16\n");
+  await sysfs.override(PF, "uio_pci_generic");
+  assertEquals(await sysfs.bind("uio_pci_generic", PF), "ok");
+  assertEquals(await sysfs.write(NUMVFS, "2"), "ENOENT");
+});

@@ -2,7 +2,9 @@ import { assertEquals } from "@std/assert";
 import { isIPv4, isIPv6 } from "node:net";
 import {
   ipv4Number,
+  ipv4Text,
   ipv6Digits,
+  ipv6Text,
 } from "../../../../lib/host/guards/ip_address.ts";
 import { randomNumbers } from "../../random.ts";
 
@@ -24,6 +26,24 @@ Deno.test("ipv6Digits() is the 32 digits of an address", () => {
   assertEquals(ipv6Digits("1::2::3"), undefined);
   assertEquals(ipv6Digits("1:2:3:4:5:6:7:8:9"), undefined);
   assertEquals(ipv6Digits("fe80::1%eth0"), undefined);
+});
+
+Deno.test("ipv4Text() and ipv6Text() write what ipv4Number() and ipv6Digits() read", () => {
+  assertEquals(ipv4Text(0xc0a80102), "192.168.1.2");
+  for (
+    const text of [
+      "::",
+      "::1",
+      "1::",
+      "2001:db8::1",
+      "1:0:0:2::3",
+      "fe80::1:0:2:3",
+      "1:2:3:4:5:6:7:8",
+      "1:0:2:3:4:5:6:7",
+    ]
+  ) {
+    assertEquals(ipv6Text(ipv6Digits(text)!), text);
+  }
 });
 
 Deno.test("ipv4Number() and ipv6Digits() accept the same addresses as node:net", () => {

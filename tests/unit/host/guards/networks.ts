@@ -46,8 +46,32 @@ const ROUTES: Record<string, [HostFiles, [string, string][]]> = {
   ],
   "another bridge carries the default route": [
     stacked().routes(["br1", ...DEFAULT]),
-    [],
+    [
+      ["network", "bond0 is on eth0"],
+      ["network", "bond0.7 is on eth0"],
+      ["network", "br0 is on eth0"],
+    ],
   ],
+  "networks are reached through it": [
+    usual().routes(["eth0", "0002A8C0", "00FFFFFF"], ["lo", ...DEFAULT])
+      .file(
+        "/proc/1000/net/if_inet6",
+        "20010db8000000000000000000000001 03 40 00 80     eth0\n" +
+          "fe800000000000000000000000000001 03 40 20 80     eth0\n",
+      ),
+    [
+      ["network", "the network 192.168.2.0/24 is through eth0"],
+      ["network", "the network of 2001:db8::1/64 is through eth0"],
+    ],
+  ],
+  "a network is reached through a bridge that it is in": [
+    stacked().routes(["br0", "0000000A", "000000FF"]),
+    [[
+      "network",
+      "the network 10.0.0.0/8 is through br0 on bond0.7 on bond0 on eth0",
+    ]],
+  ],
+  "it carries nothing": [usual(), []],
   "the default route is unreachable, or down": [
     usual().routes(["eth0", ...DEFAULT, "0201"], ["eth0", ...DEFAULT, "0002"])
       .file("/proc/1000/net/ipv6_route", ipv6Defaults(["eth0", "00200200"])),
@@ -94,7 +118,8 @@ for (const [connection, through] of Object.entries(SESSIONS)) {
   Deno.test(`usesOf() finds the interface of the SSH session ${connection}`, () => {
     const [client] = connection.split(" ");
     assertEquals(
-      uses(hostWith(addressed(connection)), NIC),
+      uses(hostWith(addressed(connection)), NIC)
+        .filter(([kind]) => kind !== "network"),
       through === undefined ? [] : [[
         "ssh session",
         `the SSH session from ${client} is through ${through}`,
