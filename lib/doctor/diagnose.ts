@@ -20,7 +20,7 @@ import {
 import { accepted } from "./identity.ts";
 import { acs } from "./acs.ts";
 import { acsOverride, groupViable } from "./groups.ts";
-import { interruptRemapping } from "./interrupts.ts";
+import { interruptRemapping, messageInterrupts } from "./interrupts.ts";
 import { directMapping, group, iommu, noIommuMode } from "./iommu.ts";
 import { iommuFeatures } from "./iommu_features.ts";
 import { knownDevices } from "./known_devices.ts";
@@ -36,6 +36,7 @@ const CHECKS: readonly Check[] = [
   iommuFeatures,
   noIommuMode,
   interruptRemapping,
+  messageInterrupts,
   vfioDriver,
   vfioBackend,
   lockdown,

@@ -25,6 +25,7 @@ export type Verdict = "pass" | "warn" | "fail" | "unknown";
  * | `acs-override` | the kernel does not ignore missing ACS |
  * | `direct-mapping` | the firmware keeps no memory mapped for them |
  * | `interrupt-remapping` | a device cannot forge another's interrupts |
+ * | `message-interrupts` | the kernel has MSI |
  * | `vfio-driver` | `vfio-pci` is loaded or built in |
  * | `vfio-backend` | the container or iommufd is there |
  * | `lockdown` | the kernel is not locked down |
@@ -54,6 +55,7 @@ export type CheckName =
   | "acs-override"
   | "direct-mapping"
   | "interrupt-remapping"
+  | "message-interrupts"
   | "vfio-driver"
   | "vfio-backend"
   | "lockdown"

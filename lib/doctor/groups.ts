@@ -5,6 +5,7 @@
  */
 
 import type { IommuGroup, Obstacle } from "../host/device.ts";
+import { pciValue } from "../host/pci/command_line.ts";
 import { isEndpointClass } from "../host/pci/endpoint.ts";
 import { groupRemedy } from "../host/pci/group_remedy.ts";
 import { isMadeBy } from "../host/pci/made_domain.ts";
@@ -60,8 +61,22 @@ function obstaclesOf(group: IommuGroup | undefined): readonly Obstacle[] {
  * to be.
  */
 export function* acsOverride(examined: Examined): Generator<Finding> {
+  yield* acsSwitchedOff(examined);
   const override = examined.parameter("pcie_acs_override");
   if (override === undefined) return;
+  const without = withoutOverride(examined, override);
+  if (without !== undefined) {
+    yield {
+      check: "acs-override",
+      verdict: "warn",
+      text: `pcie_acs_override=${override} has no effect: IOMMU group ` +
+        `${without} is shared all the same, as this kernel lacks the patch ` +
+        "for it, which is in no kernel of kernel.org",
+      remedy: "remove it from the kernel's command line, or boot a kernel " +
+        "with the patch, if every guest is trusted",
+    };
+    return;
+  }
   yield {
     check: "acs-override",
     verdict: "warn",
@@ -71,4 +86,34 @@ export function* acsOverride(examined: Examined): Generator<Finding> {
     remedy: "remove pcie_acs_override from the kernel's command line, unless " +
       "every guest is trusted; a kernel without the patch ignores it",
   };
+}
+
+/** A group that is shared for what an override would overrule. */
+function withoutOverride(
+  { tree }: Examined,
+  override: string,
+): string | undefined {
+  const kinds = override.split(",");
+  return tree.sharedGroups.find(({ causes }) =>
+    causes.some(({ device, reason }) =>
+      reason.startsWith("has no ACS") &&
+      kinds.includes(device.includes(".") ? "downstream" : "multifunction")
+    )
+  )?.group;
+}
+
+/** Options of `pci=` by which somebody has switched ACS off for some devices. */
+function* acsSwitchedOff({ kernel }: Examined): Generator<Finding> {
+  for (const name of ["disable_acs_redir", "config_acs"]) {
+    const value = pciValue(kernel, name);
+    if (value === undefined) continue;
+    yield {
+      check: "acs-override",
+      verdict: "warn",
+      text: `pci=${name}=${value} changes the ACS of devices: what it does ` +
+        "not isolate shares a group",
+      remedy: `remove ${name} from the kernel's command line, unless devices ` +
+        "are to reach each other",
+    };
+  }
 }

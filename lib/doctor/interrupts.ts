@@ -5,6 +5,8 @@
  */
 
 import { explainBrokenRemapping } from "../host/iommu/chipsets.ts";
+import { pciOption } from "../host/pci/command_line.ts";
+import { switchesMsiOff } from "../host/pci/quirks.ts";
 import { platformOf } from "../host/iommu/platform.ts";
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
@@ -57,6 +59,39 @@ export function* interruptRemapping(examined: Examined): Generator<Finding> {
         `${text}, and ${unsafe} accepts devices all the same: one that is ` +
         "handed out can forge any interrupt",
       remedy,
+    };
+}
+
+/**
+ * Whether devices have MSI and MSI-X, of which a user gets none where the
+ * kernel has them off.
+ */
+export function* messageInterrupts(examined: Examined): Generator<Finding> {
+  if (iommuGroups(examined).length === 0) return;
+  const check = "message-interrupts";
+  const off = pciOption(examined.kernel, "nomsi");
+  const chipset = examined.kernelHost.functions().find(switchesMsiOff);
+  if (off === undefined && chipset === undefined) {
+    const text = "the kernel has MSI";
+    yield { check, verdict: "pass", text };
+    return;
+  }
+  const only =
+    "devices have no interrupts but INTx, and virtual functions none";
+  yield off === undefined
+    ? {
+      check,
+      verdict: "warn",
+      text:
+        `MSI is off for an erratum of the chip set (${chipset!.address}): ` +
+        only,
+      remedy: "nothing switches it on",
+    }
+    : {
+      check,
+      verdict: "warn",
+      text: `${off} keeps MSI off: ${only}`,
+      remedy: `remove ${off} from the kernel's command line and boot again`,
     };
 }
 

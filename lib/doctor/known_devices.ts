@@ -5,6 +5,7 @@
  */
 
 import type { PciFunction } from "../host/pci/function.ts";
+import { cannotMaskIntx, hangsInReset, hasNoMsi } from "../host/pci/quirks.ts";
 import type { Examined } from "./examined.ts";
 import type { Defect, Finding } from "./finding.ts";
 
@@ -66,6 +67,31 @@ const KNOWN: readonly Known[] = [
     source: "snd_card_free() in sound/core/init.c",
   },
   {
+    matches: (fn, examined) =>
+      cannotMaskIntx(fn) && sharersOf(fn, examined).length > 0,
+    text:
+      "its INTx cannot be masked at the device (an erratum), and shares its " +
+      "line with other devices, so that VFIO refuses it (EBUSY)",
+    remedy: "take what shares its line too (grep . /proc/interrupts), or put " +
+      "one of them into another slot; a guest that uses MSI needs INTx too " +
+      "while it starts",
+    source: "quirk_broken_intx_masking() in drivers/pci/quirks.c and " +
+      "vfio_intx_set_signal() in drivers/vfio/pci/vfio_pci_intrs.c",
+  },
+  {
+    matches: hasNoMsi,
+    text: "its MSI does not work (an erratum), and it has INTx only",
+    source: "quirk_no_msi() in drivers/pci/quirks.c",
+  },
+  {
+    matches: (fn) => hangsInReset(fn) && fn.resetMethods.includes("flr"),
+    text: "it hangs in a function-level reset (an erratum that this kernel " +
+      "does not know), so that a guest with it cannot be started",
+    remedy: "boot a newer kernel; or, as root, write another of its methods " +
+      "to reset_method, such as bus or pm",
+    source: "quirk_no_flr() in drivers/pci/quirks.c",
+  },
+  {
     matches: ({ class: code, path }, examined) =>
       code >> 8 === PCI_CLASS_SERIAL_USB && usbDevices(examined, path) > 0,
     text: "the devices on this USB controller go with it, such as keyboards " +
@@ -74,6 +100,16 @@ const KNOWN: readonly Known[] = [
     source: "usb_hcd_pci_remove() in drivers/usb/core/hcd-pci.c",
   },
 ];
+
+/** What else has the interrupt line of a function, from `/proc/interrupts`. */
+function sharersOf({ path }: PciFunction, examined: Examined): string[] {
+  const line = Number(examined.read(`${path}/irq`));
+  if (!(line > 0)) return [];
+  const text = examined.read("/proc/interrupts") ?? "";
+  const names = new RegExp(`^\\s*${line}:.*?((?:\\S+, )*\\S+)$`, "m")
+    .exec(text)?.[1] ?? "";
+  return names.split(", ").slice(1);
+}
 
 /** Devices on the buses of a USB controller, but for its root hubs. */
 function usbDevices(examined: Examined, path: string): number {

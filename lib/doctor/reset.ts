@@ -9,12 +9,16 @@ import { doWithout, takingOf } from "../host/pci/group_remedy.ts";
 import { functionsOfBus } from "../host/pci/bus_reset.ts";
 import { isEndpointClass } from "../host/pci/endpoint.ts";
 import type { PciFunction } from "../host/pci/function.ts";
+import { keepsBusFromReset } from "../host/pci/quirks.ts";
 import type { Defect } from "./finding.ts";
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 
 const LEFTOVERS = "its next user finds what the last one left in it";
 const TRUST = "or share it only among users that trust each other";
+const POWER_CYCLE =
+  "nothing short of switching the machine off and on again resets it: do that " +
+  `between two users, ${TRUST}`;
 
 /** Whether the kernel, or VFIO with a bus, can reset the functions. */
 export function* reset(examined: Examined): Generator<Finding> {
@@ -49,10 +53,21 @@ function defectOf(
     return {
       text: "nothing can reset it: " + (bus === undefined
         ? "it is on a root bus"
+        : keepsBusFromReset(fn)
+        ? "the kernel does not reset its bus, from which it would not come " +
+          "back (an erratum)"
         : "the kernel does not reset its bus either") +
         `; ${LEFTOVERS}`,
-      remedy: "nothing short of switching the machine off and on again " +
-        `resets it: do that between two users, ${TRUST}`,
+      remedy: POWER_CYCLE,
+    };
+  }
+  const fragile = bus!.find(keepsBusFromReset);
+  if (fragile !== undefined) {
+    return {
+      text: `nothing can reset it: the kernel does not reset its bus, as ` +
+        `${fragile.address} does not come back from that (an erratum); ` +
+        LEFTOVERS,
+      remedy: POWER_CYCLE,
     };
   }
   const missing = others.filter(({ address }) => !asked.has(address));

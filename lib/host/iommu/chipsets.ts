@@ -33,6 +33,13 @@ const GRAPHICS_LEFT_OUT = [
   ...[0x1636, 0x163b, 0x163e, 0x1632, 0x163a, 0x163d],
 ];
 
+/**
+ * Host bridges for whose graphics the kernel switches it off where the firmware
+ * gives them no memory for the IOMMU's tables: Ironlake
+ * (`quirk_calpella_no_shadow_gtt()` there).
+ */
+const GRAPHICS_WITHOUT_TABLES = [0x0040, 0x0062, 0x006a];
+
 /** A function of which only the identity is read. */
 interface Identity {
   readonly address: string;
@@ -79,9 +86,20 @@ export function explainGraphicsLeftOut(
   kernel: Kernel,
 ): Explanation | undefined {
   const [bridge] = intelDevices(kernel, GRAPHICS_LEFT_OUT);
-  return bridge && {
-    problem: "the kernel keeps the graphics of this chip set out of the " +
-      `IOMMU (${bridge.address})`,
-    hint: "nothing short of another machine helps",
+  if (bridge !== undefined) {
+    return {
+      problem: "the kernel keeps the graphics of this chip set out of the " +
+        `IOMMU (${bridge.address})`,
+      hint: "nothing short of another machine helps",
+    };
+  }
+  const [needing] = intelDevices(kernel, GRAPHICS_WITHOUT_TABLES);
+  return needing && {
+    problem: "the firmware gives the graphics of this chip set " +
+      `(${needing.address}) no memory for the IOMMU's tables, so that the ` +
+      "kernel keeps it out",
+    hint: "give the graphics more memory in the firmware's set-up, with VT-d " +
+      "on, or update the firmware; otherwise nothing short of another machine " +
+      "helps",
   };
 }

@@ -15,6 +15,7 @@ import {
   vfio_pci_hot_reset_info,
 } from "../../uapi/vfio/all.ts";
 import type { Device, Group } from "../driver/bus.ts";
+import { keepsBusFromReset } from "../../host/pci/quirks.ts";
 import type { OpenFile } from "../fs/file.ts";
 import { PciFunction } from "../pci/function.ts";
 import { inMemory, received, sizeOf } from "../process/argument.ts";
@@ -140,7 +141,8 @@ function isGroupProof(file: OpenFile): file is GroupProof {
 
 /**
  * Returns the functions that a reset of a function's bus takes, by address: all
- * below the bridge that it is behind. ENODEV on a root bus, which has no bridge.
+ * below the bridge that it is behind. ENODEV on a root bus, which has no bridge,
+ * and where one of them does not come back from it.
  */
 function affectedBy(device: Device): PciFunction[] {
   if (!(device instanceof PciFunction)) return refuse("ENODEV");
@@ -149,8 +151,13 @@ function affectedBy(device: Device): PciFunction[] {
   const parent = dirname(bridge);
   const above = devices.below(parent).get(bridge.slice(parent.length + 1));
   if (!(above instanceof PciFunction)) return refuse("ENODEV");
-  return [...below(device, bridge)]
+  const affected = [...below(device, bridge)]
     .sort((a, b) => a.name < b.name ? -1 : 1);
+  // pci_bus_resettable() in drivers/pci/pci.c
+  if (affected.some(({ identity }) => keepsBusFromReset(identity))) {
+    return refuse("ENODEV");
+  }
+  return affected;
 }
 
 function* below(
