@@ -164,7 +164,8 @@ Deno.test("plan() removes all virtual functions first when the number changes", 
 Deno.test("plan() computes the kernel's addresses when virtual functions are on other buses", async () => {
   // Like a card with many virtual functions, which need further buses.
   for (const [offset, stride] of [[384, 1], [0xf0, 2], [255, 33], [1, 1]]) {
-    const host = nic({ total: 64, offset: offset!, stride: stride! });
+    const spacing = { offset: offset!, stride: stride! };
+    const host = nic({ total: 64, ...spacing }, { driver: "i40e" });
     const state = vfs({ count: 16, driver: "vfio-pci" });
     const addresses = planned(host, state).slice(2)
       .map((line) => line.slice(0, PF.length));
@@ -182,6 +183,7 @@ Deno.test("plan() throws NOT_SUPPORTED when there are too few buses", () => {
     functions: {
       [high]: {
         ...nic().functions![PF]!,
+        driver: "i40e",
         sriov: { total: 64, id: "8086:10ca", offset: 256, stride: 8 },
       },
     },
