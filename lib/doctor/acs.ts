@@ -100,7 +100,10 @@ function remedyFor(
     return `${together}: the card itself lacks it, which no other slot ` +
       "changes" + (own ? "; or hand out virtual functions of it" : "");
   }
-  return hasIsolatingPort(group, examined)
+  if (bridges.every(({ reason }) => reason.includes("conventional PCI"))) {
+    return `${together}: a bridge to conventional PCI tells no devices apart`;
+  }
+  return hasIsolatingPort(group, endpoints, examined)
     ? `${together}, or put a card into a slot behind another bridge that ` +
       "isolates"
     : `${together}: no bridge of this host isolates what is behind it`;
@@ -112,11 +115,19 @@ function bridgeOf(fn: PciFunction): PciFunction | undefined {
   return device instanceof PciFunction ? device : undefined;
 }
 
-/** Whether another root port isolates what is, or would be, behind it. */
-function hasIsolatingPort(group: string, { kernelHost }: Examined): boolean {
+/**
+ * Whether another root port isolates what is, or would be, behind it. That above
+ * a switch has no further slot.
+ */
+function hasIsolatingPort(
+  group: string,
+  endpoints: readonly PciFunction[],
+  { kernelHost }: Examined,
+): boolean {
   const PCI_BRIDGE = 0x0604;
   return kernelHost.functions().some((fn) =>
     fn.class >> 8 === PCI_BRIDGE && bridgeOf(fn) === undefined &&
+    !endpoints.some(({ path }) => path.startsWith(`${fn.path}/`)) &&
     fn.iommuGroup !== undefined && fn.iommuGroup.id !== group &&
     acsOf(fn).isolates !== false
   );

@@ -29,15 +29,16 @@ const LARGE = 256 * 2 ** 20;
  */
 export function* idleSleep(examined: Examined): Generator<Finding> {
   const passText = "no function sleeps without power";
-  yield* examined.checkEach("idle-sleep", passText, ({ path }) => {
+  yield* examined.checkEach("idle-sleep", passText, ({ address, path }) => {
     const state = examined.read(`${path}/power_state`);
     if (state === undefined) return UNEXAMINED;
     if (state !== "D3cold") return;
     return {
       text: "it sleeps without power (D3cold), from where some devices do " +
         "not wake",
-      remedy: "where it does not: write 0 to its d3cold_allowed, or load " +
-        "vfio-pci with disable_idle_d3=1",
+      remedy: "where it does not: echo 0 > " +
+        `/sys/bus/pci/devices/${address}/d3cold_allowed, or load vfio-pci ` +
+        "with disable_idle_d3=1",
     };
   });
 }
@@ -55,8 +56,9 @@ export function* answers(examined: Examined): Generator<Finding> {
     return {
       text: "it does not answer: its registers read as ones",
       remedy: "it may have been left asleep (D3cold), or hang after a reset: " +
-        "load vfio-pci with disable_idle_d3=1, write 0 to its " +
-        "d3cold_allowed, and switch the machine off and on again",
+        "load vfio-pci with disable_idle_d3=1, echo 0 > " +
+        `/sys/bus/pci/devices/${fn.address}/d3cold_allowed, and switch the ` +
+        "machine off and on again",
       stops: true,
     };
   });

@@ -10,6 +10,7 @@ import {
   explainNoIommu,
   noIommuModeOn,
 } from "../host/iommu/no_iommu.ts";
+import { isEndpoint } from "../host/pci/function.ts";
 import { counted } from "../text.ts";
 import { type Examined, UNEXAMINED } from "./examined.ts";
 import type { Finding } from "./finding.ts";
@@ -90,6 +91,28 @@ export function* group(examined: Examined): Generator<Finding> {
       return { text: problem, remedy: hint, stops: true };
     },
   );
+  // Otherwise the check "acs" says it, with the reason.
+  if (examined.asked && examined.unjudged.has("acs")) {
+    yield* companions(examined);
+  }
+}
+
+/** The functions that share a group with those that are asked for. */
+function* companions({ functions }: Examined): Generator<Finding> {
+  const asked = new Set(functions.map(({ address }) => address));
+  for (const { address, iommuGroup } of functions) {
+    const others = (iommuGroup?.devices ?? []).filter(isEndpoint)
+      .filter((other) => !asked.has(other.address));
+    if (others.length === 0) continue;
+    yield {
+      check: "group",
+      verdict: "warn",
+      device: address,
+      text: `its IOMMU group ${iommuGroup!.id} also holds ` +
+        others.map(({ address }) => address).join(", "),
+      remedy: "hand them out together, or leave the others without a driver",
+    };
+  }
 }
 
 /**

@@ -71,6 +71,16 @@ export function* vfioBackend(examined: Examined): Generator<Finding> {
     ...type1 === "loaded" || type1 === "built in" ? ["the container"] : [],
     ...examined.has("/dev/iommu") ? ["iommufd"] : [],
   ];
+  if (ways.length === 0 && examined.has("/sys/module/vfio_iommu_spapr_tce")) {
+    yield {
+      check,
+      verdict: "fail",
+      text: "no device can be attached: POWER's IOMMU has a container of its " +
+        "own (SPAPR TCE)",
+      remedy: "hand devices out by QEMU or libvirt, which have that",
+    };
+    return;
+  }
   yield ways.length > 0
     ? {
       check,

@@ -6,19 +6,15 @@
  */
 
 import { doWithout, takingOf } from "../host/pci/group_remedy.ts";
-import { functionsOfBus } from "../host/pci/bus_reset.ts";
+import { fragileOnBus, functionsOfBus } from "../host/pci/bus_reset.ts";
 import { isEndpointClass } from "../host/pci/endpoint.ts";
 import type { PciFunction } from "../host/pci/function.ts";
-import { keepsBusFromReset } from "../host/pci/quirks.ts";
 import type { Defect } from "./finding.ts";
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
 
 const LEFTOVERS = "its next user finds what the last one left in it";
 const TRUST = "or share it only among users that trust each other";
-const POWER_CYCLE =
-  "nothing short of switching the machine off and on again resets it: do that " +
-  `between two users, ${TRUST}`;
 
 /** Whether the kernel, or VFIO with a bus, can reset the functions. */
 export function* reset(examined: Examined): Generator<Finding> {
@@ -51,23 +47,10 @@ function defectOf(
   // the function is alone, its bus would be among the kernel's methods.
   if (others.length === 0) {
     return {
-      text: "nothing can reset it: " + (bus === undefined
-        ? "it is on a root bus"
-        : keepsBusFromReset(fn)
-        ? "the kernel does not reset its bus, from which it would not come " +
-          "back (an erratum)"
-        : "the kernel does not reset its bus either") +
-        `; ${LEFTOVERS}`,
-      remedy: POWER_CYCLE,
-    };
-  }
-  const fragile = bus!.find(keepsBusFromReset);
-  if (fragile !== undefined) {
-    return {
-      text: `nothing can reset it: the kernel does not reset its bus, as ` +
-        `${fragile.address} does not come back from that (an erratum); ` +
-        LEFTOVERS,
-      remedy: POWER_CYCLE,
+      text: `nothing can reset it: ${whyNot(fn, bus)}; ${LEFTOVERS}`,
+      remedy:
+        "nothing short of switching the machine off and on again resets it: " +
+        `do that between two users, ${TRUST}`,
     };
   }
   const missing = others.filter(({ address }) => !asked.has(address));
@@ -84,6 +67,16 @@ function defectOf(
         : `: ${commands.join("; ")}${doWithout(uses)}`) +
       `; ${TRUST}`,
   };
+}
+
+/** Why the kernel does not reset its bus, as a clause. */
+function whyNot(fn: PciFunction, bus: readonly PciFunction[] | undefined) {
+  if (bus !== undefined) return "the kernel does not reset its bus either";
+  const fragile = fragileOnBus(fn);
+  return fragile === undefined
+    ? "it is on a root bus"
+    : "the kernel does not reset its bus, from which " +
+      `${fragile.address} would not come back (an erratum)`;
 }
 
 function list(addresses: readonly string[]): string {

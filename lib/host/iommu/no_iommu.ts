@@ -95,6 +95,16 @@ export function noIommuModeOn(kernel: Kernel): boolean {
  * @param kernel The system.
  */
 export function explainNoIommu(kernel: Kernel): Explanation {
+  const capabilities = ifPresent(() =>
+    kernel.readFile("/proc/xen/capabilities")
+  );
+  if (capabilities?.includes("control_d")) {
+    return {
+      problem: "this is Xen's first domain, and Xen keeps the IOMMU to itself",
+      hint: "VFIO works without Xen only; Xen hands devices out by its own " +
+        "means: xl pci-assignable-add",
+    };
+  }
   const line = ifPresent(() => kernel.readFile("/proc/cmdline")) ?? "";
   const off = ["iommu", "intel_iommu", "amd_iommu"]
     .find((name) => bootSwitch(line, name) === "off");
@@ -162,6 +172,15 @@ function fromFirmware(
 function fromProcessor(kernel: Kernel, intelOn: boolean): Explanation {
   const cpu = ifPresent(() => kernel.readFile("/proc/cpuinfo")) ?? "";
   const parameter = intelOn ? "" : " and boot with intel_iommu=on";
+  const release =
+    ifPresent(() => kernel.readFile("/proc/sys/kernel/osrelease")) ?? "";
+  if (/microsoft/i.test(release)) {
+    return {
+      problem: "this is a virtual machine of WSL, which gets no IOMMU",
+      hint: "nothing short of Linux on the machine itself, or in a virtual " +
+        "machine of another kind, helps",
+    };
+  }
   if (/^flags\s*:.*\bhypervisor\b/m.test(cpu)) {
     return {
       problem: "this is a virtual machine, and it was given no IOMMU",
@@ -181,7 +200,7 @@ function fromProcessor(kernel: Kernel, intelOn: boolean): Explanation {
       problem: "AMD-Vi is switched off in the firmware, or missing",
       hint: "switch AMD-Vi on in the firmware's set-up, where it is often " +
         'called "IOMMU"; the kernel then uses it without a parameter ' +
-        "(amd_iommu=on does nothing)",
+        "(amd_iommu=on and intel_iommu=on do nothing)",
     };
   }
   if (platformOf(kernel).arm) {
@@ -200,11 +219,20 @@ function fromProcessor(kernel: Kernel, intelOn: boolean): Explanation {
         "CONFIG_ARM_SMMU_V3 or CONFIG_ARM_SMMU",
     };
   }
-  return {
-    problem: "the kernel found no IOMMU",
-    hint: "switch it on in the firmware's set-up, and look in the kernel's " +
-      "log: dmesg | grep -i iommu",
-  };
+  const look = "look in the kernel's log: dmesg | grep -i iommu";
+  const problem = "the kernel found no IOMMU";
+  // IBM's machines have one that is always on.
+  return /^vendor_id\s*:\s*IBM\/S390|^cpu\s*:\s*POWER/m.test(cpu)
+    ? {
+      problem,
+      hint:
+        "the kernel needs CONFIG_S390_IOMMU, on POWER CONFIG_SPAPR_TCE_IOMMU; " +
+        look,
+    }
+    : {
+      problem,
+      hint: `switch it on in the firmware's set-up, and ${look}`,
+    };
 }
 
 /** The last value of a switch on the kernel's command line. */

@@ -8,15 +8,33 @@ import { dirname } from "../path.ts";
 import { namesIn } from "../sysfs.ts";
 import { comparePciAddresses } from "../../pci/address.ts";
 import { PciFunction } from "./function.ts";
+import { keepsBusFromReset } from "./quirks.ts";
 
 /**
  * The functions that are reset with a function's bus or slot, itself included, by
  * address: all that is below the same bridge. VFIO's hot reset takes them.
  *
  * @param fn The function.
- * @returns The functions, or `undefined` on a root bus, which cannot be reset.
+ * @returns The functions, or `undefined` where the kernel resets no bus: on a
+ * root bus, and with {@linkcode fragileOnBus}.
  */
 export function functionsOfBus(fn: PciFunction): PciFunction[] | undefined {
+  const functions = onBus(fn);
+  return functions?.some(keepsBusFromReset) ? undefined : functions;
+}
+
+/**
+ * The function that does not come back from a reset of the bus that it is on, so
+ * that the kernel does not reset it (`pci_bus_resettable()` in
+ * `drivers/pci/pci.c`).
+ *
+ * @param fn A function on that bus.
+ */
+export function fragileOnBus(fn: PciFunction): PciFunction | undefined {
+  return onBus(fn)?.find(keepsBusFromReset);
+}
+
+function onBus(fn: PciFunction): PciFunction[] | undefined {
   const bridge = fn.host.deviceAt(dirname(fn.path));
   if (!(bridge instanceof PciFunction)) return undefined;
   return [...functionsBelow(bridge)]

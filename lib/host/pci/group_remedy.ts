@@ -84,6 +84,10 @@ function takingOfGroup(
   const insist = [...new Set(uses.map(({ device }) => device))]
     .map((address) => ` --insist ${address}`).join("");
   const whole = endpoints.length > 1 ? " --whole-group" : "";
+  const taken = wanted.every(({ driver = "" }) => isVfioDriver(driver));
+  if (taken && leaving.length + others.length === 0) {
+    return { commands: [], uses: [], refusals: [] };
+  }
   return {
     commands: [
       ...leaving.filter((fn) => fn.virtualFunctions.length > 0)

@@ -133,12 +133,12 @@ async function setCount(
   try {
     await write(work, countPath(fn), String(count), fn.address);
   } catch (error) {
-    throw refusal(fn, error);
+    throw refusal(fn, count, error);
   }
 }
 
 /** What the kernel's answer means here (`sriov_numvfs_store()`). */
-function refusal(fn: PciFunction, error: unknown): unknown {
+function refusal(fn: PciFunction, count: number, error: unknown): unknown {
   const cause = error instanceof VfioError ? error.cause : undefined;
   const { address: device, driver } = fn;
   if (hasErrno(cause, "ENOENT") && exists(fn.host.kernel, countPath(fn))) {
@@ -149,6 +149,17 @@ function refusal(fn: PciFunction, error: unknown): unknown {
         : `${driver} makes no virtual functions when it is asked to`,
       hint: "some drivers make them by a parameter of their module: " +
         `modinfo ${driver ?? "DRIVER"}`,
+      cause,
+    });
+  }
+  if (hasErrno(cause, "ENOSPC")) {
+    return new VfioError("NOT_SUPPORTED", {
+      device,
+      problem: "its driver has too few interrupts left for " +
+        `${counted(count, "virtual function")}`,
+      hint: "ask for fewer, or keep other drivers of the card from taking " +
+        "interrupts, such as irdma with ice; look in the kernel's log: " +
+        `dmesg | grep ${device}`,
       cause,
     });
   }

@@ -127,10 +127,14 @@ function isDenylistOff(functions: readonly PostedFunction[]): boolean {
   });
 }
 
-/** The maker of the IOMMU, from that of the host bridge. */
+/** The maker of the IOMMU, from those of the chip set's bridges. */
 function makerOf(functions: readonly PostedFunction[]): "intel" | "amd" {
-  const bridge = functions.find(({ class: code = 0 }) => code >> 8 === 0x0600);
-  return bridge?.id?.startsWith("1022:") ? "amd" : "intel";
+  const bridges = functions.filter(({ class: code = 0 }) => code >> 16 === 6);
+  const host = bridges.find(({ class: code = 0 }) => code >> 8 === 0x0600);
+  const isAmd = ({ id }: PostedFunction) => id?.startsWith("1022:") ?? false;
+  return (host === undefined ? bridges.some(isAmd) : isAmd(host))
+    ? "amd"
+    : "intel";
 }
 
 /** The bridge above each bus, from the tree or from what bridges say. */

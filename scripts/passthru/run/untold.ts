@@ -14,19 +14,19 @@ import { UsageError } from "../command.ts";
 const CHECKS: Readonly<Record<Unknown, readonly CheckName[]>> = {
   iommu: ["iommu"],
   groups: ["group", "group-viable", "acs", "virtual-groups"],
-  bridges: ["acs", "reset", "virtual-groups"],
+  bridges: ["acs", "reset", "virtual-groups", "virtual-buses"],
   drivers: ["group-viable"],
-  capabilities: ["reset", "acs", "virtual-bars"],
+  capabilities: ["reset", "acs", "virtual-bars", "virtual-buses"],
   bars: ["bars", "virtual-bars", "claims"],
   kernel: ["accepted"],
-  commandLine: ["acs-override"],
+  commandLine: ["acs-override", "message-interrupts"],
   interrupts: ["interrupt-remapping"],
   modules: ["vfio-driver", "vfio-backend", "lockdown"],
   uses: ["host-use"],
   rights: ["privilege", "nodes", "memory-limit"],
   claims: ["claims"],
   reserved: ["direct-mapping"],
-  state: ["answers", "idle-sleep", "no-iommu-mode"],
+  state: ["answers", "idle-sleep", "no-iommu-mode", "iommu-features"],
 };
 
 /** The parts that a host does not tell; none of a real host. */

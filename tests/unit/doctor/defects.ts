@@ -326,14 +326,14 @@ const DEFECTS: ReadonlyArray<
     "the bus of an Atheros card must not be reset",
     "reset",
     "warn",
-    "from which it would not come back",
+    `from which ${A} would not come back`,
     { fn: { id: "168c:003c", class: 0x028000, reset: [] } },
   ],
   [
     "a companion keeps the bus from being reset",
     "reset",
     "warn",
-    `as ${B} does not come back from that`,
+    `from which ${B} would not come back`,
     {
       fn: { reset: [] },
       functions: { [B]: { ...NIC, id: "168c:003c", group: 7, driver: null } },
