@@ -72,8 +72,9 @@ export function* acsOverride(examined: Examined): Generator<Finding> {
       text: `pcie_acs_override=${override} has no effect: IOMMU group ` +
         `${without} is shared all the same, as this kernel lacks the patch ` +
         "for it, which is in no kernel of kernel.org",
-      remedy: "remove it from the kernel's command line, or boot a kernel " +
-        "with the patch, if every guest is trusted",
+      remedy:
+        "remove pcie_acs_override from the kernel's command line, or boot " +
+        "a kernel with the patch, if every guest is trusted",
     };
     return;
   }

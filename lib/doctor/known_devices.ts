@@ -5,7 +5,7 @@
  */
 
 import type { PciFunction } from "../host/pci/function.ts";
-import { cannotMaskIntx, hangsInReset, hasNoMsi } from "../host/pci/quirks.ts";
+import { cannotMaskIntx, hasNoMsi } from "../host/pci/quirks.ts";
 import type { Examined } from "./examined.ts";
 import type { Defect, Finding } from "./finding.ts";
 
@@ -82,14 +82,6 @@ const KNOWN: readonly Known[] = [
     matches: hasNoMsi,
     text: "its MSI does not work (an erratum), and it has INTx only",
     source: "quirk_no_msi() in drivers/pci/quirks.c",
-  },
-  {
-    matches: (fn) => hangsInReset(fn) && fn.resetMethods.includes("flr"),
-    text: "it hangs in a function-level reset (an erratum that this kernel " +
-      "does not know), so that a guest with it cannot be started",
-    remedy: "boot a newer kernel; or, as root, write another of its methods " +
-      "to reset_method, such as bus or pm",
-    source: "quirk_no_flr() in drivers/pci/quirks.c",
   },
   {
     matches: ({ class: code, path }, examined) =>

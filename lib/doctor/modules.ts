@@ -71,7 +71,10 @@ export function* vfioBackend(examined: Examined): Generator<Finding> {
     ...type1 === "loaded" || type1 === "built in" ? ["the container"] : [],
     ...examined.has("/dev/iommu") ? ["iommufd"] : [],
   ];
-  if (ways.length === 0 && examined.has("/sys/module/vfio_iommu_spapr_tce")) {
+  if (
+    examined.has("/sys/module/vfio_iommu_spapr_tce") &&
+    !examined.has("/dev/iommu")
+  ) {
     yield {
       check,
       verdict: "fail",

@@ -9,6 +9,7 @@ import { doWithout, takingOf } from "../host/pci/group_remedy.ts";
 import { fragileOnBus, functionsOfBus } from "../host/pci/bus_reset.ts";
 import { isEndpointClass } from "../host/pci/endpoint.ts";
 import type { PciFunction } from "../host/pci/function.ts";
+import { hangsInReset } from "../host/pci/quirks.ts";
 import type { Defect } from "./finding.ts";
 import type { Examined } from "./examined.ts";
 import type { Finding } from "./finding.ts";
@@ -47,7 +48,9 @@ function defectOf(
   // the function is alone, its bus would be among the kernel's methods.
   if (others.length === 0) {
     return {
-      text: `nothing can reset it: ${whyNot(fn, bus)}; ${LEFTOVERS}`,
+      text: `nothing can reset it: ${alone(fn)}${
+        whyNot(fn, bus)
+      }; ${LEFTOVERS}`,
       remedy:
         "nothing short of switching the machine off and on again resets it: " +
         `do that between two users, ${TRUST}`,
@@ -57,7 +60,7 @@ function defectOf(
   if (asked.size > 0 && missing.length === 0) return;
   const { commands, uses } = takingOf([fn, ...missing]);
   return {
-    text: `the kernel cannot reset it alone: ${LEFTOVERS}`,
+    text: `the kernel cannot reset it alone: ${alone(fn)}${LEFTOVERS}`,
     remedy:
       `take ${list(missing.map(({ address }) => address))} too, which ${
         missing.length === 1 ? "is" : "are"
@@ -67,6 +70,13 @@ function defectOf(
         : `: ${commands.join("; ")}${doWithout(uses)}`) +
       `; ${TRUST}`,
   };
+}
+
+/** Why the kernel does not reset a function that says it can be reset alone. */
+function alone(fn: PciFunction): string {
+  return hangsInReset(fn)
+    ? "a function-level reset would hang it (an erratum); "
+    : "";
 }
 
 /** Why the kernel does not reset its bus, as a clause. */

@@ -160,7 +160,8 @@ export interface FunctionRecording {
   readonly rom?: string;
   /**
    * Its reset methods, the preferred one first. Default: the model's; without a
-   * model `["flr"]`, and none for conventional PCI and for bridges.
+   * model `["flr"]`, and none for conventional PCI, for bridges, and for what the
+   * kernel does not reset so.
    */
   readonly reset?: readonly string[];
   /** Its interrupts. Default: the model's; without a model INTx and one MSI. */

@@ -11,6 +11,7 @@ import { groupKey, type Placed } from "./grouping.ts";
 import { parseReserved } from "../iommu/iommu.ts";
 import { kindNamed, kindWithId } from "./kinds.ts";
 import { DomainMaker } from "../pci/made_domain.ts";
+import { hangsInReset } from "../../host/pci/quirks.ts";
 import type { Machine } from "./machine.ts";
 import { memoryFunction } from "../models/memory.ts";
 import type { DeviceKind } from "../models/model.ts";
@@ -269,8 +270,10 @@ export class FunctionBuilder {
           "serial number",
       );
     }
-    const usual = isBridge || conventional ? [] : ["flr"];
     const [vendor, device] = parseId(address, topology.id ?? kind.id);
+    const usual = isBridge || conventional || hangsInReset({ vendor, device })
+      ? []
+      : ["flr"];
     const [subsystemVendor, subsystem] = topology.subsystem === undefined
       ? [vendor, 0]
       : parseId(address, topology.subsystem);

@@ -354,11 +354,11 @@ const DEFECTS: ReadonlyArray<
     },
   ],
   [
-    "a kernel still uses a reset that hangs",
-    "known-device",
+    "the kernel does not use a reset that hangs",
+    "reset",
     "warn",
-    "hangs in a function-level reset",
-    { fn: { id: "1022:149c", class: 0x0c0330, reset: ["flr"] } },
+    "a function-level reset would hang it",
+    { fn: { id: "1022:149c", class: 0x0c0330 } },
   ],
   [
     "the firmware leaves the graphics out",
