@@ -17,6 +17,7 @@ import {
   virtualBuses,
   virtualGroups,
 } from "./functions.ts";
+import { boot } from "./boot.ts";
 import { accepted } from "./identity.ts";
 import { acs } from "./acs.ts";
 import { acsOverride, groupViable } from "./groups.ts";
@@ -39,6 +40,7 @@ const CHECKS: readonly Check[] = [
   messageInterrupts,
   vfioDriver,
   vfioBackend,
+  boot,
   lockdown,
   privilege,
   nodes,

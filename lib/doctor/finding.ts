@@ -28,6 +28,7 @@ export type Verdict = "pass" | "warn" | "fail" | "unknown";
  * | `message-interrupts` | the kernel has MSI |
  * | `vfio-driver` | `vfio-pci` is loaded or built in |
  * | `vfio-backend` | the container or iommufd is there |
+ * | `boot` | vfio-pci has what it was to have at boot |
  * | `lockdown` | the kernel is not locked down |
  * | `privilege` | this user may take functions from their drivers |
  * | `nodes` | the device nodes are there, and this user may open them |
@@ -58,6 +59,7 @@ export type CheckName =
   | "message-interrupts"
   | "vfio-driver"
   | "vfio-backend"
+  | "boot"
   | "lockdown"
   | "privilege"
   | "nodes"

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { shortJson } from "../../printable.ts";
 import { Group } from "../driver/bus.ts";
 import { Buses } from "./buses.ts";
 import { groupKey, type Placed } from "./grouping.ts";
@@ -15,6 +14,7 @@ import { hangsInReset } from "../../host/pci/quirks.ts";
 import type { Machine } from "./machine.ts";
 import { memoryFunction } from "../models/memory.ts";
 import type { DeviceKind } from "../models/model.ts";
+import { parseId } from "./ids.ts";
 import { portOf } from "./port.ts";
 import { busName, parseAddress } from "../pci/address.ts";
 import { PciFunction, type PciFunctionOptions } from "../pci/function.ts";
@@ -382,17 +382,6 @@ export class FunctionBuilder {
       },
     );
   }
-}
-
-function parseId(address: string, id: string): [number, number] {
-  const match = /^([0-9a-f]{4}):([0-9a-f]{4})$/i.exec(id);
-  if (match === null) {
-    throw new TypeError(
-      `Cannot simulate ${address}: expected an id such as "8086:10d3", ` +
-        `not ${shortJson(id)}`,
-    );
-  }
-  return [parseInt(match[1]!, 16), parseInt(match[2]!, 16)];
 }
 
 function enabledAddresses(address: string, sriov: SriovRecording): string[] {

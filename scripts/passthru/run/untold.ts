@@ -19,7 +19,7 @@ const CHECKS: Readonly<Record<Unknown, readonly CheckName[]>> = {
   capabilities: ["reset", "acs", "virtual-bars", "virtual-buses"],
   bars: ["bars", "virtual-bars", "claims"],
   kernel: ["accepted"],
-  commandLine: ["acs-override", "message-interrupts"],
+  commandLine: ["acs-override", "boot", "message-interrupts"],
   interrupts: ["interrupt-remapping"],
   modules: ["vfio-driver", "vfio-backend", "lockdown"],
   uses: ["host-use"],

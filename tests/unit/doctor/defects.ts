@@ -284,6 +284,37 @@ const DEFECTS: ReadonlyArray<
     },
   ],
   [
+    "a driver was there before vfio-pci",
+    "boot",
+    "warn",
+    "at boot (the kernel's command line), and e1000e was there before",
+    {
+      kernel: {
+        release: RELEASE,
+        commandLine: "vfio-pci.ids=10de:1b80,8086:10D3:8086:0000",
+      },
+    },
+  ],
+  [
+    "a driver was there before vfio-pci, which modprobe.d names",
+    "boot",
+    "warn",
+    "at boot (/etc/modprobe.d/vfio.conf)",
+    {
+      files: {
+        "/etc/modprobe.d/vfio.conf":
+          "options vfio-pci disable_vga=1 ids=8086:10d3\n",
+      },
+    },
+  ],
+  [
+    "vfio-pci's parameter is misspelt",
+    "boot",
+    "warn",
+    "does not know the parameter vfio-pci-ids=8086:10d3",
+    { kernel: { release: RELEASE, commandLine: "vfio-pci-ids=8086:10d3" } },
+  ],
+  [
     "MSI is switched off",
     "message-interrupts",
     "warn",
