@@ -129,7 +129,7 @@ async function tryByHand(topology: Topology, printed: Printed): Promise<void> {
     assert(!await stillHas(booted, printed), about);
   }
   for (const word of addedIn(remedy)) {
-    assertMatch(word, /^[a-z][\w.]*=[\w.,:-]+$/, about);
+    assertMatch(word, /^[a-z][\w.-]*=[\w.,:-]+$/, about);
     assert(
       !line.split(" ").includes(word),
       `${about}: ${word} is there already`,

@@ -88,7 +88,7 @@ Deno.test("Host.take() throws when the host uses the function and nobody insists
 });
 
 Deno.test("Host.take() takes a disk when it is not mounted, and an interface when it is not used", async () => {
-  const host = hostWith(usual().routes(["eth0", "0002A8C0", "00FFFFFF"]));
+  const host = hostWith(usual().routes(["eth1", "0002A8C0", "00FFFFFF"]));
   for (const address of [NVME, NIC]) {
     await using taken = await host.take(address);
     assertEquals(taken.device.driver, "vfio-pci");

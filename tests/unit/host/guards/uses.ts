@@ -18,7 +18,7 @@ import {
 Deno.test("usesOf() finds nothing when nothing is used", () => {
   const files = usual().mount("8:1", "/").mount("0:40", "/srv", "/dev/sda2")
     .swaps("/dev/sdb1\tpartition\t1\t0\t-2")
-    .routes(["eth0", "0002A8C0", "00FFFFFF"], ["eth1", "00000000", "00000000"]);
+    .routes(["eth1", "0002A8C0", "00FFFFFF"], ["eth1", "00000000", "00000000"]);
   const host = hostWith(files);
   for (const { address } of host.functions()) {
     assertEquals(uses(host, address), []);
