@@ -4,11 +4,10 @@
  * @module
  */
 
-import { dirname } from "../host/path.ts";
-import { acsOf } from "../host/pci/acs.ts";
+import { bridgeOf, hasIsolatingPort } from "../host/pci/isolating.ts";
 import { isEndpointClass } from "../host/pci/endpoint.ts";
 import { groupOfVirtual } from "../host/pci/virtual.ts";
-import { PciFunction } from "../host/pci/function.ts";
+import type { PciFunction } from "../host/pci/function.ts";
 import { insteadOfMade, makerOf } from "../host/pci/made_domain.ts";
 import { causeText, type SharedGroup } from "../host/pci/tree.ts";
 import type { Examined } from "./examined.ts";
@@ -78,7 +77,7 @@ function endpointsOf(
 
 /** What would part the endpoints of a group, where something would. */
 function remedyFor(
-  { causes, group }: SharedGroup,
+  { causes }: SharedGroup,
   endpoints: readonly PciFunction[],
   examined: Examined,
 ): string {
@@ -103,34 +102,10 @@ function remedyFor(
   if (bridges.every(({ reason }) => reason.includes("conventional PCI"))) {
     return `${together}: a bridge to conventional PCI tells no devices apart`;
   }
-  return hasIsolatingPort(group, endpoints, examined)
+  return hasIsolatingPort(examined.kernelHost, endpoints)
     ? `${together}, or put a card into a slot behind another bridge that ` +
       "isolates"
     : `${together}: no bridge of this host isolates what is behind it`;
-}
-
-/** The bridge that a function is directly behind. */
-function bridgeOf(fn: PciFunction): PciFunction | undefined {
-  const device = fn.host.deviceAt(dirname(fn.path));
-  return device instanceof PciFunction ? device : undefined;
-}
-
-/**
- * Whether another root port isolates what is, or would be, behind it. That above
- * a switch has no further slot.
- */
-function hasIsolatingPort(
-  group: string,
-  endpoints: readonly PciFunction[],
-  { kernelHost }: Examined,
-): boolean {
-  const PCI_BRIDGE = 0x0604;
-  return kernelHost.functions().some((fn) =>
-    fn.class >> 8 === PCI_BRIDGE && bridgeOf(fn) === undefined &&
-    !endpoints.some(({ path }) => path.startsWith(`${fn.path}/`)) &&
-    fn.iommuGroup !== undefined && fn.iommuGroup.id !== group &&
-    acsOf(fn).isolates !== false
-  );
 }
 
 function list(addresses: readonly string[]): string {

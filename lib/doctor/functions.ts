@@ -12,6 +12,7 @@ import {
   NO_ROOM_FOR_VIRTUAL,
   virtualBarsWithoutRoom,
 } from "../host/pci/virtual.ts";
+import { hasIsolatingPort } from "../host/pci/isolating.ts";
 import { explainNoBus, numberAt } from "../host/pci/virtual_addresses.ts";
 import { counted } from "../text.ts";
 import { sizeText } from "../host/size_text.ts";
@@ -166,8 +167,10 @@ export function* virtualGroups(examined: Examined): Generator<Finding> {
         `its virtual functions would be in its own IOMMU group ${group.id}` +
         `, as ${bridge.address} ${reason}: none can be handed out while the ` +
         "host has the function",
-      remedy: "hand out the function itself, or put the card behind a bridge " +
-        "that isolates",
+      remedy: "hand out the function itself" +
+        (hasIsolatingPort(examined.kernelHost, [fn])
+          ? ", or put the card behind a bridge that isolates"
+          : ": no other bridge of this host isolates"),
     };
   });
 }

@@ -12,6 +12,7 @@ import { Going } from "../../host/guards/consequences.ts";
 import { HostUse } from "../../host/guards/uses.ts";
 import { isEndpoint, type PciFunction } from "../../host/pci/function.ts";
 import { explainDenied } from "../../host/driver/denylist.ts";
+import { hasIsolatingPort } from "../../host/pci/isolating.ts";
 import { groupOfVirtual } from "../../host/pci/virtual.ts";
 import { ifPresent } from "../../host/sysfs.ts";
 import { assertBindable } from "../../host/driver/bindable.ts";
@@ -288,8 +289,10 @@ function assertVirtualViable(
       named(obstacles, after),
     hint: obstacles.some(({ name }) => name === fn.address)
       ? "no setting changes that: hand out the function itself, without " +
-        `virtual functions (${at}), or put the card behind a bridge that ` +
-        "isolates"
+        `virtual functions (${at})` +
+        (hasIsolatingPort(fn.host, [fn])
+          ? ", or put the card behind a bridge that isolates"
+          : "")
       : obstacles.map((each) => withoutDriver(each)).join("; "),
   });
 }
