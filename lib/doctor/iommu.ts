@@ -91,10 +91,10 @@ export function* group(examined: Examined): Generator<Finding> {
       return { text: problem, remedy: hint, stops: true };
     },
   );
-  // Otherwise the check "acs" says it, with the reason.
-  if (examined.asked && examined.unjudged.has("acs")) {
-    yield* companions(examined);
-  }
+  // Otherwise the checks "acs" and "group-viable" say it, with the reason.
+  const unsaid = examined.unjudged.has("acs") &&
+    examined.unjudged.has("group-viable");
+  if (examined.asked && unsaid) yield* companions(examined);
 }
 
 /** The functions that share a group with those that are asked for. */

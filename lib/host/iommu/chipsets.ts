@@ -62,6 +62,23 @@ function intelDevices(kernel: Kernel, wanted: readonly number[]): Identity[] {
 }
 
 /**
+ * Whether a host bridge loses interrupts where these are remapped.
+ *
+ * @param bridge Its identity.
+ */
+export function losesRemappedInterrupts(
+  { vendor, device, revision }: {
+    readonly vendor: number;
+    readonly device: number;
+    readonly revision: number;
+  },
+): boolean {
+  return vendor === PCI_VENDOR_ID_INTEL && REMAPPING_BROKEN.includes(device) &&
+    (revision <= LAST_BROKEN ||
+      device === ALSO_BROKEN.device && revision === ALSO_BROKEN.revision);
+}
+
+/**
  * The chip set for whose erratum the kernel keeps interrupt remapping off.
  *
  * @param kernel The system.
@@ -70,8 +87,11 @@ function intelDevices(kernel: Kernel, wanted: readonly number[]): Identity[] {
 export function explainBrokenRemapping(kernel: Kernel): string | undefined {
   const broken = intelDevices(kernel, REMAPPING_BROKEN)
     .find(({ device, revision }) =>
-      revision <= LAST_BROKEN ||
-      device === ALSO_BROKEN.device && revision === ALSO_BROKEN.revision
+      losesRemappedInterrupts({
+        vendor: PCI_VENDOR_ID_INTEL,
+        device,
+        revision,
+      })
     );
   return broken && "the kernel keeps interrupt remapping off for an erratum " +
       `of the chip set (5500, 5520, X58; ${broken.address})`;

@@ -5,14 +5,14 @@
  * @module
  */
 
-import { fullAddress } from "./lspci.ts";
+import { fullAddress, withoutQuote } from "./lspci.ts";
 
 const ADDRESS = /\b((?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[01][0-9a-f]\.[0-7])\b/i;
 
 /**
  * Reads the groups of functions, by address: from
- * `find /sys/kernel/iommu_groups`, or from listings with a line for each group
- * or each function.
+ * `find /sys/kernel/iommu_groups`, from the kernel's log, or from listings with
+ * a line for each group or each function.
  *
  * @param text The text.
  */
@@ -20,7 +20,15 @@ export function parseGroups(text: string): Map<string, number> {
   const groups = new Map<string, number>();
   let current: number | undefined;
   for (const raw of text.split(/\r?\n/)) {
-    const line = raw.replace(/^(?:>\s?)+/, "");
+    const line = withoutQuote(raw);
+    const logged = /(\S+): Adding to iommu group (\d+)/.exec(line);
+    if (logged !== null) {
+      const address = ADDRESS.exec(logged[1]!)?.[1];
+      if (address !== undefined) {
+        groups.set(fullAddress(address), Number(logged[2]));
+      }
+      continue;
+    }
     const path = /iommu_groups\/(\d+)\/devices\/(\S+)/.exec(line);
     if (path !== null) {
       const address = ADDRESS.exec(path[2]!)?.[1];
@@ -106,8 +114,14 @@ export function parseMemory(text: string): string | undefined {
   return lines.length === 0 ? undefined : `${lines.join("\n")}\n`;
 }
 
-/** The lines of `/proc/interrupts` in a text. */
+/**
+ * The lines of `/proc/interrupts` in a text, or such as tell the same as the
+ * kernel's log.
+ */
 export function parseInterrupts(text: string): string | undefined {
+  if (/Enabled IRQ remapping|AMD-Vi: Interrupt remapping enabled/.test(text)) {
+    return " 0:  0  IR-IO-APIC  2-edge  timer\n";
+  }
   const lines = text.split(/\r?\n/).filter((line) =>
     /^\s*\w+:\s+\d+.*(?:IR-|IO-APIC|PCI-MSI|GICv|ITS-)/.test(line)
   );

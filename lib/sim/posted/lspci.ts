@@ -62,7 +62,7 @@ export function parseLspci(text: string): Map<string, PostedFunction> {
   const found = new Map<string, PostedFunction>();
   let current: PostedFunction | undefined;
   for (const raw of text.split(/\r?\n/)) {
-    const line = raw.replace(/^(?:>\s?)+/, "");
+    const line = withoutQuote(raw);
     const head = HEAD.exec(line);
     const ids = head === null
       ? null
@@ -75,6 +75,11 @@ export function parseLspci(text: string): Map<string, PostedFunction> {
     } else if (current !== undefined) readDetail(current, line.trim());
   }
   return found;
+}
+
+/** A line without what quotes it, or marks it as code. */
+export function withoutQuote(line: string): string {
+  return line.replace(/^(?:>\s?)*`*/, "");
 }
 
 /** Writes an address as sysfs does. */

@@ -5,6 +5,7 @@
  */
 
 import { parsePostedConfigs } from "../../pci/config/lspci_text.ts";
+import { losesRemappedInterrupts } from "../../host/iommu/chipsets.ts";
 import { isOnDenylist } from "../../host/driver/denylist.ts";
 import type { FunctionTopology, Topology } from "../machine/topology.ts";
 import { assertTopology } from "../machine/topology_rules.ts";
@@ -17,14 +18,15 @@ import {
   parseTree,
 } from "./listings.ts";
 import { parseLspci, type PostedFunction } from "./lspci.ts";
+import { parsePvesh } from "./pvesh.ts";
 import type { Unknown } from "./unknown.ts";
 import { parseAddress } from "../pci/address.ts";
 import { virtualAddress } from "../pci/sriov.ts";
 
 /**
  * Makes a topology of a posted text: `lspci -nnk`, with `-vvv`, `-t`, a listing
- * of IOMMU groups, the kernel's command line and release, `/proc/iomem` and
- * `/proc/interrupts` where the text has them. What it does not tell is listed
+ * of IOMMU groups, the kernel's command line, release and log, `/proc/iomem` and
+ * `/proc/interrupts` where the text has them; or Proxmox VE's table of functions. What it does not tell is listed
  * in {@linkcode Topology.unknown}.
  *
  * @param text The text.
@@ -42,7 +44,8 @@ import { virtualAddress } from "../pci/sriov.ts";
  * ```
  */
 export function topologyFromText(text: string): Topology {
-  const posted = parseLspci(text);
+  // What lspci tells is more.
+  const posted = new Map([...parsePvesh(text), ...parseLspci(text)]);
   if (posted.size === 0) {
     throw new TypeError(
       "expected JSON, or a text of lspci -nnk: a line with an address and ids " +
@@ -65,7 +68,7 @@ export function topologyFromText(text: string): Topology {
   const commandLine = parseCommandLine(text);
   const release = parseRelease(text);
   const memory = parseMemory(text);
-  const interrupts = parseInterrupts(text);
+  const interrupts = parseInterrupts(text) ?? interruptsOf(functions);
   const files = {
     ...memory !== undefined && { "/proc/iomem": memory },
     ...interrupts !== undefined && { "/proc/interrupts": interrupts },
@@ -115,6 +118,17 @@ function possible(topology: Topology): Topology {
       unknown: [...new Set([...topology.unknown!, "bars" as const])],
     };
   }
+}
+
+/** What `/proc/interrupts` has where an erratum tells it. */
+function interruptsOf(functions: readonly PostedFunction[]) {
+  const broken = functions.some(({ id = "", revision = 0 }) => {
+    const [vendor = 0, device = 0] = id.split(":").map((each) =>
+      parseInt(each, 16)
+    );
+    return losesRemappedInterrupts({ vendor, device, revision });
+  });
+  return broken ? " 0:  0  IO-APIC  2-edge  timer\n" : undefined;
 }
 
 /** Whether the text shows that vfio-pci has what is on its denylist. */
@@ -194,6 +208,7 @@ function describe(
       ...!bridge && { reset: resetsOf(fn) },
     },
     ...fn.bars !== undefined && validBars(fn.bars) && { bars: fn.bars },
+    ...fn.buses !== undefined && { lastBus: fn.buses[1] },
     ...sriov !== undefined && {
       sriov: {
         total: sriov.total,

@@ -247,3 +247,45 @@ Deno.test("diagnose() drops the checks that need what is not told", () => {
     }],
   );
 });
+
+Deno.test("topologyFromText() reads groups and remapping of the kernel's log", () => {
+  const { functions, files, unknown } = topologyFromText(
+    "`01:00.0 VGA compatible controller [0300]: x [10de:21c4] (rev a1)\n" +
+      "[    0.8] pci 0000:01:00.0: Adding to iommu group 1\n" +
+      "[    0.2] DMAR-IR: Enabled IRQ remapping in x2apic mode\n",
+  );
+  assertEquals(functions!["0000:01:00.0"]!.group, 1);
+  assertEquals(String(files!["/proc/interrupts"]).includes("IR-"), true);
+  assertEquals(unknown!.includes("interrupts"), false);
+});
+
+Deno.test("topologyFromText() knows the chip set that keeps interrupt remapping off", () => {
+  const { files } = topologyFromText(
+    "00:00.0 Host bridge [0600]: x [8086:3405] (rev 13)\n",
+  );
+  assertEquals(String(files!["/proc/interrupts"]).includes("IR-"), false);
+});
+
+Deno.test("topologyFromText() takes AMD's IOMMU when the host bridge is not listed", () => {
+  const { iommu } = topologyFromText(
+    "IOMMU Group 14:\n" +
+      "\t02:00.2 PCI bridge [0604]: AMD x [1022:43c6] (rev 01)\n",
+  );
+  assertEquals(iommu, "amd");
+});
+
+Deno.test("topologyFromText() reads the table of Proxmox VE", () => {
+  const { functions, unknown } = topologyFromText(
+    "│ class    │ device │ id           │ iommugroup │ vendor │ device_name │\n" +
+      "╞══════════╪════════╪══════════════╪════════════╪════════╪═════════════╡\n" +
+      "│ 0x010601 │ 0xa352 │ 0000:00:17.0 │          7 │ 0x8086 │ AHCI        │\n" +
+      "│ 0x030000 │ 0x1b80 │ 0000:01:00.0 │         -1 │ 0x10de │ GP104       │\n",
+  );
+  assertEquals(functions!["0000:00:17.0"], {
+    id: "8086:a352",
+    class: 0x010601,
+    group: 7,
+  });
+  assertEquals(functions!["0000:01:00.0"]!.group, null);
+  assertEquals(unknown!.includes("drivers"), true);
+});
