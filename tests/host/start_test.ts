@@ -86,7 +86,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/doctor": {
     entries: ["lib/doctor/mod.ts"],
-    most: 68,
+    most: 73,
     within: ["lib/doctor", "lib/text.ts", ...HOST],
   },
   "@passthru/vfio/handoff": {
@@ -108,7 +108,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
-    most: 146,
+    most: 150,
     within: [
       "lib/handoff",
       "lib/provision",
@@ -126,7 +126,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 229,
+    most: 235,
     within: [
       "lib/sim",
       "lib/ranges.ts",
