@@ -28,10 +28,10 @@ export function virtualAddresses(
   fn: PciFunction,
   count: number,
 ): string[] | undefined {
-  const domain = fn.address.slice(0, fn.address.indexOf(":"));
+  const { domain } = parsePciAddress(fn.address);
   return routingIds(fn, count)?.map((id) =>
     formatPciAddress({
-      domain: parseInt(domain, 16),
+      domain,
       bus: id >> 8,
       slot: id >> 3 & 0x1f,
       function: id & 7,
