@@ -28,7 +28,8 @@ export function makeDriver(
   const properties = { ...KNOWN[name], ...topology };
   const vfio = /(?:^|[-_])vfio(?:[-_]|$)/.test(name);
   const { dma = vfio ? "user" : "kernel", bindable = true } = properties;
-  const { virtualFunctions = insteadOfDriver(name) && "none" } = properties;
+  const makesNone = insteadOfDriver(name) !== undefined;
+  const { virtualFunctions = makesNone ? "none" : undefined } = properties;
   return {
     name,
     bus,
