@@ -37,7 +37,7 @@ export type Verdict = "pass" | "warn" | "fail" | "unknown";
  * | `answers` | the functions answer |
  * | `bars` | their BARs have addresses, and large ones lie above 4 GiB |
  * | `virtual-bars` | there is room for the BARs of virtual functions |
- * | `virtual-buses` | there are bus numbers for virtual functions |
+ * | `virtual-buses` | there are addresses for virtual functions |
  * | `virtual-groups` | virtual functions would be in groups of their own |
  * | `reset` | the functions can be reset |
  * | `accepted` | vfio-pci does not refuse them by their identity |

@@ -13,7 +13,7 @@ import {
   virtualBarsWithoutRoom,
 } from "../host/pci/virtual.ts";
 import { hasIsolatingPort } from "../host/pci/isolating.ts";
-import { explainNoBus, numberAt } from "../host/pci/virtual_addresses.ts";
+import { explainUnreachable, numberAt } from "../host/pci/virtual_addresses.ts";
 import { counted } from "../text.ts";
 import { sizeText } from "../host/size_text.ts";
 import { type Examined, UNEXAMINED } from "./examined.ts";
@@ -135,14 +135,13 @@ export function* virtualBars(examined: Examined): Generator<Finding> {
   });
 }
 
-/** Whether there is a bus number for the virtual functions that could be made. */
+/** Whether the virtual functions that could be made can be reached. */
 export function* virtualBuses(examined: Examined): Generator<Finding> {
-  const passText =
-    "there is a bus number for each virtual function that could be made";
+  const passText = "each virtual function that could be made has an address";
   yield* examined.checkEach("virtual-buses", passText, (fn) => {
     const total = numberAt(fn, "sriov_totalvfs") ?? 0;
     if (total === 0) return UNEXAMINED;
-    const without = explainNoBus(fn, total);
+    const without = explainUnreachable(fn, total);
     if (without === undefined) return;
     const { problem, hint, possible } = without;
     return {

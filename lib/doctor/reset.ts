@@ -62,7 +62,9 @@ function defectOf(
   return {
     text: `the kernel cannot reset it alone: ${alone(fn)}${LEFTOVERS}`,
     remedy:
-      `take ${list(missing.map(({ address }) => address))} too, which ${
+      `${commands.length === 0 ? "hand out" : "take"} ${
+        list(missing.map(({ address }) => address))
+      } too, which ${
         missing.length === 1 ? "is" : "are"
       } on its bus, and VFIO resets them all as one` +
       (commands.length === 0

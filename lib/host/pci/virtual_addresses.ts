@@ -1,12 +1,13 @@
 /**
  * The addresses of virtual functions before they are made, and whether the
- * kernel can number them (`drivers/pci/iov.c`).
+ * kernel can make them there (`drivers/pci/iov.c`).
  *
  * @module
  */
 
 import { hex } from "../../hex.ts";
 import { formatPciAddress, parsePciAddress } from "../../pci/address.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
 import type { Explanation } from "../iommu/explanation.ts";
 import { dirname } from "../path.ts";
 import { ifPresent } from "../sysfs.ts";
@@ -49,24 +50,27 @@ function routingIds(fn: PciFunction, count: number): number[] | undefined {
   return Array.from({ length: count }, (_, i) => first + stride * i);
 }
 
-/** Virtual functions that the kernel cannot number. */
-export interface WithoutBus extends Explanation {
-  /** How many it can number. */
+/** Virtual functions that the kernel cannot make for their addresses. */
+export interface Unreachable extends Explanation {
+  /** How many it can make. */
   readonly possible: number;
 }
 
 /**
- * Why virtual functions would be on buses that the bridge above does not lead
- * to, so that the kernel makes none of them (`ENOMEM` of `sriov_enable()`).
+ * Why the kernel can make no virtual functions at their addresses
+ * (`sriov_enable()`): they would be on buses that the bridge above does not lead
+ * to (`ENOMEM`), or on their function's bus at device numbers that are not
+ * reached without alternative routing ids (`EIO` of `pci_setup_device()`, as
+ * their registers read as ones).
  *
  * @param fn The physical function.
  * @param count How many there would be.
- * @returns `undefined` where there is a bus for each.
+ * @returns `undefined` where each is reached.
  */
-export function explainNoBus(
+export function explainUnreachable(
   fn: PciFunction,
   count: number,
-): WithoutBus | undefined {
+): Unreachable | undefined {
   const { kernel } = fn.host;
   const bridge = dirname(fn.path);
   const text = ifPresent(() =>
@@ -74,10 +78,27 @@ export function explainNoBus(
   );
   // Sysfs does not say which buses a root bus leads to.
   const end = text === undefined ? LAST_BUS : Number(text);
+  const behindPort = text !== undefined;
   const ids = routingIds(fn, count) ?? [];
-  const possible = ids.findIndex((id) => id >> 8 > end);
+  const { bus, slot } = parsePciAddress(fn.address);
+  const hasAri = numberAt(fn, "ari_enabled") !== 0;
+  const isHidden = (id: number) =>
+    behindPort && !hasAri && id >> 8 === bus && (id >> 3 & 0x1f) !== slot;
+  const possible = ids.findIndex((id) => id >> 8 > end || isHidden(id));
   if (possible < 0) return undefined;
   const fewer = possible === 0 ? "" : `ask for ${possible} at most, or `;
+  if (isHidden(ids[possible]!)) {
+    return {
+      problem: `its virtual function ${possible} would be device ` +
+        `${
+          hex(ids[possible]! >> 3 & 0x1f, 2)
+        } of its bus, and the port above ` +
+        `reaches device ${hex(slot, 2)} only, as ARI is off`,
+      hint: fewer +
+        (ariOn(kernel) ?? "put the card behind a port that forwards ARI"),
+      possible,
+    };
+  }
   return {
     problem: `its virtual function ${count - 1} would be on bus ` +
       `${hex(ids.at(-1)! >> 8, 2)}, and its bridge leads to buses up to ` +
@@ -92,13 +113,18 @@ function moreBuses(fn: PciFunction, end: number): string {
   if (end === LAST_BUS) return "put the card where its bus has a lower number";
   const numbering = "boot with pci=assign-busses";
   // With ARI, many are on the bus of the function (`sriov_init()`).
-  if (numberAt(fn, "ari_enabled") !== 0) return numbering;
-  const off = pciOption(fn.host.kernel, "noari");
-  return off !== undefined
-    ? `remove ${off} from the kernel's command line, which keeps virtual ` +
-      "functions off the bus of their function"
-    : `${numbering}; behind a port that forwards ARI, which some firmware ` +
-      "can switch on, they would need fewer buses";
+  return numberAt(fn, "ari_enabled") !== 0
+    ? numbering
+    : ariOn(fn.host.kernel) ??
+      `${numbering}; behind a port that forwards ARI, which some firmware ` +
+        "can switch on, they would need fewer buses";
+}
+
+/** What switches ARI on again, where it was switched off. */
+function ariOn(kernel: Kernel): string | undefined {
+  const off = pciOption(kernel, "noari");
+  return off && `remove ${off} from the kernel's command line, which keeps ` +
+      "virtual functions off the bus of their function";
 }
 
 /** The number in an attribute, if the function has it. */

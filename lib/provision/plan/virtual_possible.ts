@@ -16,7 +16,7 @@ import {
   virtualBarsWithoutRoom,
 } from "../../host/pci/virtual.ts";
 import {
-  explainNoBus,
+  explainUnreachable,
   numberAt,
   virtualAddresses,
 } from "../../host/pci/virtual_addresses.ts";
@@ -104,17 +104,14 @@ export function assertRoom(fn: PciFunction, count: number): void {
       ...NO_ROOM_FOR_VIRTUAL,
     });
   }
-  assertBuses(fn, count);
+  assertReached(fn, count);
   const addresses = virtualAddresses(fn, count);
   if (addresses !== undefined) assertFree(fn, addresses);
 }
 
-/**
- * Refuses addresses on buses that the bridge does not lead to (`sriov_enable()`
- * in `drivers/pci/iov.c`).
- */
-function assertBuses(fn: PciFunction, count: number): void {
-  const explanation = explainNoBus(fn, count);
+/** Refuses addresses that the bridge above does not lead to. */
+function assertReached(fn: PciFunction, count: number): void {
+  const explanation = explainUnreachable(fn, count);
   if (explanation === undefined) return;
   const { problem, hint } = explanation;
   throw new VfioError("NOT_SUPPORTED", { device: fn.address, problem, hint });

@@ -163,6 +163,15 @@ function refusal(fn: PciFunction, count: number, error: unknown): unknown {
       cause,
     });
   }
+  if (hasErrno(cause, "EIO")) {
+    return new VfioError("NOT_SUPPORTED", {
+      device,
+      problem: "one of its virtual functions does not answer at its address",
+      hint: "ask for fewer, or put the card behind a port that forwards ARI; " +
+        `look in the kernel's log: dmesg | grep ${device}`,
+      cause,
+    });
+  }
   if (hasErrno(cause, "ENOMEM")) {
     return new VfioError("NOT_SUPPORTED", {
       device,

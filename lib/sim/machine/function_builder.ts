@@ -348,6 +348,7 @@ export class FunctionBuilder {
       total: sriov.total,
       device,
       lastBus: this.#buses.lastFrom(address),
+      oneDevice: bridges.length > 0 && !options.ari,
     };
     const bars = parseBars(sriov.bars);
     const { msi = 0, msix = 0 } = topology.interrupts ?? {};

@@ -28,6 +28,11 @@ export interface SriovCapability {
   readonly device: number;
   /** The last bus that is behind the bridge above it. */
   readonly lastBus: number;
+  /**
+   * Whether its own device number is the only one that is reached on its bus, as
+   * it is below a port and has no alternative routing ids.
+   */
+  readonly oneDevice: boolean;
 }
 
 /** A function that can have virtual functions. */
@@ -106,9 +111,17 @@ export class PhysicalFunction extends PciFunction {
       refuse("ENOMEM");
     }
     // bus out of range
-    const { capability: { offset, stride, lastBus }, routing } = this;
-    const last = routing.id + offset + stride * (count - 1);
-    if (last >> 8 > lastBus) refuse("ENOMEM");
+    const { capability: { offset, stride, lastBus, oneDevice } } = this;
+    const ids = Array.from(
+      { length: count },
+      (_, i) => this.routing.id + offset + stride * i,
+    );
+    if (ids.at(-1)! >> 8 > lastBus) refuse("ENOMEM");
+    // `pci_setup_device()` in `drivers/pci/probe.c`: unknown header type 7f
+    const { id: own } = this.routing;
+    const isHidden = (id: number) =>
+      id >> 8 === own >> 8 && id >> 3 !== own >> 3;
+    if (oneDevice && ids.some(isHidden)) refuse("EIO");
     for (let i = 0; i < count; i++) yield* this.#add(driver);
   }
 

@@ -279,7 +279,19 @@ const DEFECTS: ReadonlyArray<
         sriov: { total: 7, id: "8086:10ca", offset: 254, stride: 1 },
       },
       functions: {
-        [PORT]: { id: "8086:a110", class: 0x060400, lastBus: 1, ari: false },
+        [PORT]: { id: "8086:a110", class: 0x060400, lastBus: 1 },
+      },
+    },
+  ],
+  [
+    "virtual functions are not reached without ARI",
+    "virtual-buses",
+    "warn",
+    "of 7 virtual functions that it could have, 5 can be made",
+    {
+      fn: { sriov: { total: 7, id: "8086:10ca", offset: 3, stride: 1 } },
+      functions: {
+        [PORT]: { id: "8086:a110", class: 0x060400, ari: false },
       },
     },
   ],

@@ -236,6 +236,23 @@ Deno.test("plan() throws NOT_SUPPORTED when the bridge leads to fewer buses", ()
   );
 });
 
+Deno.test("plan() throws NOT_SUPPORTED when a device number is not reached without ARI", () => {
+  const { functions } = nic({ offset: 6, stride: 1 });
+  const port = { id: "8086:a110", class: 0x060400, ari: false };
+  const host = { functions: { ...functions, "0000:00:01.0": port } };
+  const error = refused("NOT_SUPPORTED", host, vfs({ count: 3, driver: null }));
+  assertEquals(
+    error.problem,
+    "its virtual function 2 would be device 0x01 of its bus, and the port " +
+      "above reaches device 0x00 only, as ARI is off",
+  );
+  assertEquals(
+    error.hint,
+    "ask for 2 at most, or put the card behind a port that forwards ARI",
+  );
+  assertEquals(planned(host, vfs({ count: 2, driver: null })).length, 2);
+});
+
 Deno.test("plan() throws NOT_SUPPORTED when the next bus is another bridge's", () => {
   const { functions } = nic({ offset: 256 });
   const other = { id: "8086:10d3", behind: "0000:00:02.0" };

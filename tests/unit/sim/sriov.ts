@@ -166,3 +166,20 @@ Deno.test("sriov_numvfs answers ENOENT when the driver makes none, and ERANGE be
   assertEquals(await sysfs.bind("uio_pci_generic", PF), "ok");
   assertEquals(await sysfs.write(NUMVFS, "2"), "ENOENT");
 });
+
+Deno.test("sriov_numvfs answers EIO when a virtual function is at a device number that is not reached", async () => {
+  const sysfs = new Sysfs({
+    functions: {
+      "0000:00:02.0": { id: "8086:a110", class: 0x060400, ari: false },
+      [PF]: {
+        ...PHYSICAL,
+        behind: "0000:00:02.0",
+        sriov: { ...PHYSICAL.sriov!, offset: 6, stride: 1 },
+      },
+    },
+  });
+  const path = sysfs.host.function(PF).path;
+  assertEquals(sysfs.read(`${path}/ari_enabled`), "0\n");
+  assertEquals(await sysfs.write(`${path}/sriov_numvfs`, "3"), "EIO");
+  assertEquals(await sysfs.write(`${path}/sriov_numvfs`, "2"), "ok");
+});
