@@ -82,7 +82,10 @@ function alone(fn: PciFunction): string {
 }
 
 /** Why the kernel does not reset its bus, as a clause. */
-function whyNot(fn: PciFunction, bus: readonly PciFunction[] | undefined) {
+function whyNot(
+  fn: PciFunction,
+  bus: readonly PciFunction[] | undefined,
+): string {
   if (bus !== undefined) return "the kernel does not reset its bus either";
   const fragile = fragileOnBus(fn);
   return fragile === undefined

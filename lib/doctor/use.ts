@@ -33,7 +33,7 @@ export function* hostUse(examined: Examined): Generator<Finding> {
     (fn) => {
       if (!isEndpointClass(fn.class)) return UNEXAMINED;
       const own = usesOf(fn);
-      const virtual = virtualOf(fn);
+      const virtual = examined.asked ? virtualOf(fn) : [];
       const others = !examined.asked ? [] : membersBeside(fn, asked)
         .flatMap((member) => {
           const uses = usesOf(member);

@@ -121,7 +121,9 @@ function possible(topology: Topology): Topology {
 }
 
 /** What `/proc/interrupts` has where an erratum tells it. */
-function interruptsOf(functions: readonly PostedFunction[]) {
+function interruptsOf(
+  functions: readonly PostedFunction[],
+): string | undefined {
   const broken = functions.some(({ id = "", revision = 0 }) => {
     const [vendor = 0, device = 0] = id.split(":").map((each) =>
       parseInt(each, 16)
