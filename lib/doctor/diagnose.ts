@@ -6,7 +6,7 @@
 
 import type { PciFunction } from "../host/pci/function.ts";
 import type { PciHost } from "../host/pci/tree.ts";
-import { memoryLimit, nodes, privilege } from "./access.ts";
+import { memoryLimit, nodes, privilege } from "./checks/access.ts";
 import { type Check, Examined } from "./examined.ts";
 import type { Diagnosis, Finding, Untold } from "./finding.ts";
 import {
@@ -16,19 +16,19 @@ import {
   virtualBars,
   virtualBuses,
   virtualGroups,
-} from "./functions.ts";
-import { boot } from "./boot.ts";
-import { accepted } from "./identity.ts";
-import { acs } from "./acs.ts";
-import { acsOverride, groupViable } from "./groups.ts";
-import { interruptRemapping, messageInterrupts } from "./interrupts.ts";
-import { directMapping, group, iommu, noIommuMode } from "./iommu.ts";
-import { iommuFeatures } from "./iommu_features.ts";
-import { knownDevices } from "./known_devices.ts";
-import { lockdown, vfioBackend, vfioDriver } from "./modules.ts";
-import { claims } from "./claims.ts";
-import { reset } from "./reset.ts";
-import { hostUse } from "./use.ts";
+} from "./checks/functions.ts";
+import { boot } from "./checks/boot.ts";
+import { accepted } from "./checks/identity.ts";
+import { acs } from "./checks/acs.ts";
+import { acsOverride, groupViable } from "./checks/groups.ts";
+import { interruptRemapping, messageInterrupts } from "./checks/interrupts.ts";
+import { directMapping, group, iommu, noIommuMode } from "./checks/iommu.ts";
+import { iommuFeatures } from "./checks/iommu_features.ts";
+import { knownDevices } from "./checks/known_devices.ts";
+import { lockdown, vfioBackend, vfioDriver } from "./checks/modules.ts";
+import { claims } from "./checks/claims.ts";
+import { reset } from "./checks/reset.ts";
+import { hostUse } from "./checks/use.ts";
 import { usable } from "./verdict.ts";
 
 /** The checks, in the order of their findings. */

@@ -4,16 +4,16 @@
  * @module
  */
 
-import { explainDirectMapping } from "../host/iommu/direct_mapping.ts";
+import { explainDirectMapping } from "../../host/iommu/direct_mapping.ts";
 import {
   explainNoGroup,
   explainNoIommu,
   noIommuModeOn,
-} from "../host/iommu/no_iommu.ts";
-import { isEndpoint } from "../host/pci/function.ts";
-import { counted } from "../text.ts";
-import { type Examined, UNEXAMINED } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+} from "../../host/iommu/no_iommu.ts";
+import { isEndpoint } from "../../host/pci/function.ts";
+import { counted } from "../../text.ts";
+import { type Examined, UNEXAMINED } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 
 const GROUPS = "/sys/kernel/iommu_groups";
 

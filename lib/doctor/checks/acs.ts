@@ -4,14 +4,14 @@
  * @module
  */
 
-import { bridgeOf, hasIsolatingPort } from "../host/pci/isolating.ts";
-import { isEndpointClass } from "../host/pci/endpoint.ts";
-import { groupOfVirtual } from "../host/pci/virtual.ts";
-import type { PciFunction } from "../host/pci/function.ts";
-import { insteadOfMade, makerOf } from "../host/pci/made_domain.ts";
-import { causeText, type SharedGroup } from "../host/pci/tree.ts";
-import type { Examined } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+import { bridgeOf, hasIsolatingPort } from "../../host/pci/isolating.ts";
+import { isEndpointClass } from "../../host/pci/endpoint.ts";
+import { groupOfVirtual } from "../../host/pci/virtual.ts";
+import type { PciFunction } from "../../host/pci/function.ts";
+import { insteadOfMade, makerOf } from "../../host/pci/made_domain.ts";
+import { causeText, type SharedGroup } from "../../host/pci/tree.ts";
+import type { Examined } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 
 /** Writes why a group is shared. */
 export function causesText({ causes }: SharedGroup): string {

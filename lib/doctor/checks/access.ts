@@ -4,12 +4,12 @@
  * @module
  */
 
-import { memoryLock } from "../host/iommu/memory_lock.ts";
-import { nodePaths } from "../host/iommu/nodes.ts";
-import { isVfioDriver } from "../host/driver/vfio_driver.ts";
-import { sizeText } from "../host/size_text.ts";
-import type { Examined } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+import { memoryLock } from "../../host/iommu/memory_lock.ts";
+import { nodePaths } from "../../host/iommu/nodes.ts";
+import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
+import { sizeText } from "../../host/size_text.ts";
+import type { Examined } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 
 /**
  * The user, groups and capabilities of this process, from `/proc/self/status`.

@@ -4,20 +4,23 @@
  * @module
  */
 
-import { PCI_COMMAND } from "../uapi/pci/regs.ts";
-import { ConfigSpace } from "../host/pci/config_space.ts";
-import type { Bar, PciFunction } from "../host/pci/function.ts";
+import { PCI_COMMAND } from "../../uapi/pci/regs.ts";
+import { ConfigSpace } from "../../host/pci/config_space.ts";
+import type { Bar, PciFunction } from "../../host/pci/function.ts";
 import {
   groupOfVirtual,
   NO_ROOM_FOR_VIRTUAL,
   virtualBarsWithoutRoom,
-} from "../host/pci/virtual.ts";
-import { hasIsolatingPort } from "../host/pci/isolating.ts";
-import { explainUnreachable, numberAt } from "../host/pci/virtual_addresses.ts";
-import { counted } from "../text.ts";
-import { sizeText } from "../host/size_text.ts";
-import { type Examined, UNEXAMINED } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+} from "../../host/pci/virtual.ts";
+import { hasIsolatingPort } from "../../host/pci/isolating.ts";
+import {
+  explainUnreachable,
+  numberAt,
+} from "../../host/pci/virtual_addresses.ts";
+import { counted } from "../../text.ts";
+import { sizeText } from "../../host/size_text.ts";
+import { type Examined, UNEXAMINED } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 
 /** The first address beyond 32 bits. */
 const END_OF_32_BITS = 1n << 32n;

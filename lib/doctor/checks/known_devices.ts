@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { PciFunction } from "../host/pci/function.ts";
-import { cannotMaskIntx, hasNoMsi } from "../host/pci/quirks.ts";
-import type { Examined } from "./examined.ts";
-import type { Defect, Finding } from "./finding.ts";
+import type { PciFunction } from "../../host/pci/function.ts";
+import { cannotMaskIntx, hasNoMsi } from "../../host/pci/quirks.ts";
+import type { Examined } from "../examined.ts";
+import type { Defect, Finding } from "../finding.ts";
 
 /** What is known of some devices. */
 interface Known extends Defect {

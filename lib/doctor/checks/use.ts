@@ -4,15 +4,15 @@
  * @module
  */
 
-import { isVfioDriver } from "../host/driver/vfio_driver.ts";
-import { Going } from "../host/guards/consequences.ts";
-import { HostUse } from "../host/guards/uses.ts";
-import { isEndpointClass } from "../host/pci/endpoint.ts";
-import { isEndpoint, type PciFunction } from "../host/pci/function.ts";
-import { takingOf } from "../host/pci/group_remedy.ts";
-import { counted } from "../text.ts";
-import { type Examined, UNEXAMINED } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
+import { Going } from "../../host/guards/consequences.ts";
+import { HostUse } from "../../host/guards/uses.ts";
+import { isEndpointClass } from "../../host/pci/endpoint.ts";
+import { isEndpoint, type PciFunction } from "../../host/pci/function.ts";
+import { takingOf } from "../../host/pci/group_remedy.ts";
+import { counted } from "../../text.ts";
+import { type Examined, UNEXAMINED } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 
 /**
  * What the host uses the functions for, and those that have to be taken with

@@ -5,14 +5,14 @@
  * @module
  */
 
-import { doWithout, takingOf } from "../host/pci/group_remedy.ts";
-import { fragileOnBus, functionsOfBus } from "../host/pci/bus_reset.ts";
-import { isEndpointClass } from "../host/pci/endpoint.ts";
-import type { PciFunction } from "../host/pci/function.ts";
-import { hangsInReset } from "../host/pci/quirks.ts";
-import type { Defect } from "./finding.ts";
-import type { Examined } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+import { doWithout, takingOf } from "../../host/pci/group_remedy.ts";
+import { fragileOnBus, functionsOfBus } from "../../host/pci/bus_reset.ts";
+import { isEndpointClass } from "../../host/pci/endpoint.ts";
+import type { PciFunction } from "../../host/pci/function.ts";
+import { hangsInReset } from "../../host/pci/quirks.ts";
+import type { Defect } from "../finding.ts";
+import type { Examined } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 
 const LEFTOVERS = "its next user finds what the last one left in it";
 const TRUST = "or share it only among users that trust each other";

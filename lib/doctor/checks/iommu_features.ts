@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Examined } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+import type { Examined } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 
 const UNITS = "/sys/class/iommu";
 

@@ -4,12 +4,12 @@
  * @module
  */
 
-import { explainBrokenRemapping } from "../host/iommu/chipsets.ts";
-import { pciOption } from "../host/pci/command_line.ts";
-import { switchesMsiOff } from "../host/pci/quirks.ts";
-import { platformOf } from "../host/iommu/platform.ts";
-import type { Examined } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+import { explainBrokenRemapping } from "../../host/iommu/chipsets.ts";
+import { pciOption } from "../../host/pci/command_line.ts";
+import { switchesMsiOff } from "../../host/pci/quirks.ts";
+import { platformOf } from "../../host/iommu/platform.ts";
+import type { Examined } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 import { iommuGroups } from "./iommu.ts";
 
 /** Interrupt remapping, in the extended capabilities of an Intel IOMMU. */

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { explainDenied } from "../host/driver/denylist.ts";
-import { isVfioDriver } from "../host/driver/vfio_driver.ts";
-import { isEndpointClass } from "../host/pci/endpoint.ts";
-import type { Examined } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+import { explainDenied } from "../../host/driver/denylist.ts";
+import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
+import { isEndpointClass } from "../../host/pci/endpoint.ts";
+import type { Examined } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 
 /** Whether vfio-pci accepts the functions, and their virtual functions. */
 export function* accepted(examined: Examined): Generator<Finding> {

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Examined } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+import type { Examined } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 
 /** How the kernel has a module. */
 type Presence = "built in" | "loaded" | "not loaded" | "missing" | "unknown";

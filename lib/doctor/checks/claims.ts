@@ -5,10 +5,10 @@
  * @module
  */
 
-import type { PciFunction } from "../host/pci/function.ts";
-import { hex } from "../hex.ts";
-import type { Examined } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+import type { PciFunction } from "../../host/pci/function.ts";
+import { hex } from "../../hex.ts";
+import type { Examined } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 
 /** Names that the frame buffer's drivers give to what they claim. */
 const FRAME_BUFFERS =

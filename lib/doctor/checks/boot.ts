@@ -4,11 +4,11 @@
  * @module
  */
 
-import { isVfioDriver } from "../host/driver/vfio_driver.ts";
-import { takingOf } from "../host/pci/group_remedy.ts";
-import { idPair } from "../hex.ts";
-import type { Examined } from "./examined.ts";
-import type { Finding } from "./finding.ts";
+import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
+import { takingOf } from "../../host/pci/group_remedy.ts";
+import { idPair } from "../../hex.ts";
+import type { Examined } from "../examined.ts";
+import type { Finding } from "../finding.ts";
 
 const MODPROBE = "/etc/modprobe.d";
 
