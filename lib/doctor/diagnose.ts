@@ -5,7 +5,7 @@
  */
 
 import type { PciFunction } from "../host/pci/function.ts";
-import type { PciHost } from "../host/pci/tree.ts";
+import type { PciHost } from "../host/pci/topology/tree.ts";
 import { memoryLimit, nodes, privilege } from "./checks/access.ts";
 import { type Check, Examined } from "./examined.ts";
 import type { Diagnosis, Finding, Untold } from "./finding.ts";

@@ -1,7 +1,11 @@
 import type { Kernel } from "../kernel/kernel.ts";
 import { readable } from "../host/openers.ts";
 import type { PciFunction } from "../host/pci/function.ts";
-import { type PciHost, type PciTree, pciTree } from "../host/pci/tree.ts";
+import {
+  type PciHost,
+  type PciTree,
+  pciTree,
+} from "../host/pci/topology/tree.ts";
 import { isEndpointClass } from "../host/pci/endpoint.ts";
 import type { CheckName, Defect, Finding } from "./finding.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import type { Kernel } from "../kernel/kernel.ts";
-import { insteadOfMade, madeBy, makerOf } from "./pci/made_domain.ts";
+import { insteadOfMade, madeBy, makerOf } from "./pci/topology/made_domain.ts";
 import { basename } from "./path.ts";
 import { ifPresent, linkName, linkTarget, namesIn } from "./sysfs.ts";
 import { isEndpointClass } from "./pci/endpoint.ts";

@@ -33,4 +33,4 @@ export {
   type RootBus,
   type SharedGroup,
   type SharingCause,
-} from "./pci/tree.ts";
+} from "./pci/topology/tree.ts";

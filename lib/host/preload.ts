@@ -18,7 +18,7 @@ import "./pci/endpoint.ts";
 import "./pci/event.ts";
 import "./pci/function.ts";
 import "./pci/ids.ts";
-import "./pci/made_domain.ts";
+import "./pci/topology/made_domain.ts";
 import "./sysfs.ts";
 import "../kernel/abort.ts";
 import "../kernel/errno.ts";

@@ -4,12 +4,15 @@
  * @module
  */
 
-import { bridgeOf, hasIsolatingPort } from "../../host/pci/isolating.ts";
+import {
+  bridgeOf,
+  hasIsolatingPort,
+} from "../../host/pci/topology/isolating.ts";
 import { isEndpointClass } from "../../host/pci/endpoint.ts";
-import { groupOfVirtual } from "../../host/pci/virtual.ts";
+import { groupOfVirtual } from "../../host/pci/virtual/functions.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
-import { insteadOfMade, makerOf } from "../../host/pci/made_domain.ts";
-import { causeText, type SharedGroup } from "../../host/pci/tree.ts";
+import { insteadOfMade, makerOf } from "../../host/pci/topology/made_domain.ts";
+import { causeText, type SharedGroup } from "../../host/pci/topology/tree.ts";
 import type { Examined } from "../examined.ts";
 import type { Finding } from "../finding.ts";
 

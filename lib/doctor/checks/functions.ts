@@ -11,12 +11,12 @@ import {
   groupOfVirtual,
   NO_ROOM_FOR_VIRTUAL,
   virtualBarsWithoutRoom,
-} from "../../host/pci/virtual.ts";
-import { hasIsolatingPort } from "../../host/pci/isolating.ts";
+} from "../../host/pci/virtual/functions.ts";
+import { hasIsolatingPort } from "../../host/pci/topology/isolating.ts";
 import {
   explainUnreachable,
   numberAt,
-} from "../../host/pci/virtual_addresses.ts";
+} from "../../host/pci/virtual/addresses.ts";
 import { counted } from "../../text.ts";
 import { sizeText } from "../../host/size_text.ts";
 import { type Examined, UNEXAMINED } from "../examined.ts";

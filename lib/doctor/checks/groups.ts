@@ -8,7 +8,7 @@ import type { IommuGroup, Obstacle } from "../../host/device.ts";
 import { pciValue } from "../../host/pci/command_line.ts";
 import { isEndpointClass } from "../../host/pci/endpoint.ts";
 import { groupRemedy } from "../../host/pci/group_remedy.ts";
-import { isMadeBy } from "../../host/pci/made_domain.ts";
+import { isMadeBy } from "../../host/pci/topology/made_domain.ts";
 import { causesText } from "./acs.ts";
 import { type Examined, UNEXAMINED } from "../examined.ts";
 import type { Finding } from "../finding.ts";

@@ -6,7 +6,10 @@
  */
 
 import { doWithout, takingOf } from "../../host/pci/group_remedy.ts";
-import { fragileOnBus, functionsOfBus } from "../../host/pci/bus_reset.ts";
+import {
+  fragileOnBus,
+  functionsOfBus,
+} from "../../host/pci/topology/bus_reset.ts";
 import { isEndpointClass } from "../../host/pci/endpoint.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 import { hangsInReset } from "../../host/pci/quirks.ts";

@@ -8,7 +8,7 @@ import { isVfioDriver } from "../driver/vfio_driver.ts";
 import { DriverNodes } from "../driver/nodes.ts";
 import type { HostDevice } from "../device.ts";
 import { isEndpointClass } from "../pci/endpoint.ts";
-import { madeBy } from "../pci/made_domain.ts";
+import { madeBy } from "../pci/topology/made_domain.ts";
 import { ifPresent, linkName } from "../sysfs.ts";
 import type { Finding } from "./use.ts";
 

@@ -10,7 +10,7 @@ import { isVfioDriver } from "../driver/vfio_driver.ts";
 import { HostUse } from "../guards/uses.ts";
 import type { Use } from "../guards/use.ts";
 import { isEndpoint, PciFunction } from "./function.ts";
-import { insteadOfMade, isMadeBy, makerOf } from "./made_domain.ts";
+import { insteadOfMade, isMadeBy, makerOf } from "./topology/made_domain.ts";
 
 /** The commands that take functions, and what the host loses by them. */
 export interface Taking {

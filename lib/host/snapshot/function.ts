@@ -26,7 +26,7 @@ import {
   PCI_MSIX_FLAGS_QSIZE,
 } from "../../uapi/pci/regs.ts";
 import { basename, dirname } from "../path.ts";
-import { hasAcs } from "../pci/acs.ts";
+import { hasAcs } from "../pci/topology/acs.ts";
 import { ConfigSpace } from "../pci/config_space.ts";
 import type { IommuGroup } from "../device.ts";
 import { type Bar, barsIn, PciFunction } from "../pci/function.ts";

@@ -7,13 +7,13 @@
 
 import { VfioError } from "../../errors.ts";
 import type { HostDevice, IommuGroup } from "../../host/device.ts";
-import { insteadOfMade, makerOf } from "../../host/pci/made_domain.ts";
+import { insteadOfMade, makerOf } from "../../host/pci/topology/made_domain.ts";
 import { Going } from "../../host/guards/consequences.ts";
 import { HostUse } from "../../host/guards/uses.ts";
 import { isEndpoint, type PciFunction } from "../../host/pci/function.ts";
 import { explainDenied } from "../../host/driver/denylist.ts";
-import { hasIsolatingPort } from "../../host/pci/isolating.ts";
-import { groupOfVirtual } from "../../host/pci/virtual.ts";
+import { hasIsolatingPort } from "../../host/pci/topology/isolating.ts";
+import { groupOfVirtual } from "../../host/pci/virtual/functions.ts";
 import { ifPresent } from "../../host/sysfs.ts";
 import { assertBindable } from "../../host/driver/bindable.ts";
 import {

@@ -6,9 +6,9 @@
 
 import { VfioError } from "../../errors.ts";
 import type { Host } from "../../host/host.ts";
-import { madeBy } from "../../host/pci/made_domain.ts";
+import { madeBy } from "../../host/pci/topology/made_domain.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
-import { virtualAddresses } from "../../host/pci/virtual_addresses.ts";
+import { virtualAddresses } from "../../host/pci/virtual/addresses.ts";
 import { parseState } from "../state/parse.ts";
 import { assertPinned } from "../state/pin.ts";
 import { moves, powerSteps, resetSteps } from "./attributes.ts";

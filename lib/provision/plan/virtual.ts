@@ -7,7 +7,7 @@
 import { VfioError } from "../../errors.ts";
 import { dirname } from "../../host/path.ts";
 import { PciFunction } from "../../host/pci/function.ts";
-import { numberAt } from "../../host/pci/virtual_addresses.ts";
+import { numberAt } from "../../host/pci/virtual/addresses.ts";
 import { ifPresent } from "../../host/sysfs.ts";
 import { isVfioDriver } from "../../host/driver/vfio_driver.ts";
 import { isOnNetwork } from "./network.ts";

@@ -9,17 +9,17 @@ import {
   insteadOfDriver,
   moreVirtual,
   virtualLimit,
-} from "../../host/driver/virtual_limits.ts";
+} from "../../host/pci/virtual/limits.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 import {
   NO_ROOM_FOR_VIRTUAL,
   virtualBarsWithoutRoom,
-} from "../../host/pci/virtual.ts";
+} from "../../host/pci/virtual/functions.ts";
 import {
   explainUnreachable,
   numberAt,
   virtualAddresses,
-} from "../../host/pci/virtual_addresses.ts";
+} from "../../host/pci/virtual/addresses.ts";
 import { exists, ifPresent } from "../../host/sysfs.ts";
 import { counted } from "../../text.ts";
 import { directoryOf } from "./target.ts";

@@ -1,5 +1,5 @@
 import type { Driver } from "./bus.ts";
-import { insteadOfDriver } from "../../host/driver/virtual_limits.ts";
+import { insteadOfDriver } from "../../host/pci/virtual/limits.ts";
 import type { DriverRecording } from "../../host/snapshot/recording.ts";
 
 /** The properties of known drivers that differ from the default. */

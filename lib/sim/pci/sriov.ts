@@ -4,7 +4,7 @@
  * @module
  */
 
-import { virtualLimit } from "../../host/driver/virtual_limits.ts";
+import { virtualLimit } from "../../host/pci/virtual/limits.ts";
 import type { SriovRecording } from "../../host/snapshot/recording.ts";
 import { ETH_P_8021Q } from "../../uapi/linux/rtnetlink.ts";
 import type { Steps } from "../process/blocking.ts";

@@ -15,7 +15,7 @@ import {
   type PciNode,
   type PciTree,
   pciTree,
-} from "../../../lib/host/pci/tree.ts";
+} from "../../../lib/host/pci/topology/tree.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { description, functionJson, Names } from "../output/function_json.ts";
 import { driverStyle } from "./list.ts";

@@ -7,7 +7,7 @@
 import { diagnose } from "../../../lib/doctor/diagnose.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import type { PciFunction } from "../../../lib/host/pci/function.ts";
-import { pciTree } from "../../../lib/host/pci/tree.ts";
+import { pciTree } from "../../../lib/host/pci/topology/tree.ts";
 import { type Arguments, EXIT } from "../command.ts";
 import { description } from "../output/function_json.ts";
 import { renderReport, type ReportedFunction } from "../output/report.ts";

@@ -10,7 +10,7 @@ import { toVfioError, VfioError } from "../../../lib/errors.ts";
 import { Deadline } from "../../../lib/host/driver/deadline.ts";
 import { refuseInUse } from "../../../lib/host/guards/refuse.ts";
 import type { Host } from "../../../lib/host/host.ts";
-import { functionsOfBus } from "../../../lib/host/pci/bus_reset.ts";
+import { functionsOfBus } from "../../../lib/host/pci/topology/bus_reset.ts";
 import type { PciFunction } from "../../../lib/host/pci/function.ts";
 import { withResetMethod } from "../../../lib/host/pci/reset_method.ts";
 import { exists, sysfsError } from "../../../lib/host/sysfs.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { functionsOfBus } from "../../../lib/host/pci/bus_reset.ts";
+import { functionsOfBus } from "../../../lib/host/pci/topology/bus_reset.ts";
 import { hex, hexDigits } from "../../../lib/hex.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import type { Obstacle } from "../../../lib/host/device.ts";

@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import type { Diagnosis, Finding } from "../../../lib/doctor/finding.ts";
-import type { PciTree } from "../../../lib/host/pci/tree.ts";
+import type { PciTree } from "../../../lib/host/pci/topology/tree.ts";
 import { escapeXml, printableLines } from "../../../lib/printable.ts";
 import { SNAPSHOT_ID } from "../run/snapshot_text.ts";
 import { counted } from "./format.ts";

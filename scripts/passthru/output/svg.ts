@@ -8,7 +8,7 @@ import {
   causeText,
   type PciNode,
   type PciTree,
-} from "../../../lib/host/pci/tree.ts";
+} from "../../../lib/host/pci/topology/tree.ts";
 import { counted } from "./format.ts";
 import { coloursOf, legendOf } from "./svg_legend.ts";
 import { MONO_12, rect, SANS_12, swatch, text, title } from "./svg_shapes.ts";

@@ -4,7 +4,11 @@
  * @module
  */
 
-import type { PciNode, PciTree, RootBus } from "../../../lib/host/pci/tree.ts";
+import type {
+  PciNode,
+  PciTree,
+  RootBus,
+} from "../../../lib/host/pci/topology/tree.ts";
 
 /** Sizes that both the layout and the drawing need. */
 export const SIZE = {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { PciNode, PciTree } from "../../../lib/host/pci/tree.ts";
+import type { PciNode, PciTree } from "../../../lib/host/pci/topology/tree.ts";
 import { isVfioDriver } from "../../../lib/host/driver/vfio_driver.ts";
 import { rect, round, SANS_12, swatch, text } from "./svg_shapes.ts";
 import { shortened } from "./table.ts";

@@ -9,7 +9,7 @@ import {
   causeText,
   type PciNode,
   type PciTree,
-} from "../../../lib/host/pci/tree.ts";
+} from "../../../lib/host/pci/topology/tree.ts";
 import { breakLines } from "../../../lib/text.ts";
 import { isVfioDriver } from "../../../lib/host/driver/vfio_driver.ts";
 import { type Column, writeTable } from "./table.ts";

@@ -1,5 +1,5 @@
 import { simulate } from "../../../lib/sim/mod.ts";
-import { type PciTree, pciTree } from "../../../lib/host/pci/tree.ts";
+import { type PciTree, pciTree } from "../../../lib/host/pci/topology/tree.ts";
 import type {
   FunctionTopology,
   Topology,

@@ -1,7 +1,7 @@
 import { assertEquals, assertNotMatch } from "@std/assert";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
-import { acsOf } from "../../../lib/host/pci/acs.ts";
+import { acsOf } from "../../../lib/host/pci/topology/acs.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import { simulate, SimulatedHost } from "../../../lib/sim/host.ts";
 import { explainNoGroup } from "../../../lib/host/iommu/no_iommu.ts";

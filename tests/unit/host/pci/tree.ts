@@ -1,8 +1,11 @@
 import { assertEquals } from "@std/assert";
-import { acsOf } from "../../../../lib/host/pci/acs.ts";
+import { acsOf } from "../../../../lib/host/pci/topology/acs.ts";
 import { Host } from "../../../../lib/host/host.ts";
 import { simulate, SimulatedHost } from "../../../../lib/sim/host.ts";
-import { type PciNode, pciTree } from "../../../../lib/host/pci/tree.ts";
+import {
+  type PciNode,
+  pciTree,
+} from "../../../../lib/host/pci/topology/tree.ts";
 import type {
   FunctionTopology,
   Topology,

@@ -5,14 +5,14 @@
  * @module
  */
 
-import { hex } from "../../hex.ts";
-import { formatPciAddress, parsePciAddress } from "../../pci/address.ts";
-import type { Kernel } from "../../kernel/kernel.ts";
-import type { Explanation } from "../iommu/explanation.ts";
-import { dirname } from "../path.ts";
-import { ifPresent } from "../sysfs.ts";
-import { pciOption } from "./command_line.ts";
-import type { PciFunction } from "./function.ts";
+import { hex } from "../../../hex.ts";
+import { formatPciAddress, parsePciAddress } from "../../../pci/address.ts";
+import type { Kernel } from "../../../kernel/kernel.ts";
+import type { Explanation } from "../../iommu/explanation.ts";
+import { dirname } from "../../path.ts";
+import { ifPresent } from "../../sysfs.ts";
+import { pciOption } from "../command_line.ts";
+import type { PciFunction } from "../function.ts";
 
 /** A bus number has 8 bits. */
 const LAST_BUS = 0xff;

@@ -20,15 +20,15 @@ import {
   PCI_EXP_TYPE_RC_EC,
   PCI_EXP_TYPE_ROOT_PORT,
   PCI_EXT_CAP_ID_ACS,
-} from "../../uapi/pci/express_regs.ts";
+} from "../../../uapi/pci/express_regs.ts";
 import {
   PCI_CAP_ID_EXP,
   PCI_HEADER_TYPE,
   PCI_HEADER_TYPE_MFD,
-} from "../../uapi/pci/regs.ts";
-import { ConfigSpace } from "./config_space.ts";
-import type { PciFunction } from "./function.ts";
-import { exists, ifPresent } from "../sysfs.ts";
+} from "../../../uapi/pci/regs.ts";
+import { ConfigSpace } from "../config_space.ts";
+import type { PciFunction } from "../function.ts";
+import { exists, ifPresent } from "../../sysfs.ts";
 
 /** Whether a function isolates what is behind it, or beside it. */
 export interface Acs {

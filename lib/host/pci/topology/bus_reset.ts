@@ -4,11 +4,11 @@
  * @module
  */
 
-import { dirname } from "../path.ts";
-import { namesIn } from "../sysfs.ts";
-import { comparePciAddresses } from "../../pci/address.ts";
-import { PciFunction } from "./function.ts";
-import { keepsBusFromReset } from "./quirks.ts";
+import { dirname } from "../../path.ts";
+import { namesIn } from "../../sysfs.ts";
+import { comparePciAddresses } from "../../../pci/address.ts";
+import { PciFunction } from "../function.ts";
+import { keepsBusFromReset } from "../quirks.ts";
 
 /**
  * The functions that are reset with a function's bus or slot, itself included, by

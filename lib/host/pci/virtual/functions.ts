@@ -5,11 +5,11 @@
  * @module
  */
 
-import type { IommuGroup } from "../device.ts";
-import { dirname } from "../path.ts";
-import { ifPresent } from "../sysfs.ts";
-import { acsOf } from "./acs.ts";
-import { type Bar, barsIn, PciFunction } from "./function.ts";
+import type { IommuGroup } from "../../device.ts";
+import { dirname } from "../../path.ts";
+import { ifPresent } from "../../sysfs.ts";
+import { acsOf } from "../topology/acs.ts";
+import { type Bar, barsIn, PciFunction } from "../function.ts";
 
 /** The lines of `resource` that describe BARs of virtual functions. */
 const FIRST_VF_BAR = 7;

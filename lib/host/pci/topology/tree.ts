@@ -4,14 +4,14 @@
  * @module
  */
 
-import { hexDigits, idPair } from "../../hex.ts";
+import { hexDigits, idPair } from "../../../hex.ts";
 import { acsOf } from "./acs.ts";
-import type { DeviceHost } from "../device.ts";
+import type { DeviceHost } from "../../device.ts";
 import { makerPath } from "./made_domain.ts";
-import { basename, dirname } from "../path.ts";
-import { comparePciAddresses } from "../../pci/address.ts";
-import type { PciFunction } from "./function.ts";
-import { isBridgeClass } from "../driver/vfio_driver.ts";
+import { basename, dirname } from "../../path.ts";
+import { comparePciAddresses } from "../../../pci/address.ts";
+import type { PciFunction } from "../function.ts";
+import { isBridgeClass } from "../../driver/vfio_driver.ts";
 
 /** A host whose functions can be listed. */
 export interface PciHost extends DeviceHost {

@@ -7,8 +7,8 @@
  * @module
  */
 
-import type { Kernel } from "../../kernel/kernel.ts";
-import { namesIn } from "../sysfs.ts";
+import type { Kernel } from "../../../kernel/kernel.ts";
+import { namesIn } from "../../sysfs.ts";
 
 /** Where a device is in sysfs. */
 interface Placed {

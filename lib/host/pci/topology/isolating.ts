@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { DeviceHost } from "../device.ts";
-import { dirname } from "../path.ts";
-import { linkTarget, namesIn } from "../sysfs.ts";
+import type { DeviceHost } from "../../device.ts";
+import { dirname } from "../../path.ts";
+import { linkTarget, namesIn } from "../../sysfs.ts";
 import { acsOf } from "./acs.ts";
-import { PciFunction } from "./function.ts";
+import { PciFunction } from "../function.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const PCI_CLASS_BRIDGE_PCI = 0x0604;
