@@ -5,6 +5,7 @@
  */
 
 import { Host } from "../../lib/host/host.ts";
+import type { Topology } from "../../lib/sim/mod.ts";
 import { UsageError } from "../../scripts/passthru/command.ts";
 import { readInput } from "../../scripts/passthru/run/input.ts";
 import { parseJson } from "../../scripts/passthru/run/json.ts";
@@ -34,11 +35,9 @@ export async function onHost<T>(
 
 async function simulated(path: string, terminal: Terminal) {
   const text = await readInput(terminal, path);
-  const { simulatedHost } = await import(
-    "../../scripts/passthru/run/simulated_host.ts"
-  );
+  const { simulate } = await import("../../lib/sim/mod.ts");
   try {
-    return simulatedHost(parseJson(text));
+    return simulate(parseJson(text) as Topology);
   } catch (error) {
     throw new UsageError(
       `${path} is not a snapshot: ${(error as Error).message}`,

@@ -116,22 +116,16 @@ Deno.test("state leaves a host as it was when a step fails", async () => {
 });
 
 Deno.test("state names the device of a failure, and what to do", async () => {
-  const disk = { id: "144d:a808", class: 0x010802, driver: "nvme" };
-  const node = `/sys/devices/pci0000:00/${A}/nvme/nvme0/nvme0n1`;
-  const host = new HostFile({
-    functions: { [A]: disk },
-    files: {
-      [`${node}/dev`]: "259:0\n",
-      "/sys/class/block/nvme0n1": { link: node },
-      "/proc/self/mountinfo":
-        "22 1 259:0 / / rw,relatime - ext4 /dev/nvme0n1 rw\n",
-    },
-  });
+  const display = { id: "10de:2204", class: 0x030000, driver: "nouveau" };
+  const functions = { [A]: display };
+  const { path } = simulate({ functions }).function(A);
+  const files = { [`${path}/boot_vga`]: "1\n" };
+  const host = new HostFile({ functions, files });
   const refused = await host.task({ desired: DESIRED });
   assertEquals([refused.code, refused.device], ["HOST_IN_USE", A]);
   assertStringIncludes(refused.msg as string, `${A}: `);
   assertEquals(typeof refused.hint, "string");
-  assertEquals(host.drivers, ["nvme"]);
+  assertEquals(host.drivers, ["nouveau"]);
   const insist = { desired: DESIRED, insist: [A] };
   assertEquals((await host.task(insist)).changed, true);
 });
