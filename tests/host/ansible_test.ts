@@ -47,7 +47,22 @@ interface Played {
   readonly recap: readonly string[];
 }
 
-/** Three simulated hosts in files, and the collection. */
+let building: Promise<string> | undefined;
+
+/** The folder with the collection, which is built once. */
+function collection(): Promise<string> {
+  return building ??= (async () => {
+    const folder = await Deno.makeTempDir();
+    addEventListener(
+      "unload",
+      () => Deno.removeSync(folder, { recursive: true }),
+    );
+    await buildCollection(folder);
+    return folder;
+  })();
+}
+
+/** Three simulated hosts in files. */
 class Fleet implements AsyncDisposable {
   readonly folder: string;
   /** The variables of all hosts. */
@@ -64,7 +79,7 @@ class Fleet implements AsyncDisposable {
 
   static async make(): Promise<Fleet> {
     const fleet = new Fleet(await Deno.makeTempDir());
-    await buildCollection(fleet.folder);
+    await collection();
     // A module finds Deno here, and keeps what it caches.
     await Deno.mkdir(`${fleet.folder}/bin`);
     await Deno.symlink(Deno.execPath(), `${fleet.folder}/bin/deno`);
@@ -118,7 +133,7 @@ class Fleet implements AsyncDisposable {
     const { code, stdout, stderr } = await new Deno.Command(program!, {
       args: words,
       env: {
-        ANSIBLE_COLLECTIONS_PATH: this.folder,
+        ANSIBLE_COLLECTIONS_PATH: await collection(),
         ANSIBLE_LOCAL_TEMP: this.path("local"),
         ANSIBLE_NOCOLOR: "1",
         ...this.environment,
@@ -186,7 +201,6 @@ testUnless(
   skipped,
   "ansible-doc reads the documentation of each module",
   async () => {
-    await using fleet = await Fleet.make();
     const { STATE } = await import("../../integrations/ansible/state.ts");
     const { FACTS } = await import("../../integrations/ansible/facts.ts");
     for (
@@ -195,7 +209,7 @@ testUnless(
       const full = `passthru.vfio.${name}`;
       const { code, stdout } = await new Deno.Command("ansible-doc", {
         args: ["--json", "-t", "module", full],
-        env: { ANSIBLE_COLLECTIONS_PATH: fleet.folder },
+        env: { ANSIBLE_COLLECTIONS_PATH: await collection() },
       }).output();
       assertEquals(code, 0);
       const { doc } = JSON.parse(new TextDecoder().decode(stdout))[full];
