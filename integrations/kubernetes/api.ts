@@ -7,7 +7,7 @@
  * @module
  */
 
-import { fromJSON, grpc } from "./deps.ts";
+import { fromJSON, type grpc } from "./deps.ts";
 
 /** The version that a plugin registers with. */
 export const VERSION = "v1beta1";
