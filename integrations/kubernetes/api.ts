@@ -59,17 +59,23 @@ export interface DeviceNode {
   readonly permissions: string;
 }
 
-type Fields = Readonly<
-  Record<string, Readonly<Record<string, string | number>>>
->;
+/** A field of a message, as protobufjs describes it. */
+interface Field {
+  readonly type: string;
+  readonly id: number;
+  readonly rule?: string;
+  readonly keyType?: string;
+}
 
-const message = (fields: Fields) => ({ fields });
+const message = (fields: Readonly<Record<string, Field>>) => ({ fields });
 const one = (type: string, id: number) => ({ type, id });
 const many = (type: string, id: number) => ({ rule: "repeated", type, id });
 const texts = (id: number) => ({ keyType: "string", type: "string", id });
 const call = (requestType: string, responseType: string) => ({
   requestType,
   responseType,
+  // The type demands one.
+  comment: "",
 });
 
 const EMPTY = "Empty";
