@@ -45,7 +45,7 @@ import {
 export type { Operation, TracedEvent };
 
 /** A channel with the events of an operation: its start, its end, its error. */
-export type OperationChannel = TracingChannel<unknown, TracedEvent>;
+export type OperationChannel = TracingChannel<TracedEvent, TracedEvent>;
 
 /** The tracing channels, by their operation. */
 export const channels: Readonly<Record<Operation, OperationChannel>> = {

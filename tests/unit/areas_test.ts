@@ -83,6 +83,7 @@ import "./host/take.ts";
 import "./host/take_bus.ts";
 import "./host/take_journal.ts";
 import "./host/take_undone.ts";
+import "./integrations/ansible.ts";
 import "./nvme/driver.ts";
 import "./nvme/faults.ts";
 import "./rings/ring.ts";

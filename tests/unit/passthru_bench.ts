@@ -31,35 +31,47 @@ export interface Surroundings {
   readonly written?: (out: string) => void;
 }
 
+/** A terminal that keeps nothing of what is written to it. */
+export function terminalOf(surroundings: Surroundings): Terminal {
+  const { files = {}, width, signal, colour = false } = surroundings;
+  const none = () => Promise.reject(new Error("there are no streams"));
+  return {
+    width: width ?? Infinity,
+    errorWidth: width ?? Infinity,
+    isTerminal: width !== undefined,
+    colour,
+    signal: signal ?? new AbortController().signal,
+    write: () => {},
+    warn: () => {},
+    progress: () => {},
+    command: () => Promise.resolve(["/usr/local/bin/passthru"]),
+    read: (path) => Promise.resolve(files[path]!),
+    readable: none,
+    writable: none,
+    save: (path, text) => Promise.resolve(surroundings.saved?.(path, text)),
+  };
+}
+
 /** Runs the command on a host. */
 export async function call(
   host: Host | Topology,
   argv: readonly string[],
   surroundings: Surroundings = {},
 ): Promise<Outcome> {
-  const { files = {}, width, signal, colour = false } = surroundings;
   const target = host instanceof Host ? host : simulate(host);
   let out = "";
   let err = "";
   const terminal: Terminal = {
-    width: width ?? Infinity,
-    errorWidth: width ?? Infinity,
-    isTerminal: width !== undefined,
-    colour,
-    signal: signal ?? new AbortController().signal,
+    ...terminalOf(surroundings),
     write(text) {
       out += text;
       surroundings.written?.(out);
     },
     warn: (text) => void (err += text),
-    progress: () => {},
-    command: () => Promise.resolve(["/usr/local/bin/passthru"]),
-    read: (path) => Promise.resolve(files[path]!),
     // deno-lint-ignore require-await
     readable: async (path) => readableFile(target.kernel, path),
     // deno-lint-ignore require-await
     writable: async (path) => writableFile(target.kernel, path),
-    save: (path, text) => Promise.resolve(surroundings.saved?.(path, text)),
   };
   const code = await main(argv, terminal, {
     host: () => Promise.resolve(target),

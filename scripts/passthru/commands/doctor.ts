@@ -5,6 +5,7 @@
  */
 
 import { diagnose } from "../../../lib/doctor/diagnose.ts";
+import type { Diagnosis } from "../../../lib/doctor/finding.ts";
 import { diagnosisText } from "../../../lib/doctor/text.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
@@ -30,6 +31,12 @@ const UNITS: Readonly<Record<string, bigint>> = {
   T: 1n << 40n,
 };
 
+/** A diagnosis in JSON. */
+export interface DiagnosisJson extends Omit<Diagnosis, "findings"> {
+  /** Its findings, with `null` for what one does not have. */
+  readonly findings: readonly Readonly<Record<string, string | null>>[];
+}
+
 /** Finds what stops passthrough. */
 export function run(
   args: Arguments,
@@ -46,18 +53,7 @@ export function run(
     ...memory !== undefined && { memory: bytesOf(memory) },
   });
   if (args.has("json")) {
-    writeJson(terminal, {
-      ...diagnosis,
-      findings: diagnosis.findings.map(
-        ({ check, verdict, device, text, remedy }) => ({
-          check,
-          verdict,
-          device: device ?? null,
-          text,
-          remedy: remedy ?? null,
-        }),
-      ),
-    });
+    writeJson(terminal, diagnosisJson(diagnosis));
   } else {
     terminal.write(
       diagnosisText(diagnosis, terminal.width).replace(
@@ -67,6 +63,22 @@ export function run(
     );
   }
   return diagnosis.fit ? EXIT.DONE : EXIT.UNFIT;
+}
+
+/** Describes a diagnosis in JSON. */
+export function diagnosisJson(diagnosis: Diagnosis): DiagnosisJson {
+  return {
+    ...diagnosis,
+    findings: diagnosis.findings.map(
+      ({ check, verdict, device, text, remedy }) => ({
+        check,
+        verdict,
+        device: device ?? null,
+        text,
+        remedy: remedy ?? null,
+      }),
+    ),
+  };
 }
 
 function bytesOf(text: string): bigint {

@@ -5,7 +5,11 @@
  */
 
 import { createHash } from "node:crypto";
-import type { Diagnosis, Finding } from "../../../lib/doctor/finding.ts";
+import type {
+  Diagnosis,
+  Finding,
+  Verdict,
+} from "../../../lib/doctor/finding.ts";
 import type { PciTree } from "../../../lib/host/pci/topology/tree.ts";
 import { escapeXml, printableLines } from "../../../lib/printable.ts";
 import { SNAPSHOT_ID } from "../run/snapshot_text.ts";
@@ -67,13 +71,13 @@ export function renderReport(report: Report): string {
 <p>${counted(functions.length, "PCI function")}; the doctor finds it ${
     fit ? "fit" : "not fit"
   }.</p>
-<h2>What the doctor finds</h2>
-<ul>
-${ofHost.map((finding) => findingItem(finding, addresses)).join("")}</ul>
-<h2>Topology</h2>
+<nav aria-label="Parts"><a href="#findings">What the doctor finds</a>
+<a href="#topology">Topology</a> <a href="#functions">Functions</a></nav>
+<h2 id="findings">What the doctor finds</h2>
+${findingsPart(ofHost, addresses)}<h2 id="topology">Topology</h2>
 <div class="drawing" tabindex="0" role="region" aria-label="Topology">
 ${renderSvg(tree, linkOf)}</div>
-<h2>Functions</h2>
+<h2 id="functions">Functions</h2>
 <p class="search" hidden><label>Search <input type="search"></label>
 <output></output></p>
 ${functions.map((fn) => functionPart(fn, findings)).join("")}</main>
@@ -94,6 +98,25 @@ function idOf(address: string): string {
   return `f-${address}`;
 }
 
+/** What is wrong, and below it, folded, what is not. */
+function findingsPart(
+  findings: readonly Finding[],
+  addresses: ReadonlySet<string>,
+): string {
+  const of = (wanted: readonly Verdict[]) =>
+    wanted.flatMap((verdict) =>
+      findings.filter((finding) => finding.verdict === verdict)
+    );
+  const wrong = of(["fail", "warn", "unknown"]);
+  const passed = of(["pass"]);
+  return (wrong.length === 0
+    ? "<p>Nothing is wrong.</p>\n"
+    : findingList(wrong, addresses)) + (passed.length === 0 ? "" : `<details>
+<summary>${counted(passed.length, "check")} passed</summary>
+${findingList(passed, addresses)}</details>
+`);
+}
+
 function functionPart(
   { address, title, rows }: ReportedFunction,
   findings: readonly Finding[],
@@ -107,10 +130,8 @@ function functionPart(
   const mark = worst === undefined
     ? ""
     : ` <span class="${worst}"><b>${worst}</b></span>`;
-  const list = own.length === 0
-    ? ""
-    : `<ul>\n${own.map((each) => findingItem(each)).join("")}</ul>\n`;
-  return `<details id="${escaped(idOf(address))}">
+  const list = own.length === 0 ? "" : findingList(own);
+  return `<details class="function" id="${escaped(idOf(address))}">
 <summary><span class="mono">${escaped(address)}</span> ${
     escaped(title)
   }${mark}</summary>
@@ -124,6 +145,14 @@ ${
 `;
 }
 
+function findingList(
+  findings: readonly Finding[],
+  addresses?: ReadonlySet<string>,
+): string {
+  const items = findings.map((finding) => findingItem(finding, addresses));
+  return `<ul class="findings">\n${items.join("")}</ul>\n`;
+}
+
 /** A finding; about a device that has no part of its own, with its name. */
 function findingItem(
   { verdict, device, text, remedy }: Finding,
@@ -135,9 +164,9 @@ function findingItem(
   const remedyText = remedy === undefined
     ? ""
     : ` <span class="remedy">${escaped(remedy)}</span>`;
-  return `<li class="${verdict}"><b>${verdict}</b> ${subject}${
+  return `<li class="${verdict}"><b>${verdict}</b> <span>${subject}${
     escaped(text)
-  }${remedyText}</li>\n`;
+  }${remedyText}</span></li>\n`;
 }
 
 function escaped(text: string): string {

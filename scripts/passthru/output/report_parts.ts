@@ -19,14 +19,22 @@ body { margin: 0 auto; max-width: 76rem; padding: 1rem; background: var(--page);
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 a { color: var(--link); }
 code, .mono { font-family: ui-monospace, Menlo, Consolas, monospace; }
-.drawing { overflow-x: auto; border: 1px solid var(--line); }
+.drawing { overflow: auto; max-height: 85vh; border: 1px solid var(--line);
+  border-radius: .3rem; }
 .drawing a:focus-visible .ink { text-decoration: underline; }
-ul { padding-left: 1.2rem; } li { overflow-wrap: anywhere; }
-.pass b { color: var(--pass); } .warn b { color: var(--warn); }
+nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
+.findings { list-style: none; margin: .6rem 0; padding: 0; }
+.findings li { display: grid; grid-template-columns: 5.2rem 1fr;
+  padding: .15rem 0; overflow-wrap: anywhere; }
+.findings b, summary b { font-size: .85em; border: 1px solid;
+  border-radius: .3rem; padding: 0 .4rem; justify-self: start;
+  align-self: start; }
+.pass b { color: var(--pass); } .warn b, .unknown b { color: var(--warn); }
 .fail b { color: var(--fail); }
 .remedy { display: block; color: var(--faint); }
 details { background: var(--panel); border: 1px solid var(--line);
-  margin: .3rem 0; padding: .4rem .7rem; }
+  border-radius: .3rem; margin: .3rem 0; padding: .4rem .7rem; }
+.function { content-visibility: auto; contain-intrinsic-size: auto 2.4rem; }
 details:target, details:has(:target) { outline: 2px solid var(--link); }
 summary { cursor: pointer; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: minmax(5rem, auto) 1fr;
@@ -38,8 +46,9 @@ input { font: inherit; width: min(100%, 24rem); box-sizing: border-box;
   border: 1px solid var(--faint); }
 [hidden] { display: none; }
 @media print { body { max-width: none; background: none; }
-  .search { display: none; } details { break-inside: avoid; }
-  .drawing { overflow: visible; } .drawing svg { max-width: 100%;
+  .search, nav { display: none; } details { break-inside: avoid; outline: none !important; }
+  .function { content-visibility: visible; }
+  .drawing { overflow: visible; max-height: none; } .drawing svg { max-width: 100%;
   height: auto; } }`;
 
 /**
@@ -47,7 +56,8 @@ input { font: inherit; width: min(100%, 24rem); box-sizing: border-box;
  * it everything is there too.
  */
 export const REPORT_SCRIPT = `
-const functions = [...document.querySelectorAll("details")];
+const functions = [...document.querySelectorAll(".function")];
+const texts = new Map();
 const search = document.querySelector("input");
 const count = document.querySelector("output");
 document.querySelector(".search").hidden = false;
@@ -55,21 +65,29 @@ search.addEventListener("input", () => {
   const words = search.value.toLowerCase().split(/\\s+/).filter(Boolean);
   let shown = 0;
   for (const each of functions) {
-    const text = each.textContent.toLowerCase();
-    each.hidden = !words.every((word) => text.includes(word));
-    if (!each.hidden) shown++;
+    if (!texts.has(each)) texts.set(each, each.textContent.toLowerCase());
+    const hidden = !words.every((word) => texts.get(each).includes(word));
+    if (each.hidden !== hidden) each.hidden = hidden;
+    if (!hidden) shown++;
   }
   count.textContent = shown + " of " + functions.length;
 });
 const open = () => {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (target?.tagName !== "DETAILS") return;
+  if (!target?.matches(".function")) return;
   target.hidden = false;
   target.open = true;
   target.querySelector("summary").focus();
   target.scrollIntoView();
 };
 addEventListener("hashchange", open);
-addEventListener("beforeprint", () => functions.forEach((each) => each.open = true));
+let closed = [];
+addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("details:not([open])")];
+  for (const each of closed) each.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const each of closed) each.open = false;
+});
 open();
 `;

@@ -38,7 +38,7 @@ export function timeoutOf(args: Arguments): { timeout?: number } {
 }
 
 /** What a plan depends on. */
-const NEEDED = ["groups", "drivers"] as const;
+export const NEEDED_BY_PLAN = ["groups", "drivers"] as const;
 
 /** Prints the plan for a state, or fails as applying it would. */
 export async function showPlan(
@@ -47,7 +47,7 @@ export async function showPlan(
   terminal: Terminal,
   state: DesiredState,
 ): Promise<number> {
-  assertTold(host, NEEDED);
+  assertTold(host, NEEDED_BY_PLAN);
   const { steps } = await fromUser(() =>
     rehearse(host, state, {
       insist: args.values("insist"),
@@ -74,7 +74,7 @@ export async function applyState(
   name: string,
   keep: () => Promise<void> = () => Promise.resolve(),
 ): Promise<number> {
-  assertTold(host, NEEDED);
+  assertTold(host, NEEDED_BY_PLAN);
   const applied = await fromUser(() =>
     apply(host, state, {
       name,

@@ -19,9 +19,8 @@ Deno.test("passthru report writes a page that needs no other file", async () => 
 Deno.test("passthru report has every function, which the drawing leads to", async () => {
   const host = simulate(MACHINE);
   const { out } = await call(host, ["report"]);
-  const parts = [...out.matchAll(/<details id="f-([^"]+)">/g)].map(([, id]) =>
-    id
-  );
+  const parts = [...out.matchAll(/<details class="function" id="f-([^"]+)">/g)]
+    .map(([, id]) => id);
   assertEquals(parts, host.functions().map(({ address }) => address));
   const links = [...out.matchAll(/<a href="#f-([^"]+)">/g)].map(([, id]) => id);
   assertEquals(links.toSorted(), parts.toSorted());
@@ -67,7 +66,7 @@ Deno.test("passthru report tells the doctor's findings at their devices", async 
   );
   for (const { device } of withDevice) {
     const [, part = ""] = new RegExp(
-      `<details id="f-${device}">(.*?)</details>`,
+      `<details class="function" id="f-${device}">(.*?)</details>`,
       "s",
     ).exec(out)!;
     assertStringIncludes(part, "<li class=");
