@@ -19,7 +19,12 @@ import {
 import type { Ioctl } from "../uapi/ioctl.ts";
 import { pollfd, POLLIN } from "../uapi/linux/poll.ts";
 import { errnoNumber } from "./errno.ts";
-import type { EventSource, Kernel, PollRequest } from "./kernel.ts";
+import type {
+  EventSource,
+  Kernel,
+  PollRequest,
+  ProgramResult,
+} from "./kernel.ts";
 import { type SignalOptions, untilAborted } from "./abort.ts";
 import { EventCounts } from "./event_counts.ts";
 import { BlockingCalls } from "./libc/blocking.ts";
@@ -27,6 +32,7 @@ import { ChildCalls } from "./libc/child.ts";
 import { loadMachineCode, type MachineCode } from "./libc/code.ts";
 import { SCRATCH_BYTES } from "./libc/files.ts";
 import { errno, fail, lazily, pinned, succeeded } from "./libc/library.ts";
+import { runProgram } from "./libc/program.ts";
 import { LibcSockets } from "./libc/sockets.ts";
 import { eventfds, Watcher } from "./libc/watch.ts";
 
@@ -291,5 +297,14 @@ export class LibcKernel extends LibcSockets implements Kernel {
     const writing = this.#child.write(fd, encoder.encode(text))
       .finally(() => this.close(fd));
     succeeded(await untilAborted(writing, signal), "write", path);
+  }
+
+  async runAsync(
+    program: string,
+    args: readonly string[],
+    options: SignalOptions = {},
+  ): Promise<ProgramResult> {
+    options.signal?.throwIfAborted();
+    return await runProgram(this, this.#blocking, program, args, options);
   }
 }

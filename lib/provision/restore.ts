@@ -10,7 +10,7 @@ import type { Host } from "../host/host.ts";
 import { basename } from "../host/path.ts";
 import { formatPciAddress, parsePciAddress } from "../pci/address.ts";
 import { functionIfThere } from "./steps/functions.ts";
-import { logChange } from "./journal/change_log.ts";
+import { logSteps } from "./journal/change_log.ts";
 import { Listener } from "./journal/callback.ts";
 import { heldSteps } from "./journal/held.ts";
 import { LaterChanges } from "./journal/superseded.ts";
@@ -164,7 +164,7 @@ export async function undoJournals(
       left.push(...divided.left, ...leftHere);
     } finally {
       undone.push(...undoneHere);
-      logChange(host.kernel, "undone", journal, undoneHere);
+      logSteps(host.kernel, "undone", journal, undoneHere);
     }
     if (journal.toUndo.length === 0) journal.remove();
   };

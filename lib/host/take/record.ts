@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type ChangeEvent, logChange } from "../journal/change_log.ts";
 import { Journal, nextJournalId } from "../journal/journal.ts";
 import type { HostDevice } from "../device.ts";
 import type { Deadline } from "../driver/deadline.ts";
@@ -16,6 +17,7 @@ export class TakeRecord {
   readonly #journal: Journal<DriverStep>;
   readonly #number: number;
   readonly #hold: Disposable;
+  #isMade = false;
 
   private constructor(
     device: HostDevice,
@@ -66,10 +68,19 @@ export class TakeRecord {
   /** Records that it was taken. */
   made(): void {
     this.#journal.made(this.#number, undefined);
+    this.#isMade = true;
+    this.#log("applied");
+  }
+
+  #log(event: ChangeEvent): void {
+    const { name, driver, host: { kernel } } = this.#device;
+    const text = driver === undefined ? "no driver" : `driver ${driver}`;
+    logChange(kernel, event, this.#journal, [`${name}: ${text}`]);
   }
 
   /** Removes the record: the device is back. */
   drop(): void {
+    this.#log(this.#isMade ? "undone" : "failed");
     const { id, head: { uuid } } = this.#journal;
     try {
       // Somebody may have removed the file, and its name may be that of another
