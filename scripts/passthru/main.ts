@@ -75,6 +75,13 @@ async function run(
   terminal: Terminal,
   hosts: Hosts,
 ): Promise<number> {
+  if (args.has("progress")) {
+    return await run(
+      { name, args: args.without("progress") },
+      { ...terminal, progress: progressLines(terminal) },
+      hosts,
+    );
+  }
   const snapshot = args.value("simulate");
   if (args.has("keep")) return await keep(name, args, terminal, hosts);
   const [{ run }, host] = await Promise.all([
@@ -84,6 +91,15 @@ async function run(
       : simulated(snapshot, terminal, hosts),
   ]);
   return await run(args, host, terminal);
+}
+
+/** Writes each step as a line of JSON. */
+function progressLines(terminal: Terminal): Terminal["progress"] {
+  return (step) => {
+    if (step === undefined) return;
+    const at = new Date().toISOString();
+    terminal.warn(`${JSON.stringify({ at, step })}\n`);
+  };
 }
 
 /** Runs a command on a simulated host, and keeps what it has changed. */

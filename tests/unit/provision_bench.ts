@@ -55,7 +55,15 @@ export const TOPOLOGY: Topology = {
     },
   },
   mediatedTypes: { [GPU]: { "i915-GVTg_V5_4": { instances: 2 } } },
-  files: { "/etc/hostname": "host\n" },
+  files: {
+    "/etc/hostname": "host\n",
+    "/etc/default/grub": 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n',
+    "/boot/grub/grub.cfg": "linux /vmlinuz quiet\n",
+    "/lib/modules/7.3.4/modules.dep": "kernel/a.ko: kernel/b.ko\nkernel/b.ko:\n",
+    "/usr/sbin/modprobe": "",
+    "/usr/sbin/rmmod": "",
+    "/usr/sbin/update-grub": "",
+  },
 };
 
 /** Returns steps of every kind. */
@@ -63,6 +71,22 @@ export function everyStep(): Step[] {
   const physical = `/sys/devices/pci0000:01/${PHYSICAL}`;
   const why = "a test wants it";
   return [
+    { kind: "module", name: "a", why },
+    {
+      kind: "configuration",
+      path: "/etc/default/grub",
+      files: [
+        {
+          path: "/etc/default/grub",
+          text: 'GRUB_CMDLINE_LINUX_DEFAULT="quiet iommu=pt"\n',
+        },
+        { path: "/etc/kernel/cmdline", text: "quiet iommu=pt\n", mode: 0o600 },
+      ],
+      commands: [["/usr/sbin/update-grub"]],
+      settings: ["iommu=pt"],
+      atBoot: { commandLine: ["iommu=pt"] },
+      why,
+    },
     { kind: "rom", device: NIC, path: ROM, why },
     {
       kind: "attribute",
@@ -253,7 +277,7 @@ function isReadable(kernel: Kernel, path: string): boolean {
 export function stateOf(machine: SimulatedMachine): Map<string, string> {
   const process = machine.spawn();
   try {
-    return new Map(["/sys", "/etc", "/dev/vfio"].flatMap((path) => [
+    return new Map(["/sys", "/etc", "/boot", "/dev/vfio"].flatMap((path) => [
       ...contents(process, path),
     ]));
   } finally {

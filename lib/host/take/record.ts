@@ -14,6 +14,7 @@ import { type DriverStep, isDriverStep } from "../driver/step.ts";
 /** The journal of one taken device. The caller holds the lock. */
 export class TakeRecord {
   readonly #device: HostDevice;
+  readonly #driver: string;
   readonly #journal: Journal<DriverStep>;
   readonly #number: number;
   readonly #hold: Disposable;
@@ -21,11 +22,13 @@ export class TakeRecord {
 
   private constructor(
     device: HostDevice,
+    driver: string,
     journal: Journal<DriverStep>,
     number: number,
     hold: Disposable,
   ) {
     this.#device = device;
+    this.#driver = driver;
     this.#journal = journal;
     this.#number = number;
     this.#hold = hold;
@@ -58,7 +61,7 @@ export class TakeRecord {
         why: `${before.driver ?? "no driver"} has it`,
       }, before);
       const hold = await journal.hold(deadline);
-      return new TakeRecord(device, journal, number, hold);
+      return new TakeRecord(device, driver, journal, number, hold);
     } catch (error) {
       removeIfPossible(journal);
       throw error;
@@ -73,9 +76,9 @@ export class TakeRecord {
   }
 
   #log(event: ChangeEvent): void {
-    const { name, driver, host: { kernel } } = this.#device;
-    const text = driver === undefined ? "no driver" : `driver ${driver}`;
-    logChange(kernel, event, this.#journal, [`${name}: ${text}`]);
+    const { name, host: { kernel } } = this.#device;
+    const change = `${name}: driver ${this.#driver}`;
+    logChange(kernel, event, this.#journal, [change]);
   }
 
   /** Removes the record: the device is back. */

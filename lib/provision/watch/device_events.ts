@@ -41,7 +41,7 @@ export class DeviceEvents implements Disposable {
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
     // SOCK_NONBLOCK has the value of O_NONBLOCK.
-    this.#socket = new Fd(
+    this.#socket = Fd.adopt(
       kernel,
       kernel.socket(
         AF_NETLINK,

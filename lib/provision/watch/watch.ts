@@ -88,15 +88,17 @@ export async function watch(
   let changes = 0;
   try {
     while (!signal?.aborted) {
-      const wait = performance.now();
-      if (await round.run()) {
-        changes++;
-        await pause(Math.min(LEAST * 2 ** changes, MOST), signal);
+      const outcome = await round.run();
+      if (outcome === "mended") {
+        // Whatever undoes it at once would undo it again.
+        await pause(Math.min(LEAST * 2 ** ++changes, MOST), signal);
         events.skip();
         continue;
       }
-      await events.wait(interval, signal);
-      if (performance.now() - wait >= MOST) changes = 0;
+      const start = performance.now();
+      const retry = Math.min(interval, MOST);
+      await events.wait(outcome === "failed" ? retry : interval, signal);
+      if (performance.now() - start >= retry) changes = 0;
     }
   } catch (error) {
     if (!signal?.aborted) throw error;
@@ -117,8 +119,8 @@ class Rounds {
     this.#options = options;
   }
 
-  /** Returns whether the host was not at the state. */
-  async run(): Promise<boolean> {
+  /** Returns how it went. */
+  async run(): Promise<"settled" | "mended" | "failed"> {
     const { onEvent, signal } = this.#options;
     try {
       const { steps } = await rehearse(
@@ -132,19 +134,20 @@ class Rounds {
         }
         this.#isSettled = true;
         this.#failure = "";
-        return false;
+        return "settled";
       }
       onEvent?.({ event: "drifted", steps });
       const applied = await apply(this.#host, this.#state, this.#options);
       this.#failure = "";
       this.#isSettled = true;
       onEvent?.({ event: "mended", steps: applied.steps });
+      return "mended";
     } catch (error) {
       if (signal?.aborted || !(error instanceof VfioError)) throw error;
       // A device that is not there is not said again and again.
       if (error.message !== this.#failure) onEvent?.({ event: "failed", error });
       this.#failure = error.message;
+      return "failed";
     }
-    return true;
   }
 }
