@@ -95,8 +95,11 @@ async function run(
 
 /** Writes each step as a line of JSON. */
 function progressLines(terminal: Terminal): Terminal["progress"] {
+  let last: string | undefined;
   return (step) => {
-    if (step === undefined) return;
+    // A step is told of when it is begun, and when it is made.
+    if (step === undefined || step === last) return;
+    last = step;
     const at = new Date().toISOString();
     terminal.warn(`${JSON.stringify({ at, step })}\n`);
   };

@@ -59,7 +59,8 @@ export const TOPOLOGY: Topology = {
     "/etc/hostname": "host\n",
     "/etc/default/grub": 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n',
     "/boot/grub/grub.cfg": "linux /vmlinuz quiet\n",
-    "/lib/modules/7.3.4/modules.dep": "kernel/a.ko: kernel/b.ko\nkernel/b.ko:\n",
+    "/lib/modules/7.3.4/modules.dep":
+      "kernel/a.ko: kernel/b.ko\nkernel/b.ko:\n",
     "/usr/sbin/modprobe": "",
     "/usr/sbin/rmmod": "",
     "/usr/sbin/update-grub": "",

@@ -54,7 +54,8 @@ export function isolationSteps(
   const systemctl = programPath(kernel, "systemctl");
   if (systemctl === undefined) {
     throw new VfioError("NOT_SUPPORTED", {
-      problem: "this host has no systemd, by whose slices processors are kept " +
+      problem:
+        "this host has no systemd, by whose slices processors are kept " +
         "free (isolation)",
       hint: "leave isolation out",
     });

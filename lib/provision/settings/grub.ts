@@ -31,7 +31,9 @@ export function grubCommand(kernel: Kernel): readonly string[] | undefined {
   const directory = exists(kernel, "/boot/grub2")
     ? "/boot/grub2"
     : "/boot/grub";
-  return make && [make, "-o", `${directory}/grub.cfg`];
+  return make === undefined
+    ? undefined
+    : [make, "-o", `${directory}/grub.cfg`];
 }
 
 /**
@@ -101,7 +103,7 @@ function parsed(line: string, path: string): Assignment {
   ) {
     throw new VfioError("NOT_SUPPORTED", {
       problem: `${path} has a line that is not understood: ${line.trim()}`,
-      hint: "write it as NAME=\"words\", in one line",
+      hint: 'write it as NAME="words", in one line',
     });
   }
   const head = line.slice(0, line.indexOf("=") + 1) + (quote ?? '"');
@@ -110,8 +112,11 @@ function parsed(line: string, path: string): Assignment {
 
 /** Replaces the value of a word in every assignment that has it. */
 function replaced(text: string, path: string, word: string): string {
-  return edited(text, path, ({ value }) =>
-    mentions(value, word) ? merged(value, [word]) : value);
+  return edited(
+    text,
+    path,
+    ({ value }) => mentions(value, word) ? merged(value, [word]) : value,
+  );
 }
 
 /** Adds words to the last assignment, or a new one. */
@@ -126,8 +131,11 @@ function added(text: string, path: string, words: readonly string[]): string {
     return `${start}${title}${DEFAULT}="${before}${words.join(" ")}"\n`;
   }
   const last = names.lastIndexOf(name);
-  return edited(text, path, ({ value }, i) =>
-    i === last ? merged(value, words) : value);
+  return edited(
+    text,
+    path,
+    ({ value }, i) => i === last ? merged(value, words) : value,
+  );
 }
 
 function edited(

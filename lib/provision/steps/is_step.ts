@@ -43,9 +43,10 @@ export function isStep(value: unknown): value is Step {
 /** Whether the files and programs of a configuration can be used. */
 function isConfiguration(value: object): boolean {
   const { files, commands, settings } = value as Record<string, unknown>;
-  return Array.isArray(files) && files.every((file) =>
-    typeof file?.path === "string" && typeof file.text === "string"
-  ) && Array.isArray(commands) && commands.every(isList) && isList(settings);
+  return Array.isArray(files) &&
+    files.every((file) =>
+      typeof file?.path === "string" && typeof file.text === "string"
+    ) && Array.isArray(commands) && commands.every(isList) && isList(settings);
 }
 
 /** Whether a value is a list of texts. */

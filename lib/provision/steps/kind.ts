@@ -29,7 +29,7 @@ export interface StepKind<S extends Step = Step, B = unknown, M = unknown> {
    */
   readonly patience?: number;
   /** Returns whether the kernel has what the step sets only at its next boot. */
-  readonly pending?: (work: Work, step: S) => boolean;
+  pending?(work: Work, step: S): boolean;
   /** Returns whether the host is as the step makes it. */
   holds(work: Work, step: S): Promise<boolean>;
   /** Captures the part of the host that the step changes. */

@@ -21,7 +21,7 @@ import { POLLIN } from "../../uapi/linux/poll.ts";
 import { AF_NETLINK, SOCK_DGRAM } from "../../uapi/linux/socket.ts";
 
 /** How long devices must be quiet before somebody looks, in milliseconds. */
-const QUIET = 200;
+const QUIET = 50;
 /** How long that is waited for at most, in milliseconds. */
 const MOST = 2000;
 /** The longest message (`UEVENT_BUFFER_SIZE`), and more. */

@@ -29,7 +29,7 @@ export interface WatchOptions extends ApplyOptions {
 
 /** What happened to a host that is kept at a state. */
 export type WatchEvent =
-  /** The host was found to be at the state for the first time. */
+  /** The host was found to be at the state, which it was not before. */
   | { readonly event: "settled" }
   /** The host is not at the state: these steps bring it there. */
   | { readonly event: "drifted"; readonly steps: readonly Step[] }
@@ -40,7 +40,7 @@ export type WatchEvent =
 
 const INTERVAL = 60_000;
 /** The shortest and the longest pause after a change, in milliseconds. */
-const LEAST = 500;
+const LEAST = 50;
 const MOST = 60_000;
 
 /**
@@ -136,16 +136,18 @@ class Rounds {
         this.#failure = "";
         return "settled";
       }
-      onEvent?.({ event: "drifted", steps });
+      // What could not be mended is not said again and again.
+      if (this.#failure === "") onEvent?.({ event: "drifted", steps });
       const applied = await apply(this.#host, this.#state, this.#options);
       this.#failure = "";
-      this.#isSettled = true;
+      this.#isSettled = false;
       onEvent?.({ event: "mended", steps: applied.steps });
       return "mended";
     } catch (error) {
       if (signal?.aborted || !(error instanceof VfioError)) throw error;
-      // A device that is not there is not said again and again.
-      if (error.message !== this.#failure) onEvent?.({ event: "failed", error });
+      if (error.message !== this.#failure) {
+        onEvent?.({ event: "failed", error });
+      }
       this.#failure = error.message;
       return "failed";
     }

@@ -20,7 +20,7 @@ export function makeGrubConfig({ init }: Machine): ProgramResult {
   const values = new Map<string, string>();
   const lines = texts.flatMap((text) => text.split("\n"));
   for (const line of lines) {
-    const [, name, , value] = /^(\w+)=(["']?)(.*)\2$/.exec(line) ?? [];
+    const [, name, , value] = /^\s*(\w+)=(["']?)(.*)\2$/.exec(line) ?? [];
     if (name === undefined) continue;
     values.set(
       name,

@@ -4,7 +4,14 @@
  * @module
  */
 
-import { type Struct, struct, type U16, u16, type U32, u32 } from "../layout.ts";
+import {
+  type Struct,
+  struct,
+  type U16,
+  u16,
+  type U32,
+  u32,
+} from "../layout.ts";
 
 /** What happens to devices (`lib/kobject_uevent.c`). */
 export const NETLINK_KOBJECT_UEVENT = 15;

@@ -6,7 +6,7 @@
 
 import type { Host } from "../../../lib/host/host.ts";
 import type { DesiredState } from "../../../lib/provision/state/state.ts";
-import { type WatchEvent, watch } from "../../../lib/provision/watch/watch.ts";
+import { watch, type WatchEvent } from "../../../lib/provision/watch/watch.ts";
 import { stepSubject, stepText } from "../../../lib/provision/plan/text.ts";
 import { type Arguments, EXIT, fromUser } from "../command.ts";
 import { errorJson, stepJson } from "../output/state_json.ts";

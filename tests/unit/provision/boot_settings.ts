@@ -6,7 +6,7 @@ import { merged } from "../../../lib/provision/settings/words.ts";
 import { status } from "../../../lib/provision/status.ts";
 import type { ConfigurationStep } from "../../../lib/provision/steps/step.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
-import { failure } from "../../failures.ts";
+import { refused as rejected } from "../../failures.ts";
 import { planned, refused } from "../planned.ts";
 
 const GRUB = "/etc/default/grub";
@@ -37,16 +37,32 @@ Deno.test("merged() adds words that are missing, replaces other values, and repe
   const wanted = ["intel_iommu=on", "iommu=pt"];
   assertEquals(merged("quiet", wanted), "quiet intel_iommu=on iommu=pt");
   assertEquals(merged("", wanted), "intel_iommu=on iommu=pt");
-  assertEquals(merged("iommu=pt  quiet intel_iommu=on", wanted), "iommu=pt  quiet intel_iommu=on");
-  assertEquals(merged("intel_iommu=off quiet", wanted), "intel_iommu=on quiet iommu=pt");
+  assertEquals(
+    merged("iommu=pt  quiet intel_iommu=on", wanted),
+    "iommu=pt  quiet intel_iommu=on",
+  );
+  assertEquals(
+    merged("intel_iommu=off quiet", wanted),
+    "intel_iommu=on quiet iommu=pt",
+  );
   assertEquals(merged("a=1 b a=2", ["a=2"]), "a=2 b ");
-  assertEquals(merged("vfio_pci.ids=1:2", ["vfio-pci.ids=3:4"]), "vfio-pci.ids=3:4");
-  assertEquals(merged("console=tty0", ["console=ttyS0"]), "console=tty0 console=ttyS0");
-  assertEquals(merged('dyndbg="file a +p" x', ["x=1"]), 'dyndbg="file a +p" x=1');
+  assertEquals(
+    merged("vfio_pci.ids=1:2", ["vfio-pci.ids=3:4"]),
+    "vfio-pci.ids=3:4",
+  );
+  assertEquals(
+    merged("console=tty0", ["console=ttyS0"]),
+    "console=tty0 console=ttyS0",
+  );
+  assertEquals(
+    merged('dyndbg="file a +p" x', ["x=1"]),
+    'dyndbg="file a +p" x=1',
+  );
 });
 
 Deno.test("plan() adds words to /etc/default/grub and runs update-grub", () => {
-  const before = '# mine\nGRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT="quiet splash" # why\nGRUB_CMDLINE_LINUX=""\n';
+  const before =
+    '# mine\nGRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT="quiet splash" # why\nGRUB_CMDLINE_LINUX=""\n';
   assertEquals(changes(grub(before)), [{
     files: {
       [GRUB]: before.replace("splash", "splash intel_iommu=on iommu=pt"),
@@ -56,7 +72,8 @@ Deno.test("plan() adds words to /etc/default/grub and runs update-grub", () => {
 });
 
 Deno.test("plan() replaces another value where GRUB's settings have it", () => {
-  const text = "GRUB_CMDLINE_LINUX_DEFAULT=quiet\nGRUB_CMDLINE_LINUX='intel_iommu=off'\n";
+  const text =
+    "GRUB_CMDLINE_LINUX_DEFAULT=quiet\nGRUB_CMDLINE_LINUX='intel_iommu=off'\n";
   assertEquals(changes(grub(text))[0]!.files, {
     [GRUB]: 'GRUB_CMDLINE_LINUX_DEFAULT="quiet iommu=pt"\n' +
       "GRUB_CMDLINE_LINUX='intel_iommu=on'\n",
@@ -83,7 +100,8 @@ Deno.test("plan() changes nothing where the words are set, whichever file has th
 });
 
 Deno.test("plan() uses grub2-mkconfig, and changes the entries that GRUB shows", () => {
-  const entry = "title Fedora\nversion 1\nlinux /vmlinuz-1\noptions root=UUID=1 ro quiet\n";
+  const entry =
+    "title Fedora\nversion 1\nlinux /vmlinuz-1\noptions root=UUID=1 ro quiet\n";
   const files = {
     [GRUB]: 'GRUB_ENABLE_BLSCFG=true\nGRUB_CMDLINE_LINUX="quiet"\n',
     "/usr/sbin/grub2-mkconfig": "",
@@ -171,7 +189,10 @@ Deno.test("restore() brings back GRUB's settings byte for byte, and what was mad
   assertEquals((await restore(host)).left, []);
   assertEquals(kernel.readFile(GRUB), text);
   assertStringIncludes(made, "intel_iommu=on iommu=pt");
-  assertEquals(kernel.readFile("/boot/grub/grub.cfg"), "linux /vmlinuz quiet\n");
+  assertEquals(
+    kernel.readFile("/boot/grub/grub.cfg"),
+    "linux /vmlinuz quiet\n",
+  );
 });
 
 Deno.test("status() says that nothing is pending once the kernel was started with the words", async () => {
@@ -188,9 +209,8 @@ Deno.test("apply() brings the settings back when update-grub fails", async () =>
   const text = 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n';
   const files = grub(text, { "/usr/sbin/update-grub": "exit 1" });
   const host = simulate({ files });
-  const error = await failure(apply(host, STATE));
   // It cannot be run again either, which the journal keeps.
-  assertEquals(error.code, "RESTORE_INCOMPLETE");
+  await rejected("RESTORE_INCOMPLETE", () => apply(host, STATE));
   assertEquals(host.kernel.readFile(GRUB), text);
 });
 
@@ -219,8 +239,7 @@ Deno.test("plan() writes options of modules once, and makes the initramfs", () =
   assertEquals(changes(files, { moduleOptions }), [{
     files: {
       "/etc/modprobe.d/zz-passthru.conf": "options vfio-pci ids=8086:10d3\n",
-      "/etc/modprobe.d/kvm.conf":
-        "# kvm\noptions kvm ignore_msrs=1 other=1\n",
+      "/etc/modprobe.d/kvm.conf": "# kvm\noptions kvm ignore_msrs=1 other=1\n",
     },
     commands: ["/usr/sbin/update-initramfs -u"],
   }]);

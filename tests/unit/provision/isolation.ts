@@ -27,7 +27,7 @@ const MACHINE: Topology = {
 
 Deno.test("plan() sends the interrupts of a function to the processors of its node", () => {
   const state = { functions: [{ select: A, interrupts: "node" }] };
-  assertEquals(planned(MACHINE, state), [`${A}: smp_affinity_list = 0-3`]);
+  assertEquals(planned(MACHINE, state), [`${A}: ${IRQ(24)} = 0-3`]);
 });
 
 Deno.test("restore() sends interrupts where they went before", async () => {

@@ -6,7 +6,7 @@ import { restore } from "../../../lib/provision/restore.ts";
 import { status } from "../../../lib/provision/status.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
 import type { Topology } from "../../../lib/sim/machine/topology.ts";
-import { failure } from "../../failures.ts";
+import { refused as rejected } from "../../failures.ts";
 import { planned, refused } from "../planned.ts";
 
 const A = "0000:01:00.0";
@@ -95,13 +95,11 @@ Deno.test("apply() throws PROGRAM_FAILED with what modprobe wrote, and undoes al
     ...MACHINE,
     files: { ...MACHINE.files, "/usr/sbin/modprobe": "exit 7" },
   });
-  const error = await failure(
+  const error = await rejected("PROGRAM_FAILED", () =>
     apply(host, {
       modules: ["dummy"],
       functions: [{ select: A, driver: null }],
-    }),
-  );
-  assertEquals(error.code, "PROGRAM_FAILED");
+    }));
   assertStringIncludes(error.message, "failed with status 7: modprobe: it");
   assertEquals(host.function(A).driver, "e1000e");
   assertEquals(exists(host.kernel, "/run/passthru/apply-1.jsonl"), false);

@@ -50,6 +50,28 @@ const RESERVED = [
   { address: GPU, vendor: 0x8086, device: 0x5912, driver: "vfio-pci" },
 ];
 
+Deno.test("unitFiles() adds a unit that keeps the host at the state", () => {
+  const [unit, link] = unitFiles({
+    name: "desk",
+    state: STATE,
+    command,
+    reserved: [],
+    watch: true,
+  }).slice(-2);
+  const path = "/etc/systemd/system/passthru-desk-watch.service";
+  assertEquals(unit!.path, path);
+  assertStringIncludes(
+    (unit as { text: string }).text,
+    "\nRequires=passthru-desk.service\nAfter=passthru-desk.service\n",
+  );
+  assertStringIncludes(
+    (unit as { text: string }).text,
+    '\nExecStart=/usr/local/bin/passthru apply --watch --json --name desk ' +
+      "/etc/passthru/desk.json\n",
+  );
+  assertEquals((link as { target: string }).target, path);
+});
+
 Deno.test("unitFiles() returns the state, the drivers, the rules, the unit, and its link", () => {
   const files = unitFiles({
     name: "desk",

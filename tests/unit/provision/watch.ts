@@ -48,8 +48,11 @@ Deno.test("watch() mends what the kernel says has drifted", async () => {
     nothing,
     nothing,
   ]);
-  assertEquals(seen, ["drifted", "mended", "settled", "drifted", "mended"]
-    .filter((_, i) => i < seen.length));
+  assertEquals(
+    seen,
+    ["drifted", "mended", "settled", "drifted", "mended"]
+      .filter((_, i) => i < seen.length),
+  );
   assertEquals(host.function(A).driver, "vfio-pci");
 });
 
@@ -74,7 +77,8 @@ Deno.test("watch() ends without an error when the signal aborts, and leaves the 
 
 Deno.test("watch() throws TypeError for an invalid state", async () => {
   await assertRejects(
-    () => watch(new Host({ kernel: simulate().kernel }), { functions: 1 } as never),
+    () =>
+      watch(new Host({ kernel: simulate().kernel }), { functions: 1 } as never),
     TypeError,
   );
 });
