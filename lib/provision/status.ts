@@ -43,8 +43,8 @@ export interface StepStatus {
   readonly made: boolean;
   /** Whether the host is still as the step left it. */
   readonly holds: boolean;
-  /** Whether the kernel has what it sets only from its next boot on. */
-  readonly pending: boolean;
+  /** Whether the kernel has what it sets only from its next boot on. Default: false. */
+  readonly pending?: boolean;
 }
 
 /**
@@ -84,7 +84,7 @@ export async function status(
         step,
         made,
         holds: await holds(host, step, options),
-        pending: isPending(host, step),
+        ...isPending(host, step) && { pending: true },
       });
     }
     if (steps.length === 0) continue;

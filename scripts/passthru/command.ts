@@ -79,12 +79,6 @@ export class Arguments {
     return this.#options[name] === true;
   }
 
-  /** The same arguments without an option. */
-  without(name: string): Arguments {
-    const { [name]: _, ...options } = this.#options;
-    return new Arguments(this.operands, options, this.rest);
-  }
-
   /** The value of an option, where it was given. */
   value(name: string): string | undefined {
     return this.#options[name] as string | undefined;

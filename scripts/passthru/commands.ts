@@ -221,6 +221,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         kind: "text",
         about: "the same, and no longer apply it at boot",
       },
+      "keep-boot-settings": {
+        about: "leave the kernel's command line and options of modules",
+      },
       forget: {
         value: "ID",
         kind: "text",

@@ -72,16 +72,12 @@ function outputCode(terminal: Terminal): number {
 
 async function run(
   { name, args }: Call,
-  terminal: Terminal,
+  given: Terminal,
   hosts: Hosts,
 ): Promise<number> {
-  if (args.has("progress")) {
-    return await run(
-      { name, args: args.without("progress") },
-      { ...terminal, progress: progressLines(terminal) },
-      hosts,
-    );
-  }
+  const terminal = args.has("progress")
+    ? { ...given, progress: progressLines(given) }
+    : given;
   const snapshot = args.value("simulate");
   if (args.has("keep")) return await keep(name, args, terminal, hosts);
   const [{ run }, host] = await Promise.all([

@@ -120,7 +120,8 @@ const WANTS = `${UNITS}/multi-user.target.wants`;
 
 /** The name of the unit that keeps the host at the state. */
 export function watchName(name: string): string {
-  return `passthru-${name}-watch.service`;
+  // No name has a colon, so that it is not the unit of another name.
+  return `passthru-${name}:watch.service`;
 }
 
 /** The name of the unit. */
@@ -156,7 +157,7 @@ Before=${USERS.join(" ")}
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=${run("apply", "--name", name, statePath(name))}
-ExecStop=${run("restore", "--name", name)}
+ExecStop=${run("restore", "--name", name, "--keep-boot-settings")}
 TimeoutStartSec=${TIMEOUT}
 TimeoutStopSec=${TIMEOUT}
 

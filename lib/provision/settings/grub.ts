@@ -31,9 +31,7 @@ export function grubCommand(kernel: Kernel): readonly string[] | undefined {
   const directory = exists(kernel, "/boot/grub2")
     ? "/boot/grub2"
     : "/boot/grub";
-  return make === undefined
-    ? undefined
-    : [make, "-o", `${directory}/grub.cfg`];
+  return make === undefined ? undefined : [make, "-o", `${directory}/grub.cfg`];
 }
 
 /**

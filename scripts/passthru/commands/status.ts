@@ -53,7 +53,7 @@ function appliedJson(
     since: since.toISOString(),
     process,
     held,
-    steps: steps.map(({ step, made, holds, pending }) => ({
+    steps: steps.map(({ step, made, holds, pending = false }) => ({
       step: stepJson(step),
       made,
       holds,
@@ -77,7 +77,7 @@ function appliedText(
 
 function stepLine(
   terminal: Terminal,
-  { step, made, holds, pending }: StepStatus,
+  { step, made, holds, pending = false }: StepStatus,
 ) {
   const [word, style]: [string, Style] = !made
     ? ["not finished", "yellow"]

@@ -70,7 +70,7 @@ Deno.test("passthru apply --at-boot --watch installs a unit that keeps the host 
   assertEquals((await call(host, argv, { files })).code, 0);
   assertStringIncludes(
     host.kernel.readFile(
-      "/etc/systemd/system/passthru-desk-watch.service",
+      "/etc/systemd/system/passthru-desk:watch.service",
     ),
     "apply --watch --json --name desk /etc/passthru/desk.json",
   );

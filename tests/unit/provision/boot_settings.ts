@@ -195,6 +195,22 @@ Deno.test("restore() brings back GRUB's settings byte for byte, and what was mad
   );
 });
 
+Deno.test("restore() leaves what is for the next boot when it is to", async () => {
+  const host = simulate({
+    hugePages: { "2M": 0 },
+    files: grub('GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n'),
+  });
+  await apply(host, { ...STATE, hugePages: [{ size: "2M", count: 4 }] });
+  const { undone } = await restore(host, { keepBootSettings: true });
+  assertEquals(undone.map(({ kind }) => kind), ["attribute"]);
+  assertStringIncludes(host.kernel.readFile(GRUB), "intel_iommu=on");
+  await restore(host);
+  assertEquals(
+    host.kernel.readFile(GRUB),
+    'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n',
+  );
+});
+
 Deno.test("status() says that nothing is pending once the kernel was started with the words", async () => {
   const host = simulate({
     kernel: { commandLine: "quiet intel_iommu=on iommu=pt" },
@@ -202,7 +218,7 @@ Deno.test("status() says that nothing is pending once the kernel was started wit
   });
   await apply(host, STATE);
   const [{ steps } = { steps: [] }] = await status(host);
-  assertEquals(steps.map(({ pending }) => pending), [false]);
+  assertEquals(steps.map(({ pending }) => pending), [undefined]);
 });
 
 Deno.test("apply() brings the settings back when update-grub fails", async () => {

@@ -58,7 +58,7 @@ Deno.test("unitFiles() adds a unit that keeps the host at the state", () => {
     reserved: [],
     watch: true,
   }).slice(-2);
-  const path = "/etc/systemd/system/passthru-desk-watch.service";
+  const path = "/etc/systemd/system/passthru-desk:watch.service";
   assertEquals(unit!.path, path);
   assertStringIncludes(
     (unit as { text: string }).text,
@@ -66,7 +66,7 @@ Deno.test("unitFiles() adds a unit that keeps the host at the state", () => {
   );
   assertStringIncludes(
     (unit as { text: string }).text,
-    '\nExecStart=/usr/local/bin/passthru apply --watch --json --name desk ' +
+    "\nExecStart=/usr/local/bin/passthru apply --watch --json --name desk " +
       "/etc/passthru/desk.json\n",
   );
   assertEquals((link as { target: string }).target, path);
@@ -128,7 +128,7 @@ Deno.test("unitText() applies before users start, and restores when it stops", (
   );
   assertEquals(
     value("ExecStop"),
-    "/usr/local/bin/passthru restore --name desk",
+    "/usr/local/bin/passthru restore --name desk --keep-boot-settings",
   );
 });
 

@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Host } from "../../../lib/host/host.ts";
+import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { watch, type WatchEvent } from "../../../lib/provision/watch/watch.ts";
 import { simulate } from "../../../lib/sim/mod.ts";
 import type { SimulatedHost } from "../../../lib/sim/mod.ts";
@@ -14,10 +15,11 @@ const MACHINE = {
 async function watched(
   host: SimulatedHost,
   steps: readonly (() => void | Promise<void>)[],
+  state: DesiredState = STATE,
 ): Promise<string[]> {
   const stop = new AbortController();
   const seen: string[] = [];
-  await watch(host, STATE, {
+  await watch(host, state, {
     signal: stop.signal,
     onEvent({ event }: WatchEvent) {
       const step = steps[seen.length];
@@ -57,14 +59,23 @@ Deno.test("watch() mends what the kernel says has drifted", async () => {
 });
 
 Deno.test("watch() says once what cannot be mended, and goes on when the device comes", async () => {
-  const host = simulate(MACHINE);
-  const kernel = host.machine.spawn();
-  await kernel.writeFileAsync(`${host.function(A).path}/remove`, "1");
+  const physical = "0000:01:00.0";
+  const host = simulate({
+    functions: {
+      [physical]: {
+        id: "8086:10c9",
+        driver: "igb",
+        sriov: { total: 7, id: "8086:10ca", driver: "igbvf" },
+      },
+    },
+  });
+  const { kernel } = host;
+  const { path } = host.function(physical);
   const seen = await watched(host, [
-    () => kernel.writeFileAsync("/sys/bus/pci/rescan", "1"),
+    () => kernel.writeFileAsync(`${path}/sriov_numvfs`, "1"),
     nothing,
     nothing,
-  ]);
+  ], { functions: [{ select: "0000:01:10.0", driver: "vfio-pci" }] });
   assertEquals(seen, ["failed", "drifted", "mended"]);
 });
 
