@@ -5,6 +5,7 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import { simulate, SimulatedHost } from "../../lib/sim/host.ts";
 import { Host } from "../../lib/host/host.ts";
+import { exists } from "../../lib/host/sysfs.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
@@ -278,9 +279,10 @@ function isReadable(kernel: Kernel, path: string): boolean {
 export function stateOf(machine: SimulatedMachine): Map<string, string> {
   const process = machine.spawn();
   try {
-    return new Map(["/sys", "/etc", "/boot", "/dev/vfio"].flatMap((path) => [
-      ...contents(process, path),
-    ]));
+    return new Map(
+      ["/sys", "/etc", "/boot", "/dev/vfio"]
+        .filter((path) => exists(process, path))
+        .flatMap((path) => [...contents(process, path)]));
   } finally {
     process.exit();
   }

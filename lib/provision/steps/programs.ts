@@ -5,8 +5,7 @@
  */
 
 import { VfioError } from "../../errors.ts";
-import { sysfsError } from "../../host/sysfs.ts";
-import { exists } from "../../host/sysfs.ts";
+import { exists, sysfsError } from "../../host/sysfs.ts";
 import { openersText, processes, processName } from "../../host/openers.ts";
 import { basename } from "../../host/path.ts";
 import type { Kernel } from "../../kernel/kernel.ts";

@@ -112,6 +112,7 @@ class Rounds {
   readonly #options: WatchOptions;
   #isSettled = false;
   #failure = "";
+  #drift = "";
 
   constructor(host: Host, state: DesiredState, options: WatchOptions) {
     this.#host = host;
@@ -134,12 +135,16 @@ class Rounds {
         }
         this.#isSettled = true;
         this.#failure = "";
+        this.#drift = "";
         return "settled";
       }
       // What could not be mended is not said again and again.
-      if (this.#failure === "") onEvent?.({ event: "drifted", steps });
+      const drift = JSON.stringify(steps);
+      if (drift !== this.#drift) onEvent?.({ event: "drifted", steps });
+      this.#drift = drift;
       const applied = await apply(this.#host, this.#state, this.#options);
       this.#failure = "";
+      this.#drift = "";
       this.#isSettled = false;
       onEvent?.({ event: "mended", steps: applied.steps });
       return "mended";
