@@ -282,7 +282,8 @@ export function stateOf(machine: SimulatedMachine): Map<string, string> {
     return new Map(
       ["/sys", "/etc", "/boot", "/dev/vfio"]
         .filter((path) => exists(process, path))
-        .flatMap((path) => [...contents(process, path)]));
+        .flatMap((path) => [...contents(process, path)]),
+    );
   } finally {
     process.exit();
   }
