@@ -32,7 +32,6 @@ import { ChildCalls } from "./libc/child.ts";
 import { loadMachineCode, type MachineCode } from "./libc/code.ts";
 import { SCRATCH_BYTES } from "./libc/files.ts";
 import { errno, fail, lazily, pinned, succeeded } from "./libc/library.ts";
-import { runProgram } from "./libc/program.ts";
 import { LibcSockets } from "./libc/sockets.ts";
 import { eventfds, Watcher } from "./libc/watch.ts";
 
@@ -304,6 +303,8 @@ export class LibcKernel extends LibcSockets implements Kernel {
     args: readonly string[],
     options: SignalOptions = {},
   ): Promise<ProgramResult> {
+    // Few scripts run programs.
+    const { runProgram } = await import("./libc/program.ts");
     options.signal?.throwIfAborted();
     return await runProgram(this, this.#blocking, program, args, options);
   }
