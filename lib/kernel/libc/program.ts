@@ -71,6 +71,15 @@ const spawning = lazily({
     ],
     result: "i32",
   },
+  // Since glibc 2.34.
+  posix_spawn_file_actions_addclosefrom_np: {
+    parameters: [
+      "buffer", // posix_spawn_file_actions_t *file_actions
+      "i32", // int from
+    ],
+    result: "i32",
+    optional: true,
+  },
   posix_spawnattr_init: INIT,
   posix_spawnattr_destroy: INIT,
   posix_spawnattr_setflags: {
@@ -168,6 +177,8 @@ function spawn(
     c.posix_spawn_file_actions_addopen(actions, 0, nothing, O_RDONLY, 0);
     c.posix_spawn_file_actions_adddup2(actions, output, 1);
     c.posix_spawn_file_actions_adddup2(actions, output, 2);
+    // This process may have inherited others that execve does not close.
+    c.posix_spawn_file_actions_addclosefrom_np?.(actions, 3);
     // None is blocked, and none is ignored as this process ignores SIGPIPE.
     c.posix_spawnattr_setsigmask(attributes, signals);
     c.sigfillset(signals);

@@ -4,10 +4,10 @@
  * @module
  */
 
-/** Bytes of a `posix_spawn_file_actions_t`; glibc's is 80. */
-export const FILE_ACTIONS_BYTES = 256;
-/** Bytes of a `posix_spawnattr_t`; glibc's is 336. */
-export const SPAWN_ATTRIBUTES_BYTES = 512;
+/** Bytes of a `posix_spawn_file_actions_t`. */
+export const FILE_ACTIONS_BYTES = 80;
+/** Bytes of a `posix_spawnattr_t`. */
+export const SPAWN_ATTRIBUTES_BYTES = 336;
 /** Bytes of a `sigset_t` of libc. */
 export const SIGNAL_SET_BYTES = 128;
 /** The program has a process group of its own. */
