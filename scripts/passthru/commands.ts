@@ -221,7 +221,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         kind: "text",
         about: "the same, and no longer apply it at boot",
       },
-      "keep-boot-settings": {
+      "keep-boot": {
         about: "leave the kernel's command line and options of modules",
       },
       forget: {

@@ -157,7 +157,7 @@ Before=${USERS.join(" ")}
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=${run("apply", "--name", name, statePath(name))}
-ExecStop=${run("restore", "--name", name, "--keep-boot-settings")}
+ExecStop=${run("restore", "--name", name, "--keep-boot")}
 TimeoutStartSec=${TIMEOUT}
 TimeoutStopSec=${TIMEOUT}
 

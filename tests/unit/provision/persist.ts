@@ -128,7 +128,7 @@ Deno.test("unitText() applies before users start, and restores when it stops", (
   );
   assertEquals(
     value("ExecStop"),
-    "/usr/local/bin/passthru restore --name desk --keep-boot-settings",
+    "/usr/local/bin/passthru restore --name desk --keep-boot",
   );
 });
 
