@@ -111,8 +111,9 @@ function neededBy(kernel: Kernel, name: string): string[] | undefined {
   const module = kernelName(name);
   const line = linesOf(kernel, "modules.dep")
     .find((line) => nameOf(line.split(":")[0]!) === module);
-  return line?.split(":")[1]!.split(" ").filter((path) => path !== "")
-    .map(nameOf);
+  if (line === undefined) return undefined;
+  const [, needed = ""] = line.split(":");
+  return needed.split(" ").filter((path) => path !== "").map(nameOf);
 }
 
 function linesOf(kernel: Kernel, file: string): string[] {
