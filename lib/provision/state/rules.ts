@@ -28,7 +28,6 @@ import type {
   HandoffState,
   HugePagesState,
   IdSelector,
-  IsolationState,
   MediatedState,
   NodeState,
   PathSelector,
@@ -39,6 +38,13 @@ import type {
   VirtualFunctionsState,
   VirtualFunctionState,
 } from "./state.ts";
+import {
+  COMMAND_LINE,
+  INTERRUPTS,
+  ISOLATION,
+  MODULE_OPTIONS,
+  MODULES,
+} from "./settings_rules.ts";
 import { assertUniqueMacs } from "./unique_macs.ts";
 
 // The patterns have no flags: JSON schemas do not support them.
@@ -57,13 +63,6 @@ const USER = /^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10})$/;
 const MAC = /^(?!00(:00){5}$)[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$/;
 /** Absolute and normalized, so that two different paths are different files. */
 const FILE = /^(\/(?!\.{1,2}(\/|$))[^/\n]+)+$/;
-/** A list of processors, as the kernel writes it. */
-const CPUS = /^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*$/;
-const MODULE = /^[A-Za-z0-9_-]+$/;
-/** Neither spaces nor what a shell or modprobe reads in a special way. */
-const WORD = /^[A-Za-z0-9_][A-Za-z0-9_.-]*(=[A-Za-z0-9_.,:;@%+\/=-]+)?$/;
-const OPTION = /^[A-Za-z0-9_.,:;@%+\/=-]+$/;
-const SLICE = /^[A-Za-z0-9][A-Za-z0-9_.-]*\.slice$/;
 const INDEX = /^(0|[1-9][0-9]{0,4})$/;
 const MODE = /^0?[0-7]{3}$/;
 
@@ -227,14 +226,7 @@ const functionState: Rule<FunctionState> = object<FunctionState>(
     idleD3,
     rom,
     node,
-    interrupts: described(
-      "The processors that its interrupts go to",
-      choice<string>(
-        '"node", or processors such as "0-3"',
-        [(value) => value === "node", oneOf("", ["node"])],
-        [() => true, text('"node", or processors such as "0-3"', CPUS)],
-      ),
-    ),
+    interrupts: INTERRUPTS,
   },
   {
     title: "The desired state of a PCI function",
@@ -318,39 +310,10 @@ export const STATE: Rule<DesiredState> = object<DesiredState>("an object", {
     "PCI functions, each once",
     list("a list of functions", functionState),
   ),
-  modules: described(
-    "Modules that are loaded",
-    list("a list of modules", text("the name of a module", MODULE), {
-      unique: true,
-    }),
-  ),
-  commandLine: described(
-    "Words of the kernel's command line, from the next boot on",
-    list(
-      "a list of words",
-      text('a word such as "intel_iommu=on"', WORD),
-      { unique: true },
-    ),
-  ),
-  moduleOptions: described(
-    "Options of modules, by module and name",
-    record(
-      "an object by modules",
-      { expected: "the name of a module", pattern: MODULE },
-      record(
-        "an object by options",
-        { expected: "the name of an option", pattern: MODULE },
-        text("a value without spaces", OPTION),
-      ),
-    ),
-  ),
-  isolation: object<IsolationState>("processors", {
-    cpus: text('processors such as "2-5"', CPUS),
-    slice: text('a slice such as "machine.slice"', SLICE),
-  }, {
-    title: "Processors that only a machine uses",
-    required: ["cpus"],
-  }),
+  modules: MODULES,
+  commandLine: COMMAND_LINE,
+  moduleOptions: MODULE_OPTIONS,
+  isolation: ISOLATION,
   mediated: described(
     "Mediated devices, each once",
     list("a list of mediated devices", mediated),

@@ -141,8 +141,8 @@ const BAD: readonly (readonly [state: unknown, message: string])[] = [
   ],
   [{ xyz: 1 }, "xyz: there is no such key"],
   [
-    { modules: ["../x"] },
-    'modules[0]: expected the name of a module, got "../x"',
+    { modules: ["-r"] },
+    'modules[0]: expected the name of a module, got "-r"',
   ],
   [
     { commandLine: ["a b"] },
@@ -197,7 +197,7 @@ const BAD: readonly (readonly [state: unknown, message: string])[] = [
   [fn({ driver: "" }), 'functions[1].driver: expected a name or null, got ""'],
   [
     fn({ driver: "../x" }),
-    'functions[1].driver: expected a name or null, got "../x"',
+    'functions[1].driver: expected a name or null, got "-r"',
   ],
   [
     fn({ driver: ".." }),
