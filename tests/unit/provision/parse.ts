@@ -197,7 +197,7 @@ const BAD: readonly (readonly [state: unknown, message: string])[] = [
   [fn({ driver: "" }), 'functions[1].driver: expected a name or null, got ""'],
   [
     fn({ driver: "../x" }),
-    'functions[1].driver: expected a name or null, got "-r"',
+    'functions[1].driver: expected a name or null, got "../x"',
   ],
   [
     fn({ driver: ".." }),
