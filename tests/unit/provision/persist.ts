@@ -233,6 +233,7 @@ Deno.test("unpersist() keeps and reports a file when another process has changed
   assertEquals(error.code, "RESTORE_INCOMPLETE");
   assertStringIncludes(error.message, files[0]!);
   assertEquals(host.kernel.readdir("/etc"), [
+    "default",
     "hostname",
     "passthru",
   ]);
