@@ -9,16 +9,6 @@ import type { ProgramResult } from "../../kernel/kernel.ts";
 import type { Machine } from "../machine/machine.ts";
 import { makeDriver } from "./drivers.ts";
 
-/** A module that was loaded. */
-export interface LoadedModule {
-  /** Its name, as the kernel has it. */
-  readonly name: string;
-  /** The modules that need it. */
-  readonly users: Set<string>;
-  /** The driver that it brings, by the key of {@linkcode Machine.drivers}. */
-  readonly driver?: string;
-}
-
 /** A module that can be loaded. */
 interface Loadable {
   readonly path: string;

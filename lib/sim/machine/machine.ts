@@ -3,8 +3,8 @@ import {
   type Driver,
   Group,
   type GroupKind,
+  type LoadedModule,
 } from "../driver/bus.ts";
-import type { LoadedModule } from "../driver/modules.ts";
 import { DeviceTable } from "../driver/device_table.ts";
 import type { Directory, Ownership, Process } from "../fs/file.ts";
 import { HugePages } from "../process/huge_pages.ts";

@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { Driver } from "../driver/bus.ts";
-import type { LoadedModule } from "../driver/modules.ts";
+import type { Driver, LoadedModule } from "../driver/bus.ts";
 import type { Directory } from "../fs/file.ts";
 import { boolean, unsigned } from "./input.ts";
 import type { Machine } from "../machine/machine.ts";
