@@ -144,6 +144,7 @@ export type {
   Kernel,
   Mapping,
   PollRequest,
+  ProgramResult,
   ReceivedMessage,
   RegisterViews,
 } from "./lib/kernel/kernel.ts";

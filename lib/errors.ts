@@ -42,6 +42,7 @@ import { printable, printableLines } from "./printable.ts";
  * | `NO_IOMMU_GROUP` | no IOMMU isolates the device |
  * | `NO_MEMORY` | the system has no memory, or no huge pages, left to give |
  * | `PERMISSION_DENIED` | this user may not open the device node, or write the attribute or the journal |
+ * | `PROGRAM_FAILED` | a program of the host failed, such as modprobe; the message has what it wrote |
  * | `RESTORE_INCOMPLETE` | not all of what was changed could be brought back; the journal, or the hint, has the rest |
  * | `TIMED_OUT` | the kernel did not answer in time |
  * | `VECTORS_EXHAUSTED` | the host has fewer interrupt vectors for the device than were asked for |
@@ -78,6 +79,7 @@ export type VfioErrorCode =
   | "NO_IOMMU_GROUP"
   | "NO_MEMORY"
   | "PERMISSION_DENIED"
+  | "PROGRAM_FAILED"
   | "RESTORE_INCOMPLETE"
   | "TIMED_OUT"
   | "VECTORS_EXHAUSTED"

@@ -62,6 +62,14 @@ export interface FileStatus {
   readonly device: string;
 }
 
+/** What {@linkcode Kernel.runAsync} returns. */
+export interface ProgramResult {
+  /** The exit status; 128 and the number of a signal that ended it. */
+  readonly status: number;
+  /** What it wrote to its standard output and standard error. */
+  readonly output: string;
+}
+
 /** One file descriptor to wait for, and the `POLL*` bits wanted of it. */
 export interface PollRequest {
   /** The file descriptor. */
@@ -178,6 +186,8 @@ export interface Kernel {
    * write returns.
    */
   socket(domain: number, type: number, protocol: number): number;
+  /** Gives a socket its address, a `struct sockaddr` of its domain. */
+  bind(fd: number, address: Uint8Array): void;
   /** Makes two sockets that are connected to each other. */
   socketpair(domain: number, type: number, protocol: number): [number, number];
   /**
@@ -284,4 +294,15 @@ export interface Kernel {
     text: string,
     options?: SignalOptions,
   ): Promise<void>;
+
+  /**
+   * Runs a program of the host, by its absolute path, and waits for its end. It
+   * reads nothing, and its environment is that of a system's service. An abort
+   * asks it to end.
+   */
+  runAsync(
+    program: string,
+    args: readonly string[],
+    options?: SignalOptions,
+  ): Promise<ProgramResult>;
 }

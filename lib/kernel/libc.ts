@@ -19,7 +19,12 @@ import {
 import type { Ioctl } from "../uapi/ioctl.ts";
 import { pollfd, POLLIN } from "../uapi/linux/poll.ts";
 import { errnoNumber } from "./errno.ts";
-import type { EventSource, Kernel, PollRequest } from "./kernel.ts";
+import type {
+  EventSource,
+  Kernel,
+  PollRequest,
+  ProgramResult,
+} from "./kernel.ts";
 import { type SignalOptions, untilAborted } from "./abort.ts";
 import { EventCounts } from "./event_counts.ts";
 import { BlockingCalls } from "./libc/blocking.ts";
@@ -291,5 +296,16 @@ export class LibcKernel extends LibcSockets implements Kernel {
     const writing = this.#child.write(fd, encoder.encode(text))
       .finally(() => this.close(fd));
     succeeded(await untilAborted(writing, signal), "write", path);
+  }
+
+  async runAsync(
+    program: string,
+    args: readonly string[],
+    options: SignalOptions = {},
+  ): Promise<ProgramResult> {
+    // Few scripts run programs.
+    const { runProgram } = await import("./libc/program.ts");
+    options.signal?.throwIfAborted();
+    return await runProgram(this, this.#blocking, program, args, options);
   }
 }

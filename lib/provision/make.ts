@@ -11,7 +11,7 @@ import {
   type WaitOptions,
 } from "../host/driver/deadline.ts";
 import type { Host } from "../host/host.ts";
-import { logChange } from "./journal/change_log.ts";
+import { logSteps } from "./journal/change_log.ts";
 import { Listener, Pace } from "./journal/callback.ts";
 import { locked } from "../host/journal/lock.ts";
 import {
@@ -206,7 +206,7 @@ export async function makeSteps(
   } catch (error) {
     throw await undoAndExplain(host, journal, error, options);
   }
-  logChange(host.kernel, "applied", journal, stepsOf(journal));
+  logSteps(host.kernel, "applied", journal, stepsOf(journal));
   return new Applied(host, journal, options.timeout, hold);
 }
 
@@ -223,8 +223,9 @@ async function makeStep(
 ): Promise<void> {
   const { onStep } = options;
   try {
-    const work = { host, deadline: new Deadline(options) };
     const kind = kindOf(step);
+    const { timeout = Math.max(DEFAULT_TIMEOUT, kind.patience ?? 0) } = options;
+    const work = { host, deadline: new Deadline({ ...options, timeout }) };
     if (await kind.holds(work, step)) return;
     const before = await kind.capture(work, step);
     if (stop.aborted) return;
@@ -247,7 +248,7 @@ async function undoAndExplain(
 ): Promise<unknown> {
   // Undoing has its own time limits and no signal: the apply may have ended by
   // its time limit or its signal.
-  logChange(host.kernel, "failed", journal, stepsOf(journal));
+  logSteps(host.kernel, "failed", journal, stepsOf(journal));
   const listener = new Listener(onStep);
   const left = await undoSteps(host, journal, journal.toUndo, {
     timeout: Math.max(timeout, DEFAULT_TIMEOUT),

@@ -57,5 +57,6 @@ export { parseState, stateSchema } from "./state/parse.ts";
 export { pinOf } from "./state/pin.ts";
 export type { Schema } from "../rule.ts";
 export type * from "./state/state.ts";
+export { watch, type WatchEvent, type WatchOptions } from "./watch/watch.ts";
 export { type AppliedStatus, status, type StepStatus } from "./status.ts";
 export type * from "./steps/step.ts";

@@ -10,7 +10,7 @@ import type { Host } from "../host/host.ts";
 import { basename } from "../host/path.ts";
 import { formatPciAddress, parsePciAddress } from "../pci/address.ts";
 import { functionIfThere } from "./steps/functions.ts";
-import { logChange } from "./journal/change_log.ts";
+import { logSteps } from "./journal/change_log.ts";
 import { Listener } from "./journal/callback.ts";
 import { heldSteps } from "./journal/held.ts";
 import { LaterChanges } from "./journal/superseded.ts";
@@ -33,6 +33,11 @@ export interface RestoreOptions extends WaitOptions {
   readonly devices?: readonly string[];
   /** Restores only what was applied under this name. Default: everything. */
   readonly name?: string;
+  /**
+   * Whether what the kernel has only from its next boot on stays: words of its
+   * command line and options of modules. Default: false.
+   */
+  readonly keepBootSettings?: boolean;
   /**
    * Called for each step once it is undone. An error that it throws stops
    * nothing. It is thrown at the end, when everything else is undone.
@@ -148,7 +153,12 @@ export async function undoJournals(
   const damaged: DamagedJournal[] = [];
   const later = new LaterChanges();
   const names = devices?.map(canonicalName);
-  const wantedOf = ({ toUndo }: StepJournal) => entriesOf(host, toUndo, names);
+  const wantedOf = ({ toUndo }: StepJournal) => {
+    const wanted = entriesOf(host, toUndo, names);
+    return options.keepBootSettings
+      ? wanted.filter(({ step }) => !isForBoot(step))
+      : wanted;
+  };
   const undo = async (journal: StepJournal) => {
     const divided = later.divide(wantedOf(journal));
     const undoneHere: Step[] = [];
@@ -164,7 +174,7 @@ export async function undoJournals(
       left.push(...divided.left, ...leftHere);
     } finally {
       undone.push(...undoneHere);
-      logChange(host.kernel, "undone", journal, undoneHere);
+      logSteps(host.kernel, "undone", journal, undoneHere);
     }
     if (journal.toUndo.length === 0) journal.remove();
   };
@@ -222,6 +232,10 @@ function entriesOf(
       ? step.devices.some((device) => allDevices.has(device))
       : step.device !== undefined && allDevices.has(step.device)
   );
+}
+
+function isForBoot(step: Step): boolean {
+  return step.kind === "configuration" && step.atBoot !== undefined;
 }
 
 function virtualFunctionsOf(host: Host, device: string): string[] {

@@ -43,6 +43,8 @@ export interface StepStatus {
   readonly made: boolean;
   /** Whether the host is still as the step left it. */
   readonly holds: boolean;
+  /** Whether the kernel has what it sets only from its next boot on. Default: false. */
+  readonly pending?: boolean;
 }
 
 /**
@@ -78,7 +80,12 @@ export async function status(
     const steps: StepStatus[] = [];
     for (const { step, made, undone } of entries) {
       if (undone) continue;
-      steps.push({ step, made, holds: await holds(host, step, options) });
+      steps.push({
+        step,
+        made,
+        holds: await holds(host, step, options),
+        ...isPending(host, step) && { pending: true },
+      });
     }
     if (steps.length === 0) continue;
     const { name, at, pid, process } = head;
@@ -106,4 +113,9 @@ async function holds(
     options.signal?.throwIfAborted();
     return false;
   }
+}
+
+function isPending(host: Host, step: Step): boolean {
+  const work = { host, deadline: new Deadline() };
+  return kindOf(step).pending?.(work, step) ?? false;
 }

@@ -18,6 +18,7 @@ const FILE: Operand = { name: "FILE", kind: "file" };
 /** The options that every command has. */
 export const COMMON: Readonly<Record<string, Option>> = {
   json: { about: "write JSON" },
+  progress: { about: "write each step to standard error as a line of JSON" },
   simulate: {
     value: "FILE",
     kind: "file",
@@ -180,12 +181,19 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         kind: "text",
         about: "apply it at every boot too, by a systemd unit",
       },
+      watch: {
+        about: "keep the host at it until it is ended, and say what drifts",
+      },
       timeout: TIMEOUT,
     },
     examples: {
       "passthru apply state.yaml": "apply it",
       "passthru apply state.yaml --dry-run": "the same as passthru plan",
       "passthru apply state.yaml --at-boot desk": "now and at every boot",
+      "passthru apply state.yaml --watch --json":
+        "and again whenever it drifts; a line of JSON for each event",
+      "passthru apply state.yaml --at-boot desk --watch":
+        "the same from boot on, as a service of systemd",
       "generate-state | passthru apply -":
         "a state that another program writes",
     },
@@ -212,6 +220,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         value: "NAME",
         kind: "text",
         about: "the same, and no longer apply it at boot",
+      },
+      "keep-boot": {
+        about: "leave the kernel's command line and options of modules",
       },
       forget: {
         value: "ID",

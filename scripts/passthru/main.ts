@@ -72,9 +72,12 @@ function outputCode(terminal: Terminal): number {
 
 async function run(
   { name, args }: Call,
-  terminal: Terminal,
+  given: Terminal,
   hosts: Hosts,
 ): Promise<number> {
+  const terminal = args.has("progress")
+    ? { ...given, progress: progressLines(given) }
+    : given;
   const snapshot = args.value("simulate");
   if (args.has("keep")) return await keep(name, args, terminal, hosts);
   const [{ run }, host] = await Promise.all([
@@ -84,6 +87,18 @@ async function run(
       : simulated(snapshot, terminal, hosts),
   ]);
   return await run(args, host, terminal);
+}
+
+/** Writes each step as a line of JSON. */
+function progressLines(terminal: Terminal): Terminal["progress"] {
+  let last: string | undefined;
+  return (step) => {
+    // A step is told of when it is begun, and when it is made.
+    if (step === undefined || step === last) return;
+    last = step;
+    const at = new Date().toISOString();
+    terminal.warn(`${JSON.stringify({ at, step })}\n`);
+  };
 }
 
 /** Runs a command on a simulated host, and keeps what it has changed. */

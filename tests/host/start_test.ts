@@ -108,7 +108,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/provision": {
     entries: ["lib/provision/mod.ts"],
-    most: 150,
+    most: 170,
     within: [
       "lib/handoff",
       "lib/provision",
@@ -126,7 +126,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/sim": {
     entries: ["lib/sim/mod.ts"],
-    most: 235,
+    most: 240,
     within: [
       "lib/sim",
       "lib/ranges.ts",

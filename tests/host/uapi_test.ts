@@ -22,10 +22,12 @@ import * as pciExpressRegs from "../../lib/uapi/pci/express_regs.ts";
 import * as pciExtendedRegs from "../../lib/uapi/pci/extended_regs.ts";
 import * as pciIdeRegs from "../../lib/uapi/pci/ide_regs.ts";
 import * as pciRegs from "../../lib/uapi/pci/regs.ts";
+import * as netlink from "../../lib/uapi/linux/netlink.ts";
 import * as poll from "../../lib/uapi/linux/poll.ts";
 import * as rtnetlink from "../../lib/uapi/linux/rtnetlink.ts";
 import * as serialReg from "../../lib/uapi/linux/serial_reg.ts";
 import * as socket from "../../lib/uapi/linux/socket.ts";
+import * as spawn from "../../lib/uapi/linux/spawn.ts";
 import * as statx from "../../lib/uapi/linux/statx.ts";
 import * as vfio from "../../lib/uapi/vfio/all.ts";
 import { kernelHeaders } from "../vm/kernel.ts";
@@ -41,6 +43,11 @@ const OURS: Record<string, string> = {
     "offsetof(struct vfio_device_attach_iommufd_pt, pasid)",
   VFIO_DEVICE_DETACH_IOMMUFD_PT_SIZE_WITHOUT_PASID:
     "offsetof(struct vfio_device_detach_iommufd_pt, pasid)",
+  FILE_ACTIONS_BYTES: "sizeof(posix_spawn_file_actions_t)",
+  SPAWN_ATTRIBUTES_BYTES: "sizeof(posix_spawnattr_t)",
+  SIGNAL_SET_BYTES: "sizeof(sigset_t)",
+  // `UEVENT_GROUP`, of the kernel alone (lib/kobject_uevent.c)
+  KERNEL_EVENTS: "1",
 };
 
 /** Members that differ on purpose. */
@@ -241,6 +248,11 @@ const MODULES: Record<string, { module: object; headers: string[] }> = {
   },
   "serial_reg.ts": { module: serialReg, headers: ["linux/serial_reg.h"] },
   "socket.ts": { module: socket, headers: ["sys/socket.h"] },
+  "netlink.ts": {
+    module: netlink,
+    headers: ["sys/socket.h", "linux/netlink.h"],
+  },
+  "spawn.ts": { module: spawn, headers: ["spawn.h", "signal.h"] },
   "statx.ts": { module: statx, headers: ["fcntl.h", "sys/stat.h"] },
 };
 

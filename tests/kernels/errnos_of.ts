@@ -55,6 +55,8 @@ const METHODS: Readonly<
     "ENOMEM",
     "EPROTONOSUPPORT",
   ],
+  bind: ["EINVAL", "ENOMEM", "EPERM"],
+  runAsync: ["EACCES", "EAGAIN", "ENOEXEC", "ENOMEM", "EPERM"],
   eventfd: ["EMFILE", "ENFILE", "ENODEV", "ENOMEM"],
   eventSource: ["EMFILE", "ENFILE", "ENOMEM", "ENOSPC"],
   pollAsync: ["EINVAL", "ENOMEM"],

@@ -5,6 +5,7 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import { simulate, SimulatedHost } from "../../lib/sim/host.ts";
 import { Host } from "../../lib/host/host.ts";
+import { exists } from "../../lib/host/sysfs.ts";
 import { hasErrno } from "../../lib/kernel/errno.ts";
 import { intercept, type KernelCall } from "../../lib/kernel/intercept.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
@@ -55,7 +56,16 @@ export const TOPOLOGY: Topology = {
     },
   },
   mediatedTypes: { [GPU]: { "i915-GVTg_V5_4": { instances: 2 } } },
-  files: { "/etc/hostname": "host\n" },
+  files: {
+    "/etc/hostname": "host\n",
+    "/etc/default/grub": 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n',
+    "/boot/grub/grub.cfg": "linux /vmlinuz quiet\n",
+    "/lib/modules/7.3.4/modules.dep":
+      "kernel/a.ko: kernel/b.ko\nkernel/b.ko:\n",
+    "/usr/sbin/modprobe": "",
+    "/usr/sbin/rmmod": "",
+    "/usr/sbin/update-grub": "",
+  },
 };
 
 /** Returns steps of every kind. */
@@ -63,6 +73,22 @@ export function everyStep(): Step[] {
   const physical = `/sys/devices/pci0000:01/${PHYSICAL}`;
   const why = "a test wants it";
   return [
+    { kind: "module", name: "a", why },
+    {
+      kind: "configuration",
+      path: "/etc/default/grub",
+      files: [
+        {
+          path: "/etc/default/grub",
+          text: 'GRUB_CMDLINE_LINUX_DEFAULT="quiet iommu=pt"\n',
+        },
+        { path: "/etc/kernel/cmdline", text: "quiet iommu=pt\n", mode: 0o600 },
+      ],
+      commands: [["/usr/sbin/update-grub"]],
+      settings: ["iommu=pt"],
+      atBoot: { commandLine: ["iommu=pt"] },
+      why,
+    },
     { kind: "rom", device: NIC, path: ROM, why },
     {
       kind: "attribute",
@@ -253,9 +279,11 @@ function isReadable(kernel: Kernel, path: string): boolean {
 export function stateOf(machine: SimulatedMachine): Map<string, string> {
   const process = machine.spawn();
   try {
-    return new Map(["/sys", "/etc", "/dev/vfio"].flatMap((path) => [
-      ...contents(process, path),
-    ]));
+    return new Map(
+      ["/sys", "/etc", "/boot", "/dev/vfio"]
+        .filter((path) => exists(process, path))
+        .flatMap((path) => [...contents(process, path)]),
+    );
   } finally {
     process.exit();
   }

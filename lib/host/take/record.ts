@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type ChangeEvent, logChange } from "../journal/change_log.ts";
 import { Journal, nextJournalId } from "../journal/journal.ts";
 import type { HostDevice } from "../device.ts";
 import type { Deadline } from "../driver/deadline.ts";
@@ -13,17 +14,21 @@ import { type DriverStep, isDriverStep } from "../driver/step.ts";
 /** The journal of one taken device. The caller holds the lock. */
 export class TakeRecord {
   readonly #device: HostDevice;
+  readonly #driver: string;
   readonly #journal: Journal<DriverStep>;
   readonly #number: number;
   readonly #hold: Disposable;
+  #isMade = false;
 
   private constructor(
     device: HostDevice,
+    driver: string,
     journal: Journal<DriverStep>,
     number: number,
     hold: Disposable,
   ) {
     this.#device = device;
+    this.#driver = driver;
     this.#journal = journal;
     this.#number = number;
     this.#hold = hold;
@@ -56,7 +61,7 @@ export class TakeRecord {
         why: `${before.driver ?? "no driver"} has it`,
       }, before);
       const hold = await journal.hold(deadline);
-      return new TakeRecord(device, journal, number, hold);
+      return new TakeRecord(device, driver, journal, number, hold);
     } catch (error) {
       removeIfPossible(journal);
       throw error;
@@ -66,10 +71,19 @@ export class TakeRecord {
   /** Records that it was taken. */
   made(): void {
     this.#journal.made(this.#number, undefined);
+    this.#isMade = true;
+    this.#log("applied");
+  }
+
+  #log(event: ChangeEvent): void {
+    const { name, host: { kernel } } = this.#device;
+    const change = `${name}: driver ${this.#driver}`;
+    logChange(kernel, event, this.#journal, [change]);
   }
 
   /** Removes the record: the device is back. */
   drop(): void {
+    this.#log(this.#isMade ? "undone" : "failed");
     const { id, head: { uuid } } = this.#journal;
     try {
       // Somebody may have removed the file, and its name may be that of another

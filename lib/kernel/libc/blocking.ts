@@ -168,4 +168,25 @@ export class BlockingCalls {
       await this.#numbers.call(BigInt(SYS_wait4), BigInt(pid), 0n, 0n, 0n),
     );
   }
+
+  /**
+   * `wait4(2)` for a child process.
+   *
+   * @param pid The child's process id.
+   * @param status Gets its `int` of a status.
+   */
+  async waitFor(
+    pid: number,
+    status: Uint8Array<ArrayBuffer>,
+  ): Promise<number> {
+    return Number(
+      await this.#memorySecond.call(
+        BigInt(SYS_wait4),
+        BigInt(pid),
+        status,
+        0n,
+        0n,
+      ),
+    );
+  }
 }

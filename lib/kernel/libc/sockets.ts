@@ -9,7 +9,7 @@ import {
   SOL_SOCKET,
 } from "../../uapi/linux/socket.ts";
 import type { Kernel, ReceivedMessage } from "../kernel.ts";
-import { errno, fail, lazily } from "./library.ts";
+import { errno, fail, lazily, pinned } from "./library.ts";
 import { LibcMemory } from "./memory.ts";
 
 const MESSAGE = {
@@ -27,6 +27,14 @@ const sockets = lazily({
       "i32", // int domain
       "i32", // int type
       "i32", // int protocol
+    ],
+    result: "i32",
+  },
+  bind: {
+    parameters: [
+      "i32", // int sockfd
+      "buffer", // const struct sockaddr *addr
+      "u32", // socklen_t addrlen
     ],
     result: "i32",
   },
@@ -48,6 +56,11 @@ export class LibcSockets extends LibcMemory {
   socket(domain: number, type: number, protocol: number): number {
     const fd = sockets().socket(domain, type | SOCK_CLOEXEC, protocol);
     return fd < 0 ? fail(errno[0]!, "socket") : fd;
+  }
+
+  bind(fd: number, address: Uint8Array): void {
+    const result = sockets().bind(fd, pinned(address), address.length);
+    if (result < 0) fail(errno[0]!, "bind");
   }
 
   socketpair(domain: number, type: number, protocol: number): [number, number] {

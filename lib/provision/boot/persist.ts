@@ -29,6 +29,11 @@ export interface PersistOptions extends WaitOptions {
    * `["/usr/local/bin/passthru"]`.
    */
   readonly command: readonly string[];
+  /**
+   * Whether another unit keeps the host at the state from then on, as
+   * {@linkcode watch} does. Default: false.
+   */
+  readonly watch?: boolean;
 }
 
 /** The unit and files that apply a state at boot. */
@@ -91,7 +96,7 @@ export async function persist(
   name: string,
   options: PersistOptions,
 ): Promise<Persisted> {
-  const { command } = options;
+  const { command, watch = false } = options;
   const id = journalOf(name);
   if (!command[0]?.startsWith("/") || /[\n\0]/.test(command.join(""))) {
     throw new TypeError(
@@ -102,7 +107,13 @@ export async function persist(
   const checked = parseState(state);
   return await underLock(host, options, async () => {
     const reserved = displaysOf(host, checked);
-    const files = unitFiles({ name, state: checked, command, reserved });
+    const files = unitFiles({
+      name,
+      state: checked,
+      command,
+      reserved,
+      watch,
+    });
     await replace(host, id, files, options);
     return {
       unit: unitName(name),

@@ -32,6 +32,8 @@ export interface UnitOptions {
   readonly command: readonly string[];
   /** The functions that their own drivers must not bind. */
   readonly reserved: readonly ReservedFunction[];
+  /** Whether another unit keeps the host at the state. Default: false. */
+  readonly watch?: boolean;
 }
 
 /**
@@ -59,7 +61,7 @@ const TIMEOUT = 300;
  * @param options The contents of the unit.
  */
 export function unitFiles(options: UnitOptions): (FileStep | LinkStep)[] {
-  const { name, state, reserved } = options;
+  const { name, state, reserved, watch = false } = options;
   const unit = unitPath(name);
   const modules = modulesOf(state);
   const file = (path: string, text: string, why: string): FileStep => ({
@@ -91,11 +93,35 @@ export function unitFiles(options: UnitOptions): (FileStep | LinkStep)[] {
     file(unit, unitText(options), "it applies the state at boot"),
     {
       kind: "link",
-      path: `/etc/systemd/system/multi-user.target.wants/${unitName(name)}`,
+      path: `${WANTS}/${unitName(name)}`,
       target: unit,
       why: "it enables the unit",
     },
+    ...watch
+      ? [
+        file(
+          `${UNITS}/${watchName(name)}`,
+          watchText(options),
+          "it keeps the host at the state",
+        ),
+        {
+          kind: "link",
+          path: `${WANTS}/${watchName(name)}`,
+          target: `${UNITS}/${watchName(name)}`,
+          why: "it enables the unit",
+        } satisfies LinkStep,
+      ]
+      : [],
   ];
+}
+
+const UNITS = "/etc/systemd/system";
+const WANTS = `${UNITS}/multi-user.target.wants`;
+
+/** The name of the unit that keeps the host at the state. */
+export function watchName(name: string): string {
+  // No name has a colon, so that it is not the unit of another name.
+  return `passthru-${name}:watch.service`;
 }
 
 /** The name of the unit. */
@@ -104,7 +130,7 @@ export function unitName(name: string): string {
 }
 
 function unitPath(name: string): string {
-  return `/etc/systemd/system/${unitName(name)}`;
+  return `${UNITS}/${unitName(name)}`;
 }
 
 function statePath(name: string): string {
@@ -118,8 +144,7 @@ function statePath(name: string): string {
  * @param options The contents of the unit.
  */
 export function unitText({ name, command }: UnitOptions): string {
-  const run = (...args: string[]) =>
-    [...command, ...args].map(quoteWord).join(" ");
+  const run = runOf(command);
   return `[Unit]
 Description=Device passthrough: ${name.replaceAll("%", "%%")}
 ConditionPathExists=${statePath(name)}
@@ -132,13 +157,42 @@ Before=${USERS.join(" ")}
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=${run("apply", "--name", name, statePath(name))}
-ExecStop=${run("restore", "--name", name)}
+ExecStop=${run("restore", "--name", name, "--keep-boot")}
 TimeoutStartSec=${TIMEOUT}
 TimeoutStopSec=${TIMEOUT}
 
 [Install]
 WantedBy=multi-user.target
 `;
+}
+
+/**
+ * Writes the text of a systemd unit that keeps the host at a state, while the
+ * unit that applies it is started.
+ *
+ * @param options The contents of the unit.
+ */
+export function watchText({ name, command }: UnitOptions): string {
+  const run = runOf(command);
+  const path = statePath(name);
+  return `[Unit]
+Description=Device passthrough, kept: ${name.replaceAll("%", "%%")}
+ConditionPathExists=${path}
+Requires=${unitName(name)}
+After=${unitName(name)}
+
+[Service]
+ExecStart=${run("apply", "--watch", "--json", "--name", name, path)}
+Restart=on-failure
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+function runOf(command: readonly string[]): (...args: string[]) => string {
+  return (...args) => [...command, ...args].map(quoteWord).join(" ");
 }
 
 /**

@@ -52,6 +52,7 @@ export class LaterChanges {
 /** What a step changes: two steps with the same one undo each other. */
 function targetOf(step: Step): string {
   if ("path" in step) return `path ${step.path}`;
+  if (step.kind === "module") return `module ${step.name}`;
   const { kind, device } = step;
   const { bus = "pci" } = kind === "driver" ? step : {};
   return `${kind} ${bus} ${device}`;
@@ -63,6 +64,8 @@ function supersededError(step: Step, { id, head }: StepJournal): VfioError {
     ? "its driver"
     : "path" in step
     ? step.path
+    : step.kind === "module"
+    ? `the module ${step.name}`
     : step.kind;
   const by = id.startsWith("take-")
     ? `${head.process} (process ${head.pid}), which took it later`

@@ -5,7 +5,7 @@
  */
 
 import { toVfioError, VfioError } from "../../errors.ts";
-import { Deadline } from "../../host/driver/deadline.ts";
+import { Deadline, DEFAULT_TIMEOUT } from "../../host/driver/deadline.ts";
 import type { Host } from "../../host/host.ts";
 import { functionIfThere } from "../steps/functions.ts";
 import { Pace } from "./callback.ts";
@@ -56,9 +56,10 @@ export async function undoSteps(
     const { number, step, before, made, result } = entry;
     try {
       refuseInTheWay(host, step, left);
-      const deadline = new Deadline(timeout === undefined ? {} : { timeout });
-      const work = { host, deadline };
-      await kindOf(step).undo(work, step, before, made, result);
+      const kind = kindOf(step);
+      const least = Math.max(timeout ?? DEFAULT_TIMEOUT, kind.patience ?? 0);
+      const work = { host, deadline: new Deadline({ timeout: least }) };
+      await kind.undo(work, step, before, made, result);
     } catch (error) {
       left.push({ step, error: explain(error, journal, step) });
       return;

@@ -21,7 +21,8 @@ import {
   isVfioDriver,
   standsInTheWay,
 } from "../../host/driver/vfio_driver.ts";
-import type { DriverStep } from "../steps/step.ts";
+import { kernelName } from "../steps/module.ts";
+import type { DriverStep, ModuleStep } from "../steps/step.ts";
 import { counted } from "../../text.ts";
 import { type Entry, reasonFor, type Target } from "./target.ts";
 
@@ -120,13 +121,16 @@ function goesText(names: readonly string[]): string {
  * @param physical The physical functions of virtual functions that do not exist
  * yet, by the addresses of these.
  * @param gone The addresses of functions that will be removed.
+ * @param loading The modules that are loaded first, and their drivers with them.
  * @throws {VfioError} `DRIVER_FAILED`, `NO_IOMMU_GROUP` or `GROUP_NOT_VIABLE`.
  */
 export function assertDrivers(
   targets: readonly Target[],
   physical: ReadonlyMap<string, PciFunction>,
   gone: ReadonlySet<string>,
+  loading: readonly ModuleStep[] = [],
 ): void {
+  const modules = new Set(loading.map(({ name }) => kernelName(name)));
   const after = new Map(
     targets.filter(({ state }) => state.driver !== undefined)
       .map(({ address, state }) => [address, state.driver ?? undefined]),
@@ -136,7 +140,8 @@ export function assertDrivers(
     if (driver === undefined) continue;
     const checkedFn = fn ?? physical.get(target.address)!;
     if (driver !== (fn?.driver ?? null)) {
-      assertBindableTo(checkedFn, driver);
+      const comes = driver !== null && modules.has(kernelName(driver));
+      assertBindableTo(checkedFn, driver, comes);
       if (fn !== undefined) assertMovable(fn, target.at, gone);
     }
     if (driver === null || !isVfioDriver(driver)) continue;
@@ -148,8 +153,12 @@ export function assertDrivers(
   }
 }
 
-function assertBindableTo(fn: PciFunction, driver: string | null): void {
-  if (driver !== null) assertBindable(fn, driver);
+function assertBindableTo(
+  fn: PciFunction,
+  driver: string | null,
+  comes: boolean,
+): void {
+  if (driver !== null && !comes) assertBindable(fn, driver);
   // A driver other than pcieport can keep a group from being viable.
   if (!isBridgeClass(fn.class) || driver === null && standsInTheWay(fn)) return;
   throw new VfioError("DRIVER_FAILED", {

@@ -16,11 +16,15 @@ import { assertDrivers, companions, driverSteps } from "./drivers.ts";
 import { handoffSteps } from "./handoff.ts";
 import { mediatedSteps } from "./mediated.ts";
 import { hugePageSteps, memoryLimitSteps } from "./memory.ts";
+import { interruptSteps, isolationSteps } from "./isolation.ts";
+import { moduleSteps } from "./modules.ts";
 import { networkSteps } from "./network.ts";
 import { nodeSteps } from "./nodes.ts";
 import { romSteps } from "./rom.ts";
 import { planText } from "./text.ts";
 import { planVirtual } from "./virtual.ts";
+import { commandLineSteps } from "../settings/loader.ts";
+import { moduleOptionSteps } from "../settings/module_options.ts";
 import { select } from "../state/selector.ts";
 import type { DesiredState, FunctionState } from "../state/state.ts";
 import type { Step } from "../steps/step.ts";
@@ -64,9 +68,9 @@ export class Plan {
  * What is as it should be needs no step. Nothing is changed.
  *
  * First all selectors and pins are checked. The order of the steps is then:
- * copies of ROMs, reset methods, virtual functions with their MAC addresses and
- * VLANs, drivers, sleep, nodes, mediated devices, huge pages, files, and what
- * hands devices over. A change of driver of a physical function comes before its virtual functions,
+ * modules, their options and the kernel's command line, copies of ROMs, reset methods, virtual functions with their MAC addresses and
+ * VLANs, drivers, sleep, nodes, mediated devices, huge pages, files, processors,
+ * and what hands devices over. A change of driver of a physical function comes before its virtual functions,
  * since its driver makes them.
  *
  * A state that the host cannot reach is refused, as far as that can be known
@@ -98,11 +102,16 @@ export class Plan {
 export function plan(host: Host, state: DesiredState): Plan {
   const {
     functions = [],
+    modules = [],
+    commandLine = [],
+    moduleOptions = {},
+    isolation,
     mediated = [],
     hugePages = [],
     memoryLimit = {},
     handoff = [],
   } = parseState(state);
+  const loading = moduleSteps(host, modules);
   const entries = resolve(host, functions);
   for (const { fn, at, state: { pin } } of entries) {
     if (pin !== undefined) assertPinned(fn, pin, `${at}.pin`);
@@ -146,14 +155,18 @@ export function plan(host: Host, state: DesiredState): Plan {
       targets.every((target) => target.address !== address)
     ),
   ];
-  assertDrivers(allTargets, physicalOf(virtual), goneAddresses);
+  assertDrivers(allTargets, physicalOf(virtual), goneAddresses, loading);
   const makers = targets.filter((_, i) => virtual[i]?.make.length);
   const presentTargets = targets.filter(({ fn }) => fn !== undefined);
   const absentTargets = targets.filter(({ fn }) => fn === undefined);
   const moving = new Set(
     allTargets.filter((target) => moves(target)).map(({ address }) => address),
   );
+  const interrupts = interruptSteps(entries, moving);
   return new Plan([
+    ...loading,
+    ...moduleOptionSteps(host, moduleOptions),
+    ...commandLineSteps(host.kernel, commandLine),
     ...romSteps(entries),
     ...resetSteps(presentTargets),
     ...virtual.flatMap(({ remove }) => remove),
@@ -167,6 +180,8 @@ export function plan(host: Host, state: DesiredState): Plan {
     ...mediatedSteps(host, mediated, moving),
     ...hugePageSteps(host, hugePages),
     ...memoryLimitSteps(host, memoryLimit),
+    ...isolationSteps(host, isolation),
+    ...interrupts,
     ...handoffSteps(host, handoff, {
       targets: allTargets,
       mediated,

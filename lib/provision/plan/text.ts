@@ -31,6 +31,9 @@ function doneText(step: Step): string {
       const name = path.split(`/${device}/`).at(-1)!;
       return `${device === "" ? basename(path) : name} = ${value}`;
     }
+    case "configuration":
+      return step.settings.join(" ") +
+        (step.atBoot === undefined ? "" : ", from the next boot on");
     case "driver":
       return step.driver === null ? "no driver" : `driver ${step.driver}`;
     case "file":
@@ -43,6 +46,8 @@ function doneText(step: Step): string {
       return `link to ${step.target}`;
     case "mediated device":
       return `mediated device ${step.type} of ${basename(step.parent)}`;
+    case "module":
+      return `module ${step.name}`;
     case "node":
       return `nodes ${ownershipText(step)}`;
     case "rom":
@@ -70,6 +75,7 @@ function subject(step: Step): string {
   switch (step.kind) {
     case "attribute":
       return attributeSubject(step.path);
+    case "configuration":
     case "file":
     case "handoff":
     case "link":

@@ -38,6 +38,13 @@ import type {
   VirtualFunctionsState,
   VirtualFunctionState,
 } from "./state.ts";
+import {
+  COMMAND_LINE,
+  INTERRUPTS,
+  ISOLATION,
+  MODULE_OPTIONS,
+  MODULES,
+} from "./settings_rules.ts";
 import { assertUniqueMacs } from "./unique_macs.ts";
 
 // The patterns have no flags: JSON schemas do not support them.
@@ -219,6 +226,7 @@ const functionState: Rule<FunctionState> = object<FunctionState>(
     idleD3,
     rom,
     node,
+    interrupts: INTERRUPTS,
   },
   {
     title: "The desired state of a PCI function",
@@ -302,6 +310,10 @@ export const STATE: Rule<DesiredState> = object<DesiredState>("an object", {
     "PCI functions, each once",
     list("a list of functions", functionState),
   ),
+  modules: MODULES,
+  commandLine: COMMAND_LINE,
+  moduleOptions: MODULE_OPTIONS,
+  isolation: ISOLATION,
   mediated: described(
     "Mediated devices, each once",
     list("a list of mediated devices", mediated),

@@ -37,6 +37,24 @@ export interface DesiredState {
   readonly $schema?: string;
   /** PCI functions, each once. */
   readonly functions?: readonly FunctionState[];
+  /**
+   * Modules that are loaded, as modprobe takes their names: `"vfio-pci"`. They
+   * are loaded first. `restore` unloads those that were loaded by this.
+   */
+  readonly modules?: readonly string[];
+  /**
+   * Words of the kernel's command line: `"intel_iommu=on"`. They are written to
+   * the settings of the boot loader, beside those that are there, and the kernel
+   * has them from its next boot on.
+   */
+  readonly commandLine?: readonly string[];
+  /**
+   * Options of modules. They are written to a file of modprobe's, and a module
+   * that is loaded already has them from the next boot on.
+   */
+  readonly moduleOptions?: ModuleOptions;
+  /** Processors that only a machine uses. */
+  readonly isolation?: IsolationState;
   /** Mediated devices, each once. */
   readonly mediated?: readonly MediatedState[];
   /** Reserved huge pages, each size and NUMA node once. */
@@ -58,6 +76,22 @@ export interface DesiredState {
  * An amount of memory in units of 1024: `"64K"`, `"2M"`, `"8G"`, `"1T"`.
  */
 export type MemorySize = string;
+
+/** Options of modules, by module and name: `{ "vfio-pci": { … } }`. */
+export type ModuleOptions = Readonly<
+  Record<string, Readonly<Record<string, string>>>
+>;
+
+/**
+ * Processors that the services and the users of the host do not use, until the
+ * next boot: systemd runs them elsewhere.
+ */
+export interface IsolationState {
+  /** The processors: `"2-5,8"`. */
+  readonly cpus: string;
+  /** The slice that runs on them. Default: `"machine.slice"`. */
+  readonly slice?: string;
+}
 
 /** The desired state of a PCI function. */
 export interface FunctionState {
@@ -101,6 +135,12 @@ export interface FunctionState {
   readonly rom?: string;
   /** The owner and mode of its VFIO nodes. It needs a VFIO driver. */
   readonly node?: NodeState;
+  /**
+   * The processors that its interrupts go to: `"node"`, those of its NUMA node,
+   * or a list such as `"0-3"`. These are the interrupts that it has now: a
+   * driver gives it others when it is bound, or a machine starts.
+   */
+  readonly interrupts?: string;
 }
 
 /**

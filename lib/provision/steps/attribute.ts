@@ -25,10 +25,18 @@ export const attributeKind: StepKind<AttributeStep, string> = {
     await write(work, path, value, device);
     const now = await read(work, path, device);
     if (now === value) return;
+    const problem = `${path} is ${now} after ${value} was written to it`;
+    if (basename(path) !== "nr_hugepages") {
+      throw new VfioError("NOT_SUPPORTED", {
+        device,
+        problem,
+        hint: "the kernel has taken a part of it",
+      });
+    }
     // The kernel reserves only as many huge pages as there is memory for.
     throw new VfioError("NO_MEMORY", {
       device,
-      problem: `${path} is ${now} after ${value} was written to it`,
+      problem,
       hint: "reserve huge pages early, before memory is fragmented",
     });
   },

@@ -23,6 +23,13 @@ export interface Work {
  * stored as JSON, which drops `undefined` members.
  */
 export interface StepKind<S extends Step = Step, B = unknown, M = unknown> {
+  /**
+   * The least time limit that a step has by default, in milliseconds, where it
+   * takes longer than others.
+   */
+  readonly patience?: number;
+  /** Returns whether the kernel has what the step sets only at its next boot. */
+  pending?(work: Work, step: S): boolean;
   /** Returns whether the host is as the step makes it. */
   holds(work: Work, step: S): Promise<boolean>;
   /** Captures the part of the host that the step changes. */

@@ -12,11 +12,13 @@ export type { DriverStep } from "../../host/driver/step.ts";
 /** A change to the host. */
 export type Step =
   | AttributeStep
+  | ConfigurationStep
   | DriverStep
   | FileStep
   | HandoffStep
   | LinkStep
   | MediatedStep
+  | ModuleStep
   | NodeStep
   | RomStep
   | VirtualFunctionsStep
@@ -34,10 +36,52 @@ export interface StepBase {
 export interface AttributeStep extends StepBase {
   /** The kind of change. */
   readonly kind: "attribute";
-  /** The attribute, below `/sys` or `/proc/sys`. */
+  /** The attribute, below `/sys`, `/proc/sys` or `/proc/irq`. */
   readonly path: string;
   /** The text that it has afterwards, without the newline at its end. */
   readonly value: string;
+}
+
+/** Loads a module, with those that it needs. */
+export interface ModuleStep extends StepBase {
+  /** The kind of change. */
+  readonly kind: "module";
+  /** Its name, as modprobe takes it: `"vfio-pci"`. */
+  readonly name: string;
+}
+
+/** A file that a program of the host reads. */
+export interface ConfigurationFile {
+  /** The file's path. */
+  readonly path: string;
+  /** All of its text. */
+  readonly text: string;
+  /** Permission bits. Default: 0o644. */
+  readonly mode?: number;
+}
+
+/** Changes files of the host's settings, and runs what reads them. */
+export interface ConfigurationStep extends StepBase {
+  /** The kind of change. */
+  readonly kind: "configuration";
+  /** The path of the first file. */
+  readonly path: string;
+  /** The files, with all of their text. */
+  readonly files: readonly ConfigurationFile[];
+  /** What is run then, and when it is undone: words, the first a path. */
+  readonly commands: readonly (readonly string[])[];
+  /** What is set, for people: `["intel_iommu=on"]`. */
+  readonly settings: readonly string[];
+  /**
+   * What of it the kernel has from its next boot on: words of its command line,
+   * or options of modules.
+   */
+  readonly atBoot?: {
+    readonly commandLine?: readonly string[];
+    readonly moduleOptions?: Readonly<
+      Record<string, Readonly<Record<string, string>>>
+    >;
+  };
 }
 
 /** Creates virtual functions, or removes them with a count of 0. */

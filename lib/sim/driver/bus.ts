@@ -34,6 +34,16 @@ export interface Driver {
   readonly bindable: boolean;
 }
 
+/** A module that was loaded. */
+export interface LoadedModule {
+  /** Its name, as the kernel has it. */
+  readonly name: string;
+  /** The modules that need it. */
+  readonly users: Set<string>;
+  /** The driver that it brings, by its bus and name: `"pci/vfio-pci"`. */
+  readonly driver?: string;
+}
+
 /** The owner of a group's DMA in user space: a container or an iommufd. */
 export type DmaOwner = object;
 

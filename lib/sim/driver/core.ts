@@ -40,7 +40,8 @@ export function* probe(machine: Machine, device: Device): Steps<void> {
       if (!device.matches(driver)) continue;
       configureDma(device, driver);
       try {
-        return start(device, driver);
+        start(device, driver);
+        return machine.announce("bind", device.path);
       } catch (error) {
         // The next driver may accept it.
         if (!(error instanceof Refusal)) throw error;
@@ -72,6 +73,7 @@ export function* unbind(
     device.settled(driver, false);
     device.driver = undefined;
     device.unbinding = false;
+    machine.announce("unbind", device.path);
   }());
 }
 
@@ -85,6 +87,7 @@ export function* remove(machine: Machine, device: Device): Steps<void> {
   yield* device.abandoned();
   machine.leaveGroup(device);
   machine.devices.delete(device);
+  machine.announce("remove", device.path);
 }
 
 /**

@@ -78,6 +78,7 @@ export class MediatedType {
     const device = new MediatedDevice(this.#machine, this, uuid, this.#kind);
     devices.add(device);
     this.devices.set(uuid, device);
+    this.#machine.announce("add", device.path);
     yield* attach(device, this.driver);
   }
 }

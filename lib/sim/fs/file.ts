@@ -80,6 +80,8 @@ export interface OpenFile {
   read?(into: Uint8Array): number;
   /** Returns the whole text, if it is text that is known at once. */
   text?(): string;
+  /** Gives a socket its address. */
+  bindAddress?(address: Uint8Array): void;
   /** Writes at the current position. */
   write?(from: Uint8Array): number | Promise<number>;
   /** Reads at an offset. */

@@ -7,6 +7,7 @@
 import type { Directory, FileNode, Link, Node, Process } from "./file.ts";
 import type { Machine } from "../machine/machine.ts";
 import { LOCK_EX } from "../../uapi/linux/fcntl.ts";
+import { modulesText } from "../driver/modules.ts";
 import { refuse } from "../process/refusal.ts";
 import { pagemap } from "./pagemap.ts";
 import {
@@ -73,6 +74,7 @@ const SYSTEM_TABLE: Table<Machine> = {
     "flags\t\t: fpu vme de pse tsc msr pae mce cx8 apic sep\n\n"
   ),
   interrupts: readOnly(interrupts),
+  modules: readOnly(modulesText),
   mounts: () => ({ kind: "link", target: "self/mounts" }),
   swaps: readOnly(() => "Filename\tType\tSize\tUsed\tPriority\n"),
   sys: (machine, path) => tableDirectory(machine, path, SYS_TABLE),

@@ -54,6 +54,7 @@ export function rootDirectory(
 const TEXT = readWrite<{ text: string }>(
   ({ text }) => text,
   (file, text) => {
-    file.text = text;
+    // An attribute is shown as a line.
+    file.text = text.endsWith("\n") ? text : `${text}\n`;
   },
 );

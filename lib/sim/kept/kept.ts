@@ -17,6 +17,8 @@ export interface Kept {
   readonly vfio?: Readonly<Record<string, VfioNumbers>>;
   /** What network cards' drivers set for virtual functions, by address. */
   readonly virtualNetworks?: Readonly<Record<string, VirtualNetwork>>;
+  /** The modules that were loaded, by name. */
+  readonly modules?: Readonly<Record<string, KeptModule>>;
   /** The texts of attributes, by path. */
   readonly attributes?: Readonly<Record<string, string>>;
   /** What is on the disk, by path, directories before what is in them. */
@@ -33,6 +35,14 @@ export interface VfioNumbers {
   readonly minor: number;
   /** The number of its group, where VFIO has made that. */
   readonly group?: number;
+}
+
+/** A module that was loaded. */
+export interface KeptModule {
+  /** The modules that need it. */
+  readonly users: readonly string[];
+  /** The PCI driver that it brought. */
+  readonly driver?: string;
 }
 
 /** The settings of a virtual function. */

@@ -6,6 +6,7 @@
 
 import { KernelError } from "../../kernel/errno.ts";
 import type { Group } from "../driver/bus.ts";
+import { makeDriver } from "../driver/drivers.ts";
 import type { Machine } from "../machine/machine.ts";
 import { VirtualFunction } from "../pci/sriov.ts";
 import type { SimKernel } from "../process/kernel.ts";
@@ -27,6 +28,25 @@ export function expectNumbers(
   machine.vfioNumbers.expect(numbers?.number);
   machine.groupMinors.expect(group?.node ? undefined : numbers?.minor);
   machine.groupNumbers.expect(group ? undefined : numbers?.group);
+}
+
+/**
+ * Has the modules that were loaded, with their drivers.
+ *
+ * @param machine The machine, before its devices are bound.
+ * @param modules The modules.
+ */
+export function restoreModules(
+  { modules, drivers }: Machine,
+  kept: NonNullable<Kept["modules"]>,
+): void {
+  for (const [name, { users, driver }] of Object.entries(kept)) {
+    const key = driver === undefined ? {} : { driver: `pci/${driver}` };
+    modules.set(name, { name, users: new Set(users), ...key });
+    if (driver !== undefined) {
+      drivers.set(`pci/${driver}`, makeDriver("pci", driver));
+    }
+  }
 }
 
 /**

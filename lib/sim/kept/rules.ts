@@ -14,7 +14,7 @@ import {
   text,
   wholeNumber,
 } from "../../rule.ts";
-import type { DiskAccess, DiskEntry, Kept } from "./kept.ts";
+import type { DiskAccess, DiskEntry, Kept, KeptModule } from "./kept.ts";
 import type { VfioNumbers, VirtualNetwork } from "./kept.ts";
 
 const ADDRESS = {
@@ -25,6 +25,10 @@ const ADDRESS = {
 const DEVICE = {
   expected: "the name of a device",
   pattern: /^[A-Za-z0-9_+-][A-Za-z0-9_.:+-]*$/,
+};
+const MODULE = {
+  expected: "the name of a module",
+  pattern: /^[A-Za-z0-9_]+$/,
 };
 /** Absolute and normalized, in some file systems or in none of them. */
 const path = (start: string, without = "") => ({
@@ -66,6 +70,14 @@ export const KEPT: Rule<Kept> = object<Kept>("what was kept", {
       vlan: number(4095),
       qos: number(7),
     }, { title: "Settings", required: ["mac", "vlan", "qos"] }),
+  ),
+  modules: record(
+    "modules by name",
+    MODULE,
+    object<KeptModule>("a module", {
+      users: list("a list of modules", text(MODULE.expected, MODULE.pattern)),
+      driver: text(DEVICE.expected, DEVICE.pattern),
+    }, { title: "A module", required: ["users"] }),
   ),
   attributes: record(
     "texts by path",

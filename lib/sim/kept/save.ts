@@ -26,7 +26,7 @@ import { PhysicalFunction, VirtualFunction } from "../pci/sriov.ts";
 import type { SimKernel } from "../process/kernel.ts";
 import { changesOf } from "./changes.ts";
 import { diskOf, nodesOf } from "./files.ts";
-import type { Kept } from "./kept.ts";
+import type { Kept, KeptModule } from "./kept.ts";
 
 /**
  * Makes the topology of a machine as it is.
@@ -59,6 +59,7 @@ export function topologyOf(
     nextPid: machine.nextPid,
     absent: absent.map(([address]) => address),
     ...changesOf(machine, functions, devices),
+    ...machine.modules.size > 0 && { modules: modulesOf(machine) },
     disk: diskOf(init),
     nodes: nodesOf(init),
   };
@@ -147,15 +148,32 @@ function kernelOf({ features }: Machine): KernelRecording {
   };
 }
 
+function modulesOf({ modules }: Machine): Record<string, KeptModule> {
+  return Object.fromEntries(
+    [...modules].map(([name, { users, driver }]) => [
+      name,
+      {
+        users: [...users],
+        ...driver !== undefined && { driver: basename(driver) },
+      },
+    ]),
+  );
+}
+
 /** The drivers, with all that was derived from their devices. */
 function driversOf(
-  { drivers }: Machine,
+  { drivers, modules }: Machine,
   made: Topology,
 ): Record<string, DriverRecording | false> {
   const missing = Object.entries(made.drivers ?? {})
     .filter(([, driver]) => driver === false);
-  // Those of mediated devices come with their types.
-  const loaded = [...drivers.values()].filter(({ bus }) => bus !== "mdev");
+  // Those of mediated devices come with their types, others with modules.
+  const ofModules = new Set(
+    [...modules.values()].map(({ driver }) => driver),
+  );
+  const loaded = [...drivers].filter(([key, { bus }]) =>
+    bus !== "mdev" && !ofModules.has(key)
+  ).map(([, driver]) => driver);
   return Object.fromEntries([
     ...missing,
     ...loaded.map((driver) => {

@@ -10,13 +10,14 @@ import { makeDriver } from "../driver/drivers.ts";
 import { LOADED } from "../../host/snapshot/recording.ts";
 import { type Built, FunctionBuilder } from "./function_builder.ts";
 import { Iommu } from "../iommu/iommu.ts";
-import { expectNumbers, restoreKept } from "../kept/load.ts";
+import { expectNumbers, restoreKept, restoreModules } from "../kept/load.ts";
 import { topologyOf } from "../kept/save.ts";
 import { addBusDevices } from "./bus_devices.ts";
 import { kindNamed, kindOfType } from "./kinds.ts";
 import { type KernelFeatures, Machine, versionOf } from "./machine.ts";
 import { MediatedType, type MediatedTypes } from "../driver/mediated.ts";
 import { newSocket } from "../process/netlink.ts";
+import { runProgram } from "../process/program.ts";
 import { Refusal } from "../process/refusal.ts";
 import { rootDirectory } from "../fs/root.ts";
 import type { Topology } from "./topology.ts";
@@ -61,6 +62,7 @@ export function buildMachine(topology: Topology = {}): Machine {
   }
   const built = new FunctionBuilder(machine, topology).build();
   addDrivers(machine, topology, built);
+  restoreModules(machine, topology.kept?.modules ?? {});
   const numbers = topology.kept?.vfio ?? {};
   for (const each of built) {
     expectNumbers(machine, each.fn.group, numbers[each.fn.name]);
@@ -69,6 +71,7 @@ export function buildMachine(topology: Topology = {}): Machine {
   addBusDevices(machine, topology);
   const types = mediatedTypes(machine, topology);
   expectNumbers(machine);
+  machine.run = (...wanted) => runProgram(machine, ...wanted);
   machine.socket = (...wanted) => newSocket(machine, ...wanted);
   machine.root = rootDirectory(machine, types, topology.files);
   if (topology.kept !== undefined) {

@@ -190,6 +190,7 @@ export class FunctionBuilder {
       ? new PciFunction(this.#machine, options)
       : this.#physical(options, placed, topology.sriov);
     this.#machine.devices.add(fn);
+    this.#machine.announce("add", fn.path);
     this.#join(fn, topology.group, () => this.#groupFor(placed));
     return fn;
   }
@@ -378,6 +379,7 @@ export class FunctionBuilder {
           resources: () => virtualPlacement(physical.resources, bars, index),
         });
         this.#machine.devices.add(made);
+        this.#machine.announce("add", made.path);
         this.#joinVirtual(made, physical, bridges[0]);
         return made;
       },

@@ -3,6 +3,7 @@ import {
   type Driver,
   Group,
   type GroupKind,
+  type LoadedModule,
 } from "../driver/bus.ts";
 import { DeviceTable } from "../driver/device_table.ts";
 import type { Directory, Ownership, Process } from "../fs/file.ts";
@@ -67,6 +68,10 @@ export class Machine implements System {
   readonly groups = new Map<string, Group>();
   /** Its drivers, by bus and name: `"pci/vfio-pci"`. */
   readonly drivers = new Map<string, Driver>();
+  /** The modules that were loaded later, by name. */
+  readonly modules = new Map<string, LoadedModule>();
+  /** Told what happens to devices: `"bind@/devices/pci0000:00/…"`. */
+  readonly listeners = new Set<(event: string) => void>();
   /** Its processes, by id. */
   readonly processes = new Map<number, SimKernel>();
   /** Its pool of huge pages. */
@@ -91,6 +96,8 @@ export class Machine implements System {
   unknown: readonly Unknown[] = [];
   /** Makes its topology as it is; set while the machine is built. */
   topology!: () => Topology;
+  /** Runs a program; set while the machine is built. */
+  run!: System["run"];
   /** Makes a socket; set while the machine is built. */
   socket!: System["socket"];
   readonly #version: readonly [major: number, minor: number];
@@ -145,6 +152,17 @@ export class Machine implements System {
     const process = new SimKernel(this, this.nextPid++, options);
     this.processes.set(process.pid, process);
     return process;
+  }
+
+  /**
+   * Tells those who listen what has happened to a device (`kobject_uevent()`).
+   *
+   * @param action `"add"`, `"remove"`, `"bind"` or `"unbind"`.
+   * @param path The device's path in sysfs.
+   */
+  announce(action: string, path: string): void {
+    const event = `${action}@${path.replace(/^\/sys/, "")}`;
+    for (const listener of this.listeners) listener(event);
   }
 
   /** Forgets a process that has ended. */

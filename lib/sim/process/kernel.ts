@@ -7,7 +7,12 @@
 
 import { type SignalOptions, untilAborted } from "../../kernel/abort.ts";
 import { EventCounts, readCount } from "../../kernel/event_counts.ts";
-import type { EventSource, Kernel, PollRequest } from "../../kernel/kernel.ts";
+import type {
+  EventSource,
+  Kernel,
+  PollRequest,
+  ProgramResult,
+} from "../../kernel/kernel.ts";
 import {
   F_DUPFD_CLOEXEC,
   F_GETFD,
@@ -199,5 +204,19 @@ export class SimKernel extends SimSockets implements Kernel {
       read: () => readCount(this, fd),
       release: disarm,
     };
+  }
+
+  async runAsync(
+    program: string,
+    args: readonly string[],
+    { signal }: SignalOptions = {},
+  ): Promise<ProgramResult> {
+    signal?.throwIfAborted();
+    await settled();
+    return call(
+      "posix_spawn",
+      program,
+      () => this.system.run(this, program, args),
+    );
   }
 }

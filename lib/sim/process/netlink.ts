@@ -39,11 +39,19 @@ import {
   RTM_NEWLINK,
   RTM_SETLINK,
 } from "../../uapi/linux/rtnetlink.ts";
-import { AF_NETLINK, SOCK_DGRAM, SOCK_RAW } from "../../uapi/linux/socket.ts";
+import { O_NONBLOCK } from "../../uapi/linux/fcntl.ts";
+import { NETLINK_KOBJECT_UEVENT } from "../../uapi/linux/netlink.ts";
+import {
+  AF_NETLINK,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_RAW,
+} from "../../uapi/linux/socket.ts";
 import type { OpenFile, Process } from "../fs/file.ts";
 import type { Machine } from "../machine/machine.ts";
 import { PciFunction } from "../pci/function.ts";
 import { Refusal, refuse } from "./refusal.ts";
+import { UeventSocket } from "./uevents.ts";
 import { PhysicalFunction, type VirtualFunction } from "../pci/sriov.ts";
 
 const MAX_VLAN = 4095;
@@ -67,7 +75,9 @@ export function newSocket(
   protocol: number,
 ): OpenFile {
   if (domain !== AF_NETLINK) refuse("EAFNOSUPPORT");
-  if (type !== SOCK_RAW && type !== SOCK_DGRAM) refuse("ESOCKTNOSUPPORT");
+  const kind = type & ~(SOCK_CLOEXEC | O_NONBLOCK);
+  if (kind !== SOCK_RAW && kind !== SOCK_DGRAM) refuse("ESOCKTNOSUPPORT");
+  if (protocol === NETLINK_KOBJECT_UEVENT) return new UeventSocket(machine);
   if (protocol !== NETLINK_ROUTE) refuse("EPROTONOSUPPORT");
   return new NetlinkSocket(machine, process);
 }

@@ -33,7 +33,7 @@ function driverTable(machine: Machine): Table<Driver> {
     bind: onlyWhere(
       ({ bindable }) => bindable,
       writeOnly((driver, text) =>
-        run(bind(named(machine, driver.bus, text), driver))
+        run(bindAlone(machine, named(machine, driver.bus, text), driver))
       ),
     ),
     unbind: onlyWhere(
@@ -90,6 +90,16 @@ export function busesDirectory(machine: Machine, path: string): Directory {
     () => ({ keys: names, get: named }),
     (bus, path) => tableDirectory(bus, path, table),
   );
+}
+
+/** `bind_store()` */
+function* bindAlone(
+  machine: Machine,
+  device: Device,
+  driver: Driver,
+): Steps<void> {
+  yield* bind(device, driver);
+  machine.announce("bind", device.path);
 }
 
 /** `drivers_probe_store()`: every refusal becomes EINVAL. */

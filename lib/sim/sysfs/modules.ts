@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Driver } from "../driver/bus.ts";
+import type { Driver, LoadedModule } from "../driver/bus.ts";
 import type { Directory } from "../fs/file.ts";
 import { boolean, unsigned } from "./input.ts";
 import type { Machine } from "../machine/machine.ts";
@@ -55,6 +55,18 @@ const PARAMETERS: Readonly<Record<string, Table<Machine>>> = {
   },
 };
 
+/** What a module has that was loaded. */
+const LOADED: Table<LoadedModule> = {
+  initstate: readOnly(() => "live\n"),
+  refcnt: readOnly(({ users }) => `${users.size}\n`),
+  holders: ({ users }, path) =>
+    mapDirectory(
+      path,
+      () => new Map([...users].map((name) => [name, name])),
+      (name, path) => linkTo(path, `/sys/module/${name}`),
+    ),
+};
+
 /** Makes `/sys/module`. */
 export function modulesDirectory(machine: Machine, path: string): Directory {
   const withoutDrivers = () => {
@@ -63,21 +75,26 @@ export function modulesDirectory(machine: Machine, path: string): Directory {
     return machine.features.iommufd ? [...vfio, "iommufd"] : vfio;
   };
   const named = (name: string) => {
-    if (withoutDrivers().includes(name)) return { name, drivers: [] };
+    const loaded = machine.modules.get(name);
+    if (withoutDrivers().includes(name)) return { name, drivers: [], loaded };
     const drivers = [...machine.drivers.values()]
       .filter((driver) => moduleOf(driver) === name);
-    return drivers.length > 0 ? { name, drivers } : undefined;
+    return drivers.length > 0 || loaded !== undefined
+      ? { name, drivers, loaded }
+      : undefined;
   };
   const names = () =>
     new Set([
       ...[...machine.drivers.values()].map(moduleOf),
       ...withoutDrivers(),
+      ...machine.modules.keys(),
     ]);
   return mapDirectory(
     path,
     () => ({ keys: names, get: named }),
-    ({ name, drivers }, path) =>
+    ({ name, drivers, loaded }, path) =>
       union(
+        ...loaded === undefined ? [] : [tableDirectory(loaded, path, LOADED)],
         tableDirectory(machine, path, {
           ...(PARAMETERS[name] && { parameters: nested(PARAMETERS[name]) }),
         }),

@@ -9,6 +9,7 @@ import { persist } from "../../../lib/provision/boot/persist.ts";
 import { applyState, showPlan } from "../run/applying.ts";
 import { type Arguments, fromUser } from "../command.ts";
 import { readState } from "../run/state_file.ts";
+import { watchState } from "../run/watching.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 
 /** Applies a state file. */
@@ -23,7 +24,9 @@ export async function run(
   const bootName = args.value("at-boot");
   const name = bootName ?? args.value("name") ?? `passthru apply ${path}`;
   if (bootName === undefined) {
-    return await applyState(args, host, terminal, state, name);
+    return args.has("watch")
+      ? await watchState(args, host, terminal, state, name)
+      : await applyState(args, host, terminal, state, name);
   }
   const command = await terminal.command();
   const { signal } = terminal;
@@ -32,7 +35,11 @@ export async function run(
   // A state that cannot be applied now is not applied at boot either.
   const keep = async () => {
     const persisted = await fromUser(() =>
-      persist(host, state, bootName, { command, signal })
+      persist(host, state, bootName, {
+        command,
+        signal,
+        watch: args.has("watch"),
+      })
     );
     ({ unit, warnings } = persisted);
   };

@@ -53,10 +53,11 @@ function appliedJson(
     since: since.toISOString(),
     process,
     held,
-    steps: steps.map(({ step, made, holds }) => ({
+    steps: steps.map(({ step, made, holds, pending = false }) => ({
       step: stepJson(step),
       made,
       holds,
+      pending,
     })),
   };
 }
@@ -74,9 +75,14 @@ function appliedText(
     .map((line) => `${line}\n`).join("");
 }
 
-function stepLine(terminal: Terminal, { step, made, holds }: StepStatus) {
+function stepLine(
+  terminal: Terminal,
+  { step, made, holds, pending = false }: StepStatus,
+) {
   const [word, style]: [string, Style] = !made
     ? ["not finished", "yellow"]
+    : holds && pending
+    ? ["after the next boot", "yellow"]
     : holds
     ? ["holds", "green"]
     : ["changed since", "red"];

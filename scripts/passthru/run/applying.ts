@@ -131,6 +131,7 @@ export async function restoreDevices(
     ...timeoutOf(args),
     ...devices.length > 0 && { devices },
     ...name !== undefined && { name },
+    keepBootSettings: args.has("keep-boot"),
     onUndone: (step) => terminal.progress(`undone: ${lineOf(step)}`),
   });
   terminal.progress(undefined);

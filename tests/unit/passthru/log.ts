@@ -1,4 +1,5 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { Host } from "../../../lib/host/host.ts";
 import { apply } from "../../../lib/provision/apply.ts";
 import { restore } from "../../../lib/provision/restore.ts";
 import { changes } from "../../../lib/provision/journal/change_log.ts";
@@ -54,6 +55,33 @@ Deno.test("passthru log tells of an apply that failed", async () => {
       "failed",
       [`${A}: driver vfio-pci`, "/etc/cdi/nic.json: cdi of 1 device"],
     ],
+  ]);
+});
+
+Deno.test("passthru log tells what a script has taken and given back, and what it could not take", async () => {
+  const host = simulate(MACHINE);
+  {
+    await using _ = await host.take(A);
+    await refused("DRIVER_FAILED", () => host.take(A, { driver: "nosuch" }));
+  }
+  assertEquals(
+    changes(host).map(({ event, id, changes }) => [event, id, changes]),
+    [
+      ["applied", "take-1", [`${A}: driver vfio-pci`]],
+      ["undone", "take-1", [`${A}: driver vfio-pci`]],
+    ],
+  );
+});
+
+Deno.test("passthru log tells what restore has given back for a killed script", async () => {
+  const host = simulate(MACHINE);
+  const script = host.machine.spawn({ name: "script" });
+  await new Host({ kernel: script }).take(A);
+  script.exit();
+  await restore(host);
+  assertEquals(changes(host).map(({ event, id }) => [event, id]), [
+    ["applied", "take-1"],
+    ["undone", "take-1"],
   ]);
 });
 

@@ -79,7 +79,13 @@ Deno.test("applySteps() undoes in reverse order, and reports that, when a step f
     "node",
     "mediated device",
   ]);
-  assertEquals(kinds.slice(-3), ["virtual functions", "attribute", "rom"]);
+  assertEquals(kinds.slice(-5), [
+    "virtual functions",
+    "attribute",
+    "rom",
+    "configuration",
+    "module",
+  ]);
 });
 
 Deno.test("applySteps() undoes everything when the signal is aborted", async () => {

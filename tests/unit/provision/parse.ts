@@ -109,6 +109,18 @@ const GOOD: readonly unknown[] = [
       { size: "1G", count: 16, numaNode: 1 },
     ],
   },
+  {
+    modules: ["vfio-pci", "8021q"],
+    commandLine: [
+      "intel_iommu=on",
+      "quiet",
+      "vfio-pci.ids=10de:2204,10de:1aef",
+    ],
+    moduleOptions: { "vfio-pci": { ids: "10de:2204", disable_idle_d3: "1" } },
+    isolation: { cpus: "2-5,8", slice: "machine.slice" },
+    functions: [{ select: A, interrupts: "node" }],
+  },
+  { isolation: { cpus: "0" }, functions: [{ select: A, interrupts: "0-3" }] },
   { memoryLimit: { qemu: "8G", "1000": "unlimited", "_x-y.z": "64K" } },
 ];
 
@@ -128,6 +140,30 @@ const BAD: readonly (readonly [state: unknown, message: string])[] = [
     'function: there is no such key; did you mean "functions"?',
   ],
   [{ xyz: 1 }, "xyz: there is no such key"],
+  [
+    { modules: ["-r"] },
+    'modules[0]: expected the name of a module, got "-r"',
+  ],
+  [
+    { commandLine: ["a b"] },
+    'commandLine[0]: expected a word such as "intel_iommu=on", got "a b"',
+  ],
+  [
+    { commandLine: ["a=$(x)"] },
+    'commandLine[0]: expected a word such as "intel_iommu=on", got "a=$(x)"',
+  ],
+  [
+    { moduleOptions: { kvm: { x: "1 2" } } },
+    'moduleOptions["kvm"]["x"]: expected a value without spaces, got "1 2"',
+  ],
+  [
+    { isolation: {} },
+    'isolation: expected processors with the key "cpus", got {}',
+  ],
+  [
+    { isolation: { cpus: "a" } },
+    'isolation.cpus: expected processors such as "2-5", got "a"',
+  ],
   [{ $schema: 1 }, "$schema: expected the name of a schema, got 1"],
   [{ functions: {} }, "functions: expected a list of functions, got {}"],
   [
@@ -456,6 +492,7 @@ Deno.test("schema.json describes each key that a state can have", () => {
       "idleD3",
       "rom",
       "node",
+      "interrupts",
     ],
   );
 });

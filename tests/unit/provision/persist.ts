@@ -50,6 +50,28 @@ const RESERVED = [
   { address: GPU, vendor: 0x8086, device: 0x5912, driver: "vfio-pci" },
 ];
 
+Deno.test("unitFiles() adds a unit that keeps the host at the state", () => {
+  const [unit, link] = unitFiles({
+    name: "desk",
+    state: STATE,
+    command,
+    reserved: [],
+    watch: true,
+  }).slice(-2);
+  const path = "/etc/systemd/system/passthru-desk:watch.service";
+  assertEquals(unit!.path, path);
+  assertStringIncludes(
+    (unit as { text: string }).text,
+    "\nRequires=passthru-desk.service\nAfter=passthru-desk.service\n",
+  );
+  assertStringIncludes(
+    (unit as { text: string }).text,
+    "\nExecStart=/usr/local/bin/passthru apply --watch --json --name desk " +
+      "/etc/passthru/desk.json\n",
+  );
+  assertEquals((link as { target: string }).target, path);
+});
+
 Deno.test("unitFiles() returns the state, the drivers, the rules, the unit, and its link", () => {
   const files = unitFiles({
     name: "desk",
@@ -106,7 +128,7 @@ Deno.test("unitText() applies before users start, and restores when it stops", (
   );
   assertEquals(
     value("ExecStop"),
-    "/usr/local/bin/passthru restore --name desk",
+    "/usr/local/bin/passthru restore --name desk --keep-boot",
   );
 });
 
@@ -211,6 +233,7 @@ Deno.test("unpersist() keeps and reports a file when another process has changed
   assertEquals(error.code, "RESTORE_INCOMPLETE");
   assertStringIncludes(error.message, files[0]!);
   assertEquals(host.kernel.readdir("/etc"), [
+    "default",
     "hostname",
     "passthru",
   ]);

@@ -158,7 +158,7 @@ Deno.test("restore() restores one device of several, and those that depend on it
   ]);
   const mediated = await restore(host, { devices: [UUID.toUpperCase()] });
   assertEquals(mediated.undone.length, 1);
-  assertEquals((await restore(host)).undone.length, 5);
+  assertEquals((await restore(host)).undone.length, 7);
   assertAsBefore(machine, before);
 });
 
@@ -274,7 +274,9 @@ Deno.test("restore() undoes only lasting changes when the host was booted since"
     const next = bench({
       ...TOPOLOGY,
       files: {
+        ...TOPOLOGY.files,
         ...run,
+        "/etc/default/grub": host.kernel.readFile("/etc/default/grub"),
         "/proc/sys/kernel/random/boot_id": "another boot\n",
         "/var/lib/passthru/apply-1.jsonl": lasting,
         [LIMITS]: host.kernel.readFile(LIMITS),
@@ -285,12 +287,20 @@ Deno.test("restore() undoes only lasting changes when the host was booted since"
     now.kernel.symlink("hostname", "/etc/alias");
     now.kernel.mkdir("/etc/roms", 0o755);
     now.kernel.mkdir("/etc/cdi", 0o755);
+    now.kernel.mkdir("/etc/kernel", 0o755);
+    const words = host.kernel.readFile("/etc/kernel/cmdline");
+    putFile(now.kernel, "/etc/kernel/cmdline", words, {
+      mode: 0o600,
+      uid: 0,
+      gid: 0,
+    });
     const handoff = host.kernel.readFile(HANDOFF);
     putFile(now.kernel, HANDOFF, handoff, { mode: 0o644, uid: 0, gid: 0 });
     putFile(now.kernel, ROM, rom, { mode: 0o644, uid: 0, gid: 0 });
     const [{ name, steps } = { name: "", steps: [] }] = await status(now);
     assertEquals(name, "old");
     assertEquals(steps.map(({ step }) => step.kind), [
+      "configuration",
       "rom",
       "file",
       "file",
@@ -299,8 +309,13 @@ Deno.test("restore() undoes only lasting changes when the host was booted since"
     ]);
     const { undone, left } = await restore(now);
     assertEquals(left, []);
-    assertEquals(undone.length, 5);
-    assertEquals(now.kernel.readdir("/etc"), ["hostname"]);
+    assertEquals(undone.length, 6);
+    // The directory of the second file was not there before either.
+    assertEquals(now.kernel.readdir("/etc"), ["default", "hostname"]);
+    assertEquals(
+      now.kernel.readFile("/etc/default/grub"),
+      'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n',
+    );
     assertEquals(now.kernel.readFile("/etc/hostname"), "host\n");
     assertEquals(journalsOf(next), []);
     // the number is free again, and a new journal does not count as an old one

@@ -8,7 +8,7 @@ import { O_RDWR } from "../../../uapi/linux/fcntl.ts";
 import type { Directory, Node, OpenFile, Process } from "../../fs/file.ts";
 import { lockOf } from "../../fs/flock.ts";
 import { Description, Descriptors } from "../descriptors.ts";
-import type { Kernel } from "../../../kernel/kernel.ts";
+import type { Kernel, ProgramResult } from "../../../kernel/kernel.ts";
 import type { HugePages } from "../huge_pages.ts";
 import type { PhysicalMemory } from "../physical.ts";
 import { AddressMap } from "../memory.ts";
@@ -52,6 +52,8 @@ export interface System {
     type: number,
     protocol: number,
   ): OpenFile;
+  /** Runs a program. Refuses one that is not there. */
+  run(process: Process, path: string, args: readonly string[]): ProgramResult;
   /** Forgets a process that has ended. */
   reap(process: Process): void;
 }

@@ -14,6 +14,14 @@ export class SimSockets extends SimMemory {
     );
   }
 
+  bind(fd: number, address: Uint8Array): void {
+    call("bind", undefined, () => {
+      const { file } = this.descriptors.get(fd);
+      if (file.bindAddress === undefined) refuse("ENOTSOCK");
+      else file.bindAddress(address);
+    });
+  }
+
   socketpair(domain: number, type: number, protocol: number): [number, number] {
     return call("socketpair", undefined, () => {
       const [one, other] = SocketEnd.pair(domain, type, protocol);
