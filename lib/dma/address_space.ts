@@ -232,6 +232,8 @@ export class AddressSpace extends SpaceMemory implements AsyncDisposable {
     // limits stay.
     stack.defer(() => void ignoreErrors(() => this.#refreshLimits()));
     stack.defer(() => attachment.detach());
+    // The page table is to know who uses it.
+    if (options.pageTable !== undefined) await this.iommufd();
     this.#attached++;
     stack.defer(() => void this.#attached--);
     this.#refreshLimits();
