@@ -20,7 +20,7 @@ import { measureHost } from "./host.ts";
 import { measureLatency } from "./latency.ts";
 import { compilePeer } from "./peer.ts";
 import { plot } from "./plot.ts";
-import { outcome, table } from "./report.ts";
+import { line, outcome, table } from "./report.ts";
 import { measureRings } from "./rings.ts";
 import { measureStarts } from "./start.ts";
 
@@ -110,7 +110,7 @@ async function measure(quick: boolean): Promise<Place[]> {
   const found = ({ comparisons }: Place) => (comparison: Comparison) => {
     comparisons.push(comparison);
     const elapsed = duration(performance.now() - start);
-    console.error(`  ${elapsed.padStart(8)}  ${comparison.what}`);
+    console.error(`  ${elapsed.padStart(8)}  ${line(comparison)}`);
   };
   const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
   try {
@@ -139,7 +139,7 @@ async function measureIommu(quick: boolean): Promise<Place[]> {
   const guest: Place = { title: `in ${machine.name}, ${how}`, comparisons: [] };
   const found = ({ comparisons }: Place) => (comparison: Comparison) => {
     comparisons.push(comparison);
-    console.error(`  ${comparison.what}`);
+    console.error(`  ${line(comparison)}`);
   };
   const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
   try {
@@ -165,7 +165,7 @@ async function measureNvme(quick: boolean): Promise<Place[]> {
   };
   const found = ({ comparisons }: Place) => (comparison: Comparison) => {
     comparisons.push(comparison);
-    console.error(`  ${comparison.what}`);
+    console.error(`  ${line(comparison)}`);
   };
   const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
   try {

@@ -83,6 +83,16 @@ function cells(comparison: Comparison): string[] {
   ];
 }
 
+/** Formats a comparison as a line, while others are made. */
+export function line(comparison: Comparison): string {
+  const { what, target, limit } = comparison;
+  const { c, ts, ratio } = outcome(comparison);
+  const most = target ?? (limit === undefined ? undefined : time(limit));
+  return `${what}: ${c === undefined ? "" : `${time(c)}, `}${time(ts)}` +
+    (ratio === undefined ? "" : `, ratio ${ratio.toFixed(2)}`) +
+    (most === undefined ? "" : ` of ${most} at most`);
+}
+
 /** The reasons for missed targets, each once. */
 function notes(comparisons: readonly Comparison[]): string[] {
   const missed = comparisons.filter((one) => outcome(one).ok === false);
