@@ -182,8 +182,12 @@ export class IommufdContext implements IommuContext {
 
   /** Explains that the page table does not suit the device, or its group. */
   #tableRefused(device: AttachedDevice, cause: unknown): unknown {
-    if (!hasErrno(cause, "EINVAL")) return undefined;
     const { group, table } = device;
+    // One with a fault queue takes devices that request pages (ENODEV).
+    if (table !== undefined && hasErrno(cause, "ENODEV")) {
+      return tableRefused(device, undefined, cause);
+    }
+    if (!hasErrno(cause, "EINVAL")) return undefined;
     const other = this.#devices.values().find((other) =>
       other.group === group && (table !== undefined || this.#hasMoved(other))
     );

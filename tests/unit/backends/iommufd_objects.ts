@@ -4,7 +4,7 @@
  */
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { AddressSpace, VfioDevice, VfioError } from "../../../mod.ts";
-import { Hwpt, Iommufd } from "../../../backends/iommufd/mod.ts";
+import { FaultQueue, Hwpt, Iommufd } from "../../../backends/iommufd/mod.ts";
 import { Edu } from "../../vm/guest/edu.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { Host } from "../../../lib/host/host.ts";
@@ -204,6 +204,13 @@ Deno.test("devices of a group are refused another page table than it has", async
   refusals.push(await refused("NOT_SUPPORTED", () => attach()));
   for (const { message } of refusals) assertStringIncludes(message, one);
   await attach({ pageTable });
+  await device.detach();
+  using faultQueue = FaultQueue.allocate((await space.iommufd()).iommufd);
+  using requests = Hwpt.allocate(find(alone), ioas, { faultQueue });
+  await refused(
+    "NOT_SUPPORTED",
+    () => VfioDevice.attach(one, space, { pageTable: requests }),
+  );
 });
 
 Deno.test("dirty tracking tells all memory once a device was moved, also to its IOAS", async () => {
