@@ -29,6 +29,7 @@ import "./lib/device/preload.ts";
 export type {
   AttachOptions,
   BackendName,
+  ContainerVersion,
   DmaRange,
   FileRange,
   IommuLimits,

@@ -11,6 +11,9 @@ import type { Fd } from "../lib/kernel/fd.ts";
 /** The two ways the kernel has. */
 export type BackendName = "legacy" | "iommufd";
 
+/** The versions of a container's IOMMU driver. */
+export type ContainerVersion = "v1" | "v2" | "nesting";
+
 /** A range of IOVAs, in bytes, `last` inclusive. */
 export interface IovaRange {
   /** The first IOVA. */

@@ -18,6 +18,7 @@ import {
   wrongToken,
 } from "../explain.ts";
 import { rawIoMissing } from "../no_iommu/permission.ts";
+import type { AttachedDevice } from "./attached_device.ts";
 import { notBound, recall, remember } from "./bound.ts";
 import type { SpaceIoas } from "./space_ioas.ts";
 
@@ -104,6 +105,37 @@ export function attachRefused(target: AttachTarget, cause: unknown): unknown {
     problem: "the address space has something mapped where this device has " +
       "a reserved window",
     hint: "attach the device first, then map; or map elsewhere",
+    cause,
+  });
+}
+
+/**
+ * Explains why a device could not be attached to a page table, or because of
+ * one: the devices of a group share theirs (`iommufd_hw_pagetable_attach()`).
+ *
+ * @param device The device, and the page table that was asked for.
+ * @param other A device of its group that is attached to another one.
+ */
+export function tableRefused(
+  { name, table }: Pick<AttachedDevice, "name" | "table">,
+  other: string | undefined,
+  cause: unknown,
+): VfioError | undefined {
+  if (other !== undefined) {
+    return new VfioError("NOT_SUPPORTED", {
+      device: name,
+      problem: `${other} of its group is attached to another page table, and ` +
+        "a group has one",
+      hint:
+        "attach both to the same: move that one first, or attach this one " +
+        "with { pageTable }",
+      cause,
+    });
+  }
+  return table && new VfioError("NOT_SUPPORTED", {
+    device: name,
+    problem: `its IOMMU cannot use ${table.name}`,
+    hint: "attach it without a page table, then make one for it: Hwpt.attach()",
     cause,
   });
 }

@@ -24,7 +24,7 @@ import type {
 } from "../backend.ts";
 import { noMemory, openNode } from "../explain.ts";
 import { ignoreErrors, insist } from "../teardown.ts";
-import { attachRefused, bind, bindRefused } from "./bind.ts";
+import { attachRefused, bind, bindRefused, tableRefused } from "./bind.ts";
 import { removeFrom } from "../kvm.ts";
 import { boundBefore, boundElsewhere, otherIommufd } from "./bound.ts";
 import { detachFrom } from "./attach.ts";
@@ -38,6 +38,8 @@ export interface Door {
   enter(device: AttachedDevice): void;
   /** Whether a device was moved from the IOAS to what was made beside it. */
   hasMoved(id: number): boolean;
+  /** How often somebody has moved a device. */
+  moves(id: number): number;
   /** A device is about to be detached. */
   leaving(id: number): void;
   /** A device was detached, and is open still. */
@@ -140,7 +142,8 @@ export class IommufdContext implements IommuContext {
     try {
       this.#attach(ioas, device);
     } catch (error) {
-      throw this.#pinRefused(error) ?? attachRefused(target, error);
+      throw this.#pinRefused(error) ?? this.#tableRefused(device, error) ??
+        attachRefused(target, error);
     }
     this.#devices.add(device);
     this.#door?.enter(device);
@@ -177,6 +180,25 @@ export class IommufdContext implements IommuContext {
     ioas.attach(device.fd, table?.id);
   }
 
+  /** Explains that the page table does not suit the device, or its group. */
+  #tableRefused(device: AttachedDevice, cause: unknown): unknown {
+    const { group, table } = device;
+    // One with a fault queue takes devices that request pages (ENODEV).
+    if (table !== undefined && hasErrno(cause, "ENODEV")) {
+      return tableRefused(device, undefined, cause);
+    }
+    if (!hasErrno(cause, "EINVAL")) return undefined;
+    const other = this.#devices.values().find((other) =>
+      other.group === group && (table !== undefined || this.#hasMoved(other))
+    );
+    return tableRefused(device, other?.name, cause);
+  }
+
+  /** Whether somebody has attached a device to a page table of their own. */
+  #hasMoved({ id, table }: AttachedDevice): boolean {
+    return this.#door?.hasMoved(id) ?? table !== undefined;
+  }
+
   // An IOAS without a device pins nothing: attaching the first device pins
   // everything.
   #pinRefused(cause: unknown): unknown {
@@ -190,7 +212,8 @@ export class IommufdContext implements IommuContext {
   /** Refuses a page table of another iommufd. */
   #assertOurs(table: PageTable | undefined): PageTable | undefined {
     const door = this.#door as { readonly iommufd?: object } | undefined;
-    if (table === undefined || table.iommufd === door?.iommufd) return table;
+    const ours: object | undefined = this.#shared ?? door?.iommufd;
+    if (table === undefined || table.iommufd === ours) return table;
     throw new TypeError(
       `Cannot attach to ${table.name}: it is of another iommufd than the ` +
         "address space",
@@ -273,8 +296,8 @@ export class IommufdContext implements IommuContext {
     const log = this.#dirtyLog ??= new HwptDirtyLog(
       this.#kernel,
       this.#ioas!,
-      ({ id, table }) =>
-        table !== undefined || this.#door?.hasMoved(id) === true,
+      (device) => this.#hasMoved(device),
+      ({ id }) => this.#door?.moves(id) ?? 0,
     );
     log.start(this.#devices);
     return log;

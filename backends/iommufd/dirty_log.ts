@@ -16,7 +16,8 @@ import { readDirty, setDirtyTracking } from "./tables/dirty.ts";
 /** A page table that logs what devices write. */
 interface Table {
   readonly id: number;
-  readonly devices: Set<AttachedDevice>;
+  /** Its devices, and how often each had been moved when it came. */
+  readonly devices: Map<AttachedDevice, number>;
 }
 
 /**
@@ -31,6 +32,7 @@ export class HwptDirtyLog implements DirtyLog {
   readonly #iommufd: IommufdFile;
   readonly #ioas: SpaceIoas;
   readonly #hasMoved: (device: AttachedDevice) => boolean;
+  readonly #moves: (device: AttachedDevice) => number;
   readonly #tables = new Set<Table>();
   #isOn = false;
   /** What a bit stands for, in bytes. */
@@ -40,13 +42,16 @@ export class HwptDirtyLog implements DirtyLog {
    * @param kernel The system that is asked.
    * @param ioas The IO address space.
    * @param hasMoved Whether somebody has attached a device to another page table.
+   * @param moves How often somebody has moved a device.
    */
   constructor(
     kernel: Kernel,
     ioas: SpaceIoas,
     hasMoved: (device: AttachedDevice) => boolean,
+    moves: (device: AttachedDevice) => number,
   ) {
     this.#hasMoved = hasMoved;
+    this.#moves = moves;
     this.#iommufd = new IommufdFile(kernel, ioas.iommufd);
     this.#ioas = ioas;
     this.pageSize = Math.max(4096, Number(ioas.limits().alignment));
@@ -55,8 +60,9 @@ export class HwptDirtyLog implements DirtyLog {
   /** It tells pages apart, unless somebody has moved a device away. */
   get blur(): string | undefined {
     for (const { devices } of this.#tables) {
-      for (const device of devices) {
-        if (this.#hasMoved(device)) {
+      for (const [device, moves] of devices) {
+        // To the IOAS, too: the kernel takes another for it, without a log.
+        if (this.#moves(device) !== moves) {
           return `${device.name} was attached to another page table`;
         }
       }
@@ -105,7 +111,7 @@ export class HwptDirtyLog implements DirtyLog {
         if (!hasErrno(error, "EINVAL")) throw error;
         continue;
       }
-      table.devices.add(device);
+      table.devices.set(device, this.#moves(device));
       return;
     }
     const id = this.#allocate(device);
@@ -114,9 +120,10 @@ export class HwptDirtyLog implements DirtyLog {
       this.#ioas.attach(device.fd, id);
     } catch (error) {
       ignoreErrors(() => this.#iommufd.destroy(id, "page table"));
-      throw error;
+      throw hasErrno(error, "EINVAL") ? groupElsewhere(device, error) : error;
     }
-    this.#tables.add({ id, devices: new Set([device]) });
+    const devices = new Map([[device, this.#moves(device)]]);
+    this.#tables.add({ id, devices });
   }
 
   #allocate({ name, id }: AttachedDevice): number {
@@ -180,7 +187,7 @@ export class HwptDirtyLog implements DirtyLog {
     this.#isOn = false;
     for (const { id, devices } of [...this.#tables]) {
       ignoreErrors(() => setDirtyTracking(this.#iommufd, id, false));
-      for (const device of [...devices]) this.#moveBack(device);
+      for (const device of [...devices.keys()]) this.#moveBack(device);
     }
   }
 
@@ -218,4 +225,17 @@ export class HwptDirtyLog implements DirtyLog {
         "hwpt.readDirty()",
     });
   }
+}
+
+function groupElsewhere(
+  { name }: AttachedDevice,
+  cause: unknown,
+): VfioError {
+  return new VfioError("NOT_SUPPORTED", {
+    device: name,
+    problem: "another device of its group was attached to a page table that " +
+      "logs nothing, and a group has one",
+    hint: "stop dirty tracking, and start it anew",
+    cause,
+  });
 }

@@ -82,6 +82,11 @@ export class SpaceIommufd {
   }
 
   /** @ignore */
+  moves(id: number): number {
+    return this.#devices.get(id)?.moves ?? 0;
+  }
+
+  /** @ignore */
   leaving(id: number): void {
     ignoreErrors(() => this.#devices.get(id)?.detachPasids());
   }

@@ -4,6 +4,7 @@ import type { Fd } from "../../lib/kernel/fd.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import { setPages, setUint64 } from "../../lib/uapi/layout.ts";
 import {
+  __VFIO_RESERVED_TYPE1_NESTING_IOMMU,
   VFIO_CHECK_EXTENSION,
   VFIO_TYPE1_IOMMU,
   VFIO_TYPE1v2_IOMMU,
@@ -22,7 +23,12 @@ import {
   vfio_iommu_type1_info,
   VFIO_IOMMU_UNMAP_DMA,
 } from "../../lib/uapi/vfio/type1.ts";
-import type { AttachTarget, DmaRange, IommuLimits } from "../backend.ts";
+import type {
+  AttachTarget,
+  ContainerVersion,
+  DmaRange,
+  IommuLimits,
+} from "../backend.ts";
 import { allocArgument, type Argument } from "../argument.ts";
 import { mappingRefused, unsafeInterrupts } from "../explain.ts";
 import { readInfo } from "../info.ts";
@@ -37,8 +43,15 @@ const READ_WRITE = READ | VFIO_DMA_MAP_FLAG_WRITE;
 /** Three capabilities, and a few ranges of IOVAs, have room in these. */
 const CAPABILITY_BYTES = 256;
 
+/** The types of the versions. */
+const TYPES: Readonly<Record<ContainerVersion, number>> = {
+  v1: VFIO_TYPE1_IOMMU,
+  v2: VFIO_TYPE1v2_IOMMU,
+  nesting: __VFIO_RESERVED_TYPE1_NESTING_IOMMU,
+};
+
 /** The driver of most IOMMUs (`drivers/vfio/vfio_iommu_type1.c`). */
-export const TYPE1: IommuDriver = {
+const TYPE1: IommuDriver = {
   // Version 2 first: it refuses an unmap that would split a mapping.
   types: [VFIO_TYPE1v2_IOMMU, VFIO_TYPE1_IOMMU],
   open: (kernel, container) => new Type1(kernel, container),
@@ -55,6 +68,43 @@ export const TYPE1: IommuDriver = {
       : undefined;
   },
 };
+
+/**
+ * The driver of most IOMMUs, in a version of it.
+ *
+ * @param version The version that is wanted. Default: the best that there is.
+ */
+export function type1(version?: ContainerVersion): IommuDriver {
+  if (version === undefined) return TYPE1;
+  return {
+    ...TYPE1,
+    types: [TYPES[version]],
+    missing: (target) => noVersion(target, version),
+    // A kernel that knows the type refuses it where the IOMMU lacks it.
+    refused: (target, cause) =>
+      hasErrno(cause, "EINVAL", "ENODEV")
+        ? noVersion(target, version, cause)
+        : TYPE1.refused(target, cause),
+  };
+}
+
+function noVersion(
+  { device }: AttachTarget,
+  version: ContainerVersion,
+  cause?: unknown,
+): VfioError {
+  return new VfioError("BACKEND_UNAVAILABLE", {
+    device: device.name,
+    problem: version === "nesting"
+      ? "this kernel, or this IOMMU, nests no page tables in a container"
+      : `the kernel has no containers of ${version}`,
+    hint: version === "nesting"
+      ? "only ARM's had it, before Linux 6.13; iommufd nests page tables: " +
+        "NestedHwpt"
+      : "load their driver: modprobe vfio_iommu_type1",
+    cause,
+  });
+}
 
 /** The type 1 IOMMU of a container. */
 class Type1 implements ContainerIommu {

@@ -13,6 +13,7 @@ import {
 import { regionName, type RegionType } from "./info/region_type.ts";
 import { IoEventFd, type IoEventFdOptions } from "./io_eventfd.ts";
 import { MappedRegisters } from "./mapped_registers.ts";
+import { tellRevocation } from "../dma/file_memory.ts";
 import type { RegisterGate } from "./register_gate.ts";
 import {
   assertAccess,
@@ -291,7 +292,8 @@ export class Region implements Registers {
    *
    * While the function's memory decoding is off, and at a reset, in low power
    * and at the detach, the kernel takes the memory back: an IOMMU's mapping of
-   * it is gone for good, and can be made anew of the same dma-buf.
+   * it is gone for good, and can be made anew of the same dma-buf:
+   * {@linkcode DmaMapping.revoked}.
    *
    * @param areas The parts, whole pages, in the order that they have in it.
    * Default: all of the BAR.
@@ -302,7 +304,10 @@ export class Region implements Registers {
   async exportDmaBuf(...areas: readonly Area[]): Promise<Fd> {
     const { exportDmaBuf } = await import("./features/dma_buf.ts");
     const all = [{ offset: 0, size: this.size }];
-    return exportDmaBuf(this.#device, this, areas.length > 0 ? areas : all);
+    const parts = areas.length > 0 ? areas : all;
+    const dmaBuf = exportDmaBuf(this.#device, this, parts);
+    tellRevocation(dmaBuf, (tell) => this.#device.gate.watch(tell));
+    return dmaBuf;
   }
 
   /** The parts that are mapped. */

@@ -24,6 +24,8 @@ export class RegisterGate {
   readonly #device: string;
   readonly #probe: () => RegisterClosure | undefined;
   readonly #views = new Set<MappedRegisters>();
+  /** Who is told when they are closed next. */
+  readonly #watchers = new Set<() => void>();
   /** By what it is held closed. */
   readonly #holds = new Set<RegisterClosure>();
   /** What the device said when it was asked last. */
@@ -52,6 +54,17 @@ export class RegisterGate {
   }
 
   /**
+   * Has a function called once, when the registers are closed next: the kernel
+   * then takes their memory back from other devices, too.
+   *
+   * @returns Ends that.
+   */
+  watch(closed: () => void): () => void {
+    this.#watchers.add(closed);
+    return () => void this.#watchers.delete(closed);
+  }
+
+  /**
    * Closes all registers, and those that are mapped meanwhile.
    *
    * @param why Why they cannot be accessed.
@@ -70,11 +83,12 @@ export class RegisterGate {
   }
 
   /**
-   * Asks the device again. It is not asked without registers, nor while they are
+   * Asks the device again. It is not asked without users, nor while they are
    * held closed: reading its config space would wait, or wake it.
    */
   refresh(): void {
-    if (this.#holds.size === 0 && this.#views.size > 0) {
+    const users = this.#views.size + this.#watchers.size;
+    if (this.#holds.size === 0 && users > 0) {
       this.#probed = this.#probe();
     }
     this.#update();
@@ -100,6 +114,9 @@ export class RegisterGate {
     for (const view of this.#views) {
       view[CLOSED](open ? undefined : () => this.#refuse());
     }
+    if (open) return;
+    for (const closed of this.#watchers) closed();
+    this.#watchers.clear();
   }
 
   /** Throws, unless the device says by now that it can be accessed. */

@@ -53,6 +53,12 @@ export interface DeviceOptions extends AttachOptions {
   readonly detachOnRequest?: boolean;
 }
 
+/** Why the registers of a detached device cannot be accessed. */
+const DETACHED = {
+  problem: "the device was detached",
+  hint: "attach it again: VfioDevice.attach",
+} as const;
+
 /**
  * A device in a security context: it reaches what its address space maps and
  * nothing else, and user space drives it.
@@ -539,6 +545,8 @@ export class VfioDevice implements AsyncDisposable {
     // A mapping of registers keeps the device open, so what is open goes first.
     const unreleased = await this.#resources.release();
     await this.#attachment.detach();
+    // What stays open keeps its dma-bufs.
+    if (!this.#attachment.borrowed) this.#gate.close(DETACHED);
     this.#space[MEMBERS].remove(this);
     const [first] = unreleased;
     if (first === undefined) return;

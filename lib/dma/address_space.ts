@@ -2,6 +2,7 @@ import type {
   Attachment,
   AttachRequest,
   BackendName,
+  ContainerVersion,
   IommuLimits,
   SharedIommufd,
 } from "../../backends/backend.ts";
@@ -9,7 +10,7 @@ import type { SpaceIommufd } from "../../backends/door.ts";
 import type { Selection } from "../../backends/select.ts";
 import { ignoreErrors } from "../../backends/teardown.ts";
 import { toVfioError } from "../errors.ts";
-import type { HostDevice } from "../host/device.ts";
+import type { HostDevice, IommuGroup, ReservedRegion } from "../host/device.ts";
 import { Host } from "../host/host.ts";
 import { type MemoryLock, memoryLock } from "../host/iommu/memory_lock.ts";
 import { DirtyTracking, JOINED, LEFT } from "./dirty/tracking.ts";
@@ -42,10 +43,22 @@ export interface AddressSpaceOptions {
    * several spaces can share. The backend is `"iommufd"` then.
    */
   readonly iommufd?: SharedIommufd;
+  /**
+   * The version of its container's IOMMU driver. The backend is `"legacy"` then.
+   * Version 1 logs no memory that devices write; `"nesting"` is for ARM's IOMMUs
+   * on kernels before Linux 6.13. Default: version 2.
+   */
+  readonly container?: ContainerVersion;
 }
 
 /** What an address space can map at the moment. */
 export interface SpaceLimits extends IommuLimits {
+  /**
+   * What the firmware and the IOMMU have reserved for the devices' groups, by
+   * ascending IOVA. It is not in `ranges`, but for what is
+   * `"direct-relaxable"`.
+   */
+  readonly reserved: readonly ReservedRegion[];
   /** How much memory this process may lock; what is mapped is locked. */
   readonly memoryLock: MemoryLock;
 }
@@ -76,8 +89,8 @@ export class AddressSpace extends SpaceMemory implements AsyncDisposable {
   readonly #host: Host;
   readonly #unsafeNoIommu: boolean;
   #limits = UNATTACHED;
-  /** Devices attached and not being detached: these set the limits. */
-  #attached = 0;
+  /** The groups of the devices that are attached: these set the limits. */
+  readonly #groups: IommuGroup[] = [];
   /** @ignore */
   readonly [MEMBERS]: Members = new Members(
     (device, options, enter) => this.#attach(device, options, enter),
@@ -92,27 +105,30 @@ export class AddressSpace extends SpaceMemory implements AsyncDisposable {
    *
    * @param options The backend, the host, whether an IOMMU is required, and the
    * iommufd that it lives in.
-   * @throws {TypeError} If there is no such backend, or it is not that of the
-   * iommufd.
+   * @throws {TypeError} If there is no such backend or version, or it is not that
+   * of the iommufd or the container.
    */
   constructor(options: AddressSpaceOptions = {}) {
-    const { host, unsafeNoIommu = false, iommufd } = options;
-    const { backend = iommufd === undefined ? "auto" : "iommufd" } = options;
+    const { host, unsafeNoIommu = false, iommufd, container } = options;
+    const only = onlyBackend(iommufd, container);
+    const { backend = only ?? "auto" } = options;
     if (!["auto", "legacy", "iommufd"].includes(backend)) {
       throw new TypeError(
         `Cannot take backend ${JSON.stringify(backend)}: expected "auto", ` +
           '"legacy" or "iommufd"',
       );
     }
-    if (iommufd !== undefined && backend !== "iommufd") {
+    if (only !== undefined && backend !== only) {
+      const where = only === "iommufd" ? "an iommufd" : "a container";
       throw new TypeError(
-        `Cannot take backend "${backend}" for a space that lives in an iommufd`,
+        `Cannot take backend "${backend}" for a space that lives in ${where}`,
       );
     }
     const on = host ?? new Host();
     super(
       on.kernel,
-      (mapped) => new SpaceContext(on.kernel, backend, mapped, iommufd),
+      (mapped) =>
+        new SpaceContext(on.kernel, backend, mapped, iommufd, container),
     );
     this.#host = on;
     this.#unsafeNoIommu = unsafeNoIommu;
@@ -148,15 +164,19 @@ export class AddressSpace extends SpaceMemory implements AsyncDisposable {
   }
 
   /**
-   * What can be mapped now: usable IOVA ranges, alignment, the kernel's limit
-   * on mappings, and the limit on locked memory.
+   * What can be mapped now: usable IOVA ranges, those that are reserved,
+   * alignment, the kernel's limit on mappings, and that on locked memory.
    *
    * @throws {VfioError} `KERNEL`.
    */
   limits(): SpaceLimits {
     try {
-      if (this.#attached > 0) this.#refreshLimits();
-      return { ...this.#limits, memoryLock: memoryLock(this.#host.kernel) };
+      if (this.#groups.length > 0) this.#refreshLimits();
+      return {
+        ...this.#limits,
+        reserved: reservedIn(this.#groups),
+        memoryLock: memoryLock(this.#host.kernel),
+      };
     } catch (error) {
       throw toVfioError(error, "read the limits");
     }
@@ -232,8 +252,12 @@ export class AddressSpace extends SpaceMemory implements AsyncDisposable {
     // limits stay.
     stack.defer(() => void ignoreErrors(() => this.#refreshLimits()));
     stack.defer(() => attachment.detach());
-    this.#attached++;
-    stack.defer(() => void this.#attached--);
+    // The page table is to know who uses it.
+    if (options.pageTable !== undefined) await this.iommufd();
+    this.#groups.push(target.group);
+    stack.defer(() =>
+      void this.#groups.splice(this.#groups.indexOf(target.group), 1)
+    );
     this.#refreshLimits();
     // The space may have been closed meanwhile.
     this.assertOpen();
@@ -252,7 +276,37 @@ export class AddressSpace extends SpaceMemory implements AsyncDisposable {
 
   /** Asks what can be mapped, if anybody knows. */
   #refreshLimits(): void {
-    this.#limits = this.#attached > 0 ? this.context.limits() : UNATTACHED;
+    this.#limits = this.#groups.length > 0 ? this.context.limits() : UNATTACHED;
     this.mapped.limits = this.#limits;
   }
+}
+
+/** What groups have reserved: most have the same. */
+function reservedIn(groups: readonly IommuGroup[]): ReservedRegion[] {
+  const regions = new Map<string, ReservedRegion>();
+  for (const { reservedRegions } of groups) {
+    for (const region of reservedRegions) {
+      regions.set(`${region.start} ${region.last} ${region.type}`, region);
+    }
+  }
+  return regions.values().toArray()
+    .sort((a, b) => a.start < b.start ? -1 : a.start > b.start ? 1 : 0);
+}
+
+const VERSIONS: readonly unknown[] = ["v1", "v2", "nesting"];
+
+/** The only backend that has what is asked for, where there is one. */
+function onlyBackend(
+  iommufd: SharedIommufd | undefined,
+  container: ContainerVersion | undefined,
+): BackendName | undefined {
+  if (container === undefined) return iommufd && "iommufd";
+  if (!VERSIONS.includes(container)) {
+    throw new TypeError(
+      `Cannot take a container of ${JSON.stringify(container)}: expected ` +
+        '"v1", "v2" or "nesting"',
+    );
+  }
+  if (iommufd === undefined) return "legacy";
+  throw new TypeError("Cannot take a container in an iommufd");
 }

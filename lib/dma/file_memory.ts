@@ -16,6 +16,23 @@ import {
 /** A file in memory, or a dma-buf: a descriptor, or what has one. */
 export type MemorySource = number | { readonly number: number };
 
+/** Of dma-bufs, what has a function called when their memory is taken back. */
+const revocations = new WeakMap<object, (tell: () => void) => () => void>();
+
+/**
+ * Says how it is known that the memory of a dma-buf is taken back.
+ *
+ * @param dmaBuf The dma-buf.
+ * @param watch Has a function called at the next time, and returns what ends
+ * that.
+ */
+export function tellRevocation(
+  dmaBuf: object,
+  watch: (tell: () => void) => () => void,
+): void {
+  revocations.set(dmaBuf, watch);
+}
+
 /** Which memory of a file is mapped, and where. */
 export interface MapFileOptions extends MapOptions {
   /**
@@ -37,6 +54,8 @@ export class FileMemory implements MappedMemory, TrackedMemory {
   readonly #fd: Fd;
   readonly #writable: boolean;
   #seen: Mapping | undefined;
+  #revoked = false;
+  #unwatch: (() => void) | undefined;
   /** How many mappings it has. */
   #mappings = 0;
   /** The memory in the file. */
@@ -64,6 +83,15 @@ export class FileMemory implements MappedMemory, TrackedMemory {
       throw toVfioError(error, "open the file again");
     }
     this.file = { fd: this.#fd.number, offset };
+    if (typeof source === "number") return;
+    this.#unwatch = revocations.get(source)?.(() => {
+      this.#revoked = true;
+    });
+  }
+
+  /** Whether its device has taken the memory back. */
+  get revoked(): boolean {
+    return this.#revoked;
   }
 
   /**
@@ -96,6 +124,7 @@ export class FileMemory implements MappedMemory, TrackedMemory {
     if (--this.#mappings > 0) return;
     const seen = this.#seen;
     this.#seen = undefined;
+    this.#unwatch?.();
     // Linux refuses it only when it lacks memory, which passes.
     if (seen !== undefined) insist(() => this.#kernel.munmap(seen));
     ignoreErrors(() => this.#fd.close());

@@ -28,6 +28,8 @@ export interface MappedMemory {
   readonly file?: FileRange | undefined;
   /** Whether it stays where it is in physical memory. Default: not. */
   readonly immovable?: boolean;
+  /** Whether its device has taken it back. Default: not. */
+  readonly revoked?: boolean;
 }
 
 /** Where memory is mapped when nothing is said. */
@@ -148,6 +150,17 @@ export class DmaMapping implements DmaRange, Disposable {
   /** The file that it is memory of, where it is one's. */
   get file(): FileRange | undefined {
     return this.#source.file;
+  }
+
+  /**
+   * Whether the device behind it has taken its memory back, so that nobody
+   * reaches it: a BAR was reset, detached, put to sleep, or its memory decoding
+   * turned off. It does not come back: unmap it, and map the dma-buf again.
+   *
+   * It is known of what {@linkcode Region.exportDmaBuf} gave in this process.
+   */
+  get revoked(): boolean {
+    return this.#source.revoked === true;
   }
 
   /** @ignore What it maps, who is told when it is unmapped, and its maker. */

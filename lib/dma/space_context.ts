@@ -3,6 +3,7 @@ import type {
   AttachOptions,
   AttachTarget,
   BackendName,
+  ContainerVersion,
   DirtyLog,
   DmaRange,
   IommuContext,
@@ -28,6 +29,7 @@ export class SpaceContext {
   readonly #wanted: BackendName | "auto";
   readonly #mapped: Mapped;
   readonly #iommufd: SharedIommufd | undefined;
+  readonly #container: ContainerVersion | undefined;
   #context: IommuContext | undefined;
   #selection: Selection | undefined;
   #backends: Backends | undefined;
@@ -43,14 +45,17 @@ export class SpaceContext {
    * @param wanted The backend, or `"auto"`.
    * @param mapped What is mapped in the address space.
    * @param iommufd The iommufd that it lives in, where that was passed in.
+   * @param container The version of its containers, where one is wanted.
    */
   constructor(
     kernel: Kernel,
     wanted: BackendName | "auto",
     mapped: Mapped,
     iommufd?: SharedIommufd,
+    container?: ContainerVersion,
   ) {
     this.#iommufd = iommufd;
+    this.#container = container;
     this.#kernel = kernel;
     this.#wanted = wanted;
     this.#mapped = mapped;
@@ -217,6 +222,7 @@ export class SpaceContext {
         this.#noIommu,
         this.#mapped,
         this.#iommufd,
+        this.#container,
       );
     const context = this.#context ??= make(selection);
     try {

@@ -227,8 +227,9 @@ export abstract class SpaceMemory {
    * the host's memory. The file stays open until it is unmapped.
    *
    * A device revokes its dma-buf when it is reset, detached, sent to sleep or
-   * its memory decoding is off. Then nobody reaches it at that IOVA any more:
-   * unmap it, and map it again once the device answers.
+   * its memory decoding is off. Then nobody reaches it at that IOVA any more
+   * ({@linkcode DmaMapping.revoked}): unmap it, and map it again once the device
+   * answers.
    *
    * @param source Its descriptor, or what has one.
    * @param options Which memory of it, and where it is mapped.

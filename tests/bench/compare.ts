@@ -14,6 +14,8 @@ export interface Contest {
    * one the result is for information.
    */
   readonly target?: number;
+  /** The most nanoseconds that it may take, where C has no such work. */
+  readonly limit?: number;
   /** Why the target is missed, where it is. */
   readonly holds?: string;
   /**
@@ -29,7 +31,7 @@ export interface Contest {
 
 /** The result: the nanoseconds for doing the work once, for each round. */
 export interface Comparison
-  extends Pick<Contest, "what" | "target" | "holds" | "times"> {
+  extends Pick<Contest, "what" | "target" | "limit" | "holds" | "times"> {
   /** C's rounds; empty where C has no such work. */
   readonly c: readonly number[];
   /** TypeScript's rounds. */

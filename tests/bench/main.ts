@@ -15,15 +15,17 @@ import { prepare } from "../vm/prepare.ts";
 import { duration } from "../vm/progress.ts";
 import { measureApply } from "./apply.ts";
 import type { Comparison } from "./compare.ts";
+import { measureDirty } from "./dirty.ts";
 import { measureHost } from "./host.ts";
 import { measureLatency } from "./latency.ts";
 import { compilePeer } from "./peer.ts";
 import { plot } from "./plot.ts";
-import { outcome, table } from "./report.ts";
+import { line, outcome, table } from "./report.ts";
 import { measureRings } from "./rings.ts";
 import { measureStarts } from "./start.ts";
 
-const USAGE = `deno task bench [--only nvme [--plot FILE]] [--quick] [--json]
+const USAGE =
+  `deno task bench [--only nvme|iommu] [--plot FILE] [--quick] [--json]
 
 Measures the library against a C program that makes the same calls, in turn
 with it: attach, map and register reads in a virtual machine, one ioctl on this
@@ -32,6 +34,7 @@ rounds.
 
   --only nvme   the NVMe driver of examples/: over rings in memory on this
                 machine, and in a virtual machine against the kernel's driver
+  --only iommu  large mappings, many, and what devices have written
   --plot FILE   draws what --only nvme measures in the machine, as SVG
   --quick       few rounds: about a minute, and less exact
   --json        prints everything as JSON, each round's nanoseconds too`;
@@ -39,6 +42,7 @@ rounds.
 /** The script in the guest. */
 const GUEST = "tests/bench/guest.ts";
 const NVME_GUEST = "tests/bench/nvme_guest.ts";
+const IOMMU_GUEST = "tests/bench/iommu_guest.ts";
 
 /** The machine. By its own clock an access to a device takes no time. */
 const MACHINE: Machine = { ...machineNamed("testbed"), hostClock: true };
@@ -106,7 +110,7 @@ async function measure(quick: boolean): Promise<Place[]> {
   const found = ({ comparisons }: Place) => (comparison: Comparison) => {
     comparisons.push(comparison);
     const elapsed = duration(performance.now() - start);
-    console.error(`  ${elapsed.padStart(8)}  ${comparison.what}`);
+    console.error(`  ${elapsed.padStart(8)}  ${line(comparison)}`);
   };
   const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
   try {
@@ -126,6 +130,30 @@ async function measure(quick: boolean): Promise<Place[]> {
   return [...places];
 }
 
+/** Measures what the IOMMU does only. */
+async function measureIommu(quick: boolean): Promise<Place[]> {
+  const machine = machineNamed("testbed");
+  await prepare([machine]);
+  const how = await accelerator() === "kvm" ? "under KVM" : "emulated";
+  const here: Place = { title: "on this machine", comparisons: [] };
+  const guest: Place = { title: `in ${machine.name}, ${how}`, comparisons: [] };
+  const found = ({ comparisons }: Place) => (comparison: Comparison) => {
+    comparisons.push(comparison);
+    console.error(`  ${line(comparison)}`);
+  };
+  const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
+  try {
+    const program = await compilePeer(dir);
+    const dirty = measureDirty(program, quick ? 11 : 31);
+    for await (const comparison of dirty) found(here)(comparison);
+    const inGuest = [machine, IOMMU_GUEST, program, quick ? 3 : 11] as const;
+    await measureInGuest(...inGuest, found(guest));
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+  return [here, guest];
+}
+
 /** Measures the NVMe driver only. */
 async function measureNvme(quick: boolean): Promise<Place[]> {
   await prepare([NVME_MACHINE]);
@@ -137,7 +165,7 @@ async function measureNvme(quick: boolean): Promise<Place[]> {
   };
   const found = ({ comparisons }: Place) => (comparison: Comparison) => {
     comparisons.push(comparison);
-    console.error(`  ${comparison.what}`);
+    console.error(`  ${line(comparison)}`);
   };
   const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
   try {
@@ -152,6 +180,10 @@ async function measureNvme(quick: boolean): Promise<Place[]> {
   }
   return [here, guest];
 }
+
+/** What can be measured alone. */
+const PARTS = { nvme: measureNvme, iommu: measureIommu } as const;
+type PartName = keyof typeof PARTS;
 
 function printJson(places: readonly Place[]): void {
   const measured = places.map(({ title, comparisons }) => ({
@@ -174,11 +206,14 @@ async function main(): Promise<void> {
     },
   });
   if (help) return console.log(USAGE);
-  if ((only ?? "nvme") !== "nvme" || (picture && !only)) {
-    console.error(`Expected --only nvme\n\n${USAGE}`);
+  const isKnown = only === undefined || Object.hasOwn(PARTS, only);
+  if (!isKnown || (picture !== undefined && only !== "nvme")) {
+    const names = Object.keys(PARTS).join(" or ");
+    console.error(`Expected --only ${names}; --plot is for nvme\n\n${USAGE}`);
     Deno.exit(2);
   }
-  const places = await (only === undefined ? measure : measureNvme)(quick);
+  const measured = only === undefined ? measure : PARTS[only as PartName];
+  const places = await measured(quick);
   if (picture !== undefined) {
     const names = { c: "the kernel's driver", ts: "examples/nvme" };
     const { comparisons } = places.at(-1)!;

@@ -22,9 +22,14 @@ export interface Outcome {
 }
 
 /** Computes the outcome of a comparison. */
-export function outcome({ c, ts, target }: Comparison): Outcome {
+export function outcome({ c, ts, target, limit }: Comparison): Outcome {
   const tsMedian = median(ts);
-  if (c.length === 0) return { ts: tsMedian };
+  if (c.length === 0) {
+    return {
+      ts: tsMedian,
+      ...limit !== undefined && { ok: tsMedian <= limit },
+    };
+  }
   const cMedian = median(c);
   const ratio = tsMedian / cMedian;
   return {
@@ -65,7 +70,7 @@ export function table(
 }
 
 function cells(comparison: Comparison): string[] {
-  const { what, target } = comparison;
+  const { what, target, limit } = comparison;
   const { c, ts, ratio, atBest, ok } = outcome(comparison);
   return [
     what,
@@ -73,9 +78,19 @@ function cells(comparison: Comparison): string[] {
     time(ts),
     ratio?.toFixed(2) ?? "",
     atBest?.toFixed(2) ?? "",
-    target?.toFixed(2) ?? "",
+    target?.toFixed(2) ?? (limit === undefined ? "" : time(limit)),
     ok === undefined ? "" : ok ? "ok" : "missed",
   ];
+}
+
+/** Formats a comparison as a line, while others are made. */
+export function line(comparison: Comparison): string {
+  const { what, target, limit } = comparison;
+  const { c, ts, ratio } = outcome(comparison);
+  const most = target ?? (limit === undefined ? undefined : time(limit));
+  return `${what}: ${c === undefined ? "" : `${time(c)}, `}${time(ts)}` +
+    (ratio === undefined ? "" : `, ratio ${ratio.toFixed(2)}`) +
+    (most === undefined ? "" : ` of ${most} at most`);
 }
 
 /** The reasons for missed targets, each once. */

@@ -95,6 +95,7 @@ import "./kernel/fd_in_flight.ts";
 import "./kernel/files.ts";
 import "./backends/info.ts";
 import "./campaign.ts";
+import "./iommu_campaign.ts";
 import "./kernel/intercept.ts";
 import "./kernel/trace.ts";
 import "./printable.ts";

@@ -65,6 +65,7 @@ export class IommufdDevice implements User, Owned {
   readonly group: string;
   readonly #port: DevicePort;
   #attachedTo: Attachable | undefined;
+  #moves = 0;
   readonly #pasids = new Map<number, Attachable>();
   /** What is lost where the device goes first. */
   readonly #parts = new Set<Owned>();
@@ -96,6 +97,11 @@ export class IommufdDevice implements User, Owned {
   /** What it is attached to. */
   get attachedTo(): Attachable | undefined {
     return this.#attachedTo;
+  }
+
+  /** @ignore How often somebody has moved it, or its group. */
+  get moves(): number {
+    return this.#moves;
   }
 
   /** Its PASIDs that are attached, and to what. */
@@ -138,12 +144,16 @@ export class IommufdDevice implements User, Owned {
     } catch (error) {
       throw this.#refused(table, error);
     }
-    for (const device of this.#movedWithIt()) device.#hold(table);
+    for (const device of this.#movedWithIt()) {
+      device.#hold(table);
+      device.#moves++;
+    }
     return id;
   }
 
   /**
-   * Detaches it: its DMA is blocked. Does nothing where it is not attached.
+   * Detaches it: its DMA is blocked, once no other device of its group is
+   * attached. Does nothing where it is not attached.
    *
    * @throws {VfioError} `KERNEL`.
    */
@@ -151,6 +161,7 @@ export class IommufdDevice implements User, Owned {
     this.#assertThere();
     this.#step("detach it", () => this.#port.detach(undefined));
     this.#hold(undefined);
+    this.#moves++;
   }
 
   /**

@@ -1,4 +1,12 @@
-import { type BitRun, clearBits, countBits, nextRun, setBits } from "./bits.ts";
+import {
+  type BitRun,
+  clearBits,
+  countBits,
+  forEachRun,
+  nextRun,
+  orBits,
+  setBits,
+} from "./bits.ts";
 
 /** IOVAs, in bytes. */
 export interface DirtyRange {
@@ -87,11 +95,7 @@ export class DirtyBitmap implements Iterable<DirtyRange> {
    * bytes.
    */
   forEach(visit: (offset: number, bytes: number) => void): void {
-    const run: BitRun = { first: 0, end: 0 };
-    const { pageSize } = this;
-    while (nextRun(this.#words, run)) {
-      visit(run.first * pageSize, (run.end - run.first) * pageSize);
-    }
+    forEachRun(this.#words, this.pageSize, visit);
   }
 
   /** The runs of written pages, ascending. */
@@ -134,15 +138,16 @@ export class DirtyBitmap implements Iterable<DirtyRange> {
   /** @ignore Marks what is marked in another one, as far as it is in the range. */
   merge(other: DirtyBitmap): void {
     const shift = Number(other.iova - this.iova);
-    const end = Number(this.size);
-    let merged = false;
-    other.forEach((offset, bytes) => {
-      const from = Math.max(offset + shift, 0);
-      const to = Math.min(offset + shift + bytes, end);
-      if (from >= to) return;
-      this.mark(from, to - from);
-      merged = true;
-    });
+    const from = Math.max(shift, 0);
+    const to = Math.min(shift + Number(other.size), Number(this.size));
+    const { pageSize } = this;
+    const merged = orBits(
+      this.#words,
+      from / pageSize,
+      other.#words,
+      (from - shift) / pageSize,
+      (to - shift) / pageSize,
+    );
     if (merged && other.reason !== undefined) this.blur(other.reason);
   }
 

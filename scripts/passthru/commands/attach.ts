@@ -10,6 +10,7 @@ import type { FeatureName } from "../../../lib/device/features/feature_name.ts";
 import { VfioDevice } from "../../../lib/device/vfio_device.ts";
 import { AddressSpace } from "../../../lib/dma/address_space.ts";
 import type { DirtySource } from "../../../lib/dma/dirty/tracked_space.ts";
+import { VfioError } from "../../../lib/errors.ts";
 import type { Host } from "../../../lib/host/host.ts";
 import { stepLine } from "../run/applying.ts";
 import { type Arguments, EXIT, fromUser } from "../command.ts";
@@ -23,6 +24,20 @@ import {
 import { ended } from "../run/ended.ts";
 import { takeForVfio } from "../run/taking.ts";
 import { styled, type Terminal, writeJson } from "../terminal/terminal.ts";
+
+/** What the IOMMU behind a device can do. */
+interface IommuJson {
+  /** Its kind; a number where there is no name for it. */
+  readonly kind: string | number;
+  readonly dirtyTracking: boolean;
+  /** `null` where it does not say. */
+  readonly nesting: boolean | null;
+  /** How many of them the device has. */
+  readonly pasids: number;
+  readonly ats: boolean;
+  /** What the device is attached to: an IOAS, or a page table that was made. */
+  readonly attachedTo: string | null;
+}
 
 /** The attached devices, in JSON. */
 export interface AttachJson {
@@ -38,6 +53,8 @@ export interface AttachJson {
     readonly regions: readonly RegionJson[];
     readonly irqs: readonly IrqJson[];
     readonly features: readonly FeatureName[];
+    /** What iommufd tells of its IOMMU; `null` by a container, or without one. */
+    readonly iommu: IommuJson | null;
   }[];
   /** Who tells which memory the devices write, and why. */
   readonly dirtyTracking: {
@@ -119,6 +136,7 @@ async function describe(
       regions: regionsOf(device),
       irqs: irqsOf(device),
       features: (await device.features()).list(),
+      iommu: await iommuOf(space, device),
     }))),
     dirtyTracking: await dirtyTracking(space),
     dmaRanges: ranges.map(({ start, last }) => ({
@@ -131,6 +149,31 @@ async function describe(
       ? null
       : Number(memoryLock.limit),
   };
+}
+
+/** What iommufd tells of the IOMMU behind a device, where it does. */
+async function iommuOf(
+  space: AddressSpace,
+  device: VfioDevice,
+): Promise<IommuJson | null> {
+  if (space.backend?.backend !== "iommufd") return null;
+  const { find } = await space.iommufd();
+  const bound = find(device);
+  try {
+    const { kind, dirtyTracking, nesting, pasids, ats } = bound.hardwareInfo();
+    return {
+      kind,
+      dirtyTracking,
+      nesting: nesting ?? null,
+      pasids,
+      ats,
+      attachedTo: bound.attachedTo?.name ?? null,
+    };
+  } catch (error) {
+    // A mediated device has none, nor has one that no IOMMU isolates.
+    if (error instanceof VfioError) return null;
+    throw error;
+  }
 }
 
 /** Starts it and stops it, as only the kernel knows whether that goes. */
@@ -176,11 +219,25 @@ function irqText(irq: IrqJson): string {
     traits.join(", ");
 }
 
+function iommuText(iommu: IommuJson): string {
+  const { kind, dirtyTracking, nesting, pasids, ats, attachedTo } = iommu;
+  const has = (is: boolean, what: string) => is ? what : `no ${what}`;
+  const traits = [
+    has(dirtyTracking, "dirty tracking"),
+    ...(nesting === null ? [] : [has(nesting, "nested page tables")]),
+    pasids === 0 ? "no PASIDs" : `${counted(pasids, "PASID")}`,
+    has(ats, "ATS"),
+  ];
+  return `  ${"iommu".padEnd(10)}${attachedTo ?? "detached"} of ${
+    typeof kind === "number" ? `kind ${kind}` : kind
+  }: ${traits.join(", ")}`;
+}
+
 function layoutText(terminal: Terminal, shown: AttachJson): string {
   const title = (line: string) => styled(terminal, "bold", line);
   return [
     ...shown.devices.flatMap((
-      { address, driver, regions, irqs, resettable, features },
+      { address, driver, regions, irqs, resettable, features, iommu },
     ) => [
       `${title(address)}  ${driver}, by ${shown.backend}: ${shown.reason}` +
       (resettable ? "" : "; cannot be reset"),
@@ -189,6 +246,7 @@ function layoutText(terminal: Terminal, shown: AttachJson): string {
       ...(features.length === 0
         ? []
         : [`  ${"features".padEnd(10)}${features.join(", ")}`]),
+      ...(iommu === null ? [] : [iommuText(iommu)]),
     ]),
     title("DMA"),
     ...shown.dmaRanges.map(({ start, last }) => `  ${start} to ${last}`),

@@ -7,6 +7,10 @@
  *   attach-threads TIMES BACKEND ADDRESS...        the same, a thread for each
  *   open BACKEND ADDRESS               attaches, for what follows
  *   map TIMES FILE BYTES               maps and unmaps the file's memory
+ *   grow TIMES FILE BYTES              maps the file's memory, and leaves it
+ *   shrink TIMES                       unmaps what that has mapped first
+ *   dirty TIMES                        which pages of it were written
+ *   walk TIMES BITS EVERY              copies a bitmap, and visits its bits
  *   read TIMES                         32 bits of a mapped BAR 0
  *   pread TIMES                        32 bits of BAR 0, by a system call
  *   close                              detaches
@@ -79,7 +83,7 @@ static const struct backend *backend_word(void)
 	return strcmp(word(), "legacy") == 0 ? &legacy : &iommufd;
 }
 
-static void *memory_of(size_t size, int flags, int fd, off_t offset)
+void *memory_of(size_t size, int flags, int fd, off_t offset)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | flags, fd, offset);
@@ -89,9 +93,8 @@ static void *memory_of(size_t size, int flags, int fd, off_t offset)
 	return memory;
 }
 
-/* The device that `open` has attached. */
-static const struct backend *backend;
-static struct space space;
+const struct backend *backend;
+struct space space;
 struct device device;
 
 /* Devices that are attached and detached together. */
@@ -296,6 +299,10 @@ static const struct {
 	{ "attach-threads", attach_threads },
 	{ "open", open_device },
 	{ "map", map },
+	{ "grow", grow },
+	{ "shrink", shrink },
+	{ "dirty", dirty },
+	{ "walk", walk_copy },
 	{ "read", read_mapped },
 	{ "pread", read_by_call },
 	{ "close", close_device },

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /*
  * The counterpart of the library's event loop. It is held except during calls
@@ -31,9 +32,6 @@ struct device {
 	int group;
 };
 
-/* The device that `open` has attached. */
-extern struct device device;
-
 struct backend {
 	const char *name;
 	struct device (*attach)(struct space *space, const char *address);
@@ -45,6 +43,11 @@ struct backend {
 
 extern const struct backend legacy, iommufd;
 
+/* The device that `open` has attached, and where. */
+extern struct device device;
+extern struct space space;
+extern const struct backend *backend;
+
 /* Nanoseconds of the monotonic clock. */
 uint64_t now(void);
 
@@ -54,6 +57,10 @@ const char *word(void);
 /* Commands that have a file of their own. */
 uint64_t latency(void), wake_others(void), vectors(void), interrupt(void);
 uint64_t rings(void), aio(void);
+uint64_t grow(void), shrink(void), dirty(void), walk_copy(void);
+
+/* Maps memory of a file, or of no file, for reading and writing. */
+void *memory_of(size_t size, int flags, int fd, off_t offset);
 
 /* Returns `result` if it means success, else ends the program. */
 int must(int result, const char *call);

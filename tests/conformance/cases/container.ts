@@ -2,7 +2,8 @@
  * Groups and containers, as the kernel answers them (`drivers/vfio/group.c`,
  * `drivers/vfio/container.c`).
  */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
+import { AddressSpace } from "../../../mod.ts";
 import {
   VFIO_DMA_CC_IOMMU,
   VFIO_EEH,
@@ -15,6 +16,8 @@ import {
   VFIO_UNMAP_ALL,
   VFIO_UPDATE_VADDR,
 } from "../../../lib/uapi/vfio/all.ts";
+import { refused } from "../../failures.ts";
+import { Edu, EDU_DMA_MASK } from "../../vm/guest/edu.ts";
 import { answer } from "../answer.ts";
 import { Group } from "../nodes.ts";
 import { withContainer } from "../setup.ts";
@@ -185,6 +188,34 @@ withContainer(
     assertEquals(set(VFIO_TYPE1v2_IOMMU), "EINVAL");
     group.setContainer(container);
     assertEquals(set(VFIO_TYPE1v2_IOMMU), undefined);
+  },
+);
+
+withContainer(
+  "AddressSpace takes a container of the version that is asked for",
+  async (setup) => {
+    for (const [version, logs] of [["v1", false], ["v2", true]] as const) {
+      const space = setup.space({ container: version });
+      const device = await setup.attach("edu0", space);
+      const memory = space.allocate(8192, { dmaMask: EDU_DMA_MASK });
+      memory.bytes.fill(7, 0, 4096);
+      await new Edu(device).copy(memory.iova, memory.iova + 4096n, 4096);
+      assertEquals(memory.bytes[8191], 7);
+      const start = () => space.dirty.start({ by: "iommu" });
+      if (logs) await start();
+      else await refused("NOT_SUPPORTED", start);
+      await space.close();
+    }
+    const space = setup.space({ container: "nesting" });
+    await refused("BACKEND_UNAVAILABLE", () => setup.attach("edu0", space));
+    assertEquals(setup.locked, 0);
+    const { host } = setup;
+    for (
+      const options of [
+        { backend: "iommufd", container: "v2" },
+        { container: "v3" as "v2" },
+      ] as const
+    ) assertThrows(() => new AddressSpace({ host, ...options }), TypeError);
   },
 );
 

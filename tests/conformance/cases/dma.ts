@@ -350,6 +350,8 @@ forEachBackend(
       { start: 0n, last: MSI_WINDOW - 1n },
       { start: MSI_WINDOW + 0x10_0000n, last: (1n << 48n) - 1n },
     ]);
+    const window = { start: MSI_WINDOW, last: MSI_WINDOW + 0xf_ffffn };
+    assertEquals(before.reserved, [{ ...window, type: "msi" }]);
     assertEquals(before.memoryLock, { limit: undefined, locked: 0n });
 
     space.allocate(1 << 20);
@@ -362,6 +364,7 @@ forEachBackend(
     }
     await device.detach();
     assertEquals(space.limits().memoryLock.locked, 0n);
+    assertEquals(space.limits().reserved, []);
   },
 );
 

@@ -191,8 +191,10 @@ withIommufd(
     await edu.copy(memory.iova, mapping.iova + 4n, 4);
     assertEquals(peer.bar(0).read32(4), ~0x1234_5678 >>> 0);
 
+    assertEquals(mapping.revoked, false);
     const command = peer.config.read16(4);
     peer.config.write16(4, command & ~2);
+    assertEquals(mapping.revoked, true);
     await refused("INACCESSIBLE", () => space.mapFile(registers, options));
     peer.config.write16(4, command);
     // The IOMMU has lost it for good.
@@ -201,8 +203,11 @@ withIommufd(
     );
     mapping.unmap();
     const again = space.mapFile(registers, options);
+    assertEquals([mapping.revoked, again.revoked], [true, false]);
     words.setUint32(0, 1, true);
     await edu.copy(memory.iova, again.iova + 4n, 4);
     assertEquals(peer.bar(0).read32(4), ~1 >>> 0);
+    await peer.detach();
+    assertEquals(again.revoked, true);
   },
 );

@@ -2,9 +2,9 @@
  * The objects of iommufd on simulated machines: one whose IOMMU logs writes, one
  * without an IOMMU.
  */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { AddressSpace, VfioDevice, VfioError } from "../../../mod.ts";
-import { Hwpt, Iommufd } from "../../../backends/iommufd/mod.ts";
+import { FaultQueue, Hwpt, Iommufd } from "../../../backends/iommufd/mod.ts";
 import { Edu } from "../../vm/guest/edu.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { Host } from "../../../lib/host/host.ts";
@@ -162,4 +162,68 @@ Deno.test("VfioDevice.attach() with a page table by the legacy backend says what
     () => VfioDevice.attach(A, space, { pageTable }),
   );
   assertEquals(error.device, A);
+});
+
+/** Two devices of one group behind an IOMMU that logs, and one alone. */
+const GROUPED: Topology = {
+  dirtyTracking: true,
+  functions: {
+    [A]: { model: "edu", driver: "vfio-pci", group: 1 },
+    "0000:00:04.0": { model: "edu", driver: "vfio-pci", group: 2 },
+    "0000:00:04.1": { model: "edu", driver: "vfio-pci", group: 2 },
+  },
+};
+
+Deno.test("the first device of a space can be attached to a page table of another space", async () => {
+  const host = simulate(GROUPED);
+  using iommufd = Iommufd.open(host);
+  await using first = new AddressSpace({ host, iommufd });
+  await using second = new AddressSpace({ host, iommufd });
+  const device = await VfioDevice.attach(A, first);
+  const { find, ioas } = await first.iommufd();
+  const pageTable = Hwpt.attach(find(device), ioas);
+  const other = await VfioDevice.attach("0000:00:04.0", second, { pageTable });
+  assertEquals(pageTable.users, [A, other.name]);
+  await device.detach();
+  assertEquals(pageTable.users, [other.name]);
+});
+
+Deno.test("devices of a group are refused another page table than it has", async () => {
+  const host = simulate(GROUPED);
+  await using space = new AddressSpace({ host, backend: "iommufd" });
+  const [one, two] = ["0000:00:04.0", "0000:00:04.1"] as const;
+  const alone = await VfioDevice.attach(A, space);
+  const device = await VfioDevice.attach(one, space);
+  const { find, ioas } = await space.iommufd();
+  const pageTable = Hwpt.attach(find(alone), ioas);
+  const attach = (options = {}) => VfioDevice.attach(two, space, options);
+  const refusals = [
+    await refused("NOT_SUPPORTED", () => attach({ pageTable })),
+  ];
+  find(device).attach(pageTable);
+  refusals.push(await refused("NOT_SUPPORTED", () => attach()));
+  for (const { message } of refusals) assertStringIncludes(message, one);
+  await attach({ pageTable });
+  await device.detach();
+  using faultQueue = FaultQueue.allocate((await space.iommufd()).iommufd);
+  using requests = Hwpt.allocate(find(alone), ioas, { faultQueue });
+  await refused(
+    "NOT_SUPPORTED",
+    () => VfioDevice.attach(one, space, { pageTable: requests }),
+  );
+});
+
+Deno.test("dirty tracking tells all memory once a device was moved, also to its IOAS", async () => {
+  const host = simulate(LOGS);
+  await using space = new AddressSpace({ host, backend: "iommufd" });
+  const device = await VfioDevice.attach(A, space);
+  const memory = space.allocate(4 * PAGE, { iova: 0x10_0000n });
+  const { find, ioas } = await space.iommufd();
+  await space.dirty.start();
+  assertEquals((await space.dirty.read(memory)).dirtyPages, 0);
+  // The kernel takes a page table for it that logs nothing.
+  find(device).attach(ioas);
+  await new Edu(device).copyFromDevice(memory.iova, 4);
+  const { dirtyPages, exact } = await space.dirty.read(memory);
+  assertEquals([dirtyPages, exact], [4, false]);
 });

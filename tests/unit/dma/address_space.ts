@@ -61,6 +61,7 @@ Deno.test("AddressSpace.limits() returns the IOMMU's limits and the limit on loc
     ranges: vfio.ranges,
     alignment: 4096n,
     mappingsAvailable: undefined,
+    reserved: [{ start: 0xfee0_0000n, last: 0xfeef_ffffn, type: "msi" }],
     memoryLock: { limit: undefined, locked: 0n },
   });
   vfio.ranges = [{ start: 0n, last: 0xfffffn }];

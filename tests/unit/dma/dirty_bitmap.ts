@@ -93,3 +93,28 @@ Deno.test("KeptPages gives what was kept of a range, until it is forgotten", () 
   kept.forget(all.bitmap);
   assertEquals(told(0, 64).pages, []);
 });
+
+Deno.test("DirtyBitmap.merge() marks what another one has, wherever the two overlap", () => {
+  const below = randomNumbers(3);
+  for (let round = 0; round < 300; round++) {
+    const [own, other] = [0, 1].map(() => {
+      const pages = 1 + below(150);
+      const iova = BigInt((100 + below(100)) * PAGE);
+      const bitmap = new DirtyBitmap(iova, pages * PAGE, PAGE);
+      for (let i = 0; i < 4; i++) {
+        const from = below(pages);
+        bitmap.mark(from * PAGE, (1 + below(pages - from)) * PAGE);
+      }
+      return bitmap;
+    }) as [DirtyBitmap, DirtyBitmap];
+    const at = (page: number) => own.iova + BigInt(page * PAGE);
+    const marked = Array.from({ length: own.pages }, (_, page) => page)
+      .filter((page) => own.has(at(page)) || other.has(at(page)));
+    const gains = marked.some((page) => other.has(at(page)));
+    other.blur("a reason");
+    own.merge(other);
+    assertEquals(pagesOf(own), marked);
+    assertEquals(own.dirtyPages, marked.length);
+    assertEquals(own.reason, gains ? "a reason" : undefined);
+  }
+});

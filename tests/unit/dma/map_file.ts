@@ -177,3 +177,27 @@ Deno.test("space.allocate() aligns memory, and takes it from a NUMA node and of 
     assertThrows(() => space.allocate(PAGE, { numaNode }), RangeError);
   }
 });
+
+Deno.test("DmaMapping.revoked says that a reset or a detach has taken a BAR back", async () => {
+  const [from, to] = ["0000:01:00.0", "0000:02:00.0"] as const;
+  const edu = { model: "edu", driver: "vfio-pci", reset: ["flr"] } as const;
+  const host = simulate({
+    kernel: { release: "7.3.4" },
+    functions: { [from]: edu, [to]: edu },
+  });
+  await using space = new AddressSpace({ host, backend: "iommufd" });
+  await VfioDevice.attach(from, space);
+  const device = await VfioDevice.attach(to, space);
+  using dmaBuf = await device.bar(0).exportDmaBuf({ offset: 0, size: 4096 });
+  const map = () => space.mapFile(dmaBuf, { size: 4096 });
+  const revokes = [() => device.reset(), () => device.detach()];
+  for (const revoke of revokes) {
+    const mapping = map();
+    const copy = space.copy(mapping);
+    assertEquals([mapping.revoked, copy.revoked], [false, false]);
+    await revoke();
+    assertEquals([mapping.revoked, copy.revoked], [true, true]);
+    mapping.unmap();
+    copy.unmap();
+  }
+});

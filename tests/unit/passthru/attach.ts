@@ -43,6 +43,10 @@ Deno.test("passthru attach prints the layout, holds the device until Ctrl-C, and
   assertEquals([code, held], [0, "vfio-pci"]);
   assertMatch(out, /^0000:01:00\.0 +vfio-pci, by iommufd: /);
   assertMatch(out, /^ {2}config +4 KiB +rw/m);
+  assertMatch(
+    out,
+    /^ {2}iommu +IOAS 1 of intel-vtd: no dirty tracking, no nested page tables, no PASIDs, no ATS$/m,
+  );
   assertMatch(out, /^DMA\n {2}0x0 to 0x/m);
   assertEquals(await stateOf(host), before);
 });
@@ -70,6 +74,7 @@ Deno.test("passthru attach accepts several functions and a backend", async () =>
     ...["attach", A, B, "--backend", "legacy", "--no-hold"],
   ]);
   assertEquals(shown.backend, "legacy");
+  assertEquals(shown.devices[0].iommu, null);
   assertEquals(
     shown.devices.map(({ address }: { address: string }) => address),
     [A, B],

@@ -1,6 +1,7 @@
 /**
- * Objects made, attached and destroyed at random: what the library says of who
- * keeps whom is what the kernel does.
+ * Objects made, mapped into, attached and destroyed at random: what the library
+ * says of who keeps whom is what the kernel does, and each page table translates
+ * what its IOAS has mapped.
  */
 import { assert, assertEquals } from "@std/assert";
 import { VfioError } from "../../../../mod.ts";
@@ -31,8 +32,10 @@ import {
 } from "./mock.ts";
 import { onMock } from "./test.ts";
 
-const SEQUENCES = 300;
+const SEQUENCES = 1000;
 const STEPS = 40;
+/** How many pages of an IOAS are mapped at most. */
+const PAGES = 4;
 /** How many of each there are at most. */
 const MOST_DEVICES = 3;
 const MOST_OBJECTS = 24;
@@ -68,26 +71,28 @@ class Random {
 /** An iommufd, and what was made in it. */
 class World {
   readonly mock: Mock;
-  readonly #random: Random;
+  /** The choices of the present step. */
+  #random = new Random(1);
+  readonly #mapped = new Map<Ioas, Set<number>>();
   readonly #objects: IommufdObject[] = [];
   readonly #devices: MockDevice[] = [];
   readonly #memory;
 
-  constructor(mock: Mock, random: Random) {
+  constructor(mock: Mock) {
     this.mock = mock;
-    this.#random = random;
-    this.#memory = mock.memory(4 * PAGE);
+    this.#memory = mock.memory(PAGE);
     this.#add(mock.iommufd.allocateIoas());
   }
 
-  /** Makes one step; gives its name. */
-  step(): string {
+  /** Makes the step of a seed; gives its name. */
+  step(seed: number): string {
+    this.#random = new Random(seed);
     const steps: Record<string, () => void> = {
       ioas: () => this.#add(this.mock.iommufd.allocateIoas()),
       device: () => this.#plug(),
       unplug: () => this.#unplug(),
       map: () => this.#map(),
-      unmap: () => void this.#pick(Ioas)?.unmapAll(),
+      unmap: () => this.#unmap(),
       table: () => this.#table(),
       nested: () => this.#nested(),
       viommu: () => this.#viommu(),
@@ -109,8 +114,12 @@ class World {
     return name;
   }
 
-  /** Asserts that the kernel keeps exactly what the library says is kept. */
+  /**
+   * Asserts that the kernel keeps exactly what the library says is kept, and
+   * translates exactly what is mapped.
+   */
   check(): void {
+    this.#checkTables();
     for (const object of this.#objects) {
       if (object.destroyed || object.users.length === 0) continue;
       const { fd } = this.mock.iommufd;
@@ -121,6 +130,20 @@ class World {
         kept = hasErrno(error, "EBUSY");
       }
       assert(kept, `${object.name} is not kept by ${object.users}`);
+    }
+  }
+
+  #checkTables(): void {
+    for (const table of this.#objects) {
+      if (!(table instanceof Hwpt) || table.destroyed) continue;
+      const mapped = this.#mapped.get(table.ioas);
+      for (let page = 0; page < PAGES; page++) {
+        assertEquals(
+          this.mock.translates(table, iovaOf(page), this.#memory),
+          mapped?.has(page) === true,
+          `page ${page} of ${table.name}`,
+        );
+      }
     }
   }
 
@@ -161,9 +184,23 @@ class World {
   }
 
   #map(): void {
+    const ioas = this.#pick(Ioas);
+    const page = this.#random.below(PAGES);
+    if (ioas === undefined) return;
     const { address } = this.#memory;
-    const iova = APERTURE + BigInt(this.#random.below(4) * PAGE);
-    this.#pick(Ioas)?.unsafeMap({ address, size: PAGE }, { iova });
+    ioas.unsafeMap({ address, size: PAGE }, { iova: iovaOf(page) });
+    const mapped = this.#mapped.get(ioas) ?? new Set();
+    this.#mapped.set(ioas, mapped.add(page));
+  }
+
+  #unmap(): void {
+    const ioas = this.#pick(Ioas);
+    if (ioas === undefined) return;
+    // What lies below a hardware queue is gone, where one is in the way.
+    for (const page of [...this.#mapped.get(ioas) ?? []]) {
+      ioas.unmap(iovaOf(page), PAGE);
+      this.#mapped.get(ioas)!.delete(page);
+    }
   }
 
   #table(): void {
@@ -215,7 +252,7 @@ class World {
       this.#add(HwQueue.allocate(viommu, {
         type: DATA.other,
         index: this.#random.below(2),
-        iova: APERTURE + BigInt(this.#random.below(4) * PAGE),
+        iova: iovaOf(this.#random.below(PAGES)),
         size: PAGE,
       }));
     }
@@ -258,22 +295,54 @@ class World {
   }
 }
 
+/** The IOVA of one of the pages. */
+function iovaOf(page: number): bigint {
+  return APERTURE + BigInt(page * PAGE);
+}
+
+/** Plays a sequence; throws where the library and the kernel differ. */
+function play(seeds: readonly number[]): void {
+  using mock = new Mock();
+  const world = new World(mock);
+  const names: string[] = [];
+  try {
+    for (const [i, seed] of seeds.entries()) {
+      names.push(world.step(seed));
+      if (i % 8 === 7) world.check();
+    }
+    world.check();
+  } catch (error) {
+    const steps = names.map((name, i) => `${name} ${seeds[i]}`);
+    throw new Error(steps.join(", "), { cause: error });
+  }
+}
+
+/** Leaves out all steps that a sequence does not need to fail. */
+function shorten(seeds: readonly number[]): readonly number[] {
+  let shortest = seeds;
+  for (let i = seeds.length - 1; i >= 0; i--) {
+    const fewer = shortest.toSpliced(i, 1);
+    try {
+      play(fewer);
+    } catch {
+      shortest = fewer;
+    }
+  }
+  return shortest;
+}
+
 onMock(
-  `who keeps whom is what the kernel does, in ${SEQUENCES} random sequences`,
+  `who keeps whom, and what is mapped, is what the kernel does, in ${SEQUENCES} random sequences`,
   (first) => {
     first.iommufd.close();
-    for (let seed = 1; seed <= SEQUENCES; seed++) {
-      using mock = new Mock();
-      const world = new World(mock, new Random(seed));
-      const steps: string[] = [];
+    const { below } = new Random(12);
+    for (let sequence = 0; sequence < SEQUENCES; sequence++) {
+      const seeds = Array.from({ length: STEPS }, () => 1 + below(2 ** 20));
       try {
-        for (let i = 0; i < STEPS; i++) {
-          steps.push(world.step());
-          if (i % 8 === 7) world.check();
-        }
-        world.check();
-      } catch (error) {
-        throw new Error(`seed ${seed}: ${steps.join(" ")}`, { cause: error });
+        play(seeds);
+      } catch {
+        play(shorten(seeds));
+        throw new Error(`sequence ${sequence} fails only after others`);
       }
     }
   },
