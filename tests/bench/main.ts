@@ -16,6 +16,7 @@ import { duration } from "../vm/progress.ts";
 import { measureApply } from "./apply.ts";
 import type { Comparison } from "./compare.ts";
 import { measureHost } from "./host.ts";
+import { IRQS_MACHINE } from "./irqs_machine.ts";
 import { measureLatency } from "./latency.ts";
 import { compilePeer } from "./peer.ts";
 import { plot } from "./plot.ts";
@@ -23,13 +24,14 @@ import { outcome, table } from "./report.ts";
 import { measureRings } from "./rings.ts";
 import { measureStarts } from "./start.ts";
 
-const USAGE = `deno task bench [--only nvme [--plot FILE]] [--quick] [--json]
+const USAGE = `deno task bench [--only PART [--plot FILE]] [--quick] [--json]
 
 Measures the library against a C program that makes the same calls, in turn
 with it: attach, map and register reads in a virtual machine, one ioctl on this
 machine. What it takes to start is measured against an empty script. Medians of
 rounds.
 
+  --only irqs   interrupts, in a virtual machine
   --only nvme   the NVMe driver of examples/: over rings in memory on this
                 machine, and in a virtual machine against the kernel's driver
   --plot FILE   draws what --only nvme measures in the machine, as SVG
@@ -38,6 +40,7 @@ rounds.
 
 /** The script in the guest. */
 const GUEST = "tests/bench/guest.ts";
+const IRQS_GUEST = "tests/bench/irqs_guest.ts";
 const NVME_GUEST = "tests/bench/nvme_guest.ts";
 
 /** The machine. By its own clock an access to a device takes no time. */
@@ -123,7 +126,31 @@ async function measure(quick: boolean): Promise<Place[]> {
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
-  return [...places];
+  return [...places, ...await measureIrqs(quick)];
+}
+
+/** Measures interrupts only. */
+async function measureIrqs(quick: boolean): Promise<Place[]> {
+  await prepare([IRQS_MACHINE]);
+  const how = await accelerator() === "kvm" ? "under KVM" : "emulated";
+  const title = `in ${IRQS_MACHINE.name}, ${how}`;
+  const guest: Place = { title, comparisons: [] };
+  const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
+  try {
+    const inGuest = [
+      IRQS_MACHINE,
+      IRQS_GUEST,
+      await compilePeer(dir),
+      quick ? 3 : 11,
+    ] as const;
+    await measureInGuest(...inGuest, (comparison) => {
+      guest.comparisons.push(comparison);
+      console.error(`  ${comparison.what}`);
+    });
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+  return [guest];
 }
 
 /** Measures the NVMe driver only. */
@@ -153,6 +180,11 @@ async function measureNvme(quick: boolean): Promise<Place[]> {
   return [here, guest];
 }
 
+/** What `--only` measures. */
+const PARTS: Readonly<
+  Record<string, ((quick: boolean) => Promise<Place[]>) | undefined>
+> = { irqs: measureIrqs, nvme: measureNvme };
+
 function printJson(places: readonly Place[]): void {
   const measured = places.map(({ title, comparisons }) => ({
     title,
@@ -174,11 +206,14 @@ async function main(): Promise<void> {
     },
   });
   if (help) return console.log(USAGE);
-  if ((only ?? "nvme") !== "nvme" || (picture && !only)) {
-    console.error(`Expected --only nvme\n\n${USAGE}`);
+  const part = only === undefined ? measure : PARTS[only];
+  if (part === undefined || (picture && only !== "nvme")) {
+    console.error(
+      `Expected --only ${Object.keys(PARTS).join(" or ")}\n\n${USAGE}`,
+    );
     Deno.exit(2);
   }
-  const places = await (only === undefined ? measure : measureNvme)(quick);
+  const places = await part(quick);
   if (picture !== undefined) {
     const names = { c: "the kernel's driver", ts: "examples/nvme" };
     const { comparisons } = places.at(-1)!;
