@@ -22,7 +22,8 @@ export class Monitor implements Disposable {
       if (text.trimEnd() !== "monitor") continue;
       const port = await Deno.open(`/dev/${name}`, { read: true, write: true });
       const monitor = new Monitor(port);
-      await monitor.#execute("qmp_capabilities");
+      // It is refused where somebody had it open before.
+      await monitor.#execute("qmp_capabilities").catch(() => {});
       return monitor;
     }
     throw new Error("This machine has no monitor");
