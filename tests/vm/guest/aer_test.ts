@@ -11,14 +11,19 @@ import { forEachBackend } from "./setup.ts";
 const VLAN_TYPE = 0x38;
 const VLAN = 0x8100;
 
-/** Has QEMU's card report errors, by their names in QEMU. */
+// PCI Express Base Specification 7.8.4: bits of the error status registers.
+const CORRECTABLE_BAD_TLP = 0x40;
+const COMPLETION_TIMEOUT = 0x4000;
+const MALFORMED_TLP = 0x4_0000;
+
+/** Has QEMU's card report errors. */
 async function reporting() {
   const monitor = await Monitor.open();
   return {
-    async report(error: string, correctable = false) {
+    async report(error: number, correctable = false) {
       const flag = correctable ? "-c " : "";
       const printed = await monitor.run(
-        `pcie_aer_inject_error ${flag}card0 ${error}`,
+        `pcie_aer_inject_error ${flag}card0 0x${error.toString(16)}`,
       );
       assert(printed.startsWith("OK "), printed);
     },
@@ -37,8 +42,8 @@ forEachBackend(
     await device.errors.vector();
 
     // The kernel itself deals with what the hardware has corrected.
-    await card.report("BAD_TLP", true);
-    await card.report("COMP_TIMEOUT");
+    await card.report(CORRECTABLE_BAD_TLP, true);
+    await card.report(COMPLETION_TIMEOUT);
     assertEquals(await device.errors.next(), 1);
     registers.write32(VLAN_TYPE, 0);
     await device.reset();
@@ -48,7 +53,7 @@ forEachBackend(
 
     // The kernel resets the link of a fatal one, and restores nothing: reads do
     // not end the process, and an attach makes the function usable again.
-    await card.report("MALF_TLP");
+    await card.report(MALFORMED_TLP);
     assertEquals(await device.errors.next(), 1);
     registers.read32(VLAN_TYPE);
     await device.detach();
@@ -63,7 +68,7 @@ forEachBackend(
     using card = await reporting();
     const device = await setup.attach("card0");
     await device.errors.vector();
-    await card.report("COMP_TIMEOUT");
+    await card.report(COMPLETION_TIMEOUT);
     await device.detach();
     const again = await VfioDevice.attach(device.name, setup.space());
     const abort = new AbortController();

@@ -78,7 +78,7 @@ export class Xhci implements Disposable {
    */
   constructor(device: VfioDevice, space: AddressSpace) {
     const registers = this.#registers = device.region(0).map();
-    this.#operational = registers.read8(0);
+    this.#operational = registers.read32(0) & 0xff;
     this.#doorbells = registers.read32(0x14);
     this.#runtime = registers.read32(0x18);
     this.#memory = space.allocate(EVENTS + INTERRUPTERS * EVENTS_BYTES);
@@ -87,7 +87,7 @@ export class Xhci implements Disposable {
     device.setBusMaster(true);
 
     this.#write(COMMAND, RESET);
-    this.#write(CONFIG, registers.read8(4));
+    this.#write(CONFIG, registers.read32(4) & 0xff);
     this.#write64(this.#operational + CONTEXTS, this.#at(DEVICE_CONTEXTS));
     this.#write64(
       this.#operational + COMMAND_RING,
@@ -114,7 +114,7 @@ export class Xhci implements Disposable {
    * @param completed Waits for an interrupt of interrupter 0.
    */
   async connect(completed: () => Promise<unknown>): Promise<void> {
-    const ports = this.#registers.read8(7);
+    const ports = this.#registers.read32(4) >>> 24;
     const status = (port: number) =>
       this.#registers.read32(this.#operational + PORTS + port * PORT_BYTES);
     const port = Array.from({ length: ports }, (_, port) => port)
