@@ -33,9 +33,11 @@ export const CLOSED: unique symbol = Symbol("closed");
  * After that it works again. This library knows what was written to
  * `VfioDevice.config`. It does not know what was written through another
  * descriptor: then an access does end the process. While another process resets
- * the function, an access waits until that is over, and the event loop with it.
- * What a device does by itself, such as a reset by its firmware, does not end the
- * process: a read of a device that does not answer is all ones.
+ * the function through VFIO, for which it needs a descriptor of this device, an
+ * access waits until that is over, and the event loop with it. VFIO does not
+ * notice a reset through sysfs, nor what a device does by itself, such as a reset
+ * by its firmware. These do not end the process either: a read of a device that
+ * does not answer is all ones.
  */
 export class MappedRegisters implements Registers, Disposable {
   readonly #device: string;

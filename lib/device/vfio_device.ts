@@ -397,7 +397,9 @@ export class VfioDevice implements AsyncDisposable {
 
   /**
    * Errors that a PCI function reports (AER). The kernel recovers nothing: stop
-   * using it, then reset or detach it.
+   * using it, then reset it. A fatal error has the kernel reset its link, and
+   * restore nothing (`pcie_do_recovery()` in `drivers/pci/pcie/err.c`): detach
+   * it, and attach it again.
    */
   get errors(): IrqEvents {
     return this.#interrupts.errors;

@@ -92,6 +92,15 @@ export function timed(
   };
 }
 
+/** A number that so many percent of numbers do not exceed. */
+export function percentile(
+  values: readonly number[],
+  percent: number,
+): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length * percent / 100)]!;
+}
+
 /** The median of numbers. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);

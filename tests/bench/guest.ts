@@ -54,9 +54,6 @@ const READ = {
     "takes half as long for as for the access.",
 };
 
-const EDU_RAISE = 0x60;
-const EDU_ACKNOWLEDGE = 0x64;
-
 const host = new Host();
 
 /** The functions that are measured. */
@@ -196,79 +193,6 @@ async function* measureRead(
   );
 }
 
-const VECTORS = {
-  target: 1.1,
-  holds: "Each of the two calls goes by way of another thread, as either can " +
-    "wait for a reset of the device.",
-};
-
-/** Measures interrupts, with functions that C and the library have in turn. */
-async function* measureInterrupts(
-  backend: BackendName,
-  peer: Peer,
-  rounds: number,
-): AsyncGenerator<Comparison> {
-  const devices = currentMachine()!.devices as Record<string, string>;
-  for (const name of ["nvme0", "mixed0", "edu0", "edu1"]) {
-    await host.take(devices[name]!);
-  }
-  const vectors = async (device: VfioDevice) => {
-    const msix = device.irq("msix");
-    return await compare(
-      {
-        what: `${backend}: enable + disable 32 vectors`,
-        ...VECTORS,
-        warmUp: 20,
-        times: 2,
-        rounds,
-      },
-      {
-        ts: timed(async (times) => {
-          for (let i = 0; i < times; i++) {
-            await msix.enable(32);
-            await msix.disable();
-          }
-        }),
-        c: peer.contestant("vectors", 32),
-      },
-    );
-  };
-  const interrupt = async (device: VfioDevice) => {
-    device.setBusMaster(true);
-    const registers = device.region(0).map();
-    const [vector] = await device.irq("msi").enable();
-    return await compare(
-      {
-        what: `${backend}: an interrupt, from its cause to the program`,
-        warmUp: 200,
-        times: 20,
-        rounds,
-      },
-      {
-        ts: timed(async (times) => {
-          for (let i = 0; i < times; i++) {
-            registers.write32(EDU_RAISE, 1);
-            await vector!.next();
-            registers.write32(EDU_ACKNOWLEDGE, 1);
-          }
-        }),
-        c: peer.contestant("interrupt"),
-      },
-    );
-  };
-  for (
-    const [own, theirs, measured] of [
-      ["nvme0", "mixed0", vectors],
-      ["edu0", "edu1", interrupt],
-    ] as const
-  ) {
-    await peer.ask("open", backend, devices[theirs]!);
-    await using space = new AddressSpace({ backend, host });
-    yield await measured(await VfioDevice.attach(devices[own]!, space));
-    await peer.ask("close");
-  }
-}
-
 async function main(program: string, rounds: number): Promise<void> {
   const { devices, backends } = currentMachine()!;
   const addresses = {
@@ -283,7 +207,6 @@ async function main(program: string, rounds: number): Promise<void> {
     const measured = [
       measureAttach(backend, peer, addresses, rounds),
       measureAttached(backend, peer, addresses, rounds),
-      measureInterrupts(backend, peer, Math.ceil(rounds / 3)),
     ];
     for (const comparisons of measured) {
       for await (const comparison of comparisons) {

@@ -7,10 +7,14 @@ import type { Kernel } from "../../mod.ts";
 import { LibcKernel } from "../../lib/kernel/libc.ts";
 import { EFD_NONBLOCK } from "../../lib/uapi/linux/eventfd.ts";
 import { F_SETFD } from "../../lib/uapi/linux/fcntl.ts";
-import { compare, type Comparison, type Contestant } from "./compare.ts";
+import {
+  compare,
+  type Comparison,
+  type Contestant,
+  percentile,
+} from "./compare.ts";
+import { now } from "./monotonic.ts";
 import { Peer } from "./peer.ts";
-
-const CLOCK_MONOTONIC = 1;
 
 const TARGET = {
   target: 3,
@@ -136,24 +140,6 @@ function waiting(
     });
     await peer.ask("wake", times, ...fds);
     await done;
-    latencies.sort((a, b) => a - b);
-    return latencies[Math.floor(latencies.length * percent / 100)]! * times;
+    return percentile(latencies, percent) * times;
   };
-}
-
-const { symbols: libc } = Deno.dlopen("libc.so.6", {
-  clock_gettime: {
-    parameters: [
-      "i32", // clockid_t clockid
-      "buffer", // struct timespec *tp
-    ],
-    result: "i32",
-  },
-});
-const timespec = new BigInt64Array(2);
-
-/** Nanoseconds of the monotonic clock, as the C program reads it. */
-function now(): number {
-  libc.clock_gettime(CLOCK_MONOTONIC, timespec);
-  return Number(timespec[0]) * 1e9 + Number(timespec[1]);
 }

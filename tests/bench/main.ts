@@ -5,188 +5,61 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { accelerator } from "../vm/accelerator.ts";
-import { lines } from "../vm/command.ts";
 import { MachineError } from "../vm/errors.ts";
-import { runInGuest } from "../vm/guest.ts";
-import { cacheModules, denoCommand } from "../vm/guest_deno.ts";
-import { type Machine, machineNamed } from "../vm/machines.ts";
-import { prepare } from "../vm/prepare.ts";
 import { duration } from "../vm/progress.ts";
-import { measureApply } from "./apply.ts";
 import type { Comparison } from "./compare.ts";
-import { measureDirty } from "./dirty.ts";
-import { measureHost } from "./host.ts";
-import { measureLatency } from "./latency.ts";
+import { PARTS } from "./parts.ts";
 import { compilePeer } from "./peer.ts";
 import { plot } from "./plot.ts";
 import { line, outcome, table } from "./report.ts";
-import { measureRings } from "./rings.ts";
-import { measureStarts } from "./start.ts";
 
-const USAGE =
-  `deno task bench [--only nvme|iommu] [--plot FILE] [--quick] [--json]
+const USAGE = `deno task bench [--only PART [--plot FILE]] [--quick] [--json]
 
 Measures the library against a C program that makes the same calls, in turn
-with it: attach, map and register reads in a virtual machine, one ioctl on this
-machine. What it takes to start is measured against an empty script. Medians of
+with it. What it takes to start is measured against an empty script. Medians of
 rounds.
 
+  --only core   attach, map and register reads in a virtual machine; calls,
+                starts and an apply on this machine
+  --only irqs   interrupts, in a virtual machine
+  --only iommu  large mappings, many, and what devices have written
   --only nvme   the NVMe driver of examples/: over rings in memory on this
                 machine, and in a virtual machine against the kernel's driver
-  --only iommu  large mappings, many, and what devices have written
   --plot FILE   draws what --only nvme measures in the machine, as SVG
   --quick       few rounds: about a minute, and less exact
   --json        prints everything as JSON, each round's nanoseconds too`;
 
-/** The script in the guest. */
-const GUEST = "tests/bench/guest.ts";
-const NVME_GUEST = "tests/bench/nvme_guest.ts";
-const IOMMU_GUEST = "tests/bench/iommu_guest.ts";
+type PartName = keyof typeof PARTS;
+const NAMES = Object.keys(PARTS) as PartName[];
 
-/** The machine. By its own clock an access to a device takes no time. */
-const MACHINE: Machine = { ...machineNamed("testbed"), hostClock: true };
+/** Comparisons, by where they were made. */
+type Places = Map<string, Comparison[]>;
 
-/** A machine with a controller that answers at once. */
-const NVME_MACHINE: Machine = {
-  ...machineNamed("testbed"),
-  name: "testbed-nvme",
-  about: "a controller without a disk behind it",
-  hostClock: true,
-  devices: [{
-    name: "nvme0",
-    address: "0000:00:07.0",
-    model: "nvme,serial=nvme0",
-    behind: "nothing",
-  }],
-};
-
-/**
- * V8 compiles and collects garbage on the main thread, rather than on others,
- * which are slow on emulated processors. The resulting code is the same, and
- * all of the work counts.
- */
-const FLAGS = "--v8-flags=--single-threaded";
-
-/** A place of comparisons, and their results. */
-interface Place {
-  readonly title: string;
-  readonly comparisons: Comparison[];
-}
-
-async function measureInGuest(
-  machine: Machine,
-  guest: string,
-  program: string,
-  rounds: number,
-  found: (comparison: Comparison) => void,
-): Promise<void> {
-  await cacheModules([guest]);
-  const exitCode = await runInGuest(machine, {
-    command: denoCommand("run", [FLAGS, guest, program, String(rounds)]),
-    stdout: async (stream) => {
-      for await (const line of lines(stream)) found(JSON.parse(line));
-    },
-    stderr: (stream) =>
-      stream.pipeTo(Deno.stderr.writable, { preventClose: true }),
-  });
-  if (exitCode !== 0) {
-    throw new MachineError(`${guest} failed in ${machine.name}, see above`);
-  }
-}
-
-async function measure(quick: boolean): Promise<Place[]> {
-  await prepare([MACHINE]);
-  const how = await accelerator() === "kvm" ? "under KVM" : "emulated";
+async function measure(
+  parts: readonly PartName[],
+  quick: boolean,
+): Promise<Places> {
   const start = performance.now();
-  const places = [
-    { title: "on this machine", comparisons: [] as Comparison[] },
-    {
-      title: "on this machine, C: an empty script",
-      comparisons: [] as Comparison[],
-    },
-    { title: `in ${MACHINE.name}, ${how}`, comparisons: [] as Comparison[] },
-  ] as const;
-  const found = ({ comparisons }: Place) => (comparison: Comparison) => {
-    comparisons.push(comparison);
+  const places: Places = new Map();
+  const found = (where: string, comparison: Comparison) => {
+    places.getOrInsertComputed(where, () => []).push(comparison);
     const elapsed = duration(performance.now() - start);
     console.error(`  ${elapsed.padStart(8)}  ${line(comparison)}`);
   };
   const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
   try {
     const program = await compilePeer(dir);
-    const here = measureHost(program, dir, quick ? 21 : 101);
-    for await (const comparison of here) found(places[0])(comparison);
-    const latencies = measureLatency(program, quick ? 5 : 11);
-    for await (const comparison of latencies) found(places[0])(comparison);
-    found(places[0])(await measureApply(quick ? 1 : 3));
-    const rounds = quick ? 9 : 31;
-    const starts = measureStarts(dir, rounds);
-    for await (const comparison of starts) found(places[1])(comparison);
-    await measureInGuest(MACHINE, GUEST, program, rounds, found(places[2]));
+    for (const part of parts) {
+      await PARTS[part]({ dir, program, quick, found });
+    }
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
-  return [...places];
+  return places;
 }
 
-/** Measures what the IOMMU does only. */
-async function measureIommu(quick: boolean): Promise<Place[]> {
-  const machine = machineNamed("testbed");
-  await prepare([machine]);
-  const how = await accelerator() === "kvm" ? "under KVM" : "emulated";
-  const here: Place = { title: "on this machine", comparisons: [] };
-  const guest: Place = { title: `in ${machine.name}, ${how}`, comparisons: [] };
-  const found = ({ comparisons }: Place) => (comparison: Comparison) => {
-    comparisons.push(comparison);
-    console.error(`  ${line(comparison)}`);
-  };
-  const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
-  try {
-    const program = await compilePeer(dir);
-    const dirty = measureDirty(program, quick ? 11 : 31);
-    for await (const comparison of dirty) found(here)(comparison);
-    const inGuest = [machine, IOMMU_GUEST, program, quick ? 3 : 11] as const;
-    await measureInGuest(...inGuest, found(guest));
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-  return [here, guest];
-}
-
-/** Measures the NVMe driver only. */
-async function measureNvme(quick: boolean): Promise<Place[]> {
-  await prepare([NVME_MACHINE]);
-  const how = await accelerator() === "kvm" ? "under KVM" : "emulated";
-  const here: Place = { title: "on this machine", comparisons: [] };
-  const guest: Place = {
-    title: `in ${NVME_MACHINE.name}, ${how}, C: the kernel's driver`,
-    comparisons: [],
-  };
-  const found = ({ comparisons }: Place) => (comparison: Comparison) => {
-    comparisons.push(comparison);
-    console.error(`  ${line(comparison)}`);
-  };
-  const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
-  try {
-    const program = await compilePeer(dir);
-    const rings = measureRings(program, quick ? 21 : 101);
-    for await (const comparison of rings) found(here)(comparison);
-    const rounds = quick ? 5 : 11;
-    const inGuest = [NVME_MACHINE, NVME_GUEST, program, rounds] as const;
-    await measureInGuest(...inGuest, found(guest));
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-  return [here, guest];
-}
-
-/** What can be measured alone. */
-const PARTS = { nvme: measureNvme, iommu: measureIommu } as const;
-type PartName = keyof typeof PARTS;
-
-function printJson(places: readonly Place[]): void {
-  const measured = places.map(({ title, comparisons }) => ({
+function printJson(places: Places): void {
+  const measured = [...places].map(([title, comparisons]) => ({
     title,
     comparisons: comparisons.map((comparison) => {
       const { c, ts, ...rest } = comparison;
@@ -206,22 +79,21 @@ async function main(): Promise<void> {
     },
   });
   if (help) return console.log(USAGE);
-  const isKnown = only === undefined || Object.hasOwn(PARTS, only);
-  if (!isKnown || (picture !== undefined && only !== "nvme")) {
-    const names = Object.keys(PARTS).join(" or ");
+  const parts = NAMES.filter((name) => only === undefined || name === only);
+  if (parts.length === 0 || (picture !== undefined && only !== "nvme")) {
+    const names = NAMES.join(" or ");
     console.error(`Expected --only ${names}; --plot is for nvme\n\n${USAGE}`);
     Deno.exit(2);
   }
-  const measured = only === undefined ? measure : PARTS[only as PartName];
-  const places = await measured(quick);
+  const places = await measure(parts, quick);
   if (picture !== undefined) {
     const names = { c: "the kernel's driver", ts: "examples/nvme" };
-    const { comparisons } = places.at(-1)!;
+    const comparisons = [...places.values()].at(-1)!;
     const title = "Random reads a second, in an emulated machine";
     await Deno.writeTextFile(picture, plot(title, names, comparisons));
   }
   if (json) return printJson(places);
-  for (const { title, comparisons } of places) {
+  for (const [title, comparisons] of places) {
     console.log(["", ...table(title, comparisons)].join("\n"));
   }
 }

@@ -1,11 +1,12 @@
 /**
- * The processor time of other processes, which other work of the machine does
+ * The processor time of processes, which other work of the machine does
  * not change as it changes the time that passes.
  *
  * @module
  */
 
 // sys/resource.h
+const RUSAGE_SELF = 0;
 const RUSAGE_CHILDREN = -1;
 /** `struct rusage` on 64 bits. It begins with the user and the system time. */
 const RUSAGE_BYTES = 144;
@@ -20,10 +21,14 @@ const libc = Deno.dlopen("libc.so.6", {
   },
 }).symbols;
 
-/** The nanoseconds that the processes took that this one has waited for. */
-function childrenTime(): number {
+/** The nanoseconds that this process took. */
+export function ownTime(): number {
+  return usedTime(RUSAGE_SELF);
+}
+
+function usedTime(who: number): number {
   const usage = new BigInt64Array(RUSAGE_BYTES / 8);
-  libc.getrusage(RUSAGE_CHILDREN, usage);
+  libc.getrusage(who, usage);
   const [userSeconds, userMicros, systemSeconds, systemMicros] = usage;
   return Number(userSeconds! + systemSeconds!) * 1e9 +
     Number(userMicros! + systemMicros!) * 1e3;
@@ -38,7 +43,7 @@ function childrenTime(): number {
 export async function processorTime(
   work: () => Promise<void>,
 ): Promise<number> {
-  const before = childrenTime();
+  const before = usedTime(RUSAGE_CHILDREN);
   await work();
-  return childrenTime() - before;
+  return usedTime(RUSAGE_CHILDREN) - before;
 }

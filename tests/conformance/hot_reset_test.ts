@@ -21,14 +21,16 @@ import { simulationOf } from "./simulated.ts";
 const CC = 0x14;
 const SOME_CC = 0x46_0000;
 
-const NAME = "testbed-ports";
+const NAMES = ["testbed-ports", "debian-ports"];
 
 /** The systems with these functions. */
 function systems(): readonly System[] {
   const here = currentMachine();
-  if (here !== undefined) return here.name === NAME ? SYSTEMS : [];
-  const machine = machineNamed(NAME);
-  return [simulationOf(machineInfo(machine), undefined, machine.devices)];
+  if (here !== undefined) return NAMES.includes(here.name) ? SYSTEMS : [];
+  return NAMES.map((name) => {
+    const machine = machineNamed(name);
+    return simulationOf(machineInfo(machine), undefined, machine.devices);
+  });
 }
 
 const SCOPE = { systems: systems() };

@@ -56,6 +56,19 @@ const MODELS: Readonly<Record<string, FunctionTopology>> = {
     bars: ["16M prefetchable", null, "4K"],
     interrupts: {},
   },
+  "nec-usb-xhci": {
+    id: "1033:0194",
+    class: 0x0c0330,
+    bars: ["16K 64bit"],
+    interrupts: { intx: true, msi: 16 },
+  },
+  "VGA": {
+    id: "1234:1111",
+    class: 0x030000,
+    conventional: true,
+    bars: ["16M prefetchable", null, "4K"],
+    interrupts: {},
+  },
   "pci-testdev": {
     id: "1b36:0005",
     class: 0x00ff00,

@@ -18,9 +18,10 @@ export interface Device {
   model: string;
   /**
    * A disk, one that answers at once with nothing, a network without a way out,
-   * or the NVMe subsystem of VFs.
+   * a keyboard on a USB controller whose `id` is its name, or the NVMe subsystem
+   * of VFs.
    */
-  behind?: "disk" | "nothing" | "network" | "subsystem";
+  behind?: "disk" | "nothing" | "network" | "keyboard" | "subsystem";
   /** What is in its ROM, where it is given one. */
   rom?: Uint8Array<ArrayBuffer>;
 }
@@ -45,6 +46,13 @@ export interface Machine {
    * looking for its answer does.
    */
   hostClock?: boolean;
+  /** How many processors it has. Default: 1. */
+  processors?: number;
+  /**
+   * Whether its guest can command the QEMU that emulates it, for what no guest
+   * can do by itself: errors of a link. See `guest/monitor.ts`.
+   */
+  monitor?: boolean;
   /** The only tests that run in it, by the name of their file. */
   tests?: readonly string[];
 }
@@ -119,10 +127,18 @@ const SRIOV_DEVICES: readonly Device[] = [
 
 /**
  * Three functions that a reset of their port takes, one that is alone behind its
- * port, and one on the root bus.
+ * port, one that reports errors to its port, and some on the root bus.
  */
 const PORT_DEVICES: readonly Device[] = [
   { name: "edu0", address: "0000:00:03.0", model: "edu" },
+  // sixteen messages, and no MSI-X
+  {
+    name: "xhci0",
+    address: "0000:00:08.0",
+    model: "nec-usb-xhci,id=xhci0,msi=on,msix=off",
+    behind: "keyboard",
+  },
+  { name: "vga0", address: "0000:00:09.0", model: "VGA,romfile=" },
   {
     name: "port0",
     address: "0000:01:00.0",
@@ -136,6 +152,13 @@ const PORT_DEVICES: readonly Device[] = [
     address: "0000:02:00.0",
     model: "nvme,serial=alone0",
     behind: "disk",
+  },
+  // it has Advanced Error Reporting
+  {
+    name: "card0",
+    address: "0000:03:00.0",
+    model: "e1000e,id=card0,romfile=",
+    behind: "network",
   },
 ];
 
@@ -202,9 +225,20 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
     kernel: "testbed",
     iommu: "intel",
     backends: ["legacy", "iommufd"],
-    about: "functions behind PCI Express ports, for hot resets",
+    about: "functions behind PCI Express ports, a USB controller, a VGA card",
     devices: PORT_DEVICES,
-    tests: ["hot_reset_test.ts"],
+    monitor: true,
+    tests: ["hot_reset_test.ts", "aer_test.ts", "msi_test.ts", "vga_test.ts"],
+  },
+  {
+    name: "debian-ports",
+    kernel: "debian-6.12",
+    iommu: "intel",
+    backends: ["legacy"],
+    about: "the same, on Debian 13's kernel",
+    devices: PORT_DEVICES,
+    monitor: true,
+    tests: ["hot_reset_test.ts", "aer_test.ts"],
   },
   {
     name: "debian-boot",

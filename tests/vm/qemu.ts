@@ -61,7 +61,8 @@ export async function qemuArguments(
     ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
     // remapped interrupts need an I/O APIC that is QEMU's, not KVM's
     ...["-machine", "q35,kernel-irqchip=split", "-accel", accelerator],
-    ...["-cpu", PROCESSORS[accelerator], "-smp", "1", "-m", "2G"],
+    ...["-cpu", PROCESSORS[accelerator], "-smp", `${machine.processors ?? 1}`],
+    ...["-m", "2G"],
     // The clock counts instructions, two nanoseconds each: a time limit of ten
     // seconds allows the same work however busy the host is.
     ...(accelerator === "tcg" && !machine.hostClock
@@ -77,10 +78,27 @@ export async function qemuArguments(
     "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
     ...["-device", "virtio-9p-pci,fsdev=host,mount_tag=host,addr=1d.0"],
     ...["-device", "virtio-serial-pci,addr=1e.0"],
+    ...(machine.monitor ? monitorArguments(dir) : []),
     ...ports(machine.devices),
     ...(await Promise.all(
       machine.devices.map((device) => attached(device, dir)),
     )).flat(),
+  ];
+}
+
+/**
+ * Connects QEMU's monitor with a virtio port of the guest. Both ends of the
+ * socket are in QEMU: the monitor listens, and the port connects.
+ */
+function monitorArguments(dir: string): string[] {
+  const path = join(dir, "monitor.sock");
+  return [
+    ...["-chardev", `socket,id=qmp,path=${path},server=on,wait=off`],
+    ...["-mon", "chardev=qmp,mode=control"],
+    ...["-chardev", `socket,id=monitor,path=${path}`],
+    // the other ports are numbered from 1 on
+    "-device",
+    "virtserialport,chardev=monitor,name=monitor,nr=30",
   ];
 }
 
@@ -136,6 +154,11 @@ async function attached(device: Device, dir: string): Promise<string[]> {
       return [
         ...["-netdev", `user,id=${name},restrict=on`],
         ...["-device", `${model},netdev=${name},${place}`],
+      ];
+    case "keyboard":
+      return [
+        ...["-device", `${model},${place}`],
+        ...["-device", `usb-kbd,bus=${name}.0`],
       ];
     case "subsystem":
       return [

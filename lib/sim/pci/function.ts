@@ -10,6 +10,7 @@ import { PciCore } from "./core.ts";
 import { refuse } from "../process/refusal.ts";
 import type { Resource } from "./resources.ts";
 import { register } from "../vfio/core.ts";
+import { VgaPorts } from "./vga_ports.ts";
 
 /** A network interface that a driver makes for a function. */
 export interface NetworkInterface {
@@ -82,6 +83,7 @@ export class PciFunction extends Device {
   romEnabled = false;
   readonly #kind: DeviceKind;
   readonly #network: NetworkInterface | undefined;
+  #vga: VgaPorts | undefined;
   readonly #resources: PciFunctionOptions["resources"];
   #placed: readonly (Resource | undefined)[] | undefined;
 
@@ -133,6 +135,13 @@ export class PciFunction extends Device {
   /** Whether it is a PCI bridge. */
   get isBridge(): boolean {
     return this.identity.class >> 8 === 0x0604;
+  }
+
+  /** The ports that it has at fixed addresses, if it is a VGA controller. */
+  get vga(): VgaPorts | undefined {
+    return this.identity.class >> 8 === 0x0300
+      ? this.#vga ??= new VgaPorts()
+      : undefined;
   }
 
   /** The addresses of its BARs and its ROM, as the lines of `resource`. */

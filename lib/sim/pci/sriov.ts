@@ -41,8 +41,6 @@ export class PhysicalFunction extends PciFunction {
   readonly capability: SriovCapability;
   /** Whether drivers may bind virtual functions by themselves. */
   autoprobe = true;
-  /** The secret of whoever uses its virtual functions, if it was set. */
-  vfToken: Uint8Array | undefined;
   readonly #make: (physical: PhysicalFunction, index: number) => PciFunction;
   readonly #functions = new Map<number, PciFunction>();
 

@@ -27,6 +27,7 @@ import type { HotResetOwner } from "./hot_reset.ts";
 import { IommufdFile } from "../iommu/iommufd_file.ts";
 import type { Pages } from "../process/memory.ts";
 import { refuse } from "../process/refusal.ts";
+import { matchToken, TOKEN_BYTES } from "./vf_token.ts";
 
 /** The iommufd that a device is bound to, and its id there. */
 interface Binding {
@@ -108,10 +109,9 @@ export class CdevFile extends DeviceFile {
     if (this.#binding !== undefined) refuse("EINVAL");
     if ((flags & VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0) {
       if (!this.#isPci) refuse("EINVAL");
-      process.memory.buffer(token_uuid_ptr);
-      // No token was set.
-      refuse("EINVAL");
-    }
+      const token = process.memory.buffer(token_uuid_ptr);
+      matchToken(device, token.slice(0, TOKEN_BYTES));
+    } else if (this.#takesToken) matchToken(device, undefined);
     const file = process.file(fd);
     if (!(file instanceof IommufdFile)) return refuse("EBADFD");
     if (device.vfio!.users > 0) refuse("EINVAL");

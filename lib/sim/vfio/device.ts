@@ -16,6 +16,11 @@ export class VfioDevice {
   registered = true;
   /** How many of its files use it. The first one enables it. */
   users = 0;
+  /**
+   * The secret that users of its virtual functions have to know. Until somebody
+   * sets one, the kernel has one that nobody knows.
+   */
+  vfToken: Uint8Array | undefined;
   readonly #waiting: (() => void)[] = [];
   readonly #askForRelease: () => void;
   #files = 0;

@@ -26,6 +26,7 @@ import {
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_NUM_REGIONS,
   VFIO_PCI_ROM_REGION_INDEX,
+  VFIO_PCI_VGA_REGION_INDEX,
   vfio_region_info,
 } from "../../uapi/vfio/all.ts";
 import { answerInfo, inMemory, received, sizeOf } from "../process/argument.ts";
@@ -36,6 +37,7 @@ import { type AddedRegion, type Bar, msixBar } from "../models/model.ts";
 import type { PciCore } from "../pci/core.ts";
 import { PciFunction } from "../pci/function.ts";
 import { type RomWindow, romWindow } from "../pci/rom_window.ts";
+import type { VgaPorts } from "../pci/vga_ports.ts";
 import { refuse } from "../process/refusal.ts";
 import { deviceFeature } from "./features/features.ts";
 import { hotReset, hotResetInfo, type HotResetOwner } from "./hot_reset.ts";
@@ -220,8 +222,14 @@ export class DeviceFile implements OpenFile {
     return device instanceof PciFunction ? romWindow(device) : undefined;
   }
 
-  /** What is at a region's index, except config space. */
-  #accessed(index: number): Accessed | undefined {
+  get #vga(): VgaPorts | undefined {
+    const { device } = this;
+    return device instanceof PciFunction ? device.vga : undefined;
+  }
+
+  /** What is at a place of a region, except config space. */
+  #accessed(index: number, at: number): Accessed | undefined {
+    if (index === VFIO_PCI_VGA_REGION_INDEX) return this.#vga?.rangeAt(at);
     if (index !== VFIO_PCI_ROM_REGION_INDEX) {
       return this.#added(index) ?? this.#bar(index);
     }
@@ -255,6 +263,7 @@ export class DeviceFile implements OpenFile {
       this.core,
       index,
       this.#rom,
+      this.#vga !== undefined,
     );
     answerInfo(argument, vfio_region_info, {
       index,
@@ -330,9 +339,10 @@ export class DeviceFile implements OpenFile {
       config();
       return length;
     }
-    const bar = this.#accessed(index);
+    const bar = this.#accessed(index, at);
     if (bar === undefined || at >= bar.size) return refuse("EINVAL");
-    const isMemory = index < VFIO_PCI_NUM_REGIONS && !this.#bar(index)?.io;
+    const isMemory = index <= VFIO_PCI_ROM_REGION_INDEX &&
+      !this.#bar(index)?.io;
     if (isMemory && !this.#answers) refuse("EIO");
     const count = Math.min(length, bar.size - at);
     for (let done = 0; done < count;) {

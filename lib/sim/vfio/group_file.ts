@@ -22,6 +22,7 @@ import type { OpenFile, Process } from "../fs/file.ts";
 import type { Machine } from "../machine/machine.ts";
 import { refuse } from "../process/refusal.ts";
 import { groupNodeName } from "./core.ts";
+import { matchToken, tokenOption } from "./vf_token.ts";
 
 /** An open IOMMU group. Its device files keep it open. */
 export class GroupFile implements OpenFile {
@@ -135,8 +136,7 @@ export class GroupFile implements OpenFile {
       device.vfio!.registered && device.name === name
     );
     if (device === undefined) refuse("ENODEV");
-    // The only option is a token, and no token was set.
-    if (options.some((option) => option !== "")) refuse("EINVAL");
+    matchToken(device, tokenOption(device, options));
     if (!this.#container?.ready) refuse("EINVAL");
     this.#users++;
     const file = new DeviceFile(device, () => this.#put());

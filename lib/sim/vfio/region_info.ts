@@ -20,6 +20,7 @@ import {
 import { type Bar, type DeviceModel, msixBar } from "../models/model.ts";
 import type { PciCore } from "../pci/core.ts";
 import type { RomWindow } from "../pci/rom_window.ts";
+import { VGA_BYTES } from "../pci/vga_ports.ts";
 import type { InfoCapability } from "../process/argument.ts";
 import { refuse } from "../process/refusal.ts";
 
@@ -52,9 +53,14 @@ export function regionInfo(
   { model, config }: PciCore,
   index: number,
   rom: RomWindow | undefined,
+  hasVga: boolean,
 ): SimRegionInfo {
   if (index >= VFIO_PCI_NUM_REGIONS) return addedRegion(model, index);
-  if (index === VFIO_PCI_VGA_REGION_INDEX) refuse("EINVAL");
+  const both = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+  if (index === VFIO_PCI_VGA_REGION_INDEX) {
+    if (!hasVga) refuse("EINVAL");
+    return { ...NO_REGION, flags: both, size: VGA_BYTES };
+  }
   if (index === VFIO_PCI_ROM_REGION_INDEX) {
     const flags = rom === undefined ? 0 : VFIO_REGION_INFO_FLAG_READ;
     return { ...NO_REGION, flags, size: rom?.size ?? 0 };
@@ -71,7 +77,7 @@ export function regionInfo(
       bytes: vfio_info_cap_header.alloc(),
     }]
     : [];
-  const flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
+  const flags = both |
     (bar?.mappable ? VFIO_REGION_INFO_FLAG_MMAP : 0) |
     (msix ? VFIO_REGION_INFO_FLAG_CAPS : 0);
   return { flags, size, capabilities };

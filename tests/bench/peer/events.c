@@ -56,6 +56,12 @@ static int compare_times(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+uint64_t percentile(uint64_t *times, long count, long percent)
+{
+	qsort(times, count, sizeof(*times), compare_times);
+	return times[count * percent / 100];
+}
+
 /*
  * latency TIMES COUNT PERCENT: the time of a wake that so many of them do not
  * exceed, times TIMES.
@@ -89,8 +95,7 @@ uint64_t latency(void)
 		seen += together;
 	}
 	pthread_join(thread, NULL);
-	qsort(times, samples, sizeof(*times), compare_times);
-	result = times[samples * percent / 100] * writes;
+	result = percentile(times, samples, percent) * writes;
 	free(times);
 	for (int i = 0; i < count; i++)
 		close(fds[i]);

@@ -11,13 +11,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAX_VECTORS 64
+#define MAX_VECTORS 256
 #define CONFIG_OFFSET ((off_t)VFIO_PCI_CONFIG_REGION_INDEX << 40)
 #define EDU_BYTES 4096
 #define EDU_RAISE (0x60 / 4)
 #define EDU_ACKNOWLEDGE (0x64 / 4)
 
-static void set_irqs(int index, int count, const int *fds)
+void set_irqs(int device, int index, int count, const int *fds)
 {
 	char bytes[sizeof(struct vfio_irq_set) + MAX_VECTORS * sizeof(int)];
 	struct vfio_irq_set *set = (void *)bytes;
@@ -30,7 +30,7 @@ static void set_irqs(int index, int count, const int *fds)
 	set->count = count;
 	if (count)
 		memcpy(set->data, fds, count * sizeof(int));
-	must(ioctl(device.fd, VFIO_DEVICE_SET_IRQS, set), "SET_IRQS");
+	must(ioctl(device, VFIO_DEVICE_SET_IRQS, set), "SET_IRQS");
 }
 
 /* vectors TIMES COUNT: enables MSI-X vectors, and disables them. */
@@ -44,12 +44,63 @@ uint64_t vectors(void)
 		for (int i = 0; i < count; i++)
 			fds[i] = must(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				      "eventfd");
-		set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, count, fds);
-		set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, 0, NULL);
+		set_irqs(device.fd, VFIO_PCI_MSIX_IRQ_INDEX, count, fds);
+		set_irqs(device.fd, VFIO_PCI_MSIX_IRQ_INDEX, 0, NULL);
 		for (int i = 0; i < count; i++)
 			close(fds[i]);
 	}
 	return now() - start;
+}
+
+/* Has the kernel fire a vector, as if the device had. */
+static void fire(int vector)
+{
+	struct vfio_irq_set set = {
+		.argsz = sizeof(set),
+		.flags = VFIO_IRQ_SET_ACTION_TRIGGER | VFIO_IRQ_SET_DATA_NONE,
+		.index = VFIO_PCI_MSIX_IRQ_INDEX,
+		.start = vector,
+		.count = 1,
+	};
+
+	must(ioctl(device.fd, VFIO_DEVICE_SET_IRQS, &set), "SET_IRQS");
+}
+
+/*
+ * delivered TIMES COUNT PERCENT: from firing one of COUNT vectors until it is
+ * read, the time that so many of them do not exceed, times TIMES.
+ */
+uint64_t delivered(void)
+{
+	long times = atol(word()), count = atol(word()), percent = atol(word());
+	int epoll = must(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+	uint64_t *each = calloc(times, sizeof(*each)), start, value, result;
+	int fds[MAX_VECTORS];
+
+	for (int i = 0; i < count; i++) {
+		struct epoll_event event = { .events = EPOLLIN };
+
+		fds[i] = must(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
+		event.data.fd = fds[i];
+		must(epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i], &event), "epoll_ctl");
+	}
+	set_irqs(device.fd, VFIO_PCI_MSIX_IRQ_INDEX, count, fds);
+	for (long i = 0; i < times; i++) {
+		struct epoll_event event;
+
+		start = now();
+		fire(i * 7 % count);
+		must(epoll_wait(epoll, &event, 1, -1), "epoll_wait");
+		must(read(event.data.fd, &value, sizeof(value)), "read");
+		each[i] = now() - start;
+	}
+	set_irqs(device.fd, VFIO_PCI_MSIX_IRQ_INDEX, 0, NULL);
+	for (int i = 0; i < count; i++)
+		close(fds[i]);
+	close(epoll);
+	result = percentile(each, times, percent) * times;
+	free(each);
+	return result;
 }
 
 /* interrupt TIMES: has an edu fire its MSI, and waits for it. */
@@ -68,7 +119,7 @@ uint64_t interrupt(void)
 	must(pwrite(device.fd, &command, sizeof(command),
 		    CONFIG_OFFSET + PCI_COMMAND), "pwrite");
 	must(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
-	set_irqs(VFIO_PCI_MSI_IRQ_INDEX, 1, &fd);
+	set_irqs(device.fd, VFIO_PCI_MSI_IRQ_INDEX, 1, &fd);
 	start = now();
 	while (times-- > 0) {
 		edu[EDU_RAISE] = 1;
@@ -77,7 +128,7 @@ uint64_t interrupt(void)
 		edu[EDU_ACKNOWLEDGE] = 1;
 	}
 	start = now() - start;
-	set_irqs(VFIO_PCI_MSI_IRQ_INDEX, 0, NULL);
+	set_irqs(device.fd, VFIO_PCI_MSI_IRQ_INDEX, 0, NULL);
 	munmap((void *)edu, EDU_BYTES);
 	close(epoll);
 	close(fd);

@@ -5,6 +5,7 @@
  *   attach TIMES BACKEND ADDRESS...    attaches devices one after the other,
  *                                      then detaches them
  *   attach-threads TIMES BACKEND ADDRESS...        the same, a thread for each
+ *   attach-irqs TIMES BACKEND ADDRESS...           the same, with an MSI of each
  *   open BACKEND ADDRESS               attaches, for what follows
  *   map TIMES FILE BYTES               maps and unmaps the file's memory
  *   grow TIMES FILE BYTES              maps the file's memory, and leaves it
@@ -20,6 +21,8 @@
  *   latency TIMES COUNT PERCENT        until one of COUNT eventfds is read, at
  *                                      a percentile
  *   vectors TIMES COUNT                enables MSI-X vectors, disables them
+ *   delivered TIMES COUNT PERCENT      until one of COUNT vectors is read, at a
+ *                                      percentile
  *   interrupt TIMES                    an edu's, until it is read
  *   rings TIMES DEPTH                  NVMe commands over rings in memory
  *   aio TIMES FILE DEPTH BYTES         random reads of a block device
@@ -33,6 +36,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -106,6 +110,7 @@ static struct together {
 		const char *address;
 		struct device device;
 		pthread_t thread;
+		int event;
 	} each[MAX_DEVICES];
 } together;
 
@@ -144,7 +149,8 @@ static void at_once(void *(*step)(void *))
 		pthread_join(together.each[i].thread, NULL);
 }
 
-static uint64_t attach_and_detach(void (*all)(void *(*step)(void *)))
+static uint64_t attach_and_detach(void (*all)(void *(*step)(void *)),
+				  void *(*attach)(void *), void *(*detach)(void *))
 {
 	long times = atol(word());
 	const char *address;
@@ -156,20 +162,44 @@ static uint64_t attach_and_detach(void (*all)(void *(*step)(void *)))
 		together.each[together.count++].address = address;
 	start = now();
 	while (times-- > 0) {
-		all(attach_one);
-		all(detach_one);
+		all(attach);
+		all(detach);
 	}
 	return now() - start;
 }
 
 static uint64_t attach(void)
 {
-	return attach_and_detach(in_turn);
+	return attach_and_detach(in_turn, attach_one, detach_one);
 }
 
 static uint64_t attach_threads(void)
 {
-	return attach_and_detach(at_once);
+	return attach_and_detach(at_once, attach_one, detach_one);
+}
+
+static void *attach_with_irq(void *argument)
+{
+	struct one *one = argument;
+
+	attach_one(one);
+	one->event = must(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
+	set_irqs(one->device.fd, VFIO_PCI_MSI_IRQ_INDEX, 1, &one->event);
+	return NULL;
+}
+
+static void *detach_with_irq(void *argument)
+{
+	struct one *one = argument;
+
+	set_irqs(one->device.fd, VFIO_PCI_MSI_IRQ_INDEX, 0, NULL);
+	close(one->event);
+	return detach_one(one);
+}
+
+static uint64_t attach_irqs(void)
+{
+	return attach_and_detach(in_turn, attach_with_irq, detach_with_irq);
 }
 
 static uint64_t map(void)
@@ -297,6 +327,7 @@ static const struct {
 } commands[] = {
 	{ "attach", attach },
 	{ "attach-threads", attach_threads },
+	{ "attach-irqs", attach_irqs },
 	{ "open", open_device },
 	{ "map", map },
 	{ "grow", grow },
@@ -312,6 +343,7 @@ static const struct {
 	{ "latency", latency },
 	{ "wake", wake_others },
 	{ "vectors", vectors },
+	{ "delivered", delivered },
 	{ "interrupt", interrupt },
 	{ "rings", rings },
 	{ "aio", aio },

@@ -51,11 +51,18 @@ extern const struct backend *backend;
 /* Nanoseconds of the monotonic clock. */
 uint64_t now(void);
 
+/* Sorts times, and returns one that so many of them do not exceed. */
+uint64_t percentile(uint64_t *times, long count, long percent);
+
+/* Connects eventfds to interrupts of a device; disconnects all if there are 0. */
+void set_irqs(int device, int index, int count, const int *fds);
+
 /* Returns the next word of the command line. */
 const char *word(void);
 
 /* Commands that have a file of their own. */
 uint64_t latency(void), wake_others(void), vectors(void), interrupt(void);
+uint64_t delivered(void);
 uint64_t rings(void), aio(void);
 uint64_t grow(void), shrink(void), dirty(void), walk_copy(void);
 

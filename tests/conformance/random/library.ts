@@ -238,6 +238,25 @@ const OPERATIONS = {
     const device = world.devices.get(of);
     return device === undefined ? "nothing" : new Edu(device).echo(value);
   },
+  /** Enables an interrupt, unless it is enabled, and fires it. */
+  async interrupt(
+    world: LibraryWorld,
+    { of, kind }: { of: FunctionName; kind: "intx" | "msi" },
+  ) {
+    const irq = world.devices.get(of)?.irq(kind);
+    if (irq === undefined) return "nothing";
+    if (!irq.enabled) await irq.enable();
+    irq.trigger();
+    return await irq.vectors[0]!.next();
+  },
+  disableInterrupt: (
+    world: LibraryWorld,
+    { of, kind }: { of: FunctionName; kind: "intx" | "msi" },
+  ) => world.devices.get(of)?.irq(kind).disable(),
+  features: async (world: LibraryWorld, { of }: { of: FunctionName }) =>
+    (await world.devices.get(of)?.features())?.list(),
+  affectedByHotReset: (world: LibraryWorld, { of }: { of: FunctionName }) =>
+    world.devices.get(of)?.hotReset.affected(),
   reset: (world: LibraryWorld, { of }: { of: FunctionName }) =>
     world.devices.get(of)?.reset(),
 } as const;
@@ -275,6 +294,7 @@ export async function performInLibrary(
 
 const at = fc.constantFrom<At>(0, 0, 1);
 const of = fc.constantFrom(...FUNCTIONS);
+const kind = fc.constantFrom("intx" as const, "msi" as const);
 const iova = fc.constantFrom(
   0x10_0000n,
   0x10_1000n,
@@ -326,6 +346,10 @@ const CHOICES: {
   command: [1, { of }],
   setBusMaster: [1, { of, enabled: fc.boolean() }],
   echo: [2, { of, value: fc.constantFrom(0, 1, 0xffff_ffff) }],
+  interrupt: [2, { of, kind }],
+  disableInterrupt: [1, { of, kind }],
+  features: [1, { of }],
+  affectedByHotReset: [1, { of }],
   reset: [1, { of }],
 };
 

@@ -5,10 +5,9 @@
  * @module
  */
 import fc from "fast-check";
+import type { At, DeviceAt } from "./device_operations.ts";
 import type {
   ArgumentsOf,
-  At,
-  DeviceAt,
   Operation,
   OperationName,
   PageOfMemory,
@@ -88,6 +87,21 @@ const irqRequest = mostly<ArgumentsOf<"setIrqs">["request"]>([
   { index: 4, flags: 0x09, start: 0, eventfds: [0] },
 ]);
 
+/**
+ * Questions whether a feature exists, and requests. A function that is let sleep
+ * would mask its line at a time of the kernel's.
+ */
+const FEATURE_FLAGS = [
+  ...[0, 1, 3, 4, 5, 6, 9, 10, 11, 12, 99].map((number) => 1 << 18 | number),
+  1 << 17 | 5,
+  1 << 17 | 0,
+  1 << 16 | 5,
+  1 << 16 | 1,
+  1 << 16 | 11,
+  3 << 16 | 5,
+  5,
+];
+
 /** The arguments of each operation, with the kinds of its device. */
 const argumentsOn = (kinds: fc.Arbitrary<DeviceAt["kind"]>): Arbitraries => {
   const device = fc.record({ kind: kinds, at }, PLAIN);
@@ -161,6 +175,20 @@ const argumentsOn = (kinds: fc.Arbitrary<DeviceAt["kind"]>): Arbitraries => {
     setIrqs: { device, request: irqRequest },
     raise: { device, reasons },
     acknowledge: { device, reasons },
+    feature: {
+      device,
+      flags: fc.constantFrom(...FEATURE_FLAGS),
+      bytes: fc.constantFrom(0, 16, 8),
+    },
+    ioeventfd: {
+      device,
+      eventfd: mostly<At | -1 | 99>([0, 1], [-1, 99]),
+      flags: mostly([4], [1, 2, 8, 3]),
+      // The register has no effects: its own could signal the eventfd again.
+      offset: mostly([4n], [0xf_fffcn, 0x10_0000n, 7n << 40n]),
+      data: fc.constantFrom(0x1234n, 0xffffn),
+    },
+    signal: { device, eventfd: at },
     signalled: {},
     copy: { device, from: dmaAddress, to: dmaAddress },
     reset: { device },

@@ -74,6 +74,7 @@ Deno.test("VfioDevice.regions() has the regions that a driver adds, by name", as
       ["BAR 0", 0, 4096],
       ["ROM", 6, 65536],
       ["config", 7, 4096],
+      ["VGA", 8, 0xc0000],
       ["intel-opregion", 9, 8192],
       ["intel-host-config", 10, 256],
       ["intel-lpc-config", 11, 256],
@@ -123,13 +124,28 @@ Deno.test("VfioDevice.bar() throws when there is no such BAR", async () => {
   assertEquals(error.problem, "it has no BAR 2");
   assertEquals(
     error.hint,
-    "it has BAR 0, ROM, config, intel-opregion, intel-host-config, " +
+    "it has BAR 0, ROM, config, VGA, intel-opregion, intel-host-config, " +
       "intel-lpc-config, region 12",
   );
-  failure("NOT_SUPPORTED", () => device.vga);
   await refused("NOT_SUPPORTED", () => device.display());
   await space.close();
   failure("DETACHED", () => device.bar(1));
+});
+
+Deno.test("VfioDevice.vga has the ports and the memory of a VGA controller", async () => {
+  const { device, space } = await setUp();
+  const { vga } = device;
+  assertEquals([vga.name, vga.mappable], ["VGA", []]);
+  for (const offset of [0x3b0, 0x3cc, 0xa0000, 0xbffff]) {
+    vga.write8(offset, 0x5a);
+    assertEquals(vga.read8(offset), 0x5a);
+  }
+  for (const offset of [0, 0x3af, 0x3bc, 0x3e0, 0x9ffff]) {
+    const error = failure("KERNEL", () => vga.read8(offset));
+    assertEquals((error.cause as KernelError).code, "EINVAL");
+  }
+  assertThrows(() => vga.read8(0xc0000), RangeError);
+  await space.close();
 });
 
 /** Answers each read of config space in a way of its own. */

@@ -60,7 +60,7 @@ forEachBackend(
 );
 
 forEachBackend(
-  "VfioDevice.attach() works at once when the process that had the device was killed",
+  "VfioDevice.attach() works at once when the process that had the device, with DMA and interrupts, was killed",
   async (setup) => {
     const fn = await setup.take("edu0");
     await using script = await Script.start(
@@ -70,21 +70,27 @@ forEachBackend(
         const device = await VfioDevice.attach(address, space);
         const memory = space.allocate(8192, { dmaMask: 0xfff_ffffn });
         const edu = new Edu(device);
+        const [vector] = await device.irq("msi").enable();
+        await device.requests.vector();
+        vector!.listen(() => send("interrupted"));
         for (;;) {
           await edu.copy(memory.iova, memory.iova + 4096n, 2048);
-          send("copied");
+          device.irq("msi").trigger();
         }
       },
       fn.address,
       setup.backend,
     );
-    assertEquals(await script.next(), "copied");
+    assertEquals(await script.next(), "interrupted");
     await script[Symbol.asyncDispose]();
     assertEquals((await script.end()).signal, "SIGKILL");
     for (const backend of machine.backends) {
       await using device = await setup.attach("edu0", setup.space({ backend }));
       assertEquals(device.config.read16(0), fn.vendor);
       assertEquals(device.region(0).map().read32(0), EDU_ID);
+      const [vector] = await device.irq("msi").enable();
+      device.irq("msi").trigger();
+      assertEquals(await vector!.next(), 1);
     }
   },
 );

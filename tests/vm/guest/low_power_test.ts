@@ -1,8 +1,12 @@
 /** Lets a function sleep, on a kernel that suspends devices (CONFIG_PM). */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { exists } from "../../../lib/host/sysfs.ts";
+import { failure } from "../../failures.ts";
 import { forEachBackend, host, type Setup } from "./setup.ts";
 import { until } from "./until.ts";
+
+/** The type of VLAN tags of an Intel 82574. */
+const VLAN_TYPE = 0x38;
 
 /** Attaches a function; `undefined` where the kernel suspends none. */
 async function suspendable(setup: Setup) {
@@ -27,13 +31,20 @@ forEachBackend(
     if (suspended === undefined) return;
     const { device, features, status, isSuspended } = suspended;
     assertEquals(status(), "active");
+    const mapped = device.region(0).map();
+    const before = mapped.read32(VLAN_TYPE);
     {
       await using _sleep = await features.sleep();
       await isSuspended();
+      // The kernel would end the process by SIGBUS.
+      const error = failure("INACCESSIBLE", () => mapped.read32(VLAN_TYPE));
+      assertStringIncludes(error.message, "it sleeps");
       assertEquals(device.config.read16(0), 0x8086);
       await isSuspended();
+      failure("INACCESSIBLE", () => mapped.write32(VLAN_TYPE, 0));
     }
     assertEquals(status(), "active");
+    assertEquals(mapped.read32(VLAN_TYPE), before);
     assertEquals(device.region(0).read32(0) === 0xffff_ffff, false);
   },
 );
@@ -47,9 +58,12 @@ forEachBackend(
     await using sleep = await features.sleep({ wakeup: true });
     await isSuspended();
     const woken = sleep.woken();
+    const mapped = device.region(0).map();
+    failure("INACCESSIBLE", () => mapped.read32(VLAN_TYPE));
     assertEquals(device.config.read16(0), 0x8086);
     await woken;
     assertEquals(status(), "active");
+    mapped.read32(VLAN_TYPE);
     await sleep.wake();
     // It can sleep again, and a detach ends that.
     await features.sleep();

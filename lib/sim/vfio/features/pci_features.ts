@@ -11,11 +11,9 @@ import type { Device } from "../../driver/bus.ts";
 import { PhysicalFunction } from "../../pci/sriov.ts";
 import { EventFile } from "../../process/event_file.ts";
 import { refuse } from "../../process/refusal.ts";
+import { TOKEN_BYTES } from "../vf_token.ts";
 import { exportDmaBuf } from "./dma_buf.ts";
 import { type FeatureRequest, GET, isAsked, SET } from "./feature_request.ts";
-
-/** Bytes of a VF token. */
-const TOKEN_SIZE = 16;
 
 /**
  * Answers VFIO_DEVICE_FEATURE for vfio-pci (`vfio_pci_core_ioctl_feature()` in
@@ -37,8 +35,8 @@ export function pciFeature(
   switch (feature) {
     case VFIO_DEVICE_FEATURE_PCI_VF_TOKEN:
       if (!(device instanceof PhysicalFunction)) return undefined;
-      if (isAsked(request, SET, TOKEN_SIZE)) {
-        device.vfToken = data.slice(0, TOKEN_SIZE);
+      if (isAsked(request, SET, TOKEN_BYTES)) {
+        device.vfio!.vfToken = data.slice(0, TOKEN_BYTES);
       }
       return 0;
     case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
