@@ -21,6 +21,8 @@ export interface Device {
    * or the NVMe subsystem of VFs.
    */
   behind?: "disk" | "nothing" | "network" | "subsystem";
+  /** The number of its network cable. Cards with the same number share one. */
+  cable?: number;
   /** What is in its ROM, where it is given one. */
   rom?: Uint8Array<ArrayBuffer>;
 }
@@ -118,8 +120,24 @@ const SRIOV_DEVICES: readonly Device[] = [
 ];
 
 /**
+ * Four network cards on two cables: from the kernel's, over two that packets are
+ * forwarded between, to the last one.
+ */
+const CARDS: readonly Device[] = [
+  {
+    name: "peer0",
+    address: "0000:00:04.0",
+    model: "e1000e,romfile=",
+    cable: 1,
+  },
+  { name: "nic0", address: "0000:00:05.0", model: "e1000e,romfile=", cable: 1 },
+  { name: "nic1", address: "0000:00:06.0", model: "e1000e,romfile=", cable: 2 },
+  { name: "nic2", address: "0000:00:07.0", model: "e1000e,romfile=", cable: 2 },
+];
+
+/**
  * Three functions that a reset of their port takes, one that is alone behind its
- * port, and one on the root bus.
+ * port, and one on the root bus; and network cards on two cables.
  */
 const PORT_DEVICES: readonly Device[] = [
   { name: "edu0", address: "0000:00:03.0", model: "edu" },
@@ -137,6 +155,7 @@ const PORT_DEVICES: readonly Device[] = [
     model: "nvme,serial=alone0",
     behind: "disk",
   },
+  ...CARDS,
 ];
 
 /**
@@ -202,9 +221,9 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
     kernel: "testbed",
     iommu: "intel",
     backends: ["legacy", "iommufd"],
-    about: "functions behind PCI Express ports, for hot resets",
+    about: "functions behind PCI Express ports, network cards on cables",
     devices: PORT_DEVICES,
-    tests: ["hot_reset_test.ts"],
+    tests: ["hot_reset_test.ts", "nic_test.ts"],
   },
   {
     name: "debian-boot",
