@@ -109,10 +109,12 @@ export class QueueDoorbell {
   /** Tells the controller how far the ring is filled, or emptied. */
   ring(slot: number): void {
     const shadow = this.#shadow;
-    if (shadow === undefined) {
-      this.#register.ring(slot);
-      return;
-    }
+    if (shadow === undefined) this.#register.ring(slot);
+    else this.#ringShadow(shadow, slot);
+  }
+
+  // A function of its own, so that the other one is small enough to be inlined.
+  #ringShadow(shadow: Int32Array, slot: number): void {
     const last = this.#last;
     this.#last = slot;
     publish();

@@ -118,7 +118,7 @@ export class MappedRegisters implements Registers, Disposable {
   /** Writes 32 bits with one store. */
   write32(offset: number, value: number): void {
     this.#check(offset, 4);
-    assertValue(value, 4);
+    if (value >>> 0 !== value) assertValue(value, 4);
     this.#u32[offset / 4] = value;
   }
 

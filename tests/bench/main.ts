@@ -142,7 +142,7 @@ async function measureNvme(quick: boolean): Promise<Place[]> {
   const dir = await Deno.makeTempDir({ prefix: "passthru-bench-" });
   try {
     const program = await compilePeer(dir);
-    const rings = measureRings(program, quick ? 21 : 101);
+    const rings = measureRings(program, quick ? 301 : 1501);
     for await (const comparison of rings) found(here)(comparison);
     const rounds = quick ? 5 : 11;
     const inGuest = [NVME_MACHINE, NVME_GUEST, program, rounds] as const;
