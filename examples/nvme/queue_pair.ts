@@ -8,23 +8,22 @@
  *
  * @module
  */
-import type { AddressSpace, DmaMemory } from "../../mod.ts";
 import { acquire } from "../../lib/rings/mod.ts";
 import type { Doorbells, QueueDoorbell } from "./doorbells.ts";
 import { NvmeError } from "./error.ts";
-
-/** Bytes of a page. Each ring begins one. */
-export const PAGE = 4096;
-
-/** Bytes of a command, and of its completion. */
-const COMMAND_SIZE = 64;
-const COMPLETION_SIZE = 16;
+import {
+  type Command,
+  COMMAND_SIZE,
+  COMPLETION_SIZE,
+  MAX_TRANSFER,
+  PAGE,
+  type QueueMemory,
+  type QueueSizes,
+  wholePages,
+} from "./queue_shape.ts";
 
 /** The phase bit, in a completion's last dword. */
 const PHASE = 0x1_0000;
-
-/** The most bytes that a command transfers: a page of pointers to pages. */
-export const MAX_TRANSFER = PAGE / 8 * PAGE;
 
 /**
  * What is known of each id, in words: dwords 6 to 9 of its commands, which say
@@ -40,34 +39,13 @@ const UNDER_WAY = -1;
 const SLOT_SHIFT = 15;
 const STATUS_MASK = 0x7fff;
 
-/** The sizes of a queue pair. */
-export interface QueueSizes {
-  /** Slots for commands. */
-  readonly entries: number;
-  /**
-   * Slots for completions, as many as for commands or more. With more, the
-   * controller is told less often that they are free.
-   */
-  readonly completions: number;
-  /** Whether commands transfer more than two pages. */
-  readonly lists: boolean;
-}
-
-/** The parts of a command that are seldom needed. */
-export interface Command {
-  /** The kind of command. */
-  readonly opcode: number;
-  /** The namespace it is about. */
-  readonly namespace?: number;
-  /** Command dwords 10 to 15. Their meaning depends on the command. */
-  readonly dwords?: readonly number[];
-}
-
 /** A submission and a completion queue. */
 export class QueuePair implements Disposable {
   readonly #device: string;
-  readonly #memory: DmaMemory;
-  readonly #doorbells: Doorbells;
+  /** Its doorbells, and those of the controller's other queues. */
+  readonly doorbells: Doorbells;
+  /** Its memory: both rings, then a page of pointers for each id. */
+  readonly memory: QueueMemory;
   readonly #commandBell: QueueDoorbell;
   readonly #completionBell: QueueDoorbell;
   readonly #entries: number;
@@ -109,18 +87,18 @@ export class QueuePair implements Disposable {
   readonly completed: Int32Array;
 
   /**
-   * Allocates the rings.
+   * Lays the rings over memory, and begins anew.
    *
    * @param id The queues' number.
    * @param device The controller's address, for errors.
-   * @param space The controller's address space.
+   * @param memory Memory of `queueBytes()`, which it frees in the end.
    * @param doorbells Its doorbells.
    * @param sizes How many slots there are.
    */
   constructor(
     id: number,
     device: string,
-    space: AddressSpace,
+    memory: QueueMemory,
     doorbells: Doorbells,
     sizes: QueueSizes,
   ) {
@@ -134,8 +112,8 @@ export class QueuePair implements Disposable {
     const first = wholePages(entries * COMMAND_SIZE);
     const second = wholePages(completions * COMPLETION_SIZE);
     const pages = lists ? depth * PAGE : 0;
-    this.#memory = space.allocate(first + second + pages);
-    const { buffer } = this.#memory;
+    this.memory = memory;
+    const { buffer } = memory;
     this.#commands = new Int32Array(buffer, 0, entries * COMMAND_SIZE / 4);
     this.#commandPairs = new Float64Array(buffer, 0, this.#commands.length / 2);
     this.#completions = new Int32Array(
@@ -144,13 +122,13 @@ export class QueuePair implements Disposable {
       completions * COMPLETION_SIZE / 4,
     );
     this.#lists = new Int32Array(buffer, first + second, pages / 4);
-    this.#listsIova = Number(this.#memory.iova) + first + second;
+    this.#listsIova = Number(this.memory.iova) + first + second;
     this.#state = new Int32Array(STATE * depth);
     this.#statePairs = new Float64Array(this.#state.buffer);
     this.#free = new Uint16Array(depth);
     this.completed = new Int32Array(completions + 1);
     this.#most = completions - entries;
-    this.#doorbells = doorbells;
+    this.doorbells = doorbells;
     this.#commandBell = doorbells.of(id, "commands");
     this.#completionBell = doorbells.of(id, "completions");
     this.begin();
@@ -158,13 +136,13 @@ export class QueuePair implements Disposable {
 
   /** The IOVA of the submission queue. */
   get commands(): bigint {
-    return this.#memory.iova;
+    return this.memory.iova;
   }
 
   /** The IOVA of the completion queue. */
   get completions(): bigint {
     const offset = wholePages(this.sizes.entries * COMMAND_SIZE);
-    return this.#memory.slice(offset).iova;
+    return this.memory.iova + BigInt(offset);
   }
 
   /** Both rings as words, as they lie in memory, for who stands in for it. */
@@ -197,8 +175,8 @@ export class QueuePair implements Disposable {
         0;
     this.#phase = PHASE;
     if (this.id === 0) return;
-    this.#doorbells.begin(this.#commandBell);
-    this.#doorbells.begin(this.#completionBell);
+    this.doorbells.begin(this.#commandBell);
+    this.doorbells.begin(this.#completionBell);
   }
 
   /** Takes an id for commands, or returns -1 if all are taken. */
@@ -371,9 +349,9 @@ export class QueuePair implements Disposable {
 
   /** Frees the rings. The controller must not use them any more. */
   [Symbol.dispose](): void {
-    this.#doorbells.drop(this.#commandBell);
-    this.#doorbells.drop(this.#completionBell);
-    this.#memory.free();
+    this.doorbells.drop(this.#commandBell);
+    this.doorbells.drop(this.#completionBell);
+    this.memory.free();
   }
 
   /** Tells the controller that the slots of completions are free. */
@@ -389,8 +367,4 @@ export class QueuePair implements Disposable {
         "under way",
     });
   }
-}
-
-function wholePages(bytes: number): number {
-  return Math.ceil(bytes / PAGE) * PAGE;
 }

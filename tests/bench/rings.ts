@@ -7,10 +7,8 @@
 import { Doorbells } from "../../examples/nvme/doorbells.ts";
 import { READ } from "../../examples/nvme/io_queue.ts";
 import { QueuePair } from "../../examples/nvme/queue_pair.ts";
-import {
-  type ControllerRegisters,
-  DOORBELLS,
-} from "../../examples/nvme/registers.ts";
+import { queueBytes } from "../../examples/nvme/queue_shape.ts";
+import { DOORBELLS } from "../../examples/nvme/registers.ts";
 import { AddressSpace, Host } from "../../mod.ts";
 import { MappedRegisters } from "../../lib/device/mapped_registers.ts";
 import { LibcKernel } from "../../lib/kernel/libc.ts";
@@ -145,13 +143,11 @@ export async function* measureRings(
     () => kernel.munmap(bar),
   );
   for (const depth of DEPTHS) {
-    const doorbells = new Doorbells(
-      { bar: registers, stride: 4 } as unknown as ControllerRegisters,
-    );
+    const doorbells = new Doorbells({ bar: registers, stride: 4 });
     // The queue is number 0, so that its doorbells are the first.
-    using pair = new QueuePair(0, "memory", space, doorbells, {
-      ...{ entries: ENTRIES, completions: COMPLETIONS, lists: true },
-    });
+    const sizes = { entries: ENTRIES, completions: COMPLETIONS, lists: true };
+    const memory = space.allocate(queueBytes(sizes));
+    using pair = new QueuePair(0, "memory", memory, doorbells, sizes);
     for (let id = 0; id < depth; id++) pair.bind(id, 4096 * id, 4096);
     const { commands, completions } = pair.words;
     const doorbell = new Int32Array(bar.buffer, DOORBELLS, 2);
