@@ -1,5 +1,5 @@
 import type { Bar, DeviceKind, DeviceModel, DevicePort } from "../model.ts";
-import type { Cable, CableEnd } from "./cable.ts";
+import { Cable, type CableEnd } from "./cable.ts";
 import type { E1000eFaults } from "./faults.ts";
 
 // Registers (Intel 82574 datasheet 3.4, chapter 10)
@@ -44,8 +44,12 @@ const CAUSE_RECEIVED = 1 << 20;
 
 /** How a simulated network card is. */
 export interface E1000eOptions {
-  /** What its port is connected with. */
-  readonly cable: Cable;
+  /**
+   * What its port is connected with.
+   *
+   * @default {new Cable()}
+   */
+  readonly cable?: Cable;
   /**
    * Its MAC address, 6 bytes.
    *
@@ -62,7 +66,7 @@ export interface E1000eOptions {
  *
  * @param options How they are.
  */
-export function e1000e(options: E1000eOptions): DeviceKind {
+export function e1000e(options: E1000eOptions = {}): DeviceKind {
   return {
     name: "e1000e",
     id: "8086:10d3",
@@ -84,7 +88,7 @@ class Card implements DeviceModel, CableEnd {
   readonly #registers = new Map<number, number>();
 
   constructor(port: DevicePort, options: E1000eOptions) {
-    const { cable, faults = {} } = options;
+    const { cable = new Cable(), faults = {} } = options;
     const { address = Uint8Array.of(0x52, 0x54, 0, 0, 0, 1) } = options;
     this.#port = port;
     this.#cable = cable;
