@@ -77,7 +77,12 @@ export class SharedMemory {
   /** The memory itself. */
   readonly buffer: ArrayBuffer;
 
-  /** @param place Where it is. */
+  /**
+   * Makes a view of it.
+   *
+   * @param place Where it is.
+   * @throws {TypeError} If that is nowhere.
+   */
   constructor({ address, iova, size }: MemoryPlace) {
     this.iova = iova;
     this.size = size;
@@ -94,7 +99,12 @@ export class SharedMemory {
 export class SharedRegisters {
   readonly #words: Uint32Array;
 
-  /** @param place Where they are. */
+  /**
+   * Makes a view of them.
+   *
+   * @param place Where they are.
+   * @throws {TypeError} If that is nowhere.
+   */
   constructor({ address, size }: RegistersPlace) {
     this.#words = new Uint32Array(viewOf(address, size));
   }

@@ -61,33 +61,40 @@ async function has(program: string): Promise<boolean> {
   }
 }
 
+/** Runs a program in a directory, and returns its output. */
+async function output(
+  cwd: string,
+  program: string,
+  ...args: readonly string[]
+): Promise<string> {
+  const { stdout } = await new Deno.Command(program, {
+    ...{ args: [...args], cwd, stderr: "inherit" },
+  }).output();
+  return new TextDecoder().decode(stdout);
+}
+
 /** Has V8 compile the functions, and returns their code as text. */
 async function assembly(): Promise<Record<string, string>> {
   const script = fromFileUrl(import.meta.resolve("./order_code.ts"));
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["run", "-A", "--no-check", "--no-config"],
-      "--v8-flags=--perf-basic-prof,--single-threaded",
-      script,
-    ],
-    stderr: "inherit",
-  }).output();
-  const codes: Record<string, string> = JSON.parse(
-    new TextDecoder().decode(stdout),
-  );
-  const path = await Deno.makeTempFile();
+  // V8 leaves a log in it.
+  const dir = await Deno.makeTempDir();
   try {
+    const codes: Record<string, string> = JSON.parse(
+      await output(dir, Deno.execPath(), "run", ...[
+        ...["-A", "--no-check", "--no-config"],
+        "--v8-flags=--perf-basic-prof,--single-threaded",
+        script,
+      ]),
+    );
     const texts: Record<string, string> = {};
     for (const [name, hex] of Object.entries(codes)) {
-      await Deno.writeFile(path, Uint8Array.fromHex(hex));
-      const { stdout } = await new Deno.Command("objdump", {
-        args: ["-D", "-b", "binary", "-m", ...MACHINES[arch], path],
-      }).output();
-      texts[name] = new TextDecoder().decode(stdout);
+      await Deno.writeFile(`${dir}/code`, Uint8Array.fromHex(hex));
+      const flags = ["-D", "-b", "binary", "-m", ...MACHINES[arch]];
+      texts[name] = await output(dir, "objdump", ...flags, "code");
     }
     return texts;
   } finally {
-    await Deno.remove(path);
+    await Deno.remove(dir, { recursive: true });
   }
 }
 
