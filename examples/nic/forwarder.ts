@@ -4,7 +4,8 @@
  * @module
  */
 import type { NetworkCard } from "./card.ts";
-import { answer } from "./replies.ts";
+import { LONGEST } from "./packets.ts";
+import { answer, type Self } from "./replies.ts";
 import { untilPacket } from "./waiting.ts";
 
 /** The most packets that are taken at once. */
@@ -28,7 +29,8 @@ export interface Counts {
  */
 export class Forwarder {
   readonly #cards: readonly [NetworkCard, NetworkCard];
-  readonly #ip: Uint8Array | undefined;
+  /** Who it is on each card's side, where it answers. */
+  readonly #selves: readonly [Self, Self] | undefined;
   readonly #received = new Int32Array(BATCH);
   readonly #through = new Int32Array(BATCH);
   readonly #back = new Int32Array(BATCH);
@@ -41,7 +43,8 @@ export class Forwarder {
    */
   constructor(cards: readonly [NetworkCard, NetworkCard], ip?: Uint8Array) {
     this.#cards = cards;
-    this.#ip = ip;
+    const self = ({ address: mac }: NetworkCard) => ({ mac, ip: ip! });
+    this.#selves = ip && [self(cards[0]), self(cards[1])];
   }
 
   /**
@@ -51,7 +54,8 @@ export class Forwarder {
    */
   turn(): number {
     const [one, other] = this.#cards;
-    return this.#from(one, other) + this.#from(other, one);
+    return this.#from(one, other, this.#selves?.[0]) +
+      this.#from(other, one, this.#selves?.[1]);
   }
 
   /**
@@ -78,23 +82,24 @@ export class Forwarder {
     }
   }
 
-  #from(from: NetworkCard, to: NetworkCard): number {
+  #from(from: NetworkCard, to: NetworkCard, self?: Self): number {
     const received = this.#received;
     from.reclaim();
     const count = from.receive(received);
     if (count === 0) return 0;
     const { bytes, lengths } = from.pool;
-    const self = { mac: from.address, ip: this.#ip! };
     let through = 0;
     let back = 0;
     for (let i = 0; i < count; i++) {
       const packet = received[i]!;
       const frame = bytes[packet]!;
-      if (this.#ip !== undefined && answer(frame, lengths[packet]!, self)) {
+      const length = lengths[packet]!;
+      // No card sends what is too long, which one may well have received.
+      if (length > LONGEST) this.#drop(from, packet);
+      else if (self !== undefined && answer(frame, length, self)) {
         this.#back[back++] = packet;
-      } else if (isFor(frame, self.mac) || lengths[packet]! > 1518) {
-        this.#drop(from, packet);
-      } else this.#through[through++] = packet;
+      } else if (isFor(frame, from.address)) this.#drop(from, packet);
+      else this.#through[through++] = packet;
     }
     this.counts.forwarded += this.#send(to, this.#through, through);
     this.counts.answered += this.#send(from, this.#back, back);

@@ -28,24 +28,36 @@ export async function untilPacket(
   if (isThere()) return;
   using stack = new DisposableStack();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  for (const { vector } of cards) {
-    if (vector !== undefined) stack.use(vector.listen(() => resolve()));
-  }
-  const isAsleep = cards.every(({ vector }) => vector !== undefined);
-  const timer = setInterval(() => {
+  // A packet that came before the interrupt was armed does not cause one.
+  const look = () => {
+    for (const card of cards) card.arm();
+    if (isThere()) resolve();
+  };
+  // The link may have changed, or a packet come that was taken long ago.
+  const interrupted = () => isThere() ? resolve() : attempt(look);
+  const attempt = (work: () => void) => {
     try {
-      for (const card of cards) card.check();
-      if (isThere()) resolve();
+      work();
     } catch (error) {
       reject(error);
     }
-  }, isAsleep ? INTERVAL : LOOK);
+  };
+  for (const { vector } of cards) {
+    if (vector !== undefined) stack.use(vector.listen(interrupted));
+  }
+  const isAsleep = cards.every(({ vector }) => vector !== undefined);
+  const check = () => {
+    for (const card of cards) card.check();
+    if (isThere()) resolve();
+  };
+  const timer = setInterval(
+    () => attempt(check),
+    isAsleep ? INTERVAL : LOOK,
+  );
   stack.defer(() => clearInterval(timer));
   const aborted = () => reject(signal!.reason);
   signal?.addEventListener("abort", aborted);
   stack.defer(() => signal?.removeEventListener("abort", aborted));
-  for (const card of cards) card.arm();
-  // A packet that came before the interrupt was armed does not cause one.
-  if (isThere()) return;
+  attempt(look);
   await promise;
 }

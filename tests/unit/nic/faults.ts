@@ -6,7 +6,7 @@ import { untilPacket } from "../../../examples/nic/waiting.ts";
 import type { E1000eFaults } from "../../../lib/sim/mod.ts";
 import { VfioError } from "../../../mod.ts";
 import { randomNumbers } from "../random.ts";
-import { mac, MACS, NicSetup, packet, PACKETS } from "./setup.ts";
+import { mac, MACS, NicSetup, packet, PACKETS, PING } from "./setup.ts";
 
 for (const interrupt of [false, true]) {
   Deno.test(`A surprise removal ends all waits for packets, ${interrupt ? "by interrupt" : "by looking"}`, async () => {
@@ -70,6 +70,31 @@ Deno.test("A damaged packet is dropped, and one longer than its memory is an err
   );
   assertEquals(error.code, "PROTOCOL");
   assertEquals(setup.pool.free, PACKETS - 32);
+});
+
+Deno.test("A ping that is longer than what can be sent is dropped", async () => {
+  const faults: E1000eFaults = {};
+  await using setup = await NicSetup.attach(faults);
+  await using one = await setup.start(0, { promiscuous: true });
+  await using other = await setup.start(1, { promiscuous: true });
+  const forwarder = new Forwarder([one, other], Uint8Array.of(10, 0, 0, 1));
+  faults.onDescriptor = (words) => words[2] = 2000;
+  setup.peers[0].send(PING);
+  setup.peers[0].send(packet(mac(3), mac(9)));
+  assertEquals(forwarder.turn(), 2);
+  assertEquals(forwarder.counts, { forwarded: 0, answered: 0, dropped: 2 });
+});
+
+Deno.test("An interrupt without a packet does not end a wait", async () => {
+  await using setup = await NicSetup.attach();
+  await using card = await setup.start(0, { interrupt: true });
+  let isThere = false;
+  const wait = untilPacket([card]).then(() => isThere = true);
+  setup.devices[0].irq("msix").trigger();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assertEquals(isThere, false);
+  setup.peers[0].send(packet(MACS[0], mac(9)));
+  await wait;
 });
 
 Deno.test("A card that answers nonsense leads to typed errors only, and loses no packet", async () => {

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Forwarder } from "../../../examples/nic/forwarder.ts";
 import { answer, formatMac, parseIp } from "../../../examples/nic/replies.ts";
 import { randomNumbers } from "../random.ts";
-import { mac, MACS, NicSetup, packet, PACKETS } from "./setup.ts";
+import { mac, MACS, NicSetup, packet, PACKETS, PING } from "./setup.ts";
 
 const OURS = parseIp("10.0.0.1");
 const THEIRS = mac(9);
@@ -13,13 +13,6 @@ const WHO_HAS = Uint8Array.fromHex(
   "ffffffffffff5254000000090806" +
     "0001080006040001" + "5254000000090a000002" + "0000000000000a000001" +
     "00".repeat(18),
-);
-
-/** What Linux's ping sends, with its checksums. */
-const PING = Uint8Array.fromHex(
-  "5254000000015254000000090800" +
-    "45000024abcd40000101ba090a0000020a000001" +
-    "0800e7e3000700010102030405060708",
 );
 
 /** Whether the Internet checksum of bytes is right. */

@@ -125,3 +125,10 @@ export function packet(
   bytes.set([0x88, 0xb5], 12);
   return bytes;
 }
+
+/** A ping from 10.0.0.2 to 10.0.0.1, with right checksums. */
+export const PING = Uint8Array.fromHex(
+  "5254000000015254000000090800" +
+    "45000024abcd40000101ba090a0000020a000001" +
+    "0800e7e3000700010102030405060708",
+);
