@@ -94,11 +94,17 @@ if (machine.devices.nic0 !== undefined) {
         forwarder.run(end.signal),
         beHost(last, end.signal),
       ];
+      // Before the cards are stopped, also where an assertion fails.
+      owned.defer(async () => {
+        end.abort();
+        await Promise.all(running);
+      });
       assertMatch(await ping(BRIDGE!), ANSWERED);
       assertMatch(await ping(BEHIND!), ANSWERED);
       assertMatch(await ping(BEHIND!, "-s", "1472"), ANSWERED);
       const { forwarded, answered } = forwarder.counts;
-      assertEquals([forwarded >= 22, answered >= 6], [true, true]);
+      // Both ways; the kernel may know the MAC addresses from before.
+      assertEquals([forwarded >= 20, answered >= 5], [true, true]);
       end.abort();
       await Promise.all(running);
       assertEquals(forwarder.turn(), 0);
