@@ -13,7 +13,8 @@ import {
   type Identity,
   type Namespace,
 } from "./identity.ts";
-import { type Command, PAGE, type QueuePair } from "./queue_pair.ts";
+import type { QueuePair } from "./queue_pair.ts";
+import { type Command, PAGE } from "./queue_shape.ts";
 import type { Requests } from "./requests.ts";
 
 // Opcodes

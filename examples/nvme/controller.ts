@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { IrqVector, VfioDevice } from "../../mod.ts";
+import type { IrqVector, MappedRegisters, VfioDevice } from "../../mod.ts";
 import { Admin } from "./admin.ts";
 import { BlockDevice } from "./block_device.ts";
 import { Doorbells } from "./doorbells.ts";
@@ -13,11 +13,13 @@ import { NvmeError } from "./error.ts";
 import type { Health, Identity, Namespace } from "./identity.ts";
 import type { IoQueue, QueueOptions } from "./io_queue.ts";
 import { QueuePair } from "./queue_pair.ts";
+import { queueBytes } from "./queue_shape.ts";
 import { Queues } from "./queues.ts";
 import { ControllerRegisters } from "./registers.ts";
 import { Requests } from "./requests.ts";
 import { makeAdminWaiter } from "./waiting.ts";
 import { Watchdog } from "./watchdog.ts";
+import { describeQueue, type PostedQueue } from "./worker_queue.ts";
 
 /** Slots of the admin queue. */
 const ADMIN_ENTRIES = 32;
@@ -51,6 +53,7 @@ export interface StartOptions {
 /** What a controller is made of. */
 interface Parts {
   readonly device: VfioDevice;
+  readonly bar: MappedRegisters;
   readonly registers: ControllerRegisters;
   readonly doorbells: Doorbells;
   readonly adminPair: QueuePair;
@@ -60,6 +63,7 @@ interface Parts {
 /** A running controller. Disposing of it shuts it down. */
 export class NvmeController implements AsyncDisposable {
   readonly #device: VfioDevice;
+  readonly #bar: MappedRegisters;
   readonly #registers: ControllerRegisters;
   readonly #adminPair: QueuePair;
   readonly #adminRequests: Requests;
@@ -73,11 +77,12 @@ export class NvmeController implements AsyncDisposable {
   #ended: Promise<void> | undefined;
 
   private constructor(
-    { device, registers, doorbells, adminPair, vectors }: Parts,
+    { device, bar, registers, doorbells, adminPair, vectors }: Parts,
     { timeLimit, shadowDoorbells }: Required<StartOptions>,
     owned: AsyncDisposableStack,
   ) {
     this.#device = device;
+    this.#bar = bar;
     this.#registers = registers;
     this.#adminPair = adminPair;
     this.#owned = owned;
@@ -139,11 +144,12 @@ export class NvmeController implements AsyncDisposable {
     const doorbells = stack.use(new Doorbells(registers));
     const entries = Math.min(ADMIN_ENTRIES, registers.maxEntries);
     const sizes = { entries, completions: entries, lists: false };
+    const memory = device.space.allocate(queueBytes(sizes));
     const adminPair = stack.use(
-      new QueuePair(0, device.name, device.space, doorbells, sizes),
+      new QueuePair(0, device.name, memory, doorbells, sizes),
     );
     const controller = new NvmeController(
-      { device, registers, doorbells, adminPair, vectors },
+      { device, bar, registers, doorbells, adminPair, vectors },
       { interrupts, timeLimit, shadowDoorbells },
       stack.move(),
     );
@@ -223,6 +229,17 @@ export class NvmeController implements AsyncDisposable {
   async queue(options: QueueOptions = {}): Promise<IoQueue> {
     await this.#recovery;
     return await this.#queues.make(options);
+  }
+
+  /**
+   * Describes a queue for a Worker, which takes it over by `adoptQueue`. It must
+   * not be used here any more, and the Worker must have ended when the queue is
+   * deleted, or the controller reset or stopped.
+   *
+   * @param queue A queue that nobody has used yet.
+   */
+  post(queue: IoQueue): PostedQueue {
+    return describeQueue(this.#device.name, queue.pair, this.#bar);
   }
 
   /**

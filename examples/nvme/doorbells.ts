@@ -10,20 +10,30 @@
  */
 import type { AddressSpace, DmaMemory } from "../../mod.ts";
 import { Doorbell, publish } from "../../lib/rings/mod.ts";
-import { type ControllerRegisters, DOORBELLS } from "./registers.ts";
+import { type DoorbellRegisters, DOORBELLS } from "./registers.ts";
 
 const PAGE = 4096;
 
+/** Memory of shadow doorbells: a page of them, a page of the indexes. */
+type ShadowMemory = Pick<DmaMemory, "buffer">;
+
 /** All doorbells of a controller. */
 export class Doorbells implements Disposable {
-  readonly #registers: ControllerRegisters;
+  readonly #registers: DoorbellRegisters;
   #shadow: DmaMemory | undefined;
   #isShadowUsed = false;
+  /** The memory of shadow doorbells that another thread has allocated. */
+  readonly #adopted: ShadowMemory | undefined;
   #given: QueueDoorbell[] = [];
 
-  /** @param registers The controller's registers. */
-  constructor(registers: ControllerRegisters) {
+  /**
+   * @param registers The controller's registers.
+   * @param shadow The memory of the shadow doorbells, where the controller uses
+   * them already: a Worker's.
+   */
+  constructor(registers: DoorbellRegisters, shadow?: ShadowMemory) {
     this.#registers = registers;
+    this.#adopted = shadow;
   }
 
   /**
@@ -55,6 +65,16 @@ export class Doorbells implements Disposable {
     return [this.#shadow.iova, this.#shadow.slice(PAGE).iova];
   }
 
+  /** The memory of the shadow doorbells, while they are used. */
+  get shadow(): DmaMemory | undefined {
+    return this.#isShadowUsed ? this.#shadow : undefined;
+  }
+
+  /** Bytes from one doorbell's register to the next. */
+  get stride(): number {
+    return this.#registers.stride;
+  }
+
   /** Uses the shadow doorbells, or the registers. */
   useShadow(isUsed: boolean): void {
     this.#isShadowUsed = isUsed;
@@ -63,7 +83,7 @@ export class Doorbells implements Disposable {
 
   /** Begins a doorbell anew, as its queue is new. */
   begin(doorbell: QueueDoorbell): void {
-    doorbell.begin(this.#isShadowUsed ? this.#shadow : undefined);
+    doorbell.begin(this.shadow ?? this.#adopted);
   }
 
   /** Forgets a doorbell, as its queue is gone. */
@@ -94,7 +114,7 @@ export class QueueDoorbell {
   }
 
   /** Begins anew, in memory or in the register. */
-  begin(memory: DmaMemory | undefined): void {
+  begin(memory: ShadowMemory | undefined): void {
     this.#last = 0;
     const isInside = this.#index < PAGE / 4;
     if (memory === undefined || !isInside) {
@@ -109,10 +129,12 @@ export class QueueDoorbell {
   /** Tells the controller how far the ring is filled, or emptied. */
   ring(slot: number): void {
     const shadow = this.#shadow;
-    if (shadow === undefined) {
-      this.#register.ring(slot);
-      return;
-    }
+    if (shadow === undefined) this.#register.ring(slot);
+    else this.#ringShadow(shadow, slot);
+  }
+
+  // A function of its own, so that the other one is small enough to be inlined.
+  #ringShadow(shadow: Int32Array, slot: number): void {
     const last = this.#last;
     this.#last = slot;
     publish();

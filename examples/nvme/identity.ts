@@ -5,7 +5,7 @@
  * @module
  */
 import { NvmeError } from "./error.ts";
-import { MAX_TRANSFER, PAGE } from "./queue_pair.ts";
+import { MAX_TRANSFER, PAGE } from "./queue_shape.ts";
 
 /** How a controller identifies itself. */
 export interface Identity {

@@ -4,78 +4,64 @@
  * section 3.3).
  *
  * What is called for each command allocates nothing, makes no promise, and has
- * no bigint. So a loop can keep many commands in flight, as `measure/polled.ts` does.
+ * no bigint. So a loop can keep many commands in flight, as `measure/load.ts` does.
  *
  * @module
  */
-import type { AddressSpace, DmaMemory } from "../../mod.ts";
 import { acquire } from "../../lib/rings/mod.ts";
 import type { Doorbells, QueueDoorbell } from "./doorbells.ts";
 import { NvmeError } from "./error.ts";
-
-/** Bytes of a page. Each ring begins one. */
-export const PAGE = 4096;
-
-/** Bytes of a command, and of its completion. */
-const COMMAND_SIZE = 64;
-const COMPLETION_SIZE = 16;
+import {
+  type Command,
+  COMMAND_SIZE,
+  COMPLETION_SIZE,
+  MAX_TRANSFER,
+  PAGE,
+  type QueueMemory,
+  type QueueSizes,
+  wholePages,
+} from "./queue_shape.ts";
 
 /** The phase bit, in a completion's last dword. */
 const PHASE = 0x1_0000;
 
-/** The most bytes that a command transfers: a page of pointers to pages. */
-export const MAX_TRANSFER = PAGE / 8 * PAGE;
-
 /**
  * What is known of each id, in words: dwords 6 to 9 of its commands, which say
- * where its data is; whether a command is under way; and, of its last
- * completion, the status and the slot. One array costs fewer checks than many.
+ * where its data is; and the status and the slot of its last completion, or
+ * that it has none yet. One array costs fewer checks than many.
  */
 const STATE = 8;
 const STATE_SHIFT = 3;
-const BUSY = 4;
-const COMPLETION = 5;
+const COMPLETION = 4;
+/** In place of a completion: a command is under way. */
+const UNDER_WAY = -1;
 /** The slot is above the status. */
 const SLOT_SHIFT = 15;
 const STATUS_MASK = 0x7fff;
 
-/** The sizes of a queue pair. */
-export interface QueueSizes {
-  /** Slots for commands. */
-  readonly entries: number;
-  /**
-   * Slots for completions, as many as for commands or more. With more, the
-   * controller is told less often that they are free.
-   */
-  readonly completions: number;
-  /** Whether commands transfer more than two pages. */
-  readonly lists: boolean;
-}
-
-/** The parts of a command that are seldom needed. */
-export interface Command {
-  /** The kind of command. */
-  readonly opcode: number;
-  /** The namespace it is about. */
-  readonly namespace?: number;
-  /** Command dwords 10 to 15. Their meaning depends on the command. */
-  readonly dwords?: readonly number[];
-}
-
 /** A submission and a completion queue. */
 export class QueuePair implements Disposable {
   readonly #device: string;
-  readonly #memory: DmaMemory;
-  readonly #doorbells: Doorbells;
+  /** Its doorbells, and those of the controller's other queues. */
+  readonly doorbells: Doorbells;
+  /** Its memory: both rings, then a page of pointers for each id. */
+  readonly memory: QueueMemory;
   readonly #commandBell: QueueDoorbell;
   readonly #completionBell: QueueDoorbell;
   readonly #entries: number;
   readonly #commands: Int32Array;
+  /**
+   * The same as words of 64 bits, as which pointers are copied: half the checks
+   * of a copy by words of 32. Below 2^53 a pointer is a number without a meaning
+   * of its own as a float, so that a copy is exact.
+   */
+  readonly #commandPairs: Float64Array;
   readonly #completions: Int32Array;
   /** The pages of pointers, one for each id. */
   readonly #lists: Int32Array;
   readonly #listsIova: number;
   readonly #state: Int32Array;
+  readonly #statePairs: Float64Array;
   /** The ids that nobody has taken: a stack. */
   readonly #free: Uint16Array;
   #freeCount = 0;
@@ -94,25 +80,25 @@ export class QueuePair implements Disposable {
   /** The most commands under way: their ids are below it. */
   readonly depth: number;
   /**
-   * The ids that the last {@linkcode QueuePair.reap} has found. Every load of a
-   * completion stores its value here, behind them. Otherwise the compiler could
-   * load once for many turns of a loop.
+   * The ids that the last {@linkcode QueuePair.reap} has found. A load of a
+   * completion that finds nothing stores its value here, behind them. Otherwise
+   * the compiler could load once for many turns of a loop.
    */
   readonly completed: Int32Array;
 
   /**
-   * Allocates the rings.
+   * Lays the rings over memory, and begins anew.
    *
    * @param id The queues' number.
    * @param device The controller's address, for errors.
-   * @param space The controller's address space.
+   * @param memory Memory of `queueBytes()`, which it frees in the end.
    * @param doorbells Its doorbells.
    * @param sizes How many slots there are.
    */
   constructor(
     id: number,
     device: string,
-    space: AddressSpace,
+    memory: QueueMemory,
     doorbells: Doorbells,
     sizes: QueueSizes,
   ) {
@@ -126,21 +112,23 @@ export class QueuePair implements Disposable {
     const first = wholePages(entries * COMMAND_SIZE);
     const second = wholePages(completions * COMPLETION_SIZE);
     const pages = lists ? depth * PAGE : 0;
-    this.#memory = space.allocate(first + second + pages);
-    const { buffer } = this.#memory;
+    this.memory = memory;
+    const { buffer } = memory;
     this.#commands = new Int32Array(buffer, 0, entries * COMMAND_SIZE / 4);
+    this.#commandPairs = new Float64Array(buffer, 0, this.#commands.length / 2);
     this.#completions = new Int32Array(
       buffer,
       first,
       completions * COMPLETION_SIZE / 4,
     );
     this.#lists = new Int32Array(buffer, first + second, pages / 4);
-    this.#listsIova = Number(this.#memory.iova) + first + second;
+    this.#listsIova = Number(this.memory.iova) + first + second;
     this.#state = new Int32Array(STATE * depth);
+    this.#statePairs = new Float64Array(this.#state.buffer);
     this.#free = new Uint16Array(depth);
     this.completed = new Int32Array(completions + 1);
     this.#most = completions - entries;
-    this.#doorbells = doorbells;
+    this.doorbells = doorbells;
     this.#commandBell = doorbells.of(id, "commands");
     this.#completionBell = doorbells.of(id, "completions");
     this.begin();
@@ -148,13 +136,13 @@ export class QueuePair implements Disposable {
 
   /** The IOVA of the submission queue. */
   get commands(): bigint {
-    return this.#memory.iova;
+    return this.memory.iova;
   }
 
   /** The IOVA of the completion queue. */
   get completions(): bigint {
     const offset = wholePages(this.sizes.entries * COMMAND_SIZE);
-    return this.#memory.slice(offset).iova;
+    return this.memory.iova + BigInt(offset);
   }
 
   /** Both rings as words, as they lie in memory, for who stands in for it. */
@@ -174,7 +162,9 @@ export class QueuePair implements Disposable {
   begin(): void {
     this.#commands.fill(0);
     this.#completions.fill(0);
-    for (let id = 0; id < this.depth; id++) this.#state[STATE * id + BUSY] = 0;
+    for (let id = 0; id < this.depth; id++) {
+      this.#state[STATE * id + COMPLETION] = 0;
+    }
     // The lowest ids are on top.
     for (let i = 0; i < this.depth; i++) this.#free[i] = this.depth - 1 - i;
     this.#freeCount = this.depth;
@@ -185,8 +175,8 @@ export class QueuePair implements Disposable {
         0;
     this.#phase = PHASE;
     if (this.id === 0) return;
-    this.#doorbells.begin(this.#commandBell);
-    this.#doorbells.begin(this.#completionBell);
+    this.doorbells.begin(this.#commandBell);
+    this.doorbells.begin(this.#completionBell);
   }
 
   /** Takes an id for commands, or returns -1 if all are taken. */
@@ -251,22 +241,22 @@ export class QueuePair implements Disposable {
     dword12: number,
   ): void {
     const commands = this.#commands;
-    const state = this.#state;
+    const pairs = this.#commandPairs;
+    const pointers = this.#statePairs;
     const tail = this.#tail;
+    // Unlike a sum, an offset by `|` needs no check for an overflow.
     const at = tail << 4;
-    const from = id << STATE_SHIFT;
-    state[from + BUSY] = 1;
+    this.#state[id << STATE_SHIFT | COMPLETION] = UNDER_WAY;
     // The other dwords are 0 in every command of such a queue.
     commands[at] = opcode | id << 16;
-    commands[at + 1] = namespace;
-    commands[at + 6] = state[from]!;
-    commands[at + 7] = state[from + 1]!;
-    commands[at + 8] = state[from + 2]!;
-    commands[at + 9] = state[from + 3]!;
-    commands[at + 10] = block;
-    commands[at + 11] = block < 0x8000_0000 ? 0 : block / 2 ** 32;
-    commands[at + 12] = dword12;
-    this.#tail = tail + 1 === this.#entries ? 0 : tail + 1;
+    commands[at | 1] = namespace;
+    pairs[tail << 3 | 3] = pointers[id << 2]!;
+    pairs[tail << 3 | 4] = pointers[id << 2 | 1]!;
+    commands[at | 10] = block;
+    commands[at | 11] = block < 0x8000_0000 ? 0 : block / 2 ** 32;
+    commands[at | 12] = dword12;
+    const next = tail + 1 | 0;
+    this.#tail = next === this.#entries ? 0 : next;
   }
 
   /** Puts any command into the ring: an admin queue's. */
@@ -319,15 +309,19 @@ export class QueuePair implements Disposable {
     let phase = this.#phase;
     let count = 0;
     while (count < size) {
-      const last = completed[count] = completions[(head << 2) + 3]!;
-      if ((last & PHASE) !== phase) break;
+      const last = completions[head << 2 | 3]!;
+      if ((last & PHASE) !== phase) {
+        completed[size] = last;
+        break;
+      }
       const id = last & 0xffff;
-      const from = id << STATE_SHIFT;
-      if (state[from + BUSY] !== 1) this.#refuse(id);
-      state[from + BUSY] = 0;
-      state[from + COMPLETION] = head << SLOT_SHIFT | last >>> 17;
-      completed[count++] = id;
-      if (++head === size) {
+      const at = id << STATE_SHIFT | COMPLETION;
+      if (state[at] !== UNDER_WAY) this.#refuse(id);
+      state[at] = head << SLOT_SHIFT | last >>> 17;
+      completed[count] = id;
+      count = count + 1 | 0;
+      head = head + 1 | 0;
+      if (head === size) {
         head = 0;
         phase ^= PHASE;
       }
@@ -355,9 +349,9 @@ export class QueuePair implements Disposable {
 
   /** Frees the rings. The controller must not use them any more. */
   [Symbol.dispose](): void {
-    this.#doorbells.drop(this.#commandBell);
-    this.#doorbells.drop(this.#completionBell);
-    this.#memory.free();
+    this.doorbells.drop(this.#commandBell);
+    this.doorbells.drop(this.#completionBell);
+    this.memory.free();
   }
 
   /** Tells the controller that the slots of completions are free. */
@@ -373,8 +367,4 @@ export class QueuePair implements Disposable {
         "under way",
     });
   }
-}
-
-function wholePages(bytes: number): number {
-  return Math.ceil(bytes / PAGE) * PAGE;
 }

@@ -8,7 +8,8 @@ import type { Admin } from "./admin.ts";
 import type { Doorbells } from "./doorbells.ts";
 import { NvmeError } from "./error.ts";
 import { IoQueue, type QueueOptions } from "./io_queue.ts";
-import { PAGE, QueuePair } from "./queue_pair.ts";
+import { QueuePair } from "./queue_pair.ts";
+import { PAGE, queueBytes } from "./queue_shape.ts";
 import type { Requests } from "./requests.ts";
 import { type Awaited, makeWaiter, type Wait, type Waiter } from "./waiting.ts";
 import type { Watchdog, Watched } from "./watchdog.ts";
@@ -127,9 +128,9 @@ export class Queues {
     const completions = wait === "poll"
       ? Math.min(Math.max(2 * entries, PAGE / 16), maxEntries)
       : entries;
-    const pair = new QueuePair(id, device.name, device.space, doorbells, {
-      ...{ entries, completions, lists: true },
-    });
+    const sizes = { entries, completions, lists: true };
+    const memory = device.space.allocate(queueBytes(sizes));
+    const pair = new QueuePair(id, device.name, memory, doorbells, sizes);
     try {
       const irq = vector === undefined ? undefined : vectors[vector];
       const requests = this.#parts.requests(

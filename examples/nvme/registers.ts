@@ -40,8 +40,16 @@ export interface AdminRings {
   readonly completions: bigint;
 }
 
+/** What doorbells need of the registers. */
+export interface DoorbellRegisters {
+  /** BAR 0, or a Worker's view of it. */
+  readonly bar: Pick<Registers, "write32">;
+  /** Bytes from one doorbell to the next. */
+  readonly stride: number;
+}
+
 /** A controller's registers. */
-export class ControllerRegisters {
+export class ControllerRegisters implements DoorbellRegisters {
   readonly #device: VfioDevice;
   readonly #bar: Registers;
   /** The most slots in a ring. */

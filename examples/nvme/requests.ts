@@ -5,7 +5,8 @@
  * @module
  */
 import { commandFailed, NvmeError } from "./error.ts";
-import type { Command, QueuePair } from "./queue_pair.ts";
+import type { QueuePair } from "./queue_pair.ts";
+import type { Command } from "./queue_shape.ts";
 import type { Awaited, Waiter } from "./waiting.ts";
 
 /** Where a command's data is. */

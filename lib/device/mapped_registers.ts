@@ -44,6 +44,7 @@ export class MappedRegisters implements Registers, Disposable {
   readonly #unmap: () => void;
   readonly #isPresent: () => boolean;
   #mapped = true;
+  readonly #address: bigint;
   readonly #length: number;
   #unmapping = false;
   /** Throws what an access to closed registers throws, unless they open. */
@@ -58,13 +59,14 @@ export class MappedRegisters implements Registers, Disposable {
   /** Made by `Region.map`. */
   constructor(
     device: string,
-    { buffer, length, registers }: Mapping,
+    { address, buffer, length, registers }: Mapping,
     unmap: () => void,
     isPresent: () => boolean = () => true,
   ) {
     this.#device = device;
     this.#unmap = unmap;
     this.#isPresent = isPresent;
+    this.#address = address;
     this.#length = length;
     this.#size = length;
     const words = (width: number) => Math.floor(length / width);
@@ -77,6 +79,18 @@ export class MappedRegisters implements Registers, Disposable {
   /** Bytes mapped; 0 once it is unmapped. */
   get size(): number {
     return this.#unmapping ? 0 : this.#length;
+  }
+
+  /**
+   * Where this process sees them, for a Worker: `SharedRegisters` of
+   * `@passthru/vfio/rings`. Nothing checks an access there: once they are
+   * unmapped, or while memory decoding is off, it ends the process.
+   *
+   * @throws {VfioError} `DETACHED`.
+   */
+  get unsafeAddress(): bigint {
+    if (this.#unmapping) this.#refuse(0, 1);
+    return this.#address;
   }
 
   /** Reads 8 bits with one load. */
@@ -120,7 +134,7 @@ export class MappedRegisters implements Registers, Disposable {
   /** Writes 32 bits with one store. */
   write32(offset: number, value: number): void {
     this.#check(offset, 4);
-    assertValue(value, 4);
+    if (value >>> 0 !== value) assertValue(value, 4);
     this.#u32[offset / 4] = value;
   }
 

@@ -17,7 +17,7 @@ import { publish } from "./order.ts";
  * ```
  */
 export class Doorbell {
-  readonly #registers: Registers;
+  readonly #registers: Pick<Registers, "write32">;
   readonly #offset: number;
 
   /**
@@ -26,7 +26,7 @@ export class Doorbell {
    * @param registers The device's registers.
    * @param offset Where it is in them, in bytes.
    */
-  constructor(registers: Registers, offset: number) {
+  constructor(registers: Pick<Registers, "write32">, offset: number) {
     this.#registers = registers;
     this.#offset = offset;
   }

@@ -26,4 +26,17 @@
 export { Doorbell } from "./doorbell.ts";
 export { type Field, type FieldType, u16, u32, u64, u8 } from "./fields.ts";
 export { acquire, fence, publish } from "./order.ts";
-export { type FieldTypes, Ring, type RingShape } from "./ring.ts";
+export {
+  type FieldTypes,
+  Ring,
+  type RingMemory,
+  type RingShape,
+} from "./ring.ts";
+export {
+  type MemoryPlace,
+  memoryPlace,
+  type RegistersPlace,
+  registersPlace,
+  SharedMemory,
+  SharedRegisters,
+} from "./shared.ts";

@@ -1,9 +1,18 @@
-import type { DmaMemory, DmaSlice } from "../dma/memory.ts";
 import { VfioError } from "../errors.ts";
 import { type Field, type FieldType, makeField } from "./fields.ts";
 
 /** The fields of a ring's structs, by name. */
 export type FieldTypes = Readonly<Record<string, FieldType>>;
+
+/** What a ring lies in: DMA memory, a slice of it, or a Worker's view of it. */
+export interface RingMemory {
+  /** Bytes. */
+  readonly size: number;
+  /** Where devices see it. */
+  readonly iova: bigint;
+  /** All of it as bytes. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
 
 /** The shape of a ring. */
 export interface RingShape<T extends FieldTypes> {
@@ -45,7 +54,7 @@ export interface RingShape<T extends FieldTypes> {
  * ```
  */
 export class Ring<T extends FieldTypes> {
-  readonly #memory: DmaMemory | DmaSlice;
+  readonly #memory: RingMemory;
   /** Where the device sees its first struct, in bytes. */
   readonly iova: bigint;
   /** How many structs there are. */
@@ -65,7 +74,7 @@ export class Ring<T extends FieldTypes> {
    * @throws {RangeError} If they do not fit in, or a field not in a struct.
    * @throws {VfioError} `DETACHED` if the memory was freed.
    */
-  constructor(memory: DmaMemory | DmaSlice, shape: RingShape<T>) {
+  constructor(memory: RingMemory, shape: RingShape<T>) {
     const { size, fields } = shape;
     const { entries = Math.floor(memory.size / size) } = shape;
     if (

@@ -25,6 +25,9 @@ export type * from "./kept/kept.ts";
 export type { SimulatedMachine, SimulatedProcess } from "./machine/control.ts";
 export type { DmaFault } from "./machine/machine.ts";
 export type * from "./machine/topology.ts";
+export { Cable, type CableEnd } from "./models/e1000e/cable.ts";
+export { e1000e, type E1000eOptions } from "./models/e1000e/e1000e.ts";
+export type { E1000eFaults } from "./models/e1000e/faults.ts";
 export type {
   LoadedData,
   ModelLog,

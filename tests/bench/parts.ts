@@ -115,7 +115,7 @@ async function iommu(bench: Bench): Promise<void> {
 
 async function nvme(bench: Bench): Promise<void> {
   const { program, quick } = bench;
-  await here(bench, measureRings(program, quick ? 21 : 101));
+  await here(bench, measureRings(program, quick ? 301 : 1501));
   const script = "tests/bench/nvme_guest.ts";
   const peer = ", C: the kernel's driver";
   await inGuest(bench, NVME_MACHINE, script, quick ? 5 : 11, peer);

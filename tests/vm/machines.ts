@@ -22,6 +22,8 @@ export interface Device {
    * of VFs.
    */
   behind?: "disk" | "nothing" | "network" | "keyboard" | "subsystem";
+  /** The number of its network cable. Cards with the same number share one. */
+  cable?: number;
   /** What is in its ROM, where it is given one. */
   rom?: Uint8Array<ArrayBuffer>;
 }
@@ -126,6 +128,22 @@ const SRIOV_DEVICES: readonly Device[] = [
 ];
 
 /**
+ * Four network cards on two cables: from the kernel's, over two that packets are
+ * forwarded between, to the last one.
+ */
+const CARDS: readonly Device[] = [
+  {
+    name: "peer0",
+    address: "0000:00:04.0",
+    model: "e1000e,romfile=",
+    cable: 1,
+  },
+  { name: "nic0", address: "0000:00:05.0", model: "e1000e,romfile=", cable: 1 },
+  { name: "nic1", address: "0000:00:06.0", model: "e1000e,romfile=", cable: 2 },
+  { name: "nic2", address: "0000:00:07.0", model: "e1000e,romfile=", cable: 2 },
+];
+
+/**
  * Three functions that a reset of their port takes, one that is alone behind its
  * port, one that reports errors to its port, and some on the root bus.
  */
@@ -225,10 +243,18 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
     kernel: "testbed",
     iommu: "intel",
     backends: ["legacy", "iommufd"],
-    about: "functions behind PCI Express ports, a USB controller, a VGA card",
-    devices: PORT_DEVICES,
+    about:
+      "functions behind PCI Express ports, a USB controller, a VGA card, and " +
+      "network cards on cables",
+    devices: [...PORT_DEVICES, ...CARDS],
     monitor: true,
-    tests: ["hot_reset_test.ts", "aer_test.ts", "msi_test.ts", "vga_test.ts"],
+    tests: [
+      "hot_reset_test.ts",
+      "aer_test.ts",
+      "msi_test.ts",
+      "vga_test.ts",
+      "nic_test.ts",
+    ],
   },
   {
     name: "debian-ports",

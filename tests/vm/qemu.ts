@@ -124,7 +124,7 @@ function ports(devices: readonly Device[]): string[] {
 
 /** The arguments for one device and what is behind it. */
 async function attached(device: Device, dir: string): Promise<string[]> {
-  const { name, address, behind, rom } = device;
+  const { name, address, behind, cable, rom } = device;
   let { model } = device;
   if (rom !== undefined) {
     const path = join(dir, `${name}.rom`);
@@ -133,6 +133,12 @@ async function attached(device: Device, dir: string): Promise<string[]> {
   }
   const [, bus, at] = address.split(":");
   const place = bus === "00" ? `addr=${at}` : `bus=port${bus},addr=${at}`;
+  if (cable !== undefined) {
+    return [
+      ...["-netdev", `hubport,id=${name},hubid=${cable}`],
+      ...["-device", `${model},netdev=${name},${place}`],
+    ];
+  }
   switch (behind) {
     case "disk": {
       const path = join(dir, `${name}.img`);

@@ -4,6 +4,7 @@ import { MBOCHS } from "../models/mbochs.ts";
 import { MDPY } from "../models/mdpy.ts";
 import type { DeviceKind } from "../models/model.ts";
 import { MTTY } from "../models/mtty.ts";
+import { e1000e } from "../models/e1000e/e1000e.ts";
 import { nvme } from "../models/nvme/nvme.ts";
 import { plain } from "../models/plain.ts";
 import { scratchpad } from "../models/scratchpad/scratchpad.ts";
@@ -12,6 +13,7 @@ import { scratchpad } from "../models/scratchpad/scratchpad.ts";
 const SAMPLES: readonly DeviceKind[] = [...MTTY, ...MDPY, ...MBOCHS];
 const KINDS: readonly DeviceKind[] = [
   edu,
+  e1000e(),
   nvme(),
   plain,
   scratchpad,

@@ -198,6 +198,16 @@ Deno.test("MappedRegisters reads memory each time", () => {
   assertEquals(registers.read32(0), 0x0302_01ff);
 });
 
+Deno.test("MappedRegisters.unsafeAddress is where they are, until they are unmapped", () => {
+  const { registers } = setUp();
+  assertEquals(registers.unsafeAddress, 0n);
+  registers.unmap();
+  assertEquals(
+    assertThrows(() => registers.unsafeAddress, VfioError).code,
+    "DETACHED",
+  );
+});
+
 Deno.test("MappedRegisters.unmap() unmaps only once", () => {
   let unmapped = 0;
   const { registers } = setUp(SIZE, () => unmapped++);

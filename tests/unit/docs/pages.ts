@@ -12,6 +12,7 @@ import graphicsCard from "../../../docs/graphics_card.md" with { type: "text" };
 import handOver from "../../../docs/hand_over.md" with { type: "text" };
 import iommufd from "../../../docs/iommufd.md" with { type: "text" };
 import migrate from "../../../docs/migrate.md" with { type: "text" };
+import nicPage from "../../../docs/nic.md" with { type: "text" };
 import nvmePage from "../../../docs/nvme.md" with { type: "text" };
 import support from "../../../docs/support.md" with { type: "text" };
 import tests from "../../../docs/tests.md" with { type: "text" };
@@ -33,6 +34,7 @@ import deskHost from "../../docs/desk.json" with { type: "text" };
 import driverHost from "../../docs/driver.json" with { type: "text" };
 import iommufdHost from "../../docs/iommufd.json" with { type: "text" };
 import movableHost from "../../docs/movable.json" with { type: "text" };
+import nicHost from "../../docs/nic.json" with { type: "text" };
 import nvmeHost from "../../docs/nvme.json" with { type: "text" };
 import spareHost from "../../docs/spare.json" with { type: "text" };
 import networkHost from "../../docs/network.json" with { type: "text" };
@@ -51,6 +53,7 @@ const HOSTS: Readonly<Record<string, string>> = {
   "iommufd.json": iommufdHost,
   "movable.json": movableHost,
   "network.json": networkHost,
+  "nic.json": nicHost,
   "nvme.json": nvmeHost,
   "spare.json": spareHost,
 };
@@ -66,6 +69,7 @@ const PAGES: Readonly<Record<string, string>> = {
   "docs/hand_over.md": handOver,
   "docs/iommufd.md": iommufd,
   "docs/migrate.md": migrate,
+  "docs/nic.md": nicPage,
   "docs/nvme.md": nvmePage,
   "docs/support.md": support,
   "docs/test_a_script.md": testAScript,

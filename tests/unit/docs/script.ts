@@ -6,6 +6,9 @@
  */
 import * as assert from "@std/assert";
 import * as iommufd from "../../../backends/iommufd/mod.ts";
+import * as nicCard from "../../../examples/nic/card.ts";
+import * as nicPackets from "../../../examples/nic/packets.ts";
+import * as nicReplies from "../../../examples/nic/replies.ts";
 import * as nvme from "../../../examples/nvme/controller.ts";
 import * as diagnostics from "../../../lib/diagnostics/mod.ts";
 import * as doctor from "../../../lib/doctor/mod.ts";
@@ -24,6 +27,9 @@ const URL_OF_PROJECT = "https://HOST/PATH/";
 const MODULES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "mod.ts": vfio,
   "backends/iommufd/mod.ts": iommufd,
+  "examples/nic/card.ts": nicCard,
+  "examples/nic/packets.ts": nicPackets,
+  "examples/nic/replies.ts": nicReplies,
   "examples/nvme/controller.ts": nvme,
   "lib/diagnostics/mod.ts": diagnostics,
   "lib/doctor/mod.ts": doctor,

@@ -3,6 +3,8 @@ import { Buffer } from "node:buffer";
 import { assertEquals } from "@std/assert";
 import { NvmeController } from "../../../examples/nvme/controller.ts";
 import { READ } from "../../../examples/nvme/io_queue.ts";
+import { memoryPlace } from "../../../lib/rings/mod.ts";
+import type { Found } from "./nvme_worker.ts";
 import { forEachBackend } from "./setup.ts";
 
 /** In blocks: one page, two, a list of pages, more than one command. */
@@ -88,5 +90,43 @@ forEachBackend(
     await disk.read(64, read);
     assertEquals(read, bytes);
     assertEquals((await controller.health()).warnings, 0);
+  },
+);
+
+forEachBackend(
+  "Two Workers serve a queue each, while the first thread uses a third",
+  async (setup) => {
+    const space = setup.space();
+    const device = await setup.attach("nvme0", space);
+    await using controller = await NvmeController.start(device);
+    await using disk = await controller.open(1, { depth: 2 });
+    const depth = 4;
+    const found: Promise<Found>[] = [];
+    await using stack = new AsyncDisposableStack();
+    for (const block of [1000, 2000]) {
+      await disk.write(block, new Uint8Array(512).fill(block / 100));
+      const queue = stack.use(await controller.queue({ depth }));
+      const memory = stack.use(space.allocate(4096 * depth));
+      const worker = new Worker(
+        import.meta.resolve("./nvme_worker.ts"),
+        { type: "module" },
+      );
+      stack.defer(() => worker.terminate());
+      const { promise, resolve, reject } = Promise.withResolvers<Found>();
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = ({ message }) => reject(new Error(message));
+      worker.postMessage({
+        ...{ queue: controller.post(queue), memory: memoryPlace(memory) },
+        ...{ times: 500, block },
+      });
+      found.push(promise);
+    }
+    const bytes = new Uint8Array(512);
+    for (let i = 0; i < 20; i++) await disk.read(1000, bytes);
+    assertEquals(bytes[0], 10);
+    assertEquals(await Promise.all(found), [
+      { done: 500, failed: 0, bytes: [10, 10, 10, 10] },
+      { done: 500, failed: 0, bytes: [20, 20, 20, 20] },
+    ]);
   },
 );
