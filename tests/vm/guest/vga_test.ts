@@ -19,7 +19,7 @@ forEachBackend(
   async (setup) => {
     const address = addressOf("vga0");
     // It is the display that the machine booted with.
-    await using taken = await host.take(address, { insist: [address] });
+    await using taken = await host.take(address, { insist: true });
     await using space = setup.space();
     const device = await VfioDevice.attach(taken.device, space);
     const { vga } = device;
