@@ -145,6 +145,10 @@ forEachBackend(
     const { kernel, host } = setup;
     const fn = host.function(setup.address("port2"));
     const drivers = "/sys/bus/pci";
+    // It is a module of Debian's kernels.
+    if (!kernel.readdir(`${drivers}/drivers`).includes("pci-stub")) {
+      await kernel.runAsync("/usr/sbin/modprobe", ["pci-stub"]);
+    }
     kernel.writeFile(`${fn.path}/driver_override`, "pci-stub");
     await kernel.writeFileAsync(`${drivers}/drivers_probe`, fn.address);
     try {

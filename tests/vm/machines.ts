@@ -50,11 +50,6 @@ export interface Machine {
   hostClock?: boolean;
   /** How many processors it has. Default: 1. */
   processors?: number;
-  /**
-   * Whether its guest can command the QEMU that emulates it, for what no guest
-   * can do by itself: errors of a link. See `guest/monitor.ts`.
-   */
-  monitor?: boolean;
   /** The only tests that run in it, by the name of their file. */
   tests?: readonly string[];
 }
@@ -145,7 +140,7 @@ const CARDS: readonly Device[] = [
 
 /**
  * Three functions that a reset of their port takes, one that is alone behind its
- * port, one that reports errors to its port, and some on the root bus.
+ * port, and some on the root bus.
  */
 const PORT_DEVICES: readonly Device[] = [
   { name: "edu0", address: "0000:00:03.0", model: "edu" },
@@ -170,13 +165,6 @@ const PORT_DEVICES: readonly Device[] = [
     address: "0000:02:00.0",
     model: "nvme,serial=alone0",
     behind: "disk",
-  },
-  // it has Advanced Error Reporting
-  {
-    name: "card0",
-    address: "0000:03:00.0",
-    model: "e1000e,id=card0,romfile=",
-    behind: "network",
   },
 ];
 
@@ -247,10 +235,8 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
       "functions behind PCI Express ports, a USB controller, a VGA card, and " +
       "network cards on cables",
     devices: [...PORT_DEVICES, ...CARDS],
-    monitor: true,
     tests: [
       "hot_reset_test.ts",
-      "aer_test.ts",
       "msi_test.ts",
       "vga_test.ts",
       "nic_test.ts",
@@ -263,8 +249,7 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
     backends: ["legacy"],
     about: "the same, on Debian 13's kernel",
     devices: PORT_DEVICES,
-    monitor: true,
-    tests: ["hot_reset_test.ts", "aer_test.ts"],
+    tests: ["hot_reset_test.ts"],
   },
   {
     name: "debian-boot",
