@@ -49,7 +49,7 @@ export type {
   RegionType,
   RegionTypeName,
 } from "./lib/device/info/region_type.ts";
-export type * from "./lib/device/io_eventfd.ts";
+export type * from "./lib/device/regions/io_eventfd.ts";
 export type {
   DmaLog,
   DmaLogOptions,
@@ -68,7 +68,7 @@ export type {
   IrqVector,
   ListenOptions,
 } from "./lib/device/interrupts/irq_vector.ts";
-export type { MappedRegisters } from "./lib/device/mapped_registers.ts";
+export type { MappedRegisters } from "./lib/device/regions/mapped_registers.ts";
 export type { LoadOptions } from "./lib/device/migration/load.ts";
 export type { Migration } from "./lib/device/migration/migration.ts";
 export type { PrecopyInfo } from "./lib/device/migration/progress.ts";
@@ -79,12 +79,12 @@ export type {
   PassedGroup,
   PassedTarget,
 } from "./lib/device/passed.ts";
-export type * from "./lib/device/region.ts";
+export type * from "./lib/device/regions/region.ts";
 export type {
   RegisterClosure,
   RegisterGate,
-} from "./lib/device/register_gate.ts";
-export type { Registers } from "./lib/device/registers.ts";
+} from "./lib/device/regions/register_gate.ts";
+export type { Registers } from "./lib/device/regions/registers.ts";
 export type {
   AffectedFunction,
   HotReset,

@@ -1,5 +1,5 @@
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from "../uapi/pci/regs.ts";
-import type { Registers } from "./registers.ts";
+import type { Registers } from "./regions/registers.ts";
 
 /**
  * Whether a PCI function may start DMA.

@@ -1,7 +1,7 @@
 import { VfioError } from "../errors.ts";
 import { hasErrno } from "../kernel/errno.ts";
 import { PCI_CLASS_REVISION } from "../uapi/pci/regs.ts";
-import type { Region } from "./region.ts";
+import type { Region } from "./regions/region.ts";
 
 /**
  * Whether a PCI function answers. Its vendor id does not tell: vfio-pci has

@@ -1,4 +1,4 @@
-import type { Registers } from "../device/registers.ts";
+import type { Registers } from "../device/regions/registers.ts";
 import { publish } from "./order.ts";
 
 /**

@@ -11,7 +11,7 @@
  * @module
  */
 import type { DmaMemory, DmaSlice } from "../dma/memory.ts";
-import type { MappedRegisters } from "../device/mapped_registers.ts";
+import type { MappedRegisters } from "../device/regions/mapped_registers.ts";
 
 /** Where memory is, as it is posted to a Worker. */
 export interface MemoryPlace {

@@ -5,7 +5,7 @@
  */
 import { join } from "@std/path";
 import { AddressSpace, Host } from "../../mod.ts";
-import { MappedRegisters } from "../../lib/device/mapped_registers.ts";
+import { MappedRegisters } from "../../lib/device/regions/mapped_registers.ts";
 import { IovaAllocator } from "../../lib/dma/iova_allocator.ts";
 import type { Kernel } from "../../lib/kernel/kernel.ts";
 import { LibcKernel } from "../../lib/kernel/libc.ts";

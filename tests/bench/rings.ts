@@ -10,7 +10,7 @@ import { QueuePair } from "../../examples/nvme/queue_pair.ts";
 import { queueBytes } from "../../examples/nvme/queue_shape.ts";
 import { DOORBELLS } from "../../examples/nvme/registers.ts";
 import { AddressSpace, Host } from "../../mod.ts";
-import { MappedRegisters } from "../../lib/device/mapped_registers.ts";
+import { MappedRegisters } from "../../lib/device/regions/mapped_registers.ts";
 import { LibcKernel } from "../../lib/kernel/libc.ts";
 import {
   MAP_ANONYMOUS,

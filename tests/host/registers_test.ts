@@ -5,7 +5,7 @@
  */
 import { assertEquals, assertLess, assertThrows } from "@std/assert";
 import { setFlagsFromString } from "node:v8";
-import { MappedRegisters } from "../../lib/device/mapped_registers.ts";
+import { MappedRegisters } from "../../lib/device/regions/mapped_registers.ts";
 import { VfioError } from "../../lib/errors.ts";
 import { LibcKernel } from "../../lib/kernel/libc.ts";
 import {

@@ -12,8 +12,8 @@ import {
   VFIO_GFX_PLANE_TYPE_PROBE,
   VFIO_GFX_PLANE_TYPE_REGION,
 } from "../../uapi/vfio/gfx.ts";
-import type { RegionDevice } from "../region.ts";
-import type { Regions } from "../regions.ts";
+import type { RegionDevice } from "../regions/region.ts";
+import type { Regions } from "../regions/regions.ts";
 import { Edid } from "./edid.ts";
 import type { Plane, PlaneType } from "./plane.ts";
 

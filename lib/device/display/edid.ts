@@ -4,7 +4,7 @@ import {
   VFIO_DEVICE_GFX_LINK_STATE_UP,
   vfio_region_gfx_edid,
 } from "../../uapi/vfio/region.ts";
-import type { Region } from "../region.ts";
+import type { Region } from "../regions/region.ts";
 
 const FIELD = vfio_region_gfx_edid.offset;
 

@@ -1,4 +1,4 @@
-import type { Region } from "../region.ts";
+import type { Region } from "../regions/region.ts";
 
 /** A picture of a display: the whole of it, an overlay, or the pointer. */
 export type PlaneType = "cursor" | "overlay" | "primary";

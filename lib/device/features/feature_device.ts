@@ -1,6 +1,6 @@
 import type { Fd } from "../../kernel/fd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import type { RegisterGate } from "../register_gate.ts";
+import type { RegisterGate } from "../regions/register_gate.ts";
 
 /** What features need of their device. */
 export interface FeatureDevice {

@@ -8,7 +8,7 @@ import {
   VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
   vfio_device_low_power_entry_with_wakeup,
 } from "../../uapi/vfio/feature.ts";
-import type { RegisterClosure } from "../register_gate.ts";
+import type { RegisterClosure } from "../regions/register_gate.ts";
 import type { FeatureDevice } from "./feature_device.ts";
 import { featureRefused, openHandle, requestAsync } from "./request.ts";
 

@@ -9,7 +9,7 @@ import { hasErrno } from "../../kernel/errno.ts";
 import { PciFunction } from "../../host/pci/function.ts";
 import { withResetMethod } from "../../host/pci/reset_method.ts";
 import { VFIO_DEVICE_RESET } from "../../uapi/vfio/device.ts";
-import type { RegisterClosure } from "../register_gate.ts";
+import type { RegisterClosure } from "../regions/register_gate.ts";
 import type { ResetTarget } from "./reset_target.ts";
 
 /** How often a reset is tried while the device is locked, and the pause. */

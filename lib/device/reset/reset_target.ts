@@ -3,8 +3,8 @@ import type { Member } from "../../dma/members.ts";
 import type { HostDevice } from "../../host/device.ts";
 import type { Host } from "../../host/host.ts";
 import type { Fd } from "../../kernel/fd.ts";
-import type { Region } from "../region.ts";
-import type { RegisterGate } from "../register_gate.ts";
+import type { Region } from "../regions/region.ts";
+import type { RegisterGate } from "../regions/register_gate.ts";
 import { Turns } from "./turns.ts";
 
 /** An attached device, as far as a reset uses it. */

@@ -21,7 +21,7 @@ import {
   isVfioDriver,
   standsInTheWay,
 } from "../../host/driver/vfio_driver.ts";
-import { kernelName } from "../steps/module.ts";
+import { kernelName } from "../steps/kinds/module.ts";
 import type { DriverStep, ModuleStep } from "../steps/step.ts";
 import { counted } from "../../text.ts";
 import { type Entry, reasonFor, type Target } from "./target.ts";

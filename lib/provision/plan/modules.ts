@@ -5,7 +5,7 @@
  */
 
 import type { Host } from "../../host/host.ts";
-import { assertLoadable, hasModule } from "../steps/module.ts";
+import { assertLoadable, hasModule } from "../steps/kinds/module.ts";
 import type { ModuleStep } from "../steps/step.ts";
 
 /**

@@ -6,7 +6,7 @@
 
 import type { Host } from "../../host/host.ts";
 import { moduleSettings } from "../import/modprobe_files.ts";
-import { kernelName } from "../steps/module.ts";
+import { kernelName } from "../steps/kinds/module.ts";
 import { programPath } from "../steps/programs.ts";
 import type { ConfigurationStep } from "../steps/step.ts";
 import type { ModuleOptions } from "../state/state.ts";

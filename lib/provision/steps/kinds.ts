@@ -5,18 +5,18 @@
  */
 
 import type { Step } from "./step.ts";
-import { attributeKind } from "./attribute.ts";
-import { configurationKind } from "./configuration.ts";
-import { driverKind } from "./driver.ts";
-import { fileKind } from "./file.ts";
-import { handoffKind } from "./handoff.ts";
+import { attributeKind } from "./kinds/attribute.ts";
+import { configurationKind } from "./kinds/configuration.ts";
+import { driverKind } from "./kinds/driver.ts";
+import { fileKind } from "./kinds/file.ts";
+import { handoffKind } from "./kinds/handoff.ts";
 import type { StepKind } from "./kind.ts";
-import { mediatedKind } from "./mediated.ts";
-import { moduleKind } from "./module.ts";
-import { nodeKind } from "./node.ts";
-import { romKind } from "./rom.ts";
-import { virtualNetworkKind } from "./vf_network.ts";
-import { virtualFunctionsKind } from "./virtual_functions.ts";
+import { mediatedKind } from "./kinds/mediated.ts";
+import { moduleKind } from "./kinds/module.ts";
+import { nodeKind } from "./kinds/node.ts";
+import { romKind } from "./kinds/rom.ts";
+import { virtualNetworkKind } from "./kinds/vf_network.ts";
+import { virtualFunctionsKind } from "./kinds/virtual_functions.ts";
 
 const KINDS: Readonly<Record<Step["kind"], StepKind>> = {
   "attribute": attributeKind,

@@ -5,7 +5,7 @@
  */
 
 import { PciFunction } from "../../../lib/host/pci/function.ts";
-import type { Area } from "../../../lib/device/region.ts";
+import type { Area } from "../../../lib/device/regions/region.ts";
 import type { VfioDevice } from "../../../lib/device/vfio_device.ts";
 
 /** A region in JSON. */

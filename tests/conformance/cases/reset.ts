@@ -3,7 +3,7 @@
  * function that is alone behind its port.
  */
 import { assert, assertEquals } from "@std/assert";
-import { findCapability } from "../../../lib/device/memory_decoding.ts";
+import { findCapability } from "../../../lib/device/regions/memory_decoding.ts";
 import {
   PCI_EXP_DEVCTL,
   PCI_EXP_DEVCTL_BCR_FLR,

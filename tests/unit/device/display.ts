@@ -6,7 +6,7 @@ import {
   VfioDevice,
 } from "../../../mod.ts";
 import { Edid } from "../../../lib/device/display/edid.ts";
-import type { Region } from "../../../lib/device/region.ts";
+import type { Region } from "../../../lib/device/regions/region.ts";
 import { Host } from "../../../lib/host/host.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { intercept } from "../../../lib/kernel/intercept.ts";

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { IoEventFd } from "../../../lib/device/io_eventfd.ts";
+import { IoEventFd } from "../../../lib/device/regions/io_eventfd.ts";
 import { Resources } from "../../../lib/device/resources.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { MappedRegisters } from "../../../lib/device/mapped_registers.ts";
+import { MappedRegisters } from "../../../lib/device/regions/mapped_registers.ts";
 import { VfioError } from "../../../lib/errors.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 

@@ -2,8 +2,8 @@
  * Region 3 of a device that is in memory.
  */
 import { assertEquals } from "@std/assert";
-import { type Area, Region } from "../../../lib/device/region.ts";
-import { RegisterGate } from "../../../lib/device/register_gate.ts";
+import { type Area, Region } from "../../../lib/device/regions/region.ts";
+import { RegisterGate } from "../../../lib/device/regions/register_gate.ts";
 import { VfioError } from "../../../lib/errors.ts";
 import type { Kernel } from "../../../lib/kernel/kernel.ts";
 import {

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
-import { MappedRegisters } from "../../../lib/device/mapped_registers.ts";
+import { MappedRegisters } from "../../../lib/device/regions/mapped_registers.ts";
 import {
   type RegisterClosure,
   RegisterGate,
-} from "../../../lib/device/register_gate.ts";
+} from "../../../lib/device/regions/register_gate.ts";
 import { errnoNumber, KernelError } from "../../../lib/kernel/errno.ts";
 import { failure } from "../../failures.ts";
 

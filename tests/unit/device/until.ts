@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import type { Registers } from "../../../lib/device/registers.ts";
-import { until32 } from "../../../lib/device/until.ts";
+import type { Registers } from "../../../lib/device/regions/registers.ts";
+import { until32 } from "../../../lib/device/regions/until.ts";
 import type { WaitOptions } from "../../../lib/host/driver/deadline.ts";
 import { refused } from "../../failures.ts";
 

@@ -10,7 +10,7 @@ import {
   u64,
   u8,
 } from "../../../lib/rings/mod.ts";
-import type { Registers } from "../../../lib/device/registers.ts";
+import type { Registers } from "../../../lib/device/regions/registers.ts";
 import { failure } from "../../failures.ts";
 import { FakeVfio } from "../fake_vfio.ts";
 

@@ -1,5 +1,5 @@
-import { VfioError } from "../errors.ts";
-import { hasErrno } from "../kernel/errno.ts";
+import { VfioError } from "../../errors.ts";
+import { hasErrno } from "../../kernel/errno.ts";
 import { CLOSED, type MappedRegisters } from "./mapped_registers.ts";
 
 /** Why registers cannot be accessed. */

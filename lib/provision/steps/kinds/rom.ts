@@ -9,20 +9,20 @@ import {
   hasRom,
   hideRom,
   readRom,
-} from "../../host/pci/rom.ts";
-import { orFileError } from "../../host/journal/file_error.ts";
-import { makeDirectories } from "../../kernel/files.ts";
+} from "../../../host/pci/rom.ts";
+import { orFileError } from "../../../host/journal/file_error.ts";
+import { makeDirectories } from "../../../kernel/files.ts";
 import {
   missingDirectories,
   putEntry,
   putFile,
   removeDirectory,
   removeDraft,
-} from "../journal/files.ts";
-import { functionIfThere } from "./functions.ts";
-import { assertRomOf, holdsRom, readRomFile } from "./rom_file.ts";
-import type { RomStep } from "./step.ts";
-import { changed, type StepKind } from "./kind.ts";
+} from "../../journal/files.ts";
+import { functionIfThere } from "../functions.ts";
+import { assertRomOf, holdsRom, readRomFile } from "../rom_file.ts";
+import type { RomStep } from "../step.ts";
+import { changed, type StepKind } from "../kind.ts";
 
 /** What was at the path before: no file. */
 export interface RomBefore {

@@ -1,19 +1,19 @@
-import { toVfioError, VfioError } from "../errors.ts";
-import type { WaitOptions } from "../host/driver/deadline.ts";
-import type { Fd } from "../kernel/fd.ts";
-import type { Kernel } from "../kernel/kernel.ts";
-import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../uapi/linux/mman.ts";
-import { VFIO_PCI_ROM_REGION_INDEX } from "../uapi/vfio/pci.ts";
-import type { DeviceApi } from "./info/device_info.ts";
+import { toVfioError, VfioError } from "../../errors.ts";
+import type { WaitOptions } from "../../host/driver/deadline.ts";
+import type { Fd } from "../../kernel/fd.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../../uapi/linux/mman.ts";
+import { VFIO_PCI_ROM_REGION_INDEX } from "../../uapi/vfio/pci.ts";
+import type { DeviceApi } from "../info/device_info.ts";
 import {
   type Area,
   readRegionInfo,
   type RegionInfo,
-} from "./info/region_info.ts";
-import { regionName, type RegionType } from "./info/region_type.ts";
+} from "../info/region_info.ts";
+import { regionName, type RegionType } from "../info/region_type.ts";
 import { IoEventFd, type IoEventFdOptions } from "./io_eventfd.ts";
 import { MappedRegisters } from "./mapped_registers.ts";
-import { tellRevocation } from "../dma/file_memory.ts";
+import { tellRevocation } from "../../dma/file_memory.ts";
 import type { RegisterGate } from "./register_gate.ts";
 import {
   assertAccess,
@@ -302,7 +302,7 @@ export class Region implements Registers {
    * @throws {VfioError} `NOT_SUPPORTED`, `DETACHED`, or `KERNEL`.
    */
   async exportDmaBuf(...areas: readonly Area[]): Promise<Fd> {
-    const { exportDmaBuf } = await import("./features/dma_buf.ts");
+    const { exportDmaBuf } = await import("../features/dma_buf.ts");
     const all = [{ offset: 0, size: this.size }];
     const parts = areas.length > 0 ? areas : all;
     const dmaBuf = exportDmaBuf(this.#device, this, parts);

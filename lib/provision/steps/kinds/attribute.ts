@@ -4,14 +4,14 @@
  * @module
  */
 
-import { VfioError } from "../../errors.ts";
-import { hasErrno } from "../../kernel/errno.ts";
-import { exclusively } from "../../host/driver/exclusive.ts";
-import { basename } from "../../host/path.ts";
-import { sysfsError, withoutNewline } from "../../host/sysfs.ts";
-import type { Kernel } from "../../kernel/kernel.ts";
-import type { AttributeStep } from "./step.ts";
-import { changed, late, type StepKind, type Work } from "./kind.ts";
+import { VfioError } from "../../../errors.ts";
+import { hasErrno } from "../../../kernel/errno.ts";
+import { exclusively } from "../../../host/driver/exclusive.ts";
+import { basename } from "../../../host/path.ts";
+import { sysfsError, withoutNewline } from "../../../host/sysfs.ts";
+import type { Kernel } from "../../../kernel/kernel.ts";
+import type { AttributeStep } from "../step.ts";
+import { changed, late, type StepKind, type Work } from "../kind.ts";
 
 /** Steps that write an attribute. They capture the text that it had. */
 export const attributeKind: StepKind<AttributeStep, string> = {

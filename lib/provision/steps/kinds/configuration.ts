@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { Kernel } from "../../kernel/kernel.ts";
-import { ifPresent } from "../../host/sysfs.ts";
-import { wordsOf } from "../settings/words.ts";
+import type { Kernel } from "../../../kernel/kernel.ts";
+import { ifPresent } from "../../../host/sysfs.ts";
+import { wordsOf } from "../../settings/words.ts";
 import {
   captureEntry,
   type FileBefore,
@@ -16,9 +16,9 @@ import {
   undoEntry,
 } from "./file.ts";
 import { kernelName } from "./module.ts";
-import type { StepKind } from "./kind.ts";
-import { runProgram, untilNoneRuns } from "./programs.ts";
-import type { ConfigurationFile, ConfigurationStep } from "./step.ts";
+import type { StepKind } from "../kind.ts";
+import { runProgram, untilNoneRuns } from "../programs.ts";
+import type { ConfigurationFile, ConfigurationStep } from "../step.ts";
 
 /** Programs such as `update-initramfs` take minutes on a slow disk. */
 const PATIENCE = 300_000;

@@ -1,4 +1,4 @@
-import type { WaitOptions } from "../host/driver/deadline.ts";
+import type { WaitOptions } from "../../host/driver/deadline.ts";
 
 /**
  * Little-endian access to a device's registers. Each call is exactly one access

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { orFileError } from "../../host/journal/file_error.ts";
-import { makeDirectories } from "../../kernel/files.ts";
-import type { Kernel } from "../../kernel/kernel.ts";
+import { orFileError } from "../../../host/journal/file_error.ts";
+import { makeDirectories } from "../../../kernel/files.ts";
+import type { Kernel } from "../../../kernel/kernel.ts";
 import {
   bytesOf,
   type FileEntry,
@@ -15,9 +15,9 @@ import {
   readEntry,
   removeDirectory,
   removeDraft,
-} from "../journal/files.ts";
-import type { FileStep, LinkStep, StepBase } from "./step.ts";
-import { changed, type StepKind } from "./kind.ts";
+} from "../../journal/files.ts";
+import type { FileStep, LinkStep, StepBase } from "../step.ts";
+import { changed, type StepKind } from "../kind.ts";
 
 /** What was at the path before. */
 export interface FileBefore {

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { VfioError } from "../../errors.ts";
-import { hasErrno } from "../../kernel/errno.ts";
+import { VfioError } from "../../../errors.ts";
+import { hasErrno } from "../../../kernel/errno.ts";
 import {
   NO_MAC,
   readVirtualNetwork,
@@ -13,11 +13,11 @@ import {
   unknownToNetwork,
   type VirtualNetwork,
   type VirtualVlan,
-} from "../../host/driver/vf_network.ts";
-import { ETH_P_8021Q } from "../../uapi/linux/rtnetlink.ts";
-import { functionIfThere } from "./functions.ts";
-import type { VirtualNetworkStep } from "./step.ts";
-import { changed, type StepKind, type Work } from "./kind.ts";
+} from "../../../host/driver/vf_network.ts";
+import { ETH_P_8021Q } from "../../../uapi/linux/rtnetlink.ts";
+import { functionIfThere } from "../functions.ts";
+import type { VirtualNetworkStep } from "../step.ts";
+import { changed, type StepKind, type Work } from "../kind.ts";
 
 /** Steps that set the MAC address and VLAN of a virtual function. */
 export const virtualNetworkKind: StepKind<

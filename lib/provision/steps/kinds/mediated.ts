@@ -4,13 +4,13 @@
  * @module
  */
 
-import { openers, openersText } from "../../host/openers.ts";
-import { nodePaths } from "../../host/iommu/nodes.ts";
-import { exists, linkName, realPath } from "../../host/sysfs.ts";
-import { VfioError } from "../../errors.ts";
-import type { MediatedStep } from "./step.ts";
+import { openers, openersText } from "../../../host/openers.ts";
+import { nodePaths } from "../../../host/iommu/nodes.ts";
+import { exists, linkName, realPath } from "../../../host/sysfs.ts";
+import { VfioError } from "../../../errors.ts";
+import type { MediatedStep } from "../step.ts";
 import { write } from "./attribute.ts";
-import { changed, late, type StepKind, type Work } from "./kind.ts";
+import { changed, late, type StepKind, type Work } from "../kind.ts";
 
 const DEVICES = "/sys/bus/mdev/devices";
 

@@ -1,13 +1,13 @@
-import { toVfioError, VfioError, type VfioErrorCode } from "../errors.ts";
-import { hex } from "../hex.ts";
-import { hasErrno } from "../kernel/errno.ts";
-import { Fd } from "../kernel/fd.ts";
-import type { Kernel } from "../kernel/kernel.ts";
-import { EFD_CLOEXEC, EFD_NONBLOCK } from "../uapi/linux/eventfd.ts";
+import { toVfioError, VfioError, type VfioErrorCode } from "../../errors.ts";
+import { hex } from "../../hex.ts";
+import { hasErrno } from "../../kernel/errno.ts";
+import { Fd } from "../../kernel/fd.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import { EFD_CLOEXEC, EFD_NONBLOCK } from "../../uapi/linux/eventfd.ts";
 import {
   VFIO_DEVICE_IOEVENTFD,
   vfio_device_ioeventfd,
-} from "../uapi/vfio/pci.ts";
+} from "../../uapi/vfio/pci.ts";
 import { assertAccess } from "./registers.ts";
 
 /** How an eventfd writes to a register. */

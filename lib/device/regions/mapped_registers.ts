@@ -1,6 +1,6 @@
-import { toVfioError, VfioError } from "../errors.ts";
-import type { WaitOptions } from "../host/driver/deadline.ts";
-import type { Mapping } from "../kernel/kernel.ts";
+import { toVfioError, VfioError } from "../../errors.ts";
+import type { WaitOptions } from "../../host/driver/deadline.ts";
+import type { Mapping } from "../../kernel/kernel.ts";
 import {
   assertAccess,
   assertValue,

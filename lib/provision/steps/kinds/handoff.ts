@@ -7,8 +7,8 @@
  * @module
  */
 
-import { emit } from "../../handoff/emit.ts";
-import type { Host } from "../../host/host.ts";
+import { emit } from "../../../handoff/emit.ts";
+import type { Host } from "../../../host/host.ts";
 import {
   captureEntry,
   type FileBefore,
@@ -17,8 +17,8 @@ import {
   textEntry,
   undoEntry,
 } from "./file.ts";
-import type { StepKind } from "./kind.ts";
-import type { HandoffStep } from "./step.ts";
+import type { StepKind } from "../kind.ts";
+import type { HandoffStep } from "../step.ts";
 
 /** What is known of a file that was written. */
 interface Written {

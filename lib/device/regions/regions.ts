@@ -1,18 +1,18 @@
-import { toVfioError, VfioError } from "../errors.ts";
-import { hasErrno } from "../kernel/errno.ts";
+import { toVfioError, VfioError } from "../../errors.ts";
+import { hasErrno } from "../../kernel/errno.ts";
 import {
   VFIO_PCI_BAR5_REGION_INDEX,
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_ROM_REGION_INDEX,
   VFIO_PCI_VGA_REGION_INDEX,
-} from "../uapi/vfio/pci.ts";
-import type { DeviceInfo } from "./info/device_info.ts";
+} from "../../uapi/vfio/pci.ts";
+import type { DeviceInfo } from "../info/device_info.ts";
 import {
   isSameRegionType,
   type RegionType,
   type RegionTypeName,
   regionTypeNamed,
-} from "./info/region_type.ts";
+} from "../info/region_type.ts";
 import { ConfigRegion } from "./config_region.ts";
 import { Region, type RegionDevice } from "./region.ts";
 

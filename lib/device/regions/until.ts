@@ -1,6 +1,6 @@
-import { VfioError } from "../errors.ts";
-import { Deadline, type WaitOptions } from "../host/driver/deadline.ts";
-import { hex } from "../hex.ts";
+import { VfioError } from "../../errors.ts";
+import { Deadline, type WaitOptions } from "../../host/driver/deadline.ts";
+import { hex } from "../../hex.ts";
 import { assertValue, type Registers } from "./registers.ts";
 
 /** How often a register is read without a pause. */

@@ -4,15 +4,20 @@
  * @module
  */
 
-import { VfioError } from "../../errors.ts";
-import type { HostDevice } from "../../host/device.ts";
-import type { Host } from "../../host/host.ts";
-import { nodePaths } from "../../host/iommu/nodes.ts";
-import { exists, ifPresent, realPath, sysfsError } from "../../host/sysfs.ts";
-import { type Ownership, setOwnership } from "../../kernel/files.ts";
-import type { Kernel } from "../../kernel/kernel.ts";
-import type { NodeStep } from "./step.ts";
-import { changed, late, type StepKind } from "./kind.ts";
+import { VfioError } from "../../../errors.ts";
+import type { HostDevice } from "../../../host/device.ts";
+import type { Host } from "../../../host/host.ts";
+import { nodePaths } from "../../../host/iommu/nodes.ts";
+import {
+  exists,
+  ifPresent,
+  realPath,
+  sysfsError,
+} from "../../../host/sysfs.ts";
+import { type Ownership, setOwnership } from "../../../kernel/files.ts";
+import type { Kernel } from "../../../kernel/kernel.ts";
+import type { NodeStep } from "../step.ts";
+import { changed, late, type StepKind } from "../kind.ts";
 
 /** What each node was like, by its path. */
 export type NodesBefore = Readonly<Record<string, Ownership>>;

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { VfioError } from "../../errors.ts";
-import { basename } from "../../host/path.ts";
-import { exists, ifPresent, linkTarget, namesIn } from "../../host/sysfs.ts";
-import type { Kernel } from "../../kernel/kernel.ts";
-import { late, type StepKind, type Work } from "./kind.ts";
-import { programPath, runProgram, untilNoneRuns } from "./programs.ts";
-import type { ModuleStep } from "./step.ts";
+import { VfioError } from "../../../errors.ts";
+import { basename } from "../../../host/path.ts";
+import { exists, ifPresent, linkTarget, namesIn } from "../../../host/sysfs.ts";
+import type { Kernel } from "../../../kernel/kernel.ts";
+import { late, type StepKind, type Work } from "../kind.ts";
+import { programPath, runProgram, untilNoneRuns } from "../programs.ts";
+import type { ModuleStep } from "../step.ts";
 
 const MODULES = "/sys/module";
 

@@ -9,17 +9,17 @@ import {
   DriverMove,
   type DriverState,
   readDriverState,
-} from "../../host/driver/driver.ts";
-import { VfioError } from "../../errors.ts";
-import type { HostDevice } from "../../host/device.ts";
-import { untilNodesAppear } from "../../host/driver/appear.ts";
-import { refuseHopeless } from "../../host/driver/bindable.ts";
-import { inTurn } from "../../host/driver/exclusive.ts";
-import type { Host } from "../../host/host.ts";
-import { openersText, writers } from "../../host/openers.ts";
-import { deviceIfThere } from "./functions.ts";
-import type { DriverStep } from "./step.ts";
-import type { StepKind, Work } from "./kind.ts";
+} from "../../../host/driver/driver.ts";
+import { VfioError } from "../../../errors.ts";
+import type { HostDevice } from "../../../host/device.ts";
+import { untilNodesAppear } from "../../../host/driver/appear.ts";
+import { refuseHopeless } from "../../../host/driver/bindable.ts";
+import { inTurn } from "../../../host/driver/exclusive.ts";
+import type { Host } from "../../../host/host.ts";
+import { openersText, writers } from "../../../host/openers.ts";
+import { deviceIfThere } from "../functions.ts";
+import type { DriverStep } from "../step.ts";
+import type { StepKind, Work } from "../kind.ts";
 
 /** Steps that move a device to a driver. They capture how it was bound. */
 export const driverKind: StepKind<DriverStep, DriverState> = {

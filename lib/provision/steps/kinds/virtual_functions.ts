@@ -8,18 +8,18 @@ import {
   DriverMove,
   type DriverState,
   readDriverState,
-} from "../../host/driver/driver.ts";
-import type { PciFunction } from "../../host/pci/function.ts";
-import { VfioError } from "../../errors.ts";
-import { hasErrno } from "../../kernel/errno.ts";
-import { exists } from "../../host/sysfs.ts";
-import { inTurn } from "../../host/driver/exclusive.ts";
-import { counted } from "../../text.ts";
-import { functionIfThere } from "./functions.ts";
-import type { VirtualFunctionsStep } from "./step.ts";
+} from "../../../host/driver/driver.ts";
+import type { PciFunction } from "../../../host/pci/function.ts";
+import { VfioError } from "../../../errors.ts";
+import { hasErrno } from "../../../kernel/errno.ts";
+import { exists } from "../../../host/sysfs.ts";
+import { inTurn } from "../../../host/driver/exclusive.ts";
+import { counted } from "../../../text.ts";
+import { functionIfThere } from "../functions.ts";
+import type { VirtualFunctionsStep } from "../step.ts";
 import { read, write } from "./attribute.ts";
 import { bringBack } from "./driver.ts";
-import { changed, late, type StepKind, type Work } from "./kind.ts";
+import { changed, late, type StepKind, type Work } from "../kind.ts";
 
 /** The former virtual functions, and how each was bound. */
 export interface VirtualFunctionsBefore {

@@ -1,7 +1,7 @@
-import { hex } from "../hex.ts";
-import { VfioError } from "../errors.ts";
-import type { HostDevice } from "../host/device.ts";
-import { exists } from "../host/sysfs.ts";
+import { hex } from "../../hex.ts";
+import { VfioError } from "../../errors.ts";
+import type { HostDevice } from "../../host/device.ts";
+import { exists } from "../../host/sysfs.ts";
 import {
   PCI_CAP_ID_PM,
   PCI_CAP_LIST_ID,
@@ -13,7 +13,7 @@ import {
   PCI_PM_CTRL_STATE_MASK,
   PCI_STATUS,
   PCI_STATUS_CAP_LIST,
-} from "../uapi/pci/regs.ts";
+} from "../../uapi/pci/regs.ts";
 import { type RegisterClosure, RegisterGate } from "./register_gate.ts";
 import type { Registers } from "./registers.ts";
 

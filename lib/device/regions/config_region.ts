@@ -1,4 +1,4 @@
-import type { DeviceApi } from "./info/device_info.ts";
+import type { DeviceApi } from "../info/device_info.ts";
 import { Region, type RegionDevice } from "./region.ts";
 
 /**
