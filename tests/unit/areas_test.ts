@@ -148,6 +148,7 @@ import "./provision/selector.ts";
 import "./provision/settings.ts";
 import "./provision/status.ts";
 import "./provision/virtual.ts";
+import "./provision/virtual_refused.ts";
 import "./provision/watch.ts";
 import "./sim/bus_devices.ts";
 import "./sim/disk.ts";
