@@ -8,6 +8,14 @@ import {
   setBits,
 } from "./bits.ts";
 
+/** Bits in a word of the kernel's. */
+const WORD = 64;
+
+/** How many words of 32 bits the kernel's words of so many pages are. */
+function wordsOf(pages: number): number {
+  return Math.ceil(pages / WORD) * (WORD / 32);
+}
+
 /** IOVAs, in bytes. */
 export interface DirtyRange {
   /** The first one. */
@@ -36,13 +44,20 @@ export class DirtyBitmap implements Iterable<DirtyRange> {
    * @param iova The first IOVA of the range.
    * @param bytes Bytes of the range, whole pages.
    * @param pageSize What a bit stands for, in bytes.
+   * @param words Its bits, where these are a part of another one's.
    */
-  constructor(iova: bigint, bytes: number, pageSize: number) {
+  constructor(
+    iova: bigint,
+    bytes: number,
+    pageSize: number,
+    words: Uint32Array<ArrayBuffer> = new Uint32Array(
+      wordsOf(bytes / pageSize),
+    ),
+  ) {
     this.iova = iova;
     this.size = BigInt(bytes);
     this.pageSize = pageSize;
-    // The kernel has words of 64 bits.
-    this.#words = new Uint32Array(Math.ceil(bytes / pageSize / 64) * 2);
+    this.#words = words;
   }
 
   /** How many pages the range has. */
@@ -60,7 +75,8 @@ export class DirtyBitmap implements Iterable<DirtyRange> {
    * page are 0.
    */
   get bytes(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#words.buffer);
+    const { buffer, byteOffset, byteLength } = this.#words;
+    return new Uint8Array(buffer, byteOffset, byteLength);
   }
 
   /** Whether exactly the pages that are marked were written. */
@@ -122,6 +138,22 @@ export class DirtyBitmap implements Iterable<DirtyRange> {
 
   #bits(offset: number, bytes: number): [first: number, end: number] {
     return [offset / this.pageSize, (offset + bytes) / this.pageSize];
+  }
+
+  /**
+   * @ignore A part of the range, whose bits are bits of this one; `undefined`
+   * where it reaches further, or does not begin with a word of the kernel's.
+   */
+  part(iova: bigint, bytes: number): DirtyBitmap | undefined {
+    const offset = Number(iova - this.iova);
+    if (offset < 0 || offset + bytes > Number(this.size)) return undefined;
+    const first = offset / this.pageSize;
+    if (first % WORD !== 0) return undefined;
+    const words = this.#words.subarray(
+      first / 32,
+      first / 32 + wordsOf(bytes / this.pageSize),
+    );
+    return new DirtyBitmap(iova, bytes, this.pageSize, words);
   }
 
   /** @ignore Says why pages are marked that nobody may have written. */

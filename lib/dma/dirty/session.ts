@@ -102,16 +102,20 @@ export class DirtySession {
     for (let at = first; at < end;) {
       const stretch = this.#stretch(at, end);
       if (stretch === undefined) break;
-      const part = new DirtyBitmap(
-        iovaOf(stretch.first),
-        (stretch.end - stretch.first) * PAGE,
-        this.pageSize,
-      );
+      const where = iovaOf(stretch.first);
+      const size = (stretch.end - stretch.first) * PAGE;
+      // What is cleared and within the range is told at once.
+      const own = clear ? bitmap.part(where, size) : undefined;
+      const part = own ?? new DirtyBitmap(where, size, this.pageSize);
       const forgotten = await this.#mark(part, clear);
-      bitmap.merge(part);
-      if (forgotten) {
-        if (clear) part.exclude(bitmap);
-        this.#kept.add(part);
+      if (own !== undefined) {
+        if (own.reason !== undefined) bitmap.blur(own.reason);
+      } else {
+        bitmap.merge(part);
+        if (forgotten) {
+          if (clear) part.exclude(bitmap);
+          this.#kept.add(part);
+        }
       }
       at = stretch.end;
     }
