@@ -251,8 +251,9 @@ Deno.test({
     await ip("route", "add", "default", "via", "192.0.2.1", "dev", name);
     await assertRefused(nic, `the IPv4 default route is through ${name}`);
     await ip("route", "del", "default");
-    // It is still up, and has an address.
-    assertEquals(usesOf(host, nic), []);
+    await assertRefused(nic, `the network 192.0.2.0/24 is through ${name}`);
+    await ip("addr", "flush", "dev", name);
+    // It is still up.
     await assertTaken(nic);
   },
 });
@@ -323,8 +324,8 @@ Deno.test({
       device: nic.address,
       problem: `the SSH session from 192.0.2.9 is through ${name}`,
     }]);
-    assertEquals(usesOf(host, nic), []);
     await ip("addr", "flush", "dev", name);
+    assertEquals(usesOf(host, nic), []);
     await ip("link", "set", name, "down");
   },
 });

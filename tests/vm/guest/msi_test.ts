@@ -26,6 +26,7 @@ forEachBackend(
     // A device descriptor of 18 bytes.
     assertEquals([...controller.descriptor.subarray(0, 2)], [18, 1]);
   },
+  "xhci0",
 );
 
 forEachBackend(
@@ -46,4 +47,5 @@ forEachBackend(
     assertEquals(await fourth!.next(), 1);
     assertEquals(irq.vectors.map(({ index }) => index), [2, 3]);
   },
+  "xhci0",
 );

@@ -28,11 +28,14 @@ export class Setup extends Attachments {
  *
  * @param name The name of the test. The backend is put before it.
  * @param test The test.
+ * @param needs A device without which a machine cannot run it.
  */
 export function forEachBackend(
   name: string,
   test: (setup: Setup) => Promise<void>,
+  needs?: string,
 ): void {
+  if (needs !== undefined && machine.devices[needs] === undefined) return;
   for (const backend of machine.backends) {
     Deno.test(`${backend}: ${name}`, async () => {
       await using setup = new Setup(backend);

@@ -59,4 +59,5 @@ forEachBackend(
       [0x5a, 0x5b, 0xa5],
     );
   },
+  "vga0",
 );
