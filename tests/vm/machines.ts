@@ -151,7 +151,7 @@ const PORT_DEVICES: readonly Device[] = [
     model: "nec-usb-xhci,id=xhci0,msi=on,msix=off",
     behind: "keyboard",
   },
-  { name: "vga0", address: "0000:00:09.0", model: "VGA,romfile=" },
+  { name: "vgacard0", address: "0000:00:09.0", model: "VGA,romfile=" },
   {
     name: "port0",
     address: "0000:01:00.0",

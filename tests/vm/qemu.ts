@@ -43,6 +43,8 @@ export async function qemuArguments(
   const parameters = [
     "console=ttyS0",
     "loglevel=5",
+    // tests read what the kernel said as it booted
+    "log_buf_len=4M",
     // the guest ends, which the host notices, rather than go on with errors
     "panic=-1",
     "oops=panic",

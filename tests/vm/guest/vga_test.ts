@@ -17,7 +17,7 @@ const IN_BAR = 0x400 - 0x3c0;
 forEachBackend(
   "VfioDevice.vga has the ports and the memory of a VGA controller, at their addresses",
   async (setup) => {
-    const address = addressOf("vga0");
+    const address = addressOf("vgacard0");
     // It is the display that the machine booted with.
     await using taken = await host.take(address, { insist: true });
     await using space = setup.space();
@@ -59,5 +59,5 @@ forEachBackend(
       [0x5a, 0x5b, 0xa5],
     );
   },
-  "vga0",
+  "vgacard0",
 );
