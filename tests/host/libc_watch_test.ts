@@ -217,3 +217,37 @@ Deno.test("LibcKernel.eventSource() keeps the process only while it waits, and n
     assertEquals([code, stdout, stderr], [0, expected, ""], wait);
   }
 });
+
+Deno.test("LibcKernel.eventSource() lets the process end as it does without, while events arrive", async () => {
+  const script = (end: string) =>
+    runScript(
+      `
+      import { LibcKernel } from "/lib/kernel/libc.ts";
+      const kernel = new LibcKernel();
+      const fd = kernel.eventfd(1, ${EFD_NONBLOCK});
+      const source = kernel.eventSource(fd);
+      const again = () => source.arm(again, true);
+      again();
+      setTimeout(() => { ${end} }, 1);`,
+      ["--allow-ffi"],
+    );
+  for (
+    const [end, expected] of [
+      ["", 0],
+      ["Deno.exit(3)", 3],
+      ["throw new Error()", 1],
+      ["Promise.reject(new Error())", 1],
+      // Events arrive when an error did not end it, too.
+      [
+        `addEventListener("error", (event) => event.preventDefault());
+         setTimeout(() => source.arm(() => Deno.exit(4)), 20);
+         throw new Error()`,
+        4,
+      ],
+    ] as const
+  ) {
+    for (let i = 0; i < 6; i++) {
+      assertEquals((await script(end)).code, expected, end);
+    }
+  }
+});

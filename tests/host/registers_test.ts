@@ -66,11 +66,17 @@ function accesses(
   return { loads: all - stores, stores };
 }
 
-/** Whether this process can set a watchpoint here. */
+/**
+ * Whether this process can set a watchpoint here, and the processor notices it:
+ * in some virtual machines it does not.
+ */
 function canWatch(): boolean {
   using memory = setUp();
-  using counter = watch(kernel, memory.mapping.address, 4, LOADS_AND_STORES);
-  return counter !== undefined;
+  const { address, length } = memory.mapping;
+  using counter = watch(kernel, address, 4, LOADS_AND_STORES);
+  if (counter === undefined) return false;
+  new Uint8Array(memory.mapping.buffer, 0, length).fill(1);
+  return counter.count() > 0;
 }
 
 /** A test's loop, and the accesses that it must make. */

@@ -14,12 +14,6 @@
  */
 
 import {
-  MAP_ANONYMOUS,
-  MAP_SHARED,
-  PROT_READ,
-  PROT_WRITE,
-} from "../../uapi/linux/mman.ts";
-import {
   type Bytes,
   bytes,
   type I64,
@@ -35,7 +29,7 @@ import { SYS_read, SYS_write } from "../../uapi/linux/syscall.ts";
 import type { BlockingCalls } from "./blocking.ts";
 import type { MachineCode } from "./code.ts";
 import { lazily } from "./library.ts";
-import { memory } from "./memory.ts";
+import { NativeMemory } from "./native_memory.ts";
 
 const scheduling = lazily({
   sched_yield: { parameters: [], result: "i32" },
@@ -112,9 +106,11 @@ export class ChildCalls {
    * @returns The bytes read, or the negative errno.
    */
   async read(fd: number, into: Uint8Array): Promise<number> {
-    using shared = share(into.length);
+    using shared = new NativeMemory(child_call.size + into.length);
     const count = await this.#call(SYS_read, fd, shared);
-    if (count > 0) into.set(shared.bytes.subarray(0, count));
+    if (count > 0) {
+      into.set(shared.bytes.subarray(child_call.size).subarray(0, count));
+    }
     return count;
   }
 
@@ -126,23 +122,27 @@ export class ChildCalls {
    * @returns The bytes written, or the negative errno.
    */
   async write(fd: number, from: Uint8Array): Promise<number> {
-    using shared = share(from.length);
-    shared.bytes.set(from);
+    using shared = new NativeMemory(child_call.size + from.length);
+    shared.bytes.set(from, child_call.size);
     return await this.#call(SYS_write, fd, shared);
   }
 
-  async #call(number: number, fd: number, shared: Shared): Promise<number> {
-    const { call, bytes: data } = shared;
+  /** @param shared A `child_call`, and the data. */
+  async #call(
+    number: number,
+    fd: number,
+    { bytes: call, address, pointer }: NativeMemory,
+  ): Promise<number> {
     child_call.encode(call, {
       number: BigInt(number),
       fd: BigInt(fd),
-      buffer: shared.address + BigInt(child_call.size),
-      length: BigInt(data.length),
+      buffer: address + BigInt(child_call.size),
+      length: BigInt(call.length - child_call.size),
       result: KILLED,
       signals: ALL_SIGNALS,
       name: NAME,
     });
-    const pid = this.#fork.call(shared.pointer);
+    const pid = this.#fork.call(pointer);
     if (pid < 0) return pid;
     this.#awaitAlone(call);
     await this.#blocking.wait(pid);
@@ -160,39 +160,4 @@ export class ChildCalls {
       sched_yield();
     }
   }
-}
-
-/** Memory that a child shares with this process. */
-interface Shared extends Disposable {
-  readonly pointer: Deno.PointerObject;
-  readonly address: bigint;
-  /** The `child_call`. */
-  readonly call: Uint8Array<ArrayBuffer>;
-  /** What is read into or written from. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
-}
-
-/** Makes memory that a child shares with this process. */
-function share(length: number): Shared {
-  const size = child_call.size + length;
-  const pointer = memory().mmap(
-    0n,
-    BigInt(size),
-    PROT_READ | PROT_WRITE,
-    MAP_SHARED | MAP_ANONYMOUS,
-    -1,
-    0n,
-  )!;
-  const address = BigInt(Deno.UnsafePointer.value(pointer));
-  const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, size);
-  return {
-    pointer,
-    address,
-    call: new Uint8Array(buffer, 0, child_call.size),
-    bytes: new Uint8Array(buffer, child_call.size),
-    [Symbol.dispose]: () => {
-      buffer.transfer(0);
-      memory().munmap(address, BigInt(size));
-    },
-  };
 }

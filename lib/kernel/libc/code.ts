@@ -126,17 +126,25 @@ const ROUTINES: Record<typeof Deno.build.arch, Routines> = {
       "49c7c2ffffffff", // mov r10, -1
       "4531c0", // xor r8d, r8d
       "0f05", // syscall
-      "4883f8fc", // cmp rax, 18446744073709551612
+      "4883f8fc", // cmp rax, -4
       "74e0", // je 1b
       "4885c0", // test rax, rax
-      "7e09", // jle 2f
-      "89c7", // mov edi, eax
+      "7e13", // jle 3f
+      "89431c", // mov [rbx+28], eax
+      "837b1800", // 2: cmp [rbx+24], 0
+      "750e", // jne 4f
+      "8b7b1c", // mov edi, [rbx+28]
       "ff5310", // call [rbx+16]
       "85c0", // test eax, eax
-      "75d2", // jne 1b
-      "31c0", // 2: xor eax, eax
+      "75c8", // jne 1b
+      "31c0", // 3: xor eax, eax
       "5b", // pop rbx
       "c3", // ret
+      "b823000000", // 4: mov eax, 35: nanosleep
+      "488d7b20", // lea rdi, [rbx+32]
+      "31f6", // xor esi, esi
+      "0f05", // syscall
+      "ebdd", // jmp 2b
     ],
   },
   aarch64: {
@@ -218,14 +226,23 @@ const ROUTINES: Record<typeof Deno.build.arch, Routines> = {
       "1f1000b1", // cmn x0, #4
       "00ffff54", // b.eq 1b
       "1f0000f1", // cmp x0, #0
-      "8d000054", // b.le 2f
+      "0d010054", // b.le 3f
+      "601e00b9", // str w0, [x19, #28]
+      "691a40b9", // 2: ldr w9, [x19, #24]
+      "29010035", // cbnz w9, 4f
+      "601e40b9", // ldr w0, [x19, #28]
       "690a40f9", // ldr x9, [x19, #16]
       "20013fd6", // blr x9
-      "60feff35", // cbnz w0, 1b
-      "000080d2", // 2: mov x0, #0
+      "e0fdff35", // cbnz w0, 1b
+      "000080d2", // 3: mov x0, #0
       "f30b40f9", // ldr x19, [sp, #16]
       "fd7bc2a8", // ldp x29, x30, [sp], #32
       "c0035fd6", // ret
+      "a80c80d2", // 4: mov x8, #101: nanosleep
+      "60820091", // add x0, x19, #32
+      "010080d2", // mov x1, #0
+      "010000d4", // svc #0
+      "f2ffff17", // b 2b
     ],
   },
 };

@@ -9,10 +9,14 @@ import {
   EPOLLONESHOT,
 } from "../../uapi/linux/epoll.ts";
 import {
+  type Bytes,
+  bytes,
   type I32,
   i32,
   type Struct,
   struct,
+  type U32,
+  u32,
   type U64,
   u64,
 } from "../../uapi/layout.ts";
@@ -21,6 +25,7 @@ import type { EventSource } from "../kernel.ts";
 import type { MachineCode } from "./code.ts";
 import { files } from "./files.ts";
 import { errno, fail, lazily } from "./library.ts";
+import { NativeMemory } from "./native_memory.ts";
 
 export const eventfds = lazily({
   eventfd: {
@@ -53,7 +58,7 @@ const watching = lazily({
       "buffer", // pthread_t *thread
       "pointer", // const pthread_attr_t *attr
       "pointer", // void *(*start_routine)(void *)
-      "buffer", // void *arg
+      "pointer", // void *arg
     ],
     result: "i32",
   },
@@ -86,12 +91,18 @@ const EAGAIN = errnoNumber("EAGAIN");
 /** How many descriptors are reported at once. */
 const BATCH = 64;
 
+/** As a `timespec`. */
+const MILLISECOND = new Uint8Array(BigInt64Array.of(0n, 1_000_000n).buffer);
+
 /** What the thread's routine reads (`code.ts`). */
 const watch_thread: Struct<{
   epoll: I32;
   count: I32;
   events: U64;
   callback: U64;
+  closed: U32;
+  reported: U32;
+  pause: Bytes;
 }> = struct("watch_thread", {
   /** The descriptor of the epoll instance. */
   epoll: i32,
@@ -101,6 +112,12 @@ const watch_thread: Struct<{
   events: u64,
   /** Called with the number of events; the thread ends when it returns 0. */
   callback: u64,
+  /** While it is not 0, nothing is called. */
+  closed: u32,
+  /** How many events there are now; the thread writes it. */
+  reported: u32,
+  /** A `timespec`: how often `closed` is looked at. */
+  pause: bytes(16),
 });
 
 const CALLBACK = {
@@ -176,9 +193,11 @@ class WatchThread {
   readonly #epoll: number;
   /** Readable when the thread is to end. */
   readonly #end: number;
-  readonly #events = new Uint8Array(BATCH * epoll_event.size);
-  readonly #eventsView = new DataView(this.#events.buffer);
-  readonly #argument: Uint8Array<ArrayBuffer>;
+  /** A `watch_thread`, and room for events. */
+  readonly #memory = new NativeMemory(
+    watch_thread.size + BATCH * epoll_event.size,
+  );
+  readonly #view = new DataView(this.#memory.bytes.buffer);
   readonly #callback: Deno.UnsafeCallback<typeof CALLBACK>;
   readonly #thread = new BigUint64Array(1);
   readonly #watched = new Map<number, Watched>();
@@ -186,6 +205,7 @@ class WatchThread {
   readonly #awaited = new Set<Watched>();
   #lastId = END;
   #ended = false;
+  #stopped = false;
 
   constructor(code: MachineCode) {
     const { epoll_create1, pthread_create } = watching();
@@ -198,13 +218,34 @@ class WatchThread {
       (count) => this.#report(count),
     );
     this.#callback.unref();
-    this.#argument = watch_thread.alloc({
+    const { bytes, address, pointer } = this.#memory;
+    watch_thread.encode(bytes, {
       epoll: this.#epoll,
       count: BATCH,
-      events: addressOf(this.#events),
+      events: address + BigInt(watch_thread.size),
       callback: BigInt(Deno.UnsafePointer.value(this.#callback.pointer)),
+      closed: 0,
+      reported: 0,
+      pause: MILLISECOND,
     });
-    pthread_create(this.#thread, null, code.watch, this.#argument);
+    addEventListener("unload", this.#close);
+    addEventListener("error", this.#closeForNow);
+    addEventListener("unhandledrejection", this.#closeForNow);
+    pthread_create(this.#thread, null, code.watch, pointer);
+  }
+
+  // Deno frees the callback when it ends, while this thread goes on.
+  readonly #close = () => this.#setClosed(1);
+
+  // An error ends Deno, unless a listener prevents that.
+  readonly #closeForNow = () => {
+    this.#close();
+    setTimeout(() => this.#setClosed(0));
+  };
+
+  #setClosed(closed: number): void {
+    if (this.#stopped) return;
+    this.#view.setUint32(watch_thread.offset.closed, closed, true);
   }
 
   add(fd: number): Watched {
@@ -254,15 +295,21 @@ class WatchThread {
     this.#ended = true;
     watching().eventfd_write(this.#end, 1n);
     await watching().pthread_join(this.#thread[0]!, null);
+    this.#stopped = true;
+    removeEventListener("unload", this.#close);
+    removeEventListener("error", this.#closeForNow);
+    removeEventListener("unhandledrejection", this.#closeForNow);
     this.#callback.close();
+    this.#memory[Symbol.dispose]();
     files().close(this.#end);
     files().close(this.#epoll);
   }
 
   #report(count: number): number {
     const { offset, size } = epoll_event;
-    for (let at = 0; at < count * size; at += size) {
-      const id = this.#eventsView.getUint32(at + offset.data, true);
+    for (let i = 0; i < count; i++) {
+      const event = watch_thread.size + i * size;
+      const id = this.#view.getUint32(event + offset.data, true);
       const watched = this.#watched.get(id);
       const ready = watched?.ready;
       if (ready === undefined) continue;
@@ -289,8 +336,4 @@ const END = 0;
 
 function eventOf(id: number, events: number): Uint8Array<ArrayBuffer> {
   return epoll_event.alloc({ events, data: BigInt(id) });
-}
-
-function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
-  return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes)));
 }

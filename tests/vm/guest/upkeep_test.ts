@@ -13,9 +13,6 @@ const MODULE = "mtty";
 
 const { kernel } = host;
 
-// What runs programs is loaded once, which in a test would look like a leak.
-await kernel.runAsync("/bin/true", []);
-
 Deno.test("apply() loads a module with what it needs, and restore() unloads these", async () => {
   const loaded = () =>
     kernel.readFile("/proc/modules").split("\n").map((line) =>
