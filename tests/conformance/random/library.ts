@@ -10,6 +10,7 @@ import {
   type BackendName,
   type DmaMapping,
   type DmaMemory,
+  type HostDevice,
   type Mapping,
   VfioDevice,
   VfioError,
@@ -23,6 +24,8 @@ import {
 import { PCI_COMMAND } from "../../../lib/uapi/pci/regs.ts";
 import { Edu } from "../../vm/guest/edu.ts";
 import type { Bench } from "../bench.ts";
+import { MEDIATED_UUID, typePath } from "../mediated.ts";
+import { PORT_CHOICES, PORT_OPERATIONS } from "./library_port.ts";
 
 /** The functions that are attached: a group of one, and one of two. */
 const FUNCTIONS = ["edu0", "pair0", "pair1"] as const;
@@ -31,6 +34,9 @@ type FunctionName = typeof FUNCTIONS[number];
 type At = 0 | 1;
 
 const PAGE = 4096;
+
+/** The serial port of the sample `mtty`, which migrates. */
+const PORT = `/sys/bus/mdev/devices/${MEDIATED_UUID}`;
 
 /** Two address spaces, with attached devices and mappings. */
 export class LibraryWorld implements AsyncDisposable {
@@ -48,6 +54,15 @@ export class LibraryWorld implements AsyncDisposable {
   readonly memories: (DmaMemory | undefined)[] = [];
   /** Mappings, by place. */
   readonly mappings: (DmaMapping | undefined)[] = [];
+  /**
+   * The address space of the serial port. By the container and by iommufd other
+   * pages count as written where such a device is among others.
+   */
+  readonly portSpace: AddressSpace;
+  /** The serial port, attached or detached. */
+  port: VfioDevice | undefined;
+  /** A state that was saved of it. */
+  saved: Uint8Array<ArrayBuffer> | undefined;
   readonly #backend: BackendName;
 
   /**
@@ -64,13 +79,24 @@ export class LibraryWorld implements AsyncDisposable {
     this.file = kernel.memfd("random", 0);
     kernel.ftruncate(this.file, BigInt(2 * PAGE));
     this.spaces = [this.#space(), this.#space()];
+    this.portSpace = this.#space();
   }
 
-  /** Takes the functions from their drivers. */
+  /** Takes the functions from their drivers, and makes the port. */
   async begin(): Promise<void> {
+    const { host } = this.#bench;
     for (const name of FUNCTIONS) {
-      this.#taken.use(await this.#bench.host.take(this.address(name)));
+      this.#taken.use(await host.take(this.address(name)));
     }
+    await this.#bench.loadSample("mtty");
+    const create = `${typePath("mtty-1")}/create`;
+    await host.kernel.writeFileAsync(create, MEDIATED_UUID);
+    this.#taken.defer(() => host.kernel.writeFileAsync(`${PORT}/remove`, "1"));
+  }
+
+  /** The serial port, to be attached. */
+  get portDevice(): HostDevice {
+    return this.#bench.host.find(PORT);
   }
 
   /** The PCI address of a function. */
@@ -91,7 +117,7 @@ export class LibraryWorld implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await using _taken = this.#taken;
-    for (const space of this.spaces) await space.close();
+    for (const space of [...this.spaces, this.portSpace]) await space.close();
     this.#bench.host.kernel.munmap(this.memory);
     this.#bench.host.kernel.close(this.file);
   }
@@ -259,6 +285,7 @@ const OPERATIONS = {
     world.devices.get(of)?.hotReset.affected(),
   reset: (world: LibraryWorld, { of }: { of: FunctionName }) =>
     world.devices.get(of)?.reset(),
+  ...PORT_OPERATIONS,
 } as const;
 
 type Name = keyof typeof OPERATIONS;
@@ -351,6 +378,7 @@ const CHOICES: {
   features: [1, { of }],
   affectedByHotReset: [1, { of }],
   reset: [1, { of }],
+  ...PORT_CHOICES,
 };
 
 /** Sequences of 20 to 60 operations. */
