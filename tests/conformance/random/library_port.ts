@@ -11,7 +11,7 @@ import {
   VfioDevice,
 } from "../../../mod.ts";
 import { UART_SCR } from "../../../lib/uapi/linux/serial_reg.ts";
-import type { LibraryWorld } from "./library.ts";
+import type { LibraryWorld } from "./library_world.ts";
 
 /** How much of the port's state is moved. */
 type Amount = "all" | "a part" | "a part, and cancelled";
