@@ -21,6 +21,7 @@ import "./legacy/context.ts";
 import "./legacy/group.ts";
 import "./legacy/limits.ts";
 import "./legacy/type1.ts";
+import "./locked.ts";
 import "./no_iommu/no_iommu.ts";
 import "./no_iommu/pagemap.ts";
 import "./no_iommu/permission.ts";

@@ -17,6 +17,7 @@ import {
   unsafeInterrupts,
   wrongToken,
 } from "../explain.ts";
+import { whileLocked } from "../locked.ts";
 import { rawIoMissing } from "../no_iommu/permission.ts";
 import type { AttachedDevice } from "./attached_device.ts";
 import { notBound, recall, remember } from "./bound.ts";
@@ -45,7 +46,12 @@ export async function bind(
       },
   });
   try {
-    await fd.ioctlAsync(VFIO_DEVICE_BIND_IOMMUFD, argument);
+    await whileLocked(
+      target.device.name,
+      "attach",
+      () => fd.ioctlAsync(VFIO_DEVICE_BIND_IOMMUFD, argument),
+      "EAGAIN",
+    );
     const { out_devid } = vfio_device_bind_iommufd.decode(argument);
     remember(target, out_devid);
     return out_devid;

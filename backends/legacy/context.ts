@@ -28,6 +28,7 @@ import type {
 } from "../backend.ts";
 import { needlessToken, nodeRefused, wrongToken } from "../explain.ts";
 import { GroupMachine } from "../kvm.ts";
+import { whileLocked } from "../locked.ts";
 import { ignoreErrors } from "../teardown.ts";
 import { Container, type IommuDriver } from "./container.ts";
 import type { ContainerDirtyLog } from "./dirty_log.ts";
@@ -147,9 +148,12 @@ export class LegacyContext implements IommuContext {
       ? `${name}\0`
       : `${name} vf_token=${vfToken}\0`;
     try {
-      const fd = await group.fd.ioctlAsync(
-        VFIO_GROUP_GET_DEVICE_FD,
-        new TextEncoder().encode(argument),
+      const bytes = new TextEncoder().encode(argument);
+      const fd = await whileLocked(
+        name,
+        "attach",
+        () => group.fd.ioctlAsync(VFIO_GROUP_GET_DEVICE_FD, bytes),
+        "EAGAIN",
       );
       return Fd.adopt(this.#kernel, fd);
     } catch (error) {

@@ -399,7 +399,8 @@ export class VfioDevice implements AsyncDisposable {
    * Errors that a PCI function reports (AER). The kernel recovers nothing: stop
    * using it, then reset it. A fatal error has the kernel reset its link, and
    * restore nothing (`pcie_do_recovery()` in `drivers/pci/pcie/err.c`): detach
-   * it, and attach it again.
+   * it, and attach it again. Its mapped registers answer nothing of use from
+   * then on, and do not end the process; `PCI_COMMAND` reads 0.
    */
   get errors(): IrqEvents {
     return this.#interrupts.errors;

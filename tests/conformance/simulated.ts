@@ -69,6 +69,14 @@ const MODELS: Readonly<Record<string, FunctionTopology>> = {
     bars: ["16M prefetchable", null, "4K"],
     interrupts: {},
   },
+  "virtio-rng-pci": {
+    id: "1af4:1044",
+    class: 0x00ff00,
+    driver: "virtio-pci",
+    reset: ["flr"],
+    bars: [null, "4K", null, null, "16K 64bit prefetchable"],
+    interrupts: { intx: true, msix: 2 },
+  },
   "pci-testdev": {
     id: "1b36:0005",
     class: 0x00ff00,

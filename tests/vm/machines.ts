@@ -50,6 +50,11 @@ export interface Machine {
   hostClock?: boolean;
   /** How many processors it has. Default: 1. */
   processors?: number;
+  /**
+   * Whether its guest can command the QEMU that emulates it, for what no guest
+   * can do by itself: errors of a link. See `guest/monitor.ts`.
+   */
+  monitor?: boolean;
   /** The only tests that run in it, by the name of their file. */
   tests?: readonly string[];
 }
@@ -140,7 +145,7 @@ const CARDS: readonly Device[] = [
 
 /**
  * Three functions that a reset of their port takes, one that is alone behind its
- * port, and some on the root bus.
+ * port, one that reports errors to its port, and some on the root bus.
  */
 const PORT_DEVICES: readonly Device[] = [
   { name: "edu0", address: "0000:00:03.0", model: "edu" },
@@ -165,6 +170,12 @@ const PORT_DEVICES: readonly Device[] = [
     address: "0000:02:00.0",
     model: "nvme,serial=alone0",
     behind: "disk",
+  },
+  // the only kind of device here that sends its errors to its port
+  {
+    name: "rng0",
+    address: "0000:03:00.0",
+    model: "virtio-rng-pci,id=rng0,disable-legacy=on,aer=on",
   },
 ];
 
@@ -235,8 +246,10 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
       "functions behind PCI Express ports, a USB controller, a VGA card, and " +
       "network cards on cables",
     devices: [...PORT_DEVICES, ...CARDS],
+    monitor: true,
     tests: [
       "hot_reset_test.ts",
+      "aer_test.ts",
       "msi_test.ts",
       "vga_test.ts",
       "nic_test.ts",
@@ -249,7 +262,8 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
     backends: ["legacy"],
     about: "the same, on Debian 13's kernel",
     devices: PORT_DEVICES,
-    tests: ["hot_reset_test.ts"],
+    monitor: true,
+    tests: ["hot_reset_test.ts", "aer_test.ts"],
   },
   {
     name: "debian-boot",

@@ -80,10 +80,27 @@ export async function qemuArguments(
     "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
     ...["-device", "virtio-9p-pci,fsdev=host,mount_tag=host,addr=1d.0"],
     ...["-device", "virtio-serial-pci,addr=1e.0"],
+    ...(machine.monitor ? monitorArguments(dir) : []),
     ...ports(machine.devices),
     ...(await Promise.all(
       machine.devices.map((device) => attached(device, dir)),
     )).flat(),
+  ];
+}
+
+/**
+ * Connects QEMU's monitor with a virtio port of the guest. Both ends of the
+ * socket are in QEMU: the monitor listens, and the port connects.
+ */
+function monitorArguments(dir: string): string[] {
+  const path = join(dir, "monitor.sock");
+  return [
+    ...["-chardev", `socket,id=qmp,path=${path},server=on,wait=off`],
+    ...["-mon", "chardev=qmp,mode=control"],
+    ...["-chardev", `socket,id=monitor,path=${path}`],
+    // the other ports are numbered from 1 on
+    "-device",
+    "virtserialport,chardev=monitor,name=monitor,nr=30",
   ];
 }
 

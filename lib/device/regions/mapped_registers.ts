@@ -35,9 +35,10 @@ export const CLOSED: unique symbol = Symbol("closed");
  * descriptor: then an access does end the process. While another process resets
  * the function through VFIO, for which it needs a descriptor of this device, an
  * access waits until that is over, and the event loop with it. VFIO does not
- * notice a reset through sysfs, nor what a device does by itself, such as a reset
- * by its firmware. These do not end the process either: a read of a device that
- * does not answer is all ones.
+ * notice a reset through sysfs, nor that of a link after a fatal error
+ * (`VfioDevice.errors`), nor what a device does by itself, such as a reset by its
+ * firmware. These do not end the process either: a read of a device that does not
+ * answer is all ones, or 0 in a virtual machine of QEMU's.
  */
 export class MappedRegisters implements Registers, Disposable {
   readonly #device: string;

@@ -4,17 +4,13 @@
  * @module
  */
 
+import { whileLocked as untilUnlocked } from "../../../backends/locked.ts";
 import { toVfioError, VfioError } from "../../errors.ts";
-import { hasErrno } from "../../kernel/errno.ts";
 import { PciFunction } from "../../host/pci/function.ts";
 import { withResetMethod } from "../../host/pci/reset_method.ts";
 import { VFIO_DEVICE_RESET } from "../../uapi/vfio/device.ts";
 import type { RegisterClosure } from "../regions/register_gate.ts";
 import type { ResetTarget } from "./reset_target.ts";
-
-/** How often a reset is tried while the device is locked, and the pause. */
-const TRIES = 10;
-const PAUSE_MS = 20;
 
 /** How a device is reset. */
 export interface ResetOptions {
@@ -80,8 +76,7 @@ function notResettable(device: string): VfioError {
 }
 
 /**
- * Tries a reset until nothing else keeps a device locked. The kernel did nothing
- * when it answers EAGAIN or EBUSY.
+ * Tries a reset until nothing else keeps a device locked.
  *
  * @param device Its name, for errors.
  * @param doing What is done: "reset".
@@ -93,33 +88,9 @@ export async function whileLocked(
   doing: string,
   reset: () => Promise<unknown>,
 ): Promise<void> {
-  for (let tries = 1;; tries++) {
-    try {
-      await reset();
-      return;
-    } catch (error) {
-      if (!hasErrno(error, "EAGAIN", "EBUSY")) {
-        throw toVfioError(error, doing, device);
-      }
-      if (tries === TRIES) throw stillLocked(device, doing, error);
-      await pause();
-    }
+  try {
+    await untilUnlocked(device, doing, reset, "EAGAIN", "EBUSY");
+  } catch (error) {
+    throw toVfioError(error, doing, device);
   }
-}
-
-function stillLocked(
-  device: string,
-  doing: string,
-  cause: unknown,
-): VfioError {
-  return new VfioError("DEVICE_BUSY", {
-    device,
-    problem: `cannot ${doing}: something else keeps the device locked`,
-    hint: "try again once its sysfs attributes are no longer being written",
-    cause,
-  });
-}
-
-function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 }

@@ -3,6 +3,8 @@
 
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,6 +15,8 @@
 
 #define MAX_VECTORS 256
 #define CONFIG_OFFSET ((off_t)VFIO_PCI_CONFIG_REGION_INDEX << 40)
+/* After so long the program sleeps in epoll_wait(). */
+#define PAUSE_US 200
 #define EDU_BYTES 4096
 #define EDU_RAISE (0x60 / 4)
 #define EDU_ACKNOWLEDGE (0x64 / 4)
@@ -66,16 +70,45 @@ static void fire(int vector)
 	must(ioctl(device.fd, VFIO_DEVICE_SET_IRQS, &set), "SET_IRQS");
 }
 
+static struct {
+	sem_t wanted;
+	int vector;
+	uint64_t time;
+} next;
+
+/* Fires each vector that is wanted while the program waits for it. */
+static void *fire_each(void *unused)
+{
+	(void)unused;
+	for (;;) {
+		must(sem_wait(&next.wanted), "sem_wait");
+		if (next.vector < 0)
+			return NULL;
+		usleep(PAUSE_US);
+		next.time = now();
+		fire(next.vector);
+	}
+}
+
+/* Has the other thread fire a vector; end by -1. */
+static void want(int vector)
+{
+	next.vector = vector;
+	must(sem_post(&next.wanted), "sem_post");
+}
+
 /*
- * delivered TIMES COUNT PERCENT: from firing one of COUNT vectors until it is
- * read, the time that so many of them do not exceed, times TIMES.
+ * delivered TIMES COUNT PERCENT: from firing one of COUNT vectors until the
+ * program that waits has read it, the time that so many of them do not exceed,
+ * times TIMES.
  */
 uint64_t delivered(void)
 {
 	long times = atol(word()), count = atol(word()), percent = atol(word());
 	int epoll = must(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
-	uint64_t *each = calloc(times, sizeof(*each)), start, value, result;
+	uint64_t *each = calloc(times, sizeof(*each)), value, result;
 	int fds[MAX_VECTORS];
+	pthread_t thread;
 
 	for (int i = 0; i < count; i++) {
 		struct epoll_event event = { .events = EPOLLIN };
@@ -85,15 +118,18 @@ uint64_t delivered(void)
 		must(epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i], &event), "epoll_ctl");
 	}
 	set_irqs(device.fd, VFIO_PCI_MSIX_IRQ_INDEX, count, fds);
+	must(sem_init(&next.wanted, 0, 0), "sem_init");
+	must(-pthread_create(&thread, NULL, fire_each, NULL), "pthread_create");
 	for (long i = 0; i < times; i++) {
 		struct epoll_event event;
 
-		start = now();
-		fire(i * 7 % count);
+		want(i * 7 % count);
 		must(epoll_wait(epoll, &event, 1, -1), "epoll_wait");
 		must(read(event.data.fd, &value, sizeof(value)), "read");
-		each[i] = now() - start;
+		each[i] = now() - next.time;
 	}
+	want(-1);
+	pthread_join(thread, NULL);
 	set_irqs(device.fd, VFIO_PCI_MSIX_IRQ_INDEX, 0, NULL);
 	for (int i = 0; i < count; i++)
 		close(fds[i]);

@@ -8,9 +8,9 @@ import { assertForAll } from "../random/for_all.ts";
 import {
   type LibraryOperation,
   librarySequences,
-  LibraryWorld,
   performInLibrary,
 } from "../random/library.ts";
+import { LibraryWorld } from "../random/library_world.ts";
 import type { System } from "../bench.ts";
 import { SYSTEMS } from "../setup.ts";
 

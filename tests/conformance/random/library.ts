@@ -5,97 +5,17 @@
  * @module
  */
 import fc from "fast-check";
-import {
-  AddressSpace,
-  type BackendName,
-  type DmaMapping,
-  type DmaMemory,
-  type Mapping,
-  VfioDevice,
-  VfioError,
-} from "../../../mod.ts";
-import {
-  MAP_ANONYMOUS,
-  MAP_SHARED,
-  PROT_READ,
-  PROT_WRITE,
-} from "../../../lib/uapi/linux/mman.ts";
+import { VfioDevice, VfioError } from "../../../mod.ts";
 import { PCI_COMMAND } from "../../../lib/uapi/pci/regs.ts";
 import { Edu } from "../../vm/guest/edu.ts";
-import type { Bench } from "../bench.ts";
-
-/** The functions that are attached: a group of one, and one of two. */
-const FUNCTIONS = ["edu0", "pair0", "pair1"] as const;
-
-type FunctionName = typeof FUNCTIONS[number];
-type At = 0 | 1;
-
-const PAGE = 4096;
-
-/** Two address spaces, with attached devices and mappings. */
-export class LibraryWorld implements AsyncDisposable {
-  readonly #bench: Bench;
-  readonly #taken = new AsyncDisposableStack();
-  /** Memory of the process. */
-  readonly memory: Mapping;
-  /** A file in memory, of two pages. */
-  readonly file: number;
-  /** The address spaces. Closed ones are replaced. */
-  readonly spaces: AddressSpace[];
-  /** The devices, attached or detached. */
-  readonly devices = new Map<FunctionName, VfioDevice>();
-  /** Allocated memory, by place. */
-  readonly memories: (DmaMemory | undefined)[] = [];
-  /** Mappings, by place. */
-  readonly mappings: (DmaMapping | undefined)[] = [];
-  readonly #backend: BackendName;
-
-  /**
-   * @param bench The system.
-   * @param backend The backend of both spaces.
-   */
-  constructor(bench: Bench, backend: BackendName) {
-    this.#bench = bench;
-    this.#backend = backend;
-    const { kernel } = bench.host;
-    const flags = MAP_SHARED | MAP_ANONYMOUS;
-    const protection = PROT_READ | PROT_WRITE;
-    this.memory = kernel.mmap(2 * PAGE, protection, flags, -1, 0n);
-    this.file = kernel.memfd("random", 0);
-    kernel.ftruncate(this.file, BigInt(2 * PAGE));
-    this.spaces = [this.#space(), this.#space()];
-  }
-
-  /** Takes the functions from their drivers. */
-  async begin(): Promise<void> {
-    for (const name of FUNCTIONS) {
-      this.#taken.use(await this.#bench.host.take(this.address(name)));
-    }
-  }
-
-  /** The PCI address of a function. */
-  address(name: FunctionName): string {
-    return this.#bench.machine.devices[name]!;
-  }
-
-  /** Closes a space, and replaces it. */
-  async renew(at: At): Promise<void> {
-    await this.spaces[at]!.close();
-    this.spaces[at] = this.#space();
-  }
-
-  #space(): AddressSpace {
-    const { host } = this.#bench;
-    return new AddressSpace({ host, backend: this.#backend });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await using _taken = this.#taken;
-    for (const space of this.spaces) await space.close();
-    this.#bench.host.kernel.munmap(this.memory);
-    this.#bench.host.kernel.close(this.file);
-  }
-}
+import { PORT_CHOICES, PORT_OPERATIONS } from "./library_port.ts";
+import {
+  type At,
+  type FunctionName,
+  FUNCTIONS,
+  type LibraryWorld,
+  PAGE,
+} from "./library_world.ts";
 
 /** The operations, by name. */
 const OPERATIONS = {
@@ -259,6 +179,7 @@ const OPERATIONS = {
     world.devices.get(of)?.hotReset.affected(),
   reset: (world: LibraryWorld, { of }: { of: FunctionName }) =>
     world.devices.get(of)?.reset(),
+  ...PORT_OPERATIONS,
 } as const;
 
 type Name = keyof typeof OPERATIONS;
@@ -351,6 +272,7 @@ const CHOICES: {
   features: [1, { of }],
   affectedByHotReset: [1, { of }],
   reset: [1, { of }],
+  ...PORT_CHOICES,
 };
 
 /** Sequences of 20 to 60 operations. */

@@ -183,6 +183,26 @@ for (
   });
 }
 
+for (
+  const [backend, call] of [
+    ["legacy", "VFIO_GROUP_GET_DEVICE_FD"],
+    ["iommufd", "VFIO_DEVICE_BIND_IOMMUFD"],
+  ] as const
+) {
+  Deno.test(`${backend}: VfioDevice.attach() waits while something keeps the device locked, and not forever`, async () => {
+    const waiting = setUp({ answer: failing(call, "EAGAIN", 3) });
+    await using one = waiting.space(backend);
+    await VfioDevice.attach(A, one);
+    const locked = setUp({ answer: failing(call, "EAGAIN") });
+    await using other = locked.space(backend);
+    const error = await refused(
+      "DEVICE_BUSY",
+      () => VfioDevice.attach(A, other),
+    );
+    assertEquals(error.device, A);
+  });
+}
+
 Deno.test("VfioDevice.reset() throws RESTORE_INCOMPLETE when its methods cannot be set back, and says how", async () => {
   let writes = 0;
   const functions = { [A]: { ...EDU, reset: ["flr", "pm"] } };

@@ -2,9 +2,18 @@
  * Moves the serial port of the kernel's sample `mtty` from process to process,
  * and leaves it half moved.
  */
-import { assert, assertEquals } from "@std/assert";
-import { AddressSpace, type BackendName, VfioDevice } from "../../../mod.ts";
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import {
+  AddressSpace,
+  type BackendName,
+  Host,
+  VfioDevice,
+  VfioError,
+} from "../../../mod.ts";
+import type { Kernel } from "../../../lib/kernel/kernel.ts";
 import { UART_SCR, UART_TX } from "../../../lib/uapi/linux/serial_reg.ts";
+import { faulty } from "../../kernels/fault.ts";
+import { holdings } from "./observe.ts";
 import { Script } from "./script.ts";
 import { host, machine } from "./setup.ts";
 
@@ -161,6 +170,48 @@ for (const backend of machine.backends) {
         await stream.pipeTo((await device.migration())!.load());
         assert(device.region(0).read8(UART_SCR) === 7);
       });
+    },
+  });
+}
+
+for (const backend of machine.backends) {
+  Deno.test({
+    name:
+      `${backend}: a save and a load leave nothing behind when any call fails, and the port can be moved again`,
+    ignore,
+    async fn() {
+      using port = makePort();
+      await withPort(port, (device) => device.region(0).write8(UART_SCR, 7));
+      /** Saves the port's state, and loads it into the port. */
+      const move = async (kernel: Kernel, begin: () => void = () => {}) => {
+        const at = new Host({ kernel });
+        await using space = new AddressSpace({ host: at, backend });
+        await using device = await VfioDevice.attach(at.find(port.path), space);
+        begin();
+        const migration = (await device.migration())!;
+        const saved = migration.save({ precopy: true });
+        const state = await new Response(saved as BodyInit).bytes();
+        await new Response(state).body!.pipeTo(migration.load());
+        assertEquals(device.region(0).read8(UART_SCR), 7);
+      };
+      const rehearsal = faulty(host.kernel);
+      let first = 0;
+      const before = holdings();
+      await move(rehearsal.kernel, () => first = rehearsal.calls.length);
+      const { calls } = rehearsal;
+      for (let nth = first + 1; nth <= calls.length; nth++) {
+        const { kernel } = faulty(host.kernel, { nth, code: "EIO" });
+        const error = await move(kernel).catch((error) => error);
+        const call = `${calls[nth - 1]!.method}, call ${nth - first}`;
+        if (error !== undefined) assertInstanceOf(error, VfioError, call);
+        assertEquals(holdings(), before, call);
+        await withPort(port, async (device) => {
+          const migration = (await device.migration())!;
+          await migration.recover();
+          assertEquals(device.region(0).read8(UART_SCR), 7, call);
+        }, backend);
+      }
+      await move(host.kernel);
     },
   });
 }
