@@ -124,7 +124,7 @@ export function measurePolled(
     underWay -= count;
     const isOver = now >= end && !isRamp;
     for (let i = 0; i < count; i++) {
-      const id = pair.completed[i]!;
+      const id = pair.completed(i);
       const status = pair.status(id);
       if (status !== 0) throw commandFailed(controller.name, opcode, status);
       latency.add((now - begun[id]!) * 1e6);
