@@ -134,7 +134,7 @@ async function nvme(bench: Bench): Promise<void> {
   });
   await inGuest(bench, NVME_MACHINE, {
     script: "nvme_guest.ts",
-    args: [quick ? 1 : 5, ...libvfn === undefined ? [] : [libvfn]],
+    args: [quick ? 1 : 3, ...libvfn === undefined ? [] : [libvfn]],
     packages: ["fio"],
     peer: ", C: the other driver",
   });
