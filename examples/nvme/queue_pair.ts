@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { acquire } from "../../lib/rings/mod.ts";
+import { acquire as acquireWord } from "../../lib/rings/mod.ts";
 import type { Doorbells, QueueDoorbell } from "./doorbells.ts";
 import { NvmeError } from "./error.ts";
 import {
@@ -22,22 +22,41 @@ import {
   wholePages,
 } from "./queue_shape.ts";
 
+// A name that is imported is looked up at each call, and this one is not.
+const acquire = acquireWord;
+
 /** The phase bit, in a completion's last dword. */
 const PHASE = 0x1_0000;
 
 /**
  * What is known of each id, in words: dwords 6 to 9 of its commands, which say
- * where its data is; and the status and the slot of its last completion, or
- * that it has none yet. One array costs fewer checks than many.
+ * where its data is; and its last completion, as its slot above its status and
+ * a bit that is set. The word is 0 while a command is under way, and so is the
+ * one behind it. The next one is of no id: such words are the list of ids that
+ * were completed. One array costs fewer checks than many.
  */
 const STATE = 8;
 const STATE_SHIFT = 3;
 const COMPLETION = 4;
-/** In place of a completion: a command is under way. */
-const UNDER_WAY = -1;
-/** The slot is above the status. */
-const SLOT_SHIFT = 15;
+/** The word, in words of 64 bits. */
+const COMPLETION_PAIR = COMPLETION / 2;
+const LISTED = 6;
+/**
+ * A load of a completion that finds nothing stores its value here. Otherwise the
+ * compiler could load once for many turns of a loop.
+ */
+const SINK = 7;
+const COMPLETED = 1;
+const SLOT_SHIFT = 16;
+const STATUS_SHIFT = 1;
 const STATUS_MASK = 0x7fff;
+const ID_MASK = 0xffff;
+/**
+ * The compiler sees by these that a slot, and an index of a state, are not
+ * negative. Then it needs not extend their sign.
+ */
+const SLOT_MASK = 0x1_ffff;
+const STATE_MASK = 0xf_ffff;
 
 /** A submission and a completion queue. */
 export class QueuePair implements Disposable {
@@ -57,6 +76,7 @@ export class QueuePair implements Disposable {
    */
   readonly #commandPairs: Float64Array;
   readonly #completions: Int32Array;
+  readonly #slots: number;
   /** The pages of pointers, one for each id. */
   readonly #lists: Int32Array;
   readonly #listsIova: number;
@@ -79,12 +99,6 @@ export class QueuePair implements Disposable {
   readonly sizes: QueueSizes;
   /** The most commands under way: their ids are below it. */
   readonly depth: number;
-  /**
-   * The ids that the last {@linkcode QueuePair.reap} has found. A load of a
-   * completion that finds nothing stores its value here, behind them. Otherwise
-   * the compiler could load once for many turns of a loop.
-   */
-  readonly completed: Int32Array;
 
   /**
    * Lays the rings over memory, and begins anew.
@@ -123,10 +137,10 @@ export class QueuePair implements Disposable {
     );
     this.#lists = new Int32Array(buffer, first + second, pages / 4);
     this.#listsIova = Number(this.memory.iova) + first + second;
+    this.#slots = completions;
     this.#state = new Int32Array(STATE * depth);
     this.#statePairs = new Float64Array(this.#state.buffer);
     this.#free = new Uint16Array(depth);
-    this.completed = new Int32Array(completions + 1);
     this.#most = completions - entries;
     this.doorbells = doorbells;
     this.#commandBell = doorbells.of(id, "commands");
@@ -163,7 +177,7 @@ export class QueuePair implements Disposable {
     this.#commands.fill(0);
     this.#completions.fill(0);
     for (let id = 0; id < this.depth; id++) {
-      this.#state[STATE * id + COMPLETION] = 0;
+      this.#state[STATE * id + COMPLETION] = COMPLETED;
     }
     // The lowest ids are on top.
     for (let i = 0; i < this.depth; i++) this.#free[i] = this.depth - 1 - i;
@@ -243,15 +257,16 @@ export class QueuePair implements Disposable {
     const commands = this.#commands;
     const pairs = this.#commandPairs;
     const pointers = this.#statePairs;
-    const tail = this.#tail;
+    const tail = this.#tail & SLOT_MASK;
     // Unlike a sum, an offset by `|` needs no check for an overflow.
     const at = tail << 4;
-    this.#state[id << STATE_SHIFT | COMPLETION] = UNDER_WAY;
+    const from = (id & ID_MASK) << 2;
+    pointers[from | COMPLETION_PAIR] = 0;
     // The other dwords are 0 in every command of such a queue.
     commands[at] = opcode | id << 16;
     commands[at | 1] = namespace;
-    pairs[tail << 3 | 3] = pointers[id << 2]!;
-    pairs[tail << 3 | 4] = pointers[id << 2 | 1]!;
+    pairs[tail << 3 | 3] = pointers[from]!;
+    pairs[tail << 3 | 4] = pointers[from | 1]!;
     commands[at | 10] = block;
     commands[at | 11] = block < 0x8000_0000 ? 0 : block / 2 ** 32;
     commands[at | 12] = dword12;
@@ -269,9 +284,10 @@ export class QueuePair implements Disposable {
 
   /** Has the controller see the commands in the ring. */
   ring(): void {
-    if (this.#rung === this.#tail) return;
-    this.#rung = this.#tail;
-    this.#commandBell.ring(this.#tail);
+    const tail = this.#tail;
+    if (tail === this.#rung) return;
+    this.#rung = tail;
+    this.#commandBell.ring(tail);
   }
 
   /**
@@ -282,63 +298,74 @@ export class QueuePair implements Disposable {
    */
   spin(times: number): boolean {
     const completions = this.#completions;
-    const sink = this.completed;
-    const end = sink.length - 1;
+    const state = this.#state;
     const phase = this.#phase;
-    const at = (this.#head << 2) + 3;
+    const at = this.#head << 2 | 3;
     for (let i = 0; i < times; i++) {
-      const last = sink[end] = completions[at]!;
+      const last = state[SINK] = completions[at]!;
       if ((last & PHASE) === phase) return true;
     }
     return false;
   }
 
   /**
-   * Takes out all completions that are there: their ids are in
-   * {@linkcode QueuePair.completed}, from its beginning.
+   * Takes out all completions that are there: {@linkcode QueuePair.completed}
+   * says of which commands they are.
    *
    * @returns How many there are.
    * @throws {NvmeError} `PROTOCOL` at an id of which no command is under way.
    */
   reap(): number {
     const completions = this.#completions;
-    const completed = this.completed;
     const state = this.#state;
-    const size = completed.length - 1;
+    const slots = this.#slots;
     let head = this.#head;
     let phase = this.#phase;
-    let count = 0;
-    while (count < size) {
+    let next = LISTED;
+    // It ends, as no more commands complete than are under way.
+    while (true) {
       const last = completions[head << 2 | 3]!;
       if ((last & PHASE) !== phase) {
-        completed[size] = last;
+        state[SINK] = last;
         break;
       }
-      const id = last & 0xffff;
+      const id = last & ID_MASK;
       const at = id << STATE_SHIFT | COMPLETION;
-      if (state[at] !== UNDER_WAY) this.#refuse(id);
-      state[at] = head << SLOT_SHIFT | last >>> 17;
-      completed[count] = id;
-      count = count + 1 | 0;
-      head = head + 1 | 0;
-      if (head === size) {
+      if (state[at] !== 0) this.#refuse(id);
+      state[at] = head << SLOT_SHIFT | last >>> 16 | COMPLETED;
+      state[next] = id;
+      next = next + STATE & STATE_MASK;
+      head = head + 1 & SLOT_MASK;
+      if (head === slots) {
         head = 0;
         phase ^= PHASE;
       }
     }
+    const count = next >> STATE_SHIFT;
     if (count === 0) return 0;
     // What the commands have read is loaded after this.
-    acquire(completions, ((head === 0 ? size : head) << 2) - 1);
+    acquire(completions, ((head || slots) << 2) - 1);
     this.#head = head;
     this.#phase = phase;
-    this.#unread += count;
-    if (this.#unread > this.#most) this.#acknowledge();
+    const unread = this.#unread + count;
+    this.#unread = unread;
+    if (unread > this.#most) this.#acknowledge();
     return count;
+  }
+
+  /**
+   * The id of a command that the last {@linkcode QueuePair.reap} has found.
+   *
+   * @param index Which one, from 0.
+   */
+  completed(index: number): number {
+    return this.#state[index << STATE_SHIFT | LISTED]!;
   }
 
   /** The status of an id's last completion: 0 is success. */
   status(id: number): number {
-    return this.#state[(id << STATE_SHIFT) + COMPLETION]! & STATUS_MASK;
+    return this.#state[(id << STATE_SHIFT) + COMPLETION]! >>> STATUS_SHIFT &
+      STATUS_MASK;
   }
 
   /** The first dword of an id's completion, until more commands are reaped. */

@@ -126,7 +126,7 @@ export class Requests implements Awaited {
       return;
     }
     // Their promises go on after this, so `completed` stays as it is.
-    for (let i = 0; i < count; i++) this.#complete(this.#pair.completed[i]!);
+    for (let i = 0; i < count; i++) this.#complete(this.#pair.completed(i));
   }
 
   /**

@@ -1,5 +1,8 @@
 import type { Registers } from "../device/regions/registers.ts";
-import { publish } from "./order.ts";
+import { publish as publishStores } from "./order.ts";
+
+// A name that is imported is looked up at each call, and this one is not.
+const publish = publishStores;
 
 /**
  * A register that tells a device how far a ring is filled or emptied.

@@ -32,6 +32,10 @@ export interface Contest {
 /** The result: the nanoseconds for doing the work once, for each round. */
 export interface Comparison
   extends Pick<Contest, "what" | "target" | "limit" | "holds" | "times"> {
+  /** Whose `c` is, where that is not the C program. */
+  readonly peer?: string;
+  /** What is counted in place of nanoseconds. */
+  readonly unit?: "instructions";
   /** C's rounds; empty where C has no such work. */
   readonly c: readonly number[];
   /** TypeScript's rounds. */

@@ -13,7 +13,8 @@ import { compilePeer } from "./peer.ts";
 import { plot } from "./plot.ts";
 import { line, outcome, table } from "./report.ts";
 
-const USAGE = `deno task bench [--only PART [--plot FILE]] [--quick] [--json]
+const USAGE = `deno task bench [--only PART] [--quick] [--json]
+                [--libvfn PERF] [--plot FILE]
 
 Measures the library against a C program that makes the same calls, in turn
 with it. What it takes to start is measured against an empty script. Medians of
@@ -24,7 +25,10 @@ rounds.
   --only irqs   interrupts, in a virtual machine
   --only iommu  large mappings, many, and what devices have written
   --only nvme   the NVMe driver of examples/: over rings in memory on this
-                machine, and in a virtual machine against the kernel's driver
+                machine, and in a virtual machine against the kernel's driver,
+                which fio uses
+  --only nic    the network card's driver of examples/, against the kernel's
+  --libvfn PERF also measures libvfn, whose program examples/perf is PERF
   --plot FILE   draws what --only nvme measures in the machine, as SVG
   --quick       few rounds: about a minute, and less exact
   --json        prints everything as JSON, each round's nanoseconds too`;
@@ -38,6 +42,7 @@ type Places = Map<string, Comparison[]>;
 async function measure(
   parts: readonly PartName[],
   quick: boolean,
+  libvfn: string | undefined,
 ): Promise<Places> {
   const start = performance.now();
   const places: Places = new Map();
@@ -50,7 +55,7 @@ async function measure(
   try {
     const program = await compilePeer(dir);
     for (const part of parts) {
-      await PARTS[part]({ dir, program, quick, found });
+      await PARTS[part]({ dir, program, quick, libvfn, found });
     }
   } finally {
     await Deno.remove(dir, { recursive: true });
@@ -70,14 +75,15 @@ function printJson(places: Places): void {
 }
 
 async function main(): Promise<void> {
-  const { quick, json, help, only, plot: picture } = parseArgs(Deno.args, {
+  const options = parseArgs(Deno.args, {
     boolean: ["quick", "json", "help"],
-    string: ["only", "plot"],
+    string: ["only", "plot", "libvfn"],
     unknown: (name) => {
       console.error(`Unknown argument ${name}\n\n${USAGE}`);
       Deno.exit(2);
     },
   });
+  const { quick, json, help, only, libvfn, plot: picture } = options;
   if (help) return console.log(USAGE);
   const parts = NAMES.filter((name) => only === undefined || name === only);
   if (parts.length === 0 || (picture !== undefined && only !== "nvme")) {
@@ -85,12 +91,14 @@ async function main(): Promise<void> {
     console.error(`Expected --only ${names}; --plot is for nvme\n\n${USAGE}`);
     Deno.exit(2);
   }
-  const places = await measure(parts, quick);
+  const places = await measure(parts, quick, libvfn);
   if (picture !== undefined) {
-    const names = { c: "the kernel's driver", ts: "examples/nvme" };
-    const comparisons = [...places.values()].at(-1)!;
+    const [, comparisons] = [...places].find(([title]) =>
+      title.endsWith("; time")
+    )!;
     const title = "Random reads a second, in an emulated machine";
-    await Deno.writeTextFile(picture, plot(title, names, comparisons));
+    const text = plot(title, "examples/nvme", comparisons);
+    await Deno.writeTextFile(picture, text);
   }
   if (json) return printJson(places);
   for (const [title, comparisons] of places) {

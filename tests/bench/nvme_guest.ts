@@ -1,7 +1,8 @@
 /**
- * The measurements of NVMe drivers in the guest: `nvme_guest.ts PROGRAM ROUNDS`
- * prints a comparison in each line, as JSON. The kernel's driver and that of
- * `examples/nvme/` have the same controller in turn.
+ * The measurements of NVMe drivers in the guest:
+ * `nvme_guest.ts ROUNDS [LIBVFN]` prints a comparison in each line, as JSON.
+ * The driver of `examples/nvme/`, libvfn where its `perf` is at LIBVFN, and the
+ * kernel's driver have the same controller in turn.
  *
  * @module
  */
@@ -9,67 +10,89 @@ import { NvmeController } from "../../examples/nvme/controller.ts";
 import { measurePolled } from "../../examples/nvme/measure/load.ts";
 import { AddressSpace, Host, VfioDevice } from "../../mod.ts";
 import { currentMachine } from "../vm/machine_env.ts";
-import { compare, type Contestant } from "./compare.ts";
-import { Peer } from "./peer.ts";
+import { whileBusy } from "./busy_time.ts";
+import type { Comparison } from "./compare.ts";
+import {
+  type Cost,
+  ENGINES,
+  readByFio,
+  readByLibvfn,
+  type Reads,
+} from "./nvme_peers.ts";
 
 const DEPTHS = [1, 32, 256];
 const SIZES = [512, 4096];
 /** For how long the driver is measured in a round, in seconds. */
-const RUNTIME = 0.3;
+const RUNTIME = 0.5;
+const LIBVFN = "libvfn";
 
 const host = new Host();
-const address = currentMachine()!.devices.nvme0!;
 
-/** The block device that the kernel's driver makes. */
-async function blockDevice(): Promise<string> {
-  for (let tries = 0; tries < 500; tries++) {
-    for (const { name } of Deno.readDirSync("/sys/block")) {
-      if (!/^nvme\d+n1$/.test(name)) continue;
-      const target = Deno.realPathSync(`/sys/block/${name}`);
-      if (target.includes(`/${address}/`)) return `/dev/${name}`;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`The kernel's driver makes no block device of ${address}`);
-}
-
-function ours(depth: number, bytes: number): Contestant {
-  return async (times) => {
-    await using taken = await host.take(address);
-    await using space = new AddressSpace({ host });
-    await using device = await VfioDevice.attach(taken.device, space);
-    await using controller = await NvmeController.start(device);
-    await using disk = await controller.open(1, { depth });
-    const { commands, time } = measurePolled(controller, space, disk, {
+async function readByOurs({ address, bytes, depth }: Reads): Promise<Cost> {
+  await using space = new AddressSpace({ host });
+  await using device = await VfioDevice.attach(address, space);
+  await using controller = await NvmeController.start(device);
+  await using disk = await controller.open(1, { depth });
+  const [{ commands, time }, busy] = await whileBusy(() =>
+    measurePolled(controller, space, disk, {
       ...{ rw: "randread", bs: bytes, iodepth: depth },
       ...{ runtime: RUNTIME, ramp: RUNTIME },
-    });
-    return time / commands * times;
-  };
+    })
+  );
+  return { time: time / commands, processor: time / commands * busy };
 }
 
-async function main(program: string, rounds: number): Promise<void> {
-  await using peer = new Peer(program);
+/** Has each driver read, and returns what a read takes by it. */
+async function round(
+  reads: Reads,
+  libvfn: string | undefined,
+): Promise<{ readonly ours: Cost; readonly peers: Map<string, Cost> }> {
+  const peers = new Map<string, Cost>();
+  let ours: Cost;
+  {
+    await using _taken = await host.take(reads.address);
+    ours = await readByOurs(reads);
+    if (libvfn !== undefined) {
+      peers.set(LIBVFN, await readByLibvfn(libvfn, reads));
+    }
+  }
+  for (const engine of Object.keys(ENGINES)) {
+    peers.set(`fio ${engine}`, await readByFio(engine, reads));
+  }
+  return { ours, peers };
+}
+
+/** libvfn is to be reached; one at a time has the time of one trap more. */
+function targetOf(peer: string, depth: number): number {
+  return peer === LIBVFN && depth === 1 ? 1 / 0.9 : 1;
+}
+
+async function main(rounds: number, libvfn?: string): Promise<void> {
+  const { devices } = currentMachine()!;
+  // For the compilers.
+  await round({ address: devices.nvme512!, bytes: 512, depth: 32 }, libvfn);
   for (const bytes of SIZES) {
+    const address = devices[`nvme${bytes}`]!;
     for (const depth of DEPTHS) {
-      const comparison = await compare(
-        {
-          what: `random read of ${bytes} bytes, ${depth} at once`,
-          target: 1,
-          warmUp: 1,
-          times: 2000,
-          rounds,
-        },
-        {
-          ts: ours(depth, bytes),
-          c: async (times) =>
-            await peer.ask("aio", times, await blockDevice(), depth, bytes),
-        },
-      );
-      console.log(JSON.stringify(comparison));
+      const reads = { address, bytes, depth };
+      const all = [];
+      for (let i = 0; i < rounds; i++) all.push(await round(reads, libvfn));
+      for (const aspect of ["time", "processor"] as const) {
+        for (const peer of all[0]!.peers.keys()) {
+          const comparison: Comparison = {
+            what: `${bytes} bytes, ${depth} at once`,
+            peer,
+            target: targetOf(peer, depth),
+            times: 1,
+            c: all.map(({ peers }) => peers.get(peer)![aspect]),
+            ts: all.map(({ ours }) => ours[aspect]),
+          };
+          console.log(JSON.stringify({ aspect, ...comparison }));
+        }
+      }
     }
   }
 }
 
-const [program, rounds] = Deno.args;
-await main(program!, Number(rounds));
+const [rounds, libvfn] = Deno.args;
+await main(Number(rounds), libvfn);

@@ -16,25 +16,13 @@ import { measureDirty } from "./dirty.ts";
 import { measureHost } from "./host.ts";
 import { IRQS_MACHINE } from "./irqs_machine.ts";
 import { measureLatency } from "./latency.ts";
+import { NIC_MACHINE } from "./nic_machine.ts";
+import { NVME_MACHINE } from "./nvme_machine.ts";
 import { measureRings } from "./rings.ts";
 import { measureStarts } from "./start.ts";
 
 /** The machine. By its own clock an access to a device takes no time. */
 const MACHINE: Machine = { ...machineNamed("testbed"), hostClock: true };
-
-/** A machine with a controller that answers at once. */
-const NVME_MACHINE: Machine = {
-  ...machineNamed("testbed"),
-  name: "testbed-nvme",
-  about: "a controller without a disk behind it",
-  hostClock: true,
-  devices: [{
-    name: "nvme0",
-    address: "0000:00:07.0",
-    model: "nvme,serial=nvme0",
-    behind: "nothing",
-  }],
-};
 
 /**
  * V8 compiles and collects garbage on the main thread, rather than on others,
@@ -53,6 +41,8 @@ export interface Bench {
   readonly program: string;
   /** Whether a few rounds are enough. */
   readonly quick: boolean;
+  /** The path of libvfn's `perf`, where it is to be measured, too. */
+  readonly libvfn: string | undefined;
   /** Takes a result, and where it was measured. */
   readonly found: (where: string, comparison: Comparison) => void;
 }
@@ -65,22 +55,36 @@ async function here(
   for await (const comparison of comparisons) found(where, comparison);
 }
 
-/** Runs a script in a machine, which prints a comparison a line, as JSON. */
+/** A script for a machine, which prints a comparison a line, as JSON. */
+interface GuestScript {
+  /** Its file in this folder. */
+  readonly script: string;
+  /** Its arguments. */
+  readonly args: readonly (string | number)[];
+  /** The Debian packages that it needs. */
+  readonly packages?: readonly string[];
+  /** What is said of C in the title. */
+  readonly peer?: string;
+}
+
 async function inGuest(
-  { program, found }: Bench,
+  { found }: Bench,
   machine: Machine,
-  script: string,
-  rounds: number,
-  peer = "",
+  { script, args, packages, peer = "" }: GuestScript,
 ): Promise<void> {
-  await prepare([machine]);
-  await cacheModules([script]);
+  await prepare([machine], packages);
+  const path = `tests/bench/${script}`;
+  await cacheModules([path]);
   const how = await accelerator() === "kvm" ? "under KVM" : "emulated";
   const where = `in ${machine.name}, ${how}${peer}`;
+  const command = denoCommand("run", [FLAGS, path, ...args.map(String)]);
   const exitCode = await runInGuest(machine, {
-    command: denoCommand("run", [FLAGS, script, program, String(rounds)]),
+    command,
     stdout: async (stream) => {
-      for await (const line of lines(stream)) found(where, JSON.parse(line));
+      for await (const line of lines(stream)) {
+        const { aspect, ...comparison } = JSON.parse(line);
+        found(aspect === undefined ? where : `${where}; ${aspect}`, comparison);
+      }
     },
     stderr: (stream) =>
       stream.pipeTo(Deno.stderr.writable, { preventClose: true }),
@@ -98,28 +102,52 @@ async function core(bench: Bench): Promise<void> {
   const rounds = quick ? 9 : 31;
   const starts = `${HERE}, C: an empty script`;
   await here(bench, measureStarts(dir, rounds), starts);
-  await inGuest(bench, MACHINE, "tests/bench/guest.ts", rounds);
+  await inGuest(bench, MACHINE, {
+    script: "guest.ts",
+    args: [program, rounds],
+  });
 }
 
 async function irqs(bench: Bench): Promise<void> {
-  const script = "tests/bench/irqs_guest.ts";
-  await inGuest(bench, IRQS_MACHINE, script, bench.quick ? 3 : 11);
+  await inGuest(bench, IRQS_MACHINE, {
+    script: "irqs_guest.ts",
+    args: [bench.program, bench.quick ? 3 : 11],
+  });
 }
 
 async function iommu(bench: Bench): Promise<void> {
   const { program, quick } = bench;
   await here(bench, measureDirty(program, quick ? 11 : 31));
-  const machine = machineNamed("testbed");
-  await inGuest(bench, machine, "tests/bench/iommu_guest.ts", quick ? 3 : 11);
+  await inGuest(bench, machineNamed("testbed"), {
+    script: "iommu_guest.ts",
+    args: [program, quick ? 3 : 11],
+  });
 }
 
 async function nvme(bench: Bench): Promise<void> {
-  const { program, quick } = bench;
+  const { program, quick, libvfn } = bench;
   await here(bench, measureRings(program, quick ? 301 : 1501));
-  const script = "tests/bench/nvme_guest.ts";
-  const peer = ", C: the kernel's driver";
-  await inGuest(bench, NVME_MACHINE, script, quick ? 5 : 11, peer);
+  await inGuest(bench, machineNamed("debian-6.12"), {
+    script: "rings_guest.ts",
+    args: [program, quick ? 3 : 11],
+    peer: ", by a clock that counts instructions",
+  });
+  await inGuest(bench, NVME_MACHINE, {
+    script: "nvme_guest.ts",
+    args: [quick ? 1 : 3, ...libvfn === undefined ? [] : [libvfn]],
+    packages: ["fio"],
+    peer: ", C: the other driver",
+  });
+}
+
+async function nic(bench: Bench): Promise<void> {
+  await inGuest(bench, NIC_MACHINE, {
+    script: "nic_guest.ts",
+    args: [bench.quick ? 3 : 11],
+    packages: ["ethtool", "iproute2"],
+    peer: ", C: the kernel's driver, by pktgen",
+  });
 }
 
 /** The parts. */
-export const PARTS = { core, irqs, iommu, nvme } as const;
+export const PARTS = { core, irqs, iommu, nvme, nic } as const;

@@ -20,7 +20,7 @@ export async function compilePeer(dir: string): Promise<string> {
   const program = join(dir, "peer");
   const sources = [
     ...["peer.c", "legacy.c", "iommufd.c", "events.c", "irqs.c", "rings.c"],
-    ...["aio.c", "mappings.c"],
+    "mappings.c",
   ];
   await run([
     ...["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"],

@@ -70,12 +70,13 @@ export function table(
 }
 
 function cells(comparison: Comparison): string[] {
-  const { what, target, limit } = comparison;
+  const { target, limit } = comparison;
   const { c, ts, ratio, atBest, ok } = outcome(comparison);
+  const amount = comparison.unit === undefined ? time : count;
   return [
-    what,
-    c === undefined ? "" : time(c),
-    time(ts),
+    name(comparison),
+    c === undefined ? "" : amount(c),
+    amount(ts),
     ratio?.toFixed(2) ?? "",
     atBest?.toFixed(2) ?? "",
     target?.toFixed(2) ?? (limit === undefined ? "" : time(limit)),
@@ -85,12 +86,19 @@ function cells(comparison: Comparison): string[] {
 
 /** Formats a comparison as a line, while others are made. */
 export function line(comparison: Comparison): string {
-  const { what, target, limit } = comparison;
+  const { target, limit } = comparison;
   const { c, ts, ratio } = outcome(comparison);
-  const most = target ?? (limit === undefined ? undefined : time(limit));
-  return `${what}: ${c === undefined ? "" : `${time(c)}, `}${time(ts)}` +
+  const amount = comparison.unit === undefined ? time : count;
+  const most = target?.toFixed(2) ??
+    (limit === undefined ? undefined : time(limit));
+  return `${name(comparison)}: ` +
+    `${c === undefined ? "" : `${amount(c)}, `}${amount(ts)}` +
     (ratio === undefined ? "" : `, ratio ${ratio.toFixed(2)}`) +
     (most === undefined ? "" : ` of ${most} at most`);
+}
+
+function name({ what, peer }: Comparison): string {
+  return peer === undefined ? what : `${what}: ${peer}`;
 }
 
 /** The reasons for missed targets, each once. */
@@ -102,6 +110,11 @@ function notes(comparisons: readonly Comparison[]): string[] {
       ? []
       : ["", `${ones.map(({ what }) => what).join("; ")}:`, `  ${holds}`]
   );
+}
+
+/** Formats a number of instructions. */
+function count(instructions: number): string {
+  return instructions.toPrecision(3);
 }
 
 /** Formats a time in a fitting unit. */

@@ -48,6 +48,8 @@ export interface Machine {
    * looking for its answer does.
    */
   hostClock?: boolean;
+  /** What its kernel is told besides, on its command line. */
+  parameters?: readonly string[];
   /** How many processors it has. Default: 1. */
   processors?: number;
   /**

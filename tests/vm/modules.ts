@@ -40,6 +40,7 @@ const FURTHER_MODULES = [
   "dm_mod",
   "loop",
   "8021q",
+  "pktgen",
 ];
 
 /** All modules that the cache keeps of a kernel. */

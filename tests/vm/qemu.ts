@@ -57,6 +57,7 @@ export async function qemuArguments(
     // the emulated IOMMU cannot share page tables of five levels
     "no5lvl",
     ...(machine.iommu === "intel" ? ["intel_iommu=on"] : []),
+    ...(machine.parameters ?? []),
     `PASSTHRU_RUN=${dir}`,
   ];
   return [

@@ -25,15 +25,15 @@ export class Histogram {
   #least = Infinity;
   #most = 0;
 
-  /** Counts a time, in nanoseconds. */
-  add(nanoseconds: number): void {
+  /** Counts a time, in nanoseconds, so many times. */
+  add(nanoseconds: number, times = 1): void {
     const time = nanoseconds > 0xffff_ffff ? 0xffff_ffff : nanoseconds >>> 0;
     const shift = 32 - Math.clz32(time) - BITS - 1;
     const bucket = shift <= 0 ? time : (shift << BITS) + (time >>> shift);
-    this.#buckets[bucket]!++;
-    this.#count++;
-    this.#sum += time;
-    this.#squares += time * time;
+    this.#buckets[bucket]! += times;
+    this.#count += times;
+    this.#sum += time * times;
+    this.#squares += time * time * times;
     if (time < this.#least) this.#least = time;
     if (time > this.#most) this.#most = time;
   }

@@ -44,6 +44,9 @@ interface Checked {
 /** How often a loop looks before it checks that the controller is there. */
 const LOOKS = 10_000_000;
 
+/** After so many commands the controller is told of them, while more are made. */
+const RING = 16;
+
 /** Which blocks the commands are about. */
 class Blocks {
   readonly #isRandom: boolean;
@@ -123,11 +126,19 @@ export function measurePolled(
     commands += count;
     underWay -= count;
     const isOver = now >= end && !isRamp;
+    // Those that were submitted at once are counted at once.
+    let since = now;
+    let alike = 0;
     for (let i = 0; i < count; i++) {
-      const id = pair.completed[i]!;
+      const id = pair.completed(i);
       const status = pair.status(id);
       if (status !== 0) throw commandFailed(controller.name, opcode, status);
-      latency.add((now - begun[id]!) * 1e6);
+      if (begun[id] === since) alike++;
+      else {
+        if (alike > 0) latency.add((now - since) * 1e6, alike);
+        since = begun[id]!;
+        alike = 1;
+      }
       if (isOver) {
         pair.give(id);
         continue;
@@ -135,7 +146,9 @@ export function measurePolled(
       begun[id] = now;
       pair.submit(id, opcode, namespace, blocks.next(), perCommand - 1);
       underWay++;
+      if (i % RING === RING - 1) pair.ring();
     }
+    latency.add((now - since) * 1e6, alike);
     if (isRamp && now >= end) {
       isRamp = false;
       latency = new Histogram();

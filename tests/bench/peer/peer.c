@@ -25,7 +25,6 @@
  *                                      percentile
  *   interrupt TIMES                    an edu's, until it is read
  *   rings TIMES DEPTH                  NVMe commands over rings in memory
- *   aio TIMES FILE DEPTH BYTES         random reads of a block device
  *   wake TIMES FD...                   signals eventfds that it was given
  */
 #include "peer.h"
@@ -346,7 +345,6 @@ static const struct {
 	{ "delivered", delivered },
 	{ "interrupt", interrupt },
 	{ "rings", rings },
-	{ "aio", aio },
 };
 
 static uint64_t run(const char *name)

@@ -63,7 +63,7 @@ const char *word(void);
 /* Commands that have a file of their own. */
 uint64_t latency(void), wake_others(void), vectors(void), interrupt(void);
 uint64_t delivered(void);
-uint64_t rings(void), aio(void);
+uint64_t rings(void);
 uint64_t grow(void), shrink(void), dirty(void), walk_copy(void);
 
 /* Maps memory of a file, or of no file, for reading and writing. */

@@ -17,18 +17,14 @@ static struct queue {
 	uint32_t *commands;
 	volatile uint32_t *completions;
 	volatile uint32_t *doorbells;
-	uint32_t pointers[4 * ENTRIES];
-	uint8_t busy[ENTRIES];
-	uint16_t status[ENTRIES];
-	uint16_t slots[ENTRIES];
-	uint16_t completed[COMPLETIONS];
+	/* Dwords 6 to 9, and the last completion: 0 while one is awaited. */
+	uint32_t state[8 * ENTRIES];
+	uint32_t completed[COMPLETIONS];
 	uint32_t tail, head, phase, unread;
 } queue = { .phase = 1 };
 
-/* The stand-in's place in both rings. */
-static struct {
-	uint32_t head, tail, phase;
-} controller = { .phase = 1 };
+/* How many commands the stand-in has completed. */
+static uint32_t answered;
 
 static void *pages(size_t size)
 {
@@ -44,15 +40,15 @@ static void submit(uint32_t id, uint32_t opcode, uint32_t namespace,
 		   uint64_t block, uint32_t dword12)
 {
 	uint32_t *command = queue.commands + 16 * queue.tail;
-	const uint32_t *pointers = queue.pointers + 4 * id;
+	uint32_t *state = queue.state + 8 * id;
 
-	queue.busy[id] = 1;
+	state[4] = 0;
 	command[0] = opcode | id << 16;
 	command[1] = namespace;
-	command[6] = pointers[0];
-	command[7] = pointers[1];
-	command[8] = pointers[2];
-	command[9] = pointers[3];
+	command[6] = state[0];
+	command[7] = state[1];
+	command[8] = state[2];
+	command[9] = state[3];
 	command[10] = block;
 	command[11] = block >> 32;
 	command[12] = dword12;
@@ -70,19 +66,17 @@ static uint32_t reap(void)
 {
 	uint32_t count = 0;
 
-	while (count < COMPLETIONS) {
+	for (;;) {
 		uint32_t last = queue.completions[4 * queue.head + 3];
 		uint32_t id = last & 0xffff;
 
 		if ((last >> 16 & 1) != queue.phase)
 			break;
-		if (id >= ENTRIES || !queue.busy[id]) {
+		if (id >= ENTRIES || queue.state[8 * id + 4]) {
 			fprintf(stderr, "peer: command %u completed\n", id);
 			exit(1);
 		}
-		queue.busy[id] = 0;
-		queue.status[id] = last >> 17;
-		queue.slots[id] = queue.head;
+		queue.state[8 * id + 4] = queue.head << 16 | last >> 16 | 1;
 		queue.completed[count++] = id;
 		if (++queue.head == COMPLETIONS) {
 			queue.head = 0;
@@ -103,20 +97,18 @@ static uint32_t reap(void)
 static void answer(void)
 {
 	uint32_t tail = queue.doorbells[0];
+	uint32_t done = answered;
 
-	while (controller.head != tail) {
-		uint32_t first = ((volatile uint32_t *)queue.commands)
-			[16 * controller.head];
+	while (done % ENTRIES != tail) {
+		uint32_t id = ((volatile uint32_t *)queue.commands)
+			[16 * (done % ENTRIES)] >> 16;
+		uint32_t phase = ~done / COMPLETIONS & 1;
 
-		queue.completions[4 * controller.tail + 3] =
-			first >> 16 | controller.phase << 16;
-		if (++controller.head == ENTRIES)
-			controller.head = 0;
-		if (++controller.tail == COMPLETIONS) {
-			controller.tail = 0;
-			controller.phase ^= 1;
-		}
+		queue.completions[4 * (done % COMPLETIONS) + 3] =
+			id | phase << 16;
+		done++;
 	}
+	answered = done;
 }
 
 uint64_t rings(void)
@@ -132,7 +124,7 @@ uint64_t rings(void)
 		queue.doorbells = pages(PAGE);
 	}
 	for (uint32_t id = 0; id < depth; id++) {
-		queue.pointers[4 * id] = id * PAGE;
+		queue.state[8 * id] = id * PAGE;
 		queue.completed[id] = id;
 	}
 	start = now();

@@ -177,7 +177,7 @@ Deno.test("A loop on a queue's rings keeps it full, and wraps around many times"
     assertEquals(pair.spin(1), true);
     const count = pair.reap();
     for (let i = 0; i < count; i++) {
-      const id = pair.completed[i]!;
+      const id = pair.completed(i);
       assertEquals(pair.status(id), 0);
       done++;
       pair.submit(id, 2, 1, (done * 8) % 16000, 7);

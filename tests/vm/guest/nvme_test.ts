@@ -68,7 +68,7 @@ forEachBackend(
       if (!pair.spin(1000) && performance.now() > deadline) break;
       const count = pair.reap();
       for (let i = 0; i < count; i++, done++) {
-        const id = pair.completed[i]!;
+        const id = pair.completed(i);
         assertEquals(pair.status(id), 0);
         pair.submit(id, READ, 1, 8 * (done % 1000), 7);
       }

@@ -58,7 +58,7 @@ self.onmessage = ({ data }: MessageEvent<Job>) => {
     }
     const reaped = pair.reap();
     for (let i = 0; i < reaped; i++) {
-      const id = pair.completed[i]!;
+      const id = pair.completed(i);
       if (pair.status(id) !== 0) failed++;
       done++;
       if (done + underWay <= times) read(id);
