@@ -82,6 +82,22 @@ Deno.test("emit() tells that an old libvirt ignores iommufd, and refuses one tha
   }
 });
 
+Deno.test("emit() tells which other member of a group keeps a libvirt domain from starting", () => {
+  const sound = "0000:02:00.1";
+  const host = withFunctions({
+    [B]: { ...CARD, driver: "nouveau", group: 20 },
+    [sound]: { id: "10de:10f0", driver: "snd_hda_intel", group: 20 },
+  });
+  const notes = (names: readonly string[]) =>
+    emit("libvirt", names.map((name) => host.find(name)), { managed: true })
+      .notes;
+  assertEquals(notes([B]), [
+    "libvirt binds only what is listed, and the domain does not start while " +
+    `${sound}, of the same IOMMU group, is on snd_hda_intel`,
+  ]);
+  assertEquals(notes([B, sound]), []);
+});
+
 Deno.test("emit() writes a node device of libvirt", () => {
   assertEquals(
     text("libvirt-nodedev", [MEDIATED]),
