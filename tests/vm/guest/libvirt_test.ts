@@ -18,11 +18,8 @@ const MANAGED = addressOf("e1000e0");
 /** The ids that the firmware must see. */
 const IDS = ["1b36:0010", "8086:10d3"];
 
-/** Everything that starts a domain, as an ordinary user. */
-const SETTINGS = `user = "nobody"
-group = "nogroup"
-stdio_handler = "file"
-`;
+/** Another package than that of libvirt's daemon makes this user. */
+const USER = "libvirt-qemu";
 
 /** How a function is on the host, and who may open its group. */
 function stateOf(address: string) {
@@ -35,6 +32,15 @@ function stateOf(address: string) {
   }
 }
 
+/** Makes the user that libvirt runs QEMU as, where there is none. */
+function makeUser(): void {
+  const append = { append: true };
+  const line = `${USER}:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin\n`;
+  if (Deno.readTextFileSync("/etc/passwd").includes(`${USER}:`)) return;
+  Deno.writeTextFileSync("/etc/passwd", line, append);
+  Deno.writeTextFileSync("/etc/group", `${USER}:x:64055:\n`, append);
+}
+
 /** libvirt's daemon, and a client. */
 class Libvirt implements AsyncDisposable {
   readonly #daemon: Deno.ChildProcess;
@@ -45,9 +51,17 @@ class Libvirt implements AsyncDisposable {
 
   /** Starts it. */
   static async start(): Promise<Libvirt> {
+    makeUser();
     Deno.mkdirSync("/etc/libvirt", { recursive: true });
-    Deno.writeTextFileSync("/etc/libvirt/qemu.conf", SETTINGS);
-    const daemon = new Deno.Command("libvirtd", { stdin: "null" }).spawn();
+    // Without virtlogd.
+    Deno.writeTextFileSync(
+      "/etc/libvirt/qemu.conf",
+      'stdio_handler = "file"\n',
+    );
+    const daemon = new Deno.Command("libvirtd", {
+      stdin: "null",
+      stderr: "null",
+    }).spawn();
     const libvirt = new Libvirt(daemon);
     await until(() => {
       try {
