@@ -266,6 +266,25 @@ Deno.test("emit() refuses an option that a format does not have", () => {
   text("kubevirt", [A], { iommufd: false });
 });
 
+Deno.test("emit() refuses options of a script without types", () => {
+  for (
+    const [options, message] of [
+      [{ managed: "no" }, 'managed is "no": expected true or false'],
+      [{ iommufd: 1 }, "iommufd is 1: expected true or false"],
+      [{ name: null }, "name is null: expected a text"],
+      [{ node: {} }, "node is {}: expected a text"],
+      [{ consumer: 9 }, 'consumer is 9: expected a text such as "9.0"'],
+      [{ command: "passthru" }, 'is "passthru": expected a list of words'],
+      [{ command: [1] }, "is [1]: expected a list of words"],
+      [{ managd: true }, 'There is no option "managd": expected iommufd,'],
+    ] as readonly [object, string][]
+  ) {
+    for (const format of HANDOFF_FORMATS) {
+      assertThrows(() => text(format, [A], options), TypeError, message);
+    }
+  }
+});
+
 Deno.test("emit() refuses a device of another bus in every format", () => {
   const host = simulate({
     ...MACHINE,
