@@ -2,7 +2,7 @@
  * Functions for libvirt: it starts a domain in the guest with one that a state
  * has bound and one that it binds itself, up to the domain's firmware.
  */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { openers } from "../../../lib/host/openers.ts";
 import { emit } from "../../../lib/handoff/mod.ts";
 import { apply, plan, restore } from "../../../lib/provision/mod.ts";
@@ -91,9 +91,9 @@ class Libvirt implements AsyncDisposable {
 }
 
 /** A small domain, whose firmware writes its log to a file. */
-function domain(devices: string, log: string): string {
+function domain(name: string, devices: string, log: string): string {
   return `<domain type='qemu'>
-<name>guest</name>
+<name>${name}</name>
 <memory unit='MiB'>64</memory>
 <os><type arch='x86_64' machine='q35'>hvm</type></os>
 <devices>
@@ -127,7 +127,10 @@ testUnless(
     const devices = Deno.readTextFileSync(`${folder}/bound.xml`) +
       emit("libvirt", [host.function(MANAGED)], { managed: true }).text;
     const log = `${folder}/firmware`;
-    Deno.writeTextFileSync(`${folder}/domain.xml`, domain(devices, log));
+    Deno.writeTextFileSync(
+      `${folder}/domain.xml`,
+      domain("guest", devices, log),
+    );
 
     await using libvirt = await Libvirt.start();
     await libvirt.virsh("define", `${folder}/domain.xml`);
@@ -153,5 +156,29 @@ testUnless(
     assertEquals(plan(host, { functions }).steps, []);
     assertEquals((await restore(host)).left, []);
     assertEquals([BOUND, MANAGED].map(stateOf), before);
+  },
+);
+
+testUnless(
+  whyNot("libvirtd", "virsh"),
+  "libvirt does not start a domain while the driver that emit() tells of has another member of the group",
+  async (folder) => {
+    const fn = host.function(addressOf("mixed1"));
+    const before = stateOf(fn.address);
+    const { text, notes } = emit("libvirt", [fn], { managed: true });
+    assertMatch(notes[0]!, new RegExp(`${addressOf("mixed0")}.* is on nvme`));
+    Deno.writeTextFileSync(
+      `${folder}/domain.xml`,
+      domain("part", text, "/dev/null"),
+    );
+
+    await using libvirt = await Libvirt.start();
+    await libvirt.virsh("define", `${folder}/domain.xml`);
+    await assertRejects(
+      () => libvirt.virsh("start", "part"),
+      Error,
+      "is not viable",
+    );
+    assertEquals(stateOf(fn.address), before);
   },
 );
