@@ -253,8 +253,9 @@ export function noMemory(
       (need > limit
         ? `and the limit is ${limit}`
         : `and the limit of ${limit} is one for all processes of this user`),
-    hint: "raise the limit: ulimit -l, LimitMEMLOCK= in the systemd unit, or " +
-      "memlock in /etc/security/limits.conf",
+    hint: "raise the limit: ulimit -l, LimitMEMLOCK= in the systemd unit, " +
+      "--ulimit memlock=-1:-1 of the container, or memlock in " +
+      "/etc/security/limits.conf",
     cause,
   });
 }

@@ -34,7 +34,7 @@ export const HANDOFF_FORMATS: readonly HandoffFormat[] = Object.keys(
  * @param options What the format has: iommufd, names, the consumer's version.
  * @returns The text, and what whoever uses it has to know.
  * @throws {TypeError} When there is no such format, no device, or one twice, or
- * when a name or a version is none that the consumer takes.
+ * when an option does not exist or has no value that the consumer takes.
  * @throws {VfioError} `NOT_SUPPORTED` when the format, or the consumer's
  * version, cannot express it; `WRONG_DRIVER` or `BACKEND_UNAVAILABLE` when a
  * device has no node that the format names.
@@ -73,7 +73,9 @@ export function emitHanded(
   if (first === undefined) throw new TypeError("No device to hand over");
   assertOnce(devices);
   for (const [key, value] of Object.entries(options)) {
-    if (value === undefined || value === false) continue;
+    if (value === undefined) continue;
+    assertOption(key, value);
+    if (value === false) continue;
     if (known.includes(key as keyof HandoffOptions)) continue;
     throw inexpressible(
       undefined,
@@ -88,6 +90,44 @@ export function emitHanded(
 /** Whether a text is the name of a format. */
 function isFormat(name: string): name is HandoffFormat {
   return Object.hasOwn(FORMATS, name);
+}
+
+/** What the value of each option is. */
+const VALUES: Readonly<
+  Record<keyof HandoffOptions, readonly [string, (value: unknown) => boolean]>
+> = {
+  iommufd: ["true or false", isBoolean],
+  managed: ["true or false", isBoolean],
+  name: ["a text", isText],
+  node: ["a text", isText],
+  consumer: ['a text such as "9.0"', isText],
+  command: [
+    "a list of words",
+    (value) => Array.isArray(value) && value.every(isText),
+  ],
+};
+
+function isBoolean(value: unknown): boolean {
+  return typeof value === "boolean";
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string";
+}
+
+/** Refuses what only a script without types can give. */
+function assertOption(key: string, value: unknown): void {
+  const names = Object.keys(VALUES);
+  if (!names.includes(key)) {
+    throw new TypeError(
+      `There is no option ${shortJson(key)}: expected ${names.join(", ")}`,
+    );
+  }
+  const [expected, isRight] = VALUES[key as keyof HandoffOptions];
+  if (isRight(value)) return;
+  throw new TypeError(
+    `The option ${key} is ${shortJson(value)}: expected ${expected}`,
+  );
 }
 
 function formatOf(name: string): Format {

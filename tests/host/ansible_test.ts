@@ -5,7 +5,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { buildCollection } from "../../integrations/ansible/build.ts";
 import { simulate } from "../../lib/sim/mod.ts";
-import { onPath } from "./programs.ts";
+import { onPath, testUnless } from "./programs.ts";
 import { SshHosts, whyNoSshHosts } from "./ssh_hosts.ts";
 
 const A = "0000:01:00.0";
@@ -168,16 +168,6 @@ const missing = ["ansible-playbook", "ansible-doc"].find((name) =>
   !onPath(name)
 );
 const skipped = missing && `${missing} is not installed`;
-
-/** Declares a test that is skipped for a reason, and says so. */
-function testUnless(
-  reason: string | undefined,
-  name: string,
-  fn: () => Promise<void>,
-): void {
-  const why = reason === undefined ? "" : ` (skipped: ${reason})`;
-  Deno.test({ name: `${name}${why}`, ignore: reason !== undefined, fn });
-}
 
 testUnless(
   skipped,

@@ -7,7 +7,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { emit } from "../../lib/handoff/mod.ts";
 import { simulate } from "../../lib/sim/mod.ts";
-import { onPath } from "./programs.ts";
+import { testUnless, whyNot } from "./programs.ts";
 
 const A = "0000:01:00.0";
 
@@ -16,34 +16,6 @@ const host = simulate({
     [A]: { id: "10de:1eb8", class: 0x030200, driver: "vfio-pci", group: 42 },
   },
 });
-
-/** Why something cannot run here. */
-function whyNot(...programs: readonly string[]): string | undefined {
-  const missing = programs.find((name) => !onPath(name));
-  if (missing !== undefined) return `${missing} is not installed`;
-  return Deno.uid() === 0 ? undefined : "only root can";
-}
-
-/** Declares a test that is skipped for a reason, and says so. */
-function testUnless(
-  reason: string | undefined,
-  name: string,
-  fn: (folder: string) => Promise<void>,
-): void {
-  const why = reason === undefined ? "" : ` (skipped: ${reason})`;
-  Deno.test({
-    name: `${name}${why}`,
-    ignore: reason !== undefined,
-    async fn() {
-      const folder = await Deno.makeTempDir();
-      try {
-        await fn(folder);
-      } finally {
-        await Deno.remove(folder, { recursive: true });
-      }
-    },
-  });
-}
 
 /**
  * Runs a script of the shell with mounts and processes of its own. What it

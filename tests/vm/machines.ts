@@ -272,9 +272,10 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
     kernel: "debian-6.12",
     iommu: "intel",
     backends: ["legacy"],
-    about: "Debian 13's kernel, for systemd and udev to start on",
+    about: "Debian 13's kernel, for systemd and udev to start on, and for " +
+      "libvirt and podman",
     devices: DEVICES,
-    tests: ["systemd_test.ts"],
+    tests: ["libvirt_test.ts", "podman_test.ts", "systemd_test.ts"],
   },
 ];
 

@@ -10,6 +10,8 @@
 
 import { escapeXml } from "../../printable.ts";
 import { hex } from "../../hex.ts";
+import type { HostDevice } from "../../host/device.ts";
+import { standsInTheWay } from "../../host/driver/vfio_driver.ts";
 import { basename } from "../../host/path.ts";
 import type { PciFunction } from "../../host/pci/function.ts";
 import { parsePciAddress } from "../../pci/address.ts";
@@ -43,9 +45,15 @@ export const LIBVIRT: Format = {
     if (iommufd) assertVersion(options, "libvirt", "iommufd", IOMMUFD);
     return {
       text: devices.map((handed) => hostdev(handed, options)).join(""),
-      notes: iommufd && consumer === undefined
-        ? [`libvirt before ${IOMMUFD} ignores iommufd='yes' without a word`]
-        : [],
+      notes: [
+        ...iommufd && consumer === undefined
+          ? [`libvirt before ${IOMMUFD} ignores iommufd='yes' without a word`]
+          : [],
+        ...obstaclesOf(devices).map(({ name, driver }) =>
+          "libvirt binds only what is listed, and the domain does not start " +
+          `while ${name}, of the same IOMMU group, is on ${driver}`
+        ),
+      ],
     };
   },
 };
@@ -66,6 +74,18 @@ export const LIBVIRT_NODEDEV: Format = {
       : { text: functionNode(functionOf(handed!, "libvirt")), notes: [] };
   },
 };
+
+/** The drivers that keep a group from the domain, on devices not listed. */
+function obstaclesOf(devices: readonly Handed[]): HostDevice[] {
+  const listed = new Set(devices.map(({ device }) => device.name));
+  const members = devices.flatMap(({ device }) =>
+    device.iommuGroup?.devices ?? []
+  );
+  const others = new Map(members.map((each) => [each.name, each]));
+  return [...others.values()].filter((each) =>
+    !listed.has(each.name) && standsInTheWay(each)
+  );
+}
 
 function hostdev(handed: Handed, options: HandoffOptions): string {
   return isMediated(handed, "libvirt")

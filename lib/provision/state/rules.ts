@@ -62,7 +62,7 @@ const USER = /^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10})$/;
 /** All zeros and multicast addresses are excluded. */
 const MAC = /^(?!00(:00){5}$)[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$/;
 /** Absolute and normalized, so that two different paths are different files. */
-const FILE = /^(\/(?!\.{1,2}(\/|$))[^/\n]+)+$/;
+export const FILE = /^(\/(?!\.{1,2}(\/|$))[^/\n]+)+$/;
 const INDEX = /^(0|[1-9][0-9]{0,4})$/;
 const MODE = /^0?[0-7]{3}$/;
 

@@ -11,6 +11,8 @@ import type {
 } from "../../../lib/handoff/format.ts";
 import type { HostDevice } from "../../../lib/host/device.ts";
 import type { Host } from "../../../lib/host/host.ts";
+import { shortJson } from "../../../lib/printable.ts";
+import { FILE } from "../../../lib/provision/state/rules.ts";
 import type { DesiredState } from "../../../lib/provision/state/state.ts";
 import { type Arguments, EXIT, fromUser, UsageError } from "../command.ts";
 import { applyState } from "../run/applying.ts";
@@ -77,9 +79,10 @@ function stateOf(
   path: string,
   options: HandoffOptions,
 ): DesiredState {
-  if (!path.startsWith("/")) {
+  if (!FILE.test(path)) {
     throw new UsageError(
-      `--to is ${path}: expected an absolute path, as passthru restore needs`,
+      `--to is ${shortJson(path)}: expected an absolute path of a file, ` +
+        "without . and .., as passthru restore needs",
     );
   }
   const on = (bus: string) =>

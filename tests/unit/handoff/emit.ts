@@ -82,6 +82,22 @@ Deno.test("emit() tells that an old libvirt ignores iommufd, and refuses one tha
   }
 });
 
+Deno.test("emit() tells which other member of a group keeps a libvirt domain from starting", () => {
+  const sound = "0000:02:00.1";
+  const host = withFunctions({
+    [B]: { ...CARD, driver: "nouveau", group: 20 },
+    [sound]: { id: "10de:10f0", driver: "snd_hda_intel", group: 20 },
+  });
+  const notes = (names: readonly string[]) =>
+    emit("libvirt", names.map((name) => host.find(name)), { managed: true })
+      .notes;
+  assertEquals(notes([B]), [
+    "libvirt binds only what is listed, and the domain does not start while " +
+    `${sound}, of the same IOMMU group, is on snd_hda_intel`,
+  ]);
+  assertEquals(notes([B, sound]), []);
+});
+
 Deno.test("emit() writes a node device of libvirt", () => {
   assertEquals(
     text("libvirt-nodedev", [MEDIATED]),
@@ -248,6 +264,25 @@ Deno.test("emit() refuses an option that a format does not have", () => {
     "with it there are libvirt",
   );
   text("kubevirt", [A], { iommufd: false });
+});
+
+Deno.test("emit() refuses options of a script without types", () => {
+  for (
+    const [options, message] of [
+      [{ managed: "no" }, 'managed is "no": expected true or false'],
+      [{ iommufd: 1 }, "iommufd is 1: expected true or false"],
+      [{ name: null }, "name is null: expected a text"],
+      [{ node: {} }, "node is {}: expected a text"],
+      [{ consumer: 9 }, 'consumer is 9: expected a text such as "9.0"'],
+      [{ command: "passthru" }, 'is "passthru": expected a list of words'],
+      [{ command: [1] }, "is [1]: expected a list of words"],
+      [{ managd: true }, 'There is no option "managd": expected iommufd,'],
+    ] as readonly [object, string][]
+  ) {
+    for (const format of HANDOFF_FORMATS) {
+      assertThrows(() => text(format, [A], options), TypeError, message);
+    }
+  }
 });
 
 Deno.test("emit() refuses a device of another bus in every format", () => {

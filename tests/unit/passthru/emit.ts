@@ -82,9 +82,12 @@ Deno.test("passthru emit --to leaves nothing when the file cannot be written", a
   assertEquals([failed.code, failed.out], [1, ""]);
   assertStringIncludes(failed.err, PATH);
   assertEquals(JSON.stringify(await host.snapshot()), before);
-  const relative = await call(host, ["emit", "cdi", A, "--to", "gpu.json"]);
-  assertEquals(relative.code, 2);
-  assertStringIncludes(relative.err, "expected an absolute path");
+  for (const path of ["gpu.json", "/etc/cdi/", "/etc/../x", "/etc/a\nb"]) {
+    const refused = await call(host, ["emit", "cdi", A, "--to", path]);
+    assertEquals([refused.code, refused.out], [2, ""]);
+    assertStringIncludes(refused.err, "--to is ");
+    assertStringIncludes(refused.err, "expected an absolute path");
+  }
 });
 
 Deno.test("passthru emit refuses what is called wrongly, and what cannot be expressed", async () => {
