@@ -29,7 +29,7 @@ import { SYS_read, SYS_write } from "../../uapi/linux/syscall.ts";
 import type { BlockingCalls } from "./blocking.ts";
 import type { MachineCode } from "./code.ts";
 import { lazily } from "./library.ts";
-import { NativeMemory } from "./native_memory.ts";
+import { NativeMemory } from "./memory.ts";
 
 const scheduling = lazily({
   sched_yield: { parameters: [], result: "i32" },

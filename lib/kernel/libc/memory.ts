@@ -5,8 +5,11 @@ import {
   MAP_FIXED,
   MAP_NORESERVE,
   MAP_PRIVATE,
+  MAP_SHARED,
   MPOL_BIND,
   PROT_NONE,
+  PROT_READ,
+  PROT_WRITE,
 } from "../../uapi/linux/mman.ts";
 import { SYS_mbind } from "../../uapi/linux/syscall.ts";
 import type { Mapping } from "../kernel.ts";
@@ -83,6 +86,42 @@ const nodes = lazily({
 const MAX_NODES = 1024;
 
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+
+/**
+ * Memory that a child process shares, or that outlives V8: a thread of ours
+ * uses it until the process ends, and V8 ends before.
+ */
+export class NativeMemory implements Disposable {
+  /** Where it is. */
+  readonly pointer: Deno.PointerObject;
+  /** The same, as a number. */
+  readonly address: bigint;
+  /** All of it. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+
+  /** @param length How much, in bytes. */
+  constructor(length: number) {
+    this.pointer = memory().mmap(
+      0n,
+      BigInt(length),
+      PROT_READ | PROT_WRITE,
+      MAP_SHARED | MAP_ANONYMOUS,
+      -1,
+      0n,
+    )!;
+    this.address = BigInt(Deno.UnsafePointer.value(this.pointer));
+    this.bytes = new Uint8Array(
+      Deno.UnsafePointerView.getArrayBuffer(this.pointer, length),
+    );
+  }
+
+  /** Gives it back. */
+  [Symbol.dispose](): void {
+    const { buffer, length } = this.bytes;
+    buffer.transfer(0);
+    memory().munmap(this.address, BigInt(length));
+  }
+}
 
 /** Mapping memory, and files in memory. */
 export class LibcMemory extends LibcTree {

@@ -25,7 +25,7 @@ import type { EventSource } from "../kernel.ts";
 import type { MachineCode } from "./code.ts";
 import { files } from "./files.ts";
 import { errno, fail, lazily } from "./library.ts";
-import { NativeMemory } from "./native_memory.ts";
+import { NativeMemory } from "./memory.ts";
 
 export const eventfds = lazily({
   eventfd: {
