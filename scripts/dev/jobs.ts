@@ -83,10 +83,12 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
   });
   const newest = MACHINES[0]!;
   const jobs: Job[] = machines.flatMap((machine) => {
-    const guestTests = guest.filter((file) =>
-      (machine.tests?.includes(basename(file)) ?? true) &&
-      (everything || paths.includes(file) || runsOn(machine, file))
-    );
+    const guestTests = guest.filter((file) => {
+      const all = everything || paths.includes(file);
+      const only = all ? machine.allTests ?? machine.tests : machine.tests;
+      return (only?.includes(basename(file)) ?? true) &&
+        (all || runsOn(machine, file));
+    });
     return portionsOf(machine, guestTests).map((files) =>
       inGuest(machine.name, machine, files)
     );

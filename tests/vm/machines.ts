@@ -5,6 +5,7 @@
  */
 import { makeRom } from "../../lib/sim/pci/rom.ts";
 import { MachineError } from "./errors.ts";
+import { type IommuName, IOMMUS } from "./iommus.ts";
 import type { KernelName } from "./kernel.ts";
 import type { MachineInfo } from "./machine_env.ts";
 
@@ -35,7 +36,7 @@ export interface Machine {
   /** The kernel it boots. */
   kernel: KernelName;
   /** The IOMMU it has. */
-  iommu: "intel" | "none";
+  iommu: IommuName | "none";
   /** The backends that work in it. */
   backends: readonly ("legacy" | "iommufd")[];
   /** One line for people. */
@@ -52,6 +53,8 @@ export interface Machine {
   processors?: number;
   /** The only tests that run in it, by the name of their file. */
   tests?: readonly string[];
+  /** Those that run in their place where everything is run. */
+  allTests?: readonly string[];
 }
 
 /**
@@ -262,10 +265,31 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
   },
 ];
 
+/**
+ * The machines for other IOMMUs than those of most machines. They run the tests
+ * of what differs between IOMMUs, and the whole conformance suite where
+ * everything is run.
+ */
+export const IOMMU_MACHINES: readonly Machine[] = [
+  ["testbed-scalable", "intel-first-stage"] as const,
+  ["testbed-amd", "amd"] as const,
+  ["testbed-virtio", "virtio"] as const,
+].map(([name, iommu]) => ({
+  name,
+  kernel: "testbed",
+  iommu,
+  backends: ["legacy", "iommufd"],
+  about: `the newest kernel with ${IOMMUS[iommu].title}`,
+  devices: DEVICES,
+  tests: ["iommus_test.ts"],
+  allTests: ["conformance_test.ts", "iommus_test.ts"],
+}));
+
 /** Every machine there is. */
 export const ALL_MACHINES: readonly Machine[] = [
   ...MACHINES,
   ...SPECIAL_MACHINES,
+  ...IOMMU_MACHINES,
 ];
 
 /**
