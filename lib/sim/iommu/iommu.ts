@@ -92,10 +92,10 @@ const KINDS = {
     remaps: true,
     forcesCoherency: true,
   },
-  // Named after the function that it is.
+  // Named after the function that it is. QEMU gives it so many bits by default.
   virtio: {
     unit: "0000:00:1b.0",
-    addressBits: 64,
+    addressBits: 39,
     reserved: [MSI_WINDOW],
     pageSizes: ~0xfffn & (1n << 64n) - 1n,
     remaps: false,
