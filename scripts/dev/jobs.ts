@@ -83,11 +83,12 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
   });
   const newest = MACHINES[0]!;
   const jobs: Job[] = machines.flatMap((machine) => {
+    const { tests, allTests = tests } = machine;
     const guestTests = guest.filter((file) => {
-      const all = everything || paths.includes(file);
-      const only = all ? machine.allTests ?? machine.tests : machine.tests;
-      return (only?.includes(basename(file)) ?? true) &&
-        (all || runsOn(machine, file));
+      const isIn = (names: readonly string[] | undefined) =>
+        names?.includes(basename(file)) ?? true;
+      if (paths.includes(file)) return isIn(tests) || isIn(allTests);
+      return everything ? isIn(allTests) : isIn(tests) && runsOn(machine, file);
     });
     return portionsOf(machine, guestTests).map((files) =>
       inGuest(machine.name, machine, files)

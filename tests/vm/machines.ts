@@ -280,9 +280,14 @@ export const IOMMU_MACHINES: readonly Machine[] = [
   iommu,
   backends: ["legacy", "iommufd"],
   about: `the newest kernel with ${IOMMUS[iommu].title}`,
-  devices: DEVICES,
+  // QEMU's AMD IOMMU takes the interrupt controller for the function there, and
+  // would stop its interrupts as it stops the DMA of a function that is unused.
+  devices: DEVICES.filter(({ address }) =>
+    iommu !== "amd" || address !== "0000:00:14.0"
+  ),
   tests: ["iommus_test.ts"],
-  allTests: ["conformance_test.ts", "iommus_test.ts"],
+  // These have the same tests, and all others.
+  allTests: ["conformance_test.ts"],
 }));
 
 /** Every machine there is. */
