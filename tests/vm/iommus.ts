@@ -52,6 +52,8 @@ export interface EmulatedIommu {
   };
   /** What a page table of a guest is refused with, as nothing can nest. */
   readonly nests: "EINVAL" | "EOPNOTSUPP";
+  /** Whether QEMU carries out what devices behind it do: DMA and interrupts. */
+  readonly delivers: boolean;
   /** The line of `/proc/interrupts` that counts its reports of faults. */
   readonly faultLine: RegExp;
 }
@@ -83,6 +85,7 @@ const INTEL: EmulatedIommu = {
   hardware: { type: 1, kind: "intel-vtd", bytes: 24 },
   tables: { faults: true, pasids: true },
   nests: "EINVAL",
+  delivers: true,
   faultLine: /^.*\bdmar0$/m,
 };
 
@@ -101,11 +104,12 @@ export const IOMMUS: Readonly<Record<IommuName, EmulatedIommu>> = {
     last: (1n << 47n) - 1n,
   },
   // Linux remaps interrupts by it only where the bridge to ISA is at 00:14.0,
-  // which it never is on QEMU's machine.
+  // which it never is on QEMU's machine. With QEMU 10 and Linux 7.3 interrupts
+  // are lost behind it, the timer's by the I/O APIC too, and no DMA is seen.
   "amd": {
     title: "an AMD IOMMU",
-    args: ["-device", "amd-iommu,intremap=on"],
-    parameters: TRUSTING,
+    args: ["-device", "amd-iommu,intremap=off"],
+    parameters: [...TRUSTING, "noapic"],
     isolatesInterrupts: false,
     last: LAST_64,
     // The second is HyperTransport's.
@@ -120,6 +124,7 @@ export const IOMMUS: Readonly<Record<IommuName, EmulatedIommu>> = {
     hardware: { type: 0, kind: "none", bytes: 0 },
     tables: { faults: true, pasids: false },
     nests: "EOPNOTSUPP",
+    delivers: false,
     faultLine: /^.*\bAMD-Vi\S*$/m,
   },
   "virtio": {
@@ -135,6 +140,7 @@ export const IOMMUS: Readonly<Record<IommuName, EmulatedIommu>> = {
     hardware: { type: 0, kind: "none", bytes: 0 },
     tables: { faults: false, pasids: false },
     nests: "EOPNOTSUPP",
+    delivers: true,
     faultLine: /^.*\bvirtio\d+(?:-event)?$/m,
   },
 };

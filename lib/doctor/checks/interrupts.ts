@@ -39,7 +39,7 @@ export function* interruptRemapping(examined: Examined): Generator<Finding> {
     return;
   }
   // Other architectures have other ways, without a common name.
-  if (!/IO-APIC|GICv/.test(interrupts)) return;
+  if (!/IO-APIC|XT-PIC|GICv/.test(interrupts)) return;
   const { kernel } = examined;
   const trusting = ASKING.filter((name) => isTrusting(kernel, name) === true);
   const refusing = ASKING.filter((name) => isTrusting(kernel, name) === false);
