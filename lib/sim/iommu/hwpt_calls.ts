@@ -134,7 +134,11 @@ export function allocateHwpt(
   }
   const queue = faults as FaultQueue | undefined;
   if (queue !== undefined) queue.users++;
-  const table = new PageTable(parent, true, { tracks, faults: queue });
+  const table = new PageTable(parent, true, {
+    tracks,
+    faults: queue,
+    needsRequests: machine.iommu!.kind === "dmar",
+  });
   put32(argument, iommu_hwpt_alloc.offset.out_hwpt_id, objects.add(table));
   return 0;
 }
