@@ -103,7 +103,7 @@ const STARTS: Readonly<Record<string, Start>> = {
   },
   "@passthru/vfio/iommufd": {
     entries: ["backends/iommufd/mod.ts"],
-    most: 95,
+    most: 96,
     within: ["backends", ...HOST],
   },
   "@passthru/vfio/provision": {
