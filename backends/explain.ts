@@ -12,6 +12,10 @@ import { explainDirectMapping } from "../lib/host/iommu/direct_mapping.ts";
 import { lockedMemory } from "../lib/host/iommu/memory_lock.ts";
 import { isVfioDriver } from "../lib/host/driver/vfio_driver.ts";
 import { nodePaths } from "../lib/host/iommu/nodes.ts";
+import {
+  explainUnsafeInterrupts,
+  type RefusingModule,
+} from "../lib/host/iommu/remapping.ts";
 import { type Opener, openers, openersText } from "../lib/host/openers.ts";
 import { exists, linkTarget } from "../lib/host/sysfs.ts";
 import { hasErrno } from "../lib/kernel/errno.ts";
@@ -143,18 +147,25 @@ export function keptMapped(
     new VfioError("NOT_SUPPORTED", { device: device.name, ...direct, cause });
 }
 
-/** The error for a platform that does not isolate MSI writes. */
+/** The error where nothing tells the interrupts of devices apart. */
 export function unsafeInterrupts(
   target: AttachTarget,
+  module: RefusingModule,
   cause: unknown,
 ): VfioError {
   // Before Linux 6.6 the kernel answers the same to memory that stays mapped.
-  return keptMapped(target, cause) ?? new VfioError("PERMISSION_DENIED", {
-    device: target.device.name,
-    problem: "the platform does not remap interrupts, so the device could " +
-      "inject any of them into the host",
-    hint: "enable interrupt remapping (x2APIC or intremap=on); only on a " +
-      "machine whose devices you trust: vfio_iommu_type1.allow_unsafe_interrupts=1",
+  const direct = keptMapped(target, cause);
+  if (direct !== undefined) return direct;
+  const { device } = target;
+  const { problem, hint } = explainUnsafeInterrupts(
+    device.host.kernel,
+    [module],
+  );
+  return new VfioError("PERMISSION_DENIED", {
+    device: device.name,
+    problem: `${problem}, so that it could forge any of the host's, and ` +
+      `${module} refuses it`,
+    hint,
     cause,
   });
 }

@@ -32,6 +32,7 @@ import "../lib/host/iommu/chipsets.ts";
 import "../lib/host/iommu/no_iommu.ts";
 import "../lib/host/iommu/platform.ts";
 import "../lib/host/iommu/nodes.ts";
+import "../lib/host/iommu/remapping.ts";
 import "../lib/host/openers.ts";
 import "../lib/uapi/iommufd/ioas.ts";
 import "../lib/uapi/linux/pagemap.ts";

@@ -96,7 +96,9 @@ export function attachRefused(target: AttachTarget, cause: unknown): unknown {
   if (target.noIommu && hasErrno(cause, "EPERM")) {
     return rawIoMissing(cause, target.device.name);
   }
-  if (hasErrno(cause, "EPERM")) return unsafeInterrupts(target, cause);
+  if (hasErrno(cause, "EPERM")) {
+    return unsafeInterrupts(target, "iommufd", cause);
+  }
   if (hasErrno(cause, "EACCES")) return wrongToken(target, cause);
   if (hasErrno(cause, "EBUSY")) return deviceBusy(target, cause);
   // The kernel does not look for the memory of an IOAS before a device is

@@ -64,7 +64,7 @@ const TYPE1: IommuDriver = {
   },
   refused(target: AttachTarget, cause: unknown): VfioError | undefined {
     return hasErrno(cause, "EPERM")
-      ? unsafeInterrupts(target, cause)
+      ? unsafeInterrupts(target, "vfio_iommu_type1", cause)
       : undefined;
   },
 };

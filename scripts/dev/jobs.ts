@@ -83,10 +83,13 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
   });
   const newest = MACHINES[0]!;
   const jobs: Job[] = machines.flatMap((machine) => {
-    const guestTests = guest.filter((file) =>
-      (machine.tests?.includes(basename(file)) ?? true) &&
-      (everything || paths.includes(file) || runsOn(machine, file))
-    );
+    const { tests, allTests = tests } = machine;
+    const guestTests = guest.filter((file) => {
+      const isIn = (names: readonly string[] | undefined) =>
+        names?.includes(basename(file)) ?? true;
+      if (paths.includes(file)) return isIn(tests) || isIn(allTests);
+      return everything ? isIn(allTests) : isIn(tests) && runsOn(machine, file);
+    });
     return portionsOf(machine, guestTests).map((files) =>
       inGuest(machine.name, machine, files)
     );

@@ -20,6 +20,7 @@ import "./cases/file_memory.ts";
 import "./cases/groups.ts";
 import "./cases/hwpt.ts";
 import "./cases/interrupts.ts";
+import "./cases/iommu.ts";
 import "./cases/iommufd.ts";
 import "./cases/iommufd_context.ts";
 import "./cases/iommufd_objects.ts";

@@ -8,6 +8,7 @@ import { Host, type Kernel } from "../../mod.ts";
 import { loadAll } from "../host/load_all.ts";
 import { assertFault, holdings } from "../vm/guest/observe.ts";
 import { OtherProcess } from "../vm/guest/other_process.ts";
+import { IOMMUS } from "../vm/iommus.ts";
 import type { MachineInfo } from "../vm/machine_env.ts";
 import type { Bench, Sample, System } from "./bench.ts";
 
@@ -41,7 +42,10 @@ export async function realSystem(machine: MachineInfo): Promise<System> {
     get other() {
       return other!;
     },
-    assertFault,
+    assertFault: (forbidden) => {
+      assert(machine.iommu !== "none");
+      return assertFault(IOMMUS[machine.iommu].faultLine, forbidden);
+    },
     [Symbol.asyncDispose]: async () => {},
   };
   const name = release.match(/^\d+\.\d+/)![0];

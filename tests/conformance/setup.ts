@@ -16,6 +16,7 @@ import {
 } from "../../lib/uapi/linux/mman.ts";
 import { VFIO_TYPE1v2_IOMMU } from "../../lib/uapi/vfio/all.ts";
 import { Attachments } from "../attachments.ts";
+import { type EmulatedIommu, IOMMUS } from "../vm/iommus.ts";
 import { currentMachine } from "../vm/machine_env.ts";
 import type { Bench, Sample, System } from "./bench.ts";
 import { Cdev, type DeviceFile } from "./device_file.ts";
@@ -24,7 +25,7 @@ import { type Expected, expectedOf } from "./expected.ts";
 import type { KernelFile } from "./kernel_file.ts";
 import { Container, Group, Iommufd } from "./nodes.ts";
 import { realSystem } from "./real.ts";
-import { simulatedSystems } from "./simulated.ts";
+import { otherIommus, simulatedSystems } from "./simulated.ts";
 
 const MAPPING_LIMIT = "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";
 
@@ -41,6 +42,11 @@ if (here === undefined) await import("../virtual_time.ts");
 export const SYSTEMS: readonly System[] = here === undefined
   ? simulatedSystems()
   : [await realSystem(here)];
+
+/** The systems for tests of what differs between IOMMUs. */
+export const IOMMU_SYSTEMS: readonly System[] = here === undefined
+  ? [...SYSTEMS, ...otherIommus()]
+  : SYSTEMS;
 
 /** The fixtures of a test. Everything is released when it ends. */
 export class Setup extends Attachments {
@@ -75,6 +81,13 @@ export class Setup extends Attachments {
   /** The answers of this kernel where others answer differently. */
   get expected(): Expected {
     return expectedOf(this.bench.release);
+  }
+
+  /** The IOMMU of the system, which has one. */
+  get iommu(): EmulatedIommu {
+    const { iommu } = this.bench.machine;
+    if (iommu === "none") throw new RangeError("It has no IOMMU");
+    return IOMMUS[iommu];
   }
 
   /**
@@ -283,16 +296,18 @@ function testOn(
 export function withContainer(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
+  scope: Scope = {},
 ): void {
-  forEachBackend(name, test, { backend: "legacy" });
+  forEachBackend(name, test, { ...scope, backend: "legacy" });
 }
 
 /** Like {@linkcode forEachBackend}, for iommufd only. */
 export function withIommufd(
   name: string,
   test: (setup: Setup) => void | Promise<void>,
+  scope: Scope = {},
 ): void {
-  forEachBackend(name, test, { backend: "iommufd" });
+  forEachBackend(name, test, { ...scope, backend: "iommufd" });
 }
 
 /** Like {@linkcode forEachBackend}, for machines without an IOMMU. */

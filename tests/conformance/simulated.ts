@@ -13,9 +13,16 @@ import type {
   FunctionTopology,
   Topology,
 } from "../../lib/sim/machine/topology.ts";
+import { IOMMUS } from "../vm/iommus.ts";
 import type { KernelName } from "../vm/kernel.ts";
 import type { MachineInfo } from "../vm/machine_env.ts";
-import { type Device, DEVICES, machineInfo, MACHINES } from "../vm/machines.ts";
+import {
+  type Device,
+  DEVICES,
+  IOMMU_MACHINES,
+  machineInfo,
+  MACHINES,
+} from "../vm/machines.ts";
 import type { Bench, Holdings, OtherProcess, System } from "./bench.ts";
 
 /** The kernel releases of the machines. */
@@ -23,6 +30,15 @@ const RELEASES: Readonly<Record<KernelName, string>> = {
   "testbed": "7.3.4-passthru",
   "debian-6.1": "6.1.0-50-amd64",
   "debian-6.12": "6.12.90-1-amd64",
+};
+
+/** What is added to the names of machines, by IOMMU. */
+const SUFFIXES: Readonly<Record<MachineInfo["iommu"], string>> = {
+  "intel": "",
+  "intel-first-stage": " with first-stage tables",
+  "amd": " with AMD's IOMMU",
+  "virtio": " with a virtio IOMMU",
+  "none": " without IOMMU",
 };
 
 /** The PCI Express port that a bus other than 00 is behind. */
@@ -109,6 +125,11 @@ export function simulatedSystems(): readonly System[] {
   return MACHINES.map((machine) => simulationOf(machineInfo(machine)));
 }
 
+/** The simulated machines with other IOMMUs. */
+export function otherIommus(): readonly System[] {
+  return IOMMU_MACHINES.map((machine) => simulationOf(machineInfo(machine)));
+}
+
 /**
  * The simulation of a machine.
  *
@@ -124,16 +145,28 @@ export function simulationOf(
   const { iommu } = machine;
   const kernel = machine.kernel as KernelName;
   const release = RELEASES[kernel];
+  const firstStage = iommu === "intel-first-stage";
   const topology: Topology = {
-    iommu,
-    kernel: { release, iommufd: kernel === "testbed" },
+    iommu: firstStage ? "intel" : iommu,
+    firstStage,
+    kernel: {
+      release,
+      iommufd: kernel === "testbed",
+      ...iommu !== "none" && {
+        commandLine: [
+          ...IOMMUS[iommu].parameters,
+          // On QEMU's machine Linux does not use what the simulation has.
+          ...iommu === "amd" ? ["intremap=off"] : [],
+        ].join(" "),
+      },
+    },
     functions: functions(devices.filter(({ name }) => names.includes(name))),
     mediatedTypes: kernel === "testbed" ? SAMPLES : {},
     files: { "/proc/cpuinfo": "flags\t\t: fpu hypervisor\n" },
   };
   const version = release.match(/^\d+\.\d+/)![0];
   return {
-    name: `simulated ${version}${iommu === "none" ? " without IOMMU" : ""}`,
+    name: `simulated ${version}${SUFFIXES[iommu]}`,
     machine,
     isReal: false,
     samples: kernel === "testbed" ? ["mbochs", "mdpy", "mtty"] : [],

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { IommuName } from "./iommus.ts";
 
 /** The machine a test runs in. */
 export interface MachineInfo {
@@ -12,7 +13,7 @@ export interface MachineInfo {
   /** Its kernel: `testbed`, `debian-6.1` or `debian-6.12`. */
   readonly kernel: string;
   /** The IOMMU it has. */
-  readonly iommu: "intel" | "none";
+  readonly iommu: IommuName | "none";
   /** The backends that work in it. */
   readonly backends: readonly ("legacy" | "iommufd")[];
   /** Device name to PCI address, for example `edu0` to `0000:00:03.0`. */

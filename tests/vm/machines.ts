@@ -5,6 +5,7 @@
  */
 import { makeRom } from "../../lib/sim/pci/rom.ts";
 import { MachineError } from "./errors.ts";
+import { type IommuName, IOMMUS } from "./iommus.ts";
 import type { KernelName } from "./kernel.ts";
 import type { MachineInfo } from "./machine_env.ts";
 
@@ -35,7 +36,7 @@ export interface Machine {
   /** The kernel it boots. */
   kernel: KernelName;
   /** The IOMMU it has. */
-  iommu: "intel" | "none";
+  iommu: IommuName | "none";
   /** The backends that work in it. */
   backends: readonly ("legacy" | "iommufd")[];
   /** One line for people. */
@@ -59,6 +60,8 @@ export interface Machine {
   monitor?: boolean;
   /** The only tests that run in it, by the name of their file. */
   tests?: readonly string[];
+  /** Those that run in their place where everything is run. */
+  allTests?: readonly string[];
 }
 
 /**
@@ -279,10 +282,41 @@ export const SPECIAL_MACHINES: readonly Machine[] = [
   },
 ];
 
+/**
+ * The machines for other IOMMUs than those of most machines. They run the tests
+ * of what differs between IOMMUs.
+ */
+export const IOMMU_MACHINES: readonly Machine[] = [
+  otherIommu("testbed-scalable", "intel-first-stage"),
+  otherIommu("testbed-virtio", "virtio"),
+  // The kernel waits a minute each for disks whose interrupts do not arrive.
+  {
+    ...otherIommu("testbed-amd", "amd"),
+    devices: DEVICES.filter(({ name }) => /^(edu|pair|vga)/.test(name)),
+    allTests: ["iommus_test.ts"],
+  },
+];
+
+/** A machine with another IOMMU, and the devices of most machines. */
+function otherIommu(name: string, iommu: IommuName): Machine {
+  return {
+    name,
+    kernel: "testbed",
+    iommu,
+    backends: ["legacy", "iommufd"],
+    about: `the newest kernel with ${IOMMUS[iommu].title}`,
+    devices: DEVICES,
+    tests: ["iommus_test.ts"],
+    // It has the same tests, and all others.
+    allTests: ["conformance_test.ts"],
+  };
+}
+
 /** Every machine there is. */
 export const ALL_MACHINES: readonly Machine[] = [
   ...MACHINES,
   ...SPECIAL_MACHINES,
+  ...IOMMU_MACHINES,
 ];
 
 /**

@@ -8,6 +8,7 @@
  */
 import { join } from "@std/path";
 import { type Accelerator, PROCESSORS } from "./accelerator_race.ts";
+import { IOMMUS } from "./iommus.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Device, Machine } from "./machines.ts";
 
@@ -40,6 +41,7 @@ export async function qemuArguments(
   dir: string,
   accelerator: Accelerator,
 ): Promise<string[]> {
+  const iommu = machine.iommu === "none" ? undefined : IOMMUS[machine.iommu];
   const parameters = [
     "console=ttyS0",
     "loglevel=5",
@@ -56,8 +58,8 @@ export async function qemuArguments(
     "mitigations=off",
     // the emulated IOMMU cannot share page tables of five levels
     "no5lvl",
-    ...(machine.iommu === "intel" ? ["intel_iommu=on"] : []),
-    ...(machine.parameters ?? []),
+    ...iommu?.parameters ?? [],
+    ...machine.parameters ?? [],
     `PASSTHRU_RUN=${dir}`,
   ];
   return [
@@ -74,9 +76,7 @@ export async function qemuArguments(
     ...["-kernel", kernel.image, "-initrd", initramfs],
     ...["-append", parameters.join(" ")],
     // the IOMMU comes before the devices it translates for
-    ...(machine.iommu === "intel"
-      ? ["-device", "intel-iommu,intremap=on,aw-bits=48"]
-      : []),
+    ...iommu?.args ?? [],
     "-fsdev",
     "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
     ...["-device", "virtio-9p-pci,fsdev=host,mount_tag=host,addr=1d.0"],

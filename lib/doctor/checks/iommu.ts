@@ -10,6 +10,7 @@ import {
   explainNoIommu,
   noIommuModeOn,
 } from "../../host/iommu/no_iommu.ts";
+import { type IommuMaker, iommuUnits } from "../../host/iommu/platform.ts";
 import { isEndpoint } from "../../host/pci/function.ts";
 import { counted } from "../../text.ts";
 import { type Examined, UNEXAMINED } from "../examined.ts";
@@ -17,13 +18,13 @@ import type { Finding } from "../finding.ts";
 
 const GROUPS = "/sys/kernel/iommu_groups";
 
-/** Names in `/sys/class/iommu`, by maker. */
-const MAKERS: ReadonlyArray<readonly [RegExp, string]> = [
-  [/^dmar/, "Intel VT-d"],
-  [/^ivhd/, "AMD-Vi"],
-  [/^smmu|^arm-smmu/, "an Arm SMMU"],
-  [/^virtio/, "a virtio IOMMU"],
-];
+/** The names of IOMMUs. */
+const TITLES: Readonly<Record<IommuMaker, string>> = {
+  intel: "Intel VT-d",
+  amd: "AMD-Vi",
+  arm: "an Arm SMMU",
+  virtio: "a virtio IOMMU",
+};
 
 /** The groups that an IOMMU makes. Groups made by VFIO have names. */
 export function iommuGroups(examined: Examined): string[] {
@@ -45,19 +46,18 @@ export function* iommu(examined: Examined): Generator<Finding> {
     };
     return;
   }
-  const units = examined.names("/sys/class/iommu")
-    .filter((unit) =>
-      examined.names(`/sys/class/iommu/${unit}/devices`).length > 0
-    );
-  const maker = MAKERS.find(([name]) => units.some((unit) => name.test(unit)));
+  const units = iommuUnits(examined.kernel);
+  const maker = units.find(({ maker }) => maker !== undefined)?.maker;
   const identity = groups.some((id) =>
     examined.read(`${GROUPS}/${id}/type`) === "identity"
   );
   yield {
     check: "iommu",
     verdict: "pass",
-    text: `${maker?.[1] ?? "an IOMMU"} translates` +
-      (units.length > 0 ? ` (${units.join(", ")})` : "") +
+    text: `${maker === undefined ? "an IOMMU" : TITLES[maker]} translates` +
+      (units.length > 0
+        ? ` (${units.map(({ name }) => name).join(", ")})`
+        : "") +
       (identity ? ", though not for the host's own drivers" : "") +
       `; ${counted(groups.length, "IOMMU group")}`,
   };

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { iommuUnits } from "../../host/iommu/platform.ts";
 import type { Examined } from "../examined.ts";
 import type { Finding } from "../finding.ts";
 
@@ -33,14 +34,23 @@ interface Features {
   readonly needs?: string;
 }
 
+/** What Linux has of a virtio IOMMU. */
+const NONE: Features = { dirty: false, nesting: false, pasids: false };
+
 /**
  * Whether the IOMMU logs which memory devices write, nests page tables, and
  * tells processes of a device apart (PASID). All units must: which of them a
  * device is behind is known when it is attached.
  */
 export function* iommuFeatures(examined: Examined): Generator<Finding> {
+  const virtual = iommuUnits(examined.kernel)
+    .filter(({ maker }) => maker === "virtio");
   const units = examined.names(UNITS)
-    .map((unit) => featuresOf(examined, `${UNITS}/${unit}`))
+    .map((unit) =>
+      virtual.some(({ name }) => name === unit)
+        ? NONE
+        : featuresOf(examined, `${UNITS}/${unit}`)
+    )
     .filter((features) => features !== undefined);
   if (units.length === 0) return;
   const words = [

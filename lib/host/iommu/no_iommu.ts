@@ -6,10 +6,10 @@
 
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { HostDevice } from "../device.ts";
-import { exists, ifPresent, namesIn } from "../sysfs.ts";
+import { exists, ifPresent } from "../sysfs.ts";
 import type { Explanation } from "./explanation.ts";
 import { explainGraphicsLeftOut } from "./chipsets.ts";
-import { platformOf } from "./platform.ts";
+import { iommuUnits, platformOf } from "./platform.ts";
 
 const PCI_BASE_CLASS_DISPLAY = 0x03;
 
@@ -30,12 +30,7 @@ const PCI_BASE_CLASS_DISPLAY = 0x03;
  */
 export function explainNoGroup(device: HostDevice): Explanation {
   const { kernel } = device.host;
-  // The IOMMUs that translate for some device. The kernel's mock IOMMU is
-  // listed even when it does not.
-  const units = namesIn(kernel, "/sys/class/iommu")
-    .filter((unit) =>
-      namesIn(kernel, `/sys/class/iommu/${unit}/devices`).length > 0
-    );
+  const units = iommuUnits(kernel).map(({ name }) => name);
   const { problem, hint } = units.length > 0
     ? explainLeftOut(device, units)
     : explainNoIommu(kernel);

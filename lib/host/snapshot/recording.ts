@@ -12,7 +12,7 @@ export interface Recording {
   /** The version of the format. */
   readonly version?: 1;
   /** Its IOMMU. Default: `"intel"`. */
-  readonly iommu?: "intel" | "amd" | "none";
+  readonly iommu?: "intel" | "amd" | "virtio" | "none";
   /** Its kernel. */
   readonly kernel?: KernelRecording;
   /** Its PCI functions, by address: `"0000:01:00.0"`. */

@@ -11,6 +11,7 @@ import type { KernelRecording, MediatedRecording } from "./recording.ts";
 import type { HostDevice } from "../device.ts";
 import { denylistOff } from "../driver/denylist.ts";
 import { noIommuModeOn } from "../iommu/no_iommu.ts";
+import { iommuUnits } from "../iommu/platform.ts";
 import { basename, dirname } from "../path.ts";
 import type { PciFunction } from "../pci/function.ts";
 import { recordFunction } from "./function.ts";
@@ -59,12 +60,12 @@ export function record(
 }
 
 /** Determines which IOMMU translates for devices, if one does. */
-function iommuOf(kernel: Kernel): "intel" | "amd" | "none" {
-  const units = namesIn(kernel, "/sys/class/iommu").filter((unit) =>
-    namesIn(kernel, `/sys/class/iommu/${unit}/devices`).length > 0
-  );
+function iommuOf(kernel: Kernel): NonNullable<Recording["iommu"]> {
+  const units = iommuUnits(kernel);
   if (units.length === 0) return "none";
-  return units.some((unit) => unit.startsWith("ivhd")) ? "amd" : "intel";
+  const makers = units.map(({ maker }) => maker);
+  const other = ["amd", "virtio"] as const;
+  return other.find((maker) => makers.includes(maker)) ?? "intel";
 }
 
 function kernelOf(

@@ -80,14 +80,9 @@ const SYSTEM_TABLE: Table<Machine> = {
   sys: (machine, path) => tableDirectory(machine, path, SYS_TABLE),
 };
 
-/**
- * Writes `interrupts`. They are remapped unless the command line says
- * otherwise.
- */
-function interrupts({ iommu, features }: Machine): string {
-  const off = /(?:^|\s)(?:nointremap|intremap=off)(?:\s|$)/
-    .test(features.commandLine);
-  const chip = `${iommu === undefined || off ? "" : "IR-"}IO-APIC`;
+/** Writes `interrupts`. */
+function interrupts({ remapsInterrupts }: Machine): string {
+  const chip = `${remapsInterrupts ? "IR-" : ""}IO-APIC`;
   return "            CPU0       \n" +
     `   0:         32 ${chip.padStart(11)}    2-edge      timer\n` +
     `   9:          0 ${chip.padStart(11)}    9-fasteoi   acpi\n`;

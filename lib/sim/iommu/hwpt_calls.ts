@@ -2,15 +2,13 @@ import {
   IOMMU_HW_CAP_DIRTY_TRACKING,
   IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED,
   iommu_hw_info,
-  iommu_hw_info_amd,
   IOMMU_HW_INFO_FLAG_INPUT_TYPE,
-  IOMMU_HW_INFO_TYPE_AMD,
   IOMMU_HW_INFO_TYPE_DEFAULT,
   IOMMU_HW_INFO_TYPE_INTEL_VTD,
+  IOMMU_HW_INFO_TYPE_NONE,
   iommu_hw_info_vtd,
   iommu_hwpt_alloc,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
-  IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
   IOMMU_HWPT_DATA_NONE,
   IOMMU_HWPT_DIRTY_TRACKING_ENABLE,
@@ -26,13 +24,34 @@ import type { Machine } from "../machine/machine.ts";
 import { put32, received } from "../process/argument.ts";
 import { refuse } from "../process/refusal.ts";
 import { Ioas } from "./ioas.ts";
+import type { Iommu } from "./iommu.ts";
 import type { Objects } from "./object_table.ts";
 import { FaultQueue } from "./queue_calls.ts";
 import { PageTable } from "./page_table.ts";
 
 const LAST = 0xffff_ffff_ffff_ffffn;
-const FLAGS = IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
-  IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID;
+
+/** What the driver of each IOMMU tells of the hardware, and how many bytes. */
+const HARDWARE: Readonly<
+  Record<Iommu["kind"], { readonly type: number; readonly size: number }>
+> = {
+  dmar: {
+    type: IOMMU_HW_INFO_TYPE_INTEL_VTD,
+    size: iommu_hw_info_vtd.size,
+  },
+  // With CONFIG_AMD_IOMMU_IOMMUFD it would tell its registers.
+  ivhd: { type: IOMMU_HW_INFO_TYPE_NONE, size: 0 },
+  virtio: { type: IOMMU_HW_INFO_TYPE_NONE, size: 0 },
+};
+
+/** The flags of a page table that the driver of each IOMMU may take. */
+const DRIVER_FLAGS: Readonly<Record<Iommu["kind"], number>> = {
+  dmar: IOMMU_HWPT_ALLOC_DIRTY_TRACKING | IOMMU_HWPT_FAULT_ID_VALID |
+    IOMMU_HWPT_ALLOC_PASID,
+  // Its PASIDs take page tables of the guest's format, which not all have.
+  ivhd: IOMMU_HWPT_ALLOC_DIRTY_TRACKING | IOMMU_HWPT_FAULT_ID_VALID,
+  virtio: 0,
+};
 
 /** IOMMU_GET_HW_INFO (`iommufd_get_hw_info()`). */
 export function getHwInfo(
@@ -52,16 +71,15 @@ export function getHwInfo(
   if (device.group!.kind === "emulated") return refuse("ENOENT");
   if (device.group!.noIommu) return refuse("EOPNOTSUPP");
   const { kind, dirtyTracking } = machine.iommu!;
-  const type = kind === "dmar"
-    ? IOMMU_HW_INFO_TYPE_INTEL_VTD
-    : IOMMU_HW_INFO_TYPE_AMD;
+  const { type, size } = HARDWARE[kind];
   const asked = (request.flags & IOMMU_HW_INFO_FLAG_INPUT_TYPE) === 0
     ? IOMMU_HW_INFO_TYPE_DEFAULT
     : request.in_data_type;
-  if (asked !== IOMMU_HW_INFO_TYPE_DEFAULT && asked !== type) {
-    return refuse("EOPNOTSUPP");
-  }
-  const { size } = kind === "dmar" ? iommu_hw_info_vtd : iommu_hw_info_amd;
+  // A driver that tells nothing does not look at what is asked for.
+  if (
+    type !== IOMMU_HW_INFO_TYPE_NONE &&
+    asked !== IOMMU_HW_INFO_TYPE_DEFAULT && asked !== type
+  ) return refuse("EOPNOTSUPP");
   if (request.data_len > 0) {
     // Registers that say nothing: none of the features is there.
     process.memory.buffer(request.data_uptr).fill(0, 0, request.data_len);
@@ -93,7 +111,7 @@ export function allocateHwpt(
     return refuse("ENOENT");
   }
   const parent = objects.get(request.pt_id);
-  // None can be a parent, and AMD's driver nests nothing at all.
+  // None can be a parent. Only Intel's driver nests without a virtual IOMMU.
   if (parent instanceof PageTable) {
     const known = IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID;
     const lacks = (flags & ~known) !== 0 || data_len === 0 ||
@@ -105,8 +123,7 @@ export function allocateHwpt(
   const tracks = (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
   const hasQueue = (flags & IOMMU_HWPT_FAULT_ID_VALID) !== 0;
   if (
-    (flags & ~FLAGS) !== 0 || data_len > 0 ||
-    (flags & IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0 ||
+    (flags & ~DRIVER_FLAGS[machine.iommu!.kind]) !== 0 || data_len > 0 ||
     tracks && !machine.iommu!.dirtyTracking
   ) refuse("EOPNOTSUPP");
   parent.addTable(true);
@@ -117,7 +134,11 @@ export function allocateHwpt(
   }
   const queue = faults as FaultQueue | undefined;
   if (queue !== undefined) queue.users++;
-  const table = new PageTable(parent, true, { tracks, faults: queue });
+  const table = new PageTable(parent, true, {
+    tracks,
+    faults: queue,
+    needsRequests: machine.iommu!.kind === "dmar",
+  });
   put32(argument, iommu_hwpt_alloc.offset.out_hwpt_id, objects.add(table));
   return 0;
 }

@@ -86,12 +86,13 @@ export class IommufdFile implements OpenFile {
 
   /**
    * Binds a device, which keeps the iommufd open. EPERM where the DMA of its
-   * group has another owner.
+   * group has another owner, and where its interrupts are not told apart.
    *
    * @returns Its id.
    */
   bind(device: Device): number {
     if (isIsolated(device)) {
+      this.#machine.assertTrusted("iommufd");
       device.group!.claim(this, this.#machine.blocksClaimed);
     }
     this.#users++;

@@ -12,6 +12,11 @@ export interface PageTableRequest {
   readonly tracks: boolean;
   /** What gets the page requests of its devices. */
   readonly faults: FaultQueue | undefined;
+  /**
+   * Whether its driver takes only devices with page requests for that, as
+   * Intel's does, and AMD's does not.
+   */
+  readonly needsRequests: boolean;
 }
 
 /**
@@ -31,6 +36,7 @@ export class PageTable implements Domain {
   readonly dirty: { on: boolean; readonly pages: DirtyPages } | undefined;
   /** What gets the page requests of its devices. */
   readonly faults: FaultQueue | undefined;
+  readonly #needsRequests: boolean;
   readonly #groups = new Set<Group>();
 
   /**
@@ -46,6 +52,7 @@ export class PageTable implements Domain {
     made?: PageTableRequest,
   ) {
     this.faults = made?.faults;
+    this.#needsRequests = made?.needsRequests ?? false;
     this.automatic = made === undefined;
     this.dirty = made?.tracks
       ? { on: false, pages: new DirtyPages() }
@@ -85,8 +92,7 @@ export class PageTable implements Domain {
    * one that the IOMMU uses.
    */
   attach(device: Device): void {
-    // No device of the simulation has page requests.
-    if (this.faults !== undefined) refuse("ENODEV");
+    this.#assertRequests();
     const group = device.group!;
     if (group.domain !== undefined && group.domain !== this) refuse("EINVAL");
     this.#reserve(device);
@@ -99,9 +105,14 @@ export class PageTable implements Domain {
     this.#groups.add(group);
   }
 
+  // No device of the simulation has page requests.
+  #assertRequests(): void {
+    if (this.faults !== undefined && this.#needsRequests) refuse("ENODEV");
+  }
+
   /** Takes a group with all its devices over from another page table. */
   replace(from: PageTable, group: Group): void {
-    if (this.faults !== undefined) refuse("ENODEV");
+    this.#assertRequests();
     // All devices have the windows of the same IOMMU: either the first one is
     // refused or none.
     for (const device of group.attached) this.#reserve(device);

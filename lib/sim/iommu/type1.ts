@@ -40,8 +40,8 @@ import { type Account, pin, pinAll, unpin, unpinAll } from "./pinning.ts";
 import { refuse } from "../process/refusal.ts";
 import { MAX_BITMAP, Type1Dirty } from "./type1_dirty.ts";
 
-/** The page sizes that Intel's and AMD's IOMMUs have in common. */
-const PAGE_SIZES = 0x4020_1000n;
+/** The page sizes where no IOMMU translates: each that is whole pages. */
+const UNTRANSLATED = ~0xfffn & (1n << 64n) - 1n;
 const PAGE_MASK = 0xfffn;
 const LAST = 0xffff_ffff_ffff_ffffn;
 
@@ -104,6 +104,7 @@ export class Type1 implements Domain {
       for (const { iova, last } of this.map.areas) {
         if (!iommu!.translates(iova, last)) refuse("EINVAL");
       }
+      this.#machine.assertTrusted("vfio_iommu_type1");
       if (this.#translated === 0) pinAll(this.map.areas, ACCOUNT);
       this.#translated++;
     }
@@ -122,6 +123,11 @@ export class Type1 implements Domain {
   /** Whether an IOMMU translates for one of its groups. */
   get translates(): boolean {
     return this.#translated > 0;
+  }
+
+  /** Whether the IOMMUs of its groups force DMA to be coherent. */
+  get forcesCoherency(): boolean {
+    return this.#translated > 0 && this.#machine.iommu!.forcesCoherency;
   }
 
   /** Whether addresses can be updated: not for mediated devices. */
@@ -177,7 +183,9 @@ export class Type1 implements Domain {
       vfio_iommu_type1_info,
       {
         flags: VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS,
-        iova_pgsizes: PAGE_SIZES,
+        iova_pgsizes: this.#translated > 0
+          ? this.#machine.iommu!.pageSizes
+          : UNTRANSLATED,
       },
       [
         {

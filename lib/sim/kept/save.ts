@@ -68,6 +68,7 @@ export function topologyOf(
     iommu: made.iommu ?? "intel",
     ...made.dirtyTracking !== undefined &&
       { dirtyTracking: made.dirtyTracking },
+    ...made.firstStage !== undefined && { firstStage: made.firstStage },
     kernel: kernelOf(machine),
     functions: { ...Object.fromEntries(absent), ...present },
     devices: Object.fromEntries(

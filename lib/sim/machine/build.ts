@@ -24,6 +24,9 @@ import type { Topology } from "./topology.ts";
 import { assertTopology } from "./topology_rules.ts";
 import type { KernelRecording } from "../../host/snapshot/recording.ts";
 
+/** The kinds of IOMMUs, by their names in a topology. */
+const IOMMU_KINDS = { intel: "dmar", amd: "ivhd", virtio: "virtio" } as const;
+
 /** The newest kernel that the simulation was compared with. */
 const NEWEST = "7.3.4";
 
@@ -44,10 +47,7 @@ export function buildMachine(topology: Topology = {}): Machine {
   }
   const machine = new Machine(
     featuresOf(topology.kernel),
-    iommu === "none" ? undefined : new Iommu(
-      iommu === "intel" ? "dmar" : "ivhd",
-      topology.dirtyTracking ?? false,
-    ),
+    iommu === "none" ? undefined : new Iommu(IOMMU_KINDS[iommu], topology),
   );
   machine.hugePages.nodes = 1 + Math.max(
     0,
@@ -94,6 +94,12 @@ function featuresOf(kernel: KernelRecording = {}): KernelFeatures {
     denylist: kernel.denylist ?? true,
     mappingLimit: kernel.mappingLimit ?? 65_535,
     enableSriov: false,
+    unsafeInterrupts: new Set(
+      ["iommufd", "vfio_iommu_type1"].filter((name) =>
+        new RegExp(`(?:^|\\s)${name}\\.allow_unsafe_interrupts(?:=[1yY]|\\s|$)`)
+          .test(commandLine)
+      ),
+    ),
   };
 }
 

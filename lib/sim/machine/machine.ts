@@ -36,6 +36,8 @@ export interface KernelFeatures {
   mappingLimit: number;
   /** `vfio_pci.enable_sriov`. */
   enableSriov: boolean;
+  /** The modules with `allow_unsafe_interrupts`. */
+  readonly unsafeInterrupts: Set<string>;
 }
 
 /** Returns the version of a release: 6 and 12 for `"6.12.90-1-amd64"`. */
@@ -140,6 +142,29 @@ export class Machine implements System {
    */
   assertAttachable({ pinned }: Group): void {
     if (pinned && this.iommu?.kind === "dmar") refuse("EPERM");
+  }
+
+  /**
+   * Whether the interrupts of devices are told apart
+   * (`iommu_group_has_isolated_msi()`).
+   */
+  get remapsInterrupts(): boolean {
+    const off = /(?:^|\s)(?:nointremap|intremap=off)(?:\s|$)/
+      .test(this.features.commandLine);
+    return this.iommu?.remaps === true && !off;
+  }
+
+  /**
+   * Refuses devices with EPERM where their interrupts are not told apart, unless
+   * the module that is to have them trusts them.
+   *
+   * @param module `"iommufd"` or `"vfio_iommu_type1"`.
+   */
+  assertTrusted(module: string): void {
+    const { unsafeInterrupts } = this.features;
+    if (!this.remapsInterrupts && !unsafeInterrupts.has(module)) {
+      refuse("EPERM");
+    }
   }
 
   /** Whether a VFIO driver is loaded, and with it VFIO itself. */

@@ -25,6 +25,13 @@ export interface Topology extends Recording {
    * @default {false}
    */
   readonly dirtyTracking?: boolean;
+  /**
+   * Whether its IOMMU, Intel's, translates by page tables of the first stage,
+   * as the newest kernels prefer in scalable mode. They have a bit less of IOVAs.
+   *
+   * @default {false}
+   */
+  readonly firstStage?: boolean;
   /** Its PCI functions, by address: `"0000:01:00.0"`. */
   readonly functions?: Readonly<Record<string, FunctionTopology>>;
   /**

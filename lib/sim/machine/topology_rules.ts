@@ -212,8 +212,14 @@ const device = object<DeviceTopology>("a device", {
 
 const TOPOLOGY = object<Topology>("an object", {
   version: anything,
-  iommu: oneOf('"intel", "amd" or "none"', ["intel", "amd", "none"]),
+  iommu: oneOf('"intel", "amd", "virtio" or "none"', [
+    "intel",
+    "amd",
+    "virtio",
+    "none",
+  ]),
   dirtyTracking: yesNo,
+  firstStage: yesNo,
   kernel,
   functions: record(
     "functions by address",

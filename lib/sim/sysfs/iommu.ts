@@ -33,7 +33,7 @@ function groupTable({ features, iommu }: Machine): Table<Group> {
     reserved_regions: readOnly(({ kind, reserved }) =>
       kind !== "iommu" ? "" : reservedText([
         ...reserved,
-        ...iommu!.reserved.map((window) => ({ ...window, type: "msi" })),
+        ...iommu!.reserved,
       ])
     ),
   };
@@ -103,6 +103,12 @@ export function iommusDirectory(machine: Machine, path: string): Directory {
           [...machine.devices].filter(({ group }) => group?.kind === "iommu"),
       ),
     subsystem: (_, path) => linkTo(path, "/sys/class/iommu"),
+    // A virtio device of the function that it is named after.
+    device: onlyWhere(
+      ({ iommu }) => iommu?.kind === "virtio",
+      ({ iommu }, path) =>
+        linkTo(path, `/sys/devices/pci0000:00/${iommu!.unit}/virtio0`),
+    ),
     "intel-iommu": onlyWhere(
       ({ iommu }) => iommu?.kind === "dmar",
       nested(INTEL),
@@ -121,8 +127,8 @@ export function iommusDirectory(machine: Machine, path: string): Directory {
  */
 export function iommuNames({ iommu }: Machine): Map<string, string> {
   if (iommu === undefined) return new Map();
-  const name = `${iommu.kind}0`;
-  return new Map([[name, `/sys/devices/virtual/iommu/${name}`]]);
+  const { unit } = iommu;
+  return new Map([[unit, `/sys/devices/virtual/iommu/${unit}`]]);
 }
 
 function linksTo(path: string, devices: () => readonly Device[]): Directory {

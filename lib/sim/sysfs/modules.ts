@@ -31,15 +31,23 @@ function flag(name: "noIommu" | "enableSriov"): Table<Machine>[string] {
   );
 }
 
-/** A parameter that the simulation does not use. */
-const NO = readOnly<Machine>(() => "N\n");
+/** Whether a module trusts devices whose interrupts are not told apart. */
+function trust(module: string): Table<Machine>[string] {
+  return readWrite(
+    ({ features }) => features.unsafeInterrupts.has(module) ? "Y\n" : "N\n",
+    ({ features }, text) => {
+      if (boolean(text)) features.unsafeInterrupts.add(module);
+      else features.unsafeInterrupts.delete(module);
+    },
+  );
+}
 
 /** The parameters that change what the simulation does, by module. */
 const PARAMETERS: Readonly<Record<string, Table<Machine>>> = {
   vfio: { enable_unsafe_noiommu_mode: flag("noIommu") },
-  iommufd: { allow_unsafe_interrupts: NO },
+  iommufd: { allow_unsafe_interrupts: trust("iommufd") },
   vfio_iommu_type1: {
-    allow_unsafe_interrupts: NO,
+    allow_unsafe_interrupts: trust("vfio_iommu_type1"),
     dma_entry_limit: readWrite(
       ({ features }) => `${features.mappingLimit}\n`,
       ({ features }, text) => {

@@ -127,6 +127,10 @@ const ACPI: Table<Machine> = {
     ({ iommu }) => iommu?.kind === "ivhd",
     readOnly(() => "", 0o400),
   ),
+  VIOT: onlyWhere(
+    ({ iommu }) => iommu?.kind === "virtio",
+    readOnly(() => "", 0o400),
+  ),
 };
 
 /** Returns the paths of network interfaces, by name. */

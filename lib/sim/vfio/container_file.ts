@@ -9,6 +9,7 @@ import type { Ioctl } from "../../uapi/ioctl.ts";
 import {
   VFIO_API_VERSION,
   VFIO_CHECK_EXTENSION,
+  VFIO_DMA_CC_IOMMU,
   VFIO_GET_API_VERSION,
   VFIO_NOIOMMU_IOMMU,
   VFIO_SET_IOMMU,
@@ -114,7 +115,8 @@ export class ContainerFile implements OpenFile {
     if (this.#driver === "noiommu") return noIommu;
     if (this.#driver !== undefined) {
       return TYPE1_EXTENSIONS.has(extension) ||
-        extension === VFIO_UPDATE_VADDR && this.#driver.updatesAddresses;
+        extension === VFIO_UPDATE_VADDR && this.#driver.updatesAddresses ||
+        extension === VFIO_DMA_CC_IOMMU && this.#driver.forcesCoherency;
     }
     const mayNoIommu = this.#machine.features.noIommu &&
       (group === undefined || group.noIommu);

@@ -228,9 +228,14 @@ function iommuText(iommu: IommuJson): string {
     pasids === 0 ? "no PASIDs" : `${counted(pasids, "PASID")}`,
     has(ats, "ATS"),
   ];
-  return `  ${"iommu".padEnd(10)}${attachedTo ?? "detached"} of ${
-    typeof kind === "number" ? `kind ${kind}` : kind
-  }: ${traits.join(", ")}`;
+  // Not every driver tells: virtio's does not, nor mostly AMD's.
+  const of = kind === "none"
+    ? "an IOMMU that does not tell its kind"
+    : typeof kind === "number"
+    ? `kind ${kind}`
+    : kind;
+  return `  ${"iommu".padEnd(10)}${attachedTo ?? "detached"} of ${of}: ` +
+    traits.join(", ");
 }
 
 function layoutText(terminal: Terminal, shown: AttachJson): string {

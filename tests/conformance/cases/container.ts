@@ -6,7 +6,6 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { AddressSpace } from "../../../mod.ts";
 import {
   VFIO_DMA_CC_IOMMU,
-  VFIO_EEH,
   VFIO_GROUP_FLAGS_CONTAINER_SET,
   VFIO_GROUP_FLAGS_VIABLE,
   VFIO_NOIOMMU_IOMMU,
@@ -14,7 +13,6 @@ import {
   VFIO_TYPE1_IOMMU,
   VFIO_TYPE1v2_IOMMU,
   VFIO_UNMAP_ALL,
-  VFIO_UPDATE_VADDR,
 } from "../../../lib/uapi/vfio/all.ts";
 import { refused } from "../../failures.ts";
 import { Edu, EDU_DMA_MASK } from "../../vm/guest/edu.ts";
@@ -135,35 +133,6 @@ withContainer(
     assertEquals(second.read(0, 0, 4).length, 4);
     second.close();
     group.unsetContainer();
-  },
-);
-
-withContainer(
-  "VFIO_CHECK_EXTENSION returns what a container supports",
-  async (setup) => {
-    const container = setup.container();
-    const extensions = () =>
-      [
-        VFIO_TYPE1_IOMMU,
-        VFIO_TYPE1v2_IOMMU,
-        VFIO_UNMAP_ALL,
-        VFIO_UPDATE_VADDR,
-        VFIO_DMA_CC_IOMMU,
-        VFIO_SPAPR_TCE_IOMMU,
-        VFIO_EEH,
-        99,
-      ].filter((extension) => container.extension(extension) === 1);
-    assertEquals(container.version(), 0);
-    const empty = [VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL];
-    assertEquals(extensions(), empty);
-    const group = await setup.group("edu0");
-    group.setContainer(container);
-    assertEquals(container.extension(VFIO_NOIOMMU_IOMMU), 0);
-    container.setIommu(VFIO_TYPE1v2_IOMMU);
-    // The machines' IOMMU does not enforce cache coherency.
-    assertEquals(extensions(), [...empty, VFIO_UPDATE_VADDR]);
-    group.unsetContainer();
-    assertEquals(extensions(), empty);
   },
 );
 

@@ -192,8 +192,10 @@ withIommufd(
       const length = PAGE;
       if (start > 0n) assertEquals(map({ iova: start - PAGE }), "EINVAL");
       const behind = last + 1n;
-      assertEquals(map({ iova: behind, length }), "EINVAL");
-      assertEquals(map({ iova: behind - PAGE, length: 2n * PAGE }), "EINVAL");
+      if (last < MAX) {
+        assertEquals(map({ iova: behind, length }), "EINVAL");
+        assertEquals(map({ iova: behind - PAGE, length: 2n * PAGE }), "EINVAL");
+      }
       assertEquals(map({ iova: behind - PAGE, length }), behind - PAGE);
       assertEquals(map({ iova: start, length }), start);
     }

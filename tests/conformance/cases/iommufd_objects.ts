@@ -3,14 +3,7 @@
  */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AddressSpace, VfioDevice } from "../../../mod.ts";
-import {
-  FaultQueue,
-  Hwpt,
-  Iommufd,
-  NestedHwpt,
-  vtdFirstStage,
-  vtdInvalidations,
-} from "../../../backends/iommufd/mod.ts";
+import { FaultQueue, Hwpt, Iommufd } from "../../../backends/iommufd/mod.ts";
 import { failure, refused } from "../../failures.ts";
 import { Edu, EDU_DMA_MASK } from "../../vm/guest/edu.ts";
 import { forEachBackend, type Setup, withIommufd } from "../setup.ts";
@@ -214,32 +207,5 @@ withIommufd(
     iommufd.close();
     assertEquals(ioas.limits().alignment, 1n);
     assertEquals(theirs.allocateIoas().id, ioas.id + 1);
-  },
-);
-
-withIommufd(
-  "IommufdDevice.hardwareInfo() says what this IOMMU lacks, and so do the calls",
-  async (setup) => {
-    const { space, ioas, bound } = await attached(setup);
-    const info = bound.hardwareInfo();
-    assertEquals(
-      [info.kind, info.dirtyTracking, info.pasids, info.data.length],
-      ["intel-vtd", false, 0, 24],
-    );
-    assertEquals(bound.hardwareInfo(1).kind, "intel-vtd");
-    failure("NOT_SUPPORTED", () => bound.hardwareInfo(4));
-    for (const options of [{ dirtyTracking: true }, { nestParent: true }]) {
-      failure("NOT_SUPPORTED", () => Hwpt.allocate(bound, ioas, options));
-    }
-    const table = Hwpt.allocate(bound, ioas, { pasid: true });
-    failure("NOT_SUPPORTED", () => bound.attachPasid(1, table));
-    assertThrows(() => bound.attachPasid(0, table), RangeError);
-    failure("NOT_SUPPORTED", () => table.setDirtyTracking(true));
-    const data = vtdFirstStage({ address: 0x1000n, addressBits: 48 });
-    failure("NOT_SUPPORTED", () => NestedHwpt.allocate(bound, table, data));
-    const requests = vtdInvalidations([{ address: 0n, pages: 1n }]);
-    assertEquals([requests.type, requests.entrySize], [0, 24]);
-    const { iova } = space.allocate(4096);
-    failure("NOT_SUPPORTED", () => ioas.physicalAddress(iova, 4096));
   },
 );

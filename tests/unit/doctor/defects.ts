@@ -129,6 +129,27 @@ const DEFECTS: ReadonlyArray<
     },
   ],
   [
+    "the IOMMU is virtio's",
+    "interrupt-remapping",
+    "fail",
+    "a virtio IOMMU remaps no interrupts: VFIO refuses every device",
+    { iommu: "virtio" },
+  ],
+  [
+    "only one of the modules ignores that interrupts are not remapped",
+    "interrupt-remapping",
+    "warn",
+    "and vfio_iommu_type1 accepts devices all the same, unlike iommufd: one",
+    {
+      iommu: "virtio",
+      kernel: {
+        release: RELEASE,
+        iommufd: true,
+        commandLine: "vfio_iommu_type1.allow_unsafe_interrupts=1",
+      },
+    },
+  ],
+  [
     "the module exists and is not loaded",
     "vfio-driver",
     "fail",

@@ -191,6 +191,7 @@ Deno.test("diagnose() tells what the IOMMU can do beside translating", () => {
     "the IOMMU has no dirty tracking, no nested page tables, no PASIDs";
   assertEquals(text({}), [none]);
   assertEquals(text({ iommu: "amd" }), [none]);
+  assertEquals(text({ iommu: "virtio" }), [none]);
   assertEquals(text({ iommu: "none" }), []);
   const needs = " (with intel_iommu=sm_on, where that is not the kernel's " +
     "default)";
@@ -211,4 +212,17 @@ Deno.test("diagnose() tells what the IOMMU can do beside translating", () => {
   assertEquals(text({ iommu: "amd", files: { [efr]: "1:50000000029d3\n" } }), [
     "the IOMMU has no dirty tracking, no nested page tables, PASIDs",
   ]);
+});
+
+Deno.test("diagnose() names the IOMMU that translates", () => {
+  for (
+    const [iommu, name] of [
+      ["intel", "Intel VT-d translates (dmar0)"],
+      ["amd", "AMD-Vi translates (ivhd0)"],
+      ["virtio", "a virtio IOMMU translates (0000:00:1b.0)"],
+    ] as const
+  ) {
+    const [finding] = found("iommu", { iommu });
+    assertStringIncludes(finding!.text, name);
+  }
 });

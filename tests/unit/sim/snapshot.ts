@@ -181,3 +181,13 @@ Deno.test("simulate() chooses a recorded function's model by its id", async () =
   );
   assertEquals(device.region(0).read32(0), 0x0100_00ed);
 });
+
+Deno.test("Host.snapshot() records whose IOMMU it is", async () => {
+  for (const iommu of ["intel", "amd", "virtio", "none"] as const) {
+    const host = simulate({
+      iommu,
+      functions: { "0000:00:03.0": { model: "edu" } },
+    });
+    assertEquals((await host.snapshot()).iommu, iommu);
+  }
+});

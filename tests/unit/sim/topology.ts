@@ -194,6 +194,8 @@ Deno.test("simulate() names the IOMMU by its vendor", () => {
     const [iommu, unit, table] of [
       ["intel", "dmar0", "DMAR"],
       ["amd", "ivhd0", "IVRS"],
+      // The name of the function that it is.
+      ["virtio", "0000:00:1b.0", "VIOT"],
     ] as const
   ) {
     const { kernel } = simulate({ iommu, functions: { [A]: NIC } });

@@ -62,20 +62,21 @@ export function lockedKilobytes(): number {
  * The kernel counts the IOMMU's reports as interrupts. Its log leaves out most
  * of them when they come close together.
  *
+ * @param line The line of `/proc/interrupts` that counts them.
  * @param forbidden Makes the device access memory.
  */
 export async function assertFault(
+  line: RegExp,
   forbidden: () => Promise<void>,
 ): Promise<void> {
-  const before = faults();
+  const before = counted(line);
   await forbidden();
-  await until(() => faults() > before, "a fault that the IOMMU reports");
+  await until(() => counted(line) > before, "a fault that the IOMMU reports");
 }
 
-/** How often an Intel IOMMU has reported faults. */
-function faults(): number {
-  const [line] = Deno.readTextFileSync("/proc/interrupts")
-    .match(/^.*\bdmar0$/m) ?? [""];
-  return [...line.matchAll(/ (\d+)(?= )/g)]
+/** How many interrupts a line of `/proc/interrupts` counts. */
+function counted(line: RegExp): number {
+  const [text] = Deno.readTextFileSync("/proc/interrupts").match(line) ?? [""];
+  return [...text.matchAll(/ (\d+)(?= )/g)]
     .reduce((sum, [, count]) => sum + Number(count), 0);
 }
