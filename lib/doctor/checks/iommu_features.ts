@@ -71,10 +71,12 @@ export function* iommuFeatures(examined: Examined): Generator<Finding> {
 function featuresOf(examined: Examined, unit: string): Features | undefined {
   const ecap = examined.read(`${unit}/intel-iommu/ecap`);
   if (ecap !== undefined) return ofIntel(BigInt(`0x${ecap}`));
-  // The second word is the one that all have.
   const features = examined.read(`${unit}/amd-iommu/features`)?.split(":");
   if (features === undefined) return undefined;
-  return ofAmd(BigInt(`0x${features.at(-1)}`));
+  // Two words, whose order differs between kernels (Linux 7.3 has that of the
+  // features first). That of the further features has few, low bits.
+  const words = features.map((word) => BigInt(`0x${word}`));
+  return ofAmd(words.reduce((a, b) => a > b ? a : b));
 }
 
 function ofIntel(ecap: bigint): Features {

@@ -89,7 +89,7 @@ const INTEL: Table<Machine> = {
 const AMD: Table<Machine> = {
   cap: readOnly(() => "0\n"),
   features: readOnly(({ iommu }) =>
-    iommu!.dirtyTracking ? "0:100000000029d3\n" : "29d3\n"
+    iommu!.dirtyTracking ? "100000000029d3:0\n" : "29d3:0\n"
   ),
 };
 
