@@ -71,6 +71,7 @@ export function* iommuFeatures(examined: Examined): Generator<Finding> {
 function featuresOf(examined: Examined, unit: string): Features | undefined {
   const ecap = examined.read(`${unit}/intel-iommu/ecap`);
   if (ecap !== undefined) return ofIntel(BigInt(`0x${ecap}`));
+  const features = examined.read(`${unit}/amd-iommu/features`)?.split(":");
   if (features === undefined) return undefined;
   // Two words, whose order differs between kernels (Linux 7.3 has that of the
   // features first). That of the further features has few, low bits.
