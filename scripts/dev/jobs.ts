@@ -6,7 +6,11 @@
  */
 import { basename } from "@std/path";
 import { exampleTests } from "../../tests/docs/examples.ts";
-import { type Machine, MACHINES } from "../../tests/vm/machines.ts";
+import {
+  ALL_MACHINES,
+  type Machine,
+  MACHINES,
+} from "../../tests/vm/machines.ts";
 import { runsOn } from "../../tests/vm/older_kernels.ts";
 import { prepare } from "../../tests/vm/prepare.ts";
 import { runTests } from "../../tests/vm/run_tests.ts";
@@ -52,6 +56,11 @@ const LONG = new Set([
   "provision_test.ts",
 ]);
 
+/** Tests that run only in the machines that name them. */
+const SPECIAL: ReadonlySet<string> = new Set(
+  ALL_MACHINES.flatMap(({ tests = [] }) => tests),
+);
+
 /**
  * Returns the jobs for a choice of tests. The longest jobs of a machine come
  * first.
@@ -85,8 +94,9 @@ export async function jobsOf(choice: Choice): Promise<Job[]> {
   const jobs: Job[] = machines.flatMap((machine) => {
     const { tests, allTests = tests } = machine;
     const guestTests = guest.filter((file) => {
+      const name = basename(file);
       const isIn = (names: readonly string[] | undefined) =>
-        names?.includes(basename(file)) ?? true;
+        names?.includes(name) ?? !SPECIAL.has(name);
       if (paths.includes(file)) return isIn(tests) || isIn(allTests);
       return everything ? isIn(allTests) : isIn(tests) && runsOn(machine, file);
     });

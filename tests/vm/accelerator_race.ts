@@ -23,7 +23,7 @@ export type Accelerator = "kvm" | "tcg";
  * translate it anew.
  */
 const DEAR = [
-  ...["avx", "avx2", "fma", "f16c", "xsave"],
+  ...["avx", "avx2", "fma", "f16c", "mpx", "xsave"],
   ...["erms", "fsrm"],
   ...["pku", "smap", "smep", "umip", "pcid", "fsgsbase"],
 ];

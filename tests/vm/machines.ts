@@ -58,7 +58,10 @@ export interface Machine {
    * can do by itself: errors of a link. See `guest/monitor.ts`.
    */
   monitor?: boolean;
-  /** The only tests that run in it, by the name of their file. */
+  /**
+   * The only tests that run in it, by the name of their file. They run in no
+   * machine that does not name them.
+   */
   tests?: readonly string[];
   /** Those that run in their place where everything is run. */
   allTests?: readonly string[];

@@ -74,6 +74,7 @@ forEachBackend(
     anew.write8(STATUS, ACKNOWLEDGED);
     assertEquals(anew.read8(STATUS), ACKNOWLEDGED);
   },
+  "rng0",
 );
 
 forEachBackend(
@@ -90,4 +91,5 @@ forEachBackend(
     await again.detach();
     assertEquals(await next, "DETACHED");
   },
+  "rng0",
 );
