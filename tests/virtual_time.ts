@@ -7,6 +7,12 @@
  * @module
  */
 import { setImmediate } from "node:timers";
+// Otherwise these are loaded when they are used first, and time would pass.
+import "../lib/device/features/features.ts";
+import "../lib/device/migration/migration.ts";
+import "../lib/device/parts.ts";
+import "../lib/dma/dirty/session.ts";
+import "../lib/host/take/take.ts";
 
 /** The callback of a timer. */
 type Callback = () => void;
