@@ -108,9 +108,8 @@ export class ChildCalls {
   async read(fd: number, into: Uint8Array): Promise<number> {
     using shared = new NativeMemory(child_call.size + into.length);
     const count = await this.#call(SYS_read, fd, shared);
-    if (count > 0) {
-      into.set(shared.bytes.subarray(child_call.size).subarray(0, count));
-    }
+    const { size } = child_call;
+    if (count > 0) into.set(shared.bytes.subarray(size, size + count));
     return count;
   }
 

@@ -109,7 +109,9 @@ export class NativeMemory implements Disposable {
       -1,
       0n,
     )!;
+    const failure = errno[0]!;
     this.address = BigInt(Deno.UnsafePointer.value(this.pointer));
+    if (this.address === MAP_FAILED) fail(failure, "mmap");
     this.bytes = new Uint8Array(
       Deno.UnsafePointerView.getArrayBuffer(this.pointer, length),
     );

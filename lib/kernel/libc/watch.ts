@@ -194,10 +194,8 @@ class WatchThread {
   /** Readable when the thread is to end. */
   readonly #end: number;
   /** A `watch_thread`, and room for events. */
-  readonly #memory = new NativeMemory(
-    watch_thread.size + BATCH * epoll_event.size,
-  );
-  readonly #view = new DataView(this.#memory.bytes.buffer);
+  readonly #memory: NativeMemory;
+  readonly #view: DataView;
   readonly #callback: Deno.UnsafeCallback<typeof CALLBACK>;
   readonly #thread = new BigUint64Array(1);
   readonly #watched = new Map<number, Watched>();
@@ -218,7 +216,11 @@ class WatchThread {
       (count) => this.#report(count),
     );
     this.#callback.unref();
+    this.#memory = new NativeMemory(
+      watch_thread.size + BATCH * epoll_event.size,
+    );
     const { bytes, address, pointer } = this.#memory;
+    this.#view = new DataView(bytes.buffer);
     watch_thread.encode(bytes, {
       epoll: this.#epoll,
       count: BATCH,
