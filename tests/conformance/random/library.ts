@@ -9,13 +9,8 @@ import { VfioDevice, VfioError } from "../../../mod.ts";
 import { PCI_COMMAND } from "../../../lib/uapi/pci/regs.ts";
 import { Edu } from "../../vm/guest/edu.ts";
 import { PORT_CHOICES, PORT_OPERATIONS } from "./library_port.ts";
-import {
-  type At,
-  type FunctionName,
-  FUNCTIONS,
-  type LibraryWorld,
-  PAGE,
-} from "./library_world.ts";
+import { type At, type LibraryWorld, PAGE } from "./library_world.ts";
+import { type FunctionName, FUNCTIONS } from "./world.ts";
 
 /** The operations, by name. */
 const OPERATIONS = {

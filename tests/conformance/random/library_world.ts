@@ -20,12 +20,8 @@ import {
 } from "../../../lib/uapi/linux/mman.ts";
 import type { Bench } from "../bench.ts";
 import { MEDIATED_UUID, typePath } from "../mediated.ts";
+import { type FunctionName, FUNCTIONS } from "./world.ts";
 
-/** The functions that are attached: a group of one, and one of two. */
-export const FUNCTIONS = ["edu0", "pair0", "pair1"] as const;
-
-/** One of them. */
-export type FunctionName = typeof FUNCTIONS[number];
 /** One of two places. */
 export type At = 0 | 1;
 
